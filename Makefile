@@ -1,0 +1,63 @@
+# Every target starts from a bare Python 3.11+: it makes .venv, installs what constraints.txt pins, and runs.
+
+PYTHON      ?= python3
+PYTEST_ARGS ?=
+DEMO_OUT    ?= demo
+
+VENV      := .venv
+BIN       := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# Two pytest workers with one thread each: more threads only fight for the cores.
+TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg HF_HUB_OFFLINE=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format docs docs-serve install clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## Make cached and uncached images with the bundled model, and a report page
+	$(BIN)/lesa demo --out $(DEMO_OUT)
+	@echo
+	@echo "The report is one self-contained page. Open it in a browser: $(DEMO_OUT)/report.html"
+
+test: check ## Everything CI runs: check, then the tests (PYTEST_ARGS="-m 'not slow'" for less)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+check: $(INSTALLED) ## Lint, formatting, types, import contracts, and a strict build of the docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet
+
+format: $(INSTALLED) ## Format the code and apply the safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(INSTALLED) ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+docs-serve: $(INSTALLED) ## Serve the documentation on this machine while you write
+	$(BIN)/mkdocs serve
+
+install: $(INSTALLED) ## Only make .venv and install into it
+
+clean: ## Remove what the other targets made, .venv included
+	rm -rf $(VENV) build dist site demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The build backend is installed first, pinned like everything else, and used without isolation: an isolated
+# build would fetch an unpinned one. The stamp is made last, so an interrupted install starts over.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "LESA Framework needs Python 3.11 or newer; '$(PYTHON)' is older, or not there. ($$($(PYTHON) --version 2>&1))"; \
+	  echo "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
+	$(BIN)/python -m pip install --quiet -c constraints.txt hatchling editables
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation --editable ".[all,dev,docs]"
+	@touch $@
