@@ -10,6 +10,8 @@ INSTALLED := $(VENV)/.installed
 
 # Two pytest workers with one thread each: more threads only fight for the cores.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg HF_HUB_OFFLINE=1
+# The theme prints a banner about its successor on every build.
+MKDOCS   := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format docs docs-serve install clean
@@ -30,17 +32,17 @@ check: $(INSTALLED) ## Lint, formatting, types, import contracts, and a strict b
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/mkdocs build --strict --quiet
+	$(MKDOCS) build --strict --quiet
 
 format: $(INSTALLED) ## Format the code and apply the safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 docs: $(INSTALLED) ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	$(MKDOCS) build --strict
 
 docs-serve: $(INSTALLED) ## Serve the documentation on this machine while you write
-	$(BIN)/mkdocs serve
+	$(MKDOCS) serve
 
 install: $(INSTALLED) ## Only make .venv and install into it
 
