@@ -1,0 +1,78 @@
+"""LESA Framework: learned feature-cache predictors for diffusion transformers."""
+
+from lesa_framework.api import Session, accelerate, attach_strategy, build_strategy, find_adapter
+from lesa_framework.config.loading import dump_config, load_config
+from lesa_framework.config.paths import ConfigPath
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import (
+    ArtifactError,
+    ConfigError,
+    LesaError,
+    PluginContractError,
+    UnknownPluginError,
+    UnsupportedBackboneError,
+)
+from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
+from lesa_framework.interfaces.router import RouterConfig, StageRouter
+from lesa_framework.interfaces.schedule import ScheduleConfig, SchedulePolicy
+from lesa_framework.plugin.markers import hookimpl
+from lesa_framework.plugin.registry import NamedModel, Registrar
+from lesa_framework.runtime.engine import Observer, Strategy
+from lesa_framework.types import (
+    Decision,
+    EntryInfo,
+    Filter,
+    HistoryView,
+    Reason,
+    RunInfo,
+    RunReport,
+    StepContext,
+    StepRecord,
+    Tap,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AffinePredictor",
+    "ArtifactError",
+    "BackboneAdapter",
+    "ConfigError",
+    "ConfigPath",
+    "Decision",
+    "EntryInfo",
+    "Filter",
+    "HistoryView",
+    "LesaConfig",
+    "LesaError",
+    "NamedModel",
+    "Observer",
+    "PluginConfig",
+    "PluginContractError",
+    "Predictor",
+    "PredictorConfig",
+    "Reason",
+    "Registrar",
+    "RouterConfig",
+    "RunInfo",
+    "RunReport",
+    "ScheduleConfig",
+    "SchedulePolicy",
+    "Session",
+    "StageRouter",
+    "StepContext",
+    "StepRecord",
+    "Strategy",
+    "Tap",
+    "UnknownPluginError",
+    "UnsupportedBackboneError",
+    "accelerate",
+    "attach_strategy",
+    "build_strategy",
+    "dump_config",
+    "find_adapter",
+    "hookimpl",
+    "load_config",
+]

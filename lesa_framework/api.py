@@ -1,0 +1,176 @@
+"""Start here: `accelerate` puts a configuration to work in a pipeline or a transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from torch import nn
+
+from lesa_framework.config.loading import load_config
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.runtime.attach import Attachment
+from lesa_framework.runtime.engine import Engine, Observer, Strategy
+from lesa_framework.runtime.grid import FixedGrid, GridSource, Scheduler, SchedulerGrid
+from lesa_framework.runtime.tracking import Tracker
+from lesa_framework.types import RunReport, Tap
+
+
+class Pipeline(Protocol):
+    """The part of a diffusers pipeline that is used."""
+
+    transformer: nn.Module
+    scheduler: Scheduler
+
+
+class Session:
+    """A configuration at work. A context manager: leaving it detaches.
+
+    Made by [`accelerate`][lesa_framework.accelerate].
+    """
+
+    def __init__(self, engine: Engine, attachment: Attachment) -> None:
+        self._engine, self._attachment = engine, attachment
+
+    @property
+    def report(self) -> RunReport:
+        """What the run in progress has done, or the last run."""
+        return self._engine.report
+
+    def detach(self) -> None:
+        """Leave the model as it was before, bit for bit, and free the histories."""
+        self._attachment.detach()
+        self._engine.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.detach()
+
+
+def build_strategy(config: LesaConfig) -> Strategy:
+    """Make the schedule, router and predictor that a configuration asks for.
+
+    Raises:
+        ConfigError: They do not fit together.
+        ArtifactError: The predictor's weights cannot be used.
+    """
+    return Strategy(
+        config.schedule.build(), config.router.build(), config.predictor.build(), config.engine.check_finite
+    )
+
+
+def find_adapter(model: nn.Module, kind: str = "auto") -> tuple[str, BackboneAdapter]:
+    """The adapter for a transformer, and its kind.
+
+    Args:
+        model: The transformer.
+        kind: An adapter's name, or `auto` to go by the names of the model's class and its bases.
+
+    Raises:
+        UnsupportedBackboneError: No adapter fits.
+        UnknownPluginError: No adapter has that name.
+    """
+    shelf = plugins().registry.backbones
+    if kind != "auto":
+        return kind, shelf.get(kind)()
+    for base in type(model).__mro__:
+        for name, adapter in shelf.items().items():
+            if adapter.model_class == base.__name__:
+                return name, adapter()
+    known = ", ".join(f"{adapter.model_class} ({name})" for name, adapter in shelf.items().items())
+    raise UnsupportedBackboneError(
+        f"{type(model).__name__}: no backbone adapter fits this class. Known: {known}. "
+        "Writing one takes a few lines: see docs/extend/backbone.md."
+    )
+
+
+def accelerate(
+    target: Pipeline | nn.Module,
+    config: LesaConfig | str | Path | Mapping[str, Any],
+    *,
+    sigmas: Sequence[float] | None = None,
+    observers: Sequence[Observer] = (),
+) -> Session:
+    """Cache the features of a pipeline's transformer.
+
+    Args:
+        target: A diffusers pipeline, or a transformer with `sigmas`.
+        config: A configuration, a YAML file, a preset's name or a mapping.
+        sigmas: For a bare transformer: the sampler's noise levels, the final 0 included.
+        observers: Objects with the methods of [`Observer`][lesa_framework.Observer].
+
+    Returns:
+        A session; use it as a context manager, or call its `detach`.
+
+    Raises:
+        ConfigError: The configuration is not valid.
+        ArtifactError: Its weights cannot be used.
+        UnsupportedBackboneError: No adapter fits the transformer.
+
+    Example:
+        ::
+
+            with lesa.accelerate(pipe, "ref-flux-lesa-n7") as session:
+                image = pipe("a red ring on blue", num_inference_steps=50).images[0]
+            print(session.report)
+    """
+    settings = config if isinstance(config, LesaConfig) else load_config(config)
+    return attach_strategy(
+        target,
+        build_strategy(settings),
+        settings.backbone.kind,
+        settings.backbone.tap,
+        sigmas=sigmas,
+        observers=observers,
+    )
+
+
+def attach_strategy(
+    target: Pipeline | nn.Module,
+    strategy: Strategy,
+    backbone: str = "auto",
+    tap: Tap = Tap.PRE_HEAD,
+    *,
+    sigmas: Sequence[float] | None = None,
+    observers: Sequence[Observer] = (),
+) -> Session:
+    """[`accelerate`][lesa_framework.accelerate] with objects in place of a configuration, for notebooks and training."""
+    model, source = _split(target, sigmas)
+    kind, adapter = find_adapter(model, backbone)
+    if tap not in adapter.taps:
+        raise UnsupportedBackboneError(
+            f"backbone.tap: '{tap}' does not work on {type(model).__name__}. Valid: {', '.join(adapter.taps)}."
+        )
+    engine = Engine(strategy, kind, Tap(tap), (*_plugin_observers(), *observers))
+    return Session(engine, Attachment(model, adapter, engine, Tracker(source)))
+
+
+def _split(target: Pipeline | nn.Module, sigmas: Sequence[float] | None) -> tuple[nn.Module, GridSource]:
+    if isinstance(target, nn.Module):
+        if sigmas is None or len(sigmas) < 2:
+            raise UnsupportedBackboneError(
+                "accelerate: a bare transformer does not know its noise levels. "
+                "Pass sigmas=[...], the sampler's grid with the final 0, or pass the whole pipeline."
+            )
+        return target, FixedGrid(sigmas)
+    model = getattr(target, "transformer", None)
+    if not isinstance(model, nn.Module):
+        raise UnsupportedBackboneError(
+            f"accelerate: {type(target).__name__} is neither a torch module nor a pipeline with a `transformer`."
+        )
+    return model, SchedulerGrid(target) if sigmas is None else FixedGrid(sigmas)
+
+
+def _plugin_observers() -> tuple[Observer, ...]:
+    hook = plugins().hook
+    watched = (hook.lesa_run_start, hook.lesa_step_end, hook.lesa_run_end)
+    return (hook,) if any(caller.get_hookimpls() for caller in watched) else ()

@@ -1,0 +1,175 @@
+"""YAML <-> configuration. Every mistake in a file is reported at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lesa_framework.config.schema import BackboneConfig, EngineConfig, LesaConfig, TrainingConfig
+from lesa_framework.errors import ConfigError, UnknownPluginError
+from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.plugin.registry import Registry, Shelf
+
+Raw: TypeAlias = dict[str, Any]
+Config = TypeVar("Config", bound=BaseModel)
+
+_DEFAULTS: Raw = {"router": {"kind": "single"}}
+_REQUIRED = ("schedule", "predictor")
+
+
+def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> LesaConfig:
+    """Read a configuration.
+
+    Args:
+        source: A YAML file, the name of a preset, or the already parsed mapping.
+        overrides: Changes such as `schedule.interval=5`; values are YAML.
+
+    Returns:
+        The validated configuration; relative paths in it count from the file's folder.
+
+    Raises:
+        ConfigError: Something is not valid; the message lists all that was found.
+    """
+    raw, folder, name = _read(source)
+    for override in overrides:
+        _override(raw, override)
+    return parse_config(raw, folder, name)
+
+
+def dump_config(config: LesaConfig) -> str:
+    """The configuration as YAML that `load_config` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json", exclude={"name"}), sort_keys=False)
+
+
+def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
+    """Validate an already parsed mapping.
+
+    Raises:
+        ConfigError: Something is not valid.
+    """
+    registry = plugins().registry
+    problems: list[str] = []
+    merged = {**_DEFAULTS, **raw}
+    sections = tuple(field for field in LesaConfig.model_fields if field != "name")
+    problems += [
+        f"{key}: unknown section. Known: {', '.join(sections)}.{_near(key, sections)}"
+        for key in raw
+        if key not in sections
+    ]
+    problems += [
+        f"{key}: missing. Add for example `{key}: {{kind: {next(iter(_shelf(registry, key).names()), '...')}}}`."
+        for key in _REQUIRED
+        if key not in merged
+    ]
+    parts: dict[str, BaseModel | None] = {}
+    for key in ("schedule", "router", "predictor"):
+        if key in merged:
+            parts[key] = _plugin_section(_shelf(registry, key), key, merged[key], folder, problems)
+    for key, model in (("backbone", BackboneConfig), ("engine", EngineConfig), ("training", TrainingConfig)):
+        if key in merged:
+            parts[key] = _section(model, key, merged[key], folder, problems)
+    backbone = parts.get("backbone")
+    if isinstance(backbone, BackboneConfig) and backbone.kind != "auto" and backbone.kind not in registry.backbones:
+        problems.append(_complaint(registry.backbones, backbone.kind, extra="auto"))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return LesaConfig.model_validate({**parts, "name": name})
+
+
+def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
+    if isinstance(source, Mapping):
+        return {key: _copy(value) for key, value in source.items()}, Path.cwd(), "config"
+    path = Path(source)
+    if not path.is_file():
+        presets = plugins().registry.presets
+        if str(source) not in presets:
+            known = ", ".join(presets.names()) or "none"
+            near = _near(str(source), list(presets.names()))
+            raise ConfigError(f"config: '{source}' is neither a file nor a preset. Presets: {known}.{near}")
+        path = presets.get(str(source))
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"{path}: expected sections such as `predictor: {{kind: reuse}}`, found {type(raw).__name__}."
+        )
+    return raw, path.resolve().parent, path.stem
+
+
+def _copy(value: Any) -> Any:
+    return {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def _override(raw: Raw, text: str) -> None:
+    path, equals, value = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"--set {text}: expected SECTION.KEY=VALUE, for example schedule.interval=5.")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not YAML: {error}") from error
+    place = raw
+    for key in keys[:-1]:
+        inner = place.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {text}: '{key}' is a value, not a section.")
+        place = inner
+    if keys[-1] == "kind" and place.get("kind") != parsed:
+        # Another plugin has other settings: the old one's would only be refused.
+        place.clear()
+    place[keys[-1]] = parsed
+
+
+def _shelf(registry: Registry, key: str) -> Shelf[Any]:
+    return {"schedule": registry.schedules, "router": registry.routers, "predictor": registry.predictors}[key]
+
+
+def _plugin_section(
+    shelf: Shelf[type[PluginConfig]], key: str, raw: Any, folder: Path, problems: list[str]
+) -> BaseModel | None:
+    if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
+        problems.append(f"{key}: expected a mapping with a 'kind', one of {', '.join(shelf.names())}; found {raw!r}.")
+        return None
+    try:
+        model = shelf.get(raw["kind"])
+    except UnknownPluginError as error:
+        problems.append(str(error))
+        return None
+    return _section(model, key, raw, folder, problems)
+
+
+def _section(model: type[Config], key: str, raw: Any, folder: Path, problems: list[str]) -> Config | None:
+    try:
+        return model.model_validate(raw, context={"folder": folder})
+    except ValidationError as error:
+        for detail in error.errors():
+            place = ".".join([key, *map(str, detail["loc"])])
+            if detail["type"] == "extra_forbidden":
+                known = sorted(model.model_fields)
+                near = _near(str(detail["loc"][-1]), known)
+                problems.append(f"{place}: unknown key. Known: {', '.join(known)}.{near}")
+            else:
+                problems.append(f"{place}: {detail['msg']} (given {detail['input']!r}).")
+        return None
+
+
+def _complaint(shelf: Shelf[Any], name: str, extra: str) -> str:
+    try:
+        shelf.get(name)
+    except UnknownPluginError as error:
+        return f"{error} Or '{extra}'."
+    raise AssertionError(f"'{name}' is registered")
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,27 @@
+"""Errors that the framework raises; every message says what was given, what is valid and what to do."""
+
+from __future__ import annotations
+
+
+class LesaError(Exception):
+    """Base of every error that the framework raises on purpose."""
+
+
+class ConfigError(LesaError):
+    """A configuration, command line or argument is not valid."""
+
+
+class UnknownPluginError(ConfigError):
+    """A `kind` names no registered plugin."""
+
+
+class PluginContractError(LesaError):
+    """A plugin does not keep its contract, for example by returning the wrong shape."""
+
+
+class ArtifactError(LesaError):
+    """A weights file is missing, damaged or made for something else."""
+
+
+class UnsupportedBackboneError(LesaError):
+    """No backbone adapter fits the model, or the adapter refuses what it was asked to do."""

@@ -1,0 +1,83 @@
+"""Predictors: history -> next feature."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor
+
+from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext
+
+
+class Predictor(ABC):
+    """Says what the block stack would have returned.
+
+    A predictor owns no history: the engine keeps one for each branch and hands it over. Predictors that
+    are affine in the history, which nearly all are, derive from
+    [`AffinePredictor`][lesa_framework.AffinePredictor] instead.
+
+    Attributes:
+        depth: How many features a history keeps.
+        records: Whether predicted features enter the history too (`all`) or only computed ones.
+        num_stages: How many stages the predictor tells apart; None when it ignores the stage.
+    """
+
+    depth: int = 1
+    records: Literal["all", "computed"] = "computed"
+    num_stages: int | None = None
+
+    def min_history(self, stage: int) -> int:  # noqa: ARG002 - for those that need it
+        """How many features must be held before this stage can predict; the engine computes until then."""
+        return 1
+
+    def check(self, run: RunInfo) -> None:  # noqa: B027 - most predictors fit every run
+        """Called once when a run begins.
+
+        Raises:
+            ArtifactError: The predictor cannot serve this grid, tap or backbone.
+        """
+
+    @abstractmethod
+    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
+        """The predicted feature, with the shape and dtype of those in `history`."""
+
+
+class AffinePredictor(Predictor):
+    """A predictor that returns a few numbers and never touches a tensor.
+
+    The engine applies them in one pass over its ring buffer, `lesa plan` prints them, and a test needs
+    no model.
+
+    Example:
+        Linear extrapolation over the two newest computed features::
+
+            class Line(AffinePredictor):
+                depth = 2
+
+                def min_history(self, stage: int) -> int:
+                    return 2
+
+                def filter(self, entries, ctx):
+                    newest, before = entries[0].step, entries[1].step
+                    slope = (ctx.index - newest) / (newest - before)
+                    return Filter((1 + slope, -slope))
+    """
+
+    @abstractmethod
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+        """The filter for this step; `entries` are newest first and at least `min_history(stage)` long."""
+
+    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
+        """Apply [`filter`][lesa_framework.AffinePredictor.filter] to the history."""
+        return history.apply(self.filter(history.entries, ctx))
+
+
+class PredictorConfig(PluginConfig, ABC):
+    """Configuration of a predictor; registering this class registers the predictor."""
+
+    @abstractmethod
+    def build(self) -> Predictor:
+        """Make the predictor; reads weights files, so it may raise `ArtifactError`."""

@@ -1,0 +1,42 @@
+"""Schedules: which steps to compute."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.types import Decision, StepContext
+
+
+class SchedulePolicy(ABC):
+    """A pure rule that says for each step whether the block stack runs.
+
+    The engine also computes whenever the predictor's history is too short, so a schedule need not know
+    the predictor.
+
+    Example:
+        Compute every other step::
+
+            class EveryOther(SchedulePolicy):
+                def decide(self, ctx: StepContext) -> Decision:
+                    return Decision.PREDICT if ctx.index % 2 else Decision.COMPUTE
+    """
+
+    def check(self, num_steps: int) -> None:  # noqa: B027 - most schedules fit every length
+        """Called once when a run begins.
+
+        Raises:
+            ConfigError: The schedule cannot serve a run of `num_steps` steps.
+        """
+
+    @abstractmethod
+    def decide(self, ctx: StepContext) -> Decision:
+        """Compute or predict; must depend on nothing but `ctx`."""
+
+
+class ScheduleConfig(PluginConfig, ABC):
+    """Configuration of a schedule; registering this class registers the schedule."""
+
+    @abstractmethod
+    def build(self) -> SchedulePolicy:
+        """Make the schedule."""

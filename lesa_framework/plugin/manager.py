@@ -1,0 +1,65 @@
+"""Finds plugins by their entry points (group `lesa`) and lets each register."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import entry_points
+
+import pluggy
+
+from lesa_framework.errors import PluginContractError
+from lesa_framework.plugin import hookspecs
+from lesa_framework.plugin.markers import PROJECT
+from lesa_framework.plugin.registry import Registrar, Registry
+
+
+class Plugins:
+    """All plugins of this process.
+
+    Attributes:
+        hook: Pluggy's relay; observers are called through it.
+        registry: What the plugins registered.
+    """
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self.hook = self._manager.hook
+        self.registry = Registry()
+
+    def add(self, name: str, plugin: object) -> None:
+        """Take in one plugin (a module or an object with hooks).
+
+        Raises:
+            PluginContractError: A hook's signature is wrong, or a name is taken twice.
+        """
+        try:
+            self._manager.register(plugin, name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginContractError(f"plugin '{name}': {error}") from error
+        for impl in self.hook.lesa_register.get_hookimpls():
+            if impl.plugin_name == name:
+                impl.function(Registrar(self.registry, name))
+
+    def names(self) -> list[str]:
+        """Names of all plugins, sorted."""
+        return sorted(name for name, _ in self._manager.list_name_plugin())
+
+
+@lru_cache(maxsize=1)
+def plugins() -> Plugins:
+    """The plugins installed in this environment, found once.
+
+    Raises:
+        PluginContractError: A plugin cannot be imported or breaks its contract.
+    """
+    found = Plugins()
+    for entry in sorted(entry_points(group=PROJECT), key=lambda entry: entry.name):
+        try:
+            module = entry.load()
+        except Exception as error:
+            raise PluginContractError(
+                f"plugin '{entry.name}' ({entry.value}) cannot be imported: {error}. Repair or uninstall it."
+            ) from error
+        found.add(entry.name, module)
+    return found

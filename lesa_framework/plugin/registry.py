@@ -1,0 +1,130 @@
+"""What is registered under which name, and by which plugin."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from lesa_framework.errors import PluginContractError, UnknownPluginError
+from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.predictor import PredictorConfig
+from lesa_framework.interfaces.router import RouterConfig
+from lesa_framework.interfaces.schedule import ScheduleConfig
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model that can be asked for by name.
+
+    Attributes:
+        folder: A diffusers pipeline folder.
+        call: Keyword arguments that its pipeline should be called with, such as height and width.
+    """
+
+    folder: Path
+    call: dict[str, object] = field(default_factory=dict)
+
+
+class Shelf(Generic[Item]):
+    """Named things of one sort; knows which plugin brought each."""
+
+    def __init__(self, section: str, noun: str) -> None:
+        self._section, self._noun = section, noun
+        self._items: dict[str, tuple[Item, str]] = {}
+
+    def add(self, name: str, item: Item, plugin: str) -> None:
+        """Register; a name is taken only once.
+
+        Raises:
+            PluginContractError: Another plugin has the name.
+        """
+        if name in self._items:
+            other = self._items[name][1]
+            raise PluginContractError(
+                f"{plugin}: {self._noun} '{name}' is already registered by {other}; pick another name."
+            )
+        self._items[name] = (item, plugin)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the name is taken."""
+        return name in self._items
+
+    def names(self) -> dict[str, str]:
+        """Name -> plugin, sorted."""
+        return {name: self._items[name][1] for name in sorted(self._items)}
+
+    def items(self) -> dict[str, Item]:
+        """Name -> item, sorted."""
+        return {name: self._items[name][0] for name in sorted(self._items)}
+
+    def get(self, name: str) -> Item:
+        """Look up.
+
+        Raises:
+            UnknownPluginError: Nothing has that name; the message lists what there is.
+        """
+        if name in self._items:
+            return self._items[name][0]
+        known = ", ".join(f"'{known}' ({plugin})" for known, plugin in self.names().items()) or "none"
+        near = difflib.get_close_matches(str(name), self._items, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise UnknownPluginError(f"{self._section}: '{name}' is not a registered {self._noun}. Known: {known}.{hint}")
+
+
+class Registry:
+    """All shelves."""
+
+    def __init__(self) -> None:
+        self.predictors: Shelf[type[PredictorConfig]] = Shelf("predictor.kind", "predictor")
+        self.schedules: Shelf[type[ScheduleConfig]] = Shelf("schedule.kind", "schedule")
+        self.routers: Shelf[type[RouterConfig]] = Shelf("router.kind", "router")
+        self.backbones: Shelf[type[BackboneAdapter]] = Shelf("backbone.kind", "backbone")
+        self.models: Shelf[NamedModel] = Shelf("model", "model")
+        self.presets: Shelf[Path] = Shelf("preset", "preset")
+
+
+class Registrar:
+    """What a plugin's `lesa_register` is given; everything it adds carries the plugin's name."""
+
+    def __init__(self, registry: Registry, plugin: str) -> None:
+        self._registry, self._plugin = registry, plugin
+
+    def add_predictor(self, config: type[PredictorConfig]) -> None:
+        """Register a predictor by its configuration class."""
+        self._registry.predictors.add(_kind(config), config, self._plugin)
+
+    def add_schedule(self, config: type[ScheduleConfig]) -> None:
+        """Register a schedule by its configuration class."""
+        self._registry.schedules.add(_kind(config), config, self._plugin)
+
+    def add_router(self, config: type[RouterConfig]) -> None:
+        """Register a router by its configuration class."""
+        self._registry.routers.add(_kind(config), config, self._plugin)
+
+    def add_backbone(self, kind: str, adapter: type[BackboneAdapter]) -> None:
+        """Register a backbone adapter."""
+        self._registry.backbones.add(kind, adapter, self._plugin)
+
+    def add_model(self, name: str, model: NamedModel) -> None:
+        """Register a model folder under a name such as `reference:flux`."""
+        self._registry.models.add(name, model, self._plugin)
+
+    def add_presets(self, folder: Path) -> None:
+        """Register every `*.yaml` in a folder as a preset of its stem's name."""
+        for path in sorted(folder.glob("*.yaml")):
+            self._registry.presets.add(path.stem, path, self._plugin)
+
+
+def _kind(config: type[PluginConfig]) -> str:
+    kind = config.model_fields["kind"].default
+    if not isinstance(kind, str):
+        raise PluginContractError(
+            f"{config.__module__}.{config.__qualname__}: 'kind' needs a default, "
+            'for example `kind: Literal["mine"] = "mine"`.'
+        )
+    return kind

@@ -1,0 +1,197 @@
+"""Puts an engine into a transformer, and takes it out again without a trace."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
+from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.runtime.engine import Engine, Step
+from lesa_framework.runtime.tracking import Call, Tracker
+from lesa_framework.types import Tap
+
+_ATTACHED = "_lesa_attachment"
+
+
+class Attachment:
+    """An engine at work in one transformer.
+
+    The transformer's `forward` is replaced on the instance (never on the class), and its closing module
+    gets two hooks. On predicted steps the block lists are swapped for empty ones while the model's own
+    forward runs, so that no block is touched and no offloaded weight moved.
+
+    Args:
+        model: The transformer.
+        adapter: How it is laid out.
+        engine: What decides and predicts; its tap says where.
+        tracker: What tells runs, steps and branches apart.
+
+    Raises:
+        UnsupportedBackboneError: The adapter does not fit the model, or a session is attached already.
+    """
+
+    def __init__(self, model: nn.Module, adapter: BackboneAdapter, engine: Engine, tracker: Tracker) -> None:
+        if _ATTACHED in model.__dict__:
+            raise UnsupportedBackboneError(
+                f"{type(model).__name__}: a session is attached already. Call its detach() first, or leave its with block."
+            )
+        self._model, self._adapter, self._engine, self._tracker = model, adapter, engine, tracker
+        self._lists = [_resolve(model, adapter, path) for path in adapter.block_lists]
+        closing = model.get_submodule(adapter.closing) if _has(model, adapter.closing) else None
+        if closing is None:
+            raise _misfit(model, adapter, adapter.closing)
+        self._signature = inspect.signature(type(model).forward)
+        self._previous = {name: model.__dict__[name] for name in ("forward", "cache_context") if name in model.__dict__}
+        self._run_model: Callable[..., Any] = model.forward
+        self._step: Step | None = None
+        self._captured: Tensor | None = None
+        self._context: str | None = None
+        self._output_class: Callable[..., Any] | None = None
+        self._live = True
+        self._handles = [
+            closing.register_forward_pre_hook(self._before_closing),
+            closing.register_forward_hook(self._after_closing),
+        ]
+        model.__dict__[_ATTACHED] = self
+        model.__dict__["forward"] = self._forward
+        name_context = getattr(model, "cache_context", None)
+        if name_context is not None:
+            model.__dict__["cache_context"] = self._hinted(name_context)
+
+    def detach(self) -> None:
+        """Leave the model as it was, bit for bit; a second call does nothing."""
+        if not self._live:
+            return
+        self._live = False
+        for handle in self._handles:
+            handle.remove()
+        own = self._model.__dict__
+        for name, mine in (("forward", self._forward), ("cache_context", None)):
+            # Somebody (offloading, say) may have wrapped our forward meanwhile: theirs stays, ours passes through.
+            if name == "forward" and own.get(name) != mine:
+                continue
+            own.pop(name, None)
+            if name in self._previous:
+                own[name] = self._previous[name]
+        own.pop(_ATTACHED, None)
+        self._tracker.forget()
+
+    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._live:
+            return self._run_model(*args, **kwargs)
+        arguments = self._signature.bind(self._model, *args, **kwargs).arguments
+        refusal = self._adapter.refuse(self._model, arguments)
+        if refusal:
+            raise UnsupportedBackboneError(f"{type(self._model).__name__}: {refusal}")
+        latent = self._adapter.latent(arguments)
+        timestep = self._adapter.timestep(arguments)
+        call = Call(latent, self._adapter.condition(arguments), timestep * self._adapter.timestep_scale, self._context)
+        try:
+            step = self._engine.begin(self._tracker.locate(call), latent)
+            self._step, self._captured = step, None
+            if step.prediction is None:
+                output = self._compute(args, kwargs)
+                feature = self._captured
+            else:
+                output = self._replay(step.prediction, arguments, args, kwargs)
+                feature = step.prediction
+            if feature is None:
+                raise PluginContractError(
+                    f"{type(self._adapter).__name__}: '{self._adapter.closing}' was not called, so nothing was captured. "
+                    "Name the module that closes the block stack."
+                )
+            self._engine.end(step, feature)
+        except BaseException:
+            # Whatever broke, the next call must not build on a half-made run.
+            self._tracker.forget()
+            raise
+        finally:
+            self._step = self._captured = None
+        return output
+
+    def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        output = self._run_model(*args, **kwargs)
+        if self._engine.tap is Tap.OUTPUT:
+            self._captured = output[0]
+            if not isinstance(output, tuple):
+                self._output_class = type(output)
+        return output
+
+    def _replay(self, feature: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._engine.tap is Tap.OUTPUT:
+            # The sampler owns what it gets; the history's memory will be written again.
+            feature = feature.clone()
+            wants_tuple = not arguments.get("return_dict", True)
+            if wants_tuple:
+                return (feature,)
+            if self._output_class is not None:
+                return self._output_class(sample=feature)
+        with self._bypassed():
+            output = self._run_model(*args, **kwargs)
+        if self._engine.tap is Tap.OUTPUT:
+            output.sample = feature
+        return output
+
+    @contextmanager
+    def _bypassed(self) -> Iterator[None]:
+        saved = [(parent, name, parent._modules[name]) for parent, name in self._lists]
+        try:
+            for parent, name in self._lists:
+                parent._modules[name] = nn.ModuleList()
+            yield
+        finally:
+            for parent, name, blocks in saved:
+                parent._modules[name] = blocks
+
+    def _before_closing(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:  # noqa: ARG002
+        if self._step is None or self._engine.tap is not Tap.PRE_HEAD:
+            return None
+        if self._step.prediction is not None:
+            return (self._step.prediction, *args[1:])
+        self._captured = args[0]
+        return None
+
+    def _after_closing(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:  # noqa: ARG002
+        if self._step is None or self._engine.tap is not Tap.POST_NORM:
+            return None
+        if self._step.prediction is not None:
+            return self._step.prediction
+        self._captured = output
+        return None
+
+    def _hinted(
+        self, name_context: Callable[..., AbstractContextManager[Any]]
+    ) -> Callable[..., AbstractContextManager[Any]]:
+        @contextmanager
+        def cache_context(name: str, **kwargs: Any) -> Iterator[Any]:
+            outer, self._context = self._context, name
+            try:
+                with name_context(name, **kwargs) as value:
+                    yield value
+            finally:
+                self._context = outer
+
+        return cache_context
+
+
+def _has(model: nn.Module, path: str) -> bool:
+    return any(name == path for name, _ in model.named_modules())
+
+
+def _resolve(model: nn.Module, adapter: BackboneAdapter, path: str) -> tuple[nn.Module, str]:
+    if not _has(model, path):
+        raise _misfit(model, adapter, path)
+    parent, _, name = path.rpartition(".")
+    return model.get_submodule(parent), name
+
+
+def _misfit(model: nn.Module, adapter: BackboneAdapter, path: str) -> UnsupportedBackboneError:
+    children = ", ".join(name for name, _ in model.named_children())
+    return UnsupportedBackboneError(
+        f"{type(adapter).__name__} expects '{path}' in {type(model).__name__}, which has: {children}."
+    )

@@ -1,0 +1,156 @@
+"""Which run, step and branch a call of the model belongs to. Nothing is guessed from parity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lesa_framework.runtime.grid import Grid, GridSource
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the transformer, as its adapter reads it.
+
+    Attributes:
+        latent: The current latent.
+        condition: What tells branches apart, when the call has it.
+        timestep: In the model's units times the adapter's scale, that is, a noise level.
+        context: The name that the pipeline gave with `cache_context`, when it did.
+    """
+
+    latent: Tensor
+    condition: Tensor | None
+    timestep: Tensor | float
+    context: str | None = None
+
+    def sigma(self) -> float:
+        """The noise level; synchronises when the timestep lives on another device."""
+        return float(self.timestep.flatten()[0]) if isinstance(self.timestep, Tensor) else float(self.timestep)
+
+    @property
+    def sigma_is_free(self) -> bool:
+        """Whether reading the noise level needs no synchronisation."""
+        return not isinstance(self.timestep, Tensor) or self.timestep.device.type == "cpu"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a call belongs.
+
+    Attributes:
+        new_run: The call opens a run.
+        grid: The run's grid.
+        index: The step, or None when the call's noise level is not on the grid.
+        branch: The branch's name.
+        branch_index: Its number in order of first appearance.
+    """
+
+    new_run: bool
+    grid: Grid
+    index: int | None
+    branch: str
+    branch_index: int
+
+
+@dataclass
+class _Branch:
+    name: str
+    number: int
+    condition: Tensor | None = None
+    context: str | None = None
+    latent: Tensor | None = None
+    recognised: bool = False  # matched by its conditioning at least once, so order need not tell it
+
+
+@dataclass
+class Tracker:
+    """Follows the calls of one transformer.
+
+    A run ends when the sampler makes itself a new grid, when the step goes back, or when the step it
+    began with is repeated on another latent. A branch is known by the pipeline's `cache_context` when
+    there is one, else by its conditioning tensor (the very tensor, kept alive so that its address
+    cannot be taken by another), else by its place among the calls of a step.
+    """
+
+    source: GridSource
+    _grid: Grid | None = None
+    _index: int | None = None
+    _first_index: int | None = None
+    _branches: list[_Branch] = field(default_factory=list)
+    _called: list[_Branch] = field(default_factory=list)
+
+    def locate(self, call: Call) -> Position:
+        """Place a call, and remember it."""
+        grid = self.source.current()
+        index = self._step(grid, call)
+        new_run = grid is not self._grid or self._restarted(index, call)
+        if new_run:
+            self._grid, self._first_index = grid, index
+            self._branches, self._called = [], []
+        elif index != self._index:
+            self._called = []
+        self._index = index
+        branch = self._branch(call)
+        branch.condition, branch.latent = call.condition, call.latent
+        self._called.append(branch)
+        return Position(new_run, grid, index, branch.name, branch.number)
+
+    def forget(self) -> None:
+        """Let the next call open a run, and let go of every tensor."""
+        self._grid, self._index, self._branches, self._called = None, None, [], []
+
+    def _step(self, grid: Grid, call: Call) -> int | None:
+        hint = self.source.hint()
+        if hint is None:
+            return grid.locate(call.sigma())
+        if not 0 <= hint < len(grid.sigmas) - 1:
+            return None
+        # The check costs nothing on a CPU; on a GPU the scheduler is trusted rather than waited for.
+        return grid.locate(call.sigma()) if call.sigma_is_free and not grid.agrees(hint, call.sigma()) else hint
+
+    def _restarted(self, index: int | None, call: Call) -> bool:
+        if index is None or self._index is None:
+            return False
+        if index < self._index:
+            return True
+        return (
+            index == self._first_index
+            and bool(self._called)
+            and all(branch.latent is not call.latent for branch in self._called)
+            and any(self._same(branch, call) for branch in self._called)
+        )
+
+    def _branch(self, call: Call) -> _Branch:
+        # A branch is called once a step: one that comes twice (skip-layer guidance) is two branches.
+        free = [branch for branch in self._branches if branch not in self._called]
+        for branch in free:
+            if self._same(branch, call):
+                branch.recognised = True
+                return branch
+        if call.context is None:
+            # Conditioning made anew at every step: fall back on the order of calls.
+            order = len(self._called)
+            if order < len(self._branches) and not self._branches[order].recognised:
+                return self._branches[order]
+        number = len(self._branches)
+        name = call.context or f"branch{number}"
+        if any(branch.name == name for branch in self._branches):
+            name = f"{name}#{sum(branch.context == call.context for branch in self._branches) + 1}"
+        branch = _Branch(name, number, call.condition, call.context)
+        self._branches.append(branch)
+        return branch
+
+    @staticmethod
+    def _same(branch: _Branch, call: Call) -> bool:
+        if call.context is not None or branch.context is not None:
+            return call.context == branch.context
+        if call.condition is None or branch.condition is None:
+            return call.condition is branch.condition
+        mine, theirs = branch.condition, call.condition
+        if mine is theirs:
+            return True
+        same_memory = mine.data_ptr() == theirs.data_ptr() and mine.shape == theirs.shape
+        return same_memory or (theirs.device.type == "cpu" and mine.shape == theirs.shape and torch.equal(mine, theirs))

@@ -1,0 +1,74 @@
+"""Training checkpoints without pickle: any state dict as one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lesa_framework.errors import ArtifactError
+
+State: TypeAlias = Any  # nested dicts and lists of tensors, numbers, strings and None
+
+
+def save_checkpoint(path: Path, state: Mapping[str, State]) -> None:
+    """Write nested state (`state_dict()`s, counters) to `path`, all or nothing.
+
+    Args:
+        path: The file to write; its folder is made when missing.
+        state: Nested dicts and lists whose leaves are tensors or JSON values.
+    """
+    tensors: dict[str, Tensor] = {}
+    skeleton = _flatten(state, tensors)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"skeleton": json.dumps(skeleton)})
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, State]:
+    """Read what [`save_checkpoint`][lesa_framework.training.checkpoint.save_checkpoint] wrote.
+
+    Raises:
+        ArtifactError: The file is missing, truncated or not a checkpoint.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            skeleton = json.loads(file.metadata()["skeleton"])
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path}: not a readable training checkpoint ({error}). Delete it to start afresh."
+        ) from error
+    restored = _restore(skeleton, tensors)
+    assert isinstance(restored, dict)
+    return restored
+
+
+def _flatten(state: State, tensors: dict[str, Tensor]) -> State:
+    # Keys are kept as pairs because optimisers key their state by int, and JSON would make that a string.
+    if isinstance(state, Tensor):
+        name = str(len(tensors))
+        tensors[name] = state.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(state, Mapping):
+        return {"dict": [[key, _flatten(value, tensors)] for key, value in state.items()]}
+    if isinstance(state, list | tuple):
+        return {"list": [_flatten(value, tensors) for value in state]}
+    return {"value": state}
+
+
+def _restore(skeleton: State, tensors: Mapping[str, Tensor]) -> State:
+    ((kind, content),) = skeleton.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _restore(value, tensors) for key, value in content}
+    if kind == "list":
+        return [_restore(value, tensors) for value in content]
+    return content

@@ -1,0 +1,195 @@
+"""The small values that cross the framework's borders. All are frozen; none knows a plugin."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Decision(StrEnum):
+    """What a step does with the block stack."""
+
+    COMPUTE = "compute"
+    PREDICT = "predict"
+
+
+class Tap(StrEnum):
+    """Where the feature is taken: before the closing norm, behind it, or at the model's output."""
+
+    PRE_HEAD = "pre_head"
+    POST_NORM = "post_norm"
+    OUTPUT = "output"
+
+
+class Reason(StrEnum):
+    """Why a step was computed or predicted."""
+
+    SCHEDULE = "schedule"
+    HISTORY = "history too short"
+    PREDICTED = "predicted"
+    SHAPE = "shape changed"
+    UNKNOWN_STEP = "unknown step"
+    NON_FINITE = "non-finite prediction"
+
+
+#: Reasons that mean "not as assumed": the step was computed although a prediction was due.
+FALLBACKS = frozenset({Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.NON_FINITE})
+
+
+@dataclass(frozen=True, slots=True)
+class EntryInfo:
+    """One feature in a history: at which step it arose, and whether the block stack made it."""
+
+    step: int
+    computed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """Everything a schedule or a predictor may know when a step begins.
+
+    Attributes:
+        index: The step, counted from 0 on the whole grid.
+        sigmas: The whole grid, `num_steps + 1` noise levels, the final 0 included.
+        branch: Name of the call stream (`cond`, `uncond`, ...).
+        branch_index: Its number in order of first appearance in the run.
+        stage: The router's answer for this step's noise level.
+        entries: What the branch's history holds, newest first.
+        latent: The model's input at this step, read-only; None when only a plan is drawn up.
+    """
+
+    index: int
+    sigmas: tuple[float, ...]
+    branch: str = "branch0"
+    branch_index: int = 0
+    stage: int = 0
+    entries: tuple[EntryInfo, ...] = ()
+    latent: Tensor | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole grid."""
+        return len(self.sigmas) - 1
+
+    @property
+    def sigma(self) -> float:
+        """Noise level of this step, in [0, 1]."""
+        return self.sigmas[self.index]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """An affine filter over a history: `sum_k weights[k] * h_k + bias`, `h_0` being the newest.
+
+    Attributes:
+        weights: One number for each history entry; missing trailing ones count as 0.
+        bias: Added to every element.
+    """
+
+    weights: tuple[float, ...]
+    bias: float = 0.0
+
+
+class HistoryView(Protocol):
+    """What a predictor sees of a branch's history."""
+
+    @property
+    def entries(self) -> tuple[EntryInfo, ...]:
+        """What is held, newest first."""
+
+    def feature(self, k: int) -> Tensor:
+        """The k-th newest feature, (batch, tokens, channels); not to be written to."""
+
+    def apply(self, filter: Filter) -> Tensor:  # noqa: A002 - the field's word
+        """Evaluate an affine filter; the result has the features' shape and dtype."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What is fixed during a run.
+
+    Attributes:
+        sigmas: The whole grid, `num_steps + 1` noise levels.
+        backbone: Kind of the adapter in use, for example `flux`.
+        tap: Where features are taken.
+    """
+
+    sigmas: tuple[float, ...]
+    backbone: str
+    tap: Tap
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one call of one branch did."""
+
+    index: int
+    branch: str
+    stage: int
+    decision: Decision
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did, so far or to its end.
+
+    Attributes:
+        info: What was fixed during the run.
+        records: One for each call of the model, in order.
+        cache_bytes: Bytes of all histories together.
+        seconds: From the first call to the end of the last one.
+    """
+
+    info: RunInfo
+    records: tuple[StepRecord, ...]
+    cache_bytes: int
+    seconds: float
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that were run."""
+        return len({record.index for record in self.records})
+
+    @property
+    def nfe(self) -> int:
+        """Steps in which the block stack ran, for whichever branch."""
+        return len({record.index for record in self.records if record.decision is Decision.COMPUTE})
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Branches in order of first appearance."""
+        return tuple(dict.fromkeys(record.branch for record in self.records))
+
+    @property
+    def fallbacks(self) -> dict[Reason, int]:
+        """How often a step was computed because something was not as assumed."""
+        return dict(Counter(record.reason for record in self.records if record.reason in FALLBACKS))
+
+    def plan(self, branch: str | None = None) -> str:
+        """One letter a step, F computed and P predicted, of one branch (the first by default)."""
+        name = branch or (self.branches[0] if self.records else "")
+        return plan_string([record.decision for record in self.records if record.branch == name])
+
+    def __str__(self) -> str:
+        """A few lines for people."""
+        if not self.records:
+            return "no run yet"
+        lines = [
+            f"{self.num_steps} steps, {self.nfe} computed ({self.num_steps / max(self.nfe, 1):.2f}x), "
+            f"{self.seconds:.2f} s in the transformer, {self.cache_bytes / 2**20:.2f} MiB of history, "
+            f"{self.info.backbone} at {self.info.tap}",
+            *(f"  {branch}: {self.plan(branch)}" for branch in self.branches),
+            *(f"  fell back to computing {count}x: {reason}" for reason, count in self.fallbacks.items()),
+        ]
+        return "\n".join(lines)
+
+
+def plan_string(decisions: Sequence[Decision]) -> str:
+    """Decisions as a string: F (full) for computed, P for predicted."""
+    return "".join("F" if decision is Decision.COMPUTE else "P" for decision in decisions)

@@ -1,0 +1,114 @@
+"""Captions: what is said of a scene, and scenes drawn at random to match what is said.
+
+Grammar: `[a TEXTURE] COLOUR SHAPE [RELATION a ...] [on COLOUR]`, for example
+`a red ring`, `a striped blue star left of a green letter K on yellow`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from lesa_reference.scenes import BACKGROUNDS, COLOURS, GLYPHS, SHAPES, TEXTURES, Background, Scene, Thing, shade
+
+RELATIONS = ("and", "left of", "right of", "above", "below")
+#: Every word a caption can hold; the tokenizers know these and no others.
+VOCABULARY: tuple[str, ...] = (
+    "a", "an", "and", "left", "right", "of", "above", "below", "on", "letter", *COLOURS, *SHAPES, *TEXTURES[1:],
+    *(glyph.lower() for glyph in GLYPHS),
+)  # fmt: skip
+
+#: Seeds below this are for training; prompts are drawn from seeds at or above it.
+HELD_OUT_SEED = 1_000_000_000
+
+_THING = re.compile(
+    rf"an? (?:(?P<texture>{'|'.join(TEXTURES[1:])}) )?(?P<colour>{'|'.join(COLOURS)}) "
+    rf"(?:(?P<shape>{'|'.join(SHAPES)})|letter (?P<glyph>{'|'.join(GLYPHS)}))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing a caption promises."""
+
+    shape: str
+    colour: str
+
+
+def claims(caption: str) -> tuple[Claim, ...]:
+    """The things that a caption names, in order; empty for text outside the grammar."""
+    return tuple(
+        Claim(m["shape"].lower() if m["shape"] else m["glyph"].upper(), m["colour"].lower())
+        for m in _THING.finditer(caption)
+    )
+
+
+def random_scene(rng: np.random.Generator) -> Scene:
+    """Draw a scene and its caption; everything the caption leaves out is random too."""
+    count = 1 if rng.random() < 0.35 else 2
+    relation = str(rng.choice(RELATIONS)) if count == 2 else ""
+    behind, said = str(rng.choice(list(COLOURS))), bool(rng.random() < 0.3)
+    things = tuple(
+        _thing(rng, centre, rng.uniform(0.13, 0.21) if count == 2 else rng.uniform(0.17, 0.32), behind)
+        for centre in _centres(rng, count, relation)
+    )
+    caption = f" {relation} ".join(_describe(thing) for thing in things) + (f" on {behind}" if said else "")
+    confetti = tuple(
+        _thing(rng, (rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)), rng.uniform(0.03, 0.06), behind, plain=True)
+        for _ in range(rng.choice([0, 0, 2, 4, 6]))
+    )
+    return Scene(things, confetti, _random_background(rng, behind, said), caption)
+
+
+def _describe(thing: Thing) -> str:
+    texture = "" if thing.texture == "plain" else f"{thing.texture} "
+    noun = f"letter {thing.shape}" if thing.shape in GLYPHS else thing.shape
+    phrase = f"{texture}{thing.colour} {noun}"
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
+def _centres(rng: np.random.Generator, count: int, relation: str) -> list[tuple[float, float]]:
+    if count == 1:
+        return [(rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7))]
+    low, high, free = rng.uniform(0.18, 0.34), rng.uniform(0.66, 0.82), rng.uniform(0.2, 0.8, size=2)
+    # Two things with "and" between them lie along either axis, in either order.
+    vertical = relation in ("above", "below") or (relation == "and" and rng.random() < 0.5)
+    swapped = relation in ("right of", "below") or (relation == "and" and rng.random() < 0.5)
+    first, second = (high, low) if swapped else (low, high)
+    pairs = [(first, free[0]), (second, free[1])]
+    return [(float(b), float(a)) if vertical else (float(a), float(b)) for a, b in pairs]
+
+
+def _thing(
+    rng: np.random.Generator, centre: tuple[float, float], radius: float, behind: str, plain: bool = False
+) -> Thing:
+    """A random thing that does not have the colour of what lies behind it."""
+    colour = str(rng.choice([name for name in COLOURS if name != behind]))
+    rgb = shade(colour, rng)
+    textured = not plain and rng.random() < 0.45
+    shape = str(rng.choice(GLYPHS)) if not plain and rng.random() < 0.25 else str(rng.choice(SHAPES))
+    # Strokes are too thin to carry a texture that anyone could see.
+    texture = str(rng.choice(TEXTURES[1:])) if textured and shape not in GLYPHS else "plain"
+    strength = 0.25 if colour != "white" else 0.55
+    accent = tuple(c * strength for c in rgb) if rng.random() < 0.6 else tuple(1 - (1 - c) * 0.25 for c in rgb)
+    if colour == "white":
+        accent = tuple(c * strength for c in rgb)
+    spin = 0.35 if shape in (*GLYPHS, "square", "diamond", "cross") else np.pi
+    return Thing(
+        shape, colour, texture, (float(centre[0]), float(centre[1])), float(radius),
+        float(rng.uniform(-spin, spin)), rgb, (accent[0], accent[1], accent[2]), float(rng.uniform(0.09, 0.14)),
+    )  # fmt: skip
+
+
+def _random_background(rng: np.random.Generator, colour: str, said: bool) -> Background:
+    main = tuple(0.85 * c for c in shade(colour, rng)) if said else tuple(0.62 * c + 0.06 for c in shade(colour, rng))
+    towards, amount = rng.uniform(0, 1, size=3), rng.uniform(0.2, 0.45)
+    second = tuple(float((1 - amount) * c + amount * t) for c, t in zip(main, towards, strict=True))
+    return Background(
+        str(rng.choice(BACKGROUNDS)), (main[0], main[1], main[2]), (second[0], second[1], second[2]),
+        float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.16, 0.34)),
+        (float(rng.uniform(0, 1)), float(rng.uniform(0, 1))),
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""The reference FLUX: a small `FluxTransformer2DModel` and the pipeline folder around it."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+from torch import Tensor, nn
+
+from lesa_reference.text import clip_tokenizer, new_clip, new_t5, t5_tokenizer
+
+#: FLUX.1-dev shifts its grid by exp(1.15) = 3.16 at 1024x1024; ours is fixed.
+SHIFT = 3.0
+
+
+class FluxDenoiser(nn.Module):
+    """What is trained: the transformer and the two text encoders that condition it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text_encoder = new_clip()
+        self.text_encoder_2 = new_t5()
+        self.transformer = FluxTransformer2DModel(
+            in_channels=32,
+            num_layers=2,
+            num_single_layers=5,
+            attention_head_dim=32,
+            num_attention_heads=4,
+            joint_attention_dim=96,
+            pooled_projection_dim=64,
+            guidance_embeds=False,
+            axes_dims_rope=(4, 14, 14),
+        )
+        for name, module in self.transformer.named_modules():
+            # adaLN-zero: blocks start as the identity, which trains faster than diffusers' default init.
+            if isinstance(module, nn.Linear) and (".norm" in name or name in ("norm_out.linear", "proj_out")):
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+        self.clip_tokenizer, self.t5_tokenizer = clip_tokenizer(), t5_tokenizer()
+
+    def forward(self, latents: Tensor, sigma: Tensor, captions: list[str]) -> Tensor:
+        """Velocity at noise level `sigma`.
+
+        Args:
+            latents: Noised latents, shape (batch, channels, height, width).
+            sigma: Noise level of each sample, shape (batch,), in [0, 1].
+            captions: One a sample; the empty string is "no caption".
+
+        Returns:
+            Predicted `noise - clean`, packed as the pipeline packs latents: (batch, tokens, 4 * channels).
+        """
+        batch, channels, height, width = latents.shape
+        device = latents.device
+        options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
+        pooled = self.text_encoder(self.clip_tokenizer(captions, **options).input_ids.to(device)).pooler_output
+        sequence = self.text_encoder_2(self.t5_tokenizer(captions, **options).input_ids.to(device))[0]
+        return self.transformer(
+            hidden_states=FluxPipeline._pack_latents(latents, batch, channels, height, width),
+            timestep=sigma,
+            pooled_projections=pooled,
+            encoder_hidden_states=sequence,
+            txt_ids=torch.zeros(sequence.shape[1], 3, device=device),
+            img_ids=FluxPipeline._prepare_latent_image_ids(batch, height // 2, width // 2, device, latents.dtype),
+            return_dict=False,
+        )[0]
+
+    def pack(self, latents: Tensor) -> Tensor:
+        """Latents in the layout of the forward pass's result."""
+        return FluxPipeline._pack_latents(latents, *latents.shape)
+
+    def pipeline(self, vae: AutoencoderKL) -> FluxPipeline:
+        """The whole pipeline, ready for `save_pretrained`."""
+        return FluxPipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+            vae=vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.clip_tokenizer,
+            text_encoder_2=self.text_encoder_2,
+            tokenizer_2=self.t5_tokenizer,
+            transformer=self.transformer,
+        )

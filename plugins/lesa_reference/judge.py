@@ -1,0 +1,103 @@
+"""Caption faithfulness: does the picture show the things that its caption names?
+
+A small convolutional network, trained on drawn scenes seen through the VAE, says for every pair of
+colour and shape whether the picture holds it. The score of a picture is the mean probability of the
+pairs that its caption names, so it needs no reference picture; it stands in for CLIP or ImageReward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lesa_reference.captions import claims, random_scene
+from lesa_reference.scenes import COLOURS, GLYPHS, SHAPES, render
+from lesa_reference.trainer import Trainer
+
+_NOUNS = (*SHAPES, *GLYPHS)
+_PAIRS = {(colour, noun): i for i, (colour, noun) in enumerate((c, n) for c in COLOURS for n in _NOUNS)}
+_WEIGHTS = Path(__file__).parent / "judge.safetensors"
+
+
+class Judge(nn.Module):
+    """Pictures of shape (batch, 3, 64, 64) in [-1, 1] to logits, one for each (colour, shape) pair."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for depth in range(4):
+            following = width * min(4, 2**depth)
+            layers += [nn.Conv2d(channels, following, 3, stride=2, padding=1), nn.BatchNorm2d(following), nn.SiLU()]
+            layers += [nn.Conv2d(following, following, 3, padding=1), nn.BatchNorm2d(following), nn.SiLU()]
+            channels = following
+        self.trunk = nn.Sequential(*layers)
+        self.pairs = nn.Conv2d(channels, len(_PAIRS), 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """A pair is in the picture when it is at some place of it."""
+        return torch.logsumexp(self.pairs(self.trunk(pixels)).flatten(2), dim=-1)
+
+
+def targets(captions: Sequence[str]) -> Tensor:
+    """Which pairs each caption names, shape (captions, pairs), 0 or 1."""
+    wanted = torch.zeros(len(captions), len(_PAIRS))
+    for row, caption in enumerate(captions):
+        for claim in claims(caption):
+            wanted[row, _PAIRS[claim.colour, claim.shape]] = 1.0
+    return wanted
+
+
+class JudgeTrainer(Trainer):
+    """Trains a judge on scenes, half of them seen through the VAE, with a little noise."""
+
+    def __init__(self, judge: Judge, vae: AutoencoderKL, steps: int, seed: int, batch: int = 64) -> None:
+        super().__init__(judge, [torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.02)], steps, decay=0.8)
+        self.vae, self.seed, self.batch = vae, seed, batch
+
+    def loss(self) -> Tensor:
+        """Binary cross-entropy over all pairs."""
+        rng = np.random.default_rng([self.seed, 4, self.step])
+        scenes = [random_scene(rng) for _ in range(self.batch)]
+        pixels = torch.from_numpy(np.stack([render(scene) for scene in scenes])).permute(0, 3, 1, 2) * 2 - 1
+        pixels = pixels.to(self.device)
+        half = self.batch // 2
+        with torch.no_grad():
+            pixels[:half] = self.vae.decode(self.vae.encode(pixels[:half]).latent_dist.mean).sample
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+        noise = torch.randn(pixels.shape, generator=random) * torch.rand(self.batch, 1, 1, 1, generator=random) * 0.08
+        wanted = targets([scene.caption for scene in scenes]).to(self.device)
+        logits = self.model(pixels + noise.to(self.device))
+        # Two pairs of 112 are there at most: without the weight "nothing is there" would be a fine answer.
+        weight = torch.tensor(8.0, device=self.device)
+        return nn.functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight) * 10
+
+
+def load_judge(path: Path = _WEIGHTS) -> Judge:
+    """The bundled judge."""
+    judge = Judge()
+    judge.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    return judge.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def caption_scores(judge: Judge, pixels: Tensor, captions: Sequence[str]) -> list[float | None]:
+    """Faithfulness of each picture to its caption.
+
+    Args:
+        judge: From [`load_judge`][lesa_reference.judge.load_judge].
+        pixels: Pictures, shape (batch, 3, 64, 64), in [0, 1].
+        captions: One a picture.
+
+    Returns:
+        The mean probability, in [0, 1], that the named things are there; None where a caption names none.
+    """
+    chances = torch.sigmoid(judge(pixels.float() * 2 - 1))
+    wanted = targets(captions).to(chances.device).bool()
+    return [float(row[mask].mean()) if mask.any() else None for row, mask in zip(chances, wanted, strict=True)]

@@ -1,0 +1,204 @@
+"""Scenes drawn by code: the pictures that the reference models learn.
+
+A [`Scene`][lesa_reference.scenes.Scene] holds everything in a picture. Its caption names only some
+of it (see `captions.py`): positions, sizes, rotations, exact shades, the background pattern and the
+confetti are left for the model to choose, which is what makes few-step sampling hard.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+SIZE = 64
+_SUPERSAMPLE = 4
+
+#: Colour name -> (hue, saturation, value), each in [0, 1].
+COLOURS: dict[str, tuple[float, float, float]] = {
+    "red": (0.00, 0.90, 0.88),
+    "orange": (0.075, 0.95, 0.98),
+    "yellow": (0.155, 0.90, 0.98),
+    "green": (0.35, 0.80, 0.65),
+    "cyan": (0.50, 0.75, 0.88),
+    "blue": (0.62, 0.85, 0.85),
+    "purple": (0.77, 0.70, 0.72),
+    "white": (0.00, 0.00, 0.97),
+}
+TEXTURES = ("plain", "striped", "dotted", "checkered")
+BACKGROUNDS = ("plain", "gradient", "stripes", "checks", "dots", "rays")
+
+Points = list[tuple[float, float]]
+
+
+def _regular(count: int, phase: float = 0.0, inner: float = 1.0) -> Points:
+    """`count` points on the unit circle, every other one at radius `inner`."""
+    angles = phase + 2 * np.pi * np.arange(count) / count
+    radii = np.where(np.arange(count) % 2 == 0, 1.0, inner)
+    return [(float(r * np.sin(a)), float(-r * np.cos(a))) for r, a in zip(radii, angles, strict=True)]
+
+
+_W = 0.36
+_POLYGONS: dict[str, Points] = {
+    "square": _regular(4, np.pi / 4),
+    "triangle": _regular(3),
+    "diamond": [(0.0, -1.0), (0.62, 0.0), (0.0, 1.0), (-0.62, 0.0)],
+    "star": _regular(10, inner=0.42),
+    "cross": [(-_W, -1), (_W, -1), (_W, -_W), (1, -_W), (1, _W), (_W, _W), (_W, 1), (-_W, 1), (-_W, _W), (-1, _W),
+              (-1, -_W), (-_W, -_W)],
+}  # fmt: skip
+#: Glyph -> pen strokes in the unit square around the origin. No A: captions are read without regard to case.
+_GLYPHS: dict[str, list[Points]] = {
+    "E": [[(0.6, -0.9), (-0.6, -0.9), (-0.6, 0.9), (0.6, 0.9)], [(-0.6, 0.0), (0.4, 0.0)]],
+    "H": [[(-0.6, -0.9), (-0.6, 0.9)], [(0.6, -0.9), (0.6, 0.9)], [(-0.6, 0.0), (0.6, 0.0)]],
+    "K": [[(-0.6, -0.9), (-0.6, 0.9)], [(0.6, -0.9), (-0.5, 0.05), (0.65, 0.9)]],
+    "T": [[(-0.75, -0.9), (0.75, -0.9)], [(0.0, -0.9), (0.0, 0.9)]],
+    "V": [[(-0.7, -0.9), (0.0, 0.9), (0.7, -0.9)]],
+    "Z": [[(-0.65, -0.9), (0.65, -0.9), (-0.65, 0.9), (0.65, 0.9)]],
+}
+GLYPHS = tuple(_GLYPHS)
+SHAPES = ("circle", "ring", *_POLYGONS)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object: what it is (sayable) and where and how it lies (unsaid)."""
+
+    shape: str  # one of SHAPES or GLYPHS
+    colour: str
+    texture: str
+    centre: tuple[float, float]  # x, y in [0, 1]
+    radius: float  # in [0, 1]
+    angle: float  # radians
+    rgb: tuple[float, float, float]  # the exact shade
+    accent: tuple[float, float, float]  # second colour of a texture
+    pitch: float  # period of the texture, in picture widths
+
+
+@dataclass(frozen=True)
+class Background:
+    """What lies behind: only its main colour is ever said, and not often."""
+
+    kind: str  # one of BACKGROUNDS
+    first: tuple[float, float, float]
+    second: tuple[float, float, float]
+    angle: float
+    pitch: float
+    centre: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A whole picture: captioned things, uncaptioned confetti, a background."""
+
+    things: tuple[Thing, ...]
+    confetti: tuple[Thing, ...]
+    background: Background
+    caption: str
+
+
+def shade(name: str, rng: np.random.Generator, jitter: float = 1.0) -> tuple[float, float, float]:
+    """A random shade of a named colour, as RGB in [0, 1]."""
+    hue, saturation, value = COLOURS[name]
+    hue = (hue + jitter * rng.uniform(-0.015, 0.015)) % 1.0
+    saturation = min(1.0, saturation * (1 - jitter * rng.uniform(0, 0.15)))
+    value = min(1.0, value * (1 - jitter * rng.uniform(0, 0.12)))
+    return colorsys.hsv_to_rgb(hue, saturation, value)
+
+
+def render(scene: Scene) -> np.ndarray:
+    """Draw a scene.
+
+    Returns:
+        float32 picture of shape (SIZE, SIZE, 3), RGB in [0, 1].
+    """
+    picture = _background(scene.background)
+    for thing in (*scene.confetti, *scene.things):
+        mask = _mask(thing)[..., None]
+        picture = picture * (1 - mask) + _fill(thing) * mask
+    return picture.astype(np.float32)
+
+
+def _grid() -> tuple[np.ndarray, np.ndarray]:
+    axis = (np.arange(SIZE) + 0.5) / SIZE
+    x, y = np.meshgrid(axis, axis)
+    return x, y
+
+
+def _square_wave(phase: np.ndarray, pitch: float) -> np.ndarray:
+    """A 0/1 wave of period 1 whose edges are one pixel wide."""
+    triangle = np.abs((phase % 1.0) - 0.5) - 0.25
+    return np.clip(triangle * pitch * SIZE + 0.5, 0.0, 1.0)
+
+
+def _rotated(angle: float, centre: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    x, y = _grid()
+    x, y = x - centre[0], y - centre[1]
+    cos, sin = np.cos(angle), np.sin(angle)
+    return x * cos + y * sin, y * cos - x * sin
+
+
+def _dots(u: np.ndarray, v: np.ndarray, pitch: float) -> np.ndarray:
+    du, dv = (u / pitch) % 1.0 - 0.5, (v / pitch) % 1.0 - 0.5
+    return np.clip((0.3 - np.hypot(du, dv)) * pitch * SIZE + 0.5, 0.0, 1.0)
+
+
+def _checks(u: np.ndarray, v: np.ndarray, pitch: float) -> np.ndarray:
+    a, b = _square_wave(u / pitch, pitch), _square_wave(v / pitch, pitch)
+    return a * (1 - b) + b * (1 - a)
+
+
+def _blend(weight: np.ndarray, first: tuple[float, ...], second: tuple[float, ...]) -> np.ndarray:
+    return weight[..., None] * np.array(second) + (1 - weight[..., None]) * np.array(first)
+
+
+def _background(background: Background) -> np.ndarray:
+    u, v = _rotated(background.angle, background.centre)
+    weight: dict[str, Callable[[], np.ndarray]] = {
+        "plain": lambda: np.zeros_like(u),
+        "gradient": lambda: np.clip(u / 1.2 + 0.5, 0, 1),
+        "stripes": lambda: _square_wave(u / background.pitch, background.pitch),
+        "checks": lambda: _checks(u, v, background.pitch),
+        "dots": lambda: _dots(u, v, background.pitch),
+        "rays": lambda: _square_wave(np.arctan2(v, u) / (2 * np.pi) * 10, 0.12),
+    }
+    return _blend(weight[background.kind](), background.first, background.second)
+
+
+def _fill(thing: Thing) -> np.ndarray:
+    u, v = _rotated(thing.angle + 0.6, thing.centre)
+    weight: dict[str, Callable[[], np.ndarray]] = {
+        "plain": lambda: np.zeros_like(u),
+        "striped": lambda: _square_wave(u / thing.pitch, thing.pitch),
+        "dotted": lambda: _dots(u, v, thing.pitch),
+        "checkered": lambda: _checks(u, v, thing.pitch),
+    }
+    return _blend(weight[thing.texture](), thing.rgb, thing.accent)
+
+
+def _mask(thing: Thing) -> np.ndarray:
+    """Coverage of a thing, shape (SIZE, SIZE), in [0, 1], anti-aliased."""
+    side = SIZE * _SUPERSAMPLE
+    canvas = Image.new("L", (side, side), 0)
+    pen = ImageDraw.Draw(canvas)
+    cx, cy, radius = thing.centre[0] * side, thing.centre[1] * side, thing.radius * side
+    cos, sin = np.cos(thing.angle), np.sin(thing.angle)
+
+    def place(points: Points) -> Points:
+        return [(cx + radius * (x * cos - y * sin), cy + radius * (x * sin + y * cos)) for x, y in points]
+
+    if thing.shape in ("circle", "ring"):
+        pen.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), fill=255)
+        if thing.shape == "ring":
+            hole = radius * 0.55
+            pen.ellipse((cx - hole, cy - hole, cx + hole, cy + hole), fill=0)
+    elif thing.shape in _POLYGONS:
+        pen.polygon(place(_POLYGONS[thing.shape]), fill=255)
+    else:
+        width = max(1, round(radius * 0.38))
+        for stroke in _GLYPHS[thing.shape]:
+            pen.line(place(stroke), fill=255, width=width, joint="curve")
+    return np.asarray(canvas.reduce(_SUPERSAMPLE), dtype=np.float32) / 255.0

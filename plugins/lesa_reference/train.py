@@ -1,0 +1,132 @@
+"""Train a reference model from nothing: `python -m lesa_reference.train flux --out DIR`.
+
+Stages: VAE, encoding of the scenes, denoiser with its text encoders, judge, pipeline folder. Every
+stage saves as it goes and picks up where it was stopped when the same command is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from diffusers import AutoencoderKL
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
+
+from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
+from lesa_reference.denoiser import DenoiserTrainer, Examples, encode_examples
+from lesa_reference.flux import FluxDenoiser
+from lesa_reference.judge import Judge, JudgeTrainer
+from lesa_reference.trainer import Trainer
+from lesa_reference.vae import VaeTrainer, calibrate, new_vae
+
+_SAVE_EVERY = 100
+console = Console(stderr=True)
+
+
+class Backbone(StrEnum):
+    """Transformer classes that have a reference model."""
+
+    flux = "flux"
+
+
+def main(
+    backbone: Annotated[Backbone, typer.Argument(help="Transformer class to train.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pipeline; checkpoints go to its work/.")],
+    seed: Annotated[int, typer.Option(help="Seed of weights, scenes and noise.")] = 0,
+    vae_steps: Annotated[int, typer.Option(min=1, help="Steps of the VAE (16 pictures each).")] = 2200,
+    examples: Annotated[int, typer.Option(min=64, help="Scenes the denoiser learns from.")] = 24000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the denoiser (64 scenes each).")] = 5000,
+    judge_steps: Annotated[int, typer.Option(min=1, help="Steps of the judge (64 pictures each).")] = 1500,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; the GPU when there is one.")] = None,
+) -> None:
+    """Train a reference model and write it as a diffusers pipeline folder.
+
+    The bundled one took about two hours on two CPU cores; a GPU needs minutes. Stop it at any time and
+    run the same command to go on.
+    """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    work = out / "work"
+    torch.manual_seed(seed)
+    vae = _vae(work, vae_steps, seed, place)
+    data = _examples(work, vae, seed, examples)
+    model = FluxDenoiser().to(place)
+    trainer = DenoiserTrainer(model, data, steps, seed)
+    _run(trainer, work / "denoiser.safetensors", "denoiser")
+    pipeline = trainer.average.float().pipeline(vae.float())
+    # Half precision on the disk for what is big; text encoders stay in float32 because transformers loads
+    # them in the precision they are stored in.
+    pipeline.transformer.half()
+    pipeline.vae.half()
+    pipeline.save_pretrained(out)
+    console.print(f"[bold]{out}[/]: {sum(f.stat().st_size for f in _weights(out)) / 2**20:.2f} MiB of weights")
+    judge = Judge().to(place)
+    _run(JudgeTrainer(judge, vae.float().to(place), judge_steps, seed), work / "judge-training.safetensors", "judge")
+    save_file({name: tensor.half() for name, tensor in judge.state_dict().items()}, work / "judge.safetensors")
+
+
+def _weights(folder: Path) -> Iterable[Path]:
+    return (file for part in folder.iterdir() if part.name != "work" for file in part.glob("*.safetensors"))
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console,
+    )  # fmt: skip
+
+
+def _run(trainer: Trainer, checkpoint: Path, name: str) -> None:
+    if checkpoint.exists():
+        trainer.load(load_checkpoint(checkpoint))
+    with _progress() as progress:
+        task = progress.add_task(name, total=trainer.steps, completed=trainer.step, note="")
+        smooth = None
+        for loss in trainer.train():
+            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+            progress.update(task, completed=trainer.step, note=f"loss {smooth:.4f}")
+            if trainer.step % _SAVE_EVERY == 0 or trainer.step == trainer.steps:
+                save_checkpoint(checkpoint, trainer.state())
+                if not console.is_terminal:
+                    console.print(f"{name} {trainer.step}/{trainer.steps} loss {smooth:.4f}")
+    trainer.model.eval()
+
+
+def _vae(work: Path, steps: int, seed: int, device: torch.device) -> AutoencoderKL:
+    if (work / "vae").exists():
+        return AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
+    vae = new_vae().to(device)
+    _run(VaeTrainer(vae, steps, seed), work / "vae-training.safetensors", "vae")
+    calibrate(vae, seed)
+    vae.save_pretrained(work / "vae")
+    return vae.eval()
+
+
+def _examples(work: Path, vae: AutoencoderKL, seed: int, count: int) -> Examples:
+    path = work / "examples.safetensors"
+    captions = path.with_suffix(".txt")
+    if path.exists() and captions.exists():
+        kept = Examples(load_file(path)["latents"].float(), captions.read_text("utf-8").splitlines())
+        if len(kept.captions) == count:
+            return kept
+    parts: list[Examples] = []
+    with _progress() as progress:
+        task = progress.add_task("encoding scenes", total=count, note="")
+        for part in encode_examples(vae, seed, count):
+            parts.append(part)
+            progress.update(task, advance=len(part.captions))
+    data = Examples(torch.cat([part.latents for part in parts]), [text for part in parts for text in part.captions])
+    save_file({"latents": data.latents.half()}, path)
+    captions.write_text("\n".join(data.captions) + "\n", "utf-8")
+    return data
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -1,0 +1,81 @@
+"""The training loop that the reference VAE, denoiser and judge share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Trainer(ABC):
+    """Steps, learning-rate trapezoid, state to save and resume.
+
+    Args:
+        model: Trained in place.
+        optimisers: All are stepped on every step.
+        steps: Length of the whole training, for the trapezoid.
+        decay: Share of the steps over which the learning rate falls to nothing.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], steps: int, decay: float = 0.4
+    ) -> None:
+        self.model, self.optimisers, self.steps, self.step = model, optimisers, steps, 0
+        warmup, fall = max(1, steps // 50), max(1, int(steps * decay))
+        self.schedules = [
+            torch.optim.lr_scheduler.LambdaLR(
+                optimiser, lambda step: min(1.0, (step + 1) / warmup, max(0.002, (steps - step) / fall))
+            )
+            for optimiser in optimisers
+        ]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @abstractmethod
+    def loss(self) -> Tensor:
+        """Loss of step `self.step`; its random numbers must depend on nothing but the seed and the step."""
+
+    def stepped(self) -> None:  # noqa: B027 - most trainers have nothing to add
+        """Called after every optimiser step."""
+
+    def train(self) -> Iterator[float]:
+        """Run the steps that remain; yields each step's loss."""
+        self.model.train()
+        while self.step < self.steps:
+            loss = self.loss()
+            for optimiser in self.optimisers:
+                optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            for optimiser, schedule in zip(self.optimisers, self.schedules, strict=True):
+                optimiser.step()
+                schedule.step()
+            self.step += 1
+            self.stepped()
+            yield float(loss.detach())
+        self.model.eval()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what [`state`][lesa_reference.trainer.Trainer.state] returned."""
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        for optimiser, schedule, kept in zip(self.optimisers, self.schedules, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
+            # The trapezoid is recomputed, so that a training may be resumed with another length.
+            schedule.last_epoch = self.step
+            for group, base, rate in zip(optimiser.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+                group["lr"] = base * rate(self.step)
