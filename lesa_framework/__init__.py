@@ -17,6 +17,7 @@ from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
 from lesa_framework.interfaces.schedule import ScheduleConfig, SchedulePolicy
+from lesa_framework.interfaces.trainable import TrainablePredictor
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
 from lesa_framework.runtime.engine import Observer, Strategy
@@ -66,6 +67,7 @@ __all__ = [
     "StepRecord",
     "Strategy",
     "Tap",
+    "TrainablePredictor",
     "UnknownPluginError",
     "UnsupportedBackboneError",
     "accelerate",

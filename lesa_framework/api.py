@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,8 +16,9 @@ from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.attach import Attachment
-from lesa_framework.runtime.engine import Engine, Observer, Strategy
+from lesa_framework.runtime.engine import Engine, Observer, Store, Strategy
 from lesa_framework.runtime.grid import FixedGrid, GridSource, Scheduler, SchedulerGrid
+from lesa_framework.runtime.history import History
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.types import RunReport, Tap
 
@@ -142,6 +144,8 @@ def attach_strategy(
     *,
     sigmas: Sequence[float] | None = None,
     observers: Sequence[Observer] = (),
+    new_history: Callable[[int], Store] = History,
+    around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
     """[`accelerate`][lesa_framework.accelerate] with objects in place of a configuration, for notebooks and training."""
     model, source = _split(target, sigmas)
@@ -150,8 +154,8 @@ def attach_strategy(
         raise UnsupportedBackboneError(
             f"backbone.tap: '{tap}' does not work on {type(model).__name__}. Valid: {', '.join(adapter.taps)}."
         )
-    engine = Engine(strategy, kind, Tap(tap), (*_plugin_observers(), *observers))
-    return Session(engine, Attachment(model, adapter, engine, Tracker(source)))
+    engine = Engine(strategy, kind, Tap(tap), (*_plugin_observers(), *observers), new_history)
+    return Session(engine, Attachment(model, adapter, engine, Tracker(source), around_compute))
 
 
 def _split(target: Pipeline | nn.Module, sigmas: Sequence[float] | None) -> tuple[nn.Module, GridSource]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
+from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext
+
+if TYPE_CHECKING:
+    from lesa_framework.interfaces.trainable import TrainablePredictor
 
 
 class Predictor(ABC):
@@ -81,3 +85,11 @@ class PredictorConfig(PluginConfig, ABC):
     @abstractmethod
     def build(self) -> Predictor:
         """Make the predictor; reads weights files, so it may raise `ArtifactError`."""
+
+    def trainable(self, num_steps: int, seed: int) -> TrainablePredictor:  # noqa: ARG002 - for those that learn
+        """Make an untrained predictor for runs of `num_steps` steps.
+
+        Raises:
+            ConfigError: There is nothing to train, which is the default.
+        """
+        raise ConfigError(f"predictor.kind: '{self.kind}' has nothing to train; use it as it is, or train 'lesa'.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,12 +30,20 @@ class Attachment:
         adapter: How it is laid out.
         engine: What decides and predicts; its tap says where.
         tracker: What tells runs, steps and branches apart.
+        around_compute: Makes a context for each computed step; training switches gradients off with it.
 
     Raises:
         UnsupportedBackboneError: The adapter does not fit the model, or a session is attached already.
     """
 
-    def __init__(self, model: nn.Module, adapter: BackboneAdapter, engine: Engine, tracker: Tracker) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        adapter: BackboneAdapter,
+        engine: Engine,
+        tracker: Tracker,
+        around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
         if _ATTACHED in model.__dict__:
             raise UnsupportedBackboneError(
                 f"{type(model).__name__}: a session is attached already. Call its detach() first, or leave its with block."
@@ -45,6 +53,7 @@ class Attachment:
         closing = model.get_submodule(adapter.closing) if _has(model, adapter.closing) else None
         if closing is None:
             raise _misfit(model, adapter, adapter.closing)
+        self._around_compute = around_compute
         self._signature = inspect.signature(type(model).forward)
         self._previous = {name: model.__dict__[name] for name in ("forward", "cache_context") if name in model.__dict__}
         self._run_model: Callable[..., Any] = model.forward
@@ -115,7 +124,8 @@ class Attachment:
         return output
 
     def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        output = self._run_model(*args, **kwargs)
+        with self._around_compute():
+            output = self._run_model(*args, **kwargs)
         if self._engine.tap is Tap.OUTPUT:
             self._captured = output[0]
             if not isinstance(output, tuple):

@@ -104,11 +104,15 @@ def _thing(
 
 
 def _random_background(rng: np.random.Generator, colour: str, said: bool) -> Background:
-    main = tuple(0.85 * c for c in shade(colour, rng)) if said else tuple(0.62 * c + 0.06 for c in shade(colour, rng))
-    towards, amount = rng.uniform(0, 1, size=3), rng.uniform(0.2, 0.45)
-    second = tuple(float((1 - amount) * c + amount * t) for c, t in zip(main, towards, strict=True))
+    """Shades of one colour when the caption says which, else patches of any colours."""
+    names = [colour] * 4 if said else [colour, *map(str, rng.choice(list(COLOURS), size=4))]
+    dim = rng.uniform(0.45, 0.95, size=len(names)) if said else rng.uniform(0.6, 0.9, size=len(names))
+    palette = tuple(_dimmed(shade(name, rng), float(d)) for name, d in zip(names, dim, strict=True))
     return Background(
-        str(rng.choice(BACKGROUNDS)), (main[0], main[1], main[2]), (second[0], second[1], second[2]),
-        float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.16, 0.34)),
-        (float(rng.uniform(0, 1)), float(rng.uniform(0, 1))),
+        str(rng.choice(BACKGROUNDS)), palette, float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.13, 0.26)),
+        (float(rng.uniform(0, 1)), float(rng.uniform(0, 1))), int(rng.integers(2**31)),
     )  # fmt: skip
+
+
+def _dimmed(rgb: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
+    return rgb[0] * factor, rgb[1] * factor, rgb[2] * factor

@@ -1,15 +1,16 @@
 """Scenes drawn by code: the pictures that the reference models learn.
 
 A [`Scene`][lesa_reference.scenes.Scene] holds everything in a picture. Its caption names only some
-of it (see `captions.py`): positions, sizes, rotations, exact shades, the background pattern and the
-confetti are left for the model to choose, which is what makes few-step sampling hard.
+of it (see `captions.py`): positions, sizes, rotations, exact shades, the confetti and every patch of the
+background are left for the model to choose. Each is a decision of its own, taken somewhere along the
+trajectory, and that is what makes few-step sampling hard.
 """
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -29,7 +30,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {
     "white": (0.00, 0.00, 0.97),
 }
 TEXTURES = ("plain", "striped", "dotted", "checkered")
-BACKGROUNDS = ("plain", "gradient", "stripes", "checks", "dots", "rays")
+BACKGROUNDS = ("quilt", "bars", "rings", "dots", "wedges")
 
 Points = list[tuple[float, float]]
 
@@ -80,14 +81,14 @@ class Thing:
 
 @dataclass(frozen=True)
 class Background:
-    """What lies behind: only its main colour is ever said, and not often."""
+    """What lies behind: a pattern of patches, each with a colour of its own from a palette."""
 
     kind: str  # one of BACKGROUNDS
-    first: tuple[float, float, float]
-    second: tuple[float, float, float]
+    palette: tuple[tuple[float, float, float], ...]
     angle: float
-    pitch: float
+    pitch: float  # size of a patch, in picture widths
     centre: tuple[float, float]
+    seed: int  # of the patches' colours
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,10 @@ def render(scene: Scene) -> np.ndarray:
     """
     picture = _background(scene.background)
     for thing in (*scene.confetti, *scene.things):
+        if thing in scene.things:
+            # A dark rim: whatever patches lie behind, a thing that is named can be seen.
+            rim = _mask(replace(thing, radius=thing.radius + 1.6 / SIZE))[..., None]
+            picture = picture * (1 - 0.85 * rim)
         mask = _mask(thing)[..., None]
         picture = picture * (1 - mask) + _fill(thing) * mask
     return picture.astype(np.float32)
@@ -156,16 +161,29 @@ def _blend(weight: np.ndarray, first: tuple[float, ...], second: tuple[float, ..
 
 
 def _background(background: Background) -> np.ndarray:
-    u, v = _rotated(background.angle, background.centre)
-    weight: dict[str, Callable[[], np.ndarray]] = {
-        "plain": lambda: np.zeros_like(u),
-        "gradient": lambda: np.clip(u / 1.2 + 0.5, 0, 1),
-        "stripes": lambda: _square_wave(u / background.pitch, background.pitch),
-        "checks": lambda: _checks(u, v, background.pitch),
-        "dots": lambda: _dots(u, v, background.pitch),
-        "rays": lambda: _square_wave(np.arctan2(v, u) / (2 * np.pi) * 10, 0.12),
+    fine = 2  # patches have hard edges: draw them larger, then average
+    axis = (np.arange(SIZE * fine) + 0.5) / (SIZE * fine)
+    x, y = np.meshgrid(axis - background.centre[0], axis - background.centre[1])
+    cos, sin = np.cos(background.angle), np.sin(background.angle)
+    u, v = x * cos + y * sin, y * cos - x * sin
+    radius, turn, pitch = np.hypot(u, v), np.arctan2(v, u) / (2 * np.pi) + 0.5, background.pitch
+    row, column = np.floor(u / pitch), np.floor(v / pitch)
+    none = np.zeros_like(u)
+    cells: dict[str, tuple[np.ndarray, np.ndarray]] = {
+        "quilt": (row, column),
+        "bars": (np.floor(2 * u / pitch), none),
+        "rings": (np.floor(2 * radius / pitch), none),
+        "dots": (row, column),
+        "wedges": (np.floor(turn * 12), np.floor(radius / (2 * pitch))),
     }
-    return _blend(weight[background.kind](), background.first, background.second)
+    first, second = cells[background.kind]
+    table = np.random.default_rng(background.seed).integers(1, len(background.palette), size=(64, 64))
+    index = table[first.astype(int) % 64, second.astype(int) % 64]
+    if background.kind == "dots":
+        inside = np.hypot(u / pitch - row - 0.5, v / pitch - column - 0.5) < 0.36
+        index = np.where(inside, index, 0)
+    colours = np.array(background.palette)[index]
+    return colours.reshape(SIZE, fine, SIZE, fine, 3).mean(axis=(1, 3))
 
 
 def _fill(thing: Thing) -> np.ndarray:

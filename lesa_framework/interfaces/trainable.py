@@ -1,0 +1,51 @@
+"""Predictors that learn."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from lesa_framework.interfaces.predictor import Predictor
+
+
+class TrainablePredictor(Predictor):
+    """A predictor with parameters. It predicts differentiably and knows nothing of optimisers or files.
+
+    The trainer calls `prepare` before every optimiser step, lets the predictor work in the loop, and
+    stores what `tensors` and `settings` return as the artifact that the plain predictor then reads.
+    """
+
+    @abstractmethod
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """What the optimiser changes."""
+
+    @abstractmethod
+    def prepare(self, sigmas: Sequence[float]) -> None:
+        """Evaluate what depends on parameters and grid alone, with gradients, for the predictions to come."""
+
+    @abstractmethod
+    def restrain(self, factor: float) -> None:
+        """Shrink the learnt correction towards reuse of the newest feature: 1 keeps it, 0 removes it.
+
+        A predictor fitted on true features may blow up on its own; the closed loop starts from the
+        strongest version of it that does not.
+        """
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters, to resume from."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> object:
+        """Take parameters back."""
+
+    @abstractmethod
+    def tensors(self, sigmas: Sequence[float]) -> dict[str, Tensor]:
+        """What the artifact holds, tables for this grid included."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Shape of the predictor, as JSON values, for the artifact's metadata."""

@@ -1,0 +1,110 @@
+"""Runs of the sampler for training: the pipeline's own code, to the latents, with gradients if wanted."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lesa_framework.api import Pipeline
+from lesa_framework.errors import ConfigError
+from lesa_framework.types import Decision, RunInfo, RunReport, StepRecord
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts that are sampled together, each with a seed of its own."""
+
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.prompts) != len(self.seeds):
+            raise ValueError(f"{len(self.prompts)} prompts but {len(self.seeds)} seeds")
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A pipeline and how to call it.
+
+    Attributes:
+        pipe: A diffusers pipeline with a transformer; its modules are frozen while it is used here.
+        num_steps: Steps of the sampler.
+        call: Further keyword arguments of the pipeline's call.
+    """
+
+    pipe: Pipeline
+    num_steps: int
+    call: Mapping[str, Any]
+
+    def freeze(self) -> None:
+        """Switch off gradients of every weight: only predictors learn."""
+        for part in vars(self.pipe).values():
+            if isinstance(part, nn.Module):
+                part.requires_grad_(False)
+
+    def run(self, batch: Batch, *, gradients: bool = False) -> Tensor:
+        """Sample.
+
+        Args:
+            batch: What to sample.
+            gradients: Keep the graph from predictions to the final latents. The pipeline's `no_grad` is
+                stepped around by calling the function inside the decorator.
+
+        Returns:
+            The final latents, as the pipeline holds them before decoding.
+
+        Raises:
+            ConfigError: The pipeline cannot be run with gradients.
+        """
+        arguments = {
+            **self.call,
+            "prompt": list(batch.prompts),
+            "num_inference_steps": self.num_steps,
+            "generator": [torch.Generator().manual_seed(seed) for seed in batch.seeds],
+            "output_type": "latent",
+            "return_dict": False,
+        }
+        if isinstance(arguments.get("negative_prompt"), str):
+            arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(batch.prompts)
+        latents: Tensor = self._function(gradients)(self.pipe, **arguments)[0]
+        return latents
+
+    def _function(self, gradients: bool) -> Callable[..., Any]:
+        decorated = type(self.pipe).__call__
+        if not gradients:
+            return decorated
+        inner = inspect.unwrap(decorated)
+        if inner is decorated:
+            raise ConfigError(
+                f"{type(self.pipe).__name__}: its call cannot be run with gradients. "
+                "Use `--set training.target=feature`, which needs none."
+            )
+        return inner
+
+
+@dataclass
+class LatentRecorder:
+    """An observer that keeps the latent of every step (of the first branch; all branches see the same)."""
+
+    latents: list[Tensor] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    _last: int | None = None
+
+    def lesa_run_start(self, run: RunInfo) -> None:  # noqa: ARG002 - an observer's shape
+        """Forget the last run."""
+        self.latents, self.decisions, self._last = [], [], None
+
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002
+        """Keep the step's latent once."""
+        if record.index != self._last:
+            self.latents.append(latent)
+            self.decisions.append(record.decision)
+            self._last = record.index
+
+    def lesa_run_end(self, report: RunReport) -> None:
+        """Nothing to do."""

@@ -1,0 +1,167 @@
+"""LESA's experts (arXiv 2602.20497, section 3): one KAN and one set of taps for each stage, built on pykan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lesa_framework import ConfigError
+
+
+@dataclass(frozen=True)
+class ExpertShape:
+    """Sizes of the experts.
+
+    Attributes:
+        num_steps: T; a KAN's input has T + 1 numbers.
+        stage_history: K_s, how many of the newest features each stage weighs.
+        hidden: Widths of the KAN's hidden layers.
+        grid: Spline intervals.
+        order: Spline order.
+        grid_range: Where the splines live.
+        branches: Sets of experts; 1 means that all branches share theirs.
+    """
+
+    num_steps: int
+    stage_history: tuple[int, ...] = (4, 8, 8)
+    hidden: tuple[int, ...] = (256, 256)
+    grid: int = 5
+    order: int = 3
+    grid_range: tuple[float, float] = (-3.0, 3.0)
+    branches: int = 1
+
+    @property
+    def num_stages(self) -> int:
+        """Stages."""
+        return len(self.stage_history)
+
+    @property
+    def depth(self) -> int:
+        """Features that a history must keep."""
+        return max(self.stage_history)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values, for an artifact's metadata."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> ExpertShape:
+        """What `as_json` returned, also after a trip through JSON.
+
+        Raises:
+            TypeError: A setting is missing or unknown.
+        """
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
+
+
+def differences(sigmas: Sequence[float]) -> Tensor:
+    """A KAN's inputs, `d_i = (sigma_i - sigma_0, ..., sigma_i - sigma_T)`.
+
+    Args:
+        sigmas: The grid, T + 1 noise levels.
+
+    Returns:
+        float32, shape (T, T + 1): one row for each step.
+    """
+    grid = torch.tensor(sigmas, dtype=torch.float64)
+    return (grid[:-1, None] - grid[None, :]).float()
+
+
+def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
+    """An untrained pykan network with scalar output.
+
+    Raises:
+        ConfigError: pykan is not installed.
+    """
+    try:
+        from kan import KAN  # noqa: PLC0415 - takes seconds, and sampling never needs it
+    except ImportError as error:
+        raise ConfigError(
+            f"LESA's KANs need pykan ({error}). Install it with `pip install 'lesa-framework[kan]'`."
+        ) from error
+    # pykan seeds the global generators; whoever calls us did not ask for that.
+    with torch.random.fork_rng():
+        kan: nn.Module = KAN(
+            width=[shape.num_steps + 1, *shape.hidden, 1],
+            grid=shape.grid,
+            k=shape.order,
+            grid_range=list(shape.grid_range),
+            base_fun="silu",
+            symbolic_enabled=False,
+            auto_save=False,
+            save_act=False,
+            seed=seed,
+            device="cpu",
+        )
+    for name, parameter in kan.named_parameters():
+        # Spline coefficients and scales only: pykan's symbolic branch and affine nodes are not in the method.
+        parameter.requires_grad_(name.startswith("act_fun.") and name.rpartition(".")[2] in _LEARNT)
+    return kan
+
+
+_LEARNT = ("coef", "scale_base", "scale_sp")
+_KEPT = (*_LEARNT, "grid")
+
+
+class Experts(nn.Module):
+    """All experts: KANs `a_s`, taps `w_s`, biases `b_s`.
+
+    The taps start as "newest minus oldest", and the KANs near 0, so that an untrained LESA is close to
+    reuse of the newest feature.
+
+    Args:
+        shape: Sizes.
+        seed: Seed of the KANs' weights.
+    """
+
+    def __init__(self, shape: ExpertShape, seed: int) -> None:
+        super().__init__()
+        self.shape = shape
+        count = shape.branches * shape.num_stages
+        self.kans = nn.ModuleList(new_kan(shape, seed + number) for number in range(count))
+        taps = torch.zeros(shape.branches, shape.num_stages, shape.depth)
+        mask = torch.zeros_like(taps)
+        for stage, length in enumerate(shape.stage_history):
+            taps[:, stage, 0] = 1.0
+            taps[:, stage, length - 1] -= 1.0
+            mask[:, stage, :length] = 1.0
+        self.taps = nn.Parameter(taps)
+        self.bias = nn.Parameter(torch.zeros(shape.branches, shape.num_stages))
+        self.register_buffer("scale", torch.ones(()))
+        self.mask: Tensor
+        self.register_buffer("mask", mask, persistent=False)
+
+    def gains(self, sigmas: Sequence[float]) -> Tensor:
+        """`a_s(d_i)` for every branch, stage and step: shape (branches, stages, T), with gradients."""
+        rows = differences(sigmas).to(self.taps.device)
+        values = torch.stack([kan(rows).squeeze(-1) for kan in self.kans])
+        return self.scale * values.view(self.shape.branches, self.shape.num_stages, -1)
+
+    def learnt(self) -> list[nn.Parameter]:
+        """What an optimiser changes."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def compact_state(self) -> dict[str, Tensor]:
+        """Weights under short names, without pykan's unused parts."""
+        tensors = {"taps": self.taps.detach() * self.mask, "bias": self.bias.detach(), "scale": self.scale}
+        for number, kan in enumerate(self.kans):
+            for name, parameter in kan.named_parameters():
+                if name.startswith("act_fun.") and name.rpartition(".")[2] in _KEPT:
+                    tensors[f"kan.{number}.{name.removeprefix('act_fun.')}"] = parameter.detach()
+        return {name: tensor.clone() for name, tensor in tensors.items()}
+
+    @torch.no_grad()
+    def load_compact(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `compact_state` returned."""
+        self.taps.copy_(tensors["taps"])
+        self.bias.copy_(tensors["bias"])
+        self.scale.copy_(tensors["scale"])
+        for number, kan in enumerate(self.kans):
+            for name, parameter in kan.named_parameters():
+                key = f"kan.{number}.{name.removeprefix('act_fun.')}"
+                if name.startswith("act_fun.") and key in tensors:
+                    parameter.copy_(tensors[key])

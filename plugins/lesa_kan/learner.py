@@ -1,0 +1,73 @@
+"""LESA while it learns: the same formula, with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lesa_framework import HistoryView, StepContext, TrainablePredictor
+from lesa_kan.experts import Experts, ExpertShape
+
+
+class LesaLearner(TrainablePredictor):
+    """Differentiable LESA.
+
+    Args:
+        shape: Sizes of the experts.
+        seed: Seed of the KANs' weights.
+    """
+
+    records: Literal["all", "computed"] = "all"
+
+    def __init__(self, shape: ExpertShape, seed: int) -> None:
+        self.experts = Experts(shape, seed)
+        self.depth = shape.depth
+        self.num_stages = shape.num_stages
+        self._gains = torch.zeros(shape.branches, shape.num_stages, shape.num_steps)
+
+    def min_history(self, stage: int) -> int:  # noqa: ARG002 - the paper asks for the first stage's everywhere
+        """K_0 features, in every stage."""
+        return self.experts.shape.stage_history[0]
+
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """Splines, taps and biases."""
+        return self.experts.learnt()
+
+    def prepare(self, sigmas: Sequence[float]) -> None:
+        """Evaluate the KANs on the whole grid at once."""
+        self._gains = self.experts.gains(sigmas)
+
+    def restrain(self, factor: float) -> None:
+        """Scale every gain."""
+        self.experts.scale.mul_(factor)
+
+    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
+        """`h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)`."""
+        shape = self.experts.shape
+        branch = min(ctx.branch_index, shape.branches - 1)
+        count = min(shape.stage_history[ctx.stage], len(history.entries))
+        newest = history.feature(0)
+        stack = torch.stack([history.feature(k) for k in range(count)])
+        taps = self.experts.taps[branch, ctx.stage, :count]
+        correction = torch.tensordot(taps.to(stack), stack, dims=1) + self.experts.bias[branch, ctx.stage]
+        return newest + (self._gains[branch, ctx.stage, ctx.index] * correction).to(newest.dtype)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Weights, to resume from."""
+        return self.experts.compact_state()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take weights back."""
+        self.experts.load_compact(dict(state))
+
+    @torch.no_grad()
+    def tensors(self, sigmas: Sequence[float]) -> dict[str, Tensor]:
+        """Weights, and the table of gains for the grid."""
+        return {**self.experts.compact_state(), "gains": self.experts.gains(sigmas).double()}
+
+    def settings(self) -> dict[str, Any]:
+        """Sizes of the experts."""
+        return self.experts.shape.as_json()

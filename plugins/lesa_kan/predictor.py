@@ -1,0 +1,139 @@
+"""LESA while it samples: a table of gains, a few taps, no KAN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lesa_framework import (
+    AffinePredictor,
+    ArtifactError,
+    ConfigError,
+    ConfigPath,
+    EntryInfo,
+    Filter,
+    PredictorConfig,
+    RunInfo,
+    StepContext,
+)
+from lesa_framework.artifacts import Artifact, check_run, load_artifact, same_grid
+from lesa_kan.experts import Experts, ExpertShape
+from lesa_kan.learner import LesaLearner
+
+
+class Lesa(AffinePredictor):
+    """`h_hat_i = h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)` (arXiv 2602.20497, eq. 6-8).
+
+    `d_i` depends on the grid alone, so each `a_s(d_i)` is a number from a table, and the whole predictor
+    an affine filter. Features enter the history as used, predictions included. Taps beyond the history's
+    length are left out.
+
+    Args:
+        shape: Sizes of the experts.
+        gains: `a_s(d_i)`, shape (branches, stages, T).
+        taps: `w_s`, shape (branches, stages, K).
+        bias: `b_s`, shape (branches, stages).
+    """
+
+    records: Literal["all", "computed"] = "all"
+
+    def __init__(self, shape: ExpertShape, gains: Tensor, taps: Tensor, bias: Tensor) -> None:
+        self.shape = shape
+        self.depth, self.num_stages = shape.depth, shape.num_stages
+        self._gains, self._taps, self._bias = gains.tolist(), taps.tolist(), bias.tolist()
+
+    def min_history(self, stage: int) -> int:  # noqa: ARG002 - the paper asks for the first stage's everywhere
+        """K_0 features, in every stage: this is what computes step 3 of the paper's schedules."""
+        return self.shape.stage_history[0]
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+        """The formula as weights."""
+        branch = min(ctx.branch_index, self.shape.branches - 1)
+        gain = self._gains[branch][ctx.stage][ctx.index]
+        count = min(self.shape.stage_history[ctx.stage], len(entries))
+        weights = [gain * tap for tap in self._taps[branch][ctx.stage][:count]]
+        weights[0] += 1.0
+        return Filter(tuple(weights), gain * self._bias[branch][ctx.stage])
+
+
+class TrainedLesa(Lesa):
+    """LESA from an artifact; refuses runs that the weights were not trained for.
+
+    Args:
+        artifact: What `lesa train` wrote.
+        retabulate: Evaluate the KANs anew when the grid has other noise levels (needs pykan).
+    """
+
+    def __init__(self, artifact: Artifact, *, retabulate: bool = False) -> None:
+        settings, tensors = artifact.metadata.settings, artifact.tensors
+        try:
+            shape = ExpertShape.from_json(settings)
+            super().__init__(shape, tensors["gains"], tensors["taps"], tensors["bias"])
+        except (TypeError, KeyError) as error:
+            raise ArtifactError(
+                f"predictor.weights: not LESA weights of this version ({error}). Train again."
+            ) from error
+        self._artifact, self._retabulate, self._grid = artifact, retabulate, artifact.metadata.sigmas
+
+    def check(self, run: RunInfo) -> None:
+        """Compare backbone, tap and grid with the training's; retabulate when asked to."""
+        check_run(self._artifact.metadata, run, any_grid=self._retabulate)
+        if not same_grid(run.sigmas, self._grid):
+            self._gains = tabulate(self._artifact, run.sigmas).tolist()
+            self._grid = run.sigmas
+
+
+@torch.no_grad()
+def tabulate(artifact: Artifact, sigmas: Sequence[float]) -> Tensor:
+    """Evaluate an artifact's KANs on a grid of the same length.
+
+    Returns:
+        Gains, float64, shape (branches, stages, T).
+    """
+    experts = Experts(ExpertShape.from_json(artifact.metadata.settings), seed=0)
+    experts.load_compact(artifact.tensors)
+    return experts.gains(sigmas).double()
+
+
+class LesaPredictorConfig(PredictorConfig):
+    """Learned stage-aware prediction: a KAN-gated filter over the newest features."""
+
+    kind: Literal["lesa"] = "lesa"
+    weights: ConfigPath | None = None
+    """The safetensors file that `lesa train` wrote; relative to this file."""
+    history: int = Field(8, ge=1, le=64)
+    """K: how many of the newest features are weighed in every stage but the first."""
+    stage_history: tuple[Annotated[int, Field(ge=1, le=64)], ...] | None = None
+    """K_s of each stage; by default three stages, the first with 4 at most: [4, 8, 8]."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (256, 256)
+    """Widths of the KANs' hidden layers."""
+    grid: int = Field(5, ge=1)
+    """Spline intervals."""
+    order: int = Field(3, ge=1)
+    """Spline order."""
+    grid_range: tuple[float, float] = (-3.0, 3.0)
+    """Where the splines live."""
+    branches: int = Field(1, ge=1)
+    """Sets of experts: 1 shares them, 2 gives `cond` and `uncond` their own."""
+    retabulate: bool = False
+    """Evaluate the KANs anew when the scheduler's grid differs from the training's (needs pykan)."""
+
+    def build(self) -> TrainedLesa:
+        """Read the weights."""
+        if self.weights is None:
+            raise ConfigError(
+                "predictor.weights: 'lesa' needs trained weights. Train them with `lesa train --config ... --out DIR`, "
+                "or start from a preset that has them (`lesa plugins` lists presets)."
+            )
+        return TrainedLesa(load_artifact(Path(self.weights), self.kind), retabulate=self.retabulate)
+
+    def trainable(self, num_steps: int, seed: int) -> LesaLearner:
+        """Untrained experts."""
+        lengths = self.stage_history or (min(4, self.history), self.history, self.history)
+        shape = ExpertShape(num_steps, lengths, self.hidden, self.grid, self.order, self.grid_range, self.branches)
+        return LesaLearner(shape, seed)

@@ -1,0 +1,65 @@
+"""Draws prompts: `python -m lesa_reference.prompts flux --seed 1 --count 64 --out prompts.txt`.
+
+The scenes that the models and the judge were trained on came from seeds below `HELD_OUT_SEED`; prompts are
+drawn from seeds above it, so nobody has seen them. (A short caption such as "a red ring" may still have been
+drawn twice: there are only so many.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from lesa_reference.captions import HELD_OUT_SEED, random_scene
+
+#: Keeps the prompts of predictor trainings apart from the streams that the models' own trainings use.
+_TRAINING_STREAM = 5
+
+
+def draw_prompts(seed: int, count: int, *, training: bool = False) -> list[str]:
+    """`count` different captions.
+
+    Args:
+        seed: Which draw, from 0 to below `HELD_OUT_SEED`.
+        count: How many.
+        training: Draw for the training of a predictor; such prompts and the others never share a seed.
+    """
+    rng = np.random.default_rng([seed, _TRAINING_STREAM] if training else [HELD_OUT_SEED + seed, 0])
+    captions: dict[str, None] = {}
+    while len(captions) < count:
+        captions[random_scene(rng).caption] = None
+    return list(captions)
+
+
+def main(
+    backbone: Annotated[str, typer.Argument(help="Whose prompts: flux. (All reference models share a grammar.)")],
+    seed: Annotated[int, typer.Option(min=0, max=HELD_OUT_SEED - 1, help="Another seed draws other prompts.")] = 0,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many prompts.")] = 64,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write, one prompt a line; standard output if absent.")
+    ] = None,
+) -> None:
+    """Draw held-out prompts for a reference model, one a line.
+
+    Example: python -m lesa_reference.prompts flux --seed 1 --count 64 --out prompts.txt
+    """
+    if backbone != "flux":
+        raise typer.BadParameter(f"'{backbone}' is not a reference model. Known: flux.")
+    text = "\n".join(draw_prompts(seed, count)) + "\n"
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    if out.is_dir() or not out.parent.is_dir():
+        raise typer.BadParameter(f"--out {out}: not a file in an existing folder.")
+    partial = out.with_name(out.name + ".partial")
+    partial.write_text(text, "utf-8")
+    partial.replace(out)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    app()
