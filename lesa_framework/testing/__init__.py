@@ -1,0 +1,26 @@
+"""For authors of plugins: a tiny model to try them on, and suites that say whether they keep to their contract.
+
+Needs no test framework: the suites raise `AssertionError`.
+"""
+
+from lesa_framework.testing.conformance import check_backbone, check_predictor, check_router, check_schedule
+from lesa_framework.testing.sampling import ModelCall, attach, even_grid, sample
+from lesa_framework.testing.tiny_dit import TinyContextDiT, TinyDiT, TinyDiTAdapter, TinyOutput
+from lesa_framework.testing.tiny_pipeline import TinyPipeline, TinyScheduler
+
+__all__ = [
+    "ModelCall",
+    "TinyContextDiT",
+    "TinyDiT",
+    "TinyDiTAdapter",
+    "TinyOutput",
+    "TinyPipeline",
+    "TinyScheduler",
+    "attach",
+    "check_backbone",
+    "check_predictor",
+    "check_router",
+    "check_schedule",
+    "even_grid",
+    "sample",
+]

@@ -1,0 +1,121 @@
+"""What a predictor must keep to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lesa_framework.errors import LesaError
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
+from lesa_framework.runtime.engine import Strategy, plan
+from lesa_framework.runtime.history import History
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
+from lesa_framework.testing.sampling import attach, even_grid, sample
+from lesa_framework.testing.tiny_dit import TinyDiT, TinyDiTAdapter
+from lesa_framework.testing.tiny_pipeline import noise
+from lesa_framework.types import Reason, RunInfo, StepContext, Tap
+
+_GAPS = (2, 5)
+_SHAPE = (2, 3, 4)
+
+
+def check_predictor(config: PredictorConfig, *, run: RunInfo | None = None) -> None:
+    """Check a predictor, on histories of random features and in closed loop on a `TinyDiT`.
+
+    Checked: depth, records and `min_history` make sense together; a filter is finite and no longer than the
+    history; a prediction keeps shape and dtype, is finite, writes to nothing and is the same when asked for again;
+    no state goes from one run into the next; its configuration survives being written and read.
+
+    Args:
+        config: The configuration of the predictor under test.
+        run: The run it is for; a predictor with trained weights needs the one that they were trained for.
+
+    Raises:
+        AssertionError: The predictor breaks the contract; the message says where.
+    """
+    again = type(config).model_validate(config.model_dump(mode="json"))
+    assert again == config, f"{config.kind}: writing and reading the configuration gives another one: {again!r}"
+    run = run or RunInfo(even_grid(20), "testing", Tap.PRE_HEAD)
+    predictor = config.build()
+    _check_declaration(config.kind, predictor)
+    predictor.check(run)
+    for gap in _GAPS:
+        contexts = _predicted(predictor, run.sigmas, gap)
+        assert contexts, f"{config.kind}: never predicts when every {gap}th step is computed; see min_history"
+        for dtype in (torch.float32, torch.bfloat16):
+            for ctx in contexts:
+                _check_step(config, predictor, ctx, dtype)
+    _check_runs(config, run)
+
+
+def _check_declaration(kind: str, predictor: Predictor) -> None:
+    assert predictor.depth >= 1, f"{kind}: depth is {predictor.depth}; a history keeps at least one feature"
+    assert predictor.records in ("all", "computed"), f"{kind}: records is {predictor.records!r}, not all or computed"
+    for stage in range(predictor.num_stages or 1):
+        least = predictor.min_history(stage)
+        assert 1 <= least <= predictor.depth, (
+            f"{kind}, stage {stage}: min_history is {least}; it must be from 1 to depth, which is {predictor.depth}"
+        )
+
+
+def _strategy(predictor: Predictor, gap: int) -> Strategy:
+    return Strategy(ComputeSteps(range(0, 1000, gap)), EqualStages(predictor.num_stages or 1), predictor)
+
+
+def _predicted(predictor: Predictor, sigmas: Sequence[float], gap: int) -> list[StepContext]:
+    return [ctx for ctx, reason in plan(_strategy(predictor, gap), sigmas) if reason is Reason.PREDICTED]
+
+
+def _check_step(config: PredictorConfig, predictor: Predictor, ctx: StepContext, dtype: torch.dtype) -> None:
+    where = f"{config.kind}, step {ctx.index} of {ctx.num_steps}, {dtype}"
+    if isinstance(predictor, AffinePredictor):
+        taps = predictor.filter(ctx.entries, ctx)
+        assert len(taps.weights) <= len(ctx.entries), (
+            f"{where}: {len(taps.weights)} weights for a history of {len(ctx.entries)}"
+        )
+        assert all(map(math.isfinite, (*taps.weights, taps.bias))), f"{where}: a filter that is not finite: {taps}"
+        assert taps == predictor.filter(ctx.entries, ctx), f"{where}: asked again, the filter is another one"
+    history = History(predictor.depth)
+    for entry in reversed(ctx.entries):
+        history.append(noise(_SHAPE, entry.step).to(dtype), entry)
+    kept = [history.feature(k).clone() for k in range(len(ctx.entries))]
+    prediction = predictor.predict(history, ctx).clone()
+    assert prediction.shape == torch.Size(_SHAPE), (
+        f"{where}: shape {tuple(prediction.shape)}, not the features' {_SHAPE}"
+    )
+    assert prediction.dtype == dtype, f"{where}: dtype {prediction.dtype}, not the features'"
+    assert bool(torch.isfinite(prediction).all()), f"{where}: the prediction is not finite"
+    for k, feature in enumerate(kept):
+        assert torch.equal(feature, history.feature(k)), f"{where}: the predictor wrote to feature {k} of the history"
+    repeated = predictor.predict(history, ctx)
+    assert torch.equal(prediction, repeated), f"{where}: asked again, the prediction is another one"
+    other = config.build().predict(history, ctx)
+    assert torch.equal(prediction, other), f"{where}: a newly built predictor predicts something else"
+
+
+def _check_runs(config: PredictorConfig, run: RunInfo) -> None:
+    model = TinyDiT()
+
+    def outputs(prompt: int) -> list[Tensor]:
+        return sample(model, _call, noise(_SHAPE, prompt), run.sigmas, prompt=prompt, guidance=2.0)
+
+    def attached(strategy: Strategy, prompts: Sequence[int]) -> list[list[Tensor]]:
+        with attach(model, TinyDiTAdapter(), strategy, run.sigmas, run.tap, backbone=run.backbone):
+            return [outputs(prompt) for prompt in prompts]
+
+    try:
+        first, second = attached(_strategy(config.build(), 5), (0, 1))
+        (alone,) = attached(_strategy(config.build(), 5), (1,))
+    except LesaError as error:
+        raise AssertionError(f"{config.kind}: fails on a TinyDiT: {error}") from error
+    for step, (mine, theirs) in enumerate(zip(second, alone, strict=True)):
+        assert torch.equal(mine, theirs), f"{config.kind}, step {step}: the second run depends on more than itself"
+    assert not torch.equal(first[-1], second[-1]), f"{config.kind}: two prompts gave the same output"
+
+
+def _call(model: torch.nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
+    velocity: Tensor = model(latent, sigma, noise((latent.shape[0], 3, latent.shape[2]), prompt), return_dict=False)[0]
+    return velocity

@@ -1,0 +1,99 @@
+"""The plainest schedule, router and predictors, and an observer: what the suites put beside the plugin under test."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from torch import Tensor
+
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor
+from lesa_framework.interfaces.router import StageRouter
+from lesa_framework.interfaces.schedule import SchedulePolicy
+from lesa_framework.types import (
+    Decision,
+    EntryInfo,
+    Filter,
+    HistoryView,
+    RunInfo,
+    RunReport,
+    StepContext,
+    StepRecord,
+)
+
+
+class ComputeSteps(SchedulePolicy):
+    """Compute the given steps; all of them when None.
+
+    Args:
+        steps: Step numbers.
+    """
+
+    def __init__(self, steps: Collection[int] | None = None) -> None:
+        self.steps = None if steps is None else frozenset(steps)
+
+    def decide(self, ctx: StepContext) -> Decision:
+        """Look the step up."""
+        return Decision.COMPUTE if self.steps is None or ctx.index in self.steps else Decision.PREDICT
+
+
+class EqualStages(StageRouter):
+    """Stages of equal width, the noisiest first.
+
+    Args:
+        num_stages: How many.
+    """
+
+    def __init__(self, num_stages: int = 1) -> None:
+        self.num_stages = num_stages
+
+    def stage(self, sigma: float) -> int:
+        """The stage of a noise level."""
+        return min(int((1 - sigma) * self.num_stages), self.num_stages - 1)
+
+
+class Hold(AffinePredictor):
+    """The newest computed feature."""
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002
+        """One weight of 1."""
+        return Filter((1.0,))
+
+
+class Oracle(Predictor):
+    """Returns features that were recorded before, one a step.
+
+    Args:
+        features: By step.
+        change: Added to every element.
+    """
+
+    def __init__(self, features: Sequence[Tensor], change: float = 0.0) -> None:
+        self.features, self.change = features, change
+
+    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:  # noqa: ARG002
+        """What the uncached run had."""
+        return self.features[ctx.index] + self.change if self.change else self.features[ctx.index]
+
+
+class Recorder:
+    """An observer that keeps every record, latent and feature.
+
+    Attributes:
+        features: Copies, in the order of the calls.
+        records: What each call did.
+    """
+
+    def __init__(self) -> None:
+        self.features: list[Tensor] = []
+        self.records: list[StepRecord] = []
+
+    def lesa_run_start(self, run: RunInfo) -> None:
+        """Nothing to do."""
+
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002
+        """Keep a copy."""
+        self.records.append(record)
+        self.features.append(feature.detach().clone())
+
+    def lesa_run_end(self, report: RunReport) -> None:
+        """Nothing to do."""

@@ -1,0 +1,83 @@
+"""Sampling from a bare transformer, and attaching to one without registering anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from lesa_framework.api import Session
+from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.runtime.attach import Attachment
+from lesa_framework.runtime.engine import Engine, Observer, Strategy
+from lesa_framework.runtime.grid import FixedGrid
+from lesa_framework.runtime.tracking import Tracker
+from lesa_framework.types import Tap
+
+#: Calls a model: (model, latent, noise level, prompt's number) -> its velocity, of the latent's shape.
+ModelCall = Callable[[nn.Module, Tensor, float, int], Tensor]
+
+
+def even_grid(num_steps: int) -> tuple[float, ...]:
+    """Noise levels from 1 to 0 in `num_steps` equal steps."""
+    return tuple(1 - step / num_steps for step in range(num_steps + 1))
+
+
+def attach(
+    model: nn.Module,
+    adapter: BackboneAdapter,
+    strategy: Strategy,
+    sigmas: Sequence[float],
+    tap: Tap = Tap.PRE_HEAD,
+    observers: Sequence[Observer] = (),
+    backbone: str = "testing",
+) -> Session:
+    """Put a strategy into a model through an adapter that need not be registered.
+
+    Args:
+        model: The transformer.
+        adapter: Its adapter.
+        strategy: Schedule, router and predictor.
+        sigmas: The sampler's grid, the final 0 included.
+        tap: Where features are taken.
+        observers: Called at the start and end of runs and behind every step.
+        backbone: The adapter's kind, as reports and trained predictors see it.
+    """
+    engine = Engine(strategy, backbone, tap, observers)
+    return Session(engine, Attachment(model, adapter, engine, Tracker(FixedGrid(sigmas))))
+
+
+@torch.no_grad()
+def sample(
+    model: nn.Module,
+    call: ModelCall,
+    latent: Tensor,
+    sigmas: Sequence[float],
+    *,
+    prompt: int = 0,
+    guidance: float = 1.0,
+) -> list[Tensor]:
+    """Euler sampling.
+
+    Args:
+        model: The transformer.
+        call: Calls it.
+        latent: Where to start.
+        sigmas: Noise levels, the final one included.
+        prompt: Number of the prompt.
+        guidance: Above 1, a second call with prompt -1 ("none") is made at every step.
+
+    Returns:
+        The model's (guided) output at every step.
+    """
+    outputs = []
+    for sigma, following in pairwise(sigmas):
+        output = call(model, latent, sigma, prompt)
+        if guidance > 1:
+            without = call(model, latent, sigma, -1)
+            output = without + guidance * (output - without)
+        latent = latent + (following - sigma) * output
+        outputs.append(output)
+    return outputs
