@@ -147,7 +147,21 @@ def attach_strategy(
     new_history: Callable[[int], Store] = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
-    """[`accelerate`][lesa_framework.accelerate] with objects in place of a configuration, for notebooks and training."""
+    """[`accelerate`][lesa_framework.accelerate] with objects in place of a configuration, for notebooks.
+
+    Args:
+        target: A diffusers pipeline, or a transformer with `sigmas`.
+        strategy: Schedule, router and predictor.
+        backbone: An adapter's kind, or `auto`.
+        tap: Where the feature is taken.
+        sigmas: For a bare transformer: the sampler's noise levels, the final 0 included.
+        observers: Objects with the methods of [`Observer`][lesa_framework.Observer].
+        new_history: Makes a branch's history; training keeps graphs in it.
+        around_compute: Makes a context for each computed step; training switches gradients off with it.
+
+    Raises:
+        UnsupportedBackboneError: No adapter fits the transformer, or not at this tap.
+    """
     model, source = _split(target, sigmas)
     kind, adapter = find_adapter(model, backbone)
     if tap not in adapter.taps:
@@ -175,6 +189,6 @@ def _split(target: Pipeline | nn.Module, sigmas: Sequence[float] | None) -> tupl
 
 
 def _plugin_observers() -> tuple[Observer, ...]:
-    hook = plugins().hook
+    hook: Any = plugins().hook  # pluggy's relay has the hooks as attributes that no checker can see
     watched = (hook.lesa_run_start, hook.lesa_step_end, hook.lesa_run_end)
     return (hook,) if any(caller.get_hookimpls() for caller in watched) else ()

@@ -130,7 +130,12 @@ def _override(raw: Raw, text: str) -> None:
 
 
 def _shelf(registry: Registry, key: str) -> Shelf[Any]:
-    return {"schedule": registry.schedules, "router": registry.routers, "predictor": registry.predictors}[key]
+    shelves: dict[str, Shelf[Any]] = {
+        "schedule": registry.schedules,
+        "router": registry.routers,
+        "predictor": registry.predictors,
+    }
+    return shelves[key]
 
 
 def _plugin_section(

@@ -1,0 +1,1 @@
+"""Training of predictors: two stages, from true features and in closed loop."""

@@ -43,7 +43,7 @@ def rollout(
     """
     recorder = LatentRecorder()
     session = attach_strategy(
-        sampler.pipe,  # type: ignore[arg-type]
+        sampler.pipe,
         strategy,
         backbone,
         tap,

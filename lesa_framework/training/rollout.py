@@ -75,7 +75,7 @@ class Sampler:
         return latents
 
     def _function(self, gradients: bool) -> Callable[..., Any]:
-        decorated = type(self.pipe).__call__
+        decorated: Callable[..., Any] = getattr(type(self.pipe), "__call__")  # noqa: B004, B009 - the function itself
         if not gradients:
             return decorated
         inner = inspect.unwrap(decorated)

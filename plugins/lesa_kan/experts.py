@@ -55,7 +55,8 @@ class ExpertShape:
         Raises:
             TypeError: A setting is missing or unknown.
         """
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
+        restored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        return cls(**restored)
 
 
 def differences(sigmas: Sequence[float]) -> Tensor:
@@ -131,9 +132,10 @@ class Experts(nn.Module):
             mask[:, stage, :length] = 1.0
         self.taps = nn.Parameter(taps)
         self.bias = nn.Parameter(torch.zeros(shape.branches, shape.num_stages))
-        self.register_buffer("scale", torch.ones(()))
         self.mask: Tensor
-        self.register_buffer("mask", mask, persistent=False)
+        self.scale: Tensor
+        self.register_buffer("mask", mask)
+        self.register_buffer("scale", torch.ones(()))
 
     def gains(self, sigmas: Sequence[float]) -> Tensor:
         """`a_s(d_i)` for every branch, stage and step: shape (branches, stages, T), with gradients."""

@@ -79,6 +79,7 @@ class TrainedLesa(Lesa):
                 f"predictor.weights: not LESA weights of this version ({error}). Train again."
             ) from error
         self._artifact, self._retabulate, self._grid = artifact, retabulate, artifact.metadata.sigmas
+        self.trained_for = RunInfo(artifact.metadata.sigmas, artifact.metadata.backbone, artifact.metadata.tap)
 
     def check(self, run: RunInfo) -> None:
         """Compare backbone, tap and grid with the training's; retabulate when asked to."""

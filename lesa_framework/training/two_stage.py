@@ -1,0 +1,288 @@
+"""LESA's two-stage training (arXiv 2602.20497, section 3.3), for any trainable predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lesa_framework.api import attach_strategy
+from lesa_framework.config.schema import TrainingConfig
+from lesa_framework.errors import LesaError
+from lesa_framework.interfaces.router import StageRouter
+from lesa_framework.interfaces.schedule import SchedulePolicy
+from lesa_framework.interfaces.trainable import TrainablePredictor
+from lesa_framework.runtime.engine import Observer, Strategy
+from lesa_framework.training.closed_loop import drift, rollout, trajectory_loss
+from lesa_framework.training.guided import FeatureRecorder, GuidedObserver, OnlineLearner
+from lesa_framework.training.optimiser import Optimiser
+from lesa_framework.training.rollout import Batch, LatentRecorder, Sampler
+from lesa_framework.types import Decision, RunInfo, RunReport, StepContext, StepRecord, Tap
+
+Stage = Literal["record", "guided", "safe start", "closed loop"]
+#: Strengths tried between the stages, from reuse (0) to the whole of what stage 1 learnt (1).
+_RESTRAINTS = (1.0, 0.5, 0.25, 0.1, 0.0)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One batch done.
+
+    Attributes:
+        stage: What is going on.
+        epoch: Passes over the prompts finished in this stage.
+        done: Batches done in the whole training.
+        total: Batches of the whole training.
+        loss: The batch's loss, when it had one.
+        drift_db: PSNR-like distance of the final latents from the uncached run's, when it was measured.
+    """
+
+    stage: Stage
+    epoch: int
+    done: int
+    total: int
+    loss: float | None = None
+    drift_db: float | None = None
+
+
+class EveryStep(SchedulePolicy):
+    """Computes always: the uncached run that targets are taken from."""
+
+    def decide(self, ctx: StepContext) -> Decision:  # noqa: ARG002
+        """Compute."""
+        return Decision.COMPUTE
+
+
+@dataclass
+class _LossMeter:
+    """Learns from each loss and remembers their mean."""
+
+    optimiser: Optimiser
+    total: float = 0.0
+    count: int = 0
+
+    def __call__(self, loss: Tensor) -> None:
+        self.optimiser.learn(loss)
+        self.total += float(loss.detach())
+        self.count += 1
+
+    def mean(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+
+class TwoStageTrainer:
+    """Stage 1 learns each predicted step from true features; stage 2 learns while the schedule runs.
+
+    Args:
+        sampler: Pipeline and call; its weights are frozen.
+        learner: What learns, in place.
+        schedule: The schedule to learn for.
+        router: Noise level to stage.
+        settings: Epochs, rates, target.
+        batches: Prompts and seeds.
+        backbone: Kind of the adapter.
+        tap: Where features are taken.
+        saved: Called after every epoch, for checkpoints.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        learner: TrainablePredictor,
+        schedule: SchedulePolicy,
+        router: StageRouter,
+        settings: TrainingConfig,
+        batches: Sequence[Batch],
+        *,
+        backbone: str,
+        tap: Tap,
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._sampler, self._learner, self._settings = sampler, learner, settings
+        self._batches, self._backbone, self._tap, self._saved = batches, backbone, tap, saved
+        self._strategy = Strategy(schedule, router, learner, check_finite=False)
+        self._uncached = Strategy(EveryStep(), router, learner, check_finite=False)
+        self._references: list[list[Tensor]] = []
+        self._optimisers = {
+            "guided": self._optimiser(settings.guided_lr, settings.guided_epochs),
+            "closed loop": self._optimiser(settings.closed_loop_lr, settings.closed_loop_epochs),
+        }
+        self.epochs = {"guided": 0, "safe start": 0, "closed loop": 0}
+        self.log: list[dict[str, Any]] = []
+        self.run_info: RunInfo | None = None
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """The grid; known once the first run was recorded.
+
+        Raises:
+            LesaError: Nothing was recorded yet.
+        """
+        if self.run_info is None:
+            raise LesaError("training: no run was recorded yet, so the sigma grid is unknown.")
+        return self.run_info.sigmas
+
+    def train(self) -> Iterator[Progress]:
+        """Do what remains; yields after every batch."""
+        settings, count = self._settings, len(self._batches)
+        total = count * (1 + max(settings.guided_epochs - 1, 0) + settings.closed_loop_epochs)
+        done = 0
+        self._sampler.freeze()
+        # The uncached runs are needed anyway, so stage 1's first epoch learns while they are recorded.
+        for number, batch in enumerate(self._batches):
+            learn = self.epochs["guided"] == 0 and settings.guided_epochs > 0
+            loss = self._guided(batch, number / count, learn=learn, record=True)
+            done += 1
+            yield Progress("guided" if learn else "record", 0, done, total, loss)
+        while self.epochs["guided"] < settings.guided_epochs:
+            first = self.epochs["guided"] == 0
+            for number, batch in enumerate(() if first else self._batches):
+                loss = self._guided(batch, self.epochs["guided"] + number / count, learn=True, record=False)
+                done += 1
+                yield Progress("guided", self.epochs["guided"], done, total, loss)
+            self._end_epoch("guided")
+        if settings.closed_loop_epochs and not self.epochs["safe start"]:
+            if settings.guided_epochs:
+                yield Progress("safe start", 0, done, total, drift_db=self._safe_start())
+            self.epochs["safe start"] = 1
+        done += self.epochs["closed loop"] * count
+        while self.epochs["closed loop"] < settings.closed_loop_epochs:
+            epoch = self.epochs["closed loop"]
+            for number in range(count):
+                loss, decibels = self._closed_loop(number, epoch + number / count)
+                done += 1
+                yield Progress("closed loop", epoch, done, total, loss, decibels)
+            self._end_epoch("closed loop")
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs."""
+        return {
+            "learner": self._learner.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
+            "epochs": self.epochs,
+            "log": self.log,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._learner.load_state_dict(state["learner"])
+        for name, optimiser in self._optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.epochs, self.log = dict(state["epochs"]), list(state["log"])
+
+    def measure(self, number: int) -> float:
+        """Closed-loop distance of one batch's final latents, in dB (higher is nearer)."""
+        self._prepare_without_gradients()
+        with torch.no_grad():
+            return _decibels(self._rollout(number, gradients=False), self._references[number])
+
+    def _optimiser(self, lr: float, epochs: int) -> Optimiser:
+        settings = self._settings
+        return Optimiser(
+            self._learner.parameters(),
+            lr=lr,
+            weight_decay=settings.weight_decay,
+            clip=settings.clip,
+            schedule=settings.lr_schedule,
+            epochs=epochs,
+        )
+
+    def _run_uncached(self, batch: Batch, observers: Sequence[Observer]) -> Tensor:
+        session = attach_strategy(
+            self._sampler.pipe, self._uncached, self._backbone, self._tap, observers=(*observers, _GridWatch(self))
+        )
+        with session, torch.no_grad():
+            return self._sampler.run(batch)
+
+    def _guided(self, batch: Batch, epoch: float, *, learn: bool, record: bool) -> float | None:
+        optimiser = self._optimisers["guided"]
+        optimiser.set_epoch(epoch)
+        meter, recorder = _LossMeter(optimiser), LatentRecorder()
+        observers: list[Observer] = [recorder]
+        if learn:
+            observers.append(GuidedObserver(self._strategy, self._learner, meter))
+        final = self._run_uncached(batch, observers)
+        if record:
+            self._references.append([*recorder.latents, final])
+        self._note("guided", epoch, meter.mean(), None)
+        return meter.mean()
+
+    def _safe_start(self) -> float:
+        """Keep as much of what stage 1 learnt as the closed loop bears."""
+        state = self._learner.state_dict()
+        results: dict[float, float] = {}
+        for factor in _RESTRAINTS:
+            self._learner.load_state_dict(state)
+            self._learner.restrain(factor)
+            results[factor] = self.measure(0)
+        best = max(results, key=lambda factor: results[factor])
+        self._learner.load_state_dict(state)
+        self._learner.restrain(best)
+        self.log.append({"stage": "safe start", "drift_db": {str(k): v for k, v in results.items()}, "kept": best})
+        return results[best]
+
+    def _closed_loop(self, number: int, epoch: float) -> tuple[float | None, float]:
+        optimiser = self._optimisers["closed loop"]
+        optimiser.set_epoch(epoch)
+        meter, reference = _LossMeter(optimiser), self._references[number]
+        if self._settings.target == "trajectory":
+            with torch.enable_grad():
+                self._learner.prepare(self.sigmas)
+                latents = self._rollout(number, gradients=True)
+                meter(trajectory_loss(latents, reference))
+        else:
+            recorder = FeatureRecorder()
+            self._run_uncached(self._batches[number], (recorder,))
+            online = OnlineLearner(self._learner, recorder.features, meter)
+            strategy = Strategy(self._strategy.schedule, self._strategy.router, online, check_finite=False)
+            with torch.no_grad():
+                latents = self._rollout(number, gradients=False, strategy=strategy)
+        decibels = _decibels(latents, reference)
+        self._note("closed loop", epoch, meter.mean(), decibels)
+        return meter.mean(), decibels
+
+    def _rollout(self, number: int, *, gradients: bool, strategy: Strategy | None = None) -> list[Tensor]:
+        return rollout(
+            self._sampler,
+            strategy or self._strategy,
+            self._batches[number],
+            backbone=self._backbone,
+            tap=self._tap,
+            gradients=gradients,
+            through_model=gradients and self._settings.through_model,
+        )
+
+    def _prepare_without_gradients(self) -> None:
+        with torch.no_grad():
+            self._learner.prepare(self.sigmas)
+
+    def _end_epoch(self, stage: str) -> None:
+        self.epochs[stage] += 1
+        self._saved()
+
+    def _note(self, stage: Stage, epoch: float, loss: float | None, decibels: float | None) -> None:
+        if loss is not None:
+            self.log.append({"stage": stage, "epoch": round(epoch, 4), "loss": loss, "drift_db": decibels})
+
+
+@dataclass
+class _GridWatch:
+    """Tells the trainer the grid that the sampler uses."""
+
+    trainer: TwoStageTrainer
+
+    def lesa_run_start(self, run: RunInfo) -> None:
+        self.trainer.run_info = run
+
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
+        """Nothing to do."""
+
+    def lesa_run_end(self, report: RunReport) -> None:
+        """Nothing to do."""
+
+
+def _decibels(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
+    return float(-10 * torch.log10(drift(latents[-1:], reference[-1:]).clamp_min(1e-20)).mean())
