@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from torch import Tensor
 
 from lesa_framework.errors import PluginContractError, UnknownPluginError
 from lesa_framework.interfaces.backbone import BackboneAdapter
@@ -16,6 +19,17 @@ from lesa_framework.interfaces.schedule import ScheduleConfig
 
 Item = TypeVar("Item")
 
+#: Pictures (batch, 3, height, width) in [0, 1] and their captions -> a score in [0, 1] each, None where a caption
+#: promises nothing that could be checked.
+Scorer: TypeAlias = Callable[[Tensor, Sequence[str]], list[float | None]]
+
+
+class PromptSource(Protocol):
+    """Draws prompts that suit a model."""
+
+    def __call__(self, seed: int, count: int, *, training: bool = False) -> list[str]:
+        """`count` different prompts; those for training come from other random numbers than the rest."""
+
 
 @dataclass(frozen=True)
 class NamedModel:
@@ -24,10 +38,14 @@ class NamedModel:
     Attributes:
         folder: A diffusers pipeline folder.
         call: Keyword arguments that its pipeline should be called with, such as height and width.
+        prompts: Draws prompts for it, where there is such a thing.
+        scorer: Loads what judges whether a picture shows its caption, where there is such a thing.
     """
 
     folder: Path
     call: dict[str, object] = field(default_factory=dict)
+    prompts: PromptSource | None = None
+    scorer: Callable[[], Scorer] | None = None
 
 
 class Shelf(Generic[Item]):

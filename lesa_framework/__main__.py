@@ -1,0 +1,5 @@
+"""`python -m lesa_framework` is `lesa`."""
+
+from lesa_framework.cli import main
+
+main()

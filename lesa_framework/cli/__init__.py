@@ -1,0 +1,68 @@
+"""The `lesa` command: one file a command, all of them joined here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from lesa_framework.cli import demo, eval, generate, inspection, plan, plugins, schema  # noqa: A004 - commands
+from lesa_framework.cli.console import complain
+from lesa_framework.errors import LesaError
+
+app = typer.Typer(
+    name="lesa",
+    help="Learned feature-cache predictors for diffusion transformers: train, swap and measure them.",
+    epilog="Start with: lesa demo. Each command explains itself: lesa eval --help",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.command)
+app.command("generate")(generate.command)
+app.command("eval")(eval.command)
+app.command("plan")(plan.command)
+app.command("inspect")(inspection.command)
+app.command("plugins")(plugins.command)
+app.command("schema")(schema.command)
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from lesa_framework import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What stands behind `lesa`; the process's own arguments by default.
+
+    Returns:
+        The exit code: 0, 1 (failed) or 2 (bad input).
+    """
+    try:
+        app(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except LesaError as error:
+        complain(str(error))
+        return 2
+    except OSError as error:
+        complain(str(error))
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Entry point of the `lesa` script."""
+    sys.exit(run())

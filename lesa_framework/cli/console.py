@@ -1,0 +1,65 @@
+"""Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+#: Tables need room even when they go into a file or a pipe, where there is no terminal to measure.
+_PLAIN_WIDTH = 132
+
+
+def results() -> Console:
+    """Where results go. Made anew each time, so that it follows a redirected standard output."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+def notices() -> Console:
+    """Where progress, notes and complaints go."""
+    return Console(stderr=True, highlight=False)
+
+
+def complain(message: str) -> None:
+    """Say what is wrong."""
+    console = notices()
+    console.print("error:", style="bold red", end=" ")
+    console.print(message, markup=False, soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """Say something that is good to know."""
+    console = notices()
+    console.print("note:", style="bold yellow", end=" ")
+    console.print(message, markup=False, soft_wrap=True)
+
+
+class StepProgress:
+    """A progress bar that counts steps of the sampler; it watches comparisons. A context manager."""
+
+    def __init__(self, title: str) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=notices(),
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=None)
+
+    def expect(self, steps: int) -> None:
+        """So many steps are to come in all."""
+        self._bar.update(self._task, total=steps)
+
+    def step(self, method: str) -> None:
+        """A method made a step."""
+        self._bar.update(self._task, advance=1, description=method)
+
+    def __enter__(self) -> StepProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()

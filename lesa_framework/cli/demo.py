@@ -1,0 +1,85 @@
+"""`lesa demo`: the bundled model, uncached and cached, in one table and one page."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesa_framework.cli import console, files, options
+from lesa_framework.cli.tables import rows_table
+from lesa_framework.config.loading import load_config
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import ConfigError
+from lesa_framework.evaluation.grid_image import grid_png
+from lesa_framework.evaluation.images import png_bytes
+from lesa_framework.evaluation.report_page import check_report, write_report
+from lesa_framework.evaluation.run import Evaluation, evaluate
+from lesa_framework.pipelines import find_model
+from lesa_framework.plugin.manager import plugins
+
+_PREDICTORS = ("reuse", "taylorseer", "lesa")
+_INTERVALS = (7, 10)
+
+
+def command(
+    backbone: Annotated[str, typer.Option(help="Which bundled model: flux.")] = "flux",
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", hidden=True, help="Another folder of that model.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images, table and report.")] = Path("demo"),
+    steps: options.Steps = 50,
+    prompts: Annotated[int, typer.Option(min=1, help="How many prompts.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of prompts and noise.")] = 0,
+    as_json: options.AsJson = False,
+    device: options.Device = None,
+) -> None:
+    """Make images with the bundled model, uncached and cached by three predictors, and compare them.
+
+    Writes the images, grid.png, results.json and report.html. About a minute on two CPU cores.
+
+    Example: lesa demo --prompts 4 --out demo
+    """
+    named = f"reference:{backbone}"
+    source = find_model(model or named)
+    configs, missing = _configs(backbone)
+    registered = plugins().registry.models.get(named)
+    call = options.generation_settings(source, steps).model_copy(update={"call": dict(registered.call)})
+    chosen = registered.prompts(seed, prompts) if registered.prompts else options.draw_prompts(source, prompts, seed)
+    files.check_out_folder(out)
+    check_report()
+    line = ["lesa", "demo", "--steps", str(steps), "--prompts", str(prompts), "--seed", str(seed), "--out", str(out)]
+    task = Evaluation(source, configs, chosen, [seed], call, min(8, prompts), device, shlex.join(line))
+    with console.StepProgress("loading") as progress:
+        results, comparison = evaluate(task, keep=prompts, watcher=progress)
+    results = results.model_copy(update={"notes": [*results.notes, *missing]})
+    for name, images in comparison.images.items():
+        for index, image in enumerate(images):
+            files.write_bytes(out / "images" / f"{index:02d}-{name}.png", png_bytes(image))
+    files.write_bytes(out / "grid.png", grid_png(results, comparison.images))
+    files.write_text(out / "report.html", write_report(results, comparison.images))
+    text = results.model_dump_json(indent=2) + "\n"
+    files.write_text(out / "results.json", text)
+    for remark in results.notes:
+        console.note(remark)
+    if as_json:
+        typer.echo(text, nl=False)
+    else:
+        console.results().print(rows_table(results))
+    console.notices().print(
+        f"wrote {out / 'report.html'}, {out / 'grid.png'}, {out / 'results.json'} and {out / 'images'}",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _configs(backbone: str) -> tuple[list[LesaConfig], list[str]]:
+    """The presets that there are, and a note about those that there are not."""
+    presets = plugins().registry.presets
+    names = [f"ref-{backbone}-{predictor}-n{interval}" for interval in _INTERVALS for predictor in _PREDICTORS]
+    found = [load_config(name) for name in names if name in presets]
+    if not found:
+        raise ConfigError(f"--backbone {backbone}: there are no presets ref-{backbone}-*. Is its plugin installed?")
+    absent = [name for name in names if name not in presets]
+    return found, [f"left out, because they are not shipped: {', '.join(absent)}."] if absent else []

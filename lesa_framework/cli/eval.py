@@ -1,0 +1,83 @@
+"""`lesa eval`: compare configurations on the same prompts and seeds."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesa_framework.cli import console, files, options
+from lesa_framework.cli.tables import rows_table
+from lesa_framework.config.loading import load_config
+from lesa_framework.evaluation.report_page import check_report, write_report
+from lesa_framework.evaluation.run import Evaluation, evaluate
+from lesa_framework.pipelines import find_model
+
+#: How many pairs a report shows.
+_SHOWN = 12
+
+
+def command(
+    configs: Annotated[list[str], typer.Argument(metavar="CONFIG...", help="YAML files or presets to compare.")],
+    model: options.Model = "reference:flux",
+    prompts: options.Prompts = None,
+    count: Annotated[int, typer.Option(min=1, help="How many prompts to draw when there is no --prompts.")] = 8,
+    prompt_seed: Annotated[int, typer.Option(min=0, help="Another seed draws other prompts.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds each prompt is run with.")] = 1,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
+    steps: options.Steps = 50,
+    batch: Annotated[int, typer.Option(min=1, help="Images a call of the pipeline.")] = 8,
+    overrides: options.Overrides = [],  # noqa: B006 - typer copies it
+    out: Annotated[Path | None, typer.Option(metavar="RESULTS.json", help="Where to write the results.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="REPORT.html", help="Where to write a page with images.")
+    ] = None,
+    as_json: options.AsJson = False,
+    device: options.Device = None,
+    height: options.Height = None,
+    width: options.Width = None,
+    guidance: options.Guidance = None,
+    true_cfg: options.TrueCfg = None,
+    negative_prompt: options.Negative = None,
+    call: options.Call = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Compare configurations on the same prompts and seeds.
+
+    Adds the uncached run, and for every NFE a plain run with that many steps. All methods take turns on
+    each batch, so that their times can be compared.
+
+    Example: lesa eval my-cache.yaml ref-flux-lesa-n7 --model reference:flux --seeds 2 --out results.json
+    """
+    loaded = [load_config(config, overrides) for config in configs]
+    source = find_model(model)
+    settings = options.generation_settings(
+        source, steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
+        negative_prompt=negative_prompt, call=call,
+    )  # fmt: skip
+    chosen = files.read_prompts(prompts) if prompts else options.draw_prompts(source, count, prompt_seed)
+    if out is not None:
+        files.check_out_file(out)
+    if report is not None:
+        files.check_out_file(report, "--report")
+        check_report()
+    line = shlex.join(["lesa", *sys.argv[1:]])
+    task = Evaluation(source, loaded, chosen, range(first_seed, first_seed + seeds), settings, batch, device, line)
+    with console.StepProgress("loading") as progress:
+        results, comparison = evaluate(task, keep=_SHOWN if report else 0, watcher=progress)
+    text = results.model_dump_json(indent=2) + "\n"
+    if out is not None:
+        files.write_text(out, text)
+    if report is not None:
+        files.write_text(report, write_report(results, comparison.images))
+    for remark in results.notes:
+        console.note(remark)
+    if as_json:
+        typer.echo(text, nl=False)
+    else:
+        console.results().print(rows_table(results))
+    for written in (out, report):
+        if written is not None:
+            console.notices().print(f"wrote {written}", markup=False, soft_wrap=True)

@@ -1,0 +1,70 @@
+"""Files that commands read and write. Nothing is ever half-written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lesa_framework.errors import ConfigError
+
+
+def check_out_file(path: Path, option: str = "--out") -> None:
+    """Refuse a file that could not be written, before any work is done for it.
+
+    Raises:
+        ConfigError: It is a folder, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder; name a file in it, for example {path / 'results.json'}.")
+    _check_folder(path.parent, path, option)
+
+
+def check_out_folder(path: Path, option: str = "--out") -> None:
+    """Refuse a folder that could not be made or written to.
+
+    Raises:
+        ConfigError: It is a file, or cannot be made or written to.
+    """
+    _check_folder(path, path, option)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, all or nothing; its folder is made when missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a UTF-8 file, all or nothing."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The prompts of a file, one a line; empty lines do not count.
+
+    Raises:
+        ConfigError: It cannot be read, or holds none.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--prompts {path}: cannot be read ({error}). Give a UTF-8 text file.") from error
+    prompts = [line for line in lines if line]
+    if not prompts:
+        raise ConfigError(f"--prompts {path}: holds no prompts. Write one on each line.")
+    return prompts
+
+
+def _check_folder(folder: Path, path: Path, option: str) -> None:
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ConfigError(f"{option} {path}: {existing} is a file, not a folder.")
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"{option} {path}: {existing} cannot be written to.")

@@ -1,0 +1,115 @@
+"""`lesa generate`: make images from prompts."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesa_framework.api import attach_strategy
+from lesa_framework.cli import console, files, options
+from lesa_framework.config.loading import load_config
+from lesa_framework.errors import ConfigError, LesaError
+from lesa_framework.evaluation.images import png_bytes
+from lesa_framework.evaluation.methods import build_strategies, cached_methods
+from lesa_framework.generation import check_call, generate_batch
+from lesa_framework.pipelines import find_model, load_pipeline
+from lesa_framework.types import RunReport
+
+
+def command(
+    prompts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PROMPT]...", help="What to draw; a drawn prompt for registered models if absent."),
+    ] = None,
+    model: options.Model = "reference:flux",
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", metavar="FILE_OR_PRESET", help="The cache; none if absent.")
+    ] = None,
+    overrides: options.Overrides = [],  # noqa: B006 - typer copies it
+    out: Annotated[Path, typer.Option(metavar="FILE.png|DIR", help="A PNG, or a folder for several.")] = Path("images"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Images a prompt, with rising seeds.")] = 1,
+    steps: options.Steps = 50,
+    batch: Annotated[int, typer.Option(min=1, help="Images a call of the pipeline.")] = 8,
+    as_json: options.AsJson = False,
+    device: options.Device = None,
+    height: options.Height = None,
+    width: options.Width = None,
+    guidance: options.Guidance = None,
+    true_cfg: options.TrueCfg = None,
+    negative_prompt: options.Negative = None,
+    call: options.Call = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Make images, cached or not.
+
+    Example: lesa generate "a red ring on blue" --config ref-flux-lesa-n7 --seed 3 --out ring.png
+    """
+    if overrides and config is None:
+        raise ConfigError("--set: there is no configuration to change. Give one with --config.")
+    loaded = [load_config(config, overrides)] if config else []
+    source = find_model(model)
+    settings = options.generation_settings(
+        source, steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
+        negative_prompt=negative_prompt, call=call,
+    )  # fmt: skip
+    chosen = prompts or options.draw_prompts(source, 1, seed)
+    pairs = [(prompt, seed + offset) for prompt in chosen for offset in range(count)]
+    paths = _paths(out, pairs)
+    strategies = build_strategies(loaded)
+    written: list[dict[str, object]] = []
+    with console.StepProgress("loading") as progress:
+        pipe = load_pipeline(source, device=device)
+        check_call(pipe, settings.call)
+        methods = cached_methods(pipe, loaded, strategies, settings)
+        progress.expect(-(-len(pairs) // batch) * steps)
+        for start in range(0, len(pairs), batch):
+            group = pairs[start : start + batch]
+            report: RunReport | None = None
+            arguments = pipe, [prompt for prompt, _ in group], [number for _, number in group], settings
+            if methods:
+                backbone = loaded[0].backbone
+                with attach_strategy(pipe, strategies[loaded[0].name], backbone.kind, backbone.tap) as session:
+                    samples = generate_batch(*arguments, lambda _: progress.step("generating"))
+                    report = session.report
+            else:
+                samples = generate_batch(*arguments, lambda _: progress.step("generating"))
+            if not bool(samples.images.isfinite().all()):
+                raise LesaError("generate: the images are not finite. Check the weights of model and predictor.")
+            for image, path, (prompt, number) in zip(samples.images, paths[start : start + batch], group, strict=True):
+                files.write_bytes(path, png_bytes(image))
+                written.append({
+                    "file": str(path), "prompt": prompt, "seed": number, "num_steps": steps,
+                    "nfe": report.nfe if report else steps, "plan": report.plan() if report else "F" * steps,
+                    "seconds": samples.seconds / len(group),
+                })  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"model": model, "config": config, "images": written}, indent=2))
+        return
+    screen = console.results()
+    for entry in written:
+        screen.print(
+            f"{entry['file']}  seed {entry['seed']}  {entry['nfe']}/{steps} steps computed  "
+            f"{entry['seconds']:.2f} s  {entry['prompt']}",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _paths(out: Path, pairs: list[tuple[str, int]]) -> list[Path]:
+    """Where each image goes; nothing is made yet."""
+    if out.suffix.lower() == ".png":
+        if len(pairs) > 1:
+            raise ConfigError(f"--out {out}: is one file, but there are {len(pairs)} images. Name a folder.")
+        files.check_out_file(out)
+        return [out]
+    if out.suffix and not out.is_dir():
+        raise ConfigError(f"--out {out}: images are written as PNG. Name a .png file or a folder.")
+    files.check_out_folder(out)
+    slugs = [re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] for prompt, _ in pairs]
+    return [
+        out / f"{index:03d}-{slug}-s{seed}.png"
+        for index, (slug, (_, seed)) in enumerate(zip(slugs, pairs, strict=True))
+    ]

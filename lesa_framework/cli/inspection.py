@@ -1,0 +1,94 @@
+"""`lesa inspect`: what is in a weights file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich import box
+from rich.table import Table
+
+from lesa_framework.artifacts import Artifact, load_artifact
+from lesa_framework.cli import console, options
+from lesa_framework.config.loading import load_config
+from lesa_framework.errors import ConfigError
+
+#: Longest tensor whose values are shown.
+_SHOWN = 64
+
+
+def command(
+    weights: Annotated[
+        str, typer.Argument(metavar="WEIGHTS_OR_PRESET", help="A .safetensors file, a YAML file or a preset.")
+    ],
+    as_json: options.AsJson = False,
+) -> None:
+    """Show what a weights file was trained for, how, and what it holds.
+
+    Example: lesa inspect ref-flux-lesa-n7
+    """
+    path = weights_file(weights)
+    artifact = load_artifact(path)
+    if as_json:
+        typer.echo(json.dumps({"file": str(path), **describe(artifact)}, indent=2))
+        return
+    screen = console.results()
+    metadata = artifact.metadata
+    screen.print(f"{path}", style="bold", markup=False, soft_wrap=True)
+    screen.print(
+        f"predictor {metadata.kind}, for backbone {metadata.backbone} at tap {metadata.tap}, "
+        f"{len(metadata.sigmas) - 1} steps from sigma {metadata.sigmas[0]:.4g} to {metadata.sigmas[-2]:.4g}"
+    )
+    for title, content in (
+        ("settings", metadata.settings),
+        ("training", metadata.training),
+        ("config", metadata.config),
+    ):
+        if content:
+            screen.print(f"\n{title}", style="bold")
+            screen.print(yaml.safe_dump(content, sort_keys=False).rstrip(), markup=False, soft_wrap=True)
+    screen.print(_table(artifact))
+
+
+def weights_file(name: str) -> Path:
+    """The weights that a file, a configuration or a preset stands for.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        return path
+    predictor = load_config(name).predictor
+    found = predictor.model_dump().get("weights")
+    if found is None:
+        raise ConfigError(f"{name}: its predictor '{predictor.kind}' has no weights, so there is nothing to inspect.")
+    return Path(found)
+
+
+def describe(artifact: Artifact) -> dict[str, Any]:
+    """Metadata and tensors as JSON values."""
+    tensors = {
+        name: {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
+        for name, tensor in artifact.tensors.items()
+    }
+    return {"metadata": artifact.metadata.model_dump(mode="json"), "tensors": tensors}
+
+
+def _table(artifact: Artifact) -> Table:
+    total = sum(tensor.numel() for tensor in artifact.tensors.values())
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{len(artifact.tensors)} tensors, {total:,} numbers", title_justify="left"
+    )
+    for heading in ("tensor", "shape", "dtype", "from", "to", "values"):
+        table.add_column(heading, overflow="fold")
+    for name, tensor in sorted(artifact.tensors.items()):
+        numbers = tensor.double().flatten()
+        values = " ".join(f"{value:.4g}" for value in numbers.tolist()) if 0 < numbers.numel() <= _SHOWN else ""
+        low, high = (f"{numbers.min():.4g}", f"{numbers.max():.4g}") if numbers.numel() else ("", "")
+        shape = "x".join(map(str, tensor.shape)) or "scalar"
+        table.add_row(name, shape, str(tensor.dtype).removeprefix("torch."), low, high, values)
+    return table

@@ -1,0 +1,99 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from lesa_framework.errors import ConfigError
+from lesa_framework.generation import GenerationSettings
+from lesa_framework.pipelines import ModelSource
+
+_CALL = "Calling the pipeline"
+
+Config = Annotated[
+    str, typer.Option("--config", "-c", metavar="FILE_OR_PRESET", help="A YAML file or a preset's name.")
+]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the configuration: --set schedule.interval=5.")
+]
+Model = Annotated[str, typer.Option("--model", "-m", help="A registered model, a local diffusers folder, or a hub id.")]
+Steps = Annotated[int, typer.Option("--steps", help="Steps of the sampler, at least 2.")]
+Device = Annotated[str | None, typer.Option("--device", help="cuda or cpu; the GPU when there is one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Prompts = Annotated[
+    Path | None,
+    typer.Option("--prompts", metavar="FILE", help="One prompt a line; drawn for registered models if absent."),
+]
+OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")]
+
+Height = Annotated[int | None, typer.Option("--height", min=8, help="Height in pixels.", rich_help_panel=_CALL)]
+Width = Annotated[int | None, typer.Option("--width", min=8, help="Width in pixels.", rich_help_panel=_CALL)]
+Guidance = Annotated[float | None, typer.Option("--guidance", help="guidance_scale.", rich_help_panel=_CALL)]
+TrueCfg = Annotated[float | None, typer.Option("--true-cfg", help="true_cfg_scale.", rich_help_panel=_CALL)]
+Negative = Annotated[str | None, typer.Option("--negative-prompt", help="Negative prompt.", rich_help_panel=_CALL)]
+Call = Annotated[
+    list[str],
+    typer.Option("--call", metavar="KEY=VALUE", help="Any other argument of the pipeline.", rich_help_panel=_CALL),
+]
+
+
+def check_steps(steps: int) -> None:
+    """Refuse runs that are none.
+
+    Raises:
+        ConfigError: Fewer than 2 steps.
+    """
+    if steps < 2:
+        raise ConfigError(f"--steps {steps}: a run needs at least 2 steps; 50 is usual.")
+
+
+def generation_settings(
+    source: ModelSource,
+    steps: int,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    guidance: float | None = None,
+    true_cfg: float | None = None,
+    negative_prompt: str | None = None,
+    call: list[str] | None = None,
+) -> GenerationSettings:
+    """The model's own arguments, changed by what the user gave.
+
+    Raises:
+        ConfigError: Too few steps, or a `--call` that is not KEY=VALUE.
+    """
+    check_steps(steps)
+    arguments: dict[str, Any] = dict(source.named.call) if source.named else {}
+    given = {
+        "height": height,
+        "width": width,
+        "guidance_scale": guidance,
+        "true_cfg_scale": true_cfg,
+        "negative_prompt": negative_prompt,
+    }
+    arguments |= {key: value for key, value in given.items() if value is not None}
+    for text in call or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--call {text}: expected KEY=VALUE, for example max_sequence_length=128.")
+        try:
+            arguments[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--call {text}: the value is not YAML: {error}") from error
+    return GenerationSettings(num_steps=steps, call=arguments)
+
+
+def draw_prompts(source: ModelSource, count: int, seed: int) -> list[str]:
+    """Held-out prompts for a registered model.
+
+    Raises:
+        ConfigError: Nobody draws prompts for this model.
+    """
+    if source.named is None or source.named.prompts is None:
+        raise ConfigError(f"--prompts: nobody draws prompts for '{source.name}'. Give a file with one prompt a line.")
+    return source.named.prompts(seed, count)

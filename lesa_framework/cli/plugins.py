@@ -1,0 +1,66 @@
+"""`lesa plugins`: what is installed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import typer
+from rich import box
+from rich.table import Table
+
+from lesa_framework.cli import console, options
+from lesa_framework.plugin.manager import plugins
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered thing."""
+
+    section: str
+    kind: str
+    plugin: str
+    summary: str
+
+
+def command(as_json: options.AsJson = False) -> None:
+    """List every registered schedule, router, predictor, backbone, model and preset, and the plugin it came from.
+
+    Example: lesa plugins
+    """
+    entries = registered()
+    if as_json:
+        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("section", "kind", "plugin", "what it is"):
+        table.add_column(heading, no_wrap=heading != "what it is")
+    previous = ""
+    for entry in entries:
+        table.add_row(entry.section if entry.section != previous else "", entry.kind, entry.plugin, entry.summary)
+        previous = entry.section
+    console.results().print(table)
+
+
+def registered() -> list[Entry]:
+    """Everything that plugins registered, section by section."""
+    registry = plugins().registry
+    entries: list[Entry] = []
+    for section, shelf in (
+        ("schedule", registry.schedules),
+        ("router", registry.routers),
+        ("predictor", registry.predictors),
+        ("backbone", registry.backbones),
+    ):
+        names = shelf.names()
+        entries += [Entry(section, kind, names[kind], _first_line(item)) for kind, item in shelf.items().items()]
+    models, presets = registry.models.names(), registry.presets.names()
+    entries += [
+        Entry("model", name, models[name], str(model.folder)) for name, model in registry.models.items().items()
+    ]
+    entries += [Entry("preset", name, presets[name], str(path)) for name, path in registry.presets.items().items()]
+    return entries
+
+
+def _first_line(item: object) -> str:
+    return (getattr(item, "__doc__", None) or "").strip().partition("\n")[0]

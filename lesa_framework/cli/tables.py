@@ -1,0 +1,35 @@
+"""Tables for terminals."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.table import Table
+
+from lesa_framework.evaluation.rows import UNCACHED, Results, best_per_nfe
+
+
+def rows_table(results: Results) -> Table:
+    """The rows of a comparison; the best PSNR among the methods of an NFE is bold."""
+    table = Table(box=box.SIMPLE_HEAD, title=f"{results.model}, {results.num_steps} steps, {len(results.pairs)} images")
+    table.add_column("method", no_wrap=True)
+    for heading in ("NFE", "PSNR dB", "SSIM", "rel. L2", "caption", "s/image", "speed-up", "cache"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    winners = best_per_nfe(results.rows)
+    for row in results.rows:
+        table.add_row(
+            row.name,
+            str(row.nfe),
+            _number(row.psnr_db, 2),
+            _number(row.ssim, 3),
+            _number(row.rel_l2, 3),
+            _number(row.caption_score, 3),
+            f"{row.seconds:.3f}",
+            f"{row.speedup:.2f}x",
+            f"{row.cache_bytes / 2**20:.2f} MiB" if row.cache_bytes else "-",
+            style="bold green" if row.name in winners else "dim" if row.name == UNCACHED else "",
+        )
+    return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

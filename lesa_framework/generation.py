@@ -1,0 +1,160 @@
+"""One call of a pipeline: its settings, its seeds, its images as floats and its final latents."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from lesa_framework.errors import ConfigError
+from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.runtime.grid import SchedulerGrid
+
+#: Called after every step with the step's number.
+StepCallback = Callable[[int], None]
+
+#: Arguments that belong to us; a user's value would break seeds, pairing or the result's format.
+_OURS = frozenset(
+    {
+        "prompt", "generator", "latents", "output_type", "return_dict", "num_inference_steps",
+        "callback_on_step_end", "callback_on_step_end_tensor_inputs", "num_images_per_prompt",
+    }
+)  # fmt: skip
+
+
+class GenerationSettings(BaseModel):
+    """How a pipeline is called, prompts and seeds aside."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    num_steps: int = Field(50, ge=1)
+    """Steps of the sampler."""
+    call: dict[str, Any] = Field(default_factory=dict)
+    """Further keyword arguments of the pipeline, such as height and width."""
+
+    def with_steps(self, num_steps: int) -> GenerationSettings:
+        """The same call with another number of steps."""
+        return self.model_copy(update={"num_steps": num_steps})
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What one call of a pipeline made.
+
+    Attributes:
+        images: Shape (batch, channels, height, width), or with frames as second axis for videos; float32
+            in [0, 1] on the CPU, never rounded to 8 bits.
+        latents: Final latents as the pipeline holds them, float32 on the CPU, first axis batch.
+        seconds: Wall time of the call.
+    """
+
+    images: Tensor
+    latents: Tensor
+    seconds: float
+
+
+def check_call(pipe: CallablePipeline, call: Mapping[str, object]) -> None:
+    """Refuse arguments that the pipeline does not take.
+
+    Raises:
+        ConfigError: It does not take them, or they are not the user's to set.
+    """
+    accepted = inspect.signature(type(pipe).__call__).parameters
+    name = type(pipe).__name__
+    if "callback_on_step_end" not in accepted or "num_inference_steps" not in accepted:
+        raise ConfigError(f"model: {name} has no steps that can be watched (no callback_on_step_end).")
+    valid = sorted(key for key in accepted if key != "self" and key not in _OURS)
+    for key in call:
+        if key not in valid:
+            raise ConfigError(f"--call {key}: {name} does not take it. Valid: {', '.join(valid)}.")
+
+
+def generate_batch(
+    pipe: CallablePipeline,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    settings: GenerationSettings,
+    on_step: StepCallback | None = None,
+) -> Samples:
+    """Run the pipeline once on a batch.
+
+    Every sample has a generator of its own on the CPU, so that its noise depends on its seed alone, not on
+    the batch it happens to be in or on the device.
+
+    Args:
+        pipe: The pipeline; a session may be attached to it.
+        prompts: One a sample.
+        seeds: One a sample.
+        settings: Steps and further arguments.
+        on_step: Called after every step.
+    """
+    last: list[Tensor] = []
+
+    def after_step(pipeline: Any, index: int, timestep: Any, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+        last[:] = [state["latents"]]
+        if on_step is not None:
+            on_step(index)
+        return state
+
+    _synchronise()
+    started = time.perf_counter()
+    with torch.no_grad():
+        output = pipe(
+            prompt=list(prompts),
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            num_inference_steps=settings.num_steps,
+            output_type="pt",
+            return_dict=False,
+            callback_on_step_end=after_step,
+            **_expanded(settings.call, len(prompts)),
+        )
+    images = output[0]
+    _synchronise()
+    seconds = time.perf_counter() - started
+    return Samples(images.detach().float().cpu(), last[0].detach().float().cpu(), seconds)
+
+
+def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[float, ...]:
+    """The noise levels a call would have, the final 0 included; the transformer is not run.
+
+    The pipeline's own code makes its grid, which may depend on the image's size; the call is stopped when it
+    reaches the transformer.
+    """
+
+    class _ReachedError(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise _ReachedError
+
+    handle = pipe.transformer.register_forward_pre_hook(stop)
+    try:
+        generate_batch(pipe, ["a"], [0], settings)
+    except _ReachedError:
+        pass
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # nothing but the arguments can be wrong before the model is reached
+        raise ConfigError(f"{type(pipe).__name__} refuses the call: {error}") from error
+    finally:
+        handle.remove()
+    return SchedulerGrid(pipe).current().sigmas
+
+
+def _expanded(call: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Pipelines want as many negative prompts as prompts."""
+    return {
+        key: [value] * count if key.startswith("negative_prompt") and isinstance(value, str) else value
+        for key, value in call.items()
+    }
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

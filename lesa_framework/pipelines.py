@@ -1,0 +1,153 @@
+"""Loads diffusers pipelines: registered models, local folders and hub ids, all through one door.
+
+The only module of the core that imports diffusers, and only inside functions.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from lesa_framework.api import Pipeline
+from lesa_framework.errors import ConfigError
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.plugin.registry import NamedModel
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+#: The release of diffusers that renamed `torch_dtype`.
+_DTYPE_SINCE = (0, 42)
+
+
+class CallablePipeline(Pipeline, Protocol):
+    """A pipeline that can be called; what it takes differs from class to class."""
+
+    __call__: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that was asked for, found but not loaded.
+
+    Attributes:
+        name: What the user wrote.
+        location: A folder or a hub id.
+        named: The registered model that it is, if it is one.
+    """
+
+    name: str
+    location: str
+    named: NamedModel | None
+
+
+def find_model(name: str) -> ModelSource:
+    """Look a model up without loading it.
+
+    Args:
+        name: A registered model's name, a diffusers folder or a hub id.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    shelf = plugins().registry.models
+    if name in shelf:
+        named = shelf.get(name)
+        if not (named.folder / "model_index.json").is_file():
+            raise ConfigError(
+                f"model: '{name}' is registered by {shelf.names()[name]}, but its weights are not in {named.folder}. "
+                "Reinstall the plugin, or train the model."
+            )
+        return ModelSource(name, str(named.folder), named)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise ConfigError(
+                f"model: {name} is no diffusers pipeline folder: it has no model_index.json. "
+                "Give the folder that `save_pretrained` wrote."
+            )
+        same = (named for named in shelf.items().values() if named.folder.resolve() == folder.resolve())
+        return ModelSource(name, str(folder), next(same, None))
+    if _HUB_ID.fullmatch(name):
+        return ModelSource(name, name, None)
+    near = difflib.get_close_matches(name, shelf.names(), n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise ConfigError(
+        f"model: '{name}' is neither a registered model ({_known()}), nor an existing folder, "
+        f"nor a hub id such as owner/model.{hint}"
+    )
+
+
+def load_pipeline(
+    model: str | ModelSource, *, device: str | None = None, dtype: torch.dtype | None = None
+) -> CallablePipeline:
+    """Load a pipeline, quietly.
+
+    Args:
+        model: A registered model's name, a diffusers folder, a hub id, or what `find_model` returned.
+        device: Where to; by default the GPU when there is one.
+        dtype: Precision; by default bfloat16 on a GPU, float32 for registered models and on the CPU.
+
+    Raises:
+        ConfigError: diffusers is not installed, or there is no such model, or it cannot be loaded.
+    """
+    source = find_model(model) if isinstance(model, str) else model
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    half = place.startswith("cuda") and source.named is None
+    precision = dtype or (torch.bfloat16 if half else torch.float32)
+    try:
+        import diffusers
+    except ImportError as error:
+        raise ConfigError(
+            f"model: loading '{source.name}' needs diffusers ({error}). "
+            'Install it with `pip install "lesa-framework[diffusers]"`.'
+        ) from error
+    version = tuple(int(part) for part in diffusers.__version__.split(".")[:2])
+    keyword = "dtype" if version >= _DTYPE_SINCE else "torch_dtype"
+    try:
+        with _quiet():
+            pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: precision})
+            pipe = pipe.to(place)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # hub, network, JSON and weights each have errors of their own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason.replace("Please check out the root cause in the stacktrace above.", "").strip()
+        raise ConfigError(
+            f"model: '{source.name}' could not be loaded: {reason} "
+            f"Check the name, the folder's files or the network. Registered models: {_known()}."
+        ) from error
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _known() -> str:
+    return ", ".join(plugins().registry.models.names()) or "none"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no notices while loading; the settings are put back afterwards."""
+    from diffusers.utils import logging as ours
+    from transformers.utils import logging as theirs
+
+    levels = ours.get_verbosity(), theirs.get_verbosity()
+    bars = ours.is_progress_bar_enabled(), theirs.is_progress_bar_enabled()
+    for log in (ours, theirs):
+        log.set_verbosity_error()
+        log.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            yield
+    finally:
+        for log, level, bar in zip((ours, theirs), levels, bars, strict=True):
+            log.set_verbosity(level)
+            if bar:
+                log.enable_progress_bar()
