@@ -53,9 +53,13 @@ def save_artifact(path: Path, artifact: Artifact) -> None:
     """Write an artifact, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artifact.tensors.items()}
-    save_file(tensors, partial, metadata={"lesa": artifact.metadata.model_dump_json()})
-    partial.replace(path)
+    # Clones, because safetensors refuses tensors that share memory.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in artifact.tensors.items()}
+    try:
+        save_file(tensors, partial, metadata={"lesa": artifact.metadata.model_dump_json()})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_artifact(path: Path, kind: str | None = None) -> Artifact:
@@ -86,7 +90,8 @@ def load_artifact(path: Path, kind: str | None = None) -> Artifact:
         ) from error
     if metadata.schema_version != SCHEMA_VERSION:
         raise ArtifactError(
-            f"{path}: has schema version {metadata.schema_version}, this version reads {SCHEMA_VERSION}. Train it again."
+            f"{path}: has schema version {metadata.schema_version}, this version reads {SCHEMA_VERSION}. "
+            "Train it again."
         )
     if kind is not None and metadata.kind != kind:
         raise ArtifactError(

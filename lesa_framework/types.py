@@ -154,12 +154,12 @@ class RunReport:
     @property
     def num_steps(self) -> int:
         """Steps that were run."""
-        return len({record.index for record in self.records})
+        return _count_steps(self.records)
 
     @property
     def nfe(self) -> int:
         """Steps in which the block stack ran, for whichever branch."""
-        return len({record.index for record in self.records if record.decision is Decision.COMPUTE})
+        return _count_steps([record for record in self.records if record.decision is Decision.COMPUTE])
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -181,13 +181,21 @@ class RunReport:
         if not self.records:
             return "no run yet"
         lines = [
-            f"{self.num_steps} steps, {self.nfe} computed ({self.num_steps / max(self.nfe, 1):.2f}x), "
-            f"{self.seconds:.2f} s in the transformer, {self.cache_bytes / 2**20:.2f} MiB of history, "
-            f"{self.info.backbone} at {self.info.tap}",
+            (
+                f"{self.num_steps} steps, {self.nfe} computed ({self.num_steps / max(self.nfe, 1):.2f}x), "
+                f"{self.seconds:.2f} s, {self.cache_bytes / 2**20:.2f} MiB of history, "
+                f"{self.info.backbone} at {self.info.tap}"
+            ),
             *(f"  {branch}: {self.plan(branch)}" for branch in self.branches),
             *(f"  fell back to computing {count}x: {reason}" for reason, count in self.fallbacks.items()),
         ]
         return "\n".join(lines)
+
+
+def _count_steps(records: Sequence[StepRecord]) -> int:
+    """Different steps; those that are on no grid cannot be told apart, so each call of a branch is one."""
+    lost = Counter(record.branch for record in records if record.index < 0)
+    return len({record.index for record in records if record.index >= 0}) + max(lost.values(), default=0)
 
 
 def plan_string(decisions: Sequence[Decision]) -> str:

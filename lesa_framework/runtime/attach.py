@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
 from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.runtime.engine import Engine, Step
+from lesa_framework.runtime.override import ForwardOverride
 from lesa_framework.runtime.tracking import Call, Tracker
 from lesa_framework.types import Tap
 
 _ATTACHED = "_lesa_attachment"
+_CONTEXT = "cache_context"
+NameContext: TypeAlias = Callable[..., AbstractContextManager[Any]]
 
 
 class Attachment:
@@ -36,6 +40,8 @@ class Attachment:
         UnsupportedBackboneError: The adapter does not fit the model, or a session is attached already.
     """
 
+    _live: bool
+
     def __init__(
         self,
         model: nn.Module,
@@ -44,9 +50,11 @@ class Attachment:
         tracker: Tracker,
         around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        if _ATTACHED in model.__dict__:
+        other = model.__dict__.get(_ATTACHED)
+        if isinstance(other, Attachment) and other._live:
             raise UnsupportedBackboneError(
-                f"{type(model).__name__}: a session is attached already. Call its detach() first, or leave its with block."
+                f"{type(model).__name__}: a session is attached already. "
+                "Call its detach() first, or leave its with block."
             )
         self._model, self._adapter, self._engine, self._tracker = model, adapter, engine, tracker
         self._lists = [_resolve(model, adapter, path) for path in adapter.block_lists]
@@ -55,8 +63,6 @@ class Attachment:
             raise _misfit(model, adapter, adapter.closing)
         self._around_compute = around_compute
         self._signature = inspect.signature(type(model).forward)
-        self._previous = {name: model.__dict__[name] for name in ("forward", "cache_context") if name in model.__dict__}
-        self._run_model: Callable[..., Any] = model.forward
         self._step: Step | None = None
         self._captured: Tensor | None = None
         self._context: str | None = None
@@ -66,11 +72,14 @@ class Attachment:
             closing.register_forward_pre_hook(self._before_closing),
             closing.register_forward_hook(self._after_closing),
         ]
-        model.__dict__[_ATTACHED] = self
-        model.__dict__["forward"] = self._forward
-        name_context = getattr(model, "cache_context", None)
-        if name_context is not None:
-            model.__dict__["cache_context"] = self._hinted(name_context)
+        self._override = ForwardOverride(model, self._forward)
+        self._run_model = self._override.original
+        own = model.__dict__
+        own[_ATTACHED] = self
+        self._own_context = {_CONTEXT: own[_CONTEXT]} if _CONTEXT in own else {}
+        self._name_context: NameContext | None = getattr(model, _CONTEXT, None)
+        if self._name_context is not None:
+            own[_CONTEXT] = self._hear_context
 
     def detach(self) -> None:
         """Leave the model as it was, bit for bit; a second call does nothing."""
@@ -79,16 +88,24 @@ class Attachment:
         self._live = False
         for handle in self._handles:
             handle.remove()
+        self._override.remove()
         own = self._model.__dict__
-        for name, mine in (("forward", self._forward), ("cache_context", None)):
-            # Somebody (offloading, say) may have wrapped our forward meanwhile: theirs stays, ours passes through.
-            if name == "forward" and own.get(name) != mine:
-                continue
-            own.pop(name, None)
-            if name in self._previous:
-                own[name] = self._previous[name]
+        own.pop(_CONTEXT, None)
+        own.update(self._own_context)
         own.pop(_ATTACHED, None)
         self._tracker.forget()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Attachment:
+        """A copy of an attached model is a bare one: what stands in its forward only passes calls on.
+
+        Copying the engine would copy histories, and the pipeline with its scheduler, which nobody would step.
+        """
+        twin = object.__new__(Attachment)
+        memo[id(self)] = twin
+        twin._live, twin._step, twin._context = False, None, None
+        twin._run_model = copy.deepcopy(self._run_model, memo)
+        twin._name_context = copy.deepcopy(self._name_context, memo)
+        return twin
 
     def _forward(self, *args: Any, **kwargs: Any) -> Any:
         if not self._live:
@@ -111,8 +128,8 @@ class Attachment:
                 feature = step.prediction
             if feature is None:
                 raise PluginContractError(
-                    f"{type(self._adapter).__name__}: '{self._adapter.closing}' was not called, so nothing was captured. "
-                    "Name the module that closes the block stack."
+                    f"{type(self._adapter).__name__}: '{self._adapter.closing}' was not called, so nothing was "
+                    "captured. Name the module that closes the block stack."
                 )
             self._engine.end(step, feature)
         except BaseException:
@@ -174,19 +191,16 @@ class Attachment:
         self._captured = output
         return None
 
-    def _hinted(
-        self, name_context: Callable[..., AbstractContextManager[Any]]
-    ) -> Callable[..., AbstractContextManager[Any]]:
-        @contextmanager
-        def cache_context(name: str, **kwargs: Any) -> Iterator[Any]:
-            outer, self._context = self._context, name
-            try:
-                with name_context(name, **kwargs) as value:
-                    yield value
-            finally:
-                self._context = outer
-
-        return cache_context
+    @contextmanager
+    def _hear_context(self, name: str, **kwargs: Any) -> Iterator[Any]:
+        """Stands in for the model's `cache_context`: notes the name and passes it on."""
+        assert self._name_context is not None
+        outer, self._context = self._context, name
+        try:
+            with self._name_context(name, **kwargs) as value:
+                yield value
+        finally:
+            self._context = outer
 
 
 def _has(model: nn.Module, path: str) -> bool:

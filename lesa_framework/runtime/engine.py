@@ -59,6 +59,7 @@ class Strategy:
 
     Raises:
         ConfigError: The router's stages are not the predictor's.
+        PluginContractError: The predictor asks for more history than it keeps.
     """
 
     schedule: SchedulePolicy
@@ -73,6 +74,13 @@ class Strategy:
                 f"router: it has {given} stage(s), but the predictor has experts for {wanted}. "
                 f"Give `router.boundaries` {wanted - 1} noise level(s)."
             )
+        for stage in range(given):
+            least = self.predictor.min_history(stage)
+            if least > self.predictor.depth:
+                raise PluginContractError(
+                    f"{type(self.predictor).__name__}: min_history({stage}) is {least}, but depth is "
+                    f"{self.predictor.depth}, so it could never predict. Raise depth."
+                )
 
 
 @dataclass
@@ -209,7 +217,8 @@ class Engine:
                 f"{type(self.strategy.predictor).__name__}.predict returned {tuple(prediction.shape)} "
                 f"{prediction.dtype}; it must keep the features' {tuple(newest.shape)} {newest.dtype}."
             )
-        return prediction
+        # A view of the ring must not enter a graph: the ring is written over before the graph is walked back.
+        return prediction.clone() if torch.is_grad_enabled() else prediction
 
 
 def due(strategy: Strategy, ctx: StepContext) -> Reason:

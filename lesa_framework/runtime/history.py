@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lesa_framework.errors import PluginContractError
 from lesa_framework.types import EntryInfo, Filter
 
 
@@ -32,12 +33,19 @@ class History:
         return 0 if self._ring is None else self._ring.nbytes
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
-        """Take in a feature, dropping the oldest when full."""
-        if self._ring is None:
-            # Zeros, not garbage: a weight of 0 must give 0 even in slots that were never filled.
-            self._ring = feature.new_zeros((self.depth, *feature.shape))
+        """Take in a feature without its graph, dropping the oldest when full.
+
+        A feature of another shape, dtype or device cannot be mixed with the older ones: they are dropped.
+        """
+        ring = self._ring
+        if ring is None or (ring.shape[1:], ring.dtype, ring.device) != (feature.shape, feature.dtype, feature.device):
+            # Outside of inference mode, so that a run may leave it. Zeros, not garbage: a weight of 0 must give 0
+            # even in slots that were never filled.
+            with torch.inference_mode(False):
+                ring = torch.zeros((self.depth, *feature.shape), dtype=feature.dtype, device=feature.device)
+            self._ring, self._entries = ring, ()
         self._head = (self._head - 1) % self.depth
-        self._ring[self._head].copy_(feature)
+        ring[self._head].copy_(feature.detach())
         self._entries = (info, *self._entries[: self.depth - 1])
 
     def feature(self, k: int) -> Tensor:
@@ -52,7 +60,15 @@ class History:
         Returns:
             A tensor with the features' shape and dtype, accumulated in float32 (float64 for float64
             features). A filter that picks one feature returns a view of it, bit for bit.
+
+        Raises:
+            PluginContractError: The filter has more weights than there are features.
         """
+        if len(filter.weights) > len(self._entries):
+            raise PluginContractError(
+                f"The predictor's filter has {len(filter.weights)} weights, but the history holds "
+                f"{len(self._entries)} features. Return at most one for each entry, or raise min_history."
+            )
         taps = [(k, weight) for k, weight in enumerate(filter.weights) if weight != 0.0]
         if filter.bias == 0.0 and len(taps) == 1 and taps[0][1] == 1.0:
             return self.feature(taps[0][0])

@@ -69,8 +69,8 @@ class _Branch:
 class Tracker:
     """Follows the calls of one transformer.
 
-    A run ends when the sampler makes itself a new grid, when the step goes back, or when the step it
-    began with is repeated on another latent. A branch is known by the pipeline's `cache_context` when
+    A run ends when the sampler makes itself a new grid, when the step goes back, or, without a scheduler,
+    when the step it began with is repeated on another latent. A branch is known by the pipeline's `cache_context` when
     there is one, else by its conditioning tensor (the very tensor, kept alive so that its address
     cannot be taken by another), else by its place among the calls of a step.
     """
@@ -116,8 +116,11 @@ class Tracker:
             return False
         if index < self._index:
             return True
+        # A pipeline's scheduler makes itself a new grid for a new run; without one, a first step that comes again is
+        # all there is to go by.
         return (
-            index == self._first_index
+            self.source.hint() is None
+            and index == self._first_index
             and bool(self._called)
             and all(branch.latent is not call.latent for branch in self._called)
             and any(self._same(branch, call) for branch in self._called)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lesa_framework.runtime.grid import FixedGrid, Grid, SchedulerGrid
+from lesa_framework.testing import TinyDiT, TinyPipeline, TinyScheduler, even_grid
+
+
+@given(steps=st.integers(1, 60), shift=st.floats(1, 5), data=st.data())
+def test_bfloat16_timesteps_find_their_step(steps, shift, data):
+    scheduler = TinyScheduler(shift)
+    scheduler.set_timesteps(steps)
+    grid = Grid(tuple(scheduler.sigmas.tolist()))
+    index = data.draw(st.integers(0, steps - 1))
+    sigma = float(scheduler.sigmas[index].to(torch.bfloat16))
+    assert grid.agrees(index, sigma)
+    assert grid.locate(sigma) is not None
+
+
+@pytest.mark.parametrize("index", range(50))
+def test_flux_grids_of_50_steps_are_told_apart_in_bfloat16(index):
+    scheduler = TinyScheduler(shift=3.0)
+    scheduler.set_timesteps(50)
+    assert Grid(tuple(scheduler.sigmas.tolist())).locate(float(scheduler.sigmas[index].bfloat16())) == index
+
+
+@pytest.mark.parametrize("sigma", [0.97, 1.5, -0.2, 0.0, float("nan")])
+def test_a_level_off_the_grid_has_no_step(sigma):
+    assert Grid(even_grid(10)).locate(sigma) is None
+
+
+def test_an_empty_grid_has_no_steps():
+    assert Grid(()).locate(0.5) is None
+    assert Grid((0.0,)).locate(0.0) is None
+
+
+def test_a_fixed_grid_stays_the_same_object_and_knows_no_step():
+    source = FixedGrid([1, 0.5, 0])
+    assert source.current() is source.current()
+    assert source.current().sigmas == (1.0, 0.5, 0.0)
+    assert source.hint() is None
+
+
+def test_a_schedulers_grid_changes_when_it_makes_itself_one():
+    pipe = TinyPipeline(TinyDiT())
+    source = SchedulerGrid(pipe)
+    pipe.scheduler.set_timesteps(4)
+    first = source.current()
+    assert source.current() is first
+    assert first.sigmas == pytest.approx(even_grid(4))
+    pipe.scheduler.set_timesteps(4)
+    assert source.current() is not first
+
+
+def test_an_exchanged_scheduler_is_followed():
+    pipe = TinyPipeline(TinyDiT())
+    source = SchedulerGrid(pipe)
+    pipe.scheduler.set_timesteps(4)
+    first = source.current()
+    pipe.scheduler = TinyScheduler(shift=3.0)
+    pipe.scheduler.set_timesteps(4)
+    assert source.current() is not first
+    assert source.current().sigmas[1] == pytest.approx(0.9)
+
+
+def test_the_schedulers_step_is_the_hint():
+    pipe = TinyPipeline(TinyDiT())
+    source = SchedulerGrid(pipe)
+    pipe.scheduler.set_timesteps(4)
+    assert source.hint() is None
+    pipe.scheduler.set_begin_index(2)
+    assert source.hint() == 2
+    pipe.scheduler.step(torch.zeros(1), torch.zeros(1))
+    assert source.hint() == 3

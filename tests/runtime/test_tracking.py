@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import torch
+
+from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
+from lesa_framework.runtime.tracking import Call, Position, Tracker
+from lesa_framework.testing import TinyDiT, TinyPipeline, even_grid
+
+GRID = even_grid(4)
+
+
+def latent() -> torch.Tensor:
+    return torch.zeros(1, 2, 3)
+
+
+def prompt(number: float) -> torch.Tensor:
+    return torch.full((1, 2, 3), number)
+
+
+def fixed() -> Tracker:
+    return Tracker(FixedGrid(GRID))
+
+
+def run(tracker: Tracker, conditions, *, steps=range(4), context=None, renew=False) -> list[Position]:
+    """Calls of a guided sampler: one for each condition at every step."""
+    found = []
+    for step in steps:
+        shared = latent()
+        for number, condition in enumerate(conditions):
+            shown = condition.clone() if renew else condition
+            name = None if context is None else context[number]
+            found.append(tracker.locate(Call(shared, shown, GRID[step], name)))
+    return found
+
+
+def branches(positions: list[Position]) -> list[str]:
+    return [position.branch for position in positions]
+
+
+def test_steps_are_found_by_noise_level():
+    assert [position.index for position in run(fixed(), [prompt(0)])] == [0, 1, 2, 3]
+
+
+def test_only_the_first_call_opens_a_run():
+    assert [position.new_run for position in run(fixed(), [prompt(0), prompt(1)])] == [True] + [False] * 7
+
+
+def test_a_run_that_goes_back_is_a_new_one():
+    tracker = fixed()
+    run(tracker, [prompt(0)])
+    assert run(tracker, [prompt(0)])[0].new_run
+
+
+def test_a_run_that_stopped_at_its_first_step_and_began_again_is_a_new_one():
+    tracker = fixed()
+    run(tracker, [prompt(0)], steps=[0])
+    assert run(tracker, [prompt(0)])[0].new_run
+
+
+def test_branches_by_the_very_tensor():
+    assert branches(run(fixed(), [prompt(0), prompt(1)])) == ["branch0", "branch1"] * 4
+
+
+def test_branches_by_equal_values():
+    assert branches(run(fixed(), [prompt(0), prompt(1)], renew=True)) == ["branch0", "branch1"] * 4
+
+
+def test_branches_that_change_places():
+    tracker, one, two = fixed(), prompt(0), prompt(1)
+    run(tracker, [one, two], steps=[0])
+    assert branches(run(tracker, [two, one], steps=[1])) == ["branch1", "branch0"]
+
+
+def test_branches_by_order_when_the_conditioning_changes_at_every_step():
+    tracker = fixed()
+    found = [
+        tracker.locate(Call(shared, prompt(step + 10 * number), GRID[step]))
+        for step, shared in ((step, latent()) for step in range(4))
+        for number in range(2)
+    ]
+    assert branches(found) == ["branch0", "branch1"] * 4
+
+
+def test_branches_by_context():
+    found = run(fixed(), [prompt(0), prompt(0)], context=["cond", "uncond"])
+    assert branches(found) == ["cond", "uncond"] * 4
+    assert [position.branch_index for position in found] == [0, 1] * 4
+
+
+def test_a_context_that_comes_twice_a_step_is_two_branches():
+    found = run(fixed(), [prompt(0)] * 3, context=["cond"] * 3)
+    assert branches(found) == ["cond", "cond#2", "cond#3"] * 4
+
+
+def test_a_third_call_from_the_middle_of_the_run_on():
+    # Skip-layer guidance starts and stops between two noise levels.
+    tracker, one, two = fixed(), prompt(0), prompt(1)
+    found = [
+        *run(tracker, [one, two], steps=[0]),
+        *run(tracker, [one, two, one], steps=[1, 2]),
+        *run(tracker, [one, two], steps=[3]),
+    ]
+    assert branches(found) == [*["branch0", "branch1"], *["branch0", "branch1", "branch2"] * 2, "branch0", "branch1"]
+
+
+def test_unconditional_models_have_one_branch():
+    tracker = fixed()
+    assert branches([tracker.locate(Call(latent(), None, GRID[step])) for step in range(4)]) == ["branch0"] * 4
+
+
+def test_an_unknown_level_has_no_index_and_keeps_the_run():
+    tracker = fixed()
+    run(tracker, [prompt(0)], steps=[0, 1])
+    lost = tracker.locate(Call(latent(), prompt(0), 0.61))
+    assert (lost.index, lost.new_run, lost.branch) == (None, False, "branch0")
+    assert not run(tracker, [prompt(0)], steps=[2])[0].new_run
+
+
+def test_forgetting_opens_a_run_and_frees_tensors():
+    tracker = fixed()
+    run(tracker, [prompt(0)], steps=[0, 1])
+    tracker.forget()
+    assert not tracker._branches
+    assert run(tracker, [prompt(0)], steps=[2])[0].new_run
+
+
+def test_the_schedulers_step_is_taken_when_it_agrees():
+    pipe = TinyPipeline(TinyDiT())
+    pipe.scheduler.set_timesteps(4)
+    pipe.scheduler.set_begin_index(2)
+    tracker = Tracker(SchedulerGrid(pipe))
+    assert tracker.locate(Call(latent(), prompt(0), torch.tensor([0.5]))).index == 2
+
+
+def test_the_schedulers_step_is_corrected_when_it_does_not_agree():
+    pipe = TinyPipeline(TinyDiT())
+    pipe.scheduler.set_timesteps(4)
+    tracker = Tracker(SchedulerGrid(pipe))
+    pipe.scheduler.step_index = 1
+    assert tracker.locate(Call(latent(), prompt(0), torch.tensor([0.5]))).index == 2
+    assert tracker.locate(Call(latent(), prompt(0), torch.tensor([0.4]))).index is None
+
+
+def test_a_finished_scheduler_gives_no_step():
+    pipe = TinyPipeline(TinyDiT())
+    pipe.scheduler.set_timesteps(4)
+    pipe.scheduler.step_index = 4
+    assert Tracker(SchedulerGrid(pipe)).locate(Call(latent(), None, 0.25)).index is None
+
+
+def test_guidance_without_conditioning_on_separate_latents_is_one_run_of_a_pipeline():
+    # Two calls a step that nothing but their order tells apart; the scheduler says that the run goes on.
+    pipe = TinyPipeline(TinyDiT())
+    pipe.scheduler.set_timesteps(4)
+    tracker = Tracker(SchedulerGrid(pipe))
+    found = []
+    for step in range(4):
+        pipe.scheduler.step_index = step
+        found += [tracker.locate(Call(latent(), None, GRID[step])) for _ in range(2)]
+    assert [position.new_run for position in found] == [True] + [False] * 7
+    assert branches(found) == ["branch0", "branch1"] * 4
