@@ -21,6 +21,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 _DEFAULTS: Raw = {"router": {"kind": "single"}}
 _REQUIRED = ("schedule", "predictor")
+_PLUGIN_SECTIONS = ("schedule", "router", "predictor")
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> LesaConfig:
@@ -37,7 +38,8 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
         ConfigError: Something is not valid; the message lists all that was found.
     """
     raw, folder, name = _read(source)
-    for override in overrides:
+    # Kinds first: choosing another plugin drops the old one's settings, but never one that was set beside it.
+    for override in sorted(overrides, key=lambda text: not text.partition("=")[0].strip().endswith(".kind")):
         _override(raw, override)
     return parse_config(raw, folder, name)
 
@@ -58,7 +60,7 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
     merged = {**_DEFAULTS, **raw}
     sections = tuple(field for field in LesaConfig.model_fields if field != "name")
     problems += [
-        f"{key}: unknown section. Known: {', '.join(sections)}.{_near(key, sections)}"
+        f"{key}: unknown section. Known: {', '.join(sections)}.{_near(str(key), sections)}"
         for key in raw
         if key not in sections
     ]
@@ -68,7 +70,7 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
         if key not in merged
     ]
     parts: dict[str, BaseModel | None] = {}
-    for key in ("schedule", "router", "predictor"):
+    for key in _PLUGIN_SECTIONS:
         if key in merged:
             parts[key] = _plugin_section(_shelf(registry, key), key, merged[key], folder, problems)
     for key, model in (("backbone", BackboneConfig), ("engine", EngineConfig), ("training", TrainingConfig)):
@@ -123,7 +125,7 @@ def _override(raw: Raw, text: str) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {text}: '{key}' is a value, not a section.")
         place = inner
-    if keys[-1] == "kind" and place.get("kind") != parsed:
+    if keys[1:] == ["kind"] and keys[0] in _PLUGIN_SECTIONS and place.get("kind") != parsed:
         # Another plugin has other settings: the old one's would only be refused.
         place.clear()
     place[keys[-1]] = parsed

@@ -31,10 +31,11 @@ class Plugins:
         """Take in one plugin (a module or an object with hooks).
 
         Raises:
-            PluginContractError: A hook's signature is wrong, or a name is taken twice.
+            PluginContractError: A hook's name or signature is wrong, or a name is taken twice.
         """
         try:
             self._manager.register(plugin, name)
+            self._manager.check_pending()  # a misspelt hook would otherwise never be called, and nobody told
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginContractError(f"plugin '{name}': {error}") from error
         for impl in self.hook.lesa_register.get_hookimpls():

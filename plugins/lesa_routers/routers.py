@@ -11,6 +11,10 @@ from pydantic import Field, field_validator
 from lesa_framework import RouterConfig, StageRouter
 
 
+#: Grids come in float32, where 0.4 is 0.4000000060: such a level is at its boundary and not above it.
+_ROUNDING = 1e-6
+
+
 class Thresholds(StageRouter):
     """Stage 0 above the first boundary, the last stage at or below the last one.
 
@@ -24,7 +28,7 @@ class Thresholds(StageRouter):
 
     def stage(self, sigma: float) -> int:
         """How many boundaries `sigma` is at or below."""
-        return len(self.boundaries) - bisect_left(self.boundaries[::-1], sigma)
+        return len(self.boundaries) - bisect_left(self.boundaries[::-1], sigma - _ROUNDING)
 
 
 class Single(StageRouter):
