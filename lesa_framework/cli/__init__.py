@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lesa_framework.cli import demo, eval, generate, inspection, plan, plugins, schema  # noqa: A004 - commands
+from lesa_framework.cli import demo, eval, generate, inspection, plan, plugins, schema, train  # noqa: A004 - commands
 from lesa_framework.cli.console import complain
 from lesa_framework.errors import LesaError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("demo")(demo.command)
 app.command("generate")(generate.command)
 app.command("eval")(eval.command)
+app.command("train")(train.command)
 app.command("plan")(plan.command)
 app.command("inspect")(inspection.command)
 app.command("plugins")(plugins.command)

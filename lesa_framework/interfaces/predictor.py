@@ -27,11 +27,13 @@ class Predictor(ABC):
         depth: How many features a history keeps.
         records: Whether predicted features enter the history too (`all`) or only computed ones.
         num_stages: How many stages the predictor tells apart; None when it ignores the stage.
+        trained_for: The run that its weights were made for; None when it fits every run.
     """
 
     depth: int = 1
     records: Literal["all", "computed"] = "computed"
     num_stages: int | None = None
+    trained_for: RunInfo | None = None
 
     def min_history(self, stage: int) -> int:  # noqa: ARG002 - for those that need it
         """How many features must be held before this stage can predict; the engine computes until then."""

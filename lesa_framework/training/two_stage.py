@@ -285,4 +285,4 @@ class _GridWatch:
 
 
 def _decibels(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
-    return float(-10 * torch.log10(drift(latents[-1:], reference[-1:]).clamp_min(1e-20)).mean())
+    return float(-10 * torch.log10(drift(latents[-1:], reference[-1:]).detach().clamp_min(1e-20)).mean())

@@ -1,0 +1,109 @@
+"""`lesa train`: fit a predictor to a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lesa_framework.cli import console, files, options
+from lesa_framework.config.loading import load_config
+from lesa_framework.errors import ConfigError
+from lesa_framework.pipelines import find_model, load_pipeline
+from lesa_framework.training.run import train
+from lesa_framework.training.two_stage import Progress as Step
+
+#: Prompts for training come from seeds that `lesa eval` does not draw from by itself.
+_PROMPT_SEED = 1_000_000
+
+
+def command(
+    config: options.Config,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for weights, configuration and log.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="The model to train on; by default the config's training.model.")
+    ] = None,
+    prompts: options.Prompts = None,
+    overrides: options.Overrides = [],  # noqa: B006 - typer copies it
+    as_json: options.AsJson = False,
+    device: options.Device = None,
+    height: options.Height = None,
+    width: options.Width = None,
+    guidance: options.Guidance = None,
+    true_cfg: options.TrueCfg = None,
+    negative_prompt: options.Negative = None,
+    call: options.Call = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Train the predictor of a configuration.
+
+    Writes DIR/NAME.safetensors, DIR/NAME.yaml (a configuration that uses it) and DIR/NAME.json (the log).
+    Stop it at any time: the same command goes on after the last finished pass over the prompts.
+
+    Example: lesa train --config ref-flux-lesa-n7 --out trained --set training.closed_loop_epochs=5
+    """
+    loaded = load_config(config, overrides)
+    name = model or loaded.training.model
+    if name is None:
+        raise ConfigError("--model: the configuration names no training.model. Give one, for example reference:flux.")
+    # Says so at once when there is nothing to train, before a model is loaded.
+    loaded.predictor.trainable(loaded.training.num_steps, loaded.training.seed)
+    source = find_model(name)
+    settings = options.generation_settings(
+        source, loaded.training.num_steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
+        negative_prompt=negative_prompt, call=call,
+    )  # fmt: skip
+    chosen = (
+        files.read_prompts(prompts)
+        if prompts
+        else options.draw_prompts(source, loaded.training.prompts, _PROMPT_SEED + loaded.training.seed)
+    )
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; give a folder.")
+    pipe = load_pipeline(source, device=device)
+    with _Bar() as bar:
+        trained = train(loaded, pipe, settings.call, chosen, out, bar.show)
+    if as_json:
+        result = {"weights": str(trained.weights), "config": str(trained.config), "drift_db": trained.drift_db}
+        typer.echo(json.dumps(result, indent=2))
+        return
+    closeness = "" if trained.drift_db is None else f" (latents {trained.drift_db:.2f} dB from the uncached run's)"
+    print_ = console.results().print
+    print_(f"wrote {trained.weights}{closeness}", markup=False, soft_wrap=True)
+    print_(f"try it: lesa eval {trained.config} --model {name}", markup=False, soft_wrap=True)
+
+
+class _Bar:
+    """A progress bar over batches, with the newest loss."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console.notices(),
+        )
+        self._task = self._bar.add_task("recording", total=None, note="")
+
+    def show(self, step: Step) -> None:
+        """Show one finished batch."""
+        parts = [f"pass {step.epoch + 1}"]
+        if step.loss is not None:
+            parts.append(f"loss {step.loss:.4f}")
+        if step.drift_db is not None:
+            parts.append(f"{step.drift_db:.2f} dB")
+        self._bar.update(
+            self._task, description=step.stage, total=step.total, completed=step.done, note=", ".join(parts)
+        )
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
