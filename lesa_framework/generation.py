@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from lesa_framework.errors import ConfigError
+from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.runtime.grid import SchedulerGrid
 
@@ -124,8 +124,18 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
     """The noise levels a call would have, the final 0 included; the transformer is not run.
 
     The pipeline's own code makes its grid, which may depend on the image's size; the call is stopped when it
-    reaches the transformer.
+    reaches the transformer. So bad arguments show here, before anything heavy.
+
+    Raises:
+        ConfigError: The pipeline refuses the arguments.
+        UnsupportedBackboneError: It is no pipeline of a diffusion transformer.
     """
+
+    if not isinstance(getattr(pipe, "transformer", None), nn.Module) or not hasattr(pipe.scheduler, "sigmas"):
+        raise UnsupportedBackboneError(
+            f"model: {type(pipe).__name__} has no `transformer`, or its scheduler no noise levels (`sigmas`). "
+            "Feature caches work on diffusion transformers sampled over sigmas, such as FLUX."
+        )
 
     class _ReachedError(Exception):
         pass

@@ -35,27 +35,40 @@ def note(message: str) -> None:
 
 
 class StepProgress:
-    """A progress bar that counts steps of the sampler; it watches comparisons. A context manager."""
+    """Counts steps of the sampler: a bar on a terminal, a line for every tenth elsewhere. A context manager.
+
+    It is the watcher of comparisons.
+    """
 
     def __init__(self, title: str) -> None:
+        console = notices()
+        self._terminal = console.is_terminal
+        self._console, self._done, self._total, self._tenth = console, 0, 0, 0
         self._bar = Progress(
             TextColumn("{task.description:<28}"),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=notices(),
+            console=console,
             transient=True,
+            disable=not self._terminal,
         )
         self._task = self._bar.add_task(title, total=None)
 
     def expect(self, steps: int) -> None:
         """So many steps are to come in all."""
+        self._total = steps
         self._bar.update(self._task, total=steps)
 
     def step(self, method: str) -> None:
         """A method made a step."""
+        self._done += 1
         self._bar.update(self._task, advance=1, description=method)
+        tenth = 10 * self._done // self._total if self._total else 0
+        if not self._terminal and tenth > self._tenth:
+            self._tenth = tenth
+            self._console.print(f"{min(tenth, 10) * 10:3d}% {method}", markup=False)
 
     def __enter__(self) -> StepProgress:
         self._bar.start()

@@ -16,6 +16,7 @@ from lesa_framework.errors import ConfigError
 from lesa_framework.evaluation.grid_image import grid_png
 from lesa_framework.evaluation.images import png_bytes
 from lesa_framework.evaluation.report_page import check_report, write_report
+from lesa_framework.evaluation.rows import Pair
 from lesa_framework.evaluation.run import Evaluation, evaluate
 from lesa_framework.pipelines import find_model
 from lesa_framework.plugin.manager import plugins
@@ -51,7 +52,8 @@ def command(
     files.check_out_folder(out)
     check_report()
     line = ["lesa", "demo", "--steps", str(steps), "--prompts", str(prompts), "--seed", str(seed), "--out", str(out)]
-    task = Evaluation(source, configs, chosen, [seed], call, min(8, prompts), device, shlex.join(line))
+    pairs = [Pair(prompt=prompt, seed=seed + index) for index, prompt in enumerate(chosen)]
+    task = Evaluation(source, configs, pairs, call, min(prompts, 8), device, shlex.join(line))
     with console.StepProgress("loading") as progress:
         results, comparison = evaluate(task, keep=prompts, watcher=progress)
     results = results.model_copy(update={"notes": [*results.notes, *missing]})

@@ -13,6 +13,7 @@ from lesa_framework.cli import console, files, options
 from lesa_framework.cli.tables import rows_table
 from lesa_framework.config.loading import load_config
 from lesa_framework.evaluation.report_page import check_report, write_report
+from lesa_framework.evaluation.rows import Pair
 from lesa_framework.evaluation.run import Evaluation, evaluate
 from lesa_framework.pipelines import find_model
 
@@ -21,7 +22,7 @@ _SHOWN = 12
 
 
 def command(
-    configs: Annotated[list[str], typer.Argument(metavar="CONFIG...", help="YAML files or presets to compare.")],
+    configs: Annotated[list[str], typer.Argument(metavar="CONFIG", help="YAML files or presets to compare.")],
     model: options.Model = "reference:flux",
     prompts: options.Prompts = None,
     count: Annotated[int, typer.Option(min=1, help="How many prompts to draw when there is no --prompts.")] = 8,
@@ -64,7 +65,8 @@ def command(
         files.check_out_file(report, "--report")
         check_report()
     line = shlex.join(["lesa", *sys.argv[1:]])
-    task = Evaluation(source, loaded, chosen, range(first_seed, first_seed + seeds), settings, batch, device, line)
+    pairs = [Pair(prompt=prompt, seed=first_seed + offset) for prompt in chosen for offset in range(seeds)]
+    task = Evaluation(source, loaded, pairs, settings, batch, device, line)
     with console.StepProgress("loading") as progress:
         results, comparison = evaluate(task, keep=_SHOWN if report else 0, watcher=progress)
     text = results.model_dump_json(indent=2) + "\n"

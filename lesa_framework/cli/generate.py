@@ -23,7 +23,7 @@ from lesa_framework.types import RunReport
 def command(
     prompts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PROMPT]...", help="What to draw; a drawn prompt for registered models if absent."),
+        typer.Argument(metavar="[PROMPT]", help="What to draw; a drawn prompt for registered models if absent."),
     ] = None,
     model: options.Model = "reference:flux",
     config: Annotated[

@@ -11,7 +11,7 @@ from html import escape
 from lesa_framework.evaluation.rows import Row
 
 _WIDTH, _HEIGHT = 640, 330
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 150, 16, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 150, 34, 44
 _LABEL_GAP = 15
 
 
@@ -49,7 +49,7 @@ def psnr_chart(rows: Sequence[Row]) -> str:
         parts.append(f'<text class="tick" x="{x:.1f}" y="{y + 18:.1f}" text-anchor="middle">{nfe}</text>')
     middle = _LEFT + (_WIDTH - _LEFT - _RIGHT) / 2
     parts.append(f'<text class="tick" x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">computed steps (NFE)</text>')
-    parts.append(f'<text class="tick" x="4" y="{_TOP - 3}">PSNR, dB</text>')
+    parts.append(f'<text class="tick" x="4" y="14">PSNR, dB</text>')
     parts += _draw(series, place)
     return "".join([*parts, "</svg>"])
 

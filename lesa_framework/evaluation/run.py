@@ -29,8 +29,7 @@ class Evaluation:
     Attributes:
         source: The model.
         configs: The caches to compare.
-        prompts: Prompts; each is run with every seed.
-        seeds: Seeds of the noise.
+        pairs: Prompts and seeds.
         settings: Steps and further arguments of the pipeline.
         batch: Pairs a call.
         device: Where to; None chooses.
@@ -39,8 +38,7 @@ class Evaluation:
 
     source: ModelSource
     configs: Sequence[LesaConfig]
-    prompts: Sequence[str]
-    seeds: Sequence[int]
+    pairs: Sequence[Pair]
     settings: GenerationSettings
     batch: int = 8
     device: str | None = None
@@ -58,22 +56,21 @@ def evaluate(task: Evaluation, *, keep: int = 0, watcher: Watcher | None = None)
     Raises:
         LesaError: Model, configurations or arguments do not fit.
     """
-    if not task.prompts:
+    if not task.pairs:
         raise ConfigError("prompts: there are none. Put one prompt on each line of the file.")
     strategies = build_strategies(task.configs)
     pipe = load_pipeline(task.source, device=task.device)
     check_call(pipe, task.settings.call)
     methods = cached_methods(pipe, task.configs, strategies, task.settings)
-    pairs = [Pair(prompt=prompt, seed=seed) for prompt in task.prompts for seed in task.seeds]
     scorer, notes = _scorer(task.source)
     comparison = compare(
-        pipe, methods, pairs, task.settings, batch=task.batch, scorer=scorer, keep=keep, watcher=watcher
+        pipe, methods, task.pairs, task.settings, batch=task.batch, scorer=scorer, keep=keep, watcher=watcher
     )
     results = Results(
         model=task.source.name,
         num_steps=task.settings.num_steps,
         rows=comparison.rows,
-        pairs=pairs,
+        pairs=list(task.pairs),
         details=comparison.details,
         configs={config.name: dump_config(config) for config in task.configs},
         call=task.settings.call,
