@@ -162,8 +162,8 @@ class TwoStageTrainer:
         return {
             "learner": self._learner.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
-            "epochs": self.epochs,
-            "log": self.log,
+            "epochs": dict(self.epochs),
+            "log": list(self.log),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

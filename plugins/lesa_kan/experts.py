@@ -79,7 +79,7 @@ def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
         ConfigError: pykan is not installed.
     """
     try:
-        from kan import KAN  # noqa: PLC0415 - takes seconds, and sampling never needs it
+        from kan import KAN
     except ImportError as error:
         raise ConfigError(
             f"LESA's KANs need pykan ({error}). Install it with `pip install 'lesa-framework[kan]'`."

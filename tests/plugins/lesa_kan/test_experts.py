@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.interpolate import BSpline
+
+from lesa_framework import ArtifactError
+from lesa_kan.authors import convert_layer
+from lesa_kan.experts import Experts, ExpertShape, differences
+
+GRID, ORDER = 5, 3
+
+
+def authors_layer(fan_in: int, fan_out: int, seed: int) -> dict[str, torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    knots = torch.linspace(-3, 3, GRID + 1)
+    spacing = knots[1] - knots[0]
+    grid = torch.arange(-ORDER, GRID + ORDER + 1) * spacing - 3
+    return {
+        "grid": grid.expand(fan_in, -1).clone(),
+        "base_weight": torch.randn(fan_out, fan_in, generator=random),
+        "spline_weight": torch.randn(fan_out, fan_in, GRID + ORDER, generator=random),
+        "spline_scaler": torch.randn(fan_out, fan_in, generator=random),
+    }
+
+
+def authors_forward(layer: dict[str, torch.Tensor], x: np.ndarray) -> np.ndarray:
+    """The authors' layer, evaluated with scipy's B-splines in float64."""
+    part = {name: tensor.double().numpy() for name, tensor in layer.items()}
+    result = (x / (1 + np.exp(-x))) @ part["base_weight"].T
+    for i in range(x.shape[1]):
+        for j in range(part["spline_weight"].shape[2]):
+            basis = BSpline.basis_element(part["grid"][i, j : j + ORDER + 2], extrapolate=False)(x[:, i])
+            weight = part["spline_scaler"][:, i] * part["spline_weight"][:, i, j]
+            result += np.nan_to_num(basis)[:, None] * weight
+    return result
+
+
+def test_pykan_with_converted_weights_equals_the_authors_network() -> None:
+    shape = ExpertShape(num_steps=6, stage_history=(2,), hidden=(4, 3))
+    experts = Experts(shape, seed=0)
+    layers = [authors_layer(a, b, n) for n, (a, b) in enumerate([(7, 4), (4, 3), (3, 1)])]
+    # Small numbers, so that hidden values stay where the splines live.
+    for layer in layers:
+        layer["base_weight"] *= 0.2
+        layer["spline_scaler"] *= 0.2
+    state = experts.compact_state()
+    for number, layer in enumerate(layers):
+        for name, tensor in convert_layer(layer).items():
+            state[f"kan.0.{number}.{name}"] = tensor
+    experts.load_compact(state)
+    sigmas = (1.0, 0.93, 0.8, 0.55, 0.3, 0.1, 0.0)
+    expected = differences(sigmas).double().numpy()
+    for layer in layers:
+        expected = authors_forward(layer, expected)
+    assert experts.gains(sigmas)[0, 0].detach().numpy() == pytest.approx(expected[:, 0], abs=1e-6)
+
+
+def test_missing_part_is_named() -> None:
+    layer = authors_layer(3, 2, 0)
+    del layer["spline_scaler"]
+    with pytest.raises(ArtifactError, match="spline_scaler missing"):
+        convert_layer(layer)
+
+
+def test_inputs_are_differences_to_every_level_of_the_grid() -> None:
+    rows = differences((1.0, 0.75, 0.5, 0.0))
+    expected = torch.tensor([[0, 0.25, 0.5, 1], [-0.25, 0, 0.25, 0.75], [-0.5, -0.25, 0, 0.5]])
+    assert torch.allclose(rows, expected)
+
+
+def test_default_shape_has_the_papers_parameters() -> None:
+    experts = Experts(ExpertShape(num_steps=50), seed=0)
+    assert len(experts.kans) == 3
+    learnt = sum(parameter.numel() for parameter in experts.kans[0].parameters() if parameter.requires_grad)
+    # 10 numbers an edge: 8 spline coefficients and 2 scales.
+    assert learnt == 10 * (51 * 256 + 256 * 256 + 256) == 788_480
+
+
+def test_building_leaves_the_random_state() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    Experts(ExpertShape(num_steps=4, stage_history=(2,), hidden=(3,)), seed=1).gains((1.0, 0.7, 0.5, 0.2, 0.0))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_pykan_leaves_no_folder_behind(tmp_path: Path) -> None:
+    code = "from lesa_kan.experts import *; Experts(ExpertShape(4, (2,), (3,)), 0).gains((1., .7, .5, .2, 0.))"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_untrained_experts_start_near_reuse() -> None:
+    experts = Experts(ExpertShape(num_steps=4, stage_history=(2, 3), hidden=(8, 8)), seed=0)
+    assert experts.gains((1.0, 0.7, 0.5, 0.2, 0.0)).abs().max() < 0.5
+    assert torch.equal(experts.taps.sum(-1), torch.zeros(1, 2))

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lesa_framework import ArtifactError, ConfigError, EntryInfo, RunInfo, StepContext, Strategy, Tap, load_config
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact, save_artifact
+from lesa_framework.runtime.engine import plan
+from lesa_framework.runtime.history import History
+from lesa_framework.types import Decision, Reason, plan_string
+from lesa_kan.experts import ExpertShape
+from lesa_kan.learner import LesaLearner
+from lesa_kan.predictor import Lesa, LesaPredictorConfig, TrainedLesa
+from lesa_routers.routers import Thresholds
+from lesa_schedules.schedules import FixedInterval
+
+SHAPE = ExpertShape(num_steps=12, stage_history=(3, 5, 4), hidden=(6,), branches=2)
+SIGMAS = tuple(1 - i / 12 for i in range(12)) + (0.0,)
+
+
+def learner(seed: int = 0) -> LesaLearner:
+    made = LesaLearner(SHAPE, seed)
+    with torch.no_grad():
+        made.experts.taps.add_(torch.randn(made.experts.taps.shape, generator=torch.Generator().manual_seed(seed)))
+        made.experts.bias.add_(0.3)
+    return made
+
+
+def artifact(made: LesaLearner, **changes: Any) -> Artifact:
+    metadata = ArtifactMetadata(kind="lesa", settings=made.settings(), sigmas=SIGMAS, backbone="flux", tap=Tap.PRE_HEAD)
+    return Artifact(metadata.model_copy(update=changes), made.tensors(SIGMAS))
+
+
+def filled(count: int) -> tuple[History, list[torch.Tensor]]:
+    """A history of `count` features; the list is newest first."""
+    random = torch.Generator().manual_seed(count)
+    features = [torch.randn(2, 3, 4, generator=random) for _ in range(count)]
+    history = History(SHAPE.depth)
+    for step, feature in enumerate(features):
+        history.append(feature, EntryInfo(step, step % 2 == 0))
+    return history, features[::-1]
+
+
+def formula(made: LesaLearner, features: list[torch.Tensor], index: int, stage: int, branch: int) -> torch.Tensor:
+    """The paper's equation, by hand and in float64."""
+    experts = made.experts
+    kan = experts.kans[branch * SHAPE.num_stages + stage]
+    d = torch.tensor([[SIGMAS[index] - sigma for sigma in SIGMAS]], dtype=torch.float64)
+    gain = kan.double()(d).item()
+    kan.float()
+    total = torch.full_like(features[0], experts.bias[branch, stage].item(), dtype=torch.float64)
+    for k in range(min(SHAPE.stage_history[stage], len(features))):
+        total += experts.taps[branch, stage, k].item() * features[k].double()
+    return features[0].double() + gain * total
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+@pytest.mark.parametrize("branch", [0, 1])
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_prediction_equals_the_papers_formula(stage: int, branch: int, count: int) -> None:
+    made = learner()
+    history, features = filled(count)
+    ctx = StepContext(index=7, sigmas=SIGMAS, branch_index=branch, stage=stage, entries=history.entries)
+    expected = formula(made, features, 7, stage, branch)
+    assert torch.allclose(TrainedLesa(artifact(made)).predict(history, ctx).double(), expected, atol=1e-6)
+    with torch.no_grad():
+        made.prepare(SIGMAS)
+        assert torch.allclose(made.predict(history, ctx).double(), expected, atol=1e-6)
+
+
+@given(st.integers(0, 11), st.integers(0, 2), st.integers(0, 3), st.integers(3, 5))
+def test_filter_sums_to_one_plus_gain_times_taps(index: int, stage: int, branch: int, count: int) -> None:
+    gains, taps = torch.rand(2, 3, 12), torch.rand(2, 3, 5)
+    lesa = Lesa(SHAPE, gains, taps, torch.rand(2, 3))
+    entries = tuple(EntryInfo(step, True) for step in range(count))
+    ctx = StepContext(index=index, sigmas=SIGMAS, branch_index=branch, stage=stage, entries=entries)
+    used, own = min(SHAPE.stage_history[stage], count), min(branch, 1)
+    expected = 1 + gains[own, stage, index] * taps[own, stage, :used].sum()
+    assert sum(lesa.filter(entries, ctx).weights) == pytest.approx(expected.item(), abs=1e-5)
+
+
+def paper_plan(interval: int) -> tuple[str, list[int]]:
+    shape = ExpertShape(50)
+    lesa = Lesa(shape, torch.zeros(1, 3, 50), torch.zeros(1, 3, 8), torch.zeros(1, 3))
+    steps = plan(Strategy(FixedInterval(interval), Thresholds((0.9, 0.5)), lesa), [1 - i / 50 for i in range(51)])
+    letters = plan_string([Decision.PREDICT if r is Reason.PREDICTED else Decision.COMPUTE for _, r in steps])
+    return letters, [index for index, letter in enumerate(letters) if letter == "F"]
+
+
+def test_plan_of_the_paper_at_n7() -> None:
+    assert paper_plan(7)[0] == "FFFFPPPPPFPPPPPPFPPPPPPFPPPPPPFPPPPPPFPPPPPPFPPPPP"
+
+
+@pytest.mark.parametrize(
+    ("interval", "computed"),
+    [
+        (5, [0, 1, 2, 3, 7, 12, 17, 22, 27, 32, 37, 42, 47]),
+        (6, [0, 1, 2, 3, 8, 14, 20, 26, 32, 38, 44]),
+        (7, [0, 1, 2, 3, 9, 16, 23, 30, 37, 44]),
+        (8, [0, 1, 2, 3, 10, 18, 26, 34, 42]),
+        (10, [0, 1, 2, 3, 12, 22, 32, 42]),
+    ],
+)
+def test_plans_of_the_paper(interval: int, computed: list[int]) -> None:
+    assert paper_plan(interval)[1] == computed
+
+
+def test_round_trip_through_a_file(tmp_path: Path) -> None:
+    made = learner()
+    save_artifact(tmp_path / "w.safetensors", artifact(made))
+    config = LesaPredictorConfig(weights=tmp_path / "w.safetensors")
+    history, features = filled(5)
+    ctx = StepContext(index=4, sigmas=SIGMAS, stage=1, entries=history.entries)
+    again = config.build().predict(history, ctx)
+    assert torch.allclose(again.double(), formula(made, features, 4, 1, 0), atol=1e-6)
+
+
+def test_sampling_needs_no_pykan(tmp_path: Path) -> None:
+    save_artifact(tmp_path / "w.safetensors", artifact(learner()))
+    code = (
+        "import sys; sys.modules['kan'] = None\n"
+        "from lesa_framework import load_config, build_strategy\n"
+        f"c = load_config({{'schedule': {{'kind': 'fixed_interval', 'interval': 4}}, "
+        f"'router': {{'kind': 'thresholds'}}, 'predictor': {{'kind': 'lesa', 'weights': '{tmp_path}/w.safetensors'}}}})\n"
+        "from lesa_framework.runtime.engine import plan\n"
+        "s = build_strategy(c); steps = plan(s, [1 - i / 12 for i in range(13)])\n"
+        "print(len([s.predictor.filter(ctx.entries, ctx) for ctx, r in steps if r == 'predicted']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 0
+
+
+def test_other_grid_is_refused_or_tabulated_again() -> None:
+    made = learner()
+    other = tuple(sigma**2 for sigma in SIGMAS)
+    run = RunInfo(other, "flux", Tap.PRE_HEAD)
+    with pytest.raises(ArtifactError, match="another sigma grid.*retabulate=true"):
+        TrainedLesa(artifact(made)).check(run)
+    lesa = TrainedLesa(artifact(made), retabulate=True)
+    lesa.check(run)
+    with torch.no_grad():
+        gain = made.experts.gains(other)[0, 1, 6].item()
+    entries = tuple(EntryInfo(step, True) for step in range(5))
+    weights = lesa.filter(entries, StepContext(index=6, sigmas=other, stage=1, entries=entries)).weights
+    assert weights[1] == pytest.approx(gain * made.experts.taps[0, 1, 1].item(), abs=1e-6)
+    # Back on the training's grid, the trained table is used again.
+    lesa.check(RunInfo(SIGMAS, "flux", Tap.PRE_HEAD))
+    assert lesa.filter(entries, StepContext(index=6, sigmas=SIGMAS, stage=1, entries=entries)) == TrainedLesa(
+        artifact(made)
+    ).filter(entries, StepContext(index=6, sigmas=SIGMAS, stage=1, entries=entries))
+
+
+def test_other_tap_backbone_and_length_are_refused() -> None:
+    lesa = TrainedLesa(artifact(learner()), retabulate=True)
+    right = RunInfo(SIGMAS, "flux", Tap.PRE_HEAD)
+    lesa.check(right)
+    for wrong, words in (
+        (replace(right, tap=Tap.OUTPUT), "tap"),
+        (replace(right, backbone="wan"), "backbone"),
+        (replace(right, sigmas=SIGMAS[1:]), "12 steps"),
+    ):
+        with pytest.raises(ArtifactError, match=words):
+            lesa.check(wrong)
+
+
+def test_weights_are_asked_for() -> None:
+    with pytest.raises(ConfigError, match="needs trained weights"):
+        LesaPredictorConfig().build()
+
+
+def test_weights_of_another_shape_of_settings_are_refused(tmp_path: Path) -> None:
+    save_artifact(tmp_path / "w.safetensors", artifact(learner(), settings={"layers": 3}))
+    with pytest.raises(ArtifactError, match="not LESA weights"):
+        LesaPredictorConfig(weights=tmp_path / "w.safetensors").build()
+
+
+def test_stages_of_router_and_experts_must_agree(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="2 stage.*experts for 3"):
+        Strategy(FixedInterval(4), Thresholds((0.5,)), TrainedLesa(artifact(learner())))
+
+
+def test_metadata_survives(tmp_path: Path) -> None:
+    save_artifact(tmp_path / "w.safetensors", artifact(learner()))
+    assert load_artifact(tmp_path / "w.safetensors", "lesa").metadata.settings == SHAPE.as_json() | {
+        "stage_history": [3, 5, 4],
+        "hidden": [6],
+        "grid_range": [-3.0, 3.0],
+    }
+
+
+def test_default_stages_follow_the_history() -> None:
+    config = load_config({"schedule": {"kind": "always"}, "predictor": {"kind": "lesa", "history": 12, "hidden": [4]}})
+    assert config.predictor.trainable(10, 0).settings()["stage_history"] == (4, 12, 12)
