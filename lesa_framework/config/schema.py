@@ -59,7 +59,7 @@ class TrainingConfig(BaseModel):
     clip: float = Field(1.0, gt=0)
     """Largest norm of a gradient."""
     lr_schedule: Literal["cosine", "constant", "authors"] = "cosine"
-    """`cosine` and `constant` count epochs; `authors` halves the rate every 500 optimiser steps, as the release does."""
+    """`cosine` and `constant` count epochs; `authors` halves the rate every 500 optimiser steps."""
     target: Literal["trajectory", "feature"] = "trajectory"
     """Stage 2's aim: stay on the uncached run's latents, or match its features at each step (the paper)."""
     through_model: bool = False

@@ -35,6 +35,9 @@ class Backbone(StrEnum):
     flux = "flux"
 
 
+_DENOISERS = {Backbone.flux: FluxDenoiser}
+
+
 def main(
     backbone: Annotated[Backbone, typer.Argument(help="Transformer class to train.")],
     out: Annotated[Path, typer.Option(help="Folder for the pipeline; checkpoints go to its work/.")],
@@ -55,7 +58,7 @@ def main(
     torch.manual_seed(seed)
     vae = _vae(work, vae_steps, seed, place)
     data = _examples(work, vae, seed, examples)
-    model = FluxDenoiser().to(place)
+    model = _DENOISERS[backbone]().to(place)
     trainer = DenoiserTrainer(model, data, steps, seed)
     _run(trainer, work / "denoiser.safetensors", "denoiser")
     pipeline = trainer.average.float().pipeline(vae.float())

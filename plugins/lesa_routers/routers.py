@@ -10,7 +10,6 @@ from pydantic import Field, field_validator
 
 from lesa_framework import RouterConfig, StageRouter
 
-
 #: Grids come in float32, where 0.4 is 0.4000000060: such a level is at its boundary and not above it.
 _ROUNDING = 1e-6
 

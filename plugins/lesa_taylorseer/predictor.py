@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field
@@ -38,7 +39,7 @@ class TaylorSeer(AffinePredictor):
             factor *= distance / (m + 1)
             differences = [
                 [(new - old) / (steps[j] - steps[j + 1]) for new, old in zip(newer, older, strict=True)]
-                for j, (newer, older) in enumerate(zip(differences, differences[1:], strict=False))
+                for j, (newer, older) in enumerate(pairwise(differences))
             ]
         return Filter(tuple(weights))
 

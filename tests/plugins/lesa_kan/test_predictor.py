@@ -23,7 +23,7 @@ from lesa_routers.routers import Thresholds
 from lesa_schedules.schedules import FixedInterval
 
 SHAPE = ExpertShape(num_steps=12, stage_history=(3, 5, 4), hidden=(6,), branches=2)
-SIGMAS = tuple(1 - i / 12 for i in range(12)) + (0.0,)
+SIGMAS = (*(1 - i / 12 for i in range(12)), 0.0)
 
 
 def learner(seed: int = 0) -> LesaLearner:
@@ -125,15 +125,19 @@ def test_round_trip_through_a_file(tmp_path: Path) -> None:
 
 def test_sampling_needs_no_pykan(tmp_path: Path) -> None:
     save_artifact(tmp_path / "w.safetensors", artifact(learner()))
-    code = (
-        "import sys; sys.modules['kan'] = None\n"
-        "from lesa_framework import load_config, build_strategy\n"
-        f"c = load_config({{'schedule': {{'kind': 'fixed_interval', 'interval': 4}}, "
-        f"'router': {{'kind': 'thresholds'}}, 'predictor': {{'kind': 'lesa', 'weights': '{tmp_path}/w.safetensors'}}}})\n"
-        "from lesa_framework.runtime.engine import plan\n"
-        "s = build_strategy(c); steps = plan(s, [1 - i / 12 for i in range(13)])\n"
-        "print(len([s.predictor.filter(ctx.entries, ctx) for ctx, r in steps if r == 'predicted']))"
-    )
+    code = f"""
+import sys
+sys.modules["kan"] = None
+from lesa_framework import build_strategy, load_config
+from lesa_framework.runtime.engine import plan
+strategy = build_strategy(load_config({{
+    "schedule": {{"kind": "fixed_interval", "interval": 4}},
+    "router": {{"kind": "thresholds"}},
+    "predictor": {{"kind": "lesa", "weights": {str(tmp_path / "w.safetensors")!r}}},
+}}))
+steps = plan(strategy, [1 - i / 12 for i in range(13)])
+print(len([strategy.predictor.filter(ctx.entries, ctx) for ctx, reason in steps if reason == "predicted"]))
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 0
 
@@ -142,7 +146,7 @@ def test_other_grid_is_refused_or_tabulated_again() -> None:
     made = learner()
     other = tuple(sigma**2 for sigma in SIGMAS)
     run = RunInfo(other, "flux", Tap.PRE_HEAD)
-    with pytest.raises(ArtifactError, match="another sigma grid.*retabulate=true"):
+    with pytest.raises(ArtifactError, match=r"another sigma grid.*retabulate=true"):
         TrainedLesa(artifact(made)).check(run)
     lesa = TrainedLesa(artifact(made), retabulate=True)
     lesa.check(run)
@@ -183,7 +187,7 @@ def test_weights_of_another_shape_of_settings_are_refused(tmp_path: Path) -> Non
 
 
 def test_stages_of_router_and_experts_must_agree(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="2 stage.*experts for 3"):
+    with pytest.raises(ConfigError, match=r"2 stage.*experts for 3"):
         Strategy(FixedInterval(4), Thresholds((0.5,)), TrainedLesa(artifact(learner())))
 
 
