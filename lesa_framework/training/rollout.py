@@ -78,7 +78,7 @@ class Sampler:
         decorated: Callable[..., Any] = getattr(type(self.pipe), "__call__")  # noqa: B004, B009 - the function itself
         if not gradients:
             return decorated
-        inner = inspect.unwrap(decorated)
+        inner: Callable[..., Any] = inspect.unwrap(decorated)
         if inner is decorated:
             raise ConfigError(
                 f"{type(self.pipe).__name__}: its call cannot be run with gradients. "
