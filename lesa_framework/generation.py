@@ -130,7 +130,6 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
         ConfigError: The pipeline refuses the arguments.
         UnsupportedBackboneError: It is no pipeline of a diffusion transformer.
     """
-
     if not isinstance(getattr(pipe, "transformer", None), nn.Module) or not hasattr(pipe.scheduler, "sigmas"):
         raise UnsupportedBackboneError(
             f"model: {type(pipe).__name__} has no `transformer`, or its scheduler no noise levels (`sigmas`). "

@@ -66,7 +66,7 @@ def find_model(name: str) -> ModelSource:
             )
         return ModelSource(name, str(named.folder), named)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         if not (folder / "model_index.json").is_file():
             raise ConfigError(
                 f"model: {name} is no diffusers pipeline folder: it has no model_index.json. "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from lesa_framework.cli import demo, eval, generate, inspection, plan, plugins, schema, train  # noqa: A004 - commands
 from lesa_framework.cli.console import complain
+from lesa_framework.cli.threads import respect_quota
 from lesa_framework.errors import LesaError
 
 app = typer.Typer(
@@ -32,15 +34,19 @@ app.command("plugins")(plugins.command)
 app.command("schema")(schema.command)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("lesa-framework"))
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
-    if version:
-        from lesa_framework import __version__
-
-        typer.echo(__version__)
-        raise typer.Exit
+    respect_quota()
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

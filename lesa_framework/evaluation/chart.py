@@ -49,7 +49,7 @@ def psnr_chart(rows: Sequence[Row]) -> str:
         parts.append(f'<text class="tick" x="{x:.1f}" y="{y + 18:.1f}" text-anchor="middle">{nfe}</text>')
     middle = _LEFT + (_WIDTH - _LEFT - _RIGHT) / 2
     parts.append(f'<text class="tick" x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">computed steps (NFE)</text>')
-    parts.append(f'<text class="tick" x="4" y="14">PSNR, dB</text>')
+    parts.append('<text class="tick" x="4" y="14">PSNR, dB</text>')
     parts += _draw(series, place)
     return "".join([*parts, "</svg>"])
 

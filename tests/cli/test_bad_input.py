@@ -1,0 +1,130 @@
+"""Bad input: exit code 2, one message that helps, no traceback, and nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Lesa
+
+_WITHOUT_MODEL = {
+    "unknown command": ("frobnicate",),
+    "no configuration": ("plan",),
+    "unknown preset": ("plan", "--config", "ref-flux-lessa"),
+    "unknown kind": ("plan", "--config", "mine.yaml", "--set", "predictor.kind=lessa"),
+    "typo in a key": ("plan", "--config", "mine.yaml", "--set", "predictor.ordr=2"),
+    "wrong type": ("plan", "--config", "mine.yaml", "--set", "schedule.interval=often"),
+    "malformed --set": ("plan", "--config", "mine.yaml", "--set", "schedule"),
+    "missing weights": ("plan", "--config", "mine.yaml", "--set", "predictor={kind: lesa, weights: none.safetensors}"),
+    "truncated weights": ("plan", "--config", "mine.yaml", "--set", "predictor={kind: lesa, weights: cut.safetensors}"),
+    "no step": ("plan", "--config", "mine.yaml", "--steps", "0"),
+    "one step": ("plan", "--config", "mine.yaml", "--steps", "1"),
+    "fewer steps than the schedule needs": ("plan", "--config", "ref-flux-reuse-n7", "--steps", "20"),
+    "not YAML": ("plan", "--config", "broken.yaml"),
+    "a folder as configuration": ("plan", "--config", "."),
+    "generate: one step": ("generate", "a", "--steps", "1"),
+    "generate: unknown model": ("generate", "a", "--model", "reference:flx"),
+    "generate: no such folder": ("generate", "a", "--model", "./nowhere"),
+    "generate: a folder that is no pipeline": ("generate", "a", "--model", "."),
+    "generate: --set without --config": ("generate", "a", "--set", "schedule.interval=5"),
+    "generate: malformed --call": ("generate", "a", "--call", "height"),
+    "generate: negative height": ("generate", "a", "--height", "-8"),
+    "generate: a JPEG": ("generate", "a", "--model", "MODEL", "--out", "a.jpg"),
+    "generate: many images in one file": ("generate", "a", "b", "--model", "MODEL", "--out", "a.png"),
+    "generate: a file in the way": ("generate", "a", "--model", "MODEL", "--out", "mine.yaml/images"),
+    "eval: no configuration": ("eval",),
+    "eval: unknown configuration": ("eval", "mine.yaml", "yours.yaml"),
+    "eval: the same name twice": (
+        "eval",
+        "mine.yaml",
+        "other/mine.yaml",
+        "--model",
+        "MODEL",
+        "--prompts",
+        "prompts.txt",
+    ),
+    "eval: a name of ours": ("eval", "uncached.yaml", "--model", "MODEL", "--prompts", "prompts.txt"),
+    "eval: no prompts file": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "none.txt"),
+    "eval: an empty prompts file": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "empty.txt"),
+    "eval: nobody draws prompts": ("eval", "mine.yaml", "--model", "MODEL"),
+    "eval: --out is a folder": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "prompts.txt", "--out", "other"),
+    "eval: no seeds": ("eval", "mine.yaml", "--seeds", "0"),
+    "demo: unknown backbone": ("demo", "--backbone", "unet"),
+    "demo: one step": ("demo", "--steps", "1"),
+    "inspect: no such file": ("inspect", "none.safetensors"),
+    "inspect: truncated": ("inspect", "cut.safetensors"),
+    "inspect: nothing to inspect": ("inspect", "mine.yaml"),
+    "schema: unknown section": ("schema", "--section", "predictors"),
+    "schema: unknown kind": ("schema", "--section", "predictor", "--kind", "lessa"),
+    "schema: kind without section": ("schema", "--kind", "lesa"),
+}
+_WITH_MODEL = {
+    "unknown argument of the pipeline": ("generate", "a", "--call", "heigth=16"),
+    "an argument that is ours": ("generate", "a", "--call", "generator=0"),
+    "a value that the pipeline refuses": ("generate", "a", "--call", "max_sequence_length=100000"),
+    "generate: fewer steps than the schedule needs": ("generate", "a", "--config", "ref-flux-reuse-n7", "--steps", "9"),
+    "eval: an unknown tap": ("eval", "mine.yaml", "--prompts", "prompts.txt", "--set", "backbone.tap=middle"),
+    "eval: an unknown backbone": ("eval", "mine.yaml", "--prompts", "prompts.txt", "--set", "backbone.kind=unet"),
+    "plan: fewer steps than the schedule needs": ("plan", "--config", "ref-flux-reuse-n7", "--steps", "9"),
+}
+
+
+@pytest.fixture
+def inputs(workplace: Path, cache: Path) -> dict[str, bytes]:
+    """The files that the commands are pointed at; there must be no others afterwards."""
+    other = workplace / "other"
+    other.mkdir()
+    (other / "mine.yaml").write_bytes(cache.read_bytes())
+    (workplace / "uncached.yaml").write_bytes(cache.read_bytes())
+    (workplace / "broken.yaml").write_text("schedule: {kind: [")
+    (workplace / "cut.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
+    (workplace / "prompts.txt").write_text("a red ring\n")
+    (workplace / "empty.txt").write_text("\n \n")
+    return _files(workplace)
+
+
+@pytest.mark.parametrize("arguments", _WITHOUT_MODEL.values(), ids=_WITHOUT_MODEL)
+def test_refused_before_a_model_is_loaded(
+    arguments: tuple[str, ...], model: Path, lesa: Lesa, inputs: dict[str, bytes], workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded for input that cannot work")
+
+    for module in ("lesa_framework.cli.generate", "lesa_framework.evaluation.run"):
+        monkeypatch.setattr(f"{module}.load_pipeline", never)
+    outcome = lesa(*(str(model) if argument == "MODEL" else argument for argument in arguments))
+    _is_refusal(outcome.code, outcome.out, outcome.err)
+    assert _files(workplace) == inputs
+
+
+@pytest.mark.parametrize("arguments", _WITH_MODEL.values(), ids=_WITH_MODEL)
+def test_refused_before_anything_is_generated(
+    arguments: tuple[str, ...], model: Path, lesa: Lesa, inputs: dict[str, bytes], workplace: Path
+) -> None:
+    outcome = lesa(*arguments, "--model", model)
+    _is_refusal(outcome.code, outcome.out, outcome.err)
+    assert _files(workplace) == inputs
+
+
+def _is_refusal(code: int, out: str, err: str) -> None:
+    assert code == 2
+    assert not out
+    assert "Traceback" not in err
+    assert err.lower().count("error:") + err.count("─ Error ─") == 1
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_messages_name_what_was_given_the_valid_set_and_the_remedy(lesa: Lesa, inputs: dict[str, bytes]) -> None:
+    unknown = lesa("plan", "--config", "mine.yaml", "--set", "predictor.kind=lessa").err
+    assert "'lessa'" in unknown
+    assert "'reuse' (lesa_reuse)" in unknown
+    assert "Did you mean 'lesa'?" in unknown
+    model = lesa("generate", "a", "--model", "reference:flx").err
+    assert "'reference:flx'" in model
+    assert "Did you mean 'reference:flux'?" in model
+    assert "at least 2" in lesa("plan", "--config", "mine.yaml", "--steps", "1").err

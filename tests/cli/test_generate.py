@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.cli.conftest import SMALL, Lesa
+
+
+def test_one_file(lesa: Lesa, model: Path, workplace: Path) -> None:
+    outcome = lesa("generate", "a red ring", "--model", model, "--steps", 4, "--out", "ring.png", *SMALL)
+    assert outcome.code == 0, outcome.err
+    with Image.open(workplace / "ring.png") as image:
+        assert image.size == (16, 16)
+    assert "4/4 steps computed" in outcome.out
+
+
+def test_a_folder_and_a_cache(lesa: Lesa, cache: Path, model: Path, workplace: Path) -> None:
+    outcome = lesa(
+        "generate", "a red ring", "a blue star", "--count", 2, "--config", "mine.yaml", "--set", "schedule.interval=4",
+        "--model", model, "--steps", 8, "--batch", 3, "--out", "images", "--json", *SMALL,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    images = json.loads(outcome.out)["images"]
+    assert [entry["seed"] for entry in images] == [0, 1, 0, 1]
+    assert {entry["plan"] for entry in images} == {"FFPPFPPP"} or {entry["nfe"] for entry in images} == {3}
+    assert sorted(path.name for path in (workplace / "images").iterdir()) == [
+        "000-a-red-ring-s0.png", "001-a-red-ring-s1.png", "002-a-blue-star-s0.png", "003-a-blue-star-s1.png",
+    ]  # fmt: skip
+
+
+def test_a_picture_depends_on_its_seed_and_not_on_its_batch(lesa: Lesa, model: Path, workplace: Path) -> None:
+    lesa("generate", "a red ring", "--count", 2, "--model", model, "--steps", 3, "--out", "both", *SMALL)
+    lesa("generate", "a red ring", "--seed", 1, "--model", model, "--steps", 3, "--out", "alone.png", *SMALL)
+    together = np.asarray(Image.open(workplace / "both" / "001-a-red-ring-s1.png"), dtype=int)
+    other = np.asarray(Image.open(workplace / "both" / "000-a-red-ring-s0.png"), dtype=int)
+    alone = np.asarray(Image.open(workplace / "alone.png"), dtype=int)
+    assert abs(together - alone).max() <= 1
+    assert abs(together - other).max() > 1

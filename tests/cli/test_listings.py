@@ -1,0 +1,84 @@
+"""`plugins`, `schema`, `inspect` and the command line as a whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import lesa_framework
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
+from lesa_framework.types import Tap
+from tests.cli.conftest import Lesa
+
+_COMMANDS = ("demo", "generate", "eval", "plan", "inspect", "plugins", "schema")
+
+
+def test_plugins(lesa: Lesa) -> None:
+    entries = {(entry["section"], entry["kind"]): entry for entry in json.loads(lesa("plugins", "--json").out)}
+    assert entries["predictor", "reuse"]["plugin"] == "lesa_reuse"
+    assert entries["model", "reference:flux"]["plugin"] == "lesa_reference"
+    assert entries["preset", "ref-flux-reuse-n7"]["plugin"] == "lesa_reference"
+    assert all(entry["summary"] for entry in entries.values())
+    table = lesa("plugins").out
+    assert all(kind in table for _, kind in entries)
+
+
+def test_schema(lesa: Lesa, workplace: Path) -> None:
+    whole = json.loads(lesa("schema").out)
+    assert set(whole["properties"]) == {"schedule", "router", "predictor", "backbone", "engine", "training"}
+    references = {part["$ref"].rpartition("/")[2] for part in whole["properties"]["predictor"]["oneOf"]}
+    assert references <= set(whole["$defs"])
+    one = json.loads(lesa("schema", "--section", "predictor", "--kind", "taylorseer").out)
+    assert one["properties"]["order"]["maximum"] == 4
+    assert json.loads(lesa("schema", "--section", "predictor").out)["oneOf"]
+    assert lesa("schema", "--out", "schema.json").code == 0
+    assert json.loads((workplace / "schema.json").read_text()) == whole
+
+
+def test_inspect(lesa: Lesa, workplace: Path) -> None:
+    metadata = ArtifactMetadata(
+        kind="lesa", settings={"history": 4}, sigmas=(1.0, 0.5, 0.0), backbone="flux", tap=Tap.PRE_HEAD
+    )
+    save_artifact(workplace / "weights.safetensors", Artifact(metadata, {"taps": torch.tensor([1.5, -0.5])}))
+    (workplace / "trained.yaml").write_text(
+        "schedule: {kind: always}\npredictor: {kind: lesa, weights: weights.safetensors}\n"
+    )
+    shown = json.loads(lesa("inspect", "trained.yaml", "--json").out)
+    assert shown["metadata"]["sigmas"] == [1.0, 0.5, 0.0]
+    assert shown["tensors"] == {"taps": {"shape": [2], "dtype": "float32"}}
+    table = lesa("inspect", "weights.safetensors").out
+    assert "for backbone flux at tap pre_head, 2 steps" in table
+    assert "1.5 -0.5" in table
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_help_teaches_with_an_example(lesa: Lesa, command: str) -> None:
+    outcome = lesa(command, "--help")
+    assert outcome.code == 0
+    assert f"lesa {command}" in outcome.out.split("Example:")[1]
+
+
+def test_version(lesa: Lesa) -> None:
+    assert lesa("--version").out.strip() == lesa_framework.__version__
+
+
+def test_help_loads_no_diffusers() -> None:
+    code = (
+        "import sys; from lesa_framework.cli import run; run(['plugins']); "
+        "print(sorted(m for m in sys.modules if m in ('diffusers', 'transformers', 'kan')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_module_entry_point() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lesa_framework", "nonsense"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

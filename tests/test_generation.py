@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from lesa_framework import ConfigError, UnsupportedBackboneError
+from lesa_framework.generation import GenerationSettings, check_call, generate_batch, sampler_grid
+
+SETTINGS = GenerationSettings(
+    num_steps=5,
+    call={"height": 16, "width": 16, "max_sequence_length": 8, "negative_prompt": "", "true_cfg_scale": 3.0},
+)
+
+
+def test_images_are_floats_and_latents_the_pipeline_s_own(flux: Any) -> None:
+    samples = generate_batch(flux, ["a red ring", "a blue star"], [3, 4], SETTINGS)
+    assert samples.images.shape == (2, 3, 16, 16)
+    assert samples.images.dtype == torch.float32
+    assert len(samples.images.unique()) > 256
+    direct = flux(
+        prompt=["a red ring", "a blue star"], generator=[torch.Generator().manual_seed(seed) for seed in (3, 4)],
+        num_inference_steps=5, output_type="latent", **{**SETTINGS.call, "negative_prompt": ["", ""]},
+    ).images  # fmt: skip
+    assert torch.equal(samples.latents, direct)
+
+
+def test_every_step_is_told(flux: Any) -> None:
+    seen: list[int] = []
+    generate_batch(flux, ["a"], [0], SETTINGS, seen.append)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_the_grid_is_the_one_of_a_real_call_and_the_transformer_does_not_run(flux: Any) -> None:
+    calls: list[object] = []
+    handle = flux.transformer.proj_out.register_forward_hook(lambda *_: calls.append(1))
+    grid = sampler_grid(flux, SETTINGS)
+    assert not calls
+    handle.remove()
+    generate_batch(flux, ["a"], [0], SETTINGS)
+    assert grid == tuple(flux.scheduler.sigmas.double().tolist())
+    assert len(grid) == 6
+    assert not flux.transformer._forward_pre_hooks
+
+
+def test_arguments_are_checked_by_name_and_by_the_pipeline(flux: Any) -> None:
+    with pytest.raises(ConfigError, match=r"--call heigth: FluxPipeline does not take it\. Valid: .*height"):
+        check_call(flux, {"heigth": 16})
+    with pytest.raises(ConfigError, match="does not take it"):
+        check_call(flux, {"generator": 1})
+    with pytest.raises(ConfigError, match="FluxPipeline refuses the call"):
+        sampler_grid(flux, GenerationSettings(num_steps=5, call={"max_sequence_length": 100_000}))
+
+
+def test_pipelines_without_a_transformer_are_refused() -> None:
+    with pytest.raises(UnsupportedBackboneError, match="has no `transformer`"):
+        sampler_grid(SimpleNamespace(), SETTINGS)  # type: ignore[arg-type]

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lesa_framework import ConfigError
+from lesa_framework.pipelines import find_model, load_pipeline
+from lesa_framework.plugin.manager import plugins
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    (tmp_path / "model_index.json").write_text(
+        '{"_class_name": "FluxPipeline", "transformer": ["diffusers", "Nothing"]}'
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["reference:flx", "./nowhere", "/nowhere/at/all", "a b", ""])
+def test_unknown_models_are_told_from_known_ones(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"registered model \(reference:flux"):
+        find_model(name)
+
+
+def test_a_folder_must_be_a_pipeline(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no model_index\.json"):
+        find_model(str(tmp_path))
+
+
+def test_a_hub_id_is_not_looked_up_before_it_is_loaded() -> None:
+    source = find_model("owner/model")
+    assert (source.location, source.named) == ("owner/model", None)
+
+
+def test_a_hub_that_cannot_be_reached_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError, match="'nobody/nothing-here' could not be loaded") as caught:
+        load_pipeline("nobody/nothing-here")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_folder_is_a_clear_error(broken: Path) -> None:
+    with pytest.raises(ConfigError, match="could not be loaded"):
+        load_pipeline(str(broken))
+
+
+def test_missing_diffusers_names_the_extra(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(ConfigError, match=r"lesa-framework\[diffusers\]"):
+        load_pipeline(str(broken))
+
+
+def test_a_registered_folder_is_known_by_its_path_too() -> None:
+    named = plugins().registry.models.get("reference:flux")
+    if not named.folder.exists():
+        pytest.skip("the bundled weights are not there")
+    assert find_model(str(named.folder)).named is named
+
+
+def test_loading_is_quiet(request: pytest.FixtureRequest, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from diffusers.utils import logging
+
+    pipe = request.getfixturevalue("flux")
+    logging.disable_progress_bar()
+    pipe.save_pretrained(tmp_path)
+    logging.enable_progress_bar()
+    capfd.readouterr()
+    loaded = load_pipeline(str(tmp_path), device="cpu")
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+    assert logging.is_progress_bar_enabled()
+    assert next(loaded.transformer.parameters()).dtype == torch.float32
+    for mine, theirs in zip(pipe.transformer.parameters(), loaded.transformer.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
