@@ -88,12 +88,12 @@ def generation_settings(
     return GenerationSettings(num_steps=steps, call=arguments)
 
 
-def draw_prompts(source: ModelSource, count: int, seed: int) -> list[str]:
-    """Held-out prompts for a registered model.
+def draw_prompts(source: ModelSource, count: int, seed: int, *, training: bool = False) -> list[str]:
+    """Prompts for a registered model; those for training never share a seed with the others.
 
     Raises:
         ConfigError: Nobody draws prompts for this model.
     """
     if source.named is None or source.named.prompts is None:
         raise ConfigError(f"--prompts: nobody draws prompts for '{source.name}'. Give a file with one prompt a line.")
-    return source.named.prompts(seed, count)
+    return source.named.prompts(seed, count, training=training)

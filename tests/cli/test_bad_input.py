@@ -52,6 +52,9 @@ _WITHOUT_MODEL = {
     "eval: no seeds": ("eval", "mine.yaml", "--seeds", "0"),
     "demo: unknown backbone": ("demo", "--backbone", "unet"),
     "demo: one step": ("demo", "--steps", "1"),
+    "train: nothing to train": ("train", "--config", "mine.yaml", "--model", "MODEL", "--out", "trained"),
+    "train: no model": ("train", "--config", "mine.yaml", "--out", "trained"),
+    "train: no --out": ("train", "--config", "mine.yaml"),
     "inspect: no such file": ("inspect", "none.safetensors"),
     "inspect: truncated": ("inspect", "cut.safetensors"),
     "inspect: nothing to inspect": ("inspect", "mine.yaml"),
@@ -92,7 +95,7 @@ def test_refused_before_a_model_is_loaded(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded for input that cannot work")
 
-    for module in ("lesa_framework.cli.generate", "lesa_framework.evaluation.run"):
+    for module in ("lesa_framework.cli.generate", "lesa_framework.cli.train", "lesa_framework.evaluation.run"):
         monkeypatch.setattr(f"{module}.load_pipeline", never)
     outcome = lesa(*(str(model) if argument == "MODEL" else argument for argument in arguments))
     _is_refusal(outcome.code, outcome.out, outcome.err)
