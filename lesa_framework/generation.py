@@ -22,7 +22,7 @@ StepCallback = Callable[[int], None]
 #: Arguments that belong to us; a user's value would break seeds, pairing or the result's format.
 _OURS = frozenset(
     {
-        "prompt", "generator", "latents", "output_type", "return_dict", "num_inference_steps",
+        "prompt", "generator", "latents", "output_type", "return_dict", "num_inference_steps", "sigmas", "timesteps",
         "callback_on_step_end", "callback_on_step_end_tensor_inputs", "num_images_per_prompt",
     }
 )  # fmt: skip
@@ -71,6 +71,8 @@ def check_call(pipe: CallablePipeline, call: Mapping[str, object]) -> None:
         raise ConfigError(f"model: {name} has no steps that can be watched (no callback_on_step_end).")
     valid = sorted(key for key in accepted if key != "self" and key not in _OURS)
     for key in call:
+        if key in _OURS:
+            raise ConfigError(f"--call {key}: is set for you; use the command's own arguments and options instead.")
         if key not in valid:
             raise ConfigError(f"--call {key}: {name} does not take it. Valid: {', '.join(valid)}.")
 

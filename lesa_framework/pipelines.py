@@ -95,10 +95,11 @@ def load_pipeline(
         dtype: Precision; by default bfloat16 on a GPU, float32 for registered models and on the CPU.
 
     Raises:
-        ConfigError: diffusers is not installed, or there is no such model, or it cannot be loaded.
+        ConfigError: diffusers is not installed, there is no such model or device, or it cannot be loaded.
     """
     source = find_model(model) if isinstance(model, str) else model
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    _check_device(place)
     half = place.startswith("cuda") and source.named is None
     precision = dtype or (torch.bfloat16 if half else torch.float32)
     try:
@@ -125,6 +126,18 @@ def load_pipeline(
         ) from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _check_device(place: str) -> None:
+    try:
+        kind = torch.device(place).type
+    except RuntimeError:
+        kind = ""
+    available = ["cpu"]
+    available += ["cuda"] if torch.cuda.is_available() else []
+    available += ["mps"] if torch.backends.mps.is_available() else []
+    if kind not in available:
+        raise ConfigError(f"--device {place}: not available on this machine. Available: {', '.join(available)}.")
 
 
 def _known() -> str:

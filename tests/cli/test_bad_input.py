@@ -65,6 +65,7 @@ _WITHOUT_MODEL = {
 _WITH_MODEL = {
     "unknown argument of the pipeline": ("generate", "a", "--call", "heigth=16"),
     "an argument that is ours": ("generate", "a", "--call", "generator=0"),
+    "no such device": ("generate", "a", "--device", "abacus"),
     "a value that the pipeline refuses": ("generate", "a", "--call", "max_sequence_length=100000"),
     "generate: fewer steps than the schedule needs": ("generate", "a", "--config", "ref-flux-reuse-n7", "--steps", "9"),
     "eval: an unknown tap": ("eval", "mine.yaml", "--prompts", "prompts.txt", "--set", "backbone.tap=middle"),
