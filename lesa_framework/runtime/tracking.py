@@ -72,7 +72,7 @@ class Tracker:
     A run ends when the sampler makes itself a new grid, when the step goes back, or, without a scheduler,
     when the step it began with is repeated on another latent. A branch is known by the pipeline's `cache_context` when
     there is one, else by its conditioning tensor (the very tensor, kept alive so that its address
-    cannot be taken by another), else by its place among the calls of a step.
+    cannot be taken by another), else by its place among the calls of the step before.
     """
 
     source: GridSource
@@ -80,7 +80,8 @@ class Tracker:
     _index: int | None = None
     _first_index: int | None = None
     _branches: list[_Branch] = field(default_factory=list)
-    _called: list[_Branch] = field(default_factory=list)
+    _called: list[_Branch] = field(default_factory=list)  # in this step, in order
+    _before: list[_Branch] = field(default_factory=list)  # in the step before
 
     def locate(self, call: Call) -> Position:
         """Place a call, and remember it."""
@@ -89,9 +90,9 @@ class Tracker:
         new_run = grid is not self._grid or self._restarted(index, call)
         if new_run:
             self._grid, self._first_index = grid, index
-            self._branches, self._called = [], []
+            self._branches, self._called, self._before = [], [], []
         elif index != self._index:
-            self._called = []
+            self._called, self._before = [], self._called
         self._index = index
         branch = self._branch(call)
         branch.condition, branch.latent = call.condition, call.latent
@@ -100,7 +101,8 @@ class Tracker:
 
     def forget(self) -> None:
         """Let the next call open a run, and let go of every tensor."""
-        self._grid, self._index, self._branches, self._called = None, None, [], []
+        self._grid, self._index = None, None
+        self._branches, self._called, self._before = [], [], []
 
     def _step(self, grid: Grid, call: Call) -> int | None:
         hint = self.source.hint()
@@ -134,10 +136,10 @@ class Tracker:
                 branch.recognised = True
                 return branch
         if call.context is None:
-            # Conditioning made anew at every step: fall back on the order of calls.
+            # Conditioning made anew at every step: fall back on the order of calls in the step before.
             order = len(self._called)
-            if order < len(self._branches) and not self._branches[order].recognised:
-                return self._branches[order]
+            if order < len(self._before) and not self._before[order].recognised and self._before[order] in free:
+                return self._before[order]
         number = len(self._branches)
         name = call.context or f"branch{number}"
         if any(branch.name == name for branch in self._branches):

@@ -159,3 +159,23 @@ def test_guidance_without_conditioning_on_separate_latents_is_one_run_of_a_pipel
         found += [tracker.locate(Call(latent(), None, GRID[step])) for _ in range(2)]
     assert [position.new_run for position in found] == [True] + [False] * 7
     assert branches(found) == ["branch0", "branch1"] * 4
+
+
+def test_guidance_that_begins_late_and_comes_first():
+    tracker, cond, uncond = fixed(), prompt(0), prompt(1)
+    found = [*run(tracker, [cond], steps=[0, 1]), *run(tracker, [uncond, cond], steps=[2, 3])]
+    assert branches(found) == ["branch0", "branch0", "branch1", "branch0", "branch1", "branch0"]
+
+
+def test_a_prompt_that_changes_for_good_begins_one_branch():
+    tracker, cond, uncond, other = fixed(), prompt(0), prompt(1), prompt(2)
+    found = [*run(tracker, [cond, uncond], steps=[0, 1]), *run(tracker, [other, uncond], steps=[2, 3])]
+    assert branches(found) == [*["branch0", "branch1"] * 2, *["branch2", "branch1"] * 2]
+
+
+def test_a_call_is_never_given_a_branch_that_was_called_already():
+    tracker = fixed()
+    run(tracker, [prompt(0), prompt(1)], steps=[0])
+    # The second prompt's call comes first, then one that nobody knows.
+    found = run(tracker, [prompt(1), prompt(5)], steps=[1])
+    assert branches(found) == ["branch1", "branch2"]

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from lesa_framework import (
+    AffinePredictor,
+    ArtifactError,
+    ConfigError,
+    Decision,
+    EntryInfo,
+    Filter,
+    PluginContractError,
+    Predictor,
+    Reason,
+    RunInfo,
+    SchedulePolicy,
+    StepContext,
+    Strategy,
+    Tap,
+)
+from lesa_framework.runtime.engine import Engine, plan
+from lesa_framework.runtime.grid import Grid
+from lesa_framework.runtime.tracking import Position
+from lesa_framework.testing import even_grid
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold, Recorder
+from lesa_framework.types import plan_string
+
+GRID = Grid(even_grid(8))
+
+
+class Sum(AffinePredictor):
+    """Adds up what it has; reads its own predictions."""
+
+    depth, records = 3, "all"
+
+    def min_history(self, stage: int) -> int:
+        return 2
+
+    def filter(self, entries, ctx):
+        return Filter((1.0,) * len(entries))
+
+
+class Broken(Predictor):
+    """Returns what it was given."""
+
+    def __init__(self, result: Tensor) -> None:
+        self.result = result
+
+    def predict(self, history, ctx):
+        return self.result
+
+
+def engine(predictor: Predictor, computed=(0, 4), **options) -> Engine:
+    return Engine(Strategy(ComputeSteps(computed), EqualStages(), predictor, **options), "flux", Tap.PRE_HEAD)
+
+
+def drive(engine: Engine, steps=range(8), *, branch="a", shape=(1, 2), first=True) -> list[Tensor]:
+    """A run whose features are the step's number."""
+    used = []
+    for step in steps:
+        latent = torch.zeros(shape)
+        work = engine.begin(Position(first and not used, GRID, step, branch, 0), latent)
+        used.append(torch.full(shape, float(step)) if work.prediction is None else work.prediction.clone())
+        engine.end(work, used[-1])
+    return used
+
+
+def values(features: list[Tensor]) -> list[float]:
+    return [float(feature.flatten()[0]) for feature in features]
+
+
+def test_computed_features_are_held():
+    engine_ = engine(Hold())
+    assert values(drive(engine_)) == [0, 0, 0, 0, 4, 4, 4, 4]
+    assert engine_.report.plan() == "FPPPFPPP"
+    assert (engine_.report.num_steps, engine_.report.nfe) == (8, 2)
+
+
+def test_predictions_enter_a_history_that_records_all():
+    # Steps 0 and 1 are computed (two features are asked for), step 4 by schedule.
+    assert values(drive(engine(Sum()))) == [0, 1, 1, 2, 4, 7, 13, 24]
+
+
+def test_a_short_history_is_computed_and_said_so():
+    engine_ = engine(Sum())
+    drive(engine_)
+    reasons = [record.reason for record in engine_.report.records]
+    assert reasons[:3] == [Reason.SCHEDULE, Reason.HISTORY, Reason.PREDICTED]
+    assert not engine_.report.fallbacks
+
+
+def test_a_new_run_forgets_the_last():
+    engine_ = engine(Sum())
+    first = values(drive(engine_))
+    assert values(drive(engine_)) == first
+    assert len(engine_.report.records) == 8
+
+
+def test_branches_have_their_own_histories():
+    engine_ = engine(Hold())
+    drive(engine_, [0], branch="a")
+    work = engine_.begin(Position(False, GRID, 1, "b", 1), torch.zeros(1, 2))
+    assert work.record.reason is Reason.HISTORY
+
+
+def test_a_changed_shape_is_computed_and_counted():
+    engine_ = engine(Hold())
+    drive(engine_, [0, 1])
+    drive(engine_, [2, 3], shape=(3, 2), first=False)
+    assert engine_.report.plan() == "FPFP"
+    assert engine_.report.fallbacks == {Reason.SHAPE: 1}
+
+
+def test_unknown_steps_are_computed_counted_and_not_remembered():
+    engine_ = engine(Hold())
+    drive(engine_, [0, 1])
+    for _ in range(2):
+        lost = engine_.begin(Position(False, GRID, None, "a", 0), torch.zeros(1, 2))
+        assert lost.prediction is None
+        engine_.end(lost, torch.full((1, 2), 99.0))
+    assert values(drive(engine_, [2], first=False)) == [0]
+    report = engine_.report
+    assert report.fallbacks == {Reason.UNKNOWN_STEP: 2}
+    assert (report.num_steps, report.nfe, report.plan()) == (5, 3, "FPFFP")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_prediction_that_is_not_finite_is_computed_and_counted(bad):
+    engine_ = engine(Broken(torch.tensor([[0.0, bad]])))
+    assert values(drive(engine_)) == list(range(8))
+    assert engine_.report.fallbacks == {Reason.NON_FINITE: 6}
+    assert "fell back to computing 6x: non-finite prediction" in str(engine_.report)
+
+
+def test_the_check_can_be_switched_off():
+    engine_ = engine(Broken(torch.tensor([[0.0, math.nan]])), check_finite=False)
+    drive(engine_)
+    assert engine_.report.plan() == "FPPPFPPP"
+
+
+@pytest.mark.parametrize("result", [torch.zeros(2, 2), torch.zeros(1, 2, dtype=torch.float16)])
+def test_a_prediction_of_another_shape_or_dtype_is_the_predictors_fault(result):
+    with pytest.raises(PluginContractError, match=r"Broken.predict returned .* it must keep the features' \(1, 2\)"):
+        drive(engine(Broken(result)))
+
+
+def test_a_predictor_that_can_never_predict_is_refused():
+    class Hungry(Hold):
+        def min_history(self, stage: int) -> int:
+            return 2
+
+    with pytest.raises(PluginContractError, match=r"Hungry: min_history\(0\) is 2, but depth is 1"):
+        engine(Hungry())
+
+
+def test_stages_that_do_not_match_are_refused_with_the_remedy():
+    class Staged(Hold):
+        num_stages = 3
+
+    with pytest.raises(ConfigError, match=r"router: it has 1 stage\(s\).*experts for 3.*`router.boundaries` 2"):
+        engine(Staged())
+
+
+def test_the_schedule_and_the_predictor_are_asked_before_a_run():
+    class Picky(Hold):
+        def check(self, run: RunInfo) -> None:
+            raise ArtifactError(f"not for {run.backbone} at {run.tap} in {len(run.sigmas) - 1} steps")
+
+    with pytest.raises(ArtifactError, match="not for flux at pre_head in 8 steps"):
+        drive(engine(Picky()))
+
+    class Long(ComputeSteps):
+        def check(self, num_steps: int) -> None:
+            raise ConfigError(f"{num_steps} steps are too few")
+
+    with pytest.raises(ConfigError, match="8 steps are too few"):
+        drive(Engine(Strategy(Long(), EqualStages(), Hold()), "flux", Tap.PRE_HEAD))
+
+
+def test_a_refused_run_leaves_nothing_open():
+    class Picky(Hold):
+        refuse = False
+
+        def check(self, run: RunInfo) -> None:
+            if self.refuse:
+                raise ArtifactError("no")
+
+    picky = Picky()
+    engine_ = engine(picky)
+    drive(engine_)
+    picky.refuse = True
+    with pytest.raises(ArtifactError):
+        drive(engine_)
+    assert engine_.report.plan() == "FPPPFPPP"  # the last run that there was
+    picky.refuse = False
+    assert values(drive(engine_)) == [0, 0, 0, 0, 4, 4, 4, 4]
+
+
+def test_schedules_see_the_whole_context():
+    seen: list[StepContext] = []
+
+    class Watching(SchedulePolicy):
+        def decide(self, ctx: StepContext) -> Decision:
+            seen.append(ctx)
+            return Decision.COMPUTE if ctx.index == 0 else Decision.PREDICT
+
+    drive(Engine(Strategy(Watching(), EqualStages(2), Hold()), "flux", Tap.PRE_HEAD))
+    last = seen[-1]
+    assert (last.index, last.num_steps, last.sigma, last.stage) == (7, 8, 0.125, 1)
+    assert last.entries == (EntryInfo(0, True),)
+    assert last.latent is not None
+
+
+def test_observers_hear_of_everything_in_order():
+    heard: list[str] = []
+
+    class Loud(Recorder):
+        def lesa_run_start(self, run):
+            heard.append("start")
+
+        def lesa_step_end(self, record, latent, feature):
+            heard.append(str(record.index))
+
+        def lesa_run_end(self, report):
+            heard.append(f"end after {report.num_steps}")
+
+    engine_ = Engine(Strategy(ComputeSteps(), EqualStages(), Hold()), "flux", Tap.PRE_HEAD, [Loud()])
+    drive(engine_, [0, 1])
+    drive(engine_, [0])
+    engine_.close()
+    engine_.close()
+    assert heard == ["start", "0", "1", "end after 2", "start", "0", "end after 1"]
+
+
+def test_closing_keeps_the_report_and_frees_the_histories():
+    engine_ = engine(Hold())
+    drive(engine_)
+    before = engine_.report
+    assert before.cache_bytes == 8
+    engine_.close()
+    assert engine_.report == before
+    assert not engine_._branches
+
+
+def test_without_a_run_there_is_an_empty_report():
+    report = engine(Hold()).report
+    assert (report.num_steps, report.nfe, report.plan(), str(report)) == (0, 0, "", "no run yet")
+
+
+@pytest.mark.parametrize("predictor", [Hold(), Sum()])
+@pytest.mark.parametrize("computed", [(0,), (0, 4), (0, 1, 2, 5), range(8)])
+def test_the_plan_is_what_happens(predictor, computed):
+    engine_ = engine(predictor, computed)
+    drive(engine_)
+    planned = plan(engine_.strategy, GRID.sigmas)
+    letters = plan_string(
+        [Decision.PREDICT if reason is Reason.PREDICTED else Decision.COMPUTE for _, reason in planned]
+    )
+    assert letters == engine_.report.plan()
+    assert [reason for _, reason in planned] == [record.reason for record in engine_.report.records]
+
+
+def test_predictions_do_not_alias_the_ring_under_autograd():
+    engine_ = engine(Hold())
+    drive(engine_, [0])
+    with torch.enable_grad():
+        work = engine_.begin(Position(False, GRID, 1, "a", 0), torch.zeros(1, 2))
+    engine_._branches["a"].history.append(torch.full((1, 2), 5.0), EntryInfo(2, True))
+    assert float(work.prediction[0, 0]) == 0.0

@@ -1,0 +1,102 @@
+"""Sessions beside accelerate's hooks, in the orders in which a user can get them."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+
+from lesa_framework.testing import TinyDiT, TinyPipeline
+from lesa_framework.testing.conformance.traces import differences, traces
+from tests.runtime.test_attach import COMPUTED, cached, fresh
+
+hooks = pytest.importorskip("accelerate.hooks")
+
+
+class Spy(hooks.ModelHook):
+    """Counts the calls that it sees, as an offloading hook would."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def pre_forward(self, module, *args, **kwargs):
+        self.calls += 1
+        return args, kwargs
+
+
+def offload(model: TinyDiT) -> Spy:
+    spy = Spy()
+    hooks.add_hook_to_module(model, spy)
+    return spy
+
+
+def bare_traces_with_hook(*, removed: bool) -> list[str]:
+    """Names on the instance of a model that was hooked without us."""
+    model = TinyDiT()
+    offload(model)
+    if removed:
+        hooks.remove_hook_from_module(model)
+    return sorted(model.__dict__)
+
+
+def test_hooked_before_attaching():
+    pipe = TinyPipeline(TinyDiT())
+    spy = offload(pipe.transformer)
+    before = traces(pipe.transformer)
+    with cached(pipe):
+        assert torch.equal(pipe(), fresh())
+        assert spy.calls == 12
+    assert differences(before, traces(pipe.transformer)) == []
+
+
+def test_a_hook_that_comes_and_goes_with_every_run():
+    # What diffusers' enable_model_cpu_offload does behind each call of the pipeline.
+    pipe = TinyPipeline(TinyDiT())
+    offload(pipe.transformer)
+    with cached(pipe) as session:
+        for prompt in range(3):
+            assert torch.equal(pipe(prompt), fresh(prompt=prompt))
+            assert session.report.nfe == len(COMPUTED)
+            hooks.remove_hook_from_module(pipe.transformer, recurse=True)
+            offload(pipe.transformer)
+    assert sorted(pipe.transformer.__dict__) == bare_traces_with_hook(removed=False)
+    assert torch.equal(pipe(), TinyPipeline(TinyDiT())())
+
+
+def test_hook_removed_while_attached():
+    pipe = TinyPipeline(TinyDiT())
+    offload(pipe.transformer)
+    with cached(pipe) as session:
+        hooks.remove_hook_from_module(pipe.transformer)
+        assert torch.equal(pipe(), fresh())
+        assert session.report.nfe == len(COMPUTED)
+    assert sorted(pipe.transformer.__dict__) == bare_traces_with_hook(removed=True)
+    assert torch.equal(pipe(), TinyPipeline(TinyDiT())())
+
+
+def test_hooked_while_attached():
+    pipe = TinyPipeline(TinyDiT())
+    with cached(pipe) as session:
+        spy = offload(pipe.transformer)
+        assert torch.equal(pipe(), fresh())
+        assert session.report.nfe == len(COMPUTED)
+    assert spy.calls == 12
+    assert sorted(pipe.transformer.__dict__) == bare_traces_with_hook(removed=False)
+    assert torch.equal(pipe(), TinyPipeline(TinyDiT())())
+    hooks.remove_hook_from_module(pipe.transformer)
+    assert sorted(pipe.transformer.__dict__) == bare_traces_with_hook(removed=True)
+
+
+def test_a_wrapper_that_keeps_our_forward_to_itself_goes_on_working():
+    pipe = TinyPipeline(TinyDiT())
+    bare = pipe()
+    session = cached(pipe)
+    ours = pipe.transformer.forward
+    pipe.transformer.forward = functools.partial(ours)
+    assert torch.equal(pipe(), fresh())
+    session.detach()
+    assert torch.equal(pipe(), bare)
+    with cached(pipe):
+        assert torch.equal(pipe(), fresh())
+    assert torch.equal(pipe(), bare)
