@@ -1,0 +1,391 @@
+"""The suites must find what is wrong: each of these plugins breaks its contract in one way."""
+
+from __future__ import annotations
+
+import random
+from typing import Literal
+
+import pytest
+import torch
+from torch import nn
+
+from lesa_framework import (
+    AffinePredictor,
+    ConfigError,
+    Decision,
+    Filter,
+    Predictor,
+    PredictorConfig,
+    RouterConfig,
+    ScheduleConfig,
+    SchedulePolicy,
+    StageRouter,
+    Tap,
+)
+from lesa_framework.testing import (
+    TinyContextDiT,
+    TinyDiT,
+    TinyDiTAdapter,
+    check_backbone,
+    check_predictor,
+    check_router,
+    check_schedule,
+)
+from lesa_framework.testing.conformance.traces import differences, traces
+from lesa_framework.testing.tiny_pipeline import noise
+
+
+def call(model, latent, sigma, prompt):
+    return model(latent, sigma, noise((latent.shape[0], 3, 4), prompt), return_dict=False)[0]
+
+
+def make_latent(size):
+    return noise((size, 6, 4), 0)
+
+
+def backbone(adapter=TinyDiTAdapter, make_model=TinyDiT, call=call, make_latent=make_latent):
+    check_backbone(adapter, make_model=make_model, call=call, make_latent=make_latent)
+
+
+@pytest.mark.parametrize("model", [TinyDiT, TinyContextDiT])
+def test_the_tiny_adapter_passes(model):
+    backbone(make_model=model)
+
+
+class Blockless(TinyDiTAdapter):
+    block_lists = ()
+
+
+class HalfTheBlocks(TinyDiTAdapter):
+    block_lists = ("transformer_blocks",)
+
+
+class NoSuchList(TinyDiTAdapter):
+    block_lists = ("blocks",)
+
+
+class NoSuchClosing(TinyDiTAdapter):
+    closing = "final"
+
+
+class ClosesTooEarly(TinyDiTAdapter):
+    closing = "embed"
+    taps = (Tap.POST_NORM,)
+
+
+class OtherClass(TinyDiTAdapter):
+    model_class = "BigDiT"
+
+
+class WrongScale(TinyDiTAdapter):
+    timestep_scale = 1 / 1000
+
+
+class NoBranches(TinyDiTAdapter):
+    condition_argument = None
+
+
+class NotTheStack(TinyDiTAdapter):
+    block_lists = ("spare",)
+
+
+class Tapless(TinyDiTAdapter):
+    taps = ()
+
+
+class WithSpare(TinyDiT):
+    def __init__(self):
+        super().__init__()
+        self.spare = nn.ModuleList([nn.Identity()])
+
+
+@pytest.mark.parametrize(
+    ("adapter", "message"),
+    [
+        (Blockless, "block_lists: names no list"),
+        (NoSuchList, "expects 'blocks' in TinyDiT"),
+        (NoSuchClosing, "expects 'final' in TinyDiT"),
+        (OtherClass, "model_class: 'BigDiT' is none of the model's classes"),
+        (WrongScale, "timestep_scale"),
+        (NoBranches, "branch"),
+        (Tapless, "taps: names none"),
+    ],
+)
+def test_adapters_that_break_the_contract(adapter, message):
+    with pytest.raises(AssertionError, match=message):
+        backbone(adapter)
+
+
+def test_a_list_that_is_not_the_stack():
+    with pytest.raises(AssertionError, match=r"no block of \['spare'\] was called"):
+        backbone(NotTheStack, WithSpare)
+
+
+def test_a_closing_module_before_the_stack():
+    # Replacing what goes into the blocks is undone by nothing, but no block may be skipped then either.
+    with pytest.raises(AssertionError):
+        backbone(ClosesTooEarly)
+
+
+class Forgetful(TinyDiT):
+    """Its head ignores what the closing norm returns."""
+
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+        output = super().forward(hidden_states, timestep, encoder_hidden_states, return_dict)
+        return (hidden_states * float(torch.as_tensor(timestep).max()),) if not return_dict else output
+
+
+def test_a_feature_that_is_put_back_but_not_used():
+    class PreHead(TinyDiTAdapter):
+        taps = (Tap.PRE_HEAD,)
+
+    with pytest.raises(AssertionError, match="what is put back is not used"):
+        backbone(PreHead, Forgetful)
+
+
+class Restless(TinyDiT):
+    def forward(self, hidden_states, *args, **kwargs):
+        return super().forward(hidden_states + 1e-3 * torch.rand(()), *args, **kwargs)
+
+
+def test_a_model_that_is_not_deterministic():
+    with pytest.raises(AssertionError, match="the bare model must give the same output"):
+        backbone(make_model=Restless)
+
+
+def test_sizes_that_are_no_other_sizes():
+    with pytest.raises(AssertionError, match="must differ in shape"):
+        backbone(make_latent=lambda _: make_latent(1))
+
+
+# --------------------------------------------------------------------------------------- predictors
+class GoodConfig(PredictorConfig):
+    kind: Literal["good"] = "good"
+    gain: float = 1.0
+
+    def build(self) -> Predictor:
+        return Affine(self.gain)
+
+
+class Affine(AffinePredictor):
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def filter(self, entries, ctx):
+        return Filter((self.gain,))
+
+
+def predictor_of(made: type[Predictor]) -> PredictorConfig:
+    class BadConfig(PredictorConfig):
+        kind: Literal["bad"] = "bad"
+
+        def build(self) -> Predictor:
+            return made()
+
+    return BadConfig()
+
+
+class TooLong(Affine):
+    def filter(self, entries, ctx):
+        return Filter((0.5,) * (len(entries) + 1))
+
+
+class NotFinite(Affine):
+    def filter(self, entries, ctx):
+        return Filter((float("inf"),))
+
+
+class Impure(Affine):
+    def filter(self, entries, ctx):
+        self.gain *= 0.5
+        return Filter((self.gain,))
+
+
+class Greedy(Affine):
+    def min_history(self, stage):
+        return 2
+
+
+class NoDepth(Affine):
+    depth = 0
+
+
+class WrongRecords(Affine):
+    records = "predicted"
+
+
+class WrongShape(Predictor):
+    def predict(self, history, ctx):
+        return history.feature(0)[:1]
+
+
+class WrongDtype(Predictor):
+    def predict(self, history, ctx):
+        return history.feature(0).double()
+
+
+class Writes(Predictor):
+    def predict(self, history, ctx):
+        return history.feature(0).mul_(0.5)
+
+
+class Nan(Predictor):
+    def predict(self, history, ctx):
+        return history.feature(0) * float("nan")
+
+
+class Random(Predictor):
+    def predict(self, history, ctx):
+        return history.feature(0) * random.random()
+
+
+class Stubborn(Predictor):
+    """Remembers the first thing it saw."""
+
+    def __init__(self):
+        self.first = {}
+
+    def predict(self, history, ctx):
+        return self.first.setdefault((ctx.index, history.feature(0).dtype, ctx.entries), history.feature(0).clone())
+
+
+def test_a_good_predictor_passes():
+    check_predictor(GoodConfig(gain=0.9))
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (TooLong, "2 weights for a history of 1"),
+        (NotFinite, "a filter that is not finite"),
+        (Impure, "asked again, the filter is another one"),
+        (Greedy, "min_history is 2; it must be from 1 to depth, which is 1"),
+        (NoDepth, "depth is 0"),
+        (WrongRecords, "records is 'predicted'"),
+        (WrongShape, "not the features'"),
+        (WrongDtype, "dtype torch.float64, not the features'"),
+        (Writes, "the predictor wrote to feature 0"),
+        (Nan, "the prediction is not finite"),
+        (Random, "asked again, the prediction is another one"),
+        (Stubborn, "the second run depends on more than itself"),
+    ],
+)
+def test_predictors_that_break_the_contract(made, message):
+    with pytest.raises(AssertionError, match=message):
+        check_predictor(predictor_of(made))
+
+
+# ---------------------------------------------------------------------------- schedules and routers
+class Alternating(SchedulePolicy):
+    def __init__(self):
+        self.calls = 0
+
+    def decide(self, ctx):
+        self.calls += 1
+        return Decision.COMPUTE if self.calls % 2 else Decision.PREDICT
+
+
+class Wordy(SchedulePolicy):
+    def decide(self, ctx):
+        return "yes"
+
+
+class Never(SchedulePolicy):
+    def check(self, num_steps):
+        raise ConfigError("no")
+
+    def decide(self, ctx):
+        return Decision.COMPUTE
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (Alternating, "depends on more than the context"),
+        (Wordy, "'yes', which is no Decision"),
+        (Never, "refuses every one"),
+    ],
+)
+def test_schedules_that_break_the_contract(made, message):
+    class BadConfig(ScheduleConfig):
+        kind: Literal["bad"] = "bad"
+
+        def build(self) -> SchedulePolicy:
+            return made()
+
+    with pytest.raises(AssertionError, match=message):
+        check_schedule(BadConfig())
+
+
+class OutOfRange(StageRouter):
+    num_stages = 2
+
+    def stage(self, sigma):
+        return 2 if sigma == 0 else 0
+
+
+class Drifting(StageRouter):
+    num_stages = 1000000
+
+    def __init__(self):
+        self.calls = 0
+
+    def stage(self, sigma):
+        self.calls += 1
+        return self.calls
+
+
+class NoStages(StageRouter):
+    num_stages = 0
+
+    def stage(self, sigma):
+        return 0
+
+
+class Fractional(StageRouter):
+    num_stages = 2
+
+    def stage(self, sigma):
+        return sigma
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (OutOfRange, "stage 2, valid are 0 to 1"),
+        (Drifting, "depends on more than the noise level"),
+        (NoStages, "num_stages is 0"),
+        (Fractional, "which is no int"),
+    ],
+)
+def test_routers_that_break_the_contract(made, message):
+    class BadConfig(RouterConfig):
+        kind: Literal["bad"] = "bad"
+
+        def build(self) -> StageRouter:
+            return made()
+
+    with pytest.raises(AssertionError, match=message):
+        check_router(BadConfig())
+
+
+# ------------------------------------------------------------------------------------------- traces
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda model: setattr(model, "note", 1),
+        lambda model: model.norm_out.register_forward_hook(lambda *_: None),
+        lambda model: setattr(model, "forward", model.forward),
+        lambda model: setattr(model, "__class__", TinyContextDiT),
+        lambda model: setattr(model, "transformer_blocks", nn.ModuleList(model.transformer_blocks)),
+        lambda model: model.transformer_blocks.append(nn.Identity()),
+        lambda model: setattr(model, "proj_out", nn.Linear(16, 4)),
+        lambda model: model.eval(),
+    ],
+)
+def test_traces_are_seen(leave):
+    model = TinyDiT()
+    before = traces(model)
+    assert differences(before, traces(model)) == []
+    leave(model)
+    assert differences(before, traces(model))
