@@ -12,12 +12,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
+from lesa_framework.generation import check_call
 from lesa_framework.pipelines import find_model, load_pipeline
 from lesa_framework.training.run import train
 from lesa_framework.training.two_stage import Progress as Step
-
-#: Prompts for training come from seeds that `lesa eval` does not draw from by itself.
-_PROMPT_SEED = 1_000_000
 
 
 def command(
@@ -58,11 +56,12 @@ def command(
     chosen = (
         files.read_prompts(prompts)
         if prompts
-        else options.draw_prompts(source, loaded.training.prompts, _PROMPT_SEED + loaded.training.seed)
+        else options.draw_prompts(source, loaded.training.prompts, loaded.training.seed, training=True)
     )
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; give a folder.")
     pipe = load_pipeline(source, device=device)
+    check_call(pipe, settings.call)
     with _Bar() as bar:
         trained = train(loaded, pipe, settings.call, chosen, out, bar.show)
     if as_json:
