@@ -76,9 +76,10 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
     for key, model in (("backbone", BackboneConfig), ("engine", EngineConfig), ("training", TrainingConfig)):
         if key in merged:
             parts[key] = _section(model, key, merged[key], folder, problems)
-    backbone = parts.get("backbone")
-    if isinstance(backbone, BackboneConfig) and backbone.kind != "auto" and backbone.kind not in registry.backbones:
-        problems.append(_complaint(registry.backbones, backbone.kind, extra="auto"))
+    backbone = merged.get("backbone")
+    kind = backbone.get("kind") if isinstance(backbone, dict) else None
+    if isinstance(kind, str) and kind != "auto" and kind not in registry.backbones:
+        problems.append(_complaint(registry.backbones, kind, extra="auto"))
     if problems:
         raise ConfigError("\n".join(problems))
     return LesaConfig.model_validate({**parts, "name": name})
@@ -88,7 +89,11 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
     if isinstance(source, Mapping):
         return {key: _copy(value) for key, value in source.items()}, Path.cwd(), "config"
     path = Path(source)
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError:  # a name that no file system takes, such as a whole configuration given as text
+        is_file = False
+    if not is_file:
         presets = plugins().registry.presets
         if str(source) not in presets:
             known = ", ".join(presets.names()) or "none"
@@ -158,7 +163,11 @@ def _section(model: type[Config], key: str, raw: Any, folder: Path, problems: li
     try:
         return model.model_validate(raw, context={"folder": folder})
     except ValidationError as error:
-        for detail in error.errors():
+        details = error.errors()
+        for detail in details:
+            # A list with a bad item is also reported as too short: only the item's own fault helps.
+            if any(other["loc"][: len(detail["loc"])] == detail["loc"] for other in details if other is not detail):
+                continue
             place = ".".join([key, *map(str, detail["loc"])])
             if detail["type"] == "extra_forbidden":
                 known = sorted(model.model_fields)

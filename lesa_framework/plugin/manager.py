@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import entry_points
 
@@ -31,7 +32,7 @@ class Plugins:
         """Take in one plugin (a module or an object with hooks).
 
         Raises:
-            PluginContractError: A hook's name or signature is wrong, or a name is taken twice.
+            PluginContractError: A hook's name or signature is wrong, it fails to register, or a name is taken twice.
         """
         try:
             self._manager.register(plugin, name)
@@ -40,7 +41,17 @@ class Plugins:
             raise PluginContractError(f"plugin '{name}': {error}") from error
         for impl in self.hook.lesa_register.get_hookimpls():
             if impl.plugin_name == name:
-                impl.function(Registrar(self.registry, name))
+                self._register(name, impl.function)
+
+    def _register(self, name: str, register: Callable[[Registrar], object]) -> None:
+        try:
+            register(Registrar(self.registry, name))
+        except PluginContractError:
+            raise
+        except Exception as error:
+            raise PluginContractError(
+                f"plugin '{name}': lesa_register failed: {error}. Repair or uninstall it."
+            ) from error
 
     def names(self) -> list[str]:
         """Names of all plugins, sorted."""

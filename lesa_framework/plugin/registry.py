@@ -19,6 +19,9 @@ from lesa_framework.interfaces.schedule import ScheduleConfig
 
 Item = TypeVar("Item")
 
+#: What a backbone adapter must declare.
+_LAYOUT = ("model_class", "block_lists", "closing")
+
 #: Pictures (batch, 3, height, width) in [0, 1] and their captions -> a score in [0, 1] each, None where a caption
 #: promises nothing that could be checked.
 Scorer: TypeAlias = Callable[[Tensor, Sequence[str]], list[float | None]]
@@ -125,7 +128,18 @@ class Registrar:
         self._registry.routers.add(_kind(config), config, self._plugin)
 
     def add_backbone(self, kind: str, adapter: type[BackboneAdapter]) -> None:
-        """Register a backbone adapter."""
+        """Register a backbone adapter.
+
+        Raises:
+            PluginContractError: The name is taken, or the adapter does not declare its layout.
+        """
+        missing = [name for name in _LAYOUT if not getattr(adapter, name, None)]
+        if missing:
+            raise PluginContractError(
+                f"{self._plugin}: backbone '{kind}': {adapter.__name__} sets no {' and no '.join(missing)}."
+            )
+        if kind == "auto":
+            raise PluginContractError(f"{self._plugin}: backbone 'auto' is how users ask for any; pick another name.")
         self._registry.backbones.add(kind, adapter, self._plugin)
 
     def add_model(self, name: str, model: NamedModel) -> None:

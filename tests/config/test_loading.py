@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lesa_framework as lesa
+from lesa_framework import ConfigError, Tap, dump_config, load_config
+
+RAW = {"schedule": {"kind": "fixed_interval", "interval": 5}, "predictor": {"kind": "taylorseer", "order": 2}}
+
+
+def refused(raw=RAW, overrides=()) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(raw, overrides)
+    return str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------- what is read
+def test_a_file(tmp_path):
+    file = tmp_path / "fast.yaml"
+    file.write_text(
+        "schedule:  {kind: fixed_interval, interval: 7, warmup: 3}\n"
+        "router:    {kind: thresholds, boundaries: [0.9, 0.5]}\n"
+        "predictor: {kind: taylorseer}\n"
+        "backbone:  {kind: auto, tap: post_norm}\n"
+    )
+    config = load_config(file)
+    assert config.name == "fast"
+    assert config.model_dump()["schedule"] == {"kind": "fixed_interval", "interval": 7, "warmup": 3}
+    assert config.router.build().num_stages == 3
+    assert config.backbone.tap is Tap.POST_NORM
+    assert load_config(str(file)) == config
+
+
+def test_defaults():
+    config = load_config(RAW)
+    assert (config.router.kind, config.backbone.kind, config.backbone.tap) == ("single", "auto", Tap.PRE_HEAD)
+    assert config.engine.check_finite
+    assert config.name == "config"
+
+
+def test_a_preset_by_name():
+    name = "ref-flux-reuse-n7"
+    config = load_config(name)
+    assert (config.name, config.predictor.kind) == (name, "reuse")
+
+
+def test_a_file_is_preferred_to_a_preset_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("ref-flux-reuse-n7").write_text(yaml.safe_dump(RAW))
+    assert load_config("ref-flux-reuse-n7").predictor.kind == "taylorseer"
+
+
+def test_the_mapping_that_is_given_stays_as_it_is():
+    raw = {"schedule": {"kind": "always"}, "predictor": {"kind": "reuse"}}
+    load_config(raw, ["schedule.kind=fixed_interval", "schedule.interval=3", "engine.check_finite=false"])
+    assert raw == {"schedule": {"kind": "always"}, "predictor": {"kind": "reuse"}}
+
+
+def test_paths_count_from_the_files_folder(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    file = tmp_path / "configs" / "run.yaml"
+    file.write_text("schedule: {kind: always}\npredictor: {kind: lesa, weights: w/x.safetensors}\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_config("configs/run.yaml").predictor.weights == tmp_path / "configs/w/x.safetensors"
+    absolute = load_config(file, [f"predictor.weights={tmp_path / 'y.safetensors'}"])
+    assert absolute.predictor.weights == tmp_path / "y.safetensors"
+
+
+# -------------------------------------------------------------------------------------------- overrides
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("schedule.interval=7", lambda config: config.schedule.interval == 7),
+        ("engine.check_finite=false", lambda config: config.engine.check_finite is False),
+        ("backbone.tap=output", lambda config: config.backbone.tap is Tap.OUTPUT),
+        (" training.lr_schedule = constant", lambda config: config.training.lr_schedule == "constant"),
+        ("training.guided_lr=1e-2", lambda config: config.training.guided_lr == 0.01),
+        ("router={kind: thresholds, boundaries: [0.7]}", lambda config: config.router.boundaries == (0.7,)),
+    ],
+)
+def test_an_override(override, read):
+    assert read(load_config(RAW, [override]))
+
+
+def test_another_kind_drops_the_old_ones_settings():
+    config = load_config(RAW, ["predictor.kind=reuse"])
+    assert config.predictor.kind == "reuse"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_kind_keeps_what_is_set_beside_it_in_any_order(order):
+    overrides = ["schedule.kind=steps", "schedule.compute=[0, 4]"][::order]
+    assert load_config(RAW, overrides).schedule.compute == (0, 4)
+
+
+def test_the_same_kind_keeps_everything():
+    assert load_config(RAW, ["predictor.kind=taylorseer"]).predictor.order == 2
+
+
+def test_another_adapter_keeps_the_tap():
+    config = load_config({**RAW, "backbone": {"kind": "auto", "tap": "output"}}, ["backbone.kind=flux"])
+    assert (config.backbone.kind, config.backbone.tap) == ("flux", Tap.OUTPUT)
+
+
+values = st.one_of(
+    st.integers(-1000, 1000),
+    st.booleans(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.none(),
+    st.text("abcdefghij _-./:,#'\"", max_size=12),
+    st.lists(st.integers(0, 50), max_size=4),
+)
+
+
+@given(
+    section=st.sampled_from(["engine", "training"]), key=st.from_regex(r"[a-z_]{1,10}", fullmatch=True), value=values
+)
+def test_an_override_says_what_yaml_says(section, key, value):
+    from lesa_framework.config.loading import _override
+
+    raw: dict[str, dict[str, object]] = {}
+    written = yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("...")
+    _override(raw, f"{section}.{key}={written}")
+    assert raw == {section: {key: value}}
+
+
+@pytest.mark.parametrize("override", ["interval", "=5", "schedule.=5", ".interval=5", "schedule..interval=5", ""])
+def test_overrides_without_key_or_value(override):
+    assert "expected SECTION.KEY=VALUE, for example schedule.interval=5" in refused(overrides=[override])
+
+
+def test_overrides_that_are_no_yaml_or_go_into_a_value():
+    assert "the value is not YAML" in refused(overrides=["schedule.compute=[0, 1"])
+    assert "'interval' is a value, not a section" in refused(overrides=["schedule.interval.more=1"])
+
+
+# ------------------------------------------------------------------------------------------- round trips
+shapes = st.fixed_dictionaries(
+    {
+        "schedule": st.one_of(
+            st.just({"kind": "always"}),
+            st.builds(
+                lambda n, e: {"kind": "fixed_interval", "interval": n, "warmup": e},
+                st.integers(1, 20),
+                st.integers(1, 9),
+            ),
+            st.builds(lambda s: {"kind": "steps", "compute": sorted({0, *s})}, st.sets(st.integers(0, 60))),
+        ),
+        "predictor": st.one_of(
+            st.just({"kind": "reuse"}),
+            st.builds(lambda order: {"kind": "taylorseer", "order": order}, st.integers(0, 4)),
+            st.builds(
+                lambda k, w: {"kind": "lesa", "history": k, "weights": w},
+                st.integers(1, 20),
+                st.sampled_from(["/w.safetensors", None]),
+            ),
+        ),
+    },
+    optional={
+        "router": st.one_of(
+            st.just({"kind": "single"}),
+            st.builds(
+                lambda b: {"kind": "thresholds", "boundaries": sorted((x / 100 for x in b), reverse=True)},
+                st.sets(st.integers(1, 99), min_size=1, max_size=4),
+            ),
+        ),
+        "backbone": st.builds(
+            lambda kind, tap: {"kind": kind, "tap": tap.value}, st.sampled_from(["auto", "flux"]), st.sampled_from(Tap)
+        ),
+        "engine": st.builds(lambda check: {"check_finite": check}, st.booleans()),
+        "training": st.builds(lambda seed: {"seed": seed, "model": "reference:flux"}, st.integers(0, 99)),
+    },
+)
+
+
+@given(raw=shapes)
+def test_what_is_written_is_read_back(raw):
+    config = load_config(raw)
+    assert load_config(yaml.safe_load(dump_config(config))) == config
+
+
+# ---------------------------------------------------------------------------------------------- mistakes
+def test_a_typo_in_a_kind_says_what_there_is():
+    assert refused({**RAW, "predictor": {"kind": "lessa"}}) == (
+        "predictor.kind: 'lessa' is not a registered predictor. "
+        "Known: 'lesa' (lesa_kan), 'reuse' (lesa_reuse), 'taylorseer' (lesa_taylorseer). Did you mean 'lesa'?"
+    )
+
+
+def test_a_kind_that_is_like_nothing_has_no_suggestion():
+    message = refused({**RAW, "schedule": {"kind": "xyz"}})
+    assert message.startswith("schedule.kind: 'xyz' is not a registered schedule. Known: 'always' (lesa_schedules)")
+    assert "Did you mean" not in message
+
+
+def test_an_unknown_adapter():
+    message = refused({**RAW, "backbone": {"kind": "fluks"}})
+    assert message.startswith("backbone.kind: 'fluks' is not a registered backbone. Known: 'flux' (lesa_flux)")
+    assert message.endswith("Did you mean 'flux'? Or 'auto'.")
+
+
+def test_an_unknown_key_says_what_there_is():
+    message = refused({**RAW, "predictor": {"kind": "taylorseer", "ordr": 2}})
+    assert message == "predictor.ordr: unknown key. Known: kind, order. Did you mean 'order'?"
+
+
+def test_a_wrong_type_names_the_place_and_the_value():
+    message = refused({**RAW, "schedule": {"kind": "fixed_interval", "interval": "often"}})
+    assert message.startswith("schedule.interval: Input should be a valid integer")
+    assert message.endswith("(given 'often').")
+
+
+def test_everything_that_is_wrong_is_told_at_once():
+    message = refused(
+        {
+            "schedul": {},
+            "router": {"kind": "thresholds", "boundaries": [2]},
+            "predictor": {"kind": "taylorseer", "order": 9, "ordr": 1},
+            "backbone": {"kind": "fluks", "tap": "nowhere"},
+            "engine": {"check": True},
+            "training": {"batch": 0, "target": "both"},
+        }
+    )
+    places = [line.partition(":")[0] for line in message.splitlines()]
+    assert sorted(places) == sorted(
+        [
+            "schedul",
+            "schedule",
+            "router.boundaries.0",
+            "predictor.order",
+            "predictor.ordr",
+            "backbone.tap",
+            "backbone.kind",
+            "engine.check",
+            "training.batch",
+            "training.target",
+        ]
+    )
+    assert message.splitlines()[0] == (
+        "schedul: unknown section. Known: schedule, router, predictor, backbone, engine, training. "
+        "Did you mean 'schedule'?"
+    )
+
+
+@pytest.mark.parametrize("section", ["schedule", "predictor"])
+@pytest.mark.parametrize("content", [None, 5, "reuse", [], {}, {"interval": 5}, {"kind": 3}, {"kind": None}])
+def test_a_section_without_a_kind(section, content):
+    assert f"{section}: expected a mapping with a 'kind', one of " in refused({**RAW, section: content})
+
+
+def test_sections_that_are_missing():
+    lines = refused({}).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["schedule", "predictor"]
+    assert all("missing. Add for example" in line for line in lines)
+
+
+def test_keys_that_are_no_strings():
+    assert "1: unknown section" in refused({**RAW, 1: {}})
+    assert refused({**RAW, "engine": {True: 1}})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "expected sections such as `predictor: {kind: reuse}`, found NoneType"),
+        ("- 1\n- 2\n", "found list"),
+        ("just words", "found str"),
+        ("a: [1", "cannot be read as YAML"),
+        ("a: !!python/object:os.system {}", "cannot be read as YAML"),
+    ],
+)
+def test_files_that_are_no_configuration(tmp_path, content, message):
+    file = tmp_path / "bad.yaml"
+    file.write_text(content)
+    answer = refused(file)
+    assert message in answer
+    assert str(file) in answer
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(b"\xff\xfe\x00schedule")
+    assert "cannot be read as YAML" in refused(file)
+
+
+def test_neither_file_nor_preset(tmp_path):
+    assert "'ref-flux-reus-n7' is neither a file nor a preset. Presets: " in refused("ref-flux-reus-n7")
+    assert "Did you mean 'ref-flux-reuse-n7'?" in refused("ref-flux-reus-n7")
+    assert "is neither a file nor a preset" in refused(tmp_path)
+    assert "is neither a file nor a preset" in refused("x" * 5000)
+
+
+def test_stages_that_do_not_fit_are_refused_when_built():
+    class Staged(lesa.AffinePredictor):
+        num_stages = 3
+
+        def filter(self, entries, ctx):
+            return lesa.Filter((1.0,))
+
+    config = load_config(RAW)
+    with pytest.raises(ConfigError, match=r"Give `router.boundaries` 2 noise level"):
+        lesa.Strategy(config.schedule.build(), config.router.build(), Staged())

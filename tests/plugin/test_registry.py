@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+from typing import Literal
+
+import pytest
+
+from lesa_framework import (
+    AffinePredictor,
+    BackboneAdapter,
+    Filter,
+    NamedModel,
+    PluginContractError,
+    PredictorConfig,
+    Registrar,
+    UnknownPluginError,
+    hookimpl,
+)
+from lesa_framework.plugin import manager
+from lesa_framework.plugin.manager import Plugins, plugins
+from lesa_framework.testing import TinyDiTAdapter
+
+
+class Line(AffinePredictor):
+    def filter(self, entries, ctx):
+        return Filter((1.0,))
+
+
+class LineConfig(PredictorConfig):
+    kind: Literal["line"] = "line"
+
+    def build(self) -> Line:
+        return Line()
+
+
+def plugin(register):
+    """An object with the registration hook, as a plugin's module has."""
+
+    class Plugin:
+        @hookimpl
+        def lesa_register(self, registrar: Registrar) -> None:
+            register(registrar)
+
+    return Plugin()
+
+
+def test_what_a_plugin_registers_carries_its_name():
+    found = Plugins()
+    found.add("mine", plugin(lambda registrar: registrar.add_predictor(LineConfig)))
+    assert found.registry.predictors.names() == {"line": "mine"}
+    assert found.registry.predictors.get("line") is LineConfig
+    assert "line" in found.registry.predictors
+    assert found.names() == ["mine"]
+
+
+def test_everything_that_can_be_registered(tmp_path):
+    (tmp_path / "b.yaml").touch()
+    (tmp_path / "a.yaml").touch()
+    (tmp_path / "readme.md").touch()
+
+    def register(registrar: Registrar) -> None:
+        registrar.add_backbone("tiny", TinyDiTAdapter)
+        registrar.add_model("mine:tiny", NamedModel(tmp_path, {"height": 64}))
+        registrar.add_presets(tmp_path)
+
+    found = Plugins()
+    found.add("mine", plugin(register))
+    assert found.registry.backbones.get("tiny") is TinyDiTAdapter
+    assert found.registry.models.get("mine:tiny").call == {"height": 64}
+    assert list(found.registry.presets.items()) == ["a", "b"]
+
+
+def test_a_name_is_taken_once():
+    found = Plugins()
+    found.add("first", plugin(lambda registrar: registrar.add_predictor(LineConfig)))
+    with pytest.raises(
+        PluginContractError, match="second: predictor 'line' is already registered by first; pick another"
+    ):
+        found.add("second", plugin(lambda registrar: registrar.add_predictor(LineConfig)))
+
+
+def test_a_plugin_is_taken_once():
+    found, mine = Plugins(), plugin(lambda _: None)
+    found.add("mine", mine)
+    with pytest.raises(PluginContractError, match="plugin 'mine'"):
+        found.add("mine", mine)
+
+
+def test_a_misspelt_hook_is_refused():
+    class Misspelt:
+        @hookimpl
+        def lesa_regster(self, registrar):
+            """Never called."""
+
+    with pytest.raises(PluginContractError, match=r"plugin 'mine'.*lesa_regster"):
+        Plugins().add("mine", Misspelt())
+
+
+def test_a_hook_with_another_argument_is_refused():
+    class Misspelt:
+        @hookimpl
+        def lesa_step_end(self, recrod):
+            """Never called."""
+
+    with pytest.raises(PluginContractError, match=r"(?s)plugin 'mine'.*recrod"):
+        Plugins().add("mine", Misspelt())
+
+
+def test_a_registration_that_fails_names_the_plugin():
+    def register(registrar):
+        raise ZeroDivisionError("oops")
+
+    with pytest.raises(PluginContractError, match="plugin 'mine': lesa_register failed: oops"):
+        Plugins().add("mine", plugin(register))
+
+
+def test_a_config_without_a_kind_is_refused():
+    class Kindless(PredictorConfig):
+        def build(self):
+            return Line()
+
+    with pytest.raises(PluginContractError, match=r"Kindless: 'kind' needs a default"):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_predictor(Kindless)))
+
+
+def test_an_adapter_without_a_layout_is_refused():
+    class Half(BackboneAdapter):
+        model_class = "Half"
+
+    with pytest.raises(PluginContractError, match="backbone 'half': Half sets no block_lists and no closing"):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("half", Half)))
+
+
+def test_auto_is_nobodys_name():
+    with pytest.raises(PluginContractError, match="backbone 'auto' is how users ask for any"):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("auto", TinyDiTAdapter)))
+
+
+def test_an_unknown_name_says_what_there_is():
+    found = Plugins()
+    with pytest.raises(UnknownPluginError, match=r"predictor.kind: 'x' is not a registered predictor. Known: none."):
+        found.registry.predictors.get("x")
+
+
+def test_plugins_hear_of_runs():
+    found, heard = Plugins(), []
+
+    class Watching:
+        @hookimpl
+        def lesa_run_start(self, run):
+            heard.append(run)
+
+    found.add("mine", Watching())
+    found.hook.lesa_run_start(run="a run")
+    assert heard == ["a run"]
+
+
+def test_a_plugin_that_cannot_be_imported_is_named(monkeypatch):
+    broken = EntryPoint("broken", "no_such_module_anywhere", "lesa")
+    monkeypatch.setattr(manager, "entry_points", lambda group: [broken])
+    plugins.cache_clear()
+    try:
+        with pytest.raises(
+            PluginContractError, match=r"plugin 'broken' \(no_such_module_anywhere\) cannot be imported"
+        ):
+            plugins()
+    finally:
+        plugins.cache_clear()
+
+
+def test_entry_points_are_asked_for_our_group(monkeypatch):
+    asked = SimpleNamespace(groups=[])
+
+    def entry_points(group):
+        asked.groups.append(group)
+        return []
+
+    monkeypatch.setattr(manager, "entry_points", entry_points)
+    plugins.cache_clear()
+    try:
+        assert plugins().names() == []
+        assert plugins() is plugins()
+    finally:
+        plugins.cache_clear()
+    assert asked.groups == ["lesa"]
+
+
+def test_the_built_ins():
+    registry = plugins().registry
+    assert registry.predictors.names() == {
+        "lesa": "lesa_kan",
+        "reuse": "lesa_reuse",
+        "taylorseer": "lesa_taylorseer",
+    }
+    assert set(registry.schedules.names()) == {"fixed_interval", "steps", "always"}
+    assert set(registry.routers.names()) == {"thresholds", "single"}
+    assert registry.backbones.names()["flux"] == "lesa_flux"
+    assert registry.models.names()["reference:flux"] == "lesa_reference"
