@@ -19,6 +19,10 @@ SCHEMA_VERSION = 1
 _GRID_TOLERANCE = 1e-4
 
 
+class _Version(BaseModel):
+    schema_version: int = SCHEMA_VERSION
+
+
 class ArtifactMetadata(BaseModel):
     """What an artifact was made for."""
 
@@ -83,15 +87,16 @@ def load_artifact(path: Path, kind: str | None = None) -> Artifact:
     if header is None:
         raise ArtifactError(f"{path}: a safetensors file, but not one that `lesa train` wrote.")
     try:
-        metadata = ArtifactMetadata.model_validate_json(header)
+        # The version first: a later schema may have fields that this one takes for damage.
+        version = _Version.model_validate_json(header).schema_version
+        metadata = ArtifactMetadata.model_validate_json(header) if version == SCHEMA_VERSION else None
     except ValidationError as error:
         raise ArtifactError(
             f"{path}: its metadata is damaged ({error.error_count()} errors). Train it again."
         ) from error
-    if metadata.schema_version != SCHEMA_VERSION:
+    if metadata is None:
         raise ArtifactError(
-            f"{path}: has schema version {metadata.schema_version}, this version reads {SCHEMA_VERSION}. "
-            "Train it again."
+            f"{path}: has schema version {version}, this version reads {SCHEMA_VERSION}. Train it again."
         )
     if kind is not None and metadata.kind != kind:
         raise ArtifactError(

@@ -26,9 +26,12 @@ def save_checkpoint(path: Path, state: Mapping[str, State]) -> None:
     tensors: dict[str, Tensor] = {}
     skeleton = _flatten(state, tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"skeleton": json.dumps(skeleton)})
-    partial.replace(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file(tensors, partial, metadata={"skeleton": json.dumps(skeleton)})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, State]:
@@ -40,13 +43,13 @@ def load_checkpoint(path: Path) -> dict[str, State]:
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            skeleton = json.loads(file.metadata()["skeleton"])
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+            restored = _restore(json.loads(file.metadata()["skeleton"]), tensors)
+        if not isinstance(restored, dict):
+            raise TypeError(f"a {type(restored).__name__} and not a dict")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{path}: not a readable training checkpoint ({error}). Delete it to start afresh."
         ) from error
-    restored = _restore(skeleton, tensors)
-    assert isinstance(restored, dict)
     return restored
 
 
@@ -64,6 +67,8 @@ def _flatten(state: State, tensors: dict[str, Tensor]) -> State:
 
 
 def _restore(skeleton: State, tensors: Mapping[str, Tensor]) -> State:
+    if not isinstance(skeleton, dict):
+        raise TypeError(f"{skeleton!r} is no node of a state")
     ((kind, content),) = skeleton.items()
     if kind == "tensor":
         return tensors[content]
@@ -71,4 +76,6 @@ def _restore(skeleton: State, tensors: Mapping[str, Tensor]) -> State:
         return {key: _restore(value, tensors) for key, value in content}
     if kind == "list":
         return [_restore(value, tensors) for value in content]
-    return content
+    if kind == "value":
+        return content
+    raise ValueError(f"'{kind}' is no sort of node")

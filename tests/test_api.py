@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import lesa_framework as lesa
+from lesa_framework import ConfigError, Tap, UnknownPluginError, UnsupportedBackboneError
+from lesa_framework.api import _plugin_observers
+from lesa_framework.plugin.manager import Plugins
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, even_grid
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold, Recorder
+
+RAW = {"schedule": {"kind": "fixed_interval", "interval": 4}, "predictor": {"kind": "reuse"}}
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """The installed plugins, and an adapter for `TinyDiT` besides."""
+    found = Plugins()
+
+    class Tiny:
+        @staticmethod
+        @lesa.hookimpl
+        def lesa_register(registrar):
+            registrar.add_backbone("tiny", TinyDiTAdapter)
+
+    installed = lesa.api.plugins().registry
+    found.registry.predictors = installed.predictors
+    found.registry.schedules, found.registry.routers = installed.schedules, installed.routers
+    found.registry.presets = installed.presets
+    found.add("tiny", Tiny())
+    for module in ("lesa_framework.api", "lesa_framework.config.loading"):
+        monkeypatch.setattr(f"{module}.plugins", lambda: found)
+    return found
+
+
+@pytest.mark.usefixtures("registered")
+class TestAccelerate:
+    def test_a_pipeline(self):
+        pipe = TinyPipeline(TinyDiT())
+        with lesa.accelerate(pipe, RAW) as session:
+            pipe()
+        assert session.report.plan() == "FFFPPPFPPPFP"
+        assert session.report.info.backbone == "tiny"
+
+    def test_a_transformer_with_sigmas(self):
+        model = TinyDiT()
+        with lesa.accelerate(model, RAW, sigmas=even_grid(5)) as session, torch.no_grad():
+            for sigma in even_grid(5)[:-1]:
+                model(torch.ones(1, 2, 4), sigma)
+        assert session.report.plan() == "FFFPP"
+
+    def test_a_pipeline_with_sigmas_of_ones_own(self):
+        pipe = TinyPipeline(TinyDiT())
+        with lesa.accelerate(pipe, RAW, sigmas=even_grid(12)) as session:
+            pipe()
+        assert session.report.plan() == "FFFPPPFPPPFP"
+
+    def test_a_configuration_a_mapping_and_a_file_are_the_same(self, tmp_path):
+        file = tmp_path / "run.yaml"
+        file.write_text("schedule: {kind: fixed_interval, interval: 4}\npredictor: {kind: reuse}\n")
+        results = []
+        for config in (RAW, lesa.load_config(RAW), file, str(file)):
+            pipe = TinyPipeline(TinyDiT())
+            with lesa.accelerate(pipe, config):
+                results.append(pipe())
+        assert all(torch.equal(result, results[0]) for result in results)
+
+    def test_observers(self):
+        pipe, recorder = TinyPipeline(TinyDiT()), Recorder()
+        with lesa.accelerate(pipe, RAW, observers=[recorder]):
+            pipe()
+        assert len(recorder.records) == 12
+
+    def test_plugins_observe_too(self, registered):
+        heard = []
+
+        class Watching:
+            @lesa.hookimpl
+            def lesa_run_end(self, report):
+                heard.append(report.nfe)
+
+        registered.add("watching", Watching())
+        pipe = TinyPipeline(TinyDiT())
+        with lesa.accelerate(pipe, RAW):
+            pipe()
+            assert heard == []
+        assert heard == [5]
+
+    def test_without_watching_plugins_nothing_is_called(self):
+        assert _plugin_observers() == ()
+
+    def test_the_session_detaches_when_its_block_is_left_by_an_exception(self):
+        pipe = TinyPipeline(TinyDiT())
+        with pytest.raises(ZeroDivisionError), lesa.accelerate(pipe, RAW):
+            raise ZeroDivisionError
+        assert "forward" not in pipe.transformer.__dict__
+
+    def test_the_report_outlives_the_session(self):
+        pipe = TinyPipeline(TinyDiT())
+        session = lesa.accelerate(pipe, RAW)
+        assert str(session.report) == "no run yet"
+        pipe()
+        before = session.report
+        session.detach()
+        assert session.report == before
+        assert str(before).startswith("12 steps, 5 computed (2.40x), ")
+        assert "  branch0: FFFPPPFPPPFP" in str(before)
+
+    def test_a_configuration_that_is_wrong_touches_nothing(self):
+        pipe = TinyPipeline(TinyDiT())
+        with pytest.raises(ConfigError):
+            lesa.accelerate(pipe, {**RAW, "predictor": {"kind": "reus"}})
+        assert "forward" not in pipe.transformer.__dict__
+
+    @pytest.mark.parametrize("sigmas", [None, [], [1.0]])
+    def test_a_transformer_without_sigmas(self, sigmas):
+        with pytest.raises(UnsupportedBackboneError, match=r"does not know its noise levels. Pass sigmas=\[...\]"):
+            lesa.accelerate(TinyDiT(), RAW, sigmas=sigmas)
+
+    @pytest.mark.parametrize("target", [object(), 5, None, "reference:flux"])
+    def test_something_else(self, target):
+        with pytest.raises(
+            UnsupportedBackboneError, match="is neither a torch module nor a pipeline with a `transformer`"
+        ):
+            lesa.accelerate(target, RAW)
+
+    def test_a_tap_that_the_adapter_has_not(self, registered):
+        class PreHeadOnly(TinyDiTAdapter):
+            taps = (Tap.PRE_HEAD,)
+
+        registered.registry.backbones.add("pre_head_only", PreHeadOnly, "here")
+        config = {**RAW, "backbone": {"kind": "pre_head_only", "tap": "output"}}
+        with pytest.raises(
+            UnsupportedBackboneError, match=r"backbone.tap: 'output' does not work on TinyDiT. Valid: pre_head\."
+        ):
+            lesa.accelerate(TinyPipeline(TinyDiT()), config)
+
+    def test_an_adapter_by_name_that_does_not_fit(self):
+        with pytest.raises(UnsupportedBackboneError, match=r"TinyDiTAdapter expects 'transformer_blocks' in Linear"):
+            lesa.accelerate(nn.Linear(1, 1), {**RAW, "backbone": {"kind": "tiny"}}, sigmas=[1, 0])
+
+    def test_attaching_objects(self):
+        pipe = TinyPipeline(TinyDiT())
+        strategy = lesa.Strategy(ComputeSteps([0, 6]), EqualStages(), Hold())
+        with lesa.attach_strategy(pipe, strategy, tap=Tap.OUTPUT) as session:
+            pipe()
+        assert session.report.plan() == "FPPPPPFPPPPP"
+        with lesa.attach_strategy(pipe, strategy, "tiny", "post_norm") as session:
+            pipe()
+        assert session.report.info.tap is Tap.POST_NORM
+
+    def test_finding_an_adapter(self):
+        assert lesa.find_adapter(TinyDiT())[0] == "tiny"
+        assert lesa.find_adapter(type("Derived", (TinyDiT,), {})())[0] == "tiny"
+        with pytest.raises(UnknownPluginError, match=r"backbone.kind: 'huge' is not a registered backbone"):
+            lesa.find_adapter(TinyDiT(), "huge")
+        with pytest.raises(UnsupportedBackboneError, match=r"Linear: no backbone adapter fits.*TinyDiT \(tiny\)"):
+            lesa.find_adapter(nn.Linear(1, 1))
+
+
+def test_building_a_strategy():
+    config = lesa.load_config({**RAW, "engine": {"check_finite": False}})
+    strategy = lesa.build_strategy(config)
+    assert not strategy.check_finite
+    assert strategy.router.num_stages == 1

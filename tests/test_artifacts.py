@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from lesa_framework import ArtifactError, RunInfo, Tap
+from lesa_framework.artifacts import (
+    SCHEMA_VERSION,
+    Artifact,
+    ArtifactMetadata,
+    check_run,
+    load_artifact,
+    same_grid,
+    save_artifact,
+)
+from lesa_framework.testing import even_grid
+
+GRID = even_grid(10)
+
+
+def metadata(**changes: Any) -> ArtifactMetadata:
+    plain = {"kind": "lesa", "settings": {"depth": 3}, "sigmas": GRID, "backbone": "flux", "tap": Tap.PRE_HEAD}
+    return ArtifactMetadata(**{**plain, **changes})
+
+
+def artifact(**changes: Any) -> Artifact:
+    return Artifact(metadata(**changes), {"taps": torch.arange(6.0).view(2, 3)})
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "weights.safetensors"
+    save_artifact(file, artifact())
+    return file
+
+
+def refused(path, kind=None) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        load_artifact(path, kind)
+    message = str(caught.value)
+    assert str(path) in message
+    return message
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+dtypes = st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.bool])
+
+
+@given(
+    settings=st.dictionaries(st.text(max_size=5), json_values, max_size=3),
+    sigmas=st.lists(st.floats(0, 1), max_size=6).map(tuple),
+    tap=st.sampled_from(Tap),
+    shapes=st.dictionaries(
+        st.text("abc.0", min_size=1, max_size=5), st.lists(st.integers(0, 3), max_size=3), max_size=4
+    ),
+    dtype=dtypes,
+)
+def test_what_is_saved_is_loaded(tmp_path_factory, settings, sigmas, tap, shapes, dtype):
+    file = tmp_path_factory.mktemp("artifact") / "w.safetensors"
+    tensors = {name: torch.randint(0, 2, shape).to(dtype) for name, shape in shapes.items()}
+    saved = Artifact(metadata(settings=settings, sigmas=sigmas, tap=tap), tensors)
+    save_artifact(file, saved)
+    loaded = load_artifact(file, "lesa")
+    assert loaded.metadata == saved.metadata
+    assert loaded.tensors.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert loaded.tensors[name].dtype == dtype
+        assert torch.equal(loaded.tensors[name], tensor)
+
+
+def test_folders_are_made_and_nothing_else_is_left(tmp_path):
+    file = tmp_path / "deep" / "er" / "w.safetensors"
+    save_artifact(file, artifact())
+    assert [found.name for found in file.parent.iterdir()] == ["w.safetensors"]
+
+
+def test_tensors_that_share_memory_or_have_gaps(tmp_path):
+    file, base = tmp_path / "w.safetensors", torch.arange(6.0)
+    save_artifact(file, Artifact(metadata(), {"all": base, "odd": base[1::2], "same": base, "t": base.view(2, 3).t()}))
+    loaded = load_artifact(file).tensors
+    assert torch.equal(loaded["odd"], base[1::2])
+    assert torch.equal(loaded["t"], base.view(2, 3).t())
+
+
+def test_a_failed_save_leaves_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+
+    def fail(tensors, file, metadata):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("lesa_framework.artifacts.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_artifact(path, artifact())
+    assert path.read_bytes() == before
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_the_header_is_plain_json(path):
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["lesa"])
+    assert header["schema_version"] == SCHEMA_VERSION
+    assert header["tap"] == "pre_head"
+
+
+# ----------------------------------------------------------------------------------- files that are refused
+def test_a_missing_file(tmp_path):
+    assert "no such weights file. Train one with `lesa train" in refused(tmp_path / "none.safetensors")
+
+
+def test_a_folder(tmp_path):
+    assert "no such weights file" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 8, 40, 200, -1])
+def test_a_truncated_file(path, keep):
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "damaged or not a safetensors file" in refused(path)
+
+
+def test_a_file_of_another_sort(path):
+    path.write_bytes(b"PK\x03\x04 a zip file, say a pickle" * 100)
+    assert "damaged or not a safetensors file" in refused(path)
+
+
+@pytest.mark.parametrize("header", [None, {"format": "pt"}])
+def test_weights_that_are_not_ours(path, header):
+    save_file({"a": torch.zeros(1)}, path, metadata=header)
+    assert "not one that `lesa train` wrote" in refused(path)
+
+
+@pytest.mark.parametrize("header", ["{", "[]", "{}", '{"kind": "lesa"}', '{"kind": 5, "what": 1}'])
+def test_metadata_that_is_damaged(path, header):
+    save_file({"a": torch.zeros(1)}, path, metadata={"lesa": header})
+    assert "its metadata is damaged" in refused(path)
+
+
+def test_another_schema_version(path):
+    save_artifact(path, artifact(schema_version=SCHEMA_VERSION + 1))
+    assert f"has schema version {SCHEMA_VERSION + 1}, this version reads {SCHEMA_VERSION}" in refused(path)
+
+
+def test_a_later_schema_with_more_in_it_is_told_as_such(path):
+    later = {**metadata(schema_version=SCHEMA_VERSION + 1).model_dump(mode="json"), "licence": "MIT"}
+    save_file({"a": torch.zeros(1)}, path, metadata={"lesa": json.dumps(later)})
+    assert f"has schema version {SCHEMA_VERSION + 1}" in refused(path)
+
+
+def test_weights_of_another_predictor(path):
+    assert "holds weights of 'lesa', not of 'other'. Set predictor.kind to match" in refused(path, "other")
+
+
+# ------------------------------------------------------------------------------------ runs that are refused
+RUN = RunInfo(GRID, "flux", Tap.PRE_HEAD)
+
+
+def unfit(run: RunInfo, **options: Any) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        check_run(metadata(), run, **options)
+    return str(caught.value)
+
+
+def test_the_run_that_it_was_made_for():
+    check_run(metadata(), RUN)
+    rounded = tuple(torch.tensor(GRID).tolist())  # float32's
+    check_run(metadata(), RunInfo(rounded, "flux", Tap.PRE_HEAD))
+
+
+def test_another_backbone():
+    message = unfit(RunInfo(GRID, "qwen_image", Tap.PRE_HEAD))
+    assert message.startswith("predictor.weights: trained for backbone 'flux', but this model is 'qwen_image'.")
+
+
+def test_another_tap():
+    message = unfit(RunInfo(GRID, "flux", Tap.OUTPUT))
+    assert "trained at tap 'pre_head', but the run taps 'output'. Set backbone.tap to 'pre_head'" in message
+
+
+def test_another_step_count():
+    message = unfit(RunInfo(even_grid(20), "flux", Tap.PRE_HEAD))
+    assert "trained for 10 steps, but the run has 20. Run 10 steps, or train again" in message
+    assert "trained for 10 steps" in unfit(RunInfo(even_grid(20), "flux", Tap.PRE_HEAD), any_grid=True)
+
+
+def test_another_grid():
+    shifted = RunInfo(tuple(sigma**2 for sigma in GRID), "flux", Tap.PRE_HEAD)
+    message = unfit(shifted)
+    assert "another sigma grid of 10 steps (noise levels differ by up to 0.250)" in message
+    assert "predictor.retabulate=true" in message
+    check_run(metadata(), shifted, any_grid=True)
+
+
+def test_the_same_grid():
+    assert same_grid(GRID, tuple(sigma + 5e-5 for sigma in GRID))
+    assert not same_grid(GRID, tuple(sigma + 2e-4 for sigma in GRID))
+    assert not same_grid(GRID, GRID[:-1])

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from lesa_framework import Decision, EntryInfo, Filter, Reason, RunInfo, RunReport, StepContext, StepRecord, Tap
+from lesa_framework.types import FALLBACKS, plan_string
+
+INFO = RunInfo((1.0, 0.5, 0.0), "flux", Tap.PRE_HEAD)
+
+
+def record(
+    index: int, branch: str, decision: Decision = Decision.COMPUTE, reason: Reason = Reason.SCHEDULE
+) -> StepRecord:
+    return StepRecord(index, branch, 0, decision, reason)
+
+
+def report(*records: StepRecord) -> RunReport:
+    return RunReport(INFO, records, 2**20, 1.5)
+
+
+def test_a_step_counts_once_for_all_branches():
+    made = report(record(0, "cond"), record(0, "uncond"), record(1, "cond", Decision.PREDICT), record(1, "uncond"))
+    assert (made.num_steps, made.nfe, made.branches) == (2, 2, ("cond", "uncond"))
+    assert (made.plan(), made.plan("uncond")) == ("FP", "FF")
+
+
+def test_steps_on_no_grid_count_too():
+    made = report(*[record(-1, name, reason=Reason.UNKNOWN_STEP) for name in ("a", "b") * 3], record(0, "a"))
+    assert (made.num_steps, made.nfe) == (4, 4)
+    assert made.fallbacks == {Reason.UNKNOWN_STEP: 6}
+
+
+def test_only_what_was_not_as_assumed_is_a_fallback():
+    assert {Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.NON_FINITE} == FALLBACKS
+    assert report(record(0, "a", reason=Reason.HISTORY)).fallbacks == {}
+
+
+def test_a_report_for_people():
+    text = str(report(record(0, "a"), record(1, "a", Decision.PREDICT), record(2, "a", reason=Reason.SHAPE)))
+    assert text.splitlines() == [
+        "3 steps, 2 computed (1.50x), 1.50 s, 1.00 MiB of history, flux at pre_head",
+        "  a: FPF",
+        "  fell back to computing 1x: shape changed",
+    ]
+
+
+def test_a_plan():
+    assert plan_string([Decision.COMPUTE, Decision.PREDICT]) == "FP"
+
+
+def test_a_context():
+    ctx = StepContext(1, (1.0, 0.5, 0.0))
+    assert (ctx.num_steps, ctx.sigma) == (2, 0.5)
+
+
+@pytest.mark.parametrize(
+    "value", [INFO, record(0, "a"), report(), EntryInfo(0, True), Filter((1.0,)), StepContext(0, (1.0, 0.0))], ids=repr
+)
+def test_values_are_frozen(value):
+    name = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, name, None)
