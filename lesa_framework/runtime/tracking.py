@@ -138,7 +138,7 @@ class Tracker:
         if call.context is None:
             # Conditioning made anew at every step: fall back on the order of calls in the step before.
             order = len(self._called)
-            if order < len(self._before) and not self._before[order].recognised and self._before[order] in free:
+            if order < len(self._before) and not self._before[order].recognised:
                 return self._before[order]
         number = len(self._branches)
         name = call.context or f"branch{number}"

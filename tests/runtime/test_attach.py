@@ -465,3 +465,24 @@ def test_an_observer_may_detach():
     pipe()
     assert session.report.plan() == "FPPFP"
     assert torch.equal(pipe(), pipeline()())
+
+
+def test_a_call_behind_a_failed_one_builds_on_nothing():
+    # On a fixed grid nothing else says that the run is over.
+    model, grid, latent = TinyDiT(), even_grid(6), noise((1, 5, 4), 0)
+    with attach(model, TinyDiTAdapter(), strategy([0]), grid) as session, torch.no_grad():
+        model(latent, grid[0])
+        model(latent, grid[1])
+        with pytest.raises(RuntimeError):
+            model(torch.zeros(1, 5, 3), grid[2])  # another number of channels
+        model(latent, grid[3])
+    assert [record.reason for record in session.report.records] == [Reason.HISTORY]
+
+
+def test_the_sampler_owns_what_it_gets():
+    model, grid, latent = TinyDiT(), even_grid(4), noise((1, 5, 4), 0)
+    with attach(model, TinyDiTAdapter(), strategy([0]), grid, Tap.OUTPUT), torch.no_grad():
+        first = model(latent, grid[0]).sample.clone()
+        model(latent, grid[1]).sample.zero_()
+        model(latent, grid[2], return_dict=False)[0].zero_()
+        assert torch.equal(model(latent, grid[3]).sample, first)

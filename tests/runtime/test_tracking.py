@@ -179,3 +179,9 @@ def test_a_call_is_never_given_a_branch_that_was_called_already():
     # The second prompt's call comes first, then one that nobody knows.
     found = run(tracker, [prompt(1), prompt(5)], steps=[1])
     assert branches(found) == ["branch1", "branch2"]
+
+
+def test_a_later_start_behind_a_whole_run_is_a_new_run():
+    tracker = fixed()
+    run(tracker, [prompt(0)])
+    assert [position.new_run for position in run(tracker, [prompt(0)], steps=[2, 3])] == [True, False]

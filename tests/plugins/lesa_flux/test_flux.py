@@ -11,6 +11,7 @@ import lesa_framework as lesa
 from lesa_flux.adapter import FluxAdapter
 from lesa_framework import Tap, UnsupportedBackboneError
 from lesa_framework.testing import check_backbone
+from lesa_framework.testing.conformance.probes import Recorder
 from lesa_framework.testing.conformance.traces import differences, traces
 from lesa_framework.testing.tiny_pipeline import noise
 from tests.fixtures_flux import new_transformer
@@ -49,6 +50,27 @@ def test_the_adapter_keeps_its_contract():
     check_backbone(
         FluxAdapter, make_model=new_transformer, call=call, make_latent=lambda size: noise((1, 4 * size, 32), 0)
     )
+
+
+@pytest.mark.parametrize("tap", list(Tap))
+def test_the_taps_are_where_the_method_says(flux, generate, tap):
+    seen, recorder = [], Recorder()
+
+    def watch(_module, args, output):
+        seen.append({Tap.PRE_HEAD: args[0], Tap.POST_NORM: output}[tap].clone())
+
+    handle = None if tap is Tap.OUTPUT else flux.transformer.norm_out.register_forward_hook(watch)
+    with lesa.accelerate(flux, config(tap=tap.value, schedule=ALWAYS), observers=[recorder]):
+        if tap is Tap.OUTPUT:
+            seen.append(call(flux.transformer, noise((1, 4, 32), 0), 1.0, 0))
+        else:
+            generate(flux, num_inference_steps=2)
+    if handle is not None:
+        handle.remove()
+    assert len(seen) == len(recorder.features)
+    for feature, expected in zip(recorder.features, seen, strict=True):
+        assert torch.equal(feature, expected)
+        assert feature.shape[1:] == (4, 32 if tap is Tap.OUTPUT else 16)  # image tokens only
 
 
 @every_tap
