@@ -1,0 +1,54 @@
+"""The bundled model, as a user meets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import lesa_reference
+from lesa_framework.plugin.manager import plugins
+from lesa_reference.captions import random_scene
+from lesa_reference.judge import caption_scores, load_judge
+from lesa_reference.scenes import render
+
+FOLDER = Path(lesa_reference.__file__).parent
+
+
+def test_the_bundle_is_small() -> None:
+    sizes = [file.stat().st_size for file in (FOLDER / "models" / "flux").rglob("*") if file.is_file()]
+    assert 4 * 2**20 < sum(sizes) < 8 * 2**20
+
+
+def test_judge_tells_right_captions_from_wrong_ones() -> None:
+    rng = np.random.default_rng(123)
+    scenes = [random_scene(rng) for _ in range(64)]
+    pixels = torch.from_numpy(np.stack([render(scene) for scene in scenes])).permute(0, 3, 1, 2)
+    captions = [scene.caption for scene in scenes]
+    judge = load_judge()
+    right = caption_scores(judge, pixels, captions)
+    wrong = caption_scores(judge, pixels, [*captions[1:], captions[0]])
+    assert sum(s for s in right if s is not None) / 64 > 0.8
+    assert sum(s for s in wrong if s is not None) / 64 < 0.2
+    assert caption_scores(judge, pixels[:1], ["no such thing"]) == [None]
+
+
+@pytest.mark.slow
+def test_a_prompt_gives_a_picture_of_what_it_names(reference_flux: Any) -> None:
+    call = dict(plugins().registry.models.get("reference:flux").call)
+    prompts = ["a red ring on blue", "a yellow star", "a green square left of a white circle", "a blue cross on orange"]
+    call["negative_prompt"] = [call["negative_prompt"]] * len(prompts)
+    images = reference_flux(
+        prompts,
+        num_inference_steps=20,
+        generator=[torch.Generator().manual_seed(seed) for seed in range(len(prompts))],
+        output_type="pt",
+        **call,
+    ).images
+    assert images.shape == (4, 3, 64, 64)
+    scores = caption_scores(load_judge(), images, prompts)
+    shuffled = caption_scores(load_judge(), images, prompts[::-1])
+    assert sum(s or 0 for s in scores) > sum(s or 0 for s in shuffled) + 1.0
