@@ -88,6 +88,11 @@ def find_adapter(model: nn.Module, kind: str = "auto") -> tuple[str, BackboneAda
         for name, adapter in shelf.items().items():
             if adapter.model_class == base.__name__:
                 return name, adapter()
+    if type(model).__name__ == "OptimizedModule":
+        raise UnsupportedBackboneError(
+            "OptimizedModule: torch.compile() has wrapped the transformer, and what it compiled calls every block. "
+            "Leave it unwrapped and compile its blocks: `transformer.compile_repeated_blocks()`."
+        )
     known = ", ".join(f"{adapter.model_class} ({name})" for name, adapter in shelf.items().items())
     raise UnsupportedBackboneError(
         f"{type(model).__name__}: no backbone adapter fits this class. Known: {known}. "

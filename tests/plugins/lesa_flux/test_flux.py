@@ -382,6 +382,70 @@ def test_model_offload_of_accelerate(make_flux, generate):
             hooks.add_hook_to_module(pipe.transformer, hook)
 
 
+@pytest.mark.parametrize("when", ["before", "while attached"])
+@pytest.mark.parametrize("kind", ["block_level", "leaf_level"])
+def test_group_offload_of_diffusers(make_flux, generate, when, kind):
+    def offload(pipe):
+        pipe.transformer.enable_group_offload(
+            onload_device=torch.device("cpu"),
+            offload_device=torch.device("cpu"),
+            offload_type=kind,
+            num_blocks_per_group=1,
+        )
+
+    pipe, fresh = make_flux(), make_flux()
+    with lesa.accelerate(fresh, config()):
+        expected = generate(fresh)
+    if when == "before":
+        offload(pipe)
+    with lesa.accelerate(pipe, config()) as session:
+        if when == "while attached":
+            offload(pipe)
+        for _ in range(2):
+            assert torch.equal(generate(pipe), expected)
+            assert session.report.nfe == 5
+    assert torch.equal(generate(pipe), generate(make_flux()))
+
+
+def test_another_sampler(flux, generate):
+    from diffusers import UniPCMultistepScheduler
+
+    flux.scheduler = UniPCMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0)
+    with lesa.accelerate(flux, config("taylorseer")) as session:
+        assert generate(flux).isfinite().all()
+    assert session.report.plan() == "FFFPPPFPPPFP"
+    assert not session.report.fallbacks
+
+
+@every_tap
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")  # the bare model's too, under autocast
+def test_autocast(flux, generate, tap):
+    with lesa.accelerate(flux, config("taylorseer", tap)) as session, torch.autocast("cpu", dtype=torch.bfloat16):
+        assert generate(flux).isfinite().all()
+    assert session.report.plan() == "FFFPPPFPPPFP"
+    assert not session.report.fallbacks
+
+
+def test_a_compiled_wrapper_is_refused_with_the_remedy(flux):
+    flux.transformer = torch.compile(flux.transformer, backend="eager")
+    with pytest.raises(
+        UnsupportedBackboneError, match=r"compile its blocks: `transformer.compile_repeated_blocks\(\)`"
+    ):
+        lesa.accelerate(flux, config())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # what torch.compile itself warns of is not ours
+def test_compiled_blocks(make_flux, generate):
+    pipe, fresh = make_flux(), make_flux()
+    with lesa.accelerate(fresh, config()):
+        expected = generate(fresh)
+    pipe.transformer.compile_repeated_blocks(backend="eager")
+    with lesa.accelerate(pipe, config()) as session:
+        torch.testing.assert_close(generate(pipe), expected, atol=1e-5, rtol=1e-5)
+    assert session.report.nfe == 5
+
+
 def test_a_class_derived_from_flux_is_found(flux, generate):
     derived = type("MyFlux", (type(flux.transformer),), {})
     flux.transformer.__class__ = derived
