@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.runtime.boxes import Box, box_like, unbox
 from lesa_framework.runtime.engine import Engine, Step
 from lesa_framework.runtime.override import ForwardOverride
 from lesa_framework.runtime.tracking import Call, Tracker
@@ -66,7 +67,7 @@ class Attachment:
         self._step: Step | None = None
         self._captured: Tensor | None = None
         self._context: str | None = None
-        self._output_class: Callable[..., Any] | None = None
+        self._boxes: dict[bool, Box] = {}  # by the call's return_dict
         self._live = True
         self._handles = [
             closing.register_forward_pre_hook(self._before_closing),
@@ -121,7 +122,7 @@ class Attachment:
             step = self._engine.begin(self._tracker.locate(call), latent)
             self._step, self._captured = step, None
             if step.prediction is None:
-                output = self._compute(args, kwargs)
+                output = self._compute(arguments, args, kwargs)
                 feature = self._captured
             else:
                 output = self._replay(step.prediction, arguments, args, kwargs)
@@ -140,29 +141,22 @@ class Attachment:
             self._step = self._captured = None
         return output
 
-    def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _compute(self, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self._around_compute():
             output = self._run_model(*args, **kwargs)
         if self._engine.tap is Tap.OUTPUT:
-            self._captured = output[0]
-            if not isinstance(output, tuple):
-                self._output_class = type(output)
+            self._captured = unbox(output)
+            self._boxes[bool(arguments.get("return_dict", True))] = box_like(output)
         return output
 
     def _replay(self, feature: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._engine.tap is Tap.OUTPUT:
+        box = self._boxes.get(bool(arguments.get("return_dict", True)))
+        if self._engine.tap is Tap.OUTPUT and box is not None:
             # The sampler owns what it gets; the history's memory will be written again.
-            feature = feature.clone()
-            wants_tuple = not arguments.get("return_dict", True)
-            if wants_tuple:
-                return (feature,)
-            if self._output_class is not None:
-                return self._output_class(sample=feature)
+            return box(feature.clone())
         with self._bypassed():
             output = self._run_model(*args, **kwargs)
-        if self._engine.tap is Tap.OUTPUT:
-            output.sample = feature
-        return output
+        return box_like(output)(feature.clone()) if self._engine.tap is Tap.OUTPUT else output
 
     @contextmanager
     def _bypassed(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from lesa_framework.testing import (
     TinyPipeline,
     TinyScheduler,
     attach,
+    check_backbone,
     even_grid,
 )
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold, Recorder
@@ -310,14 +311,44 @@ def test_the_ways_to_call_a_model(tap, return_dict):
         assert result[0].shape == latent.shape
 
 
-@pytest.mark.parametrize("tap", list(Tap))
-def test_calls_may_change_between_tuple_and_object(tap):
+@every_tap
+@pytest.mark.parametrize("first", [True, False])
+def test_calls_may_change_between_tuple_and_object(tap, first):
     model, grid = TinyDiT(), even_grid(4)
     latent = noise((1, 5, 4), 0)
     with attach(model, TinyDiTAdapter(), strategy([0]), grid, tap), torch.no_grad():
-        model(latent, grid[0], return_dict=False)
-        boxed = model(latent, grid[1], return_dict=True).sample
-        assert torch.equal(model(latent, grid[1], return_dict=False)[0], boxed) or boxed.shape == latent.shape
+        kept = model(latent, grid[0], return_dict=first)[0].clone()
+        for sigma, return_dict in ((grid[1], not first), (grid[2], first)):
+            output = model(latent, sigma, return_dict=return_dict)
+            assert isinstance(output, tuple) is not return_dict
+            assert output[0].shape == latent.shape
+            assert tap is not Tap.OUTPUT or torch.equal(output[0], kept)
+
+
+class PlainDiT(TinyDiT):
+    """Returns the tensor itself, as research code does."""
+
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None):
+        return super().forward(hidden_states, timestep, encoder_hidden_states).sample
+
+
+class TupleDiT(TinyDiT):
+    """Returns a tuple, whatever is wanted."""
+
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None):
+        return super().forward(hidden_states, timestep, encoder_hidden_states, return_dict=False)
+
+
+@pytest.mark.parametrize("model_class", [PlainDiT, TupleDiT])
+def test_models_that_return_something_else(model_class):
+    def call(model, latent, sigma, prompt):
+        output = model(latent, sigma, noise((latent.shape[0], 3, 4), prompt))
+        assert isinstance(output, Tensor if model_class is PlainDiT else tuple)
+        return output if model_class is PlainDiT else output[0]
+
+    check_backbone(
+        TinyDiTAdapter, make_model=model_class, call=call, make_latent=lambda size: noise((3, 4 * size, 4), 0)
+    )
 
 
 def test_a_wrong_call_gets_the_models_own_error():
