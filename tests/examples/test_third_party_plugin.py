@@ -1,0 +1,100 @@
+"""The example plugin, as a stranger would use it: built, installed, found through its entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "third_party_plugin"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """A folder with the plugin's wheel installed in it."""
+    source = tmp_path_factory.mktemp("source") / "plugin"
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    target = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    done = subprocess.run(
+        [*command, "--target", target, source], capture_output=True, text=True, check=False, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def environment(target: Path | None = None) -> dict[str, str]:
+    plain = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "OMP_NUM_THREADS": "1"}
+    return plain if target is None else {**plain, "PYTHONPATH": str(target)}
+
+
+def run(target: Path, *command: str, folder: Path | None = None) -> str:
+    done = subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(target),
+        cwd=folder or target,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_the_package_and_its_entry_point(installed):
+    assert {found.name for found in installed.iterdir() if found.name != "bin"} == {
+        "lesa_lagrange",
+        "lesa_lagrange-0.1.0.dist-info",
+    }
+
+
+def test_it_is_registered_through_its_entry_point(installed):
+    printed = run(
+        installed,
+        "-c",
+        "import json, lesa_framework\n"
+        "from lesa_framework.plugin.manager import plugins\n"
+        "shelves = plugins().registry\n"
+        "print(json.dumps([plugins().names(), shelves.predictors.names(), shelves.backbones.names()]))",
+    )
+    names, predictors, backbones = json.loads(printed)
+    assert "lesa_lagrange" in names
+    assert predictors["lagrange"] == "lesa_lagrange"
+    assert backbones["class_dit"] == "lesa_lagrange"
+    assert predictors["taylorseer"] == "lesa_taylorseer"
+
+
+def test_the_command_line_lists_it(installed):
+    assert "lagrange" in run(installed, "-m", "lesa_framework", "plugins", "--json")
+
+
+def test_it_accelerates_its_own_model(installed):
+    lines = run(installed, "-m", "lesa_lagrange").splitlines()
+    errors = {line.split(":")[0]: float(line.split()[-1]) for line in lines if "relative error" in line}
+    assert errors["lagrange"] < errors["reuse"]
+    assert sum("50 steps, 12 computed" in line for line in lines) == 2
+    assert sum("class_dit at pre_head" in line for line in lines) == 2
+
+
+def test_its_own_tests_pass(installed, tmp_path):
+    shutil.copytree(EXAMPLE / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    assert "8 passed" in run(installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path)
+
+
+def test_a_typo_in_its_kind_is_told_with_its_name(installed):
+    printed = run(
+        installed,
+        "-c",
+        "import lesa_framework as lesa\n"
+        "try: lesa.load_config({'schedule': {'kind': 'always'}, 'predictor': {'kind': 'lagrang'}})\n"
+        "except lesa.ConfigError as error: print(error)",
+    )
+    assert "'lagrange' (lesa_lagrange)" in printed
+    assert "Did you mean 'lagrange'?" in printed
