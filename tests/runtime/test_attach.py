@@ -204,18 +204,19 @@ def test_two_pipelines_in_one_process():
 
 
 def test_two_pipelines_in_two_threads():
-    results: dict[int, Tensor] = {}
+    # Made before the threads start: weights come from torch's global random state, which threads share.
+    pipes, results = [pipeline() for _ in range(3)], {}
 
     def work(prompt: int) -> None:
-        pipe = pipeline()
-        with cached(pipe):
-            results[prompt] = pipe(prompt, guidance=2.0)
+        with cached(pipes[prompt]):
+            results[prompt] = pipes[prompt](prompt, guidance=2.0)
 
     threads = [threading.Thread(target=work, args=(prompt,)) for prompt in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(results) == 3
     for prompt, result in results.items():
         assert torch.equal(result, fresh(prompt=prompt, guidance=2.0))
 
