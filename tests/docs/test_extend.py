@@ -1,0 +1,51 @@
+"""The plugins that the guides show are real: each is registered and keeps its contract."""
+
+from __future__ import annotations
+
+import re
+import types
+from pathlib import Path
+
+import pytest
+
+from lesa_framework import PredictorConfig, RouterConfig, ScheduleConfig
+from lesa_framework.plugin.manager import Plugins
+from lesa_framework.testing import check_predictor, check_router, check_schedule
+
+GUIDES = Path(__file__).parents[2] / "docs" / "extend"
+
+
+def plugin(guide: str) -> types.ModuleType:
+    """The module that a guide shows as `my_package/plugin.py`."""
+    blocks = re.findall(r'```python title="my_package/plugin.py"\n(.*?)```', (GUIDES / guide).read_text(), re.DOTALL)
+    assert len(blocks) == 1, guide
+    module = types.ModuleType(f"guide_{guide.removesuffix('.md')}")
+    exec(compile(blocks[0], guide, "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
+@pytest.mark.parametrize("guide", ["predictor.md", "schedule.md", "router.md", "backbone.md"])
+def test_the_guides_plugin_registers(guide):
+    found = Plugins()
+    found.add("guide", plugin(guide))
+    shelves = (found.registry.predictors, found.registry.schedules, found.registry.routers, found.registry.backbones)
+    assert sum(len(shelf.names()) for shelf in shelves) == 1
+
+
+@pytest.mark.parametrize(
+    ("guide", "base", "check"),
+    [
+        ("predictor.md", PredictorConfig, check_predictor),
+        ("schedule.md", ScheduleConfig, check_schedule),
+        ("router.md", RouterConfig, check_router),
+    ],
+)
+def test_the_guides_plugin_keeps_its_contract(guide, base, check):
+    module = plugin(guide)
+    configs = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, base) and value is not base
+    ]
+    assert len(configs) == 1
+    check(configs[0]())
