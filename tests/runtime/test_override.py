@@ -9,7 +9,7 @@ import torch
 
 from lesa_framework.testing import TinyDiT, TinyPipeline
 from lesa_framework.testing.conformance.traces import differences, traces
-from tests.runtime.test_attach import COMPUTED, cached, fresh
+from tests.runtime.sessions import COMPUTED, cached, fresh
 
 hooks = pytest.importorskip("accelerate.hooks")
 

@@ -1,0 +1,49 @@
+"""Tiny pipelines with a session in them."""
+
+from __future__ import annotations
+
+import pytest
+from torch import Tensor
+
+from lesa_framework import Predictor, Strategy, Tap
+from lesa_framework.api import Session
+from lesa_framework.runtime.attach import Attachment
+from lesa_framework.runtime.engine import Engine
+from lesa_framework.runtime.grid import SchedulerGrid
+from lesa_framework.runtime.tracking import Tracker
+from lesa_framework.testing import (
+    TinyContextDiT,
+    TinyDiT,
+    TinyDiTAdapter,
+    TinyPipeline,
+    TinyScheduler,
+)
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+
+COMPUTED = (0, 3, 8)
+
+
+both_models = pytest.mark.parametrize("model_class", [TinyDiT, TinyContextDiT], ids=["plain", "cache_context"])
+
+
+every_tap = pytest.mark.parametrize("tap", list(Tap))
+
+
+def pipeline(model_class: type[TinyDiT] = TinyDiT, shift: float = 1.0) -> TinyPipeline:
+    return TinyPipeline(model_class(), TinyScheduler(shift))
+
+
+def strategy(computed=COMPUTED, predictor: Predictor | None = None) -> Strategy:
+    return Strategy(ComputeSteps(computed), EqualStages(), predictor or Hold())
+
+
+def cached(pipe: TinyPipeline, choice: Strategy | None = None, tap: Tap = Tap.PRE_HEAD, observers=()) -> Session:
+    engine = Engine(choice or strategy(), "tiny", tap, observers)
+    return Session(engine, Attachment(pipe.transformer, TinyDiTAdapter(), engine, Tracker(SchedulerGrid(pipe))))
+
+
+def fresh(model_class: type[TinyDiT] = TinyDiT, shift: float = 1.0, tap: Tap = Tap.PRE_HEAD, **call) -> Tensor:
+    """What a session that has seen nothing else makes."""
+    pipe = pipeline(model_class, shift)
+    with cached(pipe, tap=tap):
+        return pipe(**call)
