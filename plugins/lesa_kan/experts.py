@@ -111,8 +111,8 @@ _KEPT = (*_LEARNT, "grid")
 class Experts(nn.Module):
     """All experts: KANs `a_s`, taps `w_s`, biases `b_s`.
 
-    The taps start as "newest minus oldest", and the KANs near 0, so that an untrained LESA is close to
-    reuse of the newest feature.
+    The taps start as the slope between the newest and the oldest feature, so that a gain of 1 is a
+    straight line, and the KANs start near 0, so that an untrained LESA is close to reuse of the newest.
 
     Args:
         shape: Sizes.
@@ -127,8 +127,8 @@ class Experts(nn.Module):
         taps = torch.zeros(shape.branches, shape.num_stages, shape.depth)
         mask = torch.zeros_like(taps)
         for stage, length in enumerate(shape.stage_history):
-            taps[:, stage, 0] = 1.0
-            taps[:, stage, length - 1] -= 1.0
+            taps[:, stage, 0] += 1.0 / max(length - 1, 1)
+            taps[:, stage, length - 1] -= 1.0 / max(length - 1, 1)
             mask[:, stage, :length] = 1.0
         self.taps = nn.Parameter(taps)
         self.bias = nn.Parameter(torch.zeros(shape.branches, shape.num_stages))
