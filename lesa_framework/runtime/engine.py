@@ -30,7 +30,10 @@ from lesa_framework.types import (
 
 
 class Observer(Protocol):
-    """Watches runs; plugins' hooks and a session's own observers have this shape."""
+    """Watches runs; plugins' hooks and a session's own observers have this shape.
+
+    Tensors are lent, not given: a history writes over its memory, so clone what is to be kept.
+    """
 
     def lesa_run_start(self, run: RunInfo) -> object:
         """A run begins."""
