@@ -102,7 +102,9 @@ def _run(trainer: Trainer, checkpoint: Path, name: str) -> None:
 
 def _vae(work: Path, steps: int, seed: int, device: torch.device) -> AutoencoderKL:
     if (work / "vae").exists():
-        return AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
+        kept = AutoencoderKL.from_pretrained(work / "vae")
+        kept.register_to_config(_name_or_path="")  # else the folder would tell where it was trained
+        return kept.to(device).eval()
     vae = new_vae().to(device)
     _run(VaeTrainer(vae, steps, seed), work / "vae-training.safetensors", "vae")
     calibrate(vae, seed)
