@@ -71,8 +71,8 @@ def section(results: Results) -> str:
         [
             (
                 f"`{results.model}`, {len(results.pairs)} held-out prompt/seed pairs, {results.num_steps} steps, "
-                f"batch {results.batch}, {machine}. PSNR is against the uncached run; bold is the best at its number of "
-                "computed steps."
+                f"batch {results.batch}, {machine}. PSNR is against the uncached run; bold is the best at its "
+                "number of computed steps."
             ),
             table(results),
             "Paired differences in PSNR, with 95 % intervals:",

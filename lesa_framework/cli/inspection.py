@@ -49,7 +49,9 @@ def command(
     ):
         if content:
             screen.print(f"\n{title}", style="bold")
-            screen.print(yaml.safe_dump(content, sort_keys=False, default_flow_style=None).rstrip(), markup=False, soft_wrap=True)
+            screen.print(
+                yaml.safe_dump(content, sort_keys=False, default_flow_style=None).rstrip(), markup=False, soft_wrap=True
+            )
     screen.print(_table(artifact))
 
 
