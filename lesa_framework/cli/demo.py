@@ -33,7 +33,7 @@ def command(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images, table and report.")] = Path("demo"),
     steps: options.Steps = 50,
     prompts: Annotated[int, typer.Option(min=1, help="How many prompts.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of prompts and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of prompts and noise.")] = 0,
     as_json: options.AsJson = False,
     device: options.Device = None,
 ) -> None:

@@ -12,6 +12,7 @@ import typer
 from lesa_framework.cli import console, files, options
 from lesa_framework.cli.tables import rows_table
 from lesa_framework.config.loading import load_config
+from lesa_framework.errors import ConfigError
 from lesa_framework.evaluation.report_page import check_report, write_report
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.evaluation.run import Evaluation, evaluate
@@ -26,9 +27,9 @@ def command(
     model: options.Model = "reference:flux",
     prompts: options.Prompts = None,
     count: Annotated[int, typer.Option(min=1, help="How many prompts to draw when there is no --prompts.")] = 8,
-    prompt_seed: Annotated[int, typer.Option(min=0, help="Another seed draws other prompts.")] = 0,
+    prompt_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Another one draws others.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds each prompt is run with.")] = 1,
-    first_seed: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
+    first_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="The first of the seeds.")] = 0,
     steps: options.Steps = 50,
     batch: Annotated[int, typer.Option(min=1, help="Images a call of the pipeline.")] = 8,
     overrides: options.Overrides = [],  # noqa: B006 - typer copies it
@@ -63,6 +64,8 @@ def command(
         files.check_out_file(out)
     if report is not None:
         files.check_out_file(report, "--report")
+        if out is not None and out.resolve() == report.resolve():
+            raise ConfigError(f"--report {report}: is the file of --out too. Give each its own.")
         check_report()
     line = shlex.join(["lesa", *sys.argv[1:]])
     pairs = [Pair(prompt=prompt, seed=first_seed + offset) for prompt in chosen for offset in range(seeds)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 
 from lesa_framework.errors import ConfigError
@@ -14,9 +14,9 @@ def check_out_file(path: Path, option: str = "--out") -> None:
     Raises:
         ConfigError: It is a folder, or its folder cannot be made or written to.
     """
+    _check_folder(path.parent, path, option)
     if path.is_dir():
         raise ConfigError(f"{option} {path}: is a folder; name a file in it, for example {path / 'results.json'}.")
-    _check_folder(path.parent, path, option)
 
 
 def check_out_folder(path: Path, option: str = "--out") -> None:
@@ -51,7 +51,7 @@ def read_prompts(path: Path) -> list[str]:
         ConfigError: It cannot be read, or holds none.
     """
     try:
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--prompts {path}: cannot be read ({error}). Give a UTF-8 text file.") from error
     prompts = [line for line in lines if line]
@@ -62,9 +62,16 @@ def read_prompts(path: Path) -> list[str]:
 
 def _check_folder(folder: Path, path: Path, option: str) -> None:
     existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise ConfigError(f"{option} {path}: {existing} is a file, not a folder.")
-    if not os.access(existing, os.W_OK):
-        raise ConfigError(f"{option} {path}: {existing} cannot be written to.")
+    try:
+        path.exists()  # too long a name, for one, shows here
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            raise ConfigError(f"{option} {path}: {existing} is a file, not a folder.")
+        # To try is the only sure way to know: permissions say nothing of file systems that refuse even the superuser.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{option} {path}: cannot be written ({error.strerror}). Name a place that you can write to."
+        ) from error

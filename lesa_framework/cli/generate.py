@@ -31,7 +31,7 @@ def command(
     ] = None,
     overrides: options.Overrides = [],  # noqa: B006 - typer copies it
     out: Annotated[Path, typer.Option(metavar="FILE.png|DIR", help="A PNG, or a folder for several.")] = Path("images"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of the noise.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="Images a prompt, with rising seeds.")] = 1,
     steps: options.Steps = 50,
     batch: Annotated[int, typer.Option(min=1, help="Images a call of the pipeline.")] = 8,

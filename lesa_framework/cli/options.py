@@ -13,6 +13,8 @@ from lesa_framework.generation import GenerationSettings
 from lesa_framework.pipelines import ModelSource
 
 _CALL = "Calling the pipeline"
+#: The largest seed that is taken; room is left to count up from it.
+MAX_SEED = 2**62
 
 Config = Annotated[
     str, typer.Option("--config", "-c", metavar="FILE_OR_PRESET", help="A YAML file or a preset's name.")

@@ -44,7 +44,7 @@ def command(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Take the noise levels of this model's own sampler.")
     ] = None,
-    shift: Annotated[float, typer.Option(min=0.01, help="Without --model: shift of the linear grid.")] = 3.0,
+    shift: Annotated[float, typer.Option(min=0.01, max=100, help="Without --model: shift of the linear grid.")] = 3.0,
     as_json: options.AsJson = False,
 ) -> None:
     """Print what a configuration does at each step: computed (F) or predicted (P), why, and with which weights.

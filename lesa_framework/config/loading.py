@@ -24,6 +24,21 @@ _REQUIRED = ("schedule", "predictor")
 _PLUGIN_SECTIONS = ("schedule", "router", "predictor")
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that is given twice, where YAML would silently drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"'{key.value}' is given twice; keep one of them", key.start_mark
+                )
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> LesaConfig:
     """Read a configuration.
 
@@ -88,6 +103,10 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
 def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
     if isinstance(source, Mapping):
         return {key: _copy(value) for key, value in source.items()}, Path.cwd(), "config"
+    if not isinstance(source, str | Path):
+        raise ConfigError(  # notebooks have no type checker
+            f"config: a {type(source).__name__} is none. Give a YAML file, a preset's name, a mapping or a LesaConfig."
+        )
     path = Path(source)
     try:
         is_file = path.is_file()
@@ -101,8 +120,8 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
             raise ConfigError(f"config: '{source}' is neither a file nor a preset. Presets: {known}.{near}")
         path = presets.get(str(source))
     try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raw = yaml.load(path.read_text("utf-8"), _OnceLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(raw, dict):
         raise ConfigError(

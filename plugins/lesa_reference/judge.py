@@ -26,9 +26,13 @@ _WEIGHTS = Path(__file__).parent / "judge.safetensors"
 
 
 class Judge(nn.Module):
-    """Pictures of shape (batch, 3, 64, 64) in [-1, 1] to logits, one for each (colour, shape) pair."""
+    """Pictures of shape (batch, 3, 64, 64) in [-1, 1] to logits, one for each (colour, shape) pair.
 
-    def __init__(self, width: int = 32) -> None:
+    Every place votes for a colour and for a shape; a pair's evidence at a place is the sum of both, so that
+    what is learnt of red rings helps to know red stars.
+    """
+
+    def __init__(self, width: int = 24) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
@@ -38,11 +42,15 @@ class Judge(nn.Module):
             layers += [nn.Conv2d(following, following, 3, padding=1), nn.BatchNorm2d(following), nn.SiLU()]
             channels = following
         self.trunk = nn.Sequential(*layers)
-        self.pairs = nn.Conv2d(channels, len(_PAIRS), 1)
+        self.colours = nn.Conv2d(channels, len(COLOURS), 1)
+        self.nouns = nn.Conv2d(channels, len(_NOUNS), 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """A pair is in the picture when it is at some place of it."""
-        return torch.logsumexp(self.pairs(self.trunk(pixels)).flatten(2), dim=-1)
+        features = self.trunk(pixels)
+        colours, nouns = self.colours(features).flatten(2), self.nouns(features).flatten(2)
+        evidence = colours[:, :, None] + nouns[:, None, :]  # (batch, colours, nouns, places)
+        return torch.logsumexp(evidence, dim=-1).flatten(1)
 
 
 def targets(captions: Sequence[str]) -> Tensor:

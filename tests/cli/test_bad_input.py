@@ -23,6 +23,9 @@ _WITHOUT_MODEL = {
     "fewer steps than the schedule needs": ("plan", "--config", "ref-flux-reuse-n7", "--steps", "20"),
     "not YAML": ("plan", "--config", "broken.yaml"),
     "a folder as configuration": ("plan", "--config", "."),
+    "a key given twice": ("plan", "--config", "twice.yaml"),
+    "brackets without end": ("plan", "--config", "deep.yaml"),
+    "endless shift": ("plan", "--config", "mine.yaml", "--shift", "inf"),
     "generate: one step": ("generate", "a", "--steps", "1"),
     "generate: unknown model": ("generate", "a", "--model", "reference:flx"),
     "generate: no such folder": ("generate", "a", "--model", "./nowhere"),
@@ -50,6 +53,21 @@ _WITHOUT_MODEL = {
     "eval: nobody draws prompts": ("eval", "mine.yaml", "--model", "MODEL"),
     "eval: --out is a folder": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "prompts.txt", "--out", "other"),
     "eval: no seeds": ("eval", "mine.yaml", "--seeds", "0"),
+    "eval: a seed beyond all numbers": ("eval", "mine.yaml", "--first-seed", "99999999999999999999"),
+    "generate: a seed beyond all numbers": ("generate", "a", "--seed", "99999999999999999999"),
+    "eval: results and report in one file": (
+        "eval",
+        "mine.yaml",
+        "--model",
+        "MODEL",
+        "--prompts",
+        "prompts.txt",
+        "--out",
+        "o.html",
+        "--report",
+        "o.html",
+    ),
+    "generate: too long a name": ("generate", "a", "--model", "MODEL", "--out", "z" * 300 + ".png"),
     "demo: unknown backbone": ("demo", "--backbone", "unet"),
     "demo: one step": ("demo", "--steps", "1"),
     "train: nothing to train": ("train", "--config", "mine.yaml", "--model", "MODEL", "--out", "trained"),
@@ -82,6 +100,8 @@ def inputs(workplace: Path, cache: Path) -> dict[str, bytes]:
     (other / "mine.yaml").write_bytes(cache.read_bytes())
     (workplace / "uncached.yaml").write_bytes(cache.read_bytes())
     (workplace / "broken.yaml").write_text("schedule: {kind: [")
+    (workplace / "twice.yaml").write_text(cache.read_text("utf-8") + "predictor: {kind: reuse}\n")
+    (workplace / "deep.yaml").write_text("[" * 3000)
     (workplace / "cut.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
     (workplace / "prompts.txt").write_text("a red ring\n")
     (workplace / "empty.txt").write_text("\n \n")

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from lesa_framework.cli.files import read_prompts
 from tests.cli.conftest import SMALL, Lesa
 
 _ROW = {"name", "nfe", "num_steps", "psnr_db", "ssim", "rel_l2", "caption_score", "seconds", "speedup", "cache_bytes"}
@@ -46,3 +47,8 @@ def test_json_on_standard_output(lesa: Lesa, cache: Path, model: Path, workplace
     assert outcome.code == 0, outcome.err
     assert [row["name"] for row in json.loads(outcome.out)["rows"]] == ["uncached", "mine", "fewer_steps_3"]
     assert "100%" in outcome.err
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_prompt(workplace: Path) -> None:
+    (workplace / "prompts.txt").write_bytes(b"\xef\xbb\xbfa red ring\r\na star\n")
+    assert read_prompts(workplace / "prompts.txt") == ["a red ring", "a star"]

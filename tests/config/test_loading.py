@@ -288,6 +288,25 @@ def test_a_file_that_is_no_text(tmp_path):
     assert "cannot be read as YAML" in refused(file)
 
 
+def test_a_key_given_twice(tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text("schedule: {kind: always}\npredictor: {kind: reuse}\nschedule: {kind: always}\n")
+    assert "'schedule' is given twice; keep one of them" in refused(file)
+    file.write_text("schedule: {kind: always, kind: steps}\npredictor: {kind: reuse}\n")
+    assert "'kind' is given twice" in refused(file)
+
+
+def test_anchors_and_merges_are_read(tmp_path):
+    file = tmp_path / "good.yaml"
+    file.write_text("schedule: &s {kind: always}\npredictor: {<<: *s, kind: reuse}\n")
+    assert load_config(file).predictor.kind == "reuse"
+
+
+@pytest.mark.parametrize("source", [None, 5, ["ref-flux-reuse-n7"]])
+def test_no_configuration_at_all(source):
+    assert f"config: a {type(source).__name__} is none. Give a YAML file" in refused(source)
+
+
 def test_neither_file_nor_preset(tmp_path):
     assert "'ref-flux-reus-n7' is neither a file nor a preset. Presets: " in refused("ref-flux-reus-n7")
     assert "Did you mean 'ref-flux-reuse-n7'?" in refused("ref-flux-reus-n7")

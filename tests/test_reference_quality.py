@@ -1,0 +1,71 @@
+"""The main job, end to end: the bundled model, cached with the bundled weights, against every rival."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import lesa_framework as lesa
+from lesa_framework.evaluation.compare import compare
+from lesa_framework.evaluation.methods import build_strategies, cached_methods
+from lesa_framework.evaluation.rows import Pair, Row
+from lesa_framework.generation import GenerationSettings, generate_batch
+from lesa_framework.plugin.manager import plugins
+
+pytestmark = pytest.mark.slow
+
+
+def settings(num_steps: int = 50) -> GenerationSettings:
+    return GenerationSettings(num_steps=num_steps, call=dict(plugins().registry.models.get("reference:flux").call))
+
+
+def held_out(count: int) -> list[Pair]:
+    draw = plugins().registry.models.get("reference:flux").prompts
+    assert draw is not None
+    return [Pair(prompt=prompt, seed=500 + number) for number, prompt in enumerate(draw(31, count))]
+
+
+def rows(pipe: Any, interval: int) -> dict[str, Row]:
+    taylor = f"ref-flux-taylorseer-n{interval}"
+    configs = [
+        lesa.load_config(f"ref-flux-lesa-n{interval}"),
+        lesa.load_config(f"ref-flux-reuse-n{interval}"),
+        *(
+            lesa.load_config(taylor, [f"predictor.order={order}"]).model_copy(update={"name": f"taylorseer{order}"})
+            for order in (1, 2, 3)
+        ),
+    ]
+    methods = cached_methods(pipe, configs, build_strategies(configs), settings())
+    comparison = compare(pipe, methods, held_out(8), settings())
+    return {row.name: row for row in comparison.rows}
+
+
+@pytest.mark.parametrize(("interval", "nfe"), [(7, 10), (10, 8)])
+def test_lesa_is_closest_to_the_uncached_run_at_equal_work(reference_flux: Any, interval: int, nfe: int) -> None:
+    table = rows(reference_flux, interval)
+    ours = table.pop(f"ref-flux-lesa-n{interval}")
+    table.pop("uncached")
+    assert {row.nfe for row in table.values()} == {nfe} == {ours.nfe}
+    assert f"fewer_steps_{nfe}" in table
+    assert ours.psnr_db is not None
+    assert ours.psnr_db > max(row.psnr_db or 0.0 for row in table.values())
+
+
+def test_always_is_the_bundled_model_bit_for_bit(reference_flux: Any) -> None:
+    (pair,) = held_out(1)
+    bare = generate_batch(reference_flux, [pair.prompt], [pair.seed], settings(6))
+    config = {"schedule": {"kind": "always"}, "predictor": {"kind": "reuse"}}
+    with lesa.accelerate(reference_flux, config):
+        cached = generate_batch(reference_flux, [pair.prompt], [pair.seed], settings(6))
+    assert torch.equal(bare.images, cached.images)
+    assert torch.equal(bare.latents, cached.latents)
+
+
+def test_bundled_weights_refuse_other_grids(reference_flux: Any) -> None:
+    with (
+        lesa.accelerate(reference_flux, "ref-flux-lesa-n7"),
+        pytest.raises(lesa.ArtifactError, match="trained for 50 steps"),
+    ):
+        generate_batch(reference_flux, ["a red ring"], [0], settings(20))
