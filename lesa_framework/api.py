@@ -12,7 +12,7 @@ from torch import nn
 
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.errors import LesaError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.attach import Attachment
@@ -31,13 +31,14 @@ class Pipeline(Protocol):
 
 
 class Session:
-    """A configuration at work. A context manager: leaving it detaches.
+    """A configuration at work. A context manager: leaving it detaches, for good.
 
     Made by [`accelerate`][lesa_framework.accelerate].
     """
 
     def __init__(self, engine: Engine, attachment: Attachment) -> None:
         self._engine, self._attachment = engine, attachment
+        self._detached = False
 
     @property
     def report(self) -> RunReport:
@@ -46,10 +47,13 @@ class Session:
 
     def detach(self) -> None:
         """Leave the model as it was before, bit for bit, and free the histories."""
+        self._detached = True
         self._attachment.detach()
         self._engine.close()
 
     def __enter__(self) -> Session:
+        if self._detached:  # runs would be uncached, and nobody told
+            raise LesaError("Session: it was detached, so nothing would be cached. Call accelerate() again.")
         return self
 
     def __exit__(
@@ -112,14 +116,14 @@ def accelerate(
     Args:
         target: A diffusers pipeline, or a transformer with `sigmas`.
         config: A configuration, a YAML file, a preset's name or a mapping.
-        sigmas: For a bare transformer: the sampler's noise levels, the final 0 included.
+        sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
         observers: Objects with the methods of [`Observer`][lesa_framework.Observer].
 
     Returns:
         A session; use it as a context manager, or call its `detach`.
 
     Raises:
-        ConfigError: The configuration is not valid.
+        ConfigError: The configuration or the noise levels are not valid.
         ArtifactError: Its weights cannot be used.
         UnsupportedBackboneError: No adapter fits the transformer.
 
@@ -159,13 +163,14 @@ def attach_strategy(
         strategy: Schedule, router and predictor.
         backbone: An adapter's kind, or `auto`.
         tap: Where the feature is taken.
-        sigmas: For a bare transformer: the sampler's noise levels, the final 0 included.
+        sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
         observers: Objects with the methods of [`Observer`][lesa_framework.Observer].
         new_history: Makes a branch's history; training keeps graphs in it.
         around_compute: Makes a context for each computed step; training switches gradients off with it.
 
     Raises:
         UnsupportedBackboneError: No adapter fits the transformer, or not at this tap.
+        ConfigError: `sigmas` are not noise levels.
     """
     model, source = _split(target, sigmas)
     kind, adapter = find_adapter(model, backbone)

@@ -73,10 +73,12 @@ class Strategy:
     def __post_init__(self) -> None:
         wanted, given = self.predictor.num_stages, self.router.num_stages
         if wanted is not None and wanted != given:
-            raise ConfigError(
-                f"router: it has {given} stage(s), but the predictor has experts for {wanted}. "
-                f"Give `router.boundaries` {wanted - 1} noise level(s)."
+            remedy = (
+                "Set `router.kind` to `single`."
+                if wanted == 1
+                else f"Give `router.boundaries` {wanted - 1} noise level(s); `router.kind` is then `thresholds`."
             )
+            raise ConfigError(f"router: it has {given} stage(s), but the predictor has experts for {wanted}. {remedy}")
         for stage in range(given):
             least = self.predictor.min_history(stage)
             if least > self.predictor.depth:
@@ -193,11 +195,13 @@ class Engine:
 
     def close(self) -> None:
         """End the run, if one is open, and free its histories; the report stays."""
-        if self._info is not None:
-            self._last = self.report
-            for observer in self.observers:
-                observer.lesa_run_end(report=self._last)
+        if self._info is None:
+            return
+        self._last = report = self.report
+        # Before the observers: one that fails must not keep the run open.
         self._info, self._branches, self._records = None, {}, []
+        for observer in self.observers:
+            observer.lesa_run_end(report=report)
 
     def _open(self, sigmas: tuple[float, ...]) -> None:
         self.close()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 
 #: Timesteps reach models rounded to bfloat16, half a percent at worst.
 _TOLERANCE = 0.006
@@ -62,11 +65,20 @@ class FixedGrid:
     """A grid given by the user, for transformers without a pipeline.
 
     Args:
-        sigmas: Noise levels from the noisiest to the final one, usually 0.
+        sigmas: Noise levels in [0, 1] from the noisiest to the final one, usually 0.
+
+    Raises:
+        ConfigError: They are not falling numbers in [0, 1].
     """
 
     def __init__(self, sigmas: Sequence[float]) -> None:
-        self._grid = Grid(tuple(float(sigma) for sigma in sigmas))
+        levels = tuple(float(sigma) for sigma in sigmas)
+        if not (all(0 <= level <= 1 for level in levels) and all(a > b for a, b in pairwise(levels))):
+            raise ConfigError(
+                "sigmas: noise levels fall from at most 1 to the final 0, for example [1.0, 0.75, 0.5, 0.25, 0.0]. "
+                "Timesteps of 0 to 1000 have to be divided by 1000."
+            )
+        self._grid = Grid(levels)
 
     def current(self) -> Grid:
         """The grid."""
@@ -86,8 +98,18 @@ class SchedulerGrid:
         self._grid = Grid(())
 
     def current(self) -> Grid:
-        """The grid; a new object whenever the scheduler made itself new sigmas."""
-        sigmas = self._owner.scheduler.sigmas
+        """The grid; a new object whenever the scheduler made itself new sigmas.
+
+        Raises:
+            UnsupportedBackboneError: The scheduler works without noise levels.
+        """
+        try:
+            sigmas = self._owner.scheduler.sigmas
+        except AttributeError as error:
+            raise UnsupportedBackboneError(
+                f"{type(self._owner.scheduler).__name__}: it has no noise levels (`sigmas`). "
+                "Use a sampler over sigmas, such as FlowMatchEulerDiscreteScheduler."
+            ) from error
         if sigmas is not self._seen:
             self._seen = sigmas
             self._grid = Grid(tuple(sigmas.detach().to("cpu", torch.float64).tolist()))

@@ -73,6 +73,14 @@ def test_detaching_twice_does_nothing():
     assert second.report.nfe == len(COMPUTED)
 
 
+def test_a_detached_session_is_not_entered_again():
+    session = cached(pipeline())
+    with session:
+        pass
+    with pytest.raises(lesa.LesaError, match=r"was detached.*Call accelerate\(\) again"), session:
+        pass
+
+
 def test_a_second_session_is_refused_until_the_first_is_gone():
     pipe = pipeline()
     with cached(pipe):

@@ -246,6 +246,21 @@ def test_closing_keeps_the_report_and_frees_the_histories():
     assert not engine_._branches
 
 
+def test_an_observer_that_fails_does_not_keep_the_run_open():
+    class Fails(Recorder):
+        def lesa_run_end(self, report):
+            raise RuntimeError("disk full")
+
+    loop = engine(Hold())
+    loop.observers = (Fails(),)
+    step = loop.begin(Position(True, GRID, 0, "a", 0), torch.zeros(1, 2, 3))
+    loop.end(step, torch.ones(1, 2, 3))
+    with pytest.raises(RuntimeError, match="disk full"):
+        loop.close()
+    loop.close()
+    assert loop.report.plan() == "F"
+
+
 def test_without_a_run_there_is_an_empty_report():
     report = engine(Hold()).report
     assert (report.num_steps, report.nfe, report.plan(), str(report)) == (0, 0, "", "no run yet")

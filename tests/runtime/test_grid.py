@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lesa_framework import ConfigError, UnsupportedBackboneError
 from lesa_framework.runtime.grid import FixedGrid, Grid, SchedulerGrid
 from lesa_framework.testing import TinyDiT, TinyPipeline, TinyScheduler, even_grid
 
@@ -75,3 +78,18 @@ def test_the_schedulers_step_is_the_hint():
     assert source.hint() == 2
     pipe.scheduler.step(torch.zeros(1), torch.zeros(1))
     assert source.hint() == 3
+
+
+@pytest.mark.parametrize(
+    "sigmas", [[0.0, 0.5, 1.0], [1.0, math.nan, 0.0], [1000, 500, 0], [1.0, 0.5, 0.5, 0.0], [1.0, 0.5, -0.1]]
+)
+def test_a_fixed_grid_takes_falling_noise_levels_only(sigmas):
+    with pytest.raises(ConfigError, match="noise levels fall from at most 1"):
+        FixedGrid(sigmas)
+
+
+def test_a_scheduler_without_noise_levels_is_refused_by_name():
+    pipe = TinyPipeline(TinyDiT())
+    del pipe.scheduler.sigmas
+    with pytest.raises(UnsupportedBackboneError, match=r"TinyScheduler: it has no noise levels"):
+        SchedulerGrid(pipe).current()
