@@ -114,7 +114,7 @@ def generate_batch(
             output_type="pt",
             return_dict=False,
             callback_on_step_end=after_step,
-            **_expanded(settings.call, len(prompts)),
+            **expanded_call(settings.call, len(prompts)),
         )
     images = output[0]
     _synchronise()
@@ -158,10 +158,10 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
     return SchedulerGrid(pipe).current().sigmas
 
 
-def _expanded(call: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """Pipelines want as many negative prompts as prompts."""
+def expanded_call(call: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """A pipeline's arguments for `count` prompts: it wants as many second and negative prompts."""
     return {
-        key: [value] * count if key.startswith("negative_prompt") and isinstance(value, str) else value
+        key: [value] * count if key.startswith(("prompt_", "negative_prompt")) and isinstance(value, str) else value
         for key, value in call.items()
     }
 

@@ -58,8 +58,7 @@ def command(
         if prompts
         else options.draw_prompts(source, loaded.training.prompts, loaded.training.seed, training=True)
     )
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: is a file; give a folder.")
+    files.check_out_folder(out)
     pipe = load_pipeline(source, device=device)
     check_call(pipe, settings.call)
     with _Bar() as bar:

@@ -44,19 +44,19 @@ class TrainingConfig(BaseModel):
     """Steps of the sampler; fixes the sigma grid."""
     batch: int = Field(16, ge=1)
     """Prompts a rollout."""
-    seed: int = 0
-    """Seed of weights, prompts, noise and order."""
+    seed: int = Field(0, ge=0, le=2**31)
+    """Seed of weights, prompts and noise."""
     guided_epochs: int = Field(1, ge=0)
     """Stage 1: passes over the prompts with the true features as history."""
     closed_loop_epochs: int = Field(20, ge=0)
     """Stage 2: passes over the prompts with the schedule really run."""
-    guided_lr: float = Field(1e-3, gt=0)
+    guided_lr: float = Field(1e-3, gt=0, allow_inf_nan=False)
     """AdamW's learning rate in stage 1."""
-    closed_loop_lr: float = Field(1e-3, gt=0)
+    closed_loop_lr: float = Field(1e-3, gt=0, allow_inf_nan=False)
     """AdamW's learning rate in stage 2."""
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(1e-4, ge=0, allow_inf_nan=False)
     """AdamW's weight decay."""
-    clip: float = Field(1.0, gt=0)
+    clip: float = Field(1.0, gt=0, allow_inf_nan=False)
     """Largest norm of a gradient."""
     lr_schedule: Literal["cosine", "constant", "authors"] = "cosine"
     """`cosine` and `constant` count epochs; `authors` halves the rate every 500 optimiser steps."""

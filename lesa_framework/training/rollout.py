@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lesa_framework.api import Pipeline
 from lesa_framework.errors import ConfigError
+from lesa_framework.generation import expanded_call
 from lesa_framework.types import Decision, RunInfo, RunReport, StepRecord
 
 
@@ -62,15 +63,13 @@ class Sampler:
             ConfigError: The pipeline cannot be run with gradients.
         """
         arguments = {
-            **self.call,
+            **expanded_call(self.call, len(batch.prompts)),
             "prompt": list(batch.prompts),
             "num_inference_steps": self.num_steps,
             "generator": [torch.Generator().manual_seed(seed) for seed in batch.seeds],
             "output_type": "latent",
             "return_dict": False,
         }
-        if isinstance(arguments.get("negative_prompt"), str):
-            arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(batch.prompts)
         latents: Tensor = self._function(gradients)(self.pipe, **arguments)[0]
         return latents
 

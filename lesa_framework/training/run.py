@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -11,15 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from lesa_framework.api import Pipeline, find_adapter
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.errors import ConfigError
+from lesa_framework.errors import ConfigError, LesaError
+from lesa_framework.generation import GenerationSettings, sampler_grid
+from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.runtime.engine import Strategy, plan
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_framework.training.rollout import Batch, Sampler
 from lesa_framework.training.two_stage import Progress, TwoStageTrainer
+from lesa_framework.types import Reason
 
 #: Training seeds start here, so that nobody's "seed 0" picture was trained on.
 _FIRST_SEED = 10_000
@@ -44,7 +50,7 @@ class Trained:
 
 def train(
     config: LesaConfig,
-    pipe: Pipeline,
+    pipe: CallablePipeline,
     call: Mapping[str, Any],
     prompts: Sequence[str],
     out: Path,
@@ -63,20 +69,24 @@ def train(
         progress: Called after every batch.
 
     Raises:
-        ConfigError: There is nothing to train, or `out` holds the checkpoint of another training.
+        ConfigError: There is nothing to train, the pipeline refuses the call, or `out` holds the checkpoint of
+            another training.
+        ArtifactError: `out` holds a checkpoint that cannot be read.
+        LesaError: The training diverged; no weights are written.
     """
     settings = config.training
     learner = config.predictor.trainable(settings.num_steps, settings.seed)
     kind, _ = find_adapter(pipe.transformer, config.backbone.kind)
-    schedule = config.schedule.build()
-    schedule.check(settings.num_steps)
+    schedule, router = config.schedule.build(), config.router.build()
+    grid = sampler_grid(pipe, GenerationSettings(num_steps=settings.num_steps, call=dict(call)))
+    _check_predicts(Strategy(schedule, router, learner), grid)
     checkpoint = out / f"{config.name}.checkpoint.safetensors"
-    fingerprint = _fingerprint(config, call, prompts)
+    fingerprint = _fingerprint(config, call, prompts, pipe.transformer)
     trainer = TwoStageTrainer(
         Sampler(pipe, settings.num_steps, dict(call)),
         learner,
         schedule,
-        config.router.build(),
+        router,
         settings,
         make_batches(prompts, settings.batch, settings.seed),
         backbone=kind,
@@ -85,15 +95,20 @@ def train(
     )
     if checkpoint.exists():
         state = load_checkpoint(checkpoint)
-        if state["fingerprint"] != fingerprint:
+        if state.get("fingerprint") != fingerprint:
             raise ConfigError(
-                f"{checkpoint}: belongs to a training with other settings or prompts. "
+                f"{checkpoint}: belongs to a training with other settings or prompts, or on another model. "
                 "Choose another --out, or delete the file to start afresh."
             )
         trainer.load_state_dict(state)
     for step in trainer.train():
         progress(step)
-    weights = out / f"{config.name}.safetensors"
+    weights, tensors = out / f"{config.name}.safetensors", learner.tensors(trainer.sigmas)
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise LesaError(
+            "training: it diverged, the weights are not finite; none were written. Lower training.guided_lr and "
+            f"training.closed_loop_lr, and delete {checkpoint} to start afresh."
+        )
     metadata = ArtifactMetadata(
         kind=config.predictor.kind,
         settings=learner.settings(),
@@ -103,7 +118,7 @@ def train(
         config=json.loads(fingerprint)["config"],
         training={"prompts": len(prompts), "torch": torch.__version__, "device": device_name(pipe)},
     )
-    save_artifact(weights, Artifact(metadata, learner.tensors(trainer.sigmas)))
+    save_artifact(weights, Artifact(metadata, tensors))
     return _write_rest(config, out, weights, trainer)
 
 
@@ -133,7 +148,30 @@ def _write_rest(config: LesaConfig, out: Path, weights: Path, trainer: TwoStageT
     return Trained(weights, yaml, log, drift)
 
 
-def _fingerprint(config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[str]) -> str:
-    # Weights and machine paths are no part of what is trained.
+def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:
+    if any(reason is Reason.PREDICTED for _, reason in plan(strategy, sigmas)):
+        return
+    needed = min(strategy.predictor.min_history(stage) for stage in range(strategy.router.num_stages))
+    raise ConfigError(
+        f"training.num_steps: in a run of {len(sigmas) - 1} steps no step would be predicted, so there is nothing to "
+        f"learn. The predictor needs {needed} features before its first prediction: run more steps, or choose a "
+        "schedule that computes fewer of them."
+    )
+
+
+def _fingerprint(config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[str], model: nn.Module) -> str:
+    # Weights and machine paths are no part of what is trained. The model goes by its numbers and not by its name: a
+    # folder's content may change.
     settings = config.model_dump(mode="json", exclude={"predictor": {"weights"}, "name": True, "training": {"model"}})
-    return json.dumps({"config": settings, "call": dict(call), "prompts": list(prompts)}, sort_keys=True)
+    trained_on = {"config": settings, "call": dict(call), "prompts": list(prompts), "model": _digest(model)}
+    return json.dumps(trained_on, sort_keys=True, default=str)
+
+
+def _digest(model: nn.Module) -> str:
+    """A hash of the first numbers of every parameter: enough to tell models apart, and quick on large ones."""
+    found = hashlib.sha256(type(model).__name__.encode())
+    for name, parameter in model.named_parameters():
+        found.update(f"{name} {tuple(parameter.shape)}".encode())
+        if not parameter.is_meta:  # offloaded
+            found.update(parameter.detach().flatten()[:16].float().cpu().numpy().tobytes())
+    return found.hexdigest()

@@ -128,15 +128,14 @@ class TwoStageTrainer:
     def train(self) -> Iterator[Progress]:
         """Do what remains; yields after every batch."""
         settings, count = self._settings, len(self._batches)
-        total = count * (1 + max(settings.guided_epochs - 1, 0) + settings.closed_loop_epochs)
-        done = 0
+        total = count * (max(1, settings.guided_epochs) + settings.closed_loop_epochs)
         self._sampler.freeze()
         # The uncached runs are needed anyway, so stage 1's first epoch learns while they are recorded.
         for number, batch in enumerate(self._batches):
             learn = self.epochs["guided"] == 0 and settings.guided_epochs > 0
             loss = self._guided(batch, number / count, learn=learn, record=True)
-            done += 1
-            yield Progress("guided" if learn else "record", 0, done, total, loss)
+            yield Progress("guided" if learn else "record", 0, number + 1, total, loss)
+        done = count * max(1, self.epochs["guided"])
         while self.epochs["guided"] < settings.guided_epochs:
             first = self.epochs["guided"] == 0
             for number, batch in enumerate(() if first else self._batches):

@@ -158,12 +158,16 @@ class Experts(nn.Module):
 
     @torch.no_grad()
     def load_compact(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `compact_state` returned."""
+        """Take back what `compact_state` returned.
+
+        Raises:
+            KeyError: A tensor is missing.
+            RuntimeError: A tensor has another shape.
+        """
         self.taps.copy_(tensors["taps"])
         self.bias.copy_(tensors["bias"])
         self.scale.copy_(tensors["scale"])
         for number, kan in enumerate(self.kans):
             for name, parameter in kan.named_parameters():
-                key = f"kan.{number}.{name.removeprefix('act_fun.')}"
-                if name.startswith("act_fun.") and key in tensors:
-                    parameter.copy_(tensors[key])
+                if name.startswith("act_fun.") and name.rpartition(".")[2] in _KEPT:
+                    parameter.copy_(tensors[f"kan.{number}.{name.removeprefix('act_fun.')}"])

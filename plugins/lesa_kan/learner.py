@@ -45,15 +45,16 @@ class LesaLearner(TrainablePredictor):
         self.experts.scale.mul_(factor)
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
-        """`h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)`."""
+        """`h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)`, in float32 at least, whatever the features are."""
         shape = self.experts.shape
         branch = min(ctx.branch_index, shape.branches - 1)
         count = min(shape.stage_history[ctx.stage], len(history.entries))
         newest = history.feature(0)
-        stack = torch.stack([history.feature(k) for k in range(count)])
+        exact = torch.promote_types(newest.dtype, torch.float32)
+        stack = torch.stack([history.feature(k).to(exact) for k in range(count)])
         taps = self.experts.taps[branch, ctx.stage, :count]
         correction = torch.tensordot(taps.to(stack), stack, dims=1) + self.experts.bias[branch, ctx.stage]
-        return newest + (self._gains[branch, ctx.stage, ctx.index] * correction).to(newest.dtype)
+        return (newest + self._gains[branch, ctx.stage, ctx.index] * correction).to(newest.dtype)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights, to resume from."""

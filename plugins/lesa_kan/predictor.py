@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from lesa_framework import (
@@ -73,8 +73,9 @@ class TrainedLesa(Lesa):
         settings, tensors = artifact.metadata.settings, artifact.tensors
         try:
             shape = ExpertShape.from_json(settings)
+            _check_table(shape, tensors, len(artifact.metadata.sigmas) - 1)
             super().__init__(shape, tensors["gains"], tensors["taps"], tensors["bias"])
-        except (TypeError, KeyError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise ArtifactError(
                 f"predictor.weights: not LESA weights of this version ({error}). Train again."
             ) from error
@@ -89,15 +90,42 @@ class TrainedLesa(Lesa):
             self._grid = run.sigmas
 
 
+def _check_table(shape: ExpertShape, tensors: Mapping[str, Tensor], num_steps: int) -> None:
+    """Refuse what would only fail in the middle of a run.
+
+    Raises:
+        KeyError: A tensor is missing.
+        ValueError: A tensor has another shape, or numbers in it are not finite.
+    """
+    if shape.num_steps != num_steps:
+        raise ValueError(f"made for {shape.num_steps} steps, but its grid has {num_steps}")
+    experts = (shape.branches, shape.num_stages)
+    for name, wanted in (("gains", (*experts, num_steps)), ("taps", (*experts, shape.depth)), ("bias", experts)):
+        if tensors[name].shape != wanted:
+            raise ValueError(f"'{name}' is {tuple(tensors[name].shape)} and not {wanted}")
+        if not bool(tensors[name].isfinite().all()):
+            raise ValueError(f"'{name}' has numbers that are not finite")
+
+
 @torch.no_grad()
 def tabulate(artifact: Artifact, sigmas: Sequence[float]) -> Tensor:
     """Evaluate an artifact's KANs on a grid of the same length.
 
     Returns:
         Gains, float64, shape (branches, stages, T).
+
+    Raises:
+        ConfigError: pykan is not installed.
+        ArtifactError: The KANs' weights are missing or damaged.
     """
     experts = Experts(ExpertShape.from_json(artifact.metadata.settings), seed=0)
-    experts.load_compact(artifact.tensors)
+    try:
+        experts.load_compact(artifact.tensors)
+    except (KeyError, RuntimeError) as error:
+        raise ArtifactError(
+            f"predictor.weights: the KANs' weights are missing or damaged ({error}), "
+            "so they cannot be evaluated on another grid. Train again."
+        ) from error
     return experts.gains(sigmas).double()
 
 
@@ -123,6 +151,13 @@ class LesaPredictorConfig(PredictorConfig):
     """Sets of experts: 1 shares them, 2 gives `cond` and `uncond` their own."""
     retabulate: bool = False
     """Evaluate the KANs anew when the scheduler's grid differs from the training's (needs pykan)."""
+
+    @field_validator("grid_range")
+    @classmethod
+    def _rising(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if not ends[0] < ends[1]:
+            raise ValueError("the range must rise, for example [-3, 3]")
+        return ends
 
     def build(self) -> TrainedLesa:
         """Read the weights."""

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SMALL, Lesa
+
+
+@pytest.fixture
+def learnt(workplace: Path) -> tuple[str, ...]:
+    """The command that trains a small LESA; it wants a model and a folder."""
+    (workplace / "mine.yaml").write_text(
+        "schedule: {kind: fixed_interval, interval: 3, warmup: 2}\n"
+        "router: {kind: thresholds, boundaries: [0.9, 0.5]}\n"
+        "predictor: {kind: lesa, history: 3, hidden: [4]}\n"
+        "training: {num_steps: 8, batch: 2, guided_epochs: 1, closed_loop_epochs: 1}\n"
+    )
+    (workplace / "prompts.txt").write_text("a red ring\na blue square\n")
+    return ("train", "--config", "mine.yaml", "--prompts", "prompts.txt", *SMALL)
+
+
+def test_what_is_trained_can_be_planned_inspected_and_sampled(
+    lesa: Lesa, learnt: tuple[str, ...], model: Path, workplace: Path
+) -> None:
+    outcome = lesa(*learnt, "--model", model, "--out", "trained", "--json")
+    assert outcome.code == 0, outcome.err
+    result = json.loads(outcome.out)
+    assert result["config"] == "trained/mine.yaml"
+    assert "FFFPFPPF" in lesa("plan", "--config", result["config"]).out
+    assert "8 steps" in lesa("inspect", result["weights"]).out
+    call = ("generate", "a red ring", "--model", model, "--steps", 8, "--config", result["config"], *SMALL)
+    assert "5/8 steps computed" in lesa(*call, "--out", "a.png").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "prompts.txt"), "is a file, not a folder"),
+        (("--out", "prompts.txt/deeper"), "is a file, not a folder"),
+        (("--out", "out", "--set", "training.seed=-1"), "training.seed"),
+        (("--out", "out", "--set", "training.clip=.inf"), "training.clip"),
+        (("--out", "out", "--set", "training.target=latent"), "'trajectory' or 'feature'"),
+        (("--out", "out", "--set", "predictor.grid_range=[3, -3]"), "the range must rise"),
+        (("--out", "out", "--set", "training.num_steps=3"), "no step would be predicted"),
+        (("--out", "out", "--call", "max_sequence_length=100000"), "FluxPipeline refuses the call"),
+        (("--out", "out", "--call", "hight=3"), "FluxPipeline does not take it"),
+    ],
+)
+def test_bad_input_is_refused_and_writes_nothing(
+    lesa: Lesa, learnt: tuple[str, ...], model: Path, workplace: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    before = set(workplace.rglob("*"))
+    outcome = lesa(*learnt, "--model", model, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert outcome.err.count("error:") == 1
+    assert set(workplace.rglob("*")) == before

@@ -1,0 +1,111 @@
+"""From a configuration to a folder, on a tiny `FluxPipeline`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import lesa_framework as lesa
+from lesa_framework import ArtifactError, ConfigError, LesaError, load_config
+from lesa_framework.artifacts import load_artifact
+from lesa_framework.training.checkpoint import save_checkpoint
+from lesa_framework.training.run import Trained, train
+from lesa_framework.training.two_stage import Progress
+
+CALL = {"height": 16, "width": 16, "max_sequence_length": 8, "true_cfg_scale": 3.0, "negative_prompt": ""}
+RAW = {
+    "schedule": {"kind": "fixed_interval", "interval": 3, "warmup": 2},
+    "router": {"kind": "thresholds", "boundaries": [0.9, 0.5]},
+    "predictor": {"kind": "lesa", "history": 3, "hidden": [4]},
+    "training": {"num_steps": 8, "batch": 2, "guided_epochs": 1, "closed_loop_epochs": 2},
+}
+PROMPTS = ["a red ring", "a blue square", "a star"]
+
+
+def run(
+    pipe: Any, out: Path, *overrides: str, call: dict[str, Any] = CALL, seen: list[Progress] | None = None
+) -> Trained:
+    return train(load_config(RAW, overrides), pipe, call, PROMPTS, out, [].append if seen is None else seen.append)
+
+
+def test_a_folder_to_sample_with(flux: Any, generate: Any, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    trained = run(flux, tmp_path, seen=seen)
+    assert (seen[-1].done, seen[-1].total) == (6, 6)
+    assert trained.drift_db is not None
+    with lesa.accelerate(flux, trained.config) as session:
+        generate(flux, num_inference_steps=8)
+    assert session.report.plan() == "FFFPFPPF"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("training.target=feature",),
+        ("training.through_model=true",),
+        ("backbone.tap=output",),
+        ("predictor.branches=2",),
+        ("training.guided_epochs=0",),
+        ("training.closed_loop_epochs=0",),
+    ],
+)
+def test_every_way_of_training(make_flux: Any, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    pipe = make_flux()
+    trained = run(pipe, tmp_path, *overrides)
+    assert load_artifact(trained.weights, "lesa").metadata.tap == load_config(RAW, overrides).backbone.tap
+    assert all(parameter.grad is None for parameter in pipe.transformer.parameters())
+
+
+def test_a_finished_training_is_not_repeated(flux: Any, tmp_path: Path) -> None:
+    first = load_artifact(run(flux, tmp_path).weights).tensors
+    seen: list[Progress] = []
+    second = load_artifact(run(flux, tmp_path, seen=seen).weights).tensors
+    assert {step.stage for step in seen} == {"record"}
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("training.num_steps=3",), "in a run of 3 steps no step would be predicted"),
+        (("schedule.kind=always",), "nothing to learn"),
+        (("predictor.stage_history=[9,3,3]",), "needs 9 features"),
+        (("router.kind=single",), r"router: it has 1 stage\(s\)"),
+        (("schedule={kind: steps, compute: [0, 9]}",), "step 9 does not exist"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_and_writes_nothing(
+    flux: Any, tmp_path: Path, overrides: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(flux, tmp_path / "out", *overrides)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_call_that_the_pipeline_refuses(flux: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="FluxPipeline refuses the call"):
+        run(flux, tmp_path / "out", call={**CALL, "max_sequence_length": 100_000})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_training_is_refused(flux: Any, make_flux: Any, tmp_path: Path) -> None:
+    run(flux, tmp_path)
+    for pipe, overrides in ((flux, ["training.seed=3"]), (make_flux(seed=1), [])):
+        with pytest.raises(ConfigError, match="other settings or prompts, or on another model"):
+            run(pipe, tmp_path, *overrides)
+    save_checkpoint(tmp_path / "config.checkpoint.safetensors", {"step": 3})
+    with pytest.raises(ConfigError, match="Choose another --out"):
+        run(flux, tmp_path)
+    (tmp_path / "config.checkpoint.safetensors").write_bytes(b"\x10")
+    with pytest.raises(ArtifactError, match="Delete it to start afresh"):
+        run(flux, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")  # numpy's and torch's, of numbers that overflow: this is what is provoked
+def test_a_training_that_diverges_writes_no_weights(flux: Any, tmp_path: Path) -> None:
+    with pytest.raises(LesaError, match="it diverged"):
+        run(flux, tmp_path, "training.closed_loop_lr=1.0e+37", "training.lr_schedule=constant")
+    assert not (tmp_path / "config.safetensors").exists()
