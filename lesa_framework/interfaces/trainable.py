@@ -30,6 +30,8 @@ class TrainablePredictor(Predictor):
     def restrain(self, factor: float) -> None:
         """Shrink the learnt correction towards reuse of the newest feature: 1 keeps it, 0 removes it.
 
+        Whatever the factor, the parameters must still have gradients afterwards: the closed loop learns on.
+
         A predictor fitted on true features may blow up on its own; the closed loop starts from the
         strongest version of it that does not.
         """

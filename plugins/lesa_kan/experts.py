@@ -133,15 +133,21 @@ class Experts(nn.Module):
         self.taps = nn.Parameter(taps)
         self.bias = nn.Parameter(torch.zeros(shape.branches, shape.num_stages))
         self.mask: Tensor
-        self.scale: Tensor
         self.register_buffer("mask", mask)
-        self.register_buffer("scale", torch.ones(()))
 
     def gains(self, sigmas: Sequence[float]) -> Tensor:
         """`a_s(d_i)` for every branch, stage and step: shape (branches, stages, T), with gradients."""
         rows = differences(sigmas).to(self.taps.device)
         values = torch.stack([kan(rows).squeeze(-1) for kan in self.kans])
-        return self.scale * values.view(self.shape.branches, self.shape.num_stages, -1)
+        return values.view(self.shape.branches, self.shape.num_stages, -1)
+
+    @torch.no_grad()
+    def multiply_gains(self, factor: float) -> None:
+        """Multiply every gain, in the weights of the KANs' last layer: even from 0 they can still be learnt."""
+        for kan in self.kans:
+            last = kan.get_submodule(f"act_fun.{len(self.shape.hidden)}")
+            for name in ("scale_base", "coef"):
+                last.get_parameter(name).mul_(factor)
 
     def learnt(self) -> list[nn.Parameter]:
         """What an optimiser changes."""
@@ -149,7 +155,7 @@ class Experts(nn.Module):
 
     def compact_state(self) -> dict[str, Tensor]:
         """Weights under short names, without pykan's unused parts."""
-        tensors = {"taps": self.taps.detach() * self.mask, "bias": self.bias.detach(), "scale": self.scale}
+        tensors = {"taps": self.taps.detach() * self.mask, "bias": self.bias.detach()}
         for number, kan in enumerate(self.kans):
             for name, parameter in kan.named_parameters():
                 if name.startswith("act_fun.") and name.rpartition(".")[2] in _KEPT:
@@ -166,7 +172,6 @@ class Experts(nn.Module):
         """
         self.taps.copy_(tensors["taps"])
         self.bias.copy_(tensors["bias"])
-        self.scale.copy_(tensors["scale"])
         for number, kan in enumerate(self.kans):
             for name, parameter in kan.named_parameters():
                 if name.startswith("act_fun.") and name.rpartition(".")[2] in _KEPT:

@@ -42,7 +42,7 @@ class LesaLearner(TrainablePredictor):
 
     def restrain(self, factor: float) -> None:
         """Scale every gain."""
-        self.experts.scale.mul_(factor)
+        self.experts.multiply_gains(factor)
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """`h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)`, in float32 at least, whatever the features are."""

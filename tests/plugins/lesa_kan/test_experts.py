@@ -82,6 +82,18 @@ def test_default_shape_has_the_papers_parameters() -> None:
     assert learnt == 10 * (51 * 256 + 256 * 256 + 256) == 788_480
 
 
+@pytest.mark.parametrize("factor", [1.0, 0.25, 0.0])
+def test_restrained_gains_can_still_be_learnt(factor: float) -> None:
+    sigmas = (1.0, 0.7, 0.5, 0.2, 0.0)
+    experts = Experts(ExpertShape(num_steps=4, stage_history=(2, 3), hidden=(5,)), seed=0)
+    before = experts.gains(sigmas)
+    experts.multiply_gains(factor)
+    after = experts.gains(sigmas)
+    assert torch.allclose(after, factor * before, atol=1e-6)
+    after.sum().backward()
+    assert all(any(part.grad.any() for part in kan.parameters() if part.grad is not None) for kan in experts.kans)
+
+
 def test_building_leaves_the_random_state() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()

@@ -206,7 +206,7 @@ def test_weights_for_another_length_than_their_grid_are_refused() -> None:
         TrainedLesa(artifact(learner(), sigmas=SIGMAS[1:]))
 
 
-@pytest.mark.parametrize("missing", ["scale", "kan.3.0.coef"])
+@pytest.mark.parametrize("missing", ["kan.0.1.scale_base", "kan.3.0.coef"])
 def test_another_grid_needs_the_whole_kans(missing: str) -> None:
     whole = artifact(learner())
     tensors = {name: tensor for name, tensor in whole.tensors.items() if name != missing}
