@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lesa_framework.errors import ArtifactError
+from lesa_framework.files import whole_file
 from lesa_framework.types import RunInfo, Tap
 
 SCHEMA_VERSION = 1
@@ -55,15 +56,10 @@ class Artifact:
 
 def save_artifact(path: Path, artifact: Artifact) -> None:
     """Write an artifact, all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     # Clones, because safetensors refuses tensors that share memory.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in artifact.tensors.items()}
-    try:
+    with whole_file(path) as partial:
         save_file(tensors, partial, metadata={"lesa": artifact.metadata.model_dump_json()})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_artifact(path: Path, kind: str | None = None) -> Artifact:

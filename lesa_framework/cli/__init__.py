@@ -64,7 +64,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except LesaError as error:
         complain(str(error))
-        return 2
+        return 1 if type(error) is LesaError else 2  # those that blame an input have a class of their own
     except OSError as error:
         complain(str(error))
         return 1

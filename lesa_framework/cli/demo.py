@@ -18,6 +18,7 @@ from lesa_framework.evaluation.images import png_bytes
 from lesa_framework.evaluation.report_page import check_report, write_report
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.evaluation.run import Evaluation, evaluate
+from lesa_framework.files import write_bytes, write_text
 from lesa_framework.pipelines import find_model
 from lesa_framework.plugin.manager import plugins
 
@@ -59,11 +60,11 @@ def command(
     results = results.model_copy(update={"notes": [*results.notes, *missing]})
     for name, images in comparison.images.items():
         for index, image in enumerate(images):
-            files.write_bytes(out / "images" / f"{index:02d}-{name}.png", png_bytes(image))
-    files.write_bytes(out / "grid.png", grid_png(results, comparison.images))
-    files.write_text(out / "report.html", write_report(results, comparison.images))
+            write_bytes(out / "images" / f"{index:02d}-{name}.png", png_bytes(image))
+    write_bytes(out / "grid.png", grid_png(results, comparison.images))
+    write_text(out / "report.html", write_report(results, comparison.images))
     text = results.model_dump_json(indent=2) + "\n"
-    files.write_text(out / "results.json", text)
+    write_text(out / "results.json", text)
     for remark in results.notes:
         console.note(remark)
     if as_json:

@@ -16,6 +16,7 @@ from lesa_framework.errors import ConfigError
 from lesa_framework.evaluation.report_page import check_report, write_report
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.evaluation.run import Evaluation, evaluate
+from lesa_framework.files import write_text
 from lesa_framework.pipelines import find_model
 
 #: How many pairs a report shows.
@@ -74,9 +75,9 @@ def command(
         results, comparison = evaluate(task, keep=_SHOWN if report else 0, watcher=progress)
     text = results.model_dump_json(indent=2) + "\n"
     if out is not None:
-        files.write_text(out, text)
+        write_text(out, text)
     if report is not None:
-        files.write_text(report, write_report(results, comparison.images))
+        write_text(report, write_report(results, comparison.images))
     for remark in results.notes:
         console.note(remark)
     if as_json:

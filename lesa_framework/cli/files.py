@@ -1,4 +1,4 @@
-"""Files that commands read and write. Nothing is ever half-written."""
+"""Files that commands read, and checks of those that they will write."""
 
 from __future__ import annotations
 
@@ -26,22 +26,6 @@ def check_out_folder(path: Path, option: str = "--out") -> None:
         ConfigError: It is a file, or cannot be made or written to.
     """
     _check_folder(path, path, option)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, all or nothing; its folder is made when missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write a UTF-8 file, all or nothing."""
-    write_bytes(path, content.encode("utf-8"))
 
 
 def read_prompts(path: Path) -> list[str]:

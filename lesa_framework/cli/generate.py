@@ -15,6 +15,7 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.evaluation.images import png_bytes
 from lesa_framework.evaluation.methods import build_strategies, cached_methods
+from lesa_framework.files import write_bytes
 from lesa_framework.generation import check_call, generate_batch
 from lesa_framework.pipelines import find_model, load_pipeline
 from lesa_framework.types import RunReport
@@ -80,7 +81,7 @@ def command(
             if not bool(samples.images.isfinite().all()):
                 raise LesaError("generate: the images are not finite. Check the weights of model and predictor.")
             for image, path, (prompt, number) in zip(samples.images, paths[start : start + batch], group, strict=True):
-                files.write_bytes(path, png_bytes(image))
+                write_bytes(path, png_bytes(image))
                 written.append({
                     "file": str(path), "prompt": prompt, "seed": number, "num_steps": steps,
                     "nfe": report.nfe if report else steps, "plan": report.plan() if report else "F" * steps,

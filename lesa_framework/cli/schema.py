@@ -13,6 +13,7 @@ from lesa_framework.cli import files
 from lesa_framework.cli.options import OutFile
 from lesa_framework.config.schema import BackboneConfig, EngineConfig, TrainingConfig
 from lesa_framework.errors import ConfigError
+from lesa_framework.files import write_text
 from lesa_framework.plugin.manager import plugins
 
 Schema = dict[str, Any]
@@ -32,7 +33,7 @@ def command(
         typer.echo(text, nl=False)
         return
     files.check_out_file(out)
-    files.write_text(out, text)
+    write_text(out, text)
 
 
 def select(section: str | None = None, kind: str | None = None) -> Schema:

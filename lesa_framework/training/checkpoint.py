@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lesa_framework.errors import ArtifactError
+from lesa_framework.files import whole_file
 
 State: TypeAlias = Any  # nested dicts and lists of tensors, numbers, strings and None
 
@@ -25,13 +26,8 @@ def save_checkpoint(path: Path, state: Mapping[str, State]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     skeleton = _flatten(state, tensors)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with whole_file(path) as partial:
         save_file(tensors, partial, metadata={"skeleton": json.dumps(skeleton)})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, State]:

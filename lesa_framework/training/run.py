@@ -19,6 +19,7 @@ from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError
+from lesa_framework.files import write_text
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.runtime.engine import Strategy, plan
@@ -142,9 +143,9 @@ def _write_rest(config: LesaConfig, out: Path, weights: Path, trainer: TwoStageT
     last = last[-max(1, len(last) // max(config.training.closed_loop_epochs, 1)) :]
     drift = sum(last) / len(last) if last else None
     versions = {name: version(name) for name in ("lesa-framework", "torch")}
-    log.write_text(json.dumps({"versions": versions, "drift_db": drift, "log": trainer.log}, indent=1) + "\n", "utf-8")
+    write_text(log, json.dumps({"versions": versions, "drift_db": drift, "log": trainer.log}, indent=1) + "\n")
     predictor = config.predictor.model_copy(update={"weights": Path(weights.name)})
-    yaml.write_text(dump_config(config.model_copy(update={"predictor": predictor})), "utf-8")
+    write_text(yaml, dump_config(config.model_copy(update={"predictor": predictor})))
     return Trained(weights, yaml, log, drift)
 
 

@@ -57,3 +57,12 @@ def test_bad_input_is_refused_and_writes_nothing(
     assert message in outcome.err
     assert outcome.err.count("error:") == 1
     assert set(workplace.rglob("*")) == before
+
+
+@pytest.mark.filterwarnings("ignore")  # numbers overflow: this is what is provoked
+def test_a_training_that_diverges_has_failed(lesa: Lesa, learnt: tuple[str, ...], model: Path, workplace: Path) -> None:
+    rates = ("--set", "training.closed_loop_lr=1.0e+37", "--set", "training.lr_schedule=constant")
+    outcome = lesa(*learnt, "--model", model, "--out", "out", *rates, "--set", "training.closed_loop_epochs=3")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "it diverged" in outcome.err
+    assert not (workplace / "out" / "mine.safetensors").exists()
