@@ -34,6 +34,21 @@ def note(message: str) -> None:
     console.print(message, markup=False, soft_wrap=True)
 
 
+class Tenths:
+    """Finds out when another tenth of the work is done: where there is no bar to look at, that is worth a line."""
+
+    def __init__(self) -> None:
+        self._reached = 0
+
+    def reached(self, done: int, total: int) -> int | None:
+        """The new percentage, in tens; None while it is the old one, or the total unknown."""
+        tenth = min(10 * done // total, 10) if total else 0
+        if tenth <= self._reached:
+            return None
+        self._reached = tenth
+        return 10 * tenth
+
+
 class StepProgress:
     """Counts steps of the sampler: a bar on a terminal, a line for every tenth elsewhere. A context manager.
 
@@ -43,7 +58,7 @@ class StepProgress:
     def __init__(self, title: str) -> None:
         console = notices()
         self._terminal = console.is_terminal
-        self._console, self._done, self._total, self._tenth = console, 0, 0, 0
+        self._console, self._done, self._total, self._tenths = console, 0, 0, Tenths()
         self._bar = Progress(
             TextColumn("{task.description:<28}"),
             BarColumn(),
@@ -65,10 +80,9 @@ class StepProgress:
         """A method made a step."""
         self._done += 1
         self._bar.update(self._task, advance=1, description=method)
-        tenth = 10 * self._done // self._total if self._total else 0
-        if not self._terminal and tenth > self._tenth:
-            self._tenth = tenth
-            self._console.print(f"{min(tenth, 10) * 10:3d}% {method}", markup=False)
+        percent = self._tenths.reached(self._done, self._total)
+        if not self._terminal and percent is not None:
+            self._console.print(f"{percent:3d}% {method}", markup=False)
 
     def __enter__(self) -> StepProgress:
         self._bar.start()

@@ -74,9 +74,10 @@ def command(
 
 
 class _Bar:
-    """A progress bar over batches, with the newest loss."""
+    """Progress over batches, with the newest loss: a bar on a terminal, a line for every tenth elsewhere."""
 
     def __init__(self) -> None:
+        self._console, self._tenths = console.notices(), console.Tenths()
         self._bar = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
@@ -84,7 +85,8 @@ class _Bar:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
-            console=console.notices(),
+            console=self._console,
+            disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("recording", total=None, note="")
 
@@ -95,9 +97,11 @@ class _Bar:
             parts.append(f"loss {step.loss:.4f}")
         if step.drift_db is not None:
             parts.append(f"{step.drift_db:.2f} dB")
-        self._bar.update(
-            self._task, description=step.stage, total=step.total, completed=step.done, note=", ".join(parts)
-        )
+        note = ", ".join(parts)
+        self._bar.update(self._task, description=step.stage, total=step.total, completed=step.done, note=note)
+        percent = self._tenths.reached(step.done, step.total)
+        if not self._console.is_terminal and percent is not None:
+            self._console.print(f"{percent:3d}% {step.stage}, {note}", markup=False)
 
     def __enter__(self) -> _Bar:
         self._bar.start()

@@ -13,6 +13,8 @@ from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 
 #: Timesteps reach models rounded to bfloat16, half a percent at worst.
 _TOLERANCE = 0.006
+#: Schedulers compute their grids in float32.
+_ROUNDING = 1e-6
 
 
 class Scheduler(Protocol):
@@ -73,7 +75,7 @@ class FixedGrid:
 
     def __init__(self, sigmas: Sequence[float]) -> None:
         levels = tuple(float(sigma) for sigma in sigmas)
-        if not (all(0 <= level <= 1 for level in levels) and all(a > b for a, b in pairwise(levels))):
+        if not (all(0 <= level <= 1 + _ROUNDING for level in levels) and all(a > b for a, b in pairwise(levels))):
             raise ConfigError(
                 "sigmas: noise levels fall from at most 1 to the final 0, for example [1.0, 0.75, 0.5, 0.25, 0.0]. "
                 "Timesteps of 0 to 1000 have to be divided by 1000."

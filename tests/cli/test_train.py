@@ -26,6 +26,8 @@ def test_what_is_trained_can_be_planned_inspected_and_sampled(
 ) -> None:
     outcome = lesa(*learnt, "--model", model, "--out", "trained", "--json")
     assert outcome.code == 0, outcome.err
+    assert "50% guided, pass 1, loss" in outcome.err
+    assert "100% closed loop, pass 1, loss" in outcome.err
     result = json.loads(outcome.out)
     assert result["config"] == "trained/mine.yaml"
     assert "FFFPFPPF" in lesa("plan", "--config", result["config"]).out
