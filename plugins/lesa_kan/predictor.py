@@ -129,6 +129,10 @@ def tabulate(artifact: Artifact, sigmas: Sequence[float]) -> Tensor:
     return experts.gains(sigmas).double()
 
 
+#: Settings that the weights fix.
+_SHAPED = ("stage_history", "hidden", "grid", "order", "grid_range", "branches")
+
+
 class LesaPredictorConfig(PredictorConfig):
     """Learned stage-aware prediction: a KAN-gated filter over the newest features."""
 
@@ -160,16 +164,32 @@ class LesaPredictorConfig(PredictorConfig):
         return ends
 
     def build(self) -> TrainedLesa:
-        """Read the weights."""
+        """Read the weights.
+
+        Raises:
+            ConfigError: None are named, or a setting that was given is not what they were trained with.
+            ArtifactError: They cannot be used.
+        """
         if self.weights is None:
             raise ConfigError(
                 "predictor.weights: 'lesa' needs trained weights. Train them with `lesa train --config ... --out DIR`, "
                 "or start from a preset that has them (`lesa plugins` lists presets)."
             )
-        return TrainedLesa(load_artifact(Path(self.weights), self.kind), retabulate=self.retabulate)
+        trained = TrainedLesa(load_artifact(Path(self.weights), self.kind), retabulate=self.retabulate)
+        asked = self._shape(trained.shape.num_steps)
+        for key, name in {"history": "stage_history", **{name: name for name in _SHAPED}}.items():
+            wanted, found = getattr(asked, name), getattr(trained.shape, name)
+            if key in self.model_fields_set and wanted != found:
+                raise ConfigError(
+                    f"predictor.{key}: asks for {name} {wanted}, but {self.weights} was trained with {found}. "
+                    "Leave the setting out, or train again."
+                )
+        return trained
 
     def trainable(self, num_steps: int, seed: int) -> LesaLearner:
         """Untrained experts."""
+        return LesaLearner(self._shape(num_steps), seed)
+
+    def _shape(self, num_steps: int) -> ExpertShape:
         lengths = self.stage_history or (min(4, self.history), self.history, self.history)
-        shape = ExpertShape(num_steps, lengths, self.hidden, self.grid, self.order, self.grid_range, self.branches)
-        return LesaLearner(shape, seed)
+        return ExpertShape(num_steps, lengths, self.hidden, self.grid, self.order, self.grid_range, self.branches)

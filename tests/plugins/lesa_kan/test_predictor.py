@@ -123,6 +123,18 @@ def test_round_trip_through_a_file(tmp_path: Path) -> None:
     assert torch.allclose(again.double(), formula(made, features, 4, 1, 0), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "settings", [{"history": 8}, {"stage_history": (3, 5, 5)}, {"hidden": (7,)}, {"branches": 1}, {"grid": 4}]
+)
+def test_settings_that_are_not_the_weights_own_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    save_artifact(tmp_path / "w.safetensors", artifact(learner()))
+    (key,) = settings
+    with pytest.raises(ConfigError, match=rf"predictor.{key}: asks for .* was trained with .*Leave the setting out"):
+        LesaPredictorConfig(weights=tmp_path / "w.safetensors", **settings).build()
+    same = {"stage_history": SHAPE.stage_history, "hidden": SHAPE.hidden, "branches": 2, "grid": 5}
+    LesaPredictorConfig(weights=tmp_path / "w.safetensors", **same).build()
+
+
 def test_sampling_needs_no_pykan(tmp_path: Path) -> None:
     save_artifact(tmp_path / "w.safetensors", artifact(learner()))
     code = f"""
