@@ -117,7 +117,12 @@ def train(
         backbone=kind,
         tap=config.backbone.tap,
         config=json.loads(fingerprint)["config"],
-        training={"prompts": len(prompts), "torch": torch.__version__, "device": device_name(pipe)},
+        training={
+            "prompts": len(prompts),
+            "drift_db": _drift_db(trainer, settings.closed_loop_epochs),
+            "torch": torch.__version__,
+            "device": device_name(pipe),
+        },
     )
     save_artifact(weights, Artifact(metadata, tensors))
     return _write_rest(config, out, weights, trainer)
@@ -139,14 +144,19 @@ def device_name(pipe: Pipeline) -> str:
 
 def _write_rest(config: LesaConfig, out: Path, weights: Path, trainer: TwoStageTrainer) -> Trained:
     log, yaml = out / f"{config.name}.json", out / f"{config.name}.yaml"
-    last = [entry["drift_db"] for entry in trainer.log if entry["stage"] == "closed loop"]
-    last = last[-max(1, len(last) // max(config.training.closed_loop_epochs, 1)) :]
-    drift = sum(last) / len(last) if last else None
+    drift = _drift_db(trainer, config.training.closed_loop_epochs)
     versions = {name: version(name) for name in ("lesa-framework", "torch")}
     write_text(log, json.dumps({"versions": versions, "drift_db": drift, "log": trainer.log}, indent=1) + "\n")
     predictor = config.predictor.model_copy(update={"weights": Path(weights.name)})
     write_text(yaml, dump_config(config.model_copy(update={"predictor": predictor})))
     return Trained(weights, yaml, log, drift)
+
+
+def _drift_db(trainer: TwoStageTrainer, epochs: int) -> float | None:
+    """Mean over the batches of the last epoch of the closed loop; None when there was none."""
+    every = [entry["drift_db"] for entry in trainer.log if entry["stage"] == "closed loop"]
+    last = every[-max(1, len(every) // max(epochs, 1)) :]
+    return sum(last) / len(last) if last else None
 
 
 def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:

@@ -36,6 +36,7 @@ def test_a_folder_to_sample_with(flux: Any, generate: Any, tmp_path: Path) -> No
     trained = run(flux, tmp_path, seen=seen)
     assert (seen[-1].done, seen[-1].total) == (6, 6)
     assert trained.drift_db is not None
+    assert load_artifact(trained.weights).metadata.training["drift_db"] == trained.drift_db
     with lesa.accelerate(flux, trained.config) as session:
         generate(flux, num_inference_steps=8)
     assert session.report.plan() == "FFFPFPPF"
