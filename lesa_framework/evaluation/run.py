@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
@@ -72,7 +73,7 @@ def evaluate(task: Evaluation, *, keep: int = 0, watcher: Watcher | None = None)
         rows=comparison.rows,
         pairs=list(task.pairs),
         details=comparison.details,
-        configs={config.name: dump_config(config) for config in task.configs},
+        configs={config.name: dump_config(portable(config)) for config in task.configs},
         call=task.settings.call,
         batch=task.batch,
         command=task.command,
@@ -80,6 +81,12 @@ def evaluate(task: Evaluation, *, keep: int = 0, watcher: Watcher | None = None)
         notes=notes,
     )
     return results, comparison
+
+
+def portable(config: LesaConfig) -> LesaConfig:
+    """The configuration with bare file names: results are shown to others, who have other folders."""
+    names = {key: Path(value.name) for key, value in config.predictor if isinstance(value, Path)}
+    return config.model_copy(update={"predictor": config.predictor.model_copy(update=names)})
 
 
 def environment() -> dict[str, str]:
