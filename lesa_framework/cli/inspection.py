@@ -17,7 +17,7 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
 
 #: Longest tensor whose values are shown.
-_SHOWN = 64
+_SHOWN = 32
 
 
 def command(
