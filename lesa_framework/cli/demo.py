@@ -24,6 +24,8 @@ from lesa_framework.plugin.manager import plugins
 
 _PREDICTORS = ("reuse", "taylorseer", "lesa")
 _INTERVALS = (7, 10)
+#: Of how many prompts the images are written and shown; the table is over all.
+_SHOWN = 8
 
 
 def command(
@@ -33,14 +35,14 @@ def command(
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images, table and report.")] = Path("demo"),
     steps: options.Steps = 50,
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts.")] = 8,
+    prompts: Annotated[int, typer.Option(min=1, help="How many prompts; the first eight are shown.")] = 24,
     seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of prompts and noise.")] = 0,
     as_json: options.AsJson = False,
     device: options.Device = None,
 ) -> None:
     """Make images with the bundled model, uncached and cached by three predictors, and compare them.
 
-    Writes the images, grid.png, results.json and report.html. About a minute on two CPU cores.
+    Writes the images, grid.png, results.json and report.html. About half a minute on two CPU cores.
 
     Example: lesa demo --prompts 4 --out demo
     """
@@ -56,7 +58,7 @@ def command(
     pairs = [Pair(prompt=prompt, seed=seed + index) for index, prompt in enumerate(chosen)]
     task = Evaluation(source, configs, pairs, call, min(prompts, 8), device, shlex.join(line))
     with console.StepProgress("loading") as progress:
-        results, comparison = evaluate(task, keep=prompts, watcher=progress)
+        results, comparison = evaluate(task, keep=min(prompts, _SHOWN), watcher=progress)
     results = results.model_copy(update={"notes": [*results.notes, *missing]})
     for name, images in comparison.images.items():
         for index, image in enumerate(images):
