@@ -108,9 +108,10 @@ class Slope(TrainablePredictor):
         return {}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _toy_backbone() -> None:
-    plugins().registry.backbones.add("toy", ToyAdapter, "tests")
+@pytest.fixture(autouse=True)
+def _toy_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The registry is the whole process's: other tests list what is in it, so the toy leaves with its test.
+    monkeypatch.setitem(plugins().registry.backbones._items, "toy", (ToyAdapter, "tests"))
 
 
 @pytest.fixture
