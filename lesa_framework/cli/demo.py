@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import console, files, options
-from lesa_framework.cli.tables import rows_table
+from lesa_framework.cli.tables import show_results
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
@@ -67,12 +67,7 @@ def command(
     write_text(out / "report.html", write_report(results, comparison.images))
     text = results.model_dump_json(indent=2) + "\n"
     write_text(out / "results.json", text)
-    for remark in results.notes:
-        console.note(remark)
-    if as_json:
-        typer.echo(text, nl=False)
-    else:
-        console.results().print(rows_table(results))
+    show_results(results, text, as_json=as_json)
     console.notices().print(
         f"wrote {out / 'report.html'}, {out / 'grid.png'}, {out / 'results.json'} and {out / 'images'}",
         markup=False, soft_wrap=True,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import console, files, options
-from lesa_framework.cli.tables import rows_table
+from lesa_framework.cli.tables import show_results
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
 from lesa_framework.evaluation.report_page import check_report, write_report
@@ -78,12 +78,7 @@ def command(
         write_text(out, text)
     if report is not None:
         write_text(report, write_report(results, comparison.images))
-    for remark in results.notes:
-        console.note(remark)
-    if as_json:
-        typer.echo(text, nl=False)
-    else:
-        console.results().print(rows_table(results))
+    show_results(results, text, as_json=as_json)
     for written in (out, report):
         if written is not None:
             console.notices().print(f"wrote {written}", markup=False, soft_wrap=True)

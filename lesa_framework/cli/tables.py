@@ -1,10 +1,12 @@
-"""Tables for terminals."""
+"""Tables for terminals, and results as a command prints them."""
 
 from __future__ import annotations
 
+import typer
 from rich import box
 from rich.table import Table
 
+from lesa_framework.cli import console
 from lesa_framework.evaluation.rows import UNCACHED, Results, best_per_nfe
 
 
@@ -29,6 +31,16 @@ def rows_table(results: Results) -> Table:
             style="bold green" if row.name in winners else "dim" if row.name == UNCACHED else "",
         )
     return table
+
+
+def show_results(results: Results, text: str, *, as_json: bool) -> None:
+    """Print notes to standard error, and the results as a table or as their JSON `text` to standard output."""
+    for remark in results.notes:
+        console.note(remark)
+    if as_json:
+        typer.echo(text, nl=False)
+    else:
+        console.results().print(rows_table(results))
 
 
 def _number(value: float | None, digits: int) -> str:

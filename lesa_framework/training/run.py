@@ -90,6 +90,7 @@ def train(
         router,
         settings,
         make_batches(prompts, settings.batch, settings.seed),
+        sigmas=grid,
         backbone=kind,
         tap=config.backbone.tap,
         saved=lambda: save_checkpoint(checkpoint, {"fingerprint": fingerprint, **trainer.state_dict()}),
@@ -104,7 +105,7 @@ def train(
         trainer.load_state_dict(state)
     for step in trainer.train():
         progress(step)
-    weights, tensors = out / f"{config.name}.safetensors", learner.tensors(trainer.sigmas)
+    weights, tensors = out / f"{config.name}.safetensors", learner.tensors(grid)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise LesaError(
             "training: it diverged, the weights are not finite; none were written. Lower training.guided_lr and "
@@ -113,7 +114,7 @@ def train(
     metadata = ArtifactMetadata(
         kind=config.predictor.kind,
         settings=learner.settings(),
-        sigmas=trainer.sigmas,
+        sigmas=grid,
         backbone=kind,
         tap=config.backbone.tap,
         config=json.loads(fingerprint)["config"],

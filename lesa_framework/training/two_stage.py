@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lesa_framework.api import attach_strategy
 from lesa_framework.config.schema import TrainingConfig
-from lesa_framework.errors import LesaError
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
 from lesa_framework.interfaces.trainable import TrainablePredictor
@@ -20,7 +19,7 @@ from lesa_framework.training.closed_loop import drift, rollout, trajectory_loss
 from lesa_framework.training.guided import FeatureRecorder, GuidedObserver, OnlineLearner
 from lesa_framework.training.optimiser import Optimiser
 from lesa_framework.training.rollout import Batch, LatentRecorder, Sampler
-from lesa_framework.types import Decision, RunInfo, RunReport, StepContext, StepRecord, Tap
+from lesa_framework.types import Decision, StepContext, Tap
 
 Stage = Literal["record", "guided", "safe start", "closed loop"]
 #: Strengths tried between the stages, from reuse (0) to the whole of what stage 1 learnt (1).
@@ -83,6 +82,7 @@ class TwoStageTrainer:
         router: Noise level to stage.
         settings: Epochs, rates, target.
         batches: Prompts and seeds.
+        sigmas: The sampler's grid, the final 0 included.
         backbone: Kind of the adapter.
         tap: Where features are taken.
         saved: Called after every epoch, for checkpoints.
@@ -97,12 +97,14 @@ class TwoStageTrainer:
         settings: TrainingConfig,
         batches: Sequence[Batch],
         *,
+        sigmas: Sequence[float],
         backbone: str,
         tap: Tap,
         saved: Callable[[], None] = lambda: None,
     ) -> None:
         self._sampler, self._learner, self._settings = sampler, learner, settings
-        self._batches, self._backbone, self._tap, self._saved = batches, backbone, tap, saved
+        self._batches, self._sigmas = batches, sigmas
+        self._backbone, self._tap, self._saved = backbone, tap, saved
         self._strategy = Strategy(schedule, router, learner, check_finite=False)
         self._uncached = Strategy(EveryStep(), router, learner, check_finite=False)
         self._references: list[list[Tensor]] = []
@@ -112,18 +114,6 @@ class TwoStageTrainer:
         }
         self.epochs = {"guided": 0, "safe start": 0, "closed loop": 0}
         self.log: list[dict[str, Any]] = []
-        self.run_info: RunInfo | None = None
-
-    @property
-    def sigmas(self) -> tuple[float, ...]:
-        """The grid; known once the first run was recorded.
-
-        Raises:
-            LesaError: Nothing was recorded yet.
-        """
-        if self.run_info is None:
-            raise LesaError("training: no run was recorded yet, so the sigma grid is unknown.")
-        return self.run_info.sigmas
 
     def train(self) -> Iterator[Progress]:
         """Do what remains; yields after every batch."""
@@ -174,8 +164,8 @@ class TwoStageTrainer:
 
     def measure(self, number: int) -> float:
         """Closed-loop distance of one batch's final latents, in dB (higher is nearer)."""
-        self._prepare_without_gradients()
         with torch.no_grad():
+            self._learner.prepare(self._sigmas)
             return _decibels(self._rollout(number, gradients=False), self._references[number])
 
     def _optimiser(self, lr: float, epochs: int) -> Optimiser:
@@ -190,9 +180,7 @@ class TwoStageTrainer:
         )
 
     def _run_uncached(self, batch: Batch, observers: Sequence[Observer]) -> Tensor:
-        session = attach_strategy(
-            self._sampler.pipe, self._uncached, self._backbone, self._tap, observers=(*observers, _GridWatch(self))
-        )
+        session = attach_strategy(self._sampler.pipe, self._uncached, self._backbone, self._tap, observers=observers)
         with session, torch.no_grad():
             return self._sampler.run(batch)
 
@@ -229,7 +217,7 @@ class TwoStageTrainer:
         meter, reference = _LossMeter(optimiser), self._references[number]
         if self._settings.target == "trajectory":
             with torch.enable_grad():
-                self._learner.prepare(self.sigmas)
+                self._learner.prepare(self._sigmas)
                 latents = self._rollout(number, gradients=True)
                 meter(trajectory_loss(latents, reference))
         else:
@@ -254,10 +242,6 @@ class TwoStageTrainer:
             through_model=gradients and self._settings.through_model,
         )
 
-    def _prepare_without_gradients(self) -> None:
-        with torch.no_grad():
-            self._learner.prepare(self.sigmas)
-
     def _end_epoch(self, stage: str) -> None:
         self.epochs[stage] += 1
         self._saved()
@@ -265,22 +249,6 @@ class TwoStageTrainer:
     def _note(self, stage: Stage, epoch: float, loss: float | None, decibels: float | None) -> None:
         if loss is not None:
             self.log.append({"stage": stage, "epoch": round(epoch, 4), "loss": loss, "drift_db": decibels})
-
-
-@dataclass
-class _GridWatch:
-    """Tells the trainer the grid that the sampler uses."""
-
-    trainer: TwoStageTrainer
-
-    def lesa_run_start(self, run: RunInfo) -> None:
-        self.trainer.run_info = run
-
-    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
-        """Nothing to do."""
-
-    def lesa_run_end(self, report: RunReport) -> None:
-        """Nothing to do."""
 
 
 def _decibels(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> float:

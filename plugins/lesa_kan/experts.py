@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -156,10 +156,7 @@ class Experts(nn.Module):
     def compact_state(self) -> dict[str, Tensor]:
         """Weights under short names, without pykan's unused parts."""
         tensors = {"taps": self.taps.detach() * self.mask, "bias": self.bias.detach()}
-        for number, kan in enumerate(self.kans):
-            for name, parameter in kan.named_parameters():
-                if name.startswith("act_fun.") and name.rpartition(".")[2] in _KEPT:
-                    tensors[f"kan.{number}.{name.removeprefix('act_fun.')}"] = parameter.detach()
+        tensors |= {name: parameter.detach() for name, parameter in self._kept()}
         return {name: tensor.clone() for name, tensor in tensors.items()}
 
     @torch.no_grad()
@@ -172,7 +169,12 @@ class Experts(nn.Module):
         """
         self.taps.copy_(tensors["taps"])
         self.bias.copy_(tensors["bias"])
+        for name, parameter in self._kept():
+            parameter.copy_(tensors[name])
+
+    def _kept(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The KANs' parameters that are stored, under their short names."""
         for number, kan in enumerate(self.kans):
             for name, parameter in kan.named_parameters():
                 if name.startswith("act_fun.") and name.rpartition(".")[2] in _KEPT:
-                    parameter.copy_(tensors[f"kan.{number}.{name.removeprefix('act_fun.')}"])
+                    yield f"kan.{number}.{name.removeprefix('act_fun.')}", parameter

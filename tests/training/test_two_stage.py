@@ -28,6 +28,7 @@ def trainer_for(pipe: Any, learner: TrainablePredictor, **settings: Any) -> TwoS
         Single(),
         TrainingConfig(**{**defaults, **settings}),
         make_batches([str(number) for number in range(8)], 4, seed=0),
+        sigmas=torch.linspace(1, 0, STEPS + 1).tolist(),
         backbone="toy",
         tap=Tap.PRE_HEAD,
     )
