@@ -7,7 +7,7 @@ Grammar: `[a TEXTURE] COLOUR SHAPE [RELATION a ...] [on COLOUR]`, for example
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,15 +55,18 @@ def random_scene(rng: np.random.Generator) -> Scene:
         _thing(rng, centre, rng.uniform(0.13, 0.21) if count == 2 else rng.uniform(0.17, 0.32), behind)
         for centre in _centres(rng, count, relation)
     )
-    caption = f" {relation} ".join(_describe(thing) for thing in things) + (f" on {behind}" if said else "")
     confetti = tuple(
         _thing(rng, (rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)), rng.uniform(0.03, 0.06), behind, plain=True)
         for _ in range(rng.choice([0, 0, 2, 4, 6]))
     )
-    return Scene(things, confetti, _random_background(rng, behind, said), caption)
+    scene = Scene(
+        things, confetti, _random_background(rng, behind, said), "", relation, f" on {behind}" if said else ""
+    )
+    return replace(scene, caption=scene.caption_of([describe(thing) for thing in things]))
 
 
-def _describe(thing: Thing) -> str:
+def describe(thing: Thing) -> str:
+    """What a caption calls a thing, such as "a striped blue star"."""
     texture = "" if thing.texture == "plain" else f"{thing.texture} "
     noun = f"letter {thing.shape}" if thing.shape in GLYPHS else thing.shape
     phrase = f"{texture}{thing.colour} {noun}"

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
-from lesa_reference.captions import random_scene
-from lesa_reference.flux import FluxDenoiser
-from lesa_reference.scenes import render
+from lesa_reference.codec import Codec, Vae
 from lesa_reference.trainer import Trainer
 
 #: Share of captions blanked so that guidance has an unconditional branch.
@@ -22,25 +20,59 @@ _CAPTION_DROPOUT = 0.1
 _EMA_DECAY = 0.999
 
 
+class Denoiser(nn.Module, ABC):
+    """What is trained: a transformer and the text encoders that condition it."""
+
+    transformer: nn.Module
+
+    @abstractmethod
+    def forward(self, latents: Tensor, sigma: Tensor, captions: list[str]) -> Tensor:
+        """Velocity at noise level `sigma`.
+
+        Args:
+            latents: Noised latents, batch first, normalised.
+            sigma: Noise level of each sample, shape (batch,), in [0, 1].
+            captions: One a sample; the empty string is "no caption".
+
+        Returns:
+            Predicted `noise - clean` in the layout of `pack`.
+        """
+
+    @abstractmethod
+    def pack(self, latents: Tensor) -> Tensor:
+        """Latents in the layout in which the pipeline holds them."""
+
+    @abstractmethod
+    def pipeline(self, vae: Vae) -> Any:
+        """The whole diffusers pipeline, ready for `save_pretrained`."""
+
+
+def start_as_identity(transformer: nn.Module) -> None:
+    """adaLN-zero: blocks start as the identity, which trains faster than diffusers' default init."""
+    for name, module in transformer.named_modules():
+        modulates = ".norm" in name or "_mod." in name or name in ("norm_out.linear", "proj_out")
+        if isinstance(module, nn.Linear) and modulates:
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
 @dataclass(frozen=True)
 class Examples:
-    """Encoded training scenes: latents (count, channels, height, width), normalised, and captions."""
+    """Encoded training examples: latents (count, channels, [frames,] height, width), normalised, and captions."""
 
     latents: Tensor
     captions: list[str]
 
 
 @torch.no_grad()
-def encode_examples(vae: AutoencoderKL, seed: int, count: int, batch: int = 64) -> Iterator[Examples]:
-    """Draw and encode `count` scenes; yields them batch by batch."""
+def encode_examples(vae: Vae, codec: Codec, seed: int, count: int, batch: int = 64) -> Iterator[Examples]:
+    """Draw and encode `count` examples; yields them batch by batch."""
     rng = np.random.default_rng([seed, 3])
     weight = next(vae.parameters())
     for start in range(0, count, batch):
-        scenes = [random_scene(rng) for _ in range(min(batch, count - start))]
-        pixels = torch.from_numpy(np.stack([render(scene) for scene in scenes])).permute(0, 3, 1, 2) * 2 - 1
-        latents = vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist.mean
-        latents = (latents - vae.config.shift_factor) * vae.config.scaling_factor
-        yield Examples(latents.float().cpu().contiguous(), [scene.caption for scene in scenes])
+        pixels, captions = codec.batch(rng, min(batch, count - start))
+        latents = codec.normalise(vae, vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist.mean)
+        yield Examples(latents.float().cpu().contiguous(), captions)
 
 
 class DenoiserTrainer(Trainer):
@@ -54,7 +86,7 @@ class DenoiserTrainer(Trainer):
         batch: Samples a step.
     """
 
-    def __init__(self, model: FluxDenoiser, examples: Examples, steps: int, seed: int, batch: int = 64) -> None:
+    def __init__(self, model: Denoiser, examples: Examples, steps: int, seed: int, batch: int = 64) -> None:
         # Muon orthogonalises the updates of the blocks' matrices; everything else is Adam's.
         matrices = [p for n, p in model.named_parameters() if "_blocks." in n and p.ndim == 2]
         chosen = {id(p) for p in matrices}
@@ -80,7 +112,7 @@ class DenoiserTrainer(Trainer):
         noise = torch.randn(clean.shape, generator=random)
         sigma = torch.sigmoid(torch.randn(self.batch, generator=random))
         sigma = 2 * sigma / (1 + sigma)  # towards noise, where the layout is decided
-        level = sigma.view(-1, 1, 1, 1)
+        level = sigma.view(-1, *[1] * (clean.ndim - 1))
         noised = ((1 - level) * clean + level * noise).to(self.device)
         velocity = self.denoiser(noised, sigma.to(self.device), captions)
         return (velocity - self.denoiser.pack(noise - clean).to(self.device)).square().mean()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
-from torch import Tensor, nn
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+from torch import Tensor
 
+from lesa_reference.codec import Vae
+from lesa_reference.denoiser import Denoiser, start_as_identity
 from lesa_reference.text import clip_tokenizer, new_clip, new_t5, t5_tokenizer
 
 #: FLUX.1-dev shifts its grid by exp(1.15) = 3.16 at 1024x1024; ours is fixed.
 SHIFT = 3.0
 
 
-class FluxDenoiser(nn.Module):
-    """What is trained: the transformer and the two text encoders that condition it."""
+class FluxDenoiser(Denoiser):
+    """The transformer and its two text encoders."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,24 +32,11 @@ class FluxDenoiser(nn.Module):
             guidance_embeds=False,
             axes_dims_rope=(4, 14, 14),
         )
-        for name, module in self.transformer.named_modules():
-            # adaLN-zero: blocks start as the identity, which trains faster than diffusers' default init.
-            if isinstance(module, nn.Linear) and (".norm" in name or name in ("norm_out.linear", "proj_out")):
-                nn.init.zeros_(module.weight)
-                nn.init.zeros_(module.bias)
+        start_as_identity(self.transformer)
         self.clip_tokenizer, self.t5_tokenizer = clip_tokenizer(), t5_tokenizer()
 
     def forward(self, latents: Tensor, sigma: Tensor, captions: list[str]) -> Tensor:
-        """Velocity at noise level `sigma`.
-
-        Args:
-            latents: Noised latents, shape (batch, channels, height, width).
-            sigma: Noise level of each sample, shape (batch,), in [0, 1].
-            captions: One a sample; the empty string is "no caption".
-
-        Returns:
-            Predicted `noise - clean`, packed as the pipeline packs latents: (batch, tokens, 4 * channels).
-        """
+        """Velocity, packed: (batch, tokens, 4 * channels)."""
         batch, channels, height, width = latents.shape
         device = latents.device
         options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
@@ -64,11 +53,11 @@ class FluxDenoiser(nn.Module):
         )[0]
 
     def pack(self, latents: Tensor) -> Tensor:
-        """Latents in the layout of the forward pass's result."""
+        """2x2 patches as tokens."""
         return FluxPipeline._pack_latents(latents, *latents.shape)
 
-    def pipeline(self, vae: AutoencoderKL) -> FluxPipeline:
-        """The whole pipeline, ready for `save_pretrained`."""
+    def pipeline(self, vae: Vae) -> FluxPipeline:
+        """A `FluxPipeline`."""
         return FluxPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
             vae=vae,

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.functional import interpolate as resize
 
-from lesa_reference.captions import claims, random_scene
-from lesa_reference.scenes import COLOURS, GLYPHS, SHAPES, render
+from lesa_reference.captions import claims
+from lesa_reference.codec import Codec, Vae
+from lesa_reference.scenes import COLOURS, GLYPHS, SHAPES, SIZE
 from lesa_reference.trainer import Trainer
 
 _NOUNS = (*SHAPES, *GLYPHS)
@@ -65,22 +66,22 @@ def targets(captions: Sequence[str]) -> Tensor:
 class JudgeTrainer(Trainer):
     """Trains a judge on scenes, half of them seen through the VAE, with a little noise."""
 
-    def __init__(self, judge: Judge, vae: AutoencoderKL, steps: int, seed: int, batch: int = 64) -> None:
+    def __init__(self, judge: Judge, vae: Vae, codec: Codec, steps: int, seed: int, batch: int = 64) -> None:
         super().__init__(judge, [torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.02)], steps, decay=0.8)
-        self.vae, self.seed, self.batch = vae, seed, batch
+        self.vae, self.codec, self.seed, self.batch = vae, codec, seed, batch
 
     def loss(self) -> Tensor:
         """Binary cross-entropy over all pairs."""
         rng = np.random.default_rng([self.seed, 4, self.step])
-        scenes = [random_scene(rng) for _ in range(self.batch)]
-        pixels = torch.from_numpy(np.stack([render(scene) for scene in scenes])).permute(0, 3, 1, 2) * 2 - 1
-        pixels = pixels.to(self.device)
+        drawn, captions = self.codec.batch(rng, self.batch)
+        drawn = drawn.to(self.device)
         half = self.batch // 2
         with torch.no_grad():
-            pixels[:half] = self.vae.decode(self.vae.encode(pixels[:half]).latent_dist.mean).sample
+            drawn[:half] = self.vae.decode(self.vae.encode(drawn[:half]).latent_dist.mean).sample
+        pixels = self.codec.frames(drawn)
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         noise = torch.randn(pixels.shape, generator=random) * torch.rand(self.batch, 1, 1, 1, generator=random) * 0.08
-        wanted = targets([scene.caption for scene in scenes]).to(self.device)
+        wanted = targets(captions).to(self.device)
         logits = self.model(pixels + noise.to(self.device))
         # Two pairs of 112 are there at most: without the weight "nothing is there" would be a fine answer.
         weight = torch.tensor(8.0, device=self.device)
@@ -100,12 +101,14 @@ def caption_scores(judge: Judge, pixels: Tensor, captions: Sequence[str]) -> lis
 
     Args:
         judge: From [`load_judge`][lesa_reference.judge.load_judge].
-        pixels: Pictures, shape (batch, 3, 64, 64), in [0, 1].
+        pixels: Pictures, shape (batch, 3, 64, 64), in [0, 1]; of clips (frames as second axis) the middle frame
+            is looked at.
         captions: One a picture.
 
     Returns:
         The mean probability, in [0, 1], that the named things are there; None where a caption names none.
     """
-    chances = torch.sigmoid(judge(pixels.float() * 2 - 1))
+    still = pixels[:, pixels.shape[1] // 2] if pixels.ndim == 5 else pixels
+    chances = torch.sigmoid(judge(resize(still.float(), (SIZE, SIZE), mode="bilinear") * 2 - 1))
     wanted = targets(captions).to(chances.device).bool()
     return [float(row[mask].mean()) if mask.any() else None for row, mask in zip(chances, wanted, strict=True)]

@@ -9,21 +9,30 @@ from lesa_framework import NamedModel, Registrar, hookimpl
 from lesa_framework.plugin.registry import Scorer
 
 _HERE = Path(__file__).parent
+_PICTURE = {"height": 64, "width": 64, "max_sequence_length": 16}
+_GUIDANCE = {"negative_prompt": "", "true_cfg_scale": 4.0}
+#: Model -> what its pipeline is called with.
+_CALLS: dict[str, dict[str, object]] = {
+    "flux": {**_PICTURE, **_GUIDANCE},
+    "qwen_image": {**_PICTURE, **_GUIDANCE},
+    "hunyuan_video": {"height": 48, "width": 48, "num_frames": 9, "max_sequence_length": 20},
+}
 
 
 @hookimpl
 def lesa_register(registrar: Registrar) -> None:
-    """Register `reference:flux` and every preset."""
-    call = {"height": 64, "width": 64, "max_sequence_length": 16, "negative_prompt": "", "true_cfg_scale": 4.0}
-    registrar.add_model("reference:flux", NamedModel(_HERE / "models" / "flux", call, _draw_prompts, _load_scorer))
+    """Register `reference:flux` and its sisters, and every preset."""
+    for name, call in _CALLS.items():
+        draw = partial(_draw_prompts, backbone=name)
+        registrar.add_model(f"reference:{name}", NamedModel(_HERE / "models" / name, call, draw, _load_scorer))
     registrar.add_presets(_HERE / "presets")
 
 
 # Imported where they are used: the judge needs diffusers, and registering must stay light.
-def _draw_prompts(seed: int, count: int, *, training: bool = False) -> list[str]:
+def _draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str) -> list[str]:
     from lesa_reference.prompts import draw_prompts
 
-    return draw_prompts(seed, count, training=training)
+    return draw_prompts(seed, count, training=training, backbone=backbone)
 
 
 def _load_scorer() -> Scorer:

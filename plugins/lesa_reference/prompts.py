@@ -7,6 +7,7 @@ drawn twice: there are only so many.)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,28 +15,39 @@ import numpy as np
 import typer
 
 from lesa_reference.captions import HELD_OUT_SEED, random_scene
+from lesa_reference.motion import Clip, random_clip
+from lesa_reference.scenes import Scene
 
 #: Keeps the prompts of predictor trainings apart from the streams that the models' own trainings use.
 _TRAINING_STREAM = 5
 
 
-def draw_prompts(seed: int, count: int, *, training: bool = False) -> list[str]:
+#: What each reference model was trained on.
+_DRAWN: dict[str, Callable[[np.random.Generator], Scene | Clip]] = {
+    "flux": random_scene,
+    "qwen_image": random_scene,
+    "hunyuan_video": random_clip,
+}
+
+
+def draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str = "flux") -> list[str]:
     """`count` different captions.
 
     Args:
         seed: Which draw, from 0 to below `HELD_OUT_SEED`.
         count: How many.
         training: Draw for the training of a predictor; such prompts and the others never share a seed.
+        backbone: Whose: captions of pictures, or of clips.
     """
     rng = np.random.default_rng([seed, _TRAINING_STREAM] if training else [HELD_OUT_SEED + seed, 0])
     captions: dict[str, None] = {}
     while len(captions) < count:
-        captions[random_scene(rng).caption] = None
+        captions[_DRAWN[backbone](rng).caption] = None
     return list(captions)
 
 
 def main(
-    backbone: Annotated[str, typer.Argument(help="Whose prompts: flux. (All reference models share a grammar.)")],
+    backbone: Annotated[str, typer.Argument(help=f"Whose prompts: {', '.join(_DRAWN)}.")],
     seed: Annotated[int, typer.Option(min=0, max=HELD_OUT_SEED - 1, help="Another seed draws other prompts.")] = 0,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many prompts.")] = 64,
     out: Annotated[
@@ -46,9 +58,9 @@ def main(
 
     Example: python -m lesa_reference.prompts flux --seed 1 --count 64 --out prompts.txt
     """
-    if backbone != "flux":
-        raise typer.BadParameter(f"'{backbone}' is not a reference model. Known: flux.")
-    text = "\n".join(draw_prompts(seed, count)) + "\n"
+    if backbone not in _DRAWN:
+        raise typer.BadParameter(f"'{backbone}' is not a reference model. Known: {', '.join(_DRAWN)}.")
+    text = "\n".join(draw_prompts(seed, count, backbone=backbone)) + "\n"
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -9,7 +9,7 @@ trajectory, and that is what makes few-step sampling hard.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,6 +99,12 @@ class Scene:
     confetti: tuple[Thing, ...]
     background: Background
     caption: str
+    joint: str = ""  # the caption between its things, such as "left of"
+    behind: str = ""  # what the caption says of the background, such as " on yellow"
+
+    def caption_of(self, phrases: Sequence[str]) -> str:
+        """The caption with other words for its things."""
+        return f" {self.joint} ".join(phrases) + self.behind
 
 
 def shade(name: str, rng: np.random.Generator, jitter: float = 1.0) -> tuple[float, float, float]:
@@ -117,14 +123,19 @@ def render(scene: Scene) -> np.ndarray:
         float32 picture of shape (SIZE, SIZE, 3), RGB in [0, 1].
     """
     picture = _background(scene.background)
-    for thing in (*scene.confetti, *scene.things):
-        if thing in scene.things:
-            # A dark rim: whatever patches lie behind, a thing that is named can be seen.
-            rim = _mask(replace(thing, radius=thing.radius + 1.6 / SIZE))[..., None]
-            picture = picture * (1 - 0.85 * rim)
-        mask = _mask(thing)[..., None]
-        picture = picture * (1 - mask) + _fill(thing) * mask
+    for thing in scene.confetti:
+        picture = draw_thing(picture, thing)
+    for thing in scene.things:
+        picture = draw_thing(picture, thing, rim=True)
     return picture.astype(np.float32)
+
+
+def draw_thing(picture: np.ndarray, thing: Thing, *, rim: bool = False) -> np.ndarray:
+    """The picture with a thing in it; a dark rim makes it stand out from whatever patches lie behind."""
+    if rim:
+        picture = picture * (1 - 0.85 * _mask(replace(thing, radius=thing.radius + 1.6 / SIZE))[..., None])
+    mask = _mask(thing)[..., None]
+    return picture * (1 - mask) + _fill(thing) * mask
 
 
 def _grid() -> tuple[np.ndarray, np.ndarray]:

@@ -2,21 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    LlamaConfig,
+    LlamaModel,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    T5Config,
+    T5EncoderModel,
+)
 
 from lesa_reference.captions import VOCABULARY
 
 #: Tokens a prompt is padded to; the longest caption has 11 words.
 TEXT_TOKENS = 16
 _SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
+#: Stands for each token of a chat template.
+_TURN = "turn"
 
 
-def new_tokenizer(template: str) -> PreTrainedTokenizerFast:
-    """A word-level tokenizer; `template` says where the special tokens go, `$A` being the text."""
-    words = {word: index for index, word in enumerate((*_SPECIAL, *VOCABULARY))}
+@dataclass(frozen=True)
+class Chat:
+    """The chat template that a pipeline wraps prompts in.
+
+    Attributes:
+        before: All of it in front of the prompt.
+        after: All of it behind the prompt.
+        crop: How many tokens the pipeline cuts off the front, which is how many the front must have.
+    """
+
+    before: str
+    after: str
+    crop: int
+
+
+def new_tokenizer(
+    template: str, vocabulary: Sequence[str] = VOCABULARY, tokens: int = TEXT_TOKENS, chat: Chat | None = None
+) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer.
+
+    Args:
+        template: Where the special tokens go, `$A` being the text.
+        vocabulary: The words it knows.
+        tokens: Length that texts are padded and cut to.
+        chat: What the pipeline wraps every prompt in.
+    """
+    extra = () if chat is None else (_TURN,)
+    words = {word: index for index, word in enumerate((*_SPECIAL, *vocabulary, *extra))}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Lowercase()
+    steps: list[normalizers.Normalizer] = [] if chat is None else [
+        normalizers.Replace(chat.before, f"{_TURN} " * chat.crop),
+        normalizers.Replace(chat.after, f" {_TURN}"),
+    ]  # fmt: skip
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single=template, special_tokens=[(token, words[token]) for token in ("<s>", "</s>")]
@@ -27,13 +71,13 @@ def new_tokenizer(template: str) -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         bos_token="<s>",
         eos_token="</s>",
-        model_max_length=TEXT_TOKENS,
+        model_max_length=tokens + (chat.crop if chat else 0),
     )
 
 
-def clip_tokenizer() -> PreTrainedTokenizerFast:
+def clip_tokenizer(vocabulary: Sequence[str] = VOCABULARY, tokens: int = TEXT_TOKENS) -> PreTrainedTokenizerFast:
     """Tokenizer of the pooled encoder: `<s> ... </s>`."""
-    return new_tokenizer("<s> $A </s>")
+    return new_tokenizer("<s> $A </s>", vocabulary, tokens)
 
 
 def t5_tokenizer() -> PreTrainedTokenizerFast:
@@ -41,17 +85,17 @@ def t5_tokenizer() -> PreTrainedTokenizerFast:
     return new_tokenizer("$A </s>")
 
 
-def new_clip(width: int = 64) -> CLIPTextModel:
+def new_clip(width: int = 64, words: int = len(VOCABULARY), tokens: int = TEXT_TOKENS) -> CLIPTextModel:
     """An untrained two-layer CLIP text encoder; its pooled output has `width` numbers."""
     return CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=len(_SPECIAL) + len(VOCABULARY),
+            vocab_size=len(_SPECIAL) + words,
             hidden_size=width,
             projection_dim=width,
             intermediate_size=2 * width,
             num_hidden_layers=2,
             num_attention_heads=4,
-            max_position_embeddings=TEXT_TOKENS,
+            max_position_embeddings=tokens,
             pad_token_id=0,
             bos_token_id=2,
             eos_token_id=3,
@@ -73,5 +117,62 @@ def new_t5(width: int = 96) -> T5EncoderModel:
             pad_token_id=0,
             eos_token_id=3,
             tie_word_embeddings=False,
+        )
+    )
+
+
+def new_llama(words: int, width: int = 64) -> LlamaModel:
+    """An untrained LLaMA of three layers; HunyuanVideo skips the last two, so one layer does the work."""
+    return LlamaModel(
+        LlamaConfig(
+            vocab_size=len(_SPECIAL) + words + 1,
+            hidden_size=width,
+            intermediate_size=width,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=256,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+        )
+    )
+
+
+def new_qwen_vl(words: int, width: int = 96) -> Qwen2_5_VLForConditionalGeneration:
+    """An untrained two-layer Qwen2.5-VL; its eye is as small as the class allows, for nobody looks through it."""
+    size = len(_SPECIAL) + words + 1
+    return Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(
+            text_config={
+                "vocab_size": size,
+                "hidden_size": width,
+                "intermediate_size": 2 * width,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 4,
+                "max_position_embeddings": 256,
+                "rope_scaling": {"type": "mrope", "mrope_section": [4, 4, 4]},
+                "tie_word_embeddings": True,
+                "pad_token_id": 0,
+                "bos_token_id": 2,
+                "eos_token_id": 3,
+            },
+            vision_config={
+                "depth": 1,
+                "hidden_size": 16,
+                "intermediate_size": 16,
+                "num_heads": 2,
+                "out_hidden_size": width,
+                "fullatt_block_indexes": [0],
+            },
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+            image_token_id=1,
+            video_token_id=1,
+            vision_start_token_id=1,
+            vision_end_token_id=1,
         )
     )

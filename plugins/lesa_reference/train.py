@@ -6,24 +6,27 @@ stage saves as it goes and picks up where it was stopped when the same command i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from diffusers import AutoencoderKL
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
 
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
-from lesa_reference.denoiser import DenoiserTrainer, Examples, encode_examples
+from lesa_reference.codec import ClipCodec, Codec, PictureCodec, QwenPictureCodec, Vae
+from lesa_reference.denoiser import Denoiser, DenoiserTrainer, Examples, encode_examples
 from lesa_reference.flux import FluxDenoiser
+from lesa_reference.hunyuan_video import HunyuanVideoDenoiser
 from lesa_reference.judge import Judge, JudgeTrainer
+from lesa_reference.qwen_image import QwenImageDenoiser
 from lesa_reference.trainer import Trainer
-from lesa_reference.vae import VaeTrainer, calibrate, new_vae
+from lesa_reference.vae import VaeTrainer, calibrate
 
 _SAVE_EVERY = 100
 console = Console(stderr=True)
@@ -33,33 +36,50 @@ class Backbone(StrEnum):
     """Transformer classes that have a reference model."""
 
     flux = "flux"
+    qwen_image = "qwen_image"
+    hunyuan_video = "hunyuan_video"
 
 
-_DENOISERS = {Backbone.flux: FluxDenoiser}
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained for a transformer class, and on how much at a time."""
+
+    denoiser: Callable[[], Denoiser]
+    codec: Codec
+    batch: int = 64
+    vae_batch: int = 16
+
+
+RECIPES = {
+    Backbone.flux: Recipe(FluxDenoiser, PictureCodec()),
+    Backbone.qwen_image: Recipe(QwenImageDenoiser, QwenPictureCodec()),
+    Backbone.hunyuan_video: Recipe(HunyuanVideoDenoiser, ClipCodec(), batch=32, vae_batch=6),
+}
 
 
 def main(
     backbone: Annotated[Backbone, typer.Argument(help="Transformer class to train.")],
     out: Annotated[Path, typer.Option(help="Folder for the pipeline; checkpoints go to its work/.")],
     seed: Annotated[int, typer.Option(help="Seed of weights, scenes and noise.")] = 0,
-    vae_steps: Annotated[int, typer.Option(min=1, help="Steps of the VAE (16 pictures each).")] = 1700,
-    examples: Annotated[int, typer.Option(min=64, help="Scenes the denoiser learns from.")] = 24000,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the denoiser (64 scenes each).")] = 5600,
-    judge_steps: Annotated[int, typer.Option(min=1, help="Steps of the judge (64 pictures each).")] = 1500,
+    vae_steps: Annotated[int, typer.Option(min=1, help="Steps of the VAE (16 pictures or 6 clips each).")] = 1700,
+    examples: Annotated[int, typer.Option(min=64, help="Scenes or clips the denoiser learns from.")] = 24000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the denoiser (64 scenes or 32 clips each).")] = 5600,
+    judge_steps: Annotated[int, typer.Option(min=0, help="Steps of the judge (64 pictures each); may be 0.")] = 1500,
     device: Annotated[str | None, typer.Option(help="cuda or cpu; the GPU when there is one.")] = None,
 ) -> None:
     """Train a reference model and write it as a diffusers pipeline folder.
 
-    The bundled one has these defaults and took about an hour and a half on two CPU cores; a GPU needs minutes. Stop
-    it at any time and run the same command to go on.
+    The bundled ones took about an hour each on a CPU core or two; a GPU needs minutes. Stop it at any time and run the
+    same command to go on.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     work = out / "work"
     torch.manual_seed(seed)
-    vae = _vae(work, vae_steps, seed, place)
-    data = _examples(work, vae, seed, examples)
-    model = _DENOISERS[backbone]().to(place)
-    trainer = DenoiserTrainer(model, data, steps, seed)
+    recipe = RECIPES[backbone]
+    vae = _vae(recipe, work, vae_steps, seed, place)
+    data = _examples(recipe.codec, work, vae, seed, examples)
+    model = recipe.denoiser().to(place)
+    trainer = DenoiserTrainer(model, data, steps, seed, recipe.batch)
     _run(trainer, work / "denoiser.safetensors", "denoiser")
     pipeline = trainer.average.float().pipeline(vae.float())
     # Half precision on the disk for what is big; text encoders stay in float32 because transformers loads
@@ -68,8 +88,11 @@ def main(
     pipeline.vae.half()
     pipeline.save_pretrained(out)
     console.print(f"[bold]{out}[/]: {sum(f.stat().st_size for f in _weights(out)) / 2**20:.2f} MiB of weights")
+    if not judge_steps:
+        return
     judge = Judge().to(place)
-    _run(JudgeTrainer(judge, vae.float().to(place), judge_steps, seed), work / "judge-training.safetensors", "judge")
+    judging = JudgeTrainer(judge, vae.float().to(place), recipe.codec, judge_steps, seed)
+    _run(judging, work / "judge-training.safetensors", "judge")
     save_file({name: tensor.half() for name, tensor in judge.state_dict().items()}, work / "judge.safetensors")
 
 
@@ -100,19 +123,19 @@ def _run(trainer: Trainer, checkpoint: Path, name: str) -> None:
     trainer.model.eval()
 
 
-def _vae(work: Path, steps: int, seed: int, device: torch.device) -> AutoencoderKL:
+def _vae(recipe: Recipe, work: Path, steps: int, seed: int, device: torch.device) -> Vae:
     if (work / "vae").exists():
-        kept = AutoencoderKL.from_pretrained(work / "vae")
+        kept = recipe.codec.load(str(work / "vae"))
         kept.register_to_config(_name_or_path="")  # else the folder would tell where it was trained
         return kept.to(device).eval()
-    vae = new_vae().to(device)
-    _run(VaeTrainer(vae, steps, seed), work / "vae-training.safetensors", "vae")
-    calibrate(vae, seed)
+    vae = recipe.codec.new().to(device)
+    _run(VaeTrainer(vae, recipe.codec, steps, seed, recipe.vae_batch), work / "vae-training.safetensors", "vae")
+    calibrate(vae, recipe.codec, seed)
     vae.save_pretrained(work / "vae")
     return vae.eval()
 
 
-def _examples(work: Path, vae: AutoencoderKL, seed: int, count: int) -> Examples:
+def _examples(codec: Codec, work: Path, vae: Vae, seed: int, count: int) -> Examples:
     path = work / "examples.safetensors"
     captions = path.with_suffix(".txt")
     if path.exists() and captions.exists():
@@ -122,7 +145,7 @@ def _examples(work: Path, vae: AutoencoderKL, seed: int, count: int) -> Examples
     parts: list[Examples] = []
     with _progress() as progress:
         task = progress.add_task("encoding scenes", total=count, note="")
-        for part in encode_examples(vae, seed, count):
+        for part in encode_examples(vae, codec, seed, count):
             parts.append(part)
             progress.update(task, advance=len(part.captions))
     data = Examples(torch.cat([part.latents for part in parts]), [text for part in parts for text in part.captions])

@@ -1,0 +1,191 @@
+"""What a reference model draws, and how its VAE sees it: pictures of 2-D and 3-D VAEs, and clips."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lesa_reference.captions import random_scene
+from lesa_reference.motion import random_clip, render_clip
+from lesa_reference.scenes import SIZE, render
+
+#: An autoencoder of diffusers; the three classes share `encode` and `decode`, but no type that says so.
+Vae: TypeAlias = Any
+
+
+class Codec(ABC):
+    """A VAE's class, its input and its normalisation, as the pipeline around it has them."""
+
+    @abstractmethod
+    def new(self) -> Vae:
+        """An untrained VAE."""
+
+    @abstractmethod
+    def load(self, folder: str) -> Vae:
+        """A trained one."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
+        """One random example: pixels in [-1, 1] in the VAE's layout, batch axis left out, and its caption."""
+
+    @abstractmethod
+    def calibrate(self, vae: Vae, latents: Tensor) -> None:
+        """Make the VAE's configuration such that latents like these have mean 0 and variance 1."""
+
+    @abstractmethod
+    def normalise(self, vae: Vae, latents: Tensor) -> Tensor:
+        """Latents as the denoiser sees them."""
+
+    def batch(self, rng: np.random.Generator, count: int) -> tuple[Tensor, list[str]]:
+        """`count` random examples."""
+        drawn = [self.draw(rng) for _ in range(count)]
+        return torch.stack([pixels for pixels, _ in drawn]), [caption for _, caption in drawn]
+
+    def frames(self, pixels: Tensor) -> Tensor:
+        """What the judge looks at: pictures (batch, 3, 64, 64)."""
+        return pixels
+
+
+def _picture(rng: np.random.Generator) -> tuple[Tensor, str]:
+    scene = random_scene(rng)
+    return torch.from_numpy(render(scene)).permute(2, 0, 1).contiguous() * 2 - 1, scene.caption
+
+
+class PictureCodec(Codec):
+    """`AutoencoderKL`: 64x64x3 pictures to 16x16x8 latents."""
+
+    def new(self) -> Vae:
+        """An untrained VAE with a spatial reduction of 4."""
+        from diffusers import AutoencoderKL
+
+        return AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            block_out_channels=(16, 32, 64),
+            layers_per_block=1,
+            latent_channels=8,
+            norm_num_groups=8,
+            mid_block_add_attention=False,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+            sample_size=SIZE,
+            scaling_factor=1.0,
+            shift_factor=0.0,
+        )
+
+    def load(self, folder: str) -> Vae:
+        """From its folder."""
+        from diffusers import AutoencoderKL
+
+        return AutoencoderKL.from_pretrained(folder)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
+        """A picture, (3, 64, 64)."""
+        return _picture(rng)
+
+    def calibrate(self, vae: Vae, latents: Tensor) -> None:
+        """One shift and one scale for all channels."""
+        vae.register_to_config(scaling_factor=float(1 / latents.std()), shift_factor=float(latents.mean()))
+
+    def normalise(self, vae: Vae, latents: Tensor) -> Tensor:
+        """Shift, then scale."""
+        return (latents - vae.config.shift_factor) * vae.config.scaling_factor
+
+
+class QwenPictureCodec(Codec):
+    """`AutoencoderKLQwenImage`, a video VAE used on single frames: 64x64x3 pictures to 16x16x8 latents."""
+
+    def new(self) -> Vae:
+        """An untrained VAE with a spatial reduction of 4 and none in time."""
+        from diffusers import AutoencoderKLQwenImage
+
+        return AutoencoderKLQwenImage(
+            base_dim=12,
+            z_dim=8,
+            dim_mult=[1, 2, 4],
+            num_res_blocks=1,
+            temperal_downsample=[False, False],
+            latents_mean=[0.0] * 8,
+            latents_std=[1.0] * 8,
+        )
+
+    def load(self, folder: str) -> Vae:
+        """From its folder."""
+        from diffusers import AutoencoderKLQwenImage
+
+        return AutoencoderKLQwenImage.from_pretrained(folder)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
+        """A picture as a clip of one frame, (3, 1, 64, 64)."""
+        pixels, caption = _picture(rng)
+        return pixels[:, None], caption
+
+    def calibrate(self, vae: Vae, latents: Tensor) -> None:
+        """A shift and a scale for each channel."""
+        flat = latents.transpose(0, 1).flatten(1)
+        vae.register_to_config(latents_mean=flat.mean(dim=1).tolist(), latents_std=flat.std(dim=1).tolist())
+
+    def normalise(self, vae: Vae, latents: Tensor) -> Tensor:
+        """Channel by channel."""
+        mean, std = (
+            torch.tensor(numbers, device=latents.device).view(1, -1, 1, 1, 1)
+            for numbers in (vae.config.latents_mean, vae.config.latents_std)
+        )
+        return (latents - mean) / std
+
+    def frames(self, pixels: Tensor) -> Tensor:
+        """The only frame."""
+        return pixels[:, :, 0]
+
+
+class ClipCodec(Codec):
+    """`AutoencoderKLHunyuanVideo`: clips of 9 frames of 48x48 pixels to 3x12x12x12 latents."""
+
+    side = 48
+
+    def new(self) -> Vae:
+        """An untrained VAE with a reduction of 4 in space and time."""
+        from diffusers import AutoencoderKLHunyuanVideo
+
+        return AutoencoderKLHunyuanVideo(
+            latent_channels=12,
+            down_block_types=("HunyuanVideoDownBlock3D",) * 3,
+            up_block_types=("HunyuanVideoUpBlock3D",) * 3,
+            block_out_channels=(12, 24, 42),
+            layers_per_block=1,
+            norm_num_groups=6,
+            spatial_compression_ratio=4,
+            temporal_compression_ratio=4,
+            mid_block_add_attention=False,
+            scaling_factor=1.0,
+        )
+
+    def load(self, folder: str) -> Vae:
+        """From its folder."""
+        from diffusers import AutoencoderKLHunyuanVideo
+
+        return AutoencoderKLHunyuanVideo.from_pretrained(folder)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
+        """A clip, (3, 9, 48, 48)."""
+        clip = random_clip(rng)
+        pixels = torch.from_numpy(render_clip(clip)).permute(0, 3, 1, 2)
+        small = F.interpolate(pixels, (self.side, self.side), mode="bilinear", antialias=True)
+        return small.transpose(0, 1).contiguous() * 2 - 1, clip.caption
+
+    def calibrate(self, vae: Vae, latents: Tensor) -> None:
+        """A scale; this class has no shift."""
+        vae.register_to_config(scaling_factor=float(1 / latents.std()))
+
+    def normalise(self, vae: Vae, latents: Tensor) -> Tensor:
+        """Scale."""
+        return latents * vae.config.scaling_factor
+
+    def frames(self, pixels: Tensor) -> Tensor:
+        """The middle frame, enlarged."""
+        return F.interpolate(pixels[:, :, pixels.shape[2] // 2], (SIZE, SIZE), mode="bilinear")

@@ -1,0 +1,77 @@
+"""The reference HunyuanVideo: a small `HunyuanVideoTransformer3DModel` and the pipeline folder around it."""
+
+from __future__ import annotations
+
+from diffusers import FlowMatchEulerDiscreteScheduler, HunyuanVideoPipeline, HunyuanVideoTransformer3DModel
+from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
+from torch import Tensor
+
+from lesa_reference.codec import Vae
+from lesa_reference.denoiser import Denoiser, start_as_identity
+from lesa_reference.flux import SHIFT
+from lesa_reference.motion import CLIP_VOCABULARY
+from lesa_reference.text import Chat, clip_tokenizer, new_clip, new_llama, new_tokenizer
+
+#: Tokens that a prompt is padded to for LLaMA; the longest caption of a clip has 18 words.
+CLIP_TEXT_TOKENS = 20
+#: The same for CLIP; the pipeline allows no other number.
+_POOLED_TOKENS = 77
+
+
+class HunyuanVideoDenoiser(Denoiser):
+    """The transformer and its two text encoders, through the pipeline's own prompt encoding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        words = len(CLIP_VOCABULARY)
+        self.text_encoder = new_llama(words)
+        self.text_encoder_2 = new_clip(64, words, _POOLED_TOKENS)
+        self.transformer = HunyuanVideoTransformer3DModel(
+            in_channels=12,
+            out_channels=12,
+            num_attention_heads=4,
+            attention_head_dim=32,
+            num_layers=2,
+            num_single_layers=4,
+            num_refiner_layers=1,
+            guidance_embeds=False,
+            text_embed_dim=64,
+            pooled_projection_dim=64,
+            rope_axes_dim=(8, 12, 12),
+        )
+        start_as_identity(self.transformer)
+        before, after = DEFAULT_PROMPT_TEMPLATE["template"].split("{}")
+        chat = Chat(before, after, DEFAULT_PROMPT_TEMPLATE["crop_start"])
+        self.tokenizer = new_tokenizer("$A", CLIP_VOCABULARY, CLIP_TEXT_TOKENS, chat)
+        self.clip_tokenizer = clip_tokenizer(CLIP_VOCABULARY, _POOLED_TOKENS)
+        self._pipe = [self.pipeline(None)]  # in a list, so that its parts are not registered twice
+
+    def forward(self, latents: Tensor, sigma: Tensor, captions: list[str]) -> Tensor:
+        """Velocity, (batch, channels, frames, height, width)."""
+        embeds, pooled, mask = self._pipe[0].encode_prompt(
+            captions, device=latents.device, max_sequence_length=CLIP_TEXT_TOKENS
+        )
+        return self.transformer(
+            hidden_states=latents,
+            timestep=sigma * 1000,
+            encoder_hidden_states=embeds,
+            encoder_attention_mask=mask.to(embeds.dtype),
+            pooled_projections=pooled,
+            return_dict=False,
+        )[0]
+
+    def pack(self, latents: Tensor) -> Tensor:
+        """As they are."""
+        return latents
+
+    def pipeline(self, vae: Vae) -> HunyuanVideoPipeline:
+        """A `HunyuanVideoPipeline`."""
+        return HunyuanVideoPipeline(
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            transformer=self.transformer,
+            vae=vae,
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+            text_encoder_2=self.text_encoder_2,
+            tokenizer_2=self.clip_tokenizer,
+        )

@@ -1,0 +1,64 @@
+"""The reference Qwen-Image: a small `QwenImageTransformer2DModel` and the pipeline folder around it."""
+
+from __future__ import annotations
+
+from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline, QwenImageTransformer2DModel
+from torch import Tensor
+
+from lesa_reference.captions import VOCABULARY
+from lesa_reference.codec import Vae
+from lesa_reference.denoiser import Denoiser, start_as_identity
+from lesa_reference.flux import SHIFT
+from lesa_reference.text import TEXT_TOKENS, Chat, new_qwen_vl, new_tokenizer
+
+
+class QwenImageDenoiser(Denoiser):
+    """The transformer and its language model, through the pipeline's own prompt encoding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text_encoder = new_qwen_vl(len(VOCABULARY))
+        self.transformer = QwenImageTransformer2DModel(
+            patch_size=2,
+            in_channels=32,
+            out_channels=8,
+            num_layers=4,
+            attention_head_dim=32,
+            num_attention_heads=4,
+            joint_attention_dim=96,
+            axes_dims_rope=(4, 14, 14),
+        )
+        start_as_identity(self.transformer)
+        pipe = QwenImagePipeline(None, None, None, None, None)
+        before, after = pipe.prompt_template_encode.split("{}")
+        chat = Chat(before, after, pipe.prompt_template_encode_start_idx)
+        self.tokenizer = new_tokenizer("$A", VOCABULARY, TEXT_TOKENS, chat)
+        self._pipe = [self.pipeline(None)]  # in a list, so that its parts are not registered twice
+
+    def forward(self, latents: Tensor, sigma: Tensor, captions: list[str]) -> Tensor:
+        """Velocity, packed: (batch, tokens, 4 * channels)."""
+        _, _, _, height, width = latents.shape
+        embeds, mask = self._pipe[0].encode_prompt(captions, latents.device, max_sequence_length=TEXT_TOKENS)
+        return self.transformer(
+            hidden_states=self.pack(latents),
+            timestep=sigma,
+            encoder_hidden_states=embeds,
+            encoder_hidden_states_mask=mask,
+            img_shapes=[[(1, height // 2, width // 2)]] * len(captions),
+            return_dict=False,
+        )[0]
+
+    def pack(self, latents: Tensor) -> Tensor:
+        """2x2 patches as tokens."""
+        batch, channels, _, height, width = latents.shape
+        return QwenImagePipeline._pack_latents(latents, batch, channels, height, width)
+
+    def pipeline(self, vae: Vae) -> QwenImagePipeline:
+        """A `QwenImagePipeline`."""
+        return QwenImagePipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+            vae=vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            transformer=self.transformer,
+        )

@@ -1,0 +1,73 @@
+"""What is trained must be what the pipeline runs: the same prompt encoding, the same layout, the same time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lesa_framework.generation import expanded_call
+from lesa_framework.plugin.manager import plugins
+from lesa_reference.denoiser import DenoiserTrainer, Examples
+from lesa_reference.train import RECIPES, Backbone
+
+PROMPTS = ["a red ring left of a striped blue star on yellow", "a green letter K"]
+
+
+def trained_little(denoiser: nn.Module) -> nn.Module:
+    """Zero-initialised layers would hide what they are given."""
+    for parameter in denoiser.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    return denoiser.eval()
+
+
+@pytest.mark.parametrize("backbone", list(Backbone))
+@torch.no_grad()
+def test_the_training_forward_is_the_pipelines(backbone: Backbone) -> None:
+    recipe = RECIPES[backbone]
+    torch.manual_seed(0)
+    denoiser = trained_little(recipe.denoiser())
+    pipe = denoiser.pipeline(recipe.codec.new())
+    pipe.set_progress_bar_config(disable=True)
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def watch(module: nn.Module, args: Any, kwargs: dict[str, Any], output: tuple[Tensor]) -> None:
+        seen.append((kwargs["hidden_states"], output[0]))
+
+    handle = pipe.transformer.register_forward_hook(watch, with_kwargs=True)
+    call = dict(plugins().registry.models.get(f"reference:{backbone}").call)
+    pipe(PROMPTS, num_inference_steps=2, output_type="latent", **expanded_call(call, 2))
+    handle.remove()
+    packed, velocity = seen[0]
+    latents = unpacked(packed, backbone)
+    assert torch.equal(denoiser.pack(latents), packed)
+    mine = denoiser(latents, torch.ones(2), PROMPTS)
+    assert torch.allclose(mine, velocity, atol=1e-5), (mine - velocity).abs().max()
+
+
+def unpacked(packed: Tensor, backbone: Backbone) -> Tensor:
+    if backbone is Backbone.hunyuan_video:
+        return packed
+    latents = packed.view(2, 8, 8, 8, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(2, 8, 16, 16)
+    return latents[:, :, None] if backbone is Backbone.qwen_image else latents
+
+
+@pytest.mark.parametrize("backbone", list(Backbone))
+def test_training_steps_reach_every_part_that_is_used(backbone: Backbone) -> None:
+    recipe = RECIPES[backbone]
+    torch.manual_seed(0)
+    shape = {Backbone.flux: (8, 16, 16), Backbone.qwen_image: (8, 1, 16, 16), Backbone.hunyuan_video: (12, 3, 12, 12)}
+    examples = Examples(torch.randn(4, *shape[backbone]), [*PROMPTS, "", "a red ring"])
+    model = recipe.denoiser()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    trainer = DenoiserTrainer(model, examples, steps=3, seed=0, batch=2)
+    losses = list(trainer.train())
+    assert all(loss > 0 for loss in losses)
+    moved = {
+        name.split(".")[0] for name, parameter in model.named_parameters() if not torch.equal(before[name], parameter)
+    }
+    assert {"transformer", "text_encoder"} <= moved
+    assert trainer.average.training is False
