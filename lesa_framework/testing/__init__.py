@@ -3,12 +3,23 @@
 Needs no test framework: the suites raise `AssertionError`.
 """
 
-from lesa_framework.testing.conformance import check_backbone, check_predictor, check_router, check_schedule
+from lesa_framework.testing.conformance import (
+    BackboneCheck,
+    CheckResult,
+    backbone_checks,
+    check_backbone,
+    check_predictor,
+    check_router,
+    check_schedule,
+    run_backbone,
+)
 from lesa_framework.testing.sampling import ModelCall, attach, even_grid, sample
 from lesa_framework.testing.tiny_dit import TinyContextDiT, TinyDiT, TinyDiTAdapter, TinyOutput
 from lesa_framework.testing.tiny_pipeline import TinyPipeline, TinyScheduler
 
 __all__ = [
+    "BackboneCheck",
+    "CheckResult",
     "ModelCall",
     "TinyContextDiT",
     "TinyDiT",
@@ -17,10 +28,12 @@ __all__ = [
     "TinyPipeline",
     "TinyScheduler",
     "attach",
+    "backbone_checks",
     "check_backbone",
     "check_predictor",
     "check_router",
     "check_schedule",
     "even_grid",
+    "run_backbone",
     "sample",
 ]

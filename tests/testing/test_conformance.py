@@ -131,8 +131,8 @@ class Forgetful(TinyDiT):
     """Its head ignores what the closing norm returns."""
 
     def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
-        output = super().forward(hidden_states, timestep, encoder_hidden_states, return_dict)
-        return (hidden_states * float(torch.as_tensor(timestep).max()),) if not return_dict else output
+        super().forward(hidden_states, timestep, encoder_hidden_states, return_dict)
+        return (hidden_states * timestep + encoder_hidden_states.mean(),)
 
 
 def test_a_feature_that_is_put_back_but_not_used():

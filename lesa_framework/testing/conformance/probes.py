@@ -59,12 +59,22 @@ class Hold(AffinePredictor):
         return Filter((1.0,))
 
 
+class Mean(AffinePredictor):
+    """The mean of the newest computed features: whatever has no business in the history changes it."""
+
+    depth = 3
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002
+        """The same weight for all."""
+        return Filter((1 / len(entries),) * len(entries))
+
+
 class Oracle(Predictor):
     """Returns features that were recorded before, one a step.
 
     Args:
         features: By step.
-        change: Added to every element.
+        change: How much of each channel is added to the next one; norms, which see through shifts and scales, see it.
     """
 
     def __init__(self, features: Sequence[Tensor], change: float = 0.0) -> None:
@@ -72,7 +82,8 @@ class Oracle(Predictor):
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:  # noqa: ARG002
         """What the uncached run had."""
-        return self.features[ctx.index] + self.change if self.change else self.features[ctx.index]
+        feature = self.features[ctx.index]
+        return feature + self.change * feature.roll(1, dims=-1) if self.change else feature
 
 
 class Recorder:

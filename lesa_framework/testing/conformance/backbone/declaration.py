@@ -1,0 +1,74 @@
+"""Does what the adapter declares fit the model, and does the example show enough?"""
+
+from __future__ import annotations
+
+import torch
+
+from lesa_framework.testing.conformance.backbone.subject import SIGMAS, Trial, blocks, counted
+
+
+def names_the_model_class(trial: Trial) -> None:
+    """`model_class` is the name of the model's class or of one of its bases."""
+    names = [base.__name__ for base in type(trial.subject.make_model()).__mro__]
+    given = trial.adapter.model_class
+    assert given in names, f"model_class: '{given}' is none of the model's classes: {names}"
+
+
+def names_blocks_and_taps(trial: Trial) -> None:
+    """Block lists and taps are named; an adapter that hooks nothing is an error."""
+    assert trial.adapter.block_lists, "block_lists: names no list, so nothing would ever be saved"
+    assert trial.adapter.taps, "taps: names none, so the adapter could never be used"
+
+
+def finds_its_modules(trial: Trial) -> None:
+    """The modules that the adapter names are in the model."""
+    trial.attach(trial.subject.make_model()).detach()
+
+
+def has_a_sound_example(trial: Trial) -> None:
+    """The model repeats itself, and another latent, noise level or prompt changes its output."""
+    subject = trial.subject
+    one, two = subject.make_latent(1), subject.make_latent(2)
+    assert one.shape != two.shape, "make_latent: sizes 1 and 2 must differ in shape"
+    model = subject.make_model()
+    with torch.no_grad():
+        first = subject.call(model, one, SIGMAS[1], 1)
+        assert first.shape == one.shape, (
+            f"call: it returned {tuple(first.shape)} for a latent of {tuple(one.shape)}; return the model's output "
+            "with the latent's shape"
+        )
+        assert torch.equal(first, subject.call(model, one, SIGMAS[1], 1)), (
+            "make_model: the bare model must give the same output for the same input; see dropout and random numbers"
+        )
+        assert torch.equal(first, subject.call(subject.make_model(), one, SIGMAS[1], 1)), (
+            "make_model: it must make the same weights each time; seed it"
+        )
+        assert not torch.equal(first, subject.call(model, 0.5 * one, SIGMAS[1], 1)), (
+            "make_model: another latent gave the same output; see weights that are zero"
+        )
+        assert not torch.equal(first, subject.call(model, one, SIGMAS[2], 1)), (
+            "call: another noise level gave the same output; hand it to the model"
+        )
+        assert trial.adapter.condition_argument is None or not torch.equal(
+            first, subject.call(model, one, SIGMAS[1], 2)
+        ), "call: another prompt gave the same output; make the conditioning from its number"
+
+
+def runs_every_list(trial: Trial) -> None:
+    """On a computed step every block list is called."""
+    model = trial.subject.make_model()
+    with counted(blocks(model, trial.adapter)) as calls:
+        trial.subject.sample(model, steps=1)
+    unused = [path for path, count in calls.items() if not count]
+    assert not unused, f"block_lists: no block of {unused} was called on a computed step; those are not the stack"
+
+
+def runs_the_closing_module(trial: Trial) -> None:
+    """On a computed step the closing module is called, once."""
+    model, closing = trial.subject.make_model(), trial.adapter.closing
+    with counted({closing: [model.get_submodule(closing)]}) as calls:
+        trial.subject.sample(model, steps=1)
+    assert calls[closing] == 1, (
+        f"closing: '{closing}' was called {calls[closing]} times on a computed step, not once; "
+        "name the module that follows the block stack"
+    )

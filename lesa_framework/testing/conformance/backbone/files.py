@@ -1,0 +1,77 @@
+"""Is an attached model saved and copied as if it were bare?"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from lesa_framework.testing.conformance.backbone.subject import Trial
+
+
+@runtime_checkable
+class _Pretrained(Protocol):
+    """A model with diffusers' way of saving."""
+
+    def save_pretrained(self, save_directory: str) -> Any:
+        """Write a folder."""
+
+    @classmethod
+    def from_pretrained(cls, folder: str) -> nn.Module:
+        """Read it."""
+
+
+def saves_as_a_bare_model(trial: Trial) -> None:
+    """An attached model has a bare one's `state_dict`; saved and loaded, it works bare and attached."""
+    subject = trial.subject
+    model = subject.make_model()
+    before = dict(model.state_dict())
+    with trial.attach(model), TemporaryDirectory() as folder:
+        subject.sample(model)
+        _require_same(dict(model.state_dict()), before, "attaching")
+        loaded = _saved_and_loaded(trial, model, folder).train(model.training)
+    _require_same(dict(loaded.state_dict()), before, "saving and loading")
+    # Compared with itself: a file's tensors lie elsewhere in memory, which alone can change the last bit of a product.
+    bare = subject.sample(loaded)
+    with trial.attach(loaded, None):
+        trial.require(subject.sample(loaded), bare, "a session in a saved and loaded model must change nothing")
+
+
+def copies_as_a_bare_model(trial: Trial) -> None:
+    """`copy.deepcopy` of an attached model is a bare one, and leaves the session as it was."""
+    subject = trial.subject
+    model = subject.make_model()
+    bare = subject.sample(model, steps=3)
+    with trial.attach(model):
+        subject.sample(model, steps=2)
+        twin = copy.deepcopy(model)
+        trial.require(subject.sample(twin, steps=3), bare, "a copy of an attached model must be a bare one")
+        trial.require(subject.sample(model), trial.fresh(), "a session must not notice that its model was copied")
+    with trial.attach(twin):
+        trial.require(subject.sample(twin), trial.fresh(), "a session in a copy must do the same")
+
+
+def _require_same(state: dict[str, Tensor], before: dict[str, Tensor], cause: str) -> None:
+    names = sorted(state.keys() ^ before.keys())
+    assert not names, f"{cause} changes the state_dict: {names} appeared or vanished"
+    changed = [name for name, value in state.items() if not torch.equal(value, before[name])]
+    assert not changed, f"{cause} changes weights: {changed}"
+
+
+def _saved_and_loaded(trial: Trial, model: nn.Module, folder: str) -> nn.Module:
+    if isinstance(model, _Pretrained):
+        model.save_pretrained(folder)
+        return type(model).from_pretrained(folder)
+    path = Path(folder) / "model.safetensors"
+    save_model(model, str(path))
+    loaded = trial.subject.make_model()
+    with torch.no_grad():
+        for parameter in loaded.parameters():
+            parameter.zero_()  # so that nothing but the file can bring the weights back
+    load_model(loaded, path)
+    return loaded

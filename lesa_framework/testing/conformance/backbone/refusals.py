@@ -1,0 +1,34 @@
+"""Is a call that cannot be cached refused, and nothing lost by it?"""
+
+from __future__ import annotations
+
+import torch
+
+from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.testing.conformance.backbone.subject import SIGMAS, NotApplicableError, Trial
+
+
+def refuses_what_it_cannot_do(trial: Trial) -> None:
+    """A call that the adapter's `refuse` names gets an `UnsupportedBackboneError`; the next run is as a fresh one."""
+    subject = trial.subject
+    if not subject.refused:
+        silent = type(trial.adapter).refuse is BackboneAdapter.refuse
+        raise NotApplicableError(
+            "the adapter refuses nothing" if silent else "refuse() was not tried: give an example, refused=[call, ...]"
+        )
+    for number, call in enumerate(subject.refused):
+        model = subject.make_model()
+        with torch.no_grad():
+            call(model, subject.latent(), SIGMAS[1], 1)  # else the refusal would save nobody from anything
+        with trial.attach(model):
+            subject.sample(model, steps=1)
+            try:
+                with torch.no_grad():
+                    call(model, subject.latent(), SIGMAS[1], 1)
+            except UnsupportedBackboneError:
+                pass
+            else:
+                raise AssertionError(f"refused[{number}]: the call was not refused; name it in the adapter's refuse()")
+            outputs = subject.sample(model)
+        trial.require(outputs, trial.fresh(), f"the run behind refused[{number}] must be as a fresh one")

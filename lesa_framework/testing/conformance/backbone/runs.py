@@ -1,0 +1,119 @@
+"""Does a run depend on nothing but itself?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lesa_framework.testing.conformance.backbone.subject import COMPUTED, SIGMAS, Trial
+from lesa_framework.testing.conformance.probes import Recorder
+from lesa_framework.testing.conformance.traces import differences, traces
+from lesa_framework.types import Decision
+
+
+def second_run_is_fresh(trial: Trial) -> None:
+    """Two runs in a row give what two fresh sessions give."""
+    model = trial.subject.make_model()
+    with trial.attach(model):
+        for prompt in (1, 2):
+            outputs = trial.subject.sample(model, prompt=prompt)
+            trial.require(outputs, trial.fresh(prompt=prompt), f"run {prompt} of a session must be as a fresh one")
+
+
+def survives_an_exception(trial: Trial) -> None:
+    """After an exception in the middle of a run, the next run is as a fresh one."""
+    model = trial.subject.make_model()
+    with trial.attach(model):
+        for step in (1, COMPUTED[-1]):
+            _fail(trial, model, step)
+            outputs = trial.subject.sample(model)
+            trial.require(outputs, trial.fresh(), "the run behind an exception must be as a fresh one")
+
+
+def survives_another_shape(trial: Trial) -> None:
+    """When the latent's shape changes within a run, that step is computed."""
+    subject, recorder = trial.subject, Recorder()
+    model = subject.make_model()
+    with trial.attach(model, [0], recorder=recorder), torch.no_grad():
+        for size, sigma in ((1, SIGMAS[0]), (1, SIGMAS[1]), (2, SIGMAS[2])):
+            output = subject.call(model, subject.latent(size), sigma, 1)
+    with trial.attach(model, None), torch.no_grad():
+        expected = subject.call(model, subject.latent(2), SIGMAS[2], 1)
+    trial.require([output], [expected], "a step on which the shape changes must be computed")
+    decisions = [record.decision for record in recorder.records]
+    assert decisions == [Decision.COMPUTE, Decision.PREDICT, Decision.COMPUTE], f"decisions were {decisions}"
+
+
+def next_run_may_have_another_shape(trial: Trial) -> None:
+    """A run with another latent shape is as in a fresh session."""
+    _sizes(trial, (1, 1), (2, 1), (1, 1))
+
+
+def next_run_may_have_another_batch_size(trial: Trial) -> None:
+    """A run with another batch size is as in a fresh session."""
+    _sizes(trial, (1, 1), (1, 2), (1, 1))
+
+
+def detaching_leaves_no_trace(trial: Trial) -> None:
+    """After `detach()` the model is as before: outputs, attributes, hooks, modules and class."""
+    subject = trial.subject
+    model = subject.make_model()
+    bare = subject.sample(model, steps=2)
+    before = traces(model)
+    with trial.attach(model):
+        subject.sample(model)
+    left = differences(before, traces(model))
+    assert not left, "detaching left traces: " + "; ".join(left)
+    trial.require(subject.sample(model, steps=2), bare, "a detached model must be as before")
+
+
+def _sizes(trial: Trial, *runs: tuple[int, int]) -> None:
+    model = trial.subject.make_model()
+    with trial.attach(model):
+        for size, batch in runs:
+            outputs = trial.subject.sample(model, size=size, batch=batch)
+            trial.require(
+                outputs,
+                trial.fresh(size=size, batch=batch),
+                f"a run with size {size} and {batch} times the samples must be as in a fresh session",
+            )
+
+
+class _PlannedError(Exception):
+    """Thrown on purpose."""
+
+
+def _fail(trial: Trial, model: nn.Module, step: int) -> None:
+    """A run that breaks off at a step, in the closing module; where that is not called, right behind the step."""
+
+    def fail(*_: Any) -> None:
+        raise _PlannedError
+
+    def call(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
+        if sigma != SIGMAS[step]:
+            return trial.subject.call(model, latent, sigma, prompt)
+        handle = model.get_submodule(trial.adapter.closing).register_forward_pre_hook(fail)
+        try:
+            trial.subject.call(model, latent, sigma, prompt)
+        finally:
+            handle.remove()
+        raise _PlannedError
+
+    with _planned(), torch.no_grad():
+        latent = trial.subject.latent()
+        for sigma in SIGMAS[: step + 1]:
+            latent = 0.9 * latent
+            call(model, latent, sigma, 1)
+
+
+@contextmanager
+def _planned() -> Iterator[None]:
+    try:
+        yield
+    except _PlannedError:
+        return
+    raise AssertionError("an exception in the model did not come through")

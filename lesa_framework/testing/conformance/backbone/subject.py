@@ -1,0 +1,140 @@
+"""What is under test, and the runs that checks compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lesa_framework.api import Session
+from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.predictor import Predictor
+from lesa_framework.runtime.engine import Strategy
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Mean, Recorder
+from lesa_framework.testing.sampling import ModelCall, attach, even_grid, sample
+from lesa_framework.types import Tap
+
+#: Few steps, so that a suite takes no time; quarters have no rounding error in any dtype.
+SIGMAS = even_grid(4)
+#: The steps that a cached run computes; it predicts the others.
+COMPUTED = (0, 2)
+
+
+class NotApplicableError(Exception):
+    """A check does not apply to this adapter or on this machine; the text says why."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An adapter and how to try it: the arguments of `check_backbone`."""
+
+    adapter: BackboneAdapter | type[BackboneAdapter]
+    make_model: Callable[[], nn.Module]
+    call: ModelCall
+    make_latent: Callable[[int], Tensor]
+    refused: Sequence[ModelCall] = ()
+
+    def new_adapter(self) -> BackboneAdapter:
+        """The adapter: a new one if a class was given."""
+        return self.adapter() if isinstance(self.adapter, type) else self.adapter
+
+    def latent(self, size: int = 1, batch: int = 1) -> Tensor:
+        """A latent that nothing else holds; samples of a batch differ."""
+        latent = self.make_latent(size)
+        return torch.cat([latent * (1 - 0.25 * sample) for sample in range(batch)])
+
+    def sample(
+        self, model: nn.Module, *, prompt: int = 1, size: int = 1, batch: int = 1, steps: int = len(SIGMAS) - 1
+    ) -> list[Tensor]:
+        """A run: the model's output at every step, on the latent's device."""
+
+        def call(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
+            return self.call(model, latent, sigma, prompt).to(latent.device)
+
+        return sample(model, call, self.latent(size, batch), SIGMAS[: steps + 1], prompt=prompt)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A subject at one tap. Runs that several checks compare with are made once; each has a model of its own."""
+
+    subject: Subject
+    tap: Tap
+    _fresh: dict[tuple[int, int, int], list[Tensor]] = field(default_factory=dict)
+
+    @cached_property
+    def adapter(self) -> BackboneAdapter:
+        """The adapter, to be read."""
+        return self.subject.new_adapter()
+
+    def attach(
+        self,
+        model: nn.Module,
+        computed: Collection[int] | None = COMPUTED,
+        predictor: Predictor | None = None,
+        recorder: Recorder | None = None,
+    ) -> Session:
+        """A session that computes the given steps, all of them when None, and predicts the others."""
+        strategy = Strategy(ComputeSteps(computed), EqualStages(), predictor or Mean())
+        return attach(model, self.subject.new_adapter(), strategy, SIGMAS, self.tap, [recorder] if recorder else [])
+
+    @cached_property
+    def computed(self) -> tuple[list[Tensor], Recorder]:
+        """A run that computes every step: its outputs, and what was recorded."""
+        model, recorder = self.subject.make_model(), Recorder()
+        with self.attach(model, None, recorder=recorder):
+            return self.subject.sample(model), recorder
+
+    def fresh(self, *, prompt: int = 1, size: int = 1, batch: int = 1) -> list[Tensor]:
+        """The outputs of a cached run in a session that has seen no other run."""
+        key = (prompt, size, batch)
+        if key not in self._fresh:
+            model = self.subject.make_model()
+            with self.attach(model):
+                self._fresh[key] = self.subject.sample(model, prompt=prompt, size=size, batch=batch)
+        return self._fresh[key]
+
+    def require(self, outputs: Sequence[Tensor], expected: Sequence[Tensor], claim: str) -> None:
+        """Both are equal, bit for bit.
+
+        Raises:
+            AssertionError: They are not; the message holds the claim, the step and the difference.
+        """
+        for step, (mine, theirs) in enumerate(zip(outputs, expected, strict=True)):
+            assert mine.shape == theirs.shape, (
+                f"step {step}: {claim}; the shapes are {tuple(mine.shape)} and {tuple(theirs.shape)}"
+            )
+            assert torch.equal(mine, theirs), (
+                f"step {step}: {claim}; the outputs differ by up to {(mine - theirs).abs().max():.3g}"
+            )
+
+
+@contextmanager
+def counted(groups: Mapping[str, Sequence[nn.Module]]) -> Iterator[dict[str, int]]:
+    """Counts the calls of modules, by the name of their group."""
+    calls = dict.fromkeys(groups, 0)
+
+    def counter(name: str) -> Callable[..., None]:
+        def count(*_: Any) -> None:
+            calls[name] += 1
+
+        return count
+
+    handles = [
+        module.register_forward_pre_hook(counter(name)) for name, modules in groups.items() for module in modules
+    ]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def blocks(model: nn.Module, adapter: BackboneAdapter) -> dict[str, list[nn.Module]]:
+    """The blocks of each list that an adapter names."""
+    return {path: list(model.get_submodule(path).children()) for path in adapter.block_lists}
