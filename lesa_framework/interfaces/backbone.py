@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.interfaces.samples import named, stacked
 from lesa_framework.types import Tap
 
 #: The model's own argument names -> what it was called with.
@@ -19,13 +21,24 @@ class BackboneAdapter:
     Attributes:
         model_class: Name of the class, matched against the model's class and its bases, so that no
             import of it is needed.
-        block_lists: Paths of the `ModuleList`s that make up the stack; they are bypassed on predicted steps.
-        closing: Path of the module that closes the stack, called with the hidden state first.
+        block_lists: Paths of the `ModuleList`s (or `Sequential`s, `ModuleDict`s) that make up the stack; they are
+            empty on predicted steps. Name every list whose blocks are to be saved.
+        closing: Path of the module that closes the stack. The model's forward calls it exactly once, with the hidden
+            state.
         taps: Taps that work on this class.
-        latent_argument: Name of the argument that holds the current latent.
+        closing_argument: Name of the closing's argument that is the hidden state; its first one when empty.
+        closing_in_float32: The forward calls the closing with `hidden_states.float()`. At `pre_head` the history is
+            then kept in the latent's dtype, which loses nothing and takes half the memory.
+        block_returns: Empty for nearly every class. Where the forward goes through the lists by number
+            (`blocks[i]`), or reads attributes of a block, an emptied list would fail: name the arguments of a block
+            that stand for what it returns, one for a tensor, several for a tuple. Stand-ins with the blocks'
+            attributes then hand these through on predicted steps.
+        latent_argument: Name of the argument that holds the current latent, a tensor or a list of tensors of one
+            shape.
         condition_argument: Name of the argument that tells branches apart (text embeddings), or None.
         timestep_argument: Name of the argument that holds the timestep, a tensor or a number.
-        timestep_scale: `timestep * timestep_scale` is the noise level in [0, 1].
+        timestep_scale: `timestep * timestep_scale + timestep_offset` is the noise level in [0, 1].
+        timestep_offset: 1 with a scale of -1 for models that count from 0 (noise) to 1.
 
     Example:
         The whole adapter of FLUX::
@@ -40,28 +53,60 @@ class BackboneAdapter:
     block_lists: ClassVar[tuple[str, ...]]
     closing: ClassVar[str]
     taps: ClassVar[tuple[Tap, ...]] = (Tap.PRE_HEAD, Tap.POST_NORM, Tap.OUTPUT)
+    closing_argument: ClassVar[str] = ""
+    closing_in_float32: ClassVar[bool] = False
+    block_returns: ClassVar[tuple[str, ...]] = ()
     latent_argument: ClassVar[str] = "hidden_states"
     condition_argument: ClassVar[str | None] = "encoder_hidden_states"
     timestep_argument: ClassVar[str] = "timestep"
     timestep_scale: ClassVar[float] = 1.0
+    timestep_offset: ClassVar[float] = 0.0
 
     def latent(self, arguments: Arguments) -> Tensor:
-        """The current latent, read-only."""
-        latent = arguments[self.latent_argument]
-        assert isinstance(latent, Tensor)
-        return latent
+        """The current latent, read-only; a list of tensors of one shape is stacked.
+
+        Raises:
+            UnsupportedBackboneError: The call has no latent under that name, or it is a list of something else.
+        """
+        latent = arguments.get(self.latent_argument)
+        if isinstance(latent, list | tuple):
+            return stacked(latent, self.latent_argument)
+        if isinstance(latent, Tensor):
+            return latent
+        raise self._absent("latent_argument", "the latent, a tensor", arguments)
 
     def condition(self, arguments: Arguments) -> Tensor | None:
-        """The tensor that tells one branch from another; None when the call has none."""
+        """The tensor that tells one branch from another, of a list the first; None when the call has none."""
         condition = arguments.get(self.condition_argument) if self.condition_argument else None
+        if isinstance(condition, list | tuple) and condition:
+            condition = condition[0]
         return condition if isinstance(condition, Tensor) else None
 
     def timestep(self, arguments: Arguments) -> Tensor | float:
-        """The timestep in the model's own units; a tensor stays on its device."""
-        timestep = arguments[self.timestep_argument]
-        assert isinstance(timestep, Tensor | float | int)
-        return timestep
+        """The timestep in the model's own units; a tensor stays on its device.
+
+        Raises:
+            UnsupportedBackboneError: The call has no timestep under that name.
+        """
+        timestep = arguments.get(self.timestep_argument)
+        if isinstance(timestep, Tensor | float | int):
+            return timestep
+        raise self._absent("timestep_argument", "the timestep, a tensor or a number", arguments)
+
+    def noise_level(self, arguments: Arguments) -> Tensor | float:
+        """The call's noise level in [0, 1], up to rounding; a tensor stays on its device.
+
+        Of several levels (a timestep for each token) the greatest counts: a conditioning image has less noise.
+        """
+        return self.timestep(arguments) * self.timestep_scale + self.timestep_offset
 
     def refuse(self, model: nn.Module, arguments: Arguments) -> str | None:  # noqa: ARG002 - for those that need it
         """Why this call cannot be cached, in a sentence for the user; None when it can."""
         return None
+
+    def _absent(self, attribute: str, what: str, arguments: Arguments) -> UnsupportedBackboneError:
+        given = ", ".join(f"{name} ({named(value)})" for name, value in arguments.items() if name != "self")
+        return UnsupportedBackboneError(
+            f"{type(self).__name__}: {attribute} is '{getattr(self, attribute)}', but the call gave no such argument "
+            f"for {what}. It gave: {given}. Set {attribute} to one of the names of {self.model_class}'s forward."
+        )

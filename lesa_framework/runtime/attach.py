@@ -10,10 +10,12 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
+from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.runtime.blocks import BlockLists
 from lesa_framework.runtime.boxes import Box, box_like, unbox
-from lesa_framework.runtime.engine import Engine, Step
+from lesa_framework.runtime.closing import Closing
+from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.override import ForwardOverride
 from lesa_framework.runtime.tracking import Call, Tracker
 from lesa_framework.types import Tap
@@ -36,6 +38,7 @@ class Attachment:
         engine: What decides and predicts; its tap says where.
         tracker: What tells runs, steps and branches apart.
         around_compute: Makes a context for each computed step; training switches gradients off with it.
+        part: Which of a pipeline's transformers it is; empty for the first.
 
     Raises:
         UnsupportedBackboneError: The adapter does not fit the model, or a session is attached already.
@@ -50,6 +53,7 @@ class Attachment:
         engine: Engine,
         tracker: Tracker,
         around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        part: str = "",
     ) -> None:
         other = model.__dict__.get(_ATTACHED)
         if isinstance(other, Attachment) and other._live:
@@ -58,21 +62,14 @@ class Attachment:
                 "Call its detach() first, or leave its with block."
             )
         self._model, self._adapter, self._engine, self._tracker = model, adapter, engine, tracker
-        self._lists = [_resolve(model, adapter, path) for path in adapter.block_lists]
-        closing = model.get_submodule(adapter.closing) if _has(model, adapter.closing) else None
-        if closing is None:
-            raise _misfit(model, adapter, adapter.closing)
-        self._around_compute = around_compute
+        self._blocks = BlockLists(model, adapter)
+        self._blocks_are_called = False  # not known until a computed step has shown it
+        self._closing = Closing(model, adapter, engine.tap)
+        self._around_compute, self._part = around_compute, part
         self._signature = inspect.signature(type(model).forward)
-        self._step: Step | None = None
-        self._captured: Tensor | None = None
         self._context: str | None = None
         self._boxes: dict[bool, Box] = {}  # by the call's return_dict
         self._live = True
-        self._handles = [
-            closing.register_forward_pre_hook(self._before_closing),
-            closing.register_forward_hook(self._after_closing),
-        ]
         self._override = ForwardOverride(model, self._forward)
         self._run_model = self._override.original
         own = model.__dict__
@@ -87,8 +84,7 @@ class Attachment:
         if not self._live:
             return
         self._live = False
-        for handle in self._handles:
-            handle.remove()
+        self._closing.remove()
         self._override.remove()
         own = self._model.__dict__
         own.pop(_CONTEXT, None)
@@ -103,7 +99,7 @@ class Attachment:
         """
         twin = object.__new__(Attachment)
         memo[id(self)] = twin
-        twin._live, twin._step, twin._context = False, None, None
+        twin._live, twin._context = False, None
         twin._run_model = copy.deepcopy(self._run_model, memo)
         twin._name_context = copy.deepcopy(self._name_context, memo)
         return twin
@@ -116,74 +112,44 @@ class Attachment:
         if refusal:
             raise UnsupportedBackboneError(f"{type(self._model).__name__}: {refusal}")
         latent = self._adapter.latent(arguments)
-        timestep = self._adapter.timestep(arguments)
-        call = Call(latent, self._adapter.condition(arguments), timestep * self._adapter.timestep_scale, self._context)
+        condition, level = self._adapter.condition(arguments), self._adapter.noise_level(arguments)
+        call = Call(latent, condition, level, self._context, self._part)
         try:
             step = self._engine.begin(self._tracker.locate(call), latent)
-            self._step, self._captured = step, None
+            self._closing.begin(latent, step.prediction)
             if step.prediction is None:
-                output = self._compute(arguments, args, kwargs)
-                feature = self._captured
+                output, feature = self._compute(arguments, args, kwargs)
             else:
-                output = self._replay(step.prediction, arguments, args, kwargs)
-                feature = step.prediction
-            if feature is None:
-                raise PluginContractError(
-                    f"{type(self._adapter).__name__}: '{self._adapter.closing}' was not called, so nothing was "
-                    "captured. Name the module that closes the block stack."
-                )
+                output, feature = self._replay(step.prediction, arguments, args, kwargs), step.prediction
             self._engine.end(step, feature)
         except BaseException:
             # Whatever broke, the next call must not build on a half-made run.
             self._tracker.forget()
             raise
         finally:
-            self._step = self._captured = None
+            self._closing.end()
         return output
 
-    def _compute(self, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with self._around_compute():
+    def _compute(self, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Tensor]:
+        with self._around_compute(), nullcontext() if self._blocks_are_called else self._blocks.watched():
             output = self._run_model(*args, **kwargs)
+        self._blocks_are_called = True
+        self._closing.check()
         if self._engine.tap is Tap.OUTPUT:
-            self._captured = unbox(output)
             self._boxes[bool(arguments.get("return_dict", True))] = box_like(output)
-        return output
+            return output, unbox(output)
+        assert self._closing.feature is not None  # the closing was called
+        return output, self._closing.feature
 
     def _replay(self, feature: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         box = self._boxes.get(bool(arguments.get("return_dict", True)))
         if self._engine.tap is Tap.OUTPUT and box is not None:
             # The sampler owns what it gets; the history's memory will be written again.
             return box(feature.clone())
-        with self._bypassed():
+        with self._blocks.bypassed():
             output = self._run_model(*args, **kwargs)
+        self._closing.check()
         return box_like(output)(feature.clone()) if self._engine.tap is Tap.OUTPUT else output
-
-    @contextmanager
-    def _bypassed(self) -> Iterator[None]:
-        saved = [(parent, name, parent._modules[name]) for parent, name in self._lists]
-        try:
-            for parent, name in self._lists:
-                parent._modules[name] = nn.ModuleList()
-            yield
-        finally:
-            for parent, name, blocks in saved:
-                parent._modules[name] = blocks
-
-    def _before_closing(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:  # noqa: ARG002
-        if self._step is None or self._engine.tap is not Tap.PRE_HEAD:
-            return None
-        if self._step.prediction is not None:
-            return (self._step.prediction, *args[1:])
-        self._captured = args[0]
-        return None
-
-    def _after_closing(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:  # noqa: ARG002
-        if self._step is None or self._engine.tap is not Tap.POST_NORM:
-            return None
-        if self._step.prediction is not None:
-            return self._step.prediction
-        self._captured = output
-        return None
 
     @contextmanager
     def _hear_context(self, name: str, **kwargs: Any) -> Iterator[Any]:
@@ -195,21 +161,3 @@ class Attachment:
                 yield value
         finally:
             self._context = outer
-
-
-def _has(model: nn.Module, path: str) -> bool:
-    return any(name == path for name, _ in model.named_modules())
-
-
-def _resolve(model: nn.Module, adapter: BackboneAdapter, path: str) -> tuple[nn.Module, str]:
-    if not _has(model, path):
-        raise _misfit(model, adapter, path)
-    parent, _, name = path.rpartition(".")
-    return model.get_submodule(parent), name
-
-
-def _misfit(model: nn.Module, adapter: BackboneAdapter, path: str) -> UnsupportedBackboneError:
-    children = ", ".join(name for name, _ in model.named_children())
-    return UnsupportedBackboneError(
-        f"{type(adapter).__name__} expects '{path}' in {type(model).__name__}, which has: {children}."
-    )

@@ -1,26 +1,64 @@
-"""What models return their output in: a tensor, a tuple, or an object with a `sample`."""
+"""What models return their output in: a tensor, a list of tensors, a tuple or a dataclass."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from torch import Tensor
+
+from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.interfaces.samples import named, stacked
 
 #: Puts an output into what a model returns it in.
 Box: TypeAlias = Callable[[Tensor], Any]
 
 
 def unbox(returned: Any) -> Tensor:
-    """The output itself."""
-    output: Tensor = returned if isinstance(returned, Tensor) else returned[0]
-    return output
+    """The output itself; a list of tensors, one for each sample, is stacked.
+
+    Raises:
+        UnsupportedBackboneError: There is more than one output, or none that could be cached.
+    """
+    if isinstance(returned, Tensor):
+        return returned
+    if isinstance(returned, list):
+        return stacked(returned, "the model's output")
+    return unbox(_only(_items(returned), returned))
 
 
 def box_like(returned: Any) -> Box:
     """What makes another output look like `returned`."""
     if isinstance(returned, Tensor):
         return lambda output: output
+    if isinstance(returned, list):
+        return lambda output: list(output.unbind(0))
+    items = _items(returned)
+    inner = box_like(_only(items, returned))
     if isinstance(returned, tuple):
-        return lambda output: (output,)
-    return lambda output: type(returned)(sample=output)
+        make: Callable[..., Any] = getattr(type(returned), "_make", tuple)  # a named tuple keeps its names
+        return lambda output: make((inner(output), *items[1:]))
+    first = dataclasses.fields(returned)[0].name
+    return lambda output: type(returned)(**{first: inner(output)})
+
+
+def _items(returned: Any) -> tuple[Any, ...]:
+    if isinstance(returned, tuple):
+        return returned
+    if dataclasses.is_dataclass(returned):
+        return tuple(getattr(returned, field.name) for field in dataclasses.fields(returned))
+    raise UnsupportedBackboneError(
+        f"tap 'output': the model returned {named(returned)}. Valid: a tensor, a list of tensors, a tuple or a "
+        "dataclass whose first item is one of them. Take another tap, or call the model with return_dict=False."
+    )
+
+
+def _only(items: tuple[Any, ...], returned: Any) -> Any:
+    """The first item; the others have to be empty, or they would be stale on predicted steps."""
+    if len(items) == 0 or any(item is not None for item in items[1:]):
+        raise UnsupportedBackboneError(
+            f"tap 'output': the model returned {type(returned).__name__} of {[named(item) for item in items]}; only "
+            "one output can be cached. Take the tap 'pre_head' or 'post_norm'."
+        )
+    return items[0]

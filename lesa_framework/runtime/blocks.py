@@ -1,0 +1,156 @@
+"""The containers that hold a model's blocks: emptied on predicted steps, watched on the first computed one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
+from lesa_framework.interfaces.backbone import BackboneAdapter
+
+#: What is called in place of a block: (block, its arguments) -> what the block would have returned.
+_Act: TypeAlias = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
+_CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
+
+
+class BlockLists:
+    """The block lists that an adapter names, in one model.
+
+    A list stays the object that it is; only what it holds is exchanged while the model's forward runs, so that
+    subclasses of `Sequential` and the like keep their own forward.
+
+    Args:
+        model: The transformer.
+        adapter: Names the lists.
+
+    Raises:
+        UnsupportedBackboneError: A list is not there, is no container, or there is no block in any of them.
+    """
+
+    def __init__(self, model: nn.Module, adapter: BackboneAdapter) -> None:
+        self._model, self._adapter = model, adapter
+        for path in adapter.block_lists:
+            container = submodule(model, adapter, path)
+            if not isinstance(container, _CONTAINERS):
+                raise UnsupportedBackboneError(
+                    f"{type(adapter).__name__}: block_lists names '{path}', which is a {type(container).__name__} in "
+                    f"{type(model).__name__}. Valid: a ModuleList, Sequential or ModuleDict. Name the list inside it: "
+                    f"it has {_children(container)}."
+                )
+        if not any(self._list(path)._modules for path in adapter.block_lists):
+            raise UnsupportedBackboneError(
+                f"{type(adapter).__name__}: block_lists {list(adapter.block_lists)} hold no block in "
+                f"{type(model).__name__}, so nothing would be saved. Name the lists that hold the blocks, among "
+                f"{_children(model)}."
+            )
+
+    @contextmanager
+    def bypassed(self) -> Iterator[None]:
+        """Inside, no block is called: the lists are empty, or hold stand-ins where the adapter asks for them."""
+        returns = self._adapter.block_returns
+        with self._holding((lambda path: _passing(path, returns)) if returns else None):
+            yield
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside, the blocks are called as always.
+
+        Raises:
+            PluginContractError: Behind it, when of one of the lists no block was called.
+        """
+        called: set[str] = set()
+
+        def calling(path: str) -> _Act:
+            def act(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+                called.add(path)
+                return block(*args, **kwargs)
+
+            return act
+
+        with self._holding(calling):
+            yield
+        idle = [path for path in self._adapter.block_lists if path not in called and self._list(path)._modules]
+        if idle:
+            raise PluginContractError(
+                f"{type(self._adapter).__name__}: {type(self._model).__name__} called no block of {idle} on a computed "
+                f"step, so bypassing it would save nothing. Set block_lists to the lists that its forward runs "
+                f"through, among {_children(self._model)}."
+            )
+
+    def _list(self, path: str) -> nn.Module:
+        return self._model.get_submodule(path)
+
+    @contextmanager
+    def _holding(self, act: Callable[[str], _Act] | None) -> Iterator[None]:
+        with ExitStack() as stack:
+            for path in self._adapter.block_lists:
+                stack.enter_context(_exchanged(self._list(path), act and act(path)))
+            yield
+
+
+def submodule(model: nn.Module, adapter: BackboneAdapter, path: str) -> nn.Module:
+    """The module at a path that the adapter names.
+
+    Raises:
+        UnsupportedBackboneError: The model has no such module; the message lists what it has.
+    """
+    try:
+        return model.get_submodule(path)
+    except AttributeError as error:
+        raise UnsupportedBackboneError(
+            f"{type(adapter).__name__} expects '{path}' in {type(model).__name__}, which has: {_children(model)}."
+        ) from error
+
+
+class _StandIn(nn.Module):
+    """Has a block's attributes, and does something else when called."""
+
+    def __init__(self, block: nn.Module, act: _Act) -> None:
+        super().__init__()
+        self.block, self._act = block, act
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self._modules["block"], name)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._act(self.block, args, kwargs)
+
+
+@contextmanager
+def _exchanged(container: nn.Module, act: _Act | None) -> Iterator[None]:
+    """Inside, the container is empty, or holds stand-ins for its blocks."""
+    own, blocks = container.__dict__, container._modules
+    own["_modules"] = (
+        {} if act is None else {name: _StandIn(block, act) for name, block in blocks.items() if block is not None}
+    )
+    try:
+        yield
+    finally:
+        own["_modules"] = blocks
+
+
+def _passing(path: str, returns: tuple[str, ...]) -> _Act:
+    """Returns what the block was given, as the block would return it."""
+
+    def act(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = inspect.signature(block.forward).bind(*args, **kwargs).arguments
+        missing = [name for name in returns if name not in given]
+        if missing:
+            raise PluginContractError(
+                f"block_returns: the blocks of '{path}' were not called with {missing}. Valid: {list(given)}."
+            )
+        values = tuple(given[name] for name in returns)
+        return values[0] if len(values) == 1 else values
+
+    return act
+
+
+def _children(module: nn.Module) -> str:
+    return ", ".join(name for name, _ in module.named_children()) or "nothing"
