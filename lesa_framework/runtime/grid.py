@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
-from torch import Tensor
 
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 
@@ -16,19 +15,8 @@ _TOLERANCE = 0.006
 #: Schedulers compute their grids in float32.
 _ROUNDING = 1e-6
 
-
-class Scheduler(Protocol):
-    """The part of a diffusers scheduler that is read; it is never written to."""
-
-    sigmas: Tensor
-
-    @property
-    def step_index(self) -> int | None:
-        """Index of the step in progress; None before the first."""
-
-    @property
-    def begin_index(self) -> int | None:
-        """Index of the first step, when the pipeline set it."""
+#: A diffusers scheduler. The classes share no attribute that all of them have, so `SchedulerGrid` asks for each.
+Scheduler: TypeAlias = Any
 
 
 class SchedulerOwner(Protocol):
@@ -38,23 +26,44 @@ class SchedulerOwner(Protocol):
 
 
 class Grid:
-    """The current grid: `num_steps + 1` noise levels, the final 0 included."""
+    """The current grid: one noise level for each call of a branch, and the final one, usually 0.
 
-    def __init__(self, sigmas: tuple[float, ...]) -> None:
+    Args:
+        sigmas: The levels, `num_steps + 1` of them. They fall, except that samplers with two calls a step repeat some.
+        told: The levels as the model is told them at each step; a few schedulers round their timesteps.
+            By default the levels themselves.
+    """
+
+    def __init__(self, sigmas: tuple[float, ...], told: tuple[float, ...] | None = None) -> None:
         self.sigmas = sigmas
+        self._told = sigmas[:-1] if told is None else told
 
     def locate(self, sigma: float) -> int | None:
-        """The step whose noise level is nearest; None when none is near."""
-        index = min(range(len(self.sigmas) - 1), key=lambda i: abs(self.sigmas[i] - sigma), default=None)
-        return index if index is not None and self.agrees(index, sigma) else None
+        """The step whose noise level is nearest, the first of them if it repeats; None when none is near."""
+        return next(iter(self.candidates(sigma)), None)
+
+    def candidates(self, sigma: float) -> list[int]:
+        """Every step at the noise level that is nearest; none when that is not near."""
+        nearest = min(self._told, key=lambda told: abs(told - sigma), default=None)
+        if nearest is None or not _near(nearest, sigma):
+            return []
+        return [index for index, told in enumerate(self._told) if told == nearest]
 
     def agrees(self, index: int, sigma: float) -> bool:
         """Whether `sigma` is step `index`'s noise level, up to the rounding of timesteps."""
-        return abs(self.sigmas[index] - sigma) <= _TOLERANCE * max(self.sigmas[index], 0.02)
+        return _near(self._told[index], sigma)
+
+
+def _near(level: float, sigma: float) -> bool:
+    return abs(level - sigma) <= _TOLERANCE * max(level, 0.02)
 
 
 class GridSource(Protocol):
     """Tells the grid of the run in progress."""
+
+    @property
+    def announces_runs(self) -> bool:
+        """Whether every new run comes with a new grid."""
 
     def current(self) -> Grid:
         """The grid; the same object for as long as the sampler keeps it, so that a new one means a new run."""
@@ -73,9 +82,11 @@ class FixedGrid:
         ConfigError: They are not falling numbers in [0, 1].
     """
 
+    announces_runs = False
+
     def __init__(self, sigmas: Sequence[float]) -> None:
         levels = tuple(float(sigma) for sigma in sigmas)
-        if not (all(0 <= level <= 1 + _ROUNDING for level in levels) and all(a > b for a, b in pairwise(levels))):
+        if not (_are_levels(levels) and all(a > b for a, b in pairwise(levels))):
             raise ConfigError(
                 "sigmas: noise levels fall from at most 1 to the final 0, for example [1.0, 0.75, 0.5, 0.25, 0.0]. "
                 "Timesteps of 0 to 1000 have to be divided by 1000."
@@ -92,32 +103,67 @@ class FixedGrid:
 
 
 class SchedulerGrid:
-    """The grid of a pipeline's scheduler, read afresh at every call."""
+    """The grid of a pipeline's scheduler, read afresh at every call.
+
+    Flow-matching schedulers have noise levels in [0, 1], their `sigmas`, and those are the grid, bit for bit. For
+    all others the noise level is `timestep / num_train_timesteps`, with 0 behind the last.
+
+    A scheduler that keeps no count of its steps (DDIM) is followed by the timesteps that the model is given. That
+    waits for a GPU, as such a scheduler itself does at every step.
+    """
+
+    announces_runs = True
 
     def __init__(self, owner: SchedulerOwner) -> None:
         self._owner = owner
-        self._seen: Tensor | None = None
+        self._seen: tuple[object, object] = (None, None)
         self._grid = Grid(())
 
     def current(self) -> Grid:
-        """The grid; a new object whenever the scheduler made itself new sigmas.
+        """The grid; a new object whenever the scheduler made itself new timesteps.
 
         Raises:
             UnsupportedBackboneError: The scheduler works without noise levels.
         """
-        try:
-            sigmas = self._owner.scheduler.sigmas
-        except AttributeError as error:
-            raise UnsupportedBackboneError(
-                f"{type(self._owner.scheduler).__name__}: it has no noise levels (`sigmas`). "
-                "Use a sampler over sigmas, such as FlowMatchEulerDiscreteScheduler."
-            ) from error
-        if sigmas is not self._seen:
-            self._seen = sigmas
-            self._grid = Grid(tuple(sigmas.detach().to("cpu", torch.float64).tolist()))
+        scheduler = self._owner.scheduler
+        timesteps, sigmas = getattr(scheduler, "timesteps", None), getattr(scheduler, "sigmas", None)
+        if not self._grid.sigmas or timesteps is not self._seen[0] or sigmas is not self._seen[1]:
+            self._grid = _read_grid(scheduler, _numbers(timesteps), _numbers(sigmas))
+            self._seen = timesteps, sigmas
         return self._grid
 
     def hint(self) -> int | None:
         """The scheduler's own step index; before its first step, where it was told to begin."""
         scheduler = self._owner.scheduler
-        return scheduler.step_index if scheduler.step_index is not None else scheduler.begin_index
+        index: int | None = getattr(scheduler, "step_index", None)
+        if index is None:
+            index = getattr(scheduler, "begin_index", None)
+        return index
+
+
+def _read_grid(scheduler: Scheduler, timesteps: tuple[float, ...], sigmas: tuple[float, ...]) -> Grid:
+    scale = getattr(getattr(scheduler, "config", None), "num_train_timesteps", None)
+    if timesteps and scale:
+        told = tuple(timestep / scale for timestep in timesteps)
+        # Some schedulers cut their timesteps to whole numbers.
+        if len(sigmas) == len(told) + 1 and all(
+            abs(sigma - level) * scale <= 1 for sigma, level in zip(sigmas, told, strict=False)
+        ):
+            return Grid(sigmas, told)
+        if _are_levels(told):
+            return Grid((*told, 0.0), told)
+    elif sigmas and _are_levels(sigmas):
+        return Grid(sigmas)
+    raise UnsupportedBackboneError(
+        f"{type(scheduler).__name__}: it has no noise levels: neither `sigmas` in [0, 1] nor `timesteps` between 0 and "
+        "`config.num_train_timesteps`. Use another sampler, such as FlowMatchEulerDiscreteScheduler, "
+        "DDIMScheduler or DPMSolverMultistepScheduler."
+    )
+
+
+def _numbers(values: object) -> tuple[float, ...]:
+    return () if values is None else tuple(torch.as_tensor(values).detach().to("cpu", torch.float64).tolist())
+
+
+def _are_levels(levels: Sequence[float]) -> bool:
+    return all(0 <= level <= 1 + _ROUNDING for level in levels)

@@ -19,16 +19,19 @@ class Call:
         condition: What tells branches apart, when the call has it.
         timestep: In the model's units times the adapter's scale, that is, a noise level.
         context: The name that the pipeline gave with `cache_context`, when it did.
+        part: Which of a pipeline's transformers it is; empty for the first.
     """
 
     latent: Tensor
     condition: Tensor | None
     timestep: Tensor | float
     context: str | None = None
+    part: str = ""
 
     def sigma(self) -> float:
         """The noise level; synchronises when the timestep lives on another device."""
-        return float(self.timestep.flatten()[0]) if isinstance(self.timestep, Tensor) else float(self.timestep)
+        # Where each token has a timestep of its own, those of a given frame or picture are without noise.
+        return float(self.timestep.max()) if isinstance(self.timestep, Tensor) else float(self.timestep)
 
     @property
     def sigma_is_free(self) -> bool:
@@ -45,7 +48,7 @@ class Position:
         grid: The run's grid.
         index: The step, or None when the call's noise level is not on the grid.
         branch: The branch's name.
-        branch_index: Its number in order of first appearance.
+        branch_index: Its number among its transformer's branches, in order of first appearance.
     """
 
     new_run: bool
@@ -55,10 +58,11 @@ class Position:
     branch_index: int
 
 
-@dataclass
+@dataclass(eq=False)
 class _Branch:
     name: str
     number: int
+    part: str
     condition: Tensor | None = None
     context: str | None = None
     latent: Tensor | None = None
@@ -67,12 +71,12 @@ class _Branch:
 
 @dataclass
 class Tracker:
-    """Follows the calls of one transformer.
+    """Follows the calls of a sampler's transformer, or of its transformers.
 
     A run ends when the sampler makes itself a new grid, when the step goes back, or, without a scheduler,
-    when the step it began with is repeated on another latent. A branch is known by the pipeline's `cache_context` when
-    there is one, else by its conditioning tensor (the very tensor, kept alive so that its address
-    cannot be taken by another), else by its place among the calls of the step before.
+    when the step it began with is repeated on another latent. Every transformer has branches of its own. A branch
+    is known by the pipeline's `cache_context` when there is one, else by its conditioning tensor (the very tensor,
+    kept alive so that its address cannot be taken by another), else by its place among the calls of the step before.
     """
 
     source: GridSource
@@ -107,11 +111,29 @@ class Tracker:
     def _step(self, grid: Grid, call: Call) -> int | None:
         hint = self.source.hint()
         if hint is None:
-            return grid.locate(call.sigma())
+            return self._by_level(grid, call)
         if not 0 <= hint < len(grid.sigmas) - 1:
             return None
         # The check costs nothing on a CPU; on a GPU the scheduler is trusted rather than waited for.
-        return grid.locate(call.sigma()) if call.sigma_is_free and not grid.agrees(hint, call.sigma()) else hint
+        disagrees = call.sigma_is_free and not grid.agrees(hint, call.sigma())
+        return self._by_level(grid, call) if disagrees else hint
+
+    def _by_level(self, grid: Grid, call: Call) -> int | None:
+        candidates = grid.candidates(call.sigma())
+        last = self._index
+        if len(candidates) < 2 or grid is not self._grid or last is None:
+            return candidates[0] if candidates else None
+        # The level repeats: this step goes on, or the next one at the same level begins, or the first behind it.
+        if last in candidates and not (last + 1 in candidates and self._steps_on(call)):
+            return last
+        return next((index for index in candidates if index > last), candidates[0])
+
+    def _steps_on(self, call: Call) -> bool:
+        """Whether a call at the level of the one before belongs to another step, with a latent of its own."""
+        if not self._called or any(branch.latent is call.latent for branch in self._called):
+            return False
+        known = any(branch.part == call.part and self._same(branch, call) for branch in self._called)
+        return known or len(self._called) >= len(self._before) > 0
 
     def _restarted(self, index: int | None, call: Call) -> bool:
         if index is None or self._index is None:
@@ -121,7 +143,7 @@ class Tracker:
         # A pipeline's scheduler makes itself a new grid for a new run; without one, a first step that comes again is
         # all there is to go by.
         return (
-            self.source.hint() is None
+            not self.source.announces_runs
             and index == self._first_index
             and bool(self._called)
             and all(branch.latent is not call.latent for branch in self._called)
@@ -129,22 +151,25 @@ class Tracker:
         )
 
     def _branch(self, call: Call) -> _Branch:
+        mine = [branch for branch in self._branches if branch.part == call.part]
+        called, before = ([branch for branch in calls if branch in mine] for calls in (self._called, self._before))
         # A branch is called once a step: one that comes twice (skip-layer guidance) is two branches.
-        free = [branch for branch in self._branches if branch not in self._called]
+        free = [branch for branch in mine if branch not in called]
         for branch in free:
             if self._same(branch, call):
                 branch.recognised = True
                 return branch
         if call.context is None:
             # Conditioning made anew at every step: fall back on the order of calls in the step before.
-            order = len(self._called)
-            if order < len(self._before) and not self._before[order].recognised:
-                return self._before[order]
-        number = len(self._branches)
+            order = len(called)
+            if order < len(before) and not before[order].recognised:
+                return before[order]
+        number = len(mine)
         name = call.context or f"branch{number}"
-        if any(branch.name == name for branch in self._branches):
-            name = f"{name}#{sum(branch.context == call.context for branch in self._branches) + 1}"
-        branch = _Branch(name, number, call.condition, call.context)
+        twins = sum(branch.context == call.context for branch in mine) if call.context else 0
+        name += f"#{twins + 1}" if twins else ""
+        name += f" ({call.part})" if call.part else ""
+        branch = _Branch(name, number, call.part, call.condition, call.context)
         self._branches.append(branch)
         return branch
 
