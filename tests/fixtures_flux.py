@@ -45,12 +45,12 @@ def new_transformer(seed: int = 0, **changes: Any) -> Any:
 @pytest.fixture(scope="session")
 def _companions() -> dict[str, Any]:
     """What the transformer's pipeline needs besides it: frozen, and shared by all tests."""
+    from lesa_reference.codec import PictureCodec
     from lesa_reference.text import clip_tokenizer, new_clip, new_t5, t5_tokenizer
-    from lesa_reference.vae import new_vae
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        modules = {"text_encoder": new_clip(), "text_encoder_2": new_t5(), "vae": new_vae()}
+        modules = {"text_encoder": new_clip(), "text_encoder_2": new_t5(), "vae": PictureCodec().new()}
     for module in modules.values():
         module.eval().requires_grad_(False)
     return {**modules, "tokenizer": clip_tokenizer(), "tokenizer_2": t5_tokenizer()}
