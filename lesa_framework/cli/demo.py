@@ -29,7 +29,7 @@ _SHOWN = 8
 
 
 def command(
-    backbone: Annotated[str, typer.Option(help="Which bundled model: flux.")] = "flux",
+    backbone: Annotated[str, typer.Option(help="Which bundled model: flux, qwen_image or hunyuan_video.")] = "flux",
     model: Annotated[
         str | None, typer.Option("--model", "-m", hidden=True, help="Another folder of that model.")
     ] = None,
@@ -75,11 +75,15 @@ def command(
 
 
 def _configs(backbone: str) -> tuple[list[LesaConfig], list[str]]:
-    """The presets that there are, and a note about those that there are not."""
+    """The presets that there are, and a note about those that are missing at an interval that has some."""
     presets = plugins().registry.presets
-    names = [f"ref-{backbone}-{predictor}-n{interval}" for interval in _INTERVALS for predictor in _PREDICTORS]
-    found = [load_config(name) for name in names if name in presets]
+    found: list[LesaConfig] = []
+    absent: list[str] = []
+    for interval in _INTERVALS:
+        names = [f"ref-{backbone}-{predictor}-n{interval}" for predictor in _PREDICTORS]
+        if any(name in presets for name in names):
+            found += [load_config(name) for name in names if name in presets]
+            absent += [name for name in names if name not in presets]
     if not found:
         raise ConfigError(f"--backbone {backbone}: there are no presets ref-{backbone}-*. Is its plugin installed?")
-    absent = [name for name in names if name not in presets]
     return found, [f"left out, because they are not shipped: {', '.join(absent)}."] if absent else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from lesa_framework.evaluation.images import thumbnail, to_pil
+from lesa_framework.evaluation.images import strip, thumbnail, to_pil
 from lesa_framework.evaluation.rows import UNCACHED, Results
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _INK, _SOFT, _PAPER = (28, 29, 33), (98, 100, 108), (255, 255, 255)
 
 
 def grid_png(results: Results, images: Mapping[str, Tensor]) -> bytes:
-    """The grid as a PNG file's content; small images are enlarged without smoothing.
+    """The grid as a PNG file's content; small images are enlarged without smoothing, videos shown as three frames.
 
     Args:
         results: Names, prompts and PSNRs.
@@ -29,7 +29,10 @@ def grid_png(results: Results, images: Mapping[str, Tensor]) -> bytes:
 
     names = [row.name for row in results.rows if row.name in images]
     shown = min(len(images[name]) for name in names)
-    height, width = (max(1, round(side * _TILE / max(_sides(images[names[0]])))) for side in _sides(images[names[0]]))
+    first = strip(images[names[0]][0])
+    # A strip of three frames may be wider than a picture, so that each frame can still be seen.
+    longest = _TILE if first.shape == images[names[0]][0].shape else 2 * _TILE
+    height, width = (max(1, round(side * longest / max(first.shape[-2:]))) for side in first.shape[-2:])
     step_x, step_y = width + _GAP, _CAPTION + height + _FOOTER + _GAP
     sheet = Image.new("RGB", (_GAP + len(names) * step_x, _HEADER + shown * step_y), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -42,16 +45,14 @@ def grid_png(results: Results, images: Mapping[str, Tensor]) -> bytes:
         draw.text((_GAP, top), f"{pair.prompt}   (seed {pair.seed})", _INK, text)
         for column, name in enumerate(names):
             left = _GAP + column * step_x
-            tile = to_pil(thumbnail(images[name][row], _TILE)).resize((width, height), Image.Resampling.NEAREST)
+            tile = to_pil(thumbnail(strip(images[name][row]), longest)).resize(
+                (width, height), Image.Resampling.NEAREST
+            )
             sheet.paste(tile, (left, top + _CAPTION))
             psnr = results.details[name].psnr_db[row]
             label = "" if name == UNCACHED else "identical" if psnr is None else f"{psnr:.1f} dB"
             draw.text((left, top + _CAPTION + height + 3), label, _SOFT, small)
     return _encoded(sheet)
-
-
-def _sides(batch: Tensor) -> tuple[int, int]:
-    return batch.shape[-2], batch.shape[-1]
 
 
 def _fitting(text: str, width: int, draw: ImageDraw.ImageDraw) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -25,13 +26,20 @@ def to_pil(image: Tensor) -> Any:
 
 
 def thumbnail(image: Tensor, limit: int) -> Tensor:
-    """The image, made smaller when its longer side is above `limit` pixels; of a video the middle frame."""
-    still = image[len(image) // 2] if image.ndim == 4 else image
-    factor = limit / max(still.shape[-2:])
+    """The image or video, made smaller when its longer side is above `limit` pixels."""
+    factor = limit / max(image.shape[-2:])
     if factor >= 1:
-        return still
-    size = [max(1, round(side * factor)) for side in still.shape[-2:]]
-    return interpolate(still[None], size=size, mode="bilinear", antialias=True)[0]
+        return image
+    size = [max(1, round(side * factor)) for side in image.shape[-2:]]
+    frames = interpolate(image.reshape(-1, *image.shape[-3:]), size=size, mode="bilinear", antialias=True)
+    return frames.reshape(*image.shape[:-2], *size)
+
+
+def strip(image: Tensor) -> Tensor:
+    """A still picture: of a video the first, the middle and the last frame side by side."""
+    if image.ndim == 3:
+        return image
+    return torch.cat([image[0], image[len(image) // 2], image[-1]], dim=-1)
 
 
 def png_bytes(image: Tensor) -> bytes:

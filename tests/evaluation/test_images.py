@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lesa_framework.evaluation.images import png_bytes, thumbnail
+from lesa_framework.evaluation.images import png_bytes, strip, thumbnail
 
 
 def test_png_holds_the_nearest_8_bit_values() -> None:
@@ -24,4 +24,11 @@ def test_only_large_images_shrink() -> None:
     small = torch.rand(3, 8, 8)
     assert thumbnail(small, 16) is small
     assert thumbnail(torch.rand(3, 64, 32), 16).shape == (3, 16, 8)
-    assert thumbnail(torch.rand(5, 3, 8, 8), 16).shape == (3, 8, 8)
+    assert thumbnail(torch.rand(5, 3, 32, 64), 16).shape == (5, 3, 8, 16)
+
+
+def test_a_strip_shows_how_a_video_moves() -> None:
+    video = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 3, 4, 2)
+    assert strip(video).shape == (3, 4, 6)
+    assert strip(video)[0, 0].tolist() == [0, 0, 2, 2, 4, 4]
+    assert torch.equal(strip(video[0]), video[0])
