@@ -1,4 +1,4 @@
-"""The suites must find what is wrong: each of these plugins breaks its contract in one way."""
+"""The suites must find what is wrong: each of these plugins breaks its contract in one way (backbones: backbone/)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import random
 from typing import Literal
 
 import pytest
-import torch
 from torch import nn
 
 from lesa_framework import (
@@ -20,142 +19,15 @@ from lesa_framework import (
     ScheduleConfig,
     SchedulePolicy,
     StageRouter,
-    Tap,
 )
 from lesa_framework.testing import (
     TinyContextDiT,
     TinyDiT,
-    TinyDiTAdapter,
-    check_backbone,
     check_predictor,
     check_router,
     check_schedule,
 )
 from lesa_framework.testing.conformance.traces import differences, traces
-from lesa_framework.testing.tiny_pipeline import noise
-
-
-def call(model, latent, sigma, prompt):
-    return model(latent, sigma, noise((latent.shape[0], 3, 4), prompt), return_dict=False)[0]
-
-
-def make_latent(size):
-    return noise((size, 6, 4), 0)
-
-
-def backbone(adapter=TinyDiTAdapter, make_model=TinyDiT, call=call, make_latent=make_latent):
-    check_backbone(adapter, make_model=make_model, call=call, make_latent=make_latent)
-
-
-@pytest.mark.parametrize("model", [TinyDiT, TinyContextDiT])
-def test_the_tiny_adapter_passes(model):
-    backbone(make_model=model)
-
-
-class Blockless(TinyDiTAdapter):
-    block_lists = ()
-
-
-class HalfTheBlocks(TinyDiTAdapter):
-    block_lists = ("transformer_blocks",)
-
-
-class NoSuchList(TinyDiTAdapter):
-    block_lists = ("blocks",)
-
-
-class NoSuchClosing(TinyDiTAdapter):
-    closing = "final"
-
-
-class ClosesTooEarly(TinyDiTAdapter):
-    closing = "embed"
-    taps = (Tap.POST_NORM,)
-
-
-class OtherClass(TinyDiTAdapter):
-    model_class = "BigDiT"
-
-
-class WrongScale(TinyDiTAdapter):
-    timestep_scale = 1 / 1000
-
-
-class NoBranches(TinyDiTAdapter):
-    condition_argument = None
-
-
-class NotTheStack(TinyDiTAdapter):
-    block_lists = ("spare",)
-
-
-class Tapless(TinyDiTAdapter):
-    taps = ()
-
-
-class WithSpare(TinyDiT):
-    def __init__(self):
-        super().__init__()
-        self.spare = nn.ModuleList([nn.Identity()])
-
-
-@pytest.mark.parametrize(
-    ("adapter", "message"),
-    [
-        (Blockless, "block_lists: names no list"),
-        (NoSuchList, "expects 'blocks' in TinyDiT"),
-        (NoSuchClosing, "expects 'final' in TinyDiT"),
-        (OtherClass, "model_class: 'BigDiT' is none of the model's classes"),
-        (WrongScale, "timestep_scale"),
-        (NoBranches, "branch"),
-        (Tapless, "taps: names none"),
-    ],
-)
-def test_adapters_that_break_the_contract(adapter, message):
-    with pytest.raises(AssertionError, match=message):
-        backbone(adapter)
-
-
-def test_a_list_that_is_not_the_stack():
-    with pytest.raises(AssertionError, match=r"no block of \['spare'\] was called"):
-        backbone(NotTheStack, WithSpare)
-
-
-def test_a_closing_module_before_the_stack():
-    # Replacing what goes into the blocks is undone by nothing, but no block may be skipped then either.
-    with pytest.raises(AssertionError):
-        backbone(ClosesTooEarly)
-
-
-class Forgetful(TinyDiT):
-    """Its head ignores what the closing norm returns."""
-
-    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
-        super().forward(hidden_states, timestep, encoder_hidden_states, return_dict)
-        return (hidden_states * timestep + encoder_hidden_states.mean(),)
-
-
-def test_a_feature_that_is_put_back_but_not_used():
-    class PreHead(TinyDiTAdapter):
-        taps = (Tap.PRE_HEAD,)
-
-    with pytest.raises(AssertionError, match="what is put back is not used"):
-        backbone(PreHead, Forgetful)
-
-
-class Restless(TinyDiT):
-    def forward(self, hidden_states, *args, **kwargs):
-        return super().forward(hidden_states + 1e-3 * torch.rand(()), *args, **kwargs)
-
-
-def test_a_model_that_is_not_deterministic():
-    with pytest.raises(AssertionError, match="the bare model must give the same output"):
-        backbone(make_model=Restless)
-
-
-def test_sizes_that_are_no_other_sizes():
-    with pytest.raises(AssertionError, match="must differ in shape"):
-        backbone(make_latent=lambda _: make_latent(1))
 
 
 # --------------------------------------------------------------------------------------- predictors
