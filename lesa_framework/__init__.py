@@ -1,9 +1,10 @@
 """LESA Framework: learned feature-cache predictors for diffusion transformers."""
 
-from lesa_framework.api import Session, accelerate, attach_strategy, build_strategy, find_adapter
+from lesa_framework.api import Session, accelerate, attach_strategy, build_strategy
+from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.paths import ConfigPath
-from lesa_framework.config.schema import LesaConfig
+from lesa_framework.config.schema import BackboneConfig, CustomBackboneConfig, LesaConfig
 from lesa_framework.errors import (
     ArtifactError,
     ConfigError,
@@ -40,8 +41,10 @@ __all__ = [
     "AffinePredictor",
     "ArtifactError",
     "BackboneAdapter",
+    "BackboneConfig",
     "ConfigError",
     "ConfigPath",
+    "CustomBackboneConfig",
     "Decision",
     "EntryInfo",
     "Filter",

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import load_config
-from lesa_framework.config.schema import LesaConfig
+from lesa_framework.config.schema import BackboneConfig, LesaConfig
 from lesa_framework.errors import LesaError, UnsupportedBackboneError
-from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine, Observer, Store, Strategy
@@ -24,10 +24,14 @@ from lesa_framework.types import RunReport, Tap
 
 
 class Pipeline(Protocol):
-    """The part of a diffusers pipeline that is used."""
+    """The part of a diffusers pipeline that is used; some have a second transformer."""
 
     transformer: nn.Module
     scheduler: Scheduler
+
+
+#: Where pipelines keep their transformers; those that a pipeline lacks, or has as None, are left out.
+_TRANSFORMERS = ("transformer", "transformer_2", "unconditional_transformer")
 
 
 class Session:
@@ -36,8 +40,8 @@ class Session:
     Made by [`accelerate`][lesa_framework.accelerate].
     """
 
-    def __init__(self, engine: Engine, attachment: Attachment) -> None:
-        self._engine, self._attachment = engine, attachment
+    def __init__(self, engine: Engine, *attachments: Attachment) -> None:
+        self._engine, self._attachments = engine, attachments
         self._detached = False
 
     @property
@@ -48,7 +52,8 @@ class Session:
     def detach(self) -> None:
         """Leave the model as it was before, bit for bit, and free the histories."""
         self._detached = True
-        self._attachment.detach()
+        for attachment in self._attachments:
+            attachment.detach()
         self._engine.close()
 
     def __enter__(self) -> Session:
@@ -71,36 +76,6 @@ def build_strategy(config: LesaConfig) -> Strategy:
     """
     return Strategy(
         config.schedule.build(), config.router.build(), config.predictor.build(), config.engine.check_finite
-    )
-
-
-def find_adapter(model: nn.Module, kind: str = "auto") -> tuple[str, BackboneAdapter]:
-    """The adapter for a transformer, and its kind.
-
-    Args:
-        model: The transformer.
-        kind: An adapter's name, or `auto` to go by the names of the model's class and its bases.
-
-    Raises:
-        UnsupportedBackboneError: No adapter fits.
-        UnknownPluginError: No adapter has that name.
-    """
-    shelf = plugins().registry.backbones
-    if kind != "auto":
-        return kind, shelf.get(kind)()
-    for base in type(model).__mro__:
-        for name, adapter in shelf.items().items():
-            if adapter.model_class == base.__name__:
-                return name, adapter()
-    if type(model).__name__ == "OptimizedModule":
-        raise UnsupportedBackboneError(
-            "OptimizedModule: torch.compile() has wrapped the transformer, and what it compiled calls every block. "
-            "Leave it unwrapped and compile its blocks: `transformer.compile_repeated_blocks()`."
-        )
-    known = ", ".join(f"{adapter.model_class} ({name})" for name, adapter in shelf.items().items())
-    raise UnsupportedBackboneError(
-        f"{type(model).__name__}: no backbone adapter fits this class. Known: {known}. "
-        "Writing one takes a few lines: see docs/extend/backbone.md."
     )
 
 
@@ -138,7 +113,7 @@ def accelerate(
     return attach_strategy(
         target,
         build_strategy(settings),
-        settings.backbone.kind,
+        settings.backbone,
         settings.backbone.tap,
         sigmas=sigmas,
         observers=observers,
@@ -148,7 +123,7 @@ def accelerate(
 def attach_strategy(
     target: Pipeline | nn.Module,
     strategy: Strategy,
-    backbone: str = "auto",
+    backbone: str | BackboneConfig = "auto",
     tap: Tap = Tap.PRE_HEAD,
     *,
     sigmas: Sequence[float] | None = None,
@@ -161,7 +136,7 @@ def attach_strategy(
     Args:
         target: A diffusers pipeline, or a transformer with `sigmas`.
         strategy: Schedule, router and predictor.
-        backbone: An adapter's kind, or `auto`.
+        backbone: An adapter's kind, `auto`, or a configuration's `backbone` section.
         tap: Where the feature is taken.
         sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
         observers: Objects with the methods of [`Observer`][lesa_framework.Observer].
@@ -172,30 +147,49 @@ def attach_strategy(
         UnsupportedBackboneError: No adapter fits the transformer, or not at this tap.
         ConfigError: `sigmas` are not noise levels.
     """
-    model, source = _split(target, sigmas)
-    kind, adapter = find_adapter(model, backbone)
-    if tap not in adapter.taps:
-        raise UnsupportedBackboneError(
-            f"backbone.tap: '{tap}' does not work on {type(model).__name__}. Valid: {', '.join(adapter.taps)}."
-        )
+    models, source = _split(target, sigmas)
+    chosen = {name: find_adapter(model, backbone) for name, model in models.items()}
+    for name, (_, adapter) in chosen.items():
+        if tap not in adapter.taps:
+            raise UnsupportedBackboneError(
+                f"backbone.tap: '{tap}' does not work on {type(models[name]).__name__}. "
+                f"Valid: {', '.join(adapter.taps)}."
+            )
+    kind, _ = next(iter(chosen.values()))
     engine = Engine(strategy, kind, Tap(tap), (*_plugin_observers(), *observers), new_history)
-    return Session(engine, Attachment(model, adapter, engine, Tracker(source), around_compute))
+    tracker = Tracker(source)
+    attachments: list[Attachment] = []
+    try:
+        for name, (_, adapter) in chosen.items():
+            part = "" if name == _TRANSFORMERS[0] else name
+            attachments.append(Attachment(models[name], adapter, engine, tracker, around_compute, part))
+    except BaseException:
+        for attachment in attachments:
+            attachment.detach()
+        raise
+    return Session(engine, *attachments)
 
 
-def _split(target: Pipeline | nn.Module, sigmas: Sequence[float] | None) -> tuple[nn.Module, GridSource]:
+def _split(target: Pipeline | nn.Module, sigmas: Sequence[float] | None) -> tuple[dict[str, nn.Module], GridSource]:
     if isinstance(target, nn.Module):
         if sigmas is None or len(sigmas) < 2:
             raise UnsupportedBackboneError(
                 "accelerate: a bare transformer does not know its noise levels. "
                 "Pass sigmas=[...], the sampler's grid with the final 0, or pass the whole pipeline."
             )
-        return target, FixedGrid(sigmas)
-    model = getattr(target, "transformer", None)
-    if not isinstance(model, nn.Module):
+        return {_TRANSFORMERS[0]: target}, FixedGrid(sigmas)
+    models = transformers_of(target)
+    if not models:
         raise UnsupportedBackboneError(
             f"accelerate: {type(target).__name__} is neither a torch module nor a pipeline with a `transformer`."
         )
-    return model, SchedulerGrid(target) if sigmas is None else FixedGrid(sigmas)
+    return models, SchedulerGrid(target) if sigmas is None else FixedGrid(sigmas)
+
+
+def transformers_of(pipe: object) -> dict[str, nn.Module]:
+    """A pipeline's transformers by the attributes that hold them, the first one first; empty when it has none."""
+    held = {name: getattr(pipe, name, None) for name in _TRANSFORMERS}
+    return {name: model for name, model in held.items() if isinstance(model, nn.Module)}
 
 
 def _plugin_observers() -> tuple[Observer, ...]:

@@ -30,7 +30,7 @@ def registered(monkeypatch):
     found.registry.schedules, found.registry.routers = installed.schedules, installed.routers
     found.registry.presets = installed.presets
     found.add("tiny", Tiny())
-    for module in ("lesa_framework.api", "lesa_framework.config.loading"):
+    for module in ("lesa_framework.api", "lesa_framework.backbones", "lesa_framework.config.loading"):
         monkeypatch.setattr(f"{module}.plugins", lambda: found)
     return found
 
@@ -138,7 +138,7 @@ class TestAccelerate:
             lesa.accelerate(TinyPipeline(TinyDiT()), config)
 
     def test_an_adapter_by_name_that_does_not_fit(self):
-        with pytest.raises(UnsupportedBackboneError, match=r"TinyDiTAdapter expects 'transformer_blocks' in Linear"):
+        with pytest.raises(UnsupportedBackboneError, match=r"'tiny' is for TinyDiT and does not fit Linear"):
             lesa.accelerate(nn.Linear(1, 1), {**RAW, "backbone": {"kind": "tiny"}}, sigmas=[1, 0])
 
     def test_attaching_objects(self):
@@ -150,14 +150,6 @@ class TestAccelerate:
         with lesa.attach_strategy(pipe, strategy, "tiny", "post_norm") as session:
             pipe()
         assert session.report.info.tap is Tap.POST_NORM
-
-    def test_finding_an_adapter(self):
-        assert lesa.find_adapter(TinyDiT())[0] == "tiny"
-        assert lesa.find_adapter(type("Derived", (TinyDiT,), {})())[0] == "tiny"
-        with pytest.raises(UnknownPluginError, match=r"backbone.kind: 'huge' is not a registered backbone"):
-            lesa.find_adapter(TinyDiT(), "huge")
-        with pytest.raises(UnsupportedBackboneError, match=r"Linear: no backbone adapter fits.*TinyDiT \(tiny\)"):
-            lesa.find_adapter(nn.Linear(1, 1))
 
 
 def test_building_a_strategy():

@@ -73,7 +73,7 @@ def command(
             arguments = pipe, [prompt for prompt, _ in group], [number for _, number in group], settings
             if methods:
                 backbone = loaded[0].backbone
-                with attach_strategy(pipe, strategies[loaded[0].name], backbone.kind, backbone.tap) as session:
+                with attach_strategy(pipe, strategies[loaded[0].name], backbone, backbone.tap) as session:
                     samples = generate_batch(*arguments, lambda _: progress.step("generating"))
                     report = session.report
             else:

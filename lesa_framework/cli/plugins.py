@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import typer
 from rich import box
 from rich.table import Table
 
 from lesa_framework.cli import console, options
+from lesa_framework.errors import ConfigError
 from lesa_framework.plugin.manager import plugins
 
 
@@ -23,12 +25,22 @@ class Entry:
     summary: str
 
 
-def command(as_json: options.AsJson = False) -> None:
+def command(
+    section: Annotated[str | None, typer.Option(help="Only this section, for example backbone.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
     """List every registered schedule, router, predictor, backbone, model and preset, and the plugin it came from.
 
-    Example: lesa plugins
+    A backbone's last column is the class of the models that it is for.
+
+    Example: lesa plugins --section backbone
     """
     entries = registered()
+    if section is not None:
+        known = list(dict.fromkeys(entry.section for entry in entries))
+        if section not in known:
+            raise ConfigError(f"--section {section}: unknown. Known: {', '.join(known)}.")
+        entries = [entry for entry in entries if entry.section == section]
     if as_json:
         typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
         return
@@ -50,10 +62,12 @@ def registered() -> list[Entry]:
         ("schedule", registry.schedules),
         ("router", registry.routers),
         ("predictor", registry.predictors),
-        ("backbone", registry.backbones),
     ):
         names = shelf.names()
         entries += [Entry(section, kind, names[kind], _first_line(item)) for kind, item in shelf.items().items()]
+    summaries = {kind: adapter.model_class for kind, adapter in registry.backbones.items().items()}
+    summaries |= {kind: _first_line(config) for kind, config in registry.custom_backbones.items().items()}
+    entries += [Entry("backbone", kind, plugin, summaries[kind]) for kind, plugin in registry.backbone_kinds().items()]
     models, presets = registry.models.names(), registry.presets.names()
     entries += [
         Entry("model", name, models[name], str(model.folder)) for name, model in registry.models.items().items()

@@ -11,10 +11,11 @@ from pydantic.json_schema import models_json_schema
 
 from lesa_framework.cli import files
 from lesa_framework.cli.options import OutFile
-from lesa_framework.config.schema import BackboneConfig, EngineConfig, TrainingConfig
+from lesa_framework.config.schema import EngineConfig, TrainingConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import write_text
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.plugin.registry import AUTO
 
 Schema = dict[str, Any]
 
@@ -54,9 +55,9 @@ def select(section: str | None = None, kind: str | None = None) -> Schema:
         if kind not in models:
             known = ", ".join(name for name in models if name) or "none: this section has no kinds"
             raise ConfigError(f"--kind {kind}: not a kind of {section}. Known: {known}.")
-        return models[kind].model_json_schema()
-    parts, definitions = _schemas(list(models.values()))
-    return {**_one_of([parts[model] for model in models.values()]), "$defs": definitions}
+        return _with_kinds(models[kind].model_json_schema(), models[kind], models)
+    (parts,), definitions = _schemas(models)
+    return {**_one_of(parts), "$defs": definitions}
 
 
 def _sections() -> dict[str, dict[str, type[BaseModel]]]:
@@ -66,30 +67,45 @@ def _sections() -> dict[str, dict[str, type[BaseModel]]]:
         "schedule": dict(registry.schedules.items()),
         "router": dict(registry.routers.items()),
         "predictor": dict(registry.predictors.items()),
-        "backbone": {"": BackboneConfig},
+        "backbone": {kind: registry.backbone_config(kind) for kind in (AUTO, *registry.backbone_kinds())},
         "engine": {"": EngineConfig},
         "training": {"": TrainingConfig},
     }
 
 
 def _whole(sections: dict[str, dict[str, type[BaseModel]]]) -> Schema:
-    parts, definitions = _schemas([model for models in sections.values() for model in models.values()])
+    parts, definitions = _schemas(*sections.values())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "LESA Framework configuration",
         "type": "object",
         "additionalProperties": False,
         "required": ["schedule", "predictor"],
-        "properties": {
-            section: _one_of([parts[model] for model in models.values()]) for section, models in sections.items()
-        },
+        "properties": {section: _one_of(part) for section, part in zip(sections, parts, strict=True)},
         "$defs": definitions,
     }
 
 
-def _schemas(models: list[type[BaseModel]]) -> tuple[dict[type[BaseModel], Schema], Schema]:
-    found, shared = models_json_schema([(model, "validation") for model in models])
-    return {model: found[model, "validation"] for model in models}, shared.get("$defs", {})
+def _schemas(*sections: dict[str, type[BaseModel]]) -> tuple[list[list[Schema]], Schema]:
+    """References for each section, one for kinds that share a model, and what they refer to."""
+    different = [list(dict.fromkeys(models.values())) for models in sections]
+    found, shared = models_json_schema([(model, "validation") for models in different for model in models])
+    references = [[found[model, "validation"] for model in models] for models in different]
+    definitions = dict(shared.get("$defs", {}))
+    for kinds, models, parts in zip(sections, different, references, strict=True):
+        for model, part in zip(models, parts, strict=True):
+            name = part["$ref"].rpartition("/")[2]
+            definitions[name] = _with_kinds(definitions[name], model, kinds)
+    return references, definitions
+
+
+def _with_kinds(schema: Schema, model: type[BaseModel], models: dict[str, type[BaseModel]]) -> Schema:
+    """Of a model that several kinds share, `kind` is a plain string: name them, for editors to offer."""
+    kinds = [kind for kind, one in models.items() if one is model]
+    if len(kinds) < 2:
+        return schema
+    properties = schema["properties"]
+    return {**schema, "properties": {**properties, "kind": {**properties["kind"], "enum": kinds}}}
 
 
 def _one_of(parts: list[Schema]) -> Schema:

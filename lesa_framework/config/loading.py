@@ -14,7 +14,7 @@ from lesa_framework.config.schema import BackboneConfig, EngineConfig, LesaConfi
 from lesa_framework.errors import ConfigError, UnknownPluginError
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.plugin.registry import Registry, Shelf
+from lesa_framework.plugin.registry import AUTO, Registry, Shelf
 
 Raw: TypeAlias = dict[str, Any]
 Config = TypeVar("Config", bound=BaseModel)
@@ -88,13 +88,11 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
     for key in _PLUGIN_SECTIONS:
         if key in merged:
             parts[key] = _plugin_section(_shelf(registry, key), key, merged[key], folder, problems)
-    for key, model in (("backbone", BackboneConfig), ("engine", EngineConfig), ("training", TrainingConfig)):
+    if "backbone" in merged:
+        parts["backbone"] = _backbone_section(registry, merged["backbone"], folder, problems)
+    for key, model in (("engine", EngineConfig), ("training", TrainingConfig)):
         if key in merged:
             parts[key] = _section(model, key, merged[key], folder, problems)
-    backbone = merged.get("backbone")
-    kind = backbone.get("kind") if isinstance(backbone, dict) else None
-    if isinstance(kind, str) and kind != "auto" and kind not in registry.backbones:
-        problems.append(_complaint(registry.backbones, kind, extra="auto"))
     if problems:
         raise ConfigError("\n".join(problems))
     return LesaConfig.model_validate({**parts, "name": name})
@@ -149,9 +147,11 @@ def _override(raw: Raw, text: str) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {text}: '{key}' is a value, not a section.")
         place = inner
-    if keys[1:] == ["kind"] and keys[0] in _PLUGIN_SECTIONS and place.get("kind") != parsed:
-        # Another plugin has other settings: the old one's would only be refused.
+    if keys[1:] == ["kind"] and keys[0] in (*_PLUGIN_SECTIONS, "backbone") and place.get("kind") != parsed:
+        # Another plugin has other settings: the old one's would only be refused. Every backbone has a tap.
+        kept = {key: place[key] for key in place if keys[0] == "backbone" and key in BackboneConfig.model_fields}
         place.clear()
+        place.update(kept)
     place[keys[-1]] = parsed
 
 
@@ -178,6 +178,26 @@ def _plugin_section(
     return _section(model, key, raw, folder, problems)
 
 
+def _backbone_section(registry: Registry, raw: Any, folder: Path, problems: list[str]) -> BaseModel | None:
+    kind = raw.get("kind", AUTO) if isinstance(raw, dict) else AUTO
+    if not isinstance(kind, str):
+        return _section(BackboneConfig, "backbone", raw, folder, problems)
+    try:
+        model = registry.backbone_config(kind)
+    except UnknownPluginError as error:
+        problems.append(str(error))
+        # Nobody knows its options: only what every kind has can be checked.
+        common = {key: value for key, value in raw.items() if key in BackboneConfig.model_fields}
+        return _section(BackboneConfig, "backbone", common, folder, problems)
+    if isinstance(raw, dict):
+        for owner, config in registry.custom_backbones.items().items():
+            options = [str(key) for key in raw if key in config.model_fields and key not in model.model_fields]
+            if options:
+                problems.append(f"backbone: {', '.join(options)}: only 'kind: {owner}' has this; the kind is '{kind}'.")
+                raw = {key: value for key, value in raw.items() if key not in options}
+    return _section(model, "backbone", raw, folder, problems)
+
+
 def _section(model: type[Config], key: str, raw: Any, folder: Path, problems: list[str]) -> Config | None:
     try:
         return model.model_validate(raw, context={"folder": folder})
@@ -195,14 +215,6 @@ def _section(model: type[Config], key: str, raw: Any, folder: Path, problems: li
             else:
                 problems.append(f"{place}: {detail['msg']} (given {detail['input']!r}).")
         return None
-
-
-def _complaint(shelf: Shelf[Any], name: str, extra: str) -> str:
-    try:
-        shelf.get(name)
-    except UnknownPluginError as error:
-        return f"{error} Or '{extra}'."
-    raise AssertionError(f"'{name}' is registered")
 
 
 def _near(word: str, known: Sequence[str]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from torch import nn
 
+from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.predictor import PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig
@@ -20,6 +23,21 @@ class BackboneConfig(PluginConfig):
     """An adapter's name, or `auto` to choose by the model's class."""
     tap: Tap = Tap.PRE_HEAD
     """Where the feature is taken."""
+
+
+class CustomBackboneConfig(BackboneConfig, ABC):
+    """A backbone kind with options of its own; registering this class registers the kind.
+
+    Subclasses set `kind` to a `Literal` with a default and add their options as fields.
+    """
+
+    @abstractmethod
+    def build(self, model: nn.Module) -> BackboneAdapter:
+        """Make the adapter for a model; never picked by `auto`.
+
+        Raises:
+            UnsupportedBackboneError: The options do not fit the model.
+        """
 
 
 class EngineConfig(BaseModel):
@@ -80,7 +98,7 @@ class LesaConfig(BaseModel):
     """Which expert a noise level has."""
     predictor: SerializeAsAny[PredictorConfig]
     """How to predict the other steps."""
-    backbone: BackboneConfig = BackboneConfig()
+    backbone: SerializeAsAny[BackboneConfig] = BackboneConfig()
     """Where the feature sits in the model."""
     engine: EngineConfig = EngineConfig()
     """Settings of the loop itself."""

@@ -147,7 +147,7 @@ def _run(
     if method.config is None or method.strategy is None:
         return generate_batch(pipe, prompts, seeds, wanted, on_step), None
     backbone = method.config.backbone
-    with attach_strategy(pipe, method.strategy, backbone.kind, backbone.tap) as session:
+    with attach_strategy(pipe, method.strategy, backbone, backbone.tap) as session:
         samples = generate_batch(pipe, prompts, seeds, wanted, on_step)
         report = session.report
     if not bool(torch.isfinite(samples.latents).all()):

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lesa_framework.api import build_strategy, find_adapter
+from lesa_framework.api import build_strategy
+from lesa_framework.backbones import find_adapter
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
 from lesa_framework.evaluation.rows import UNCACHED, fewer_steps_name
@@ -93,7 +94,7 @@ def run_info(pipe: CallablePipeline, config: LesaConfig, grid: tuple[float, ...]
     Raises:
         UnsupportedBackboneError: No adapter fits, or it has no such tap.
     """
-    kind, adapter = find_adapter(pipe.transformer, config.backbone.kind)
+    kind, adapter = find_adapter(pipe.transformer, config.backbone)
     if config.backbone.tap not in adapter.taps:
         raise UnsupportedBackboneError(
             f"backbone.tap: '{config.backbone.tap}' does not work on {type(pipe.transformer).__name__}. "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor
 
+from lesa_framework.config.schema import BackboneConfig, CustomBackboneConfig
 from lesa_framework.errors import PluginContractError, UnknownPluginError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.config import PluginConfig
@@ -19,8 +20,14 @@ from lesa_framework.interfaces.schedule import ScheduleConfig
 
 Item = TypeVar("Item")
 
+#: The kind of backbone that leaves the choice to the model's class.
+AUTO: Final = "auto"
+
 #: What a backbone adapter must declare.
 _LAYOUT = ("model_class", "block_lists", "closing")
+
+#: As many names fit into an error message.
+_LISTED = 20
 
 #: Pictures (batch, 3, height, width) in [0, 1] and their captions -> a score in [0, 1] each, None where a caption
 #: promises nothing that could be checked.
@@ -91,10 +98,27 @@ class Shelf(Generic[Item]):
         """
         if name in self._items:
             return self._items[name][0]
-        known = ", ".join(f"'{known}' ({plugin})" for known, plugin in self.names().items()) or "none"
-        near = difflib.get_close_matches(str(name), self._items, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise UnknownPluginError(f"{self._section}: '{name}' is not a registered {self._noun}. Known: {known}.{hint}")
+        raise unknown(self._section, self._noun, name, self.names())
+
+
+def unknown(section: str, noun: str, name: str, known: Mapping[str, str]) -> UnknownPluginError:
+    """The error for a name that nobody registered.
+
+    Args:
+        section: What was asked for, such as `predictor.kind`.
+        noun: What it is called in a sentence.
+        name: What was given.
+        known: Name -> plugin.
+    """
+    if len(known) > _LISTED:  # a page of names helps nobody
+        near = difflib.get_close_matches(str(name), known, n=5, cutoff=0.4)
+        nearest = f", among them {', '.join(repr(one) for one in near)}" if near else ""
+        listed = f"{len(known)} are, listed by `lesa plugins`{nearest}"
+    else:
+        listed = "Known: " + (", ".join(f"'{one}' ({plugin})" for one, plugin in known.items()) or "none")
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return UnknownPluginError(f"{section}: '{name}' is not a registered {noun}. {listed}.{hint}")
 
 
 class Registry:
@@ -105,8 +129,26 @@ class Registry:
         self.schedules: Shelf[type[ScheduleConfig]] = Shelf("schedule.kind", "schedule")
         self.routers: Shelf[type[RouterConfig]] = Shelf("router.kind", "router")
         self.backbones: Shelf[type[BackboneAdapter]] = Shelf("backbone.kind", "backbone")
+        self.custom_backbones: Shelf[type[CustomBackboneConfig]] = Shelf("backbone.kind", "backbone")
         self.models: Shelf[NamedModel] = Shelf("model", "model")
         self.presets: Shelf[Path] = Shelf("preset", "preset")
+
+    def backbone_kinds(self) -> dict[str, str]:
+        """Kind of backbone -> plugin, sorted; those with options of their own too."""
+        return dict(sorted({**self.backbones.names(), **self.custom_backbones.names()}.items()))
+
+    def backbone_config(self, kind: str) -> type[BackboneConfig]:
+        """What the `backbone` section may hold for a kind, or for `auto`.
+
+        Raises:
+            UnknownPluginError: Nothing has that name.
+        """
+        if kind in self.custom_backbones:
+            return self.custom_backbones.get(kind)
+        if kind != AUTO and kind not in self.backbones:
+            error = unknown("backbone.kind", "backbone", kind, self.backbone_kinds())
+            raise UnknownPluginError(f"{error} Or '{AUTO}'.")
+        return BackboneConfig
 
 
 class Registrar:
@@ -138,9 +180,18 @@ class Registrar:
             raise PluginContractError(
                 f"{self._plugin}: backbone '{kind}': {adapter.__name__} sets no {' and no '.join(missing)}."
             )
-        if kind == "auto":
-            raise PluginContractError(f"{self._plugin}: backbone 'auto' is how users ask for any; pick another name.")
+        self._require_free(kind, self._registry.custom_backbones)
         self._registry.backbones.add(kind, adapter, self._plugin)
+
+    def add_custom_backbone(self, config: type[CustomBackboneConfig]) -> None:
+        """Register a backbone kind that has options of its own, by its configuration class.
+
+        Raises:
+            PluginContractError: The name is taken, or the class has none.
+        """
+        kind = _kind(config)
+        self._require_free(kind, self._registry.backbones)
+        self._registry.custom_backbones.add(kind, config, self._plugin)
 
     def add_model(self, name: str, model: NamedModel) -> None:
         """Register a model folder under a name such as `reference:flux`."""
@@ -150,6 +201,14 @@ class Registrar:
         """Register every `*.yaml` in a folder as a preset of its stem's name."""
         for path in sorted(folder.glob("*.yaml")):
             self._registry.presets.add(path.stem, path, self._plugin)
+
+    def _require_free(self, kind: str, other: Shelf[Any]) -> None:
+        if kind == AUTO:
+            raise PluginContractError(f"{self._plugin}: backbone '{AUTO}' is how users ask for any; pick another name.")
+        if kind in other:
+            raise PluginContractError(
+                f"{self._plugin}: backbone '{kind}' is already registered by {other.names()[kind]}; pick another name."
+            )
 
 
 def _kind(config: type[PluginConfig]) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.api import attach_strategy
+from lesa_framework.config.schema import BackboneConfig
 from lesa_framework.runtime.engine import Strategy
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.rollout import Batch, LatentRecorder, Sampler
@@ -22,7 +23,7 @@ def rollout(
     strategy: Strategy,
     batch: Batch,
     *,
-    backbone: str,
+    backbone: str | BackboneConfig,
     tap: Tap,
     gradients: bool = False,
     through_model: bool = False,
@@ -33,7 +34,7 @@ def rollout(
         sampler: What to run.
         strategy: Its predictor's predictions carry gradients if `gradients`.
         batch: What to sample.
-        backbone: Kind of the adapter.
+        backbone: Kind of the adapter, or a configuration's `backbone` section.
         tap: Where features are taken.
         gradients: Keep the graph from the predictor's parameters to every latent.
         through_model: Keep it through computed steps too: exact, and as costly as training the model.

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lesa_framework.api import Pipeline, find_adapter
+from lesa_framework.api import Pipeline
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
+from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError
@@ -77,7 +78,7 @@ def train(
     """
     settings = config.training
     learner = config.predictor.trainable(settings.num_steps, settings.seed)
-    kind, _ = find_adapter(pipe.transformer, config.backbone.kind)
+    kind, _ = find_adapter(pipe.transformer, config.backbone)
     schedule, router = config.schedule.build(), config.router.build()
     grid = sampler_grid(pipe, GenerationSettings(num_steps=settings.num_steps, call=dict(call)))
     _check_predicts(Strategy(schedule, router, learner), grid)
@@ -91,7 +92,7 @@ def train(
         settings,
         make_batches(prompts, settings.batch, settings.seed),
         sigmas=grid,
-        backbone=kind,
+        backbone=config.backbone,
         tap=config.backbone.tap,
         saved=lambda: save_checkpoint(checkpoint, {"fingerprint": fingerprint, **trainer.state_dict()}),
     )

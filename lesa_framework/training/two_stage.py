@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.api import attach_strategy
-from lesa_framework.config.schema import TrainingConfig
+from lesa_framework.config.schema import BackboneConfig, TrainingConfig
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
 from lesa_framework.interfaces.trainable import TrainablePredictor
@@ -83,7 +83,7 @@ class TwoStageTrainer:
         settings: Epochs, rates, target.
         batches: Prompts and seeds.
         sigmas: The sampler's grid, the final 0 included.
-        backbone: Kind of the adapter.
+        backbone: Kind of the adapter, or a configuration's `backbone` section.
         tap: Where features are taken.
         saved: Called after every epoch, for checkpoints.
     """
@@ -98,7 +98,7 @@ class TwoStageTrainer:
         batches: Sequence[Batch],
         *,
         sigmas: Sequence[float],
-        backbone: str,
+        backbone: str | BackboneConfig,
         tap: Tap,
         saved: Callable[[], None] = lambda: None,
     ) -> None:

@@ -1,0 +1,133 @@
+"""Which adapter fits a model, and what to tell the user when none does."""
+
+from __future__ import annotations
+
+import difflib
+
+from torch import nn
+
+from lesa_framework import layout
+from lesa_framework.config.schema import BackboneConfig, CustomBackboneConfig
+from lesa_framework.errors import ConfigError, UnsupportedBackboneError
+from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.plugin.registry import AUTO, Registry
+
+#: As many adapters are worth naming.
+_NEAREST = 3
+_PAGE = "docs/extend/backbone.md"
+
+
+def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> tuple[str, BackboneAdapter]:
+    """The adapter for a transformer, and its kind.
+
+    Args:
+        model: The transformer.
+        backbone: The configuration's `backbone` section, or an adapter's name, or `auto` to go by the names of the
+            model's class and its bases.
+
+    Raises:
+        UnsupportedBackboneError: No adapter fits, or not the one that was asked for.
+        UnknownPluginError: No adapter has that name.
+        ConfigError: A kind that has options was asked for by its name alone.
+    """
+    registry = plugins().registry
+    if isinstance(backbone, CustomBackboneConfig):
+        return backbone.kind, backbone.build(model)
+    kind = backbone if isinstance(backbone, str) else backbone.kind
+    if kind != AUTO:
+        return kind, _by_name(model, kind, registry)
+    for base in type(model).__mro__:
+        for name, adapter in registry.backbones.items().items():
+            if adapter.model_class == base.__name__:
+                return name, adapter()
+    if type(model).__name__ == "OptimizedModule":
+        raise UnsupportedBackboneError(
+            "OptimizedModule: torch.compile() has wrapped the transformer, and what it compiled calls every block. "
+            "Leave it unwrapped and compile its blocks: `transformer.compile_repeated_blocks()`."
+        )
+    raise UnsupportedBackboneError(_unknown_model(model, registry))
+
+
+def _by_name(model: nn.Module, kind: str, registry: Registry) -> BackboneAdapter:
+    config = registry.backbone_config(kind)
+    if config is not BackboneConfig:
+        raise ConfigError(
+            f"backbone.kind: '{kind}' has options of its own ({', '.join(_options(config))}), so its name is not "
+            "enough. Give the `backbone` section of a configuration, such as `lesa.load_config(...).backbone`."
+        )
+    adapter = registry.backbones.get(kind)()
+    absent = layout.missing(model, _layout(adapter))
+    if absent:
+        fitting = _same_layout(model, registry)
+        hint = f" Its layout is that of {_listed(fitting, registry)}." if fitting else ""
+        raise UnsupportedBackboneError(
+            f"backbone.kind: '{kind}' is for {adapter.model_class} and does not fit {type(model).__name__}: "
+            f"{layout.no_module(model, absent[0])}"
+            + (f" Missing too: {', '.join(absent[1:])}." if absent[1:] else "")
+            + f"{hint} See {_PAGE}."
+        )
+    return adapter
+
+
+def _unknown_model(model: nn.Module, registry: Registry) -> str:
+    name = type(model).__name__
+    lines = [f"{name}: no backbone adapter is for this class."]
+    fitting = _same_layout(model, registry)
+    if fitting:
+        lines.append(
+            f"Its layout is that of {_listed(fitting, registry)}: "
+            f"try backbone.kind={fitting[0]}, and check that schedule.kind=always changes nothing."
+        )
+    classes = {adapter.model_class: kind for kind, adapter in registry.backbones.items().items()}
+    alike = [classes[one] for one in difflib.get_close_matches(name, classes, n=_NEAREST, cutoff=0.5)]
+    alike = [kind for kind in alike if kind not in fitting]
+    if alike:
+        lines.append(f"Adapters for classes of a similar name: {_listed(alike, registry)}.")
+    lines += [f"Or describe it in the configuration, {text}" for text in _described(model, registry)]
+    lines.append(f"{_PAGE} explains this, and how to write an adapter; `lesa plugins` lists those there are.")
+    return "\n".join(lines)
+
+
+def _described(model: nn.Module, registry: Registry) -> list[str]:
+    """The `module` kind filled in for the model, as far as it can be guessed."""
+    found = layout.guess(model)
+    if "module" not in registry.custom_backbones or not found.blocks:
+        return []
+    sigma = "1 - t" if found.time is None else found.time if "sigma" in found.time else f"{found.time}/1000"
+    blocks = ", ".join(found.blocks)
+    section = f'{{kind: module, blocks: [{blocks}], head: {found.head or "..."}, sigma: "{sigma}"}}'
+    return [f"without Python. A guess, to be checked:\n  backbone: {section}"]
+
+
+def _same_layout(model: nn.Module, registry: Registry) -> list[str]:
+    """Kinds whose whole layout is in the model, the nearest first."""
+    arguments = layout.arguments(model)
+    adapters = {kind: adapter() for kind, adapter in registry.backbones.items().items()}
+    fitting = [
+        kind
+        for kind, adapter in adapters.items()
+        if not layout.missing(model, _layout(adapter))
+        and {adapter.latent_argument, adapter.timestep_argument} <= set(arguments)
+    ]
+
+    def distance(kind: str) -> tuple[int, float]:
+        adapter = adapters[kind]
+        likeness = difflib.SequenceMatcher(None, type(model).__name__, adapter.model_class).ratio()
+        return -len(adapter.block_lists), -likeness
+
+    # An adapter for a part of the stack fits too, but caches wrongly.
+    most = max((len(adapters[kind].block_lists) for kind in fitting), default=0)
+    return sorted((kind for kind in fitting if len(adapters[kind].block_lists) == most), key=distance)[:_NEAREST]
+
+
+def _layout(adapter: BackboneAdapter) -> tuple[str, ...]:
+    return (*adapter.block_lists, adapter.closing)
+
+
+def _listed(kinds: list[str], registry: Registry) -> str:
+    return ", ".join(f"'{kind}' ({registry.backbones.get(kind).model_class})" for kind in kinds)
+
+
+def _options(config: type[BackboneConfig]) -> list[str]:
+    return [name for name in config.model_fields if name not in BackboneConfig.model_fields]

@@ -1,0 +1,95 @@
+"""What a model that nobody described is made of, in words: for error messages, never for caching."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+#: Names of the argument that holds the time, the commonest first.
+_TIMES = ("timestep", "timesteps", "t", "time", "sigma", "sigmas", "noise_level", "noise_labels")
+_BLOCKS = ("block", "layer")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How a model is probably laid out.
+
+    Attributes:
+        blocks: Paths of its stacks of blocks, in the order of their definition; empty when none was found.
+        head: Path of the module behind them.
+        time: Name of the forward's argument that holds the time.
+    """
+
+    blocks: tuple[str, ...]
+    head: str | None
+    time: str | None
+
+
+def guess(model: nn.Module) -> Guess:
+    """How the model is probably laid out: modules are taken to run in the order of their definition."""
+    stacks = list(_stacks(model))
+    # Small stacks beside a large one refine the prompt or the noise level; they are no part of it.
+    sizes = {path: sum(weight.numel() for weight in model.get_submodule(path).parameters()) for path in stacks}
+    blocks = tuple(path for path in stacks if sizes[path] * 10 >= max(sizes.values()))
+    head = _behind(model, blocks[-1]) if blocks else None
+    names = arguments(model)
+    return Guess(blocks, head, next((name for name in _TIMES if name in names), None))
+
+
+def arguments(model: nn.Module) -> tuple[str, ...]:
+    """Names of the arguments of the model's forward, without `self`; `*args` and `**kwargs` left out."""
+    parameters = list(inspect.signature(type(model).forward).parameters.values())[1:]
+    return tuple(one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
+
+
+def missing(model: nn.Module, paths: Iterable[str]) -> list[str]:
+    """Those of the paths at which the model has no module."""
+    there = _paths(model)
+    return [path for path in paths if path not in there]
+
+
+def no_module(model: nn.Module, path: str) -> str:
+    """Says that the model has no module at a path, and what it has: a sentence and a half."""
+    children = ", ".join(name for name, _ in model.named_children()) or "no modules"
+    return f"{type(model).__name__} has no module '{path}'. It has: {children}.{did_you_mean(path, _paths(model))}"
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A hint at the nearest name, with a space before it; empty when none is near."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def _paths(model: nn.Module) -> list[str]:
+    # A module that the model holds under two names has two paths.
+    return [name for name, _ in model.named_modules(remove_duplicate=False) if name]
+
+
+def _stacks(model: nn.Module, prefix: str = "") -> Iterator[str]:
+    for name, child in model.named_children():
+        path = f"{prefix}{name}"
+        if _is_stack(name, child):
+            yield path
+        else:
+            yield from _stacks(child, f"{path}.")
+
+
+def _is_stack(name: str, module: nn.Module) -> bool:
+    inner = list(module.children())
+    alike = len({type(child) for child in inner}) == 1
+    composed = any(True for child in inner for _ in child.children())
+    listed = type(module) in (nn.ModuleList, nn.Sequential)
+    return listed and alike and composed and (len(inner) > 1 or any(word in name for word in _BLOCKS))
+
+
+def _behind(model: nn.Module, path: str) -> str | None:
+    parent, _, name = path.rpartition(".")
+    siblings = [child for child, _ in model.get_submodule(parent).named_children()]
+    later = siblings[siblings.index(name) + 1 :]
+    if later:
+        return f"{parent}.{later[0]}" if parent else later[0]
+    return _behind(model, parent) if parent else None

@@ -1,0 +1,135 @@
+"""The options of `backbone: {kind: module}`, and how they are held against a model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from torch import nn
+
+from lesa_framework import BackboneAdapter, CustomBackboneConfig, UnsupportedBackboneError
+from lesa_framework.layout import arguments, did_you_mean, missing, no_module
+from lesa_module.adapter import Layout, ModuleAdapter
+from lesa_module.formula import Formula
+
+#: What the engine can empty.
+_CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _readable(text: str) -> str:
+    Formula(text)
+    return text
+
+
+#: One name or several.
+Names = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_several, json_schema_input_type=str | list[str])
+]
+
+
+class ModuleConfig(CustomBackboneConfig):
+    """Any PyTorch model with a stack of blocks, described here instead of in Python."""
+
+    kind: Literal["module"] = "module"
+    blocks: Annotated[Names, Field(min_length=1)]
+    """Path of the list of blocks, such as `blocks` or `core.layers`; several when the stack is made of several."""
+    head: Annotated[str, Field(min_length=1)]
+    """Path of the module behind the stack, called once, with the hidden state."""
+    sigma: Annotated[str, AfterValidator(_readable)]
+    """The noise level in [0, 1] from one argument of the forward: `timestep`, `t/1000`, `1 - t`."""
+    latent: str | None = None
+    """Argument that holds the current latent; by default the first one that `sigma` does not name."""
+    condition: str | None = "auto"
+    """Argument that tells branches apart; `auto` is the first tensor among the others, null goes by order alone."""
+    head_argument: str = ""
+    """Argument of the head that is the hidden state; by default its first."""
+    block_returns: dict[str, Names] = Field(default_factory=dict)
+    """For forwards that need blocks on predicted steps too: a list's path, and the arguments that its blocks return."""
+
+    def build(self, model: nn.Module) -> BackboneAdapter:
+        """Make the adapter for a model.
+
+        Raises:
+            UnsupportedBackboneError: The model has not what the options name; the message has all that was found.
+        """
+        formula = Formula(self.sigma)
+        problems = self._wrong_modules(model)
+        named, catch_all = _signature(model)
+        wanted = {"sigma": formula.name, "latent": self.latent}
+        wanted["condition"] = None if self.condition == "auto" else self.condition
+        for option, name in wanted.items():
+            if name is not None and name not in named and catch_all is None:
+                given = f"'{self.sigma}' needs an argument" if option == "sigma" else "there is no argument"
+                problems.append(
+                    f"backbone.{option}: {given} '{name}'. {_called(model, named)}{did_you_mean(name, named)}"
+                )
+        others = [name for name in named if name != formula.name]
+        latent = self.latent or next(iter(others), None)
+        if latent is None:
+            problems.append(f"backbone.latent: {_called(model, named)} None of it can be the latent; name it.")
+        if latent == formula.name:
+            problems.append(f"backbone.latent: '{latent}' is what backbone.sigma takes for the time; name another one.")
+        if latent is None or problems:
+            raise UnsupportedBackboneError("\n".join(problems))
+        return ModuleAdapter(
+            Layout(
+                model_class=type(model).__name__,
+                block_lists=self.blocks,
+                closing=self.head,
+                closing_argument=self.head_argument,
+                block_returns=self.block_returns,
+                latent=latent,
+                conditions=self._conditions([name for name in others if name != latent]),
+                any_condition=self.condition == "auto",
+                catch_all=catch_all,
+            ),
+            formula,
+        )
+
+    def _conditions(self, others: Sequence[str]) -> tuple[str, ...]:
+        if self.condition == "auto":
+            return tuple(others)
+        return () if self.condition is None else (self.condition,)
+
+    def _wrong_modules(self, model: nn.Module) -> list[str]:
+        absent = missing(model, [*self.blocks, self.head])
+        problems = [f"backbone.blocks: {no_module(model, path)}" for path in self.blocks if path in absent]
+        for path in self.blocks:
+            if path in absent:
+                continue
+            found = model.get_submodule(path)
+            inner = ", ".join(name for name, _ in found.named_children()) or "nothing"
+            if not isinstance(found, _CONTAINERS):
+                problems.append(
+                    f"backbone.blocks: '{path}' is a {type(found).__name__}, and no ModuleList, Sequential or "
+                    f"ModuleDict. Name the list of blocks inside it: it has {inner}."
+                )
+            elif not len(found):
+                problems.append(f"backbone.blocks: '{path}' is empty, so nothing would be saved.")
+        problems += [
+            f"backbone.block_returns: '{path}' is none of backbone.blocks, which are: {', '.join(self.blocks)}."
+            for path in self.block_returns
+            if path not in self.blocks
+        ]
+        if self.head in absent:
+            problems.append(f"backbone.head: {no_module(model, self.head)}")
+        elif any(f"{self.head}.".startswith(f"{path}.") for path in self.blocks):
+            problems.append(f"backbone.head: '{self.head}' is in the blocks; name the module behind them.")
+        return problems
+
+
+def _signature(model: nn.Module) -> tuple[tuple[str, ...], str | None]:
+    """Names of the forward's arguments, and of its `**kwargs`."""
+    parameters = inspect.signature(type(model).forward).parameters.values()
+    catch_all = next((one.name for one in parameters if one.kind is one.VAR_KEYWORD), None)
+    return arguments(model), catch_all
+
+
+def _called(model: nn.Module, named: Sequence[str]) -> str:
+    return f"{type(model).__name__}.forward takes: {', '.join(named) or 'no arguments with names'}."
