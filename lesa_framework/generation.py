@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import Tensor
 
+from lesa_framework.api import transformers_of
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.runtime.grid import SchedulerGrid
@@ -130,12 +131,13 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
 
     Raises:
         ConfigError: The pipeline refuses the arguments.
-        UnsupportedBackboneError: It is no pipeline of a diffusion transformer.
+        UnsupportedBackboneError: It is no pipeline of a diffusion transformer, or its scheduler has no noise levels.
     """
-    if not isinstance(getattr(pipe, "transformer", None), nn.Module) or not hasattr(pipe.scheduler, "sigmas"):
+    models = transformers_of(pipe)
+    if not models:
         raise UnsupportedBackboneError(
-            f"model: {type(pipe).__name__} has no `transformer`, or its scheduler no noise levels (`sigmas`). "
-            "Feature caches work on diffusion transformers sampled over sigmas, such as FLUX."
+            f"model: {type(pipe).__name__} has no `transformer`. Feature caches work on diffusion transformers, "
+            "such as FLUX."
         )
 
     class _ReachedError(Exception):
@@ -144,7 +146,7 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
     def stop(*_: object) -> None:
         raise _ReachedError
 
-    handle = pipe.transformer.register_forward_pre_hook(stop)
+    handles = [model.register_forward_pre_hook(stop) for model in models.values()]
     try:
         generate_batch(pipe, ["a"], [0], settings)
     except _ReachedError:
@@ -154,7 +156,8 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
     except Exception as error:  # nothing but the arguments can be wrong before the model is reached
         raise ConfigError(f"{type(pipe).__name__} refuses the call: {error}") from error
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     return SchedulerGrid(pipe).current().sigmas
 
 

@@ -1,0 +1,155 @@
+"""The grids of diffusers' own schedulers, and calls placed on them as pipelines make them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import diffusers
+import pytest
+import torch
+
+from lesa_framework import UnsupportedBackboneError
+from lesa_framework.runtime.grid import SchedulerGrid
+from lesa_framework.runtime.tracking import Call, Tracker
+
+# diffusers' schedulers with numpy 2: np.array(tensor) and np.log(tensor) in them.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:__array_wrap__ must accept context:DeprecationWarning"),
+]
+
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}
+FLOWS = [
+    ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+    ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0, "use_karras_sigmas": True}),
+    ("FlowMatchHeunDiscreteScheduler", {"shift": 3.0}),
+    ("FlowMatchLCMScheduler", {}),
+    ("UniPCMultistepScheduler", FLOW),
+    ("DPMSolverMultistepScheduler", FLOW),
+]
+VARIANCE_PRESERVING = [
+    ("DDIMScheduler", {}),
+    ("DDIMScheduler", {"timestep_spacing": "trailing"}),
+    ("DDPMScheduler", {}),
+    ("CogVideoXDDIMScheduler", {"snr_shift_scale": 3.0, "timestep_spacing": "trailing"}),
+    ("CogVideoXDPMScheduler", {}),
+    ("DPMSolverMultistepScheduler", {}),
+    ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    ("DPMSolverSinglestepScheduler", {}),
+    ("UniPCMultistepScheduler", {}),
+    ("DEISMultistepScheduler", {}),
+    ("SASolverScheduler", {}),
+    ("EulerDiscreteScheduler", {}),
+    ("EulerAncestralDiscreteScheduler", {}),
+    ("HeunDiscreteScheduler", {}),
+    ("KDPM2DiscreteScheduler", {}),
+    ("LMSDiscreteScheduler", {}),
+    ("LCMScheduler", {}),
+    ("PNDMScheduler", {}),
+    ("PNDMScheduler", {"skip_prk_steps": True}),
+]
+both = pytest.mark.parametrize(("name", "config"), [*FLOWS, *VARIANCE_PRESERVING])
+
+
+def scheduler_of(name, config, steps=10):
+    scheduler = getattr(diffusers, name)(**config)
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+def sampled(scheduler, tracker, *, branches=1, dtype=torch.float32, begin=0, renew=False):
+    """The positions of a sampler's calls: as in a pipeline, all branches of a step share the latent."""
+    latent = torch.ones(1, 4, 8, 8)
+    conditions = [torch.full((1, 2), float(number)) for number in range(branches)]
+    if begin and hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    found = []
+    for timestep in scheduler.timesteps[begin:]:
+        scaled = scheduler.scale_model_input(latent, timestep) if hasattr(scheduler, "scale_model_input") else latent
+        level = timestep.expand(1).to(dtype) / 1000
+        for condition in conditions:
+            shown = torch.rand(1, 2) if renew else condition
+            found.append(tracker.locate(Call(scaled, shown, level)))
+        latent = scheduler.step(torch.zeros_like(latent) + 0.01, timestep, latent, return_dict=False)[0]
+    return found
+
+
+def tracker_of(scheduler):
+    return Tracker(SchedulerGrid(SimpleNamespace(scheduler=scheduler)))
+
+
+@pytest.mark.parametrize(("name", "config"), FLOWS)
+def test_the_grid_of_flow_matching_is_the_sigmas_bit_for_bit(name, config):
+    scheduler = scheduler_of(name, config)
+    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()
+    assert grid.sigmas == tuple(scheduler.sigmas.double().tolist())
+
+
+@pytest.mark.parametrize(("name", "config"), VARIANCE_PRESERVING)
+def test_other_grids_are_the_timesteps_and_a_final_0(name, config):
+    scheduler = scheduler_of(name, config)
+    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()
+    assert grid.sigmas == (*(float(timestep) / 1000 for timestep in scheduler.timesteps), 0.0)
+
+
+@both
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_call_of_a_sampler_is_one_entry_of_its_grid(name, config, dtype):
+    scheduler = scheduler_of(name, config)
+    if not hasattr(scheduler, "step") or name == "CogVideoXDPMScheduler":
+        scheduler.step = lambda output, timestep, sample, return_dict: (
+            sample - output,
+        )  # its own wants more arguments
+    for branches in (1, 2):
+        scheduler.set_timesteps(10)
+        found = sampled(scheduler, tracker_of(scheduler), branches=branches, dtype=dtype)
+        expected = [index for index in range(len(scheduler.timesteps)) for _ in range(branches)]
+        assert [position.index for position in found] == expected
+        assert [position.new_run for position in found] == [True] + [False] * (len(found) - 1)
+        assert [position.branch_index for position in found] == list(range(branches)) * len(scheduler.timesteps)
+
+
+@pytest.mark.parametrize("name", ["PNDMScheduler", "HeunDiscreteScheduler", "DDIMScheduler"])
+def test_repeated_levels_with_conditions_made_anew(name):
+    scheduler = scheduler_of(name, {})
+    found = sampled(scheduler, tracker_of(scheduler), branches=2, renew=True)
+    assert [position.index for position in found] == [i for i in range(len(scheduler.timesteps)) for _ in range(2)]
+    assert [position.branch for position in found] == ["branch0", "branch1"] * len(scheduler.timesteps)
+
+
+@both
+def test_a_new_run_is_known_by_its_new_timesteps(name, config):
+    scheduler = scheduler_of(name, config)
+    tracker = tracker_of(scheduler)
+    first = tracker.source.current()
+    assert tracker.source.current() is first
+    scheduler.set_timesteps(10)
+    assert tracker.source.current() is not first
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "HeunDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"])
+def test_a_suffix_of_the_grid(name):
+    scheduler = scheduler_of(name, {})
+    found = sampled(scheduler, tracker_of(scheduler), begin=4)
+    assert [position.index for position in found] == list(range(4, len(scheduler.timesteps)))
+
+
+def test_whole_numbers_for_timesteps_are_found_down_to_the_last_step():
+    # UniPC cuts 59.6 to 59: a percent off, and still the same step.
+    scheduler = scheduler_of("UniPCMultistepScheduler", FLOW, steps=50)
+    positions = sampled(scheduler, tracker_of(scheduler))
+    assert [position.index for position in positions] == list(range(50))
+
+
+def test_a_sampler_that_counts_is_not_waited_for(monkeypatch):
+    scheduler = scheduler_of("HeunDiscreteScheduler", {})
+    monkeypatch.setattr(Call, "sigma_is_free", property(lambda call: False))
+    monkeypatch.setattr(Call, "sigma", lambda call: pytest.fail("the timestep was read"))
+    sampled(scheduler, tracker_of(scheduler))
+
+
+@pytest.mark.parametrize("name", ["EDMEulerScheduler", "CMStochasticIterativeScheduler"])
+def test_a_scheduler_whose_timesteps_are_no_noise_levels_is_refused_by_name(name):
+    scheduler = scheduler_of(name, {}, steps=4)
+    with pytest.raises(UnsupportedBackboneError, match=rf"{name}: it has no noise levels.*Use another sampler"):
+        SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()
