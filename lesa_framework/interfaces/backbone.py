@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -29,10 +29,11 @@ class BackboneAdapter:
         closing_argument: Name of the closing's argument that is the hidden state; its first one when empty.
         closing_in_float32: The forward calls the closing with `hidden_states.float()`. At `pre_head` the history is
             then kept in the latent's dtype, which loses nothing and takes half the memory.
-        block_returns: Empty for nearly every class. Where the forward goes through the lists by number
-            (`blocks[i]`), or reads attributes of a block, an emptied list would fail: name the arguments of a block
-            that stand for what it returns, one for a tensor, several for a tuple. Stand-ins with the blocks'
-            attributes then hand these through on predicted steps.
+        block_returns: Empty for nearly every class. Where the forward goes through a list by number (`blocks[i]`),
+            reads attributes of its blocks, or uses behind the loop what only the loop sets, an emptied list would
+            fail: give the list's path the names of those arguments of a block that stand for what it returns, one
+            for a tensor, several for a tuple. On predicted steps stand-ins with the blocks' attributes hand these
+            through.
         latent_argument: Name of the argument that holds the current latent, a tensor or a list of tensors of one
             shape.
         condition_argument: Name of the argument that tells branches apart (text embeddings), or None.
@@ -49,18 +50,18 @@ class BackboneAdapter:
                 closing = "norm_out"
     """
 
-    model_class: ClassVar[str]
-    block_lists: ClassVar[tuple[str, ...]]
-    closing: ClassVar[str]
-    taps: ClassVar[tuple[Tap, ...]] = (Tap.PRE_HEAD, Tap.POST_NORM, Tap.OUTPUT)
-    closing_argument: ClassVar[str] = ""
-    closing_in_float32: ClassVar[bool] = False
-    block_returns: ClassVar[tuple[str, ...]] = ()
-    latent_argument: ClassVar[str] = "hidden_states"
-    condition_argument: ClassVar[str | None] = "encoder_hidden_states"
-    timestep_argument: ClassVar[str] = "timestep"
-    timestep_scale: ClassVar[float] = 1.0
-    timestep_offset: ClassVar[float] = 0.0
+    model_class: str
+    block_lists: tuple[str, ...]
+    closing: str
+    taps: tuple[Tap, ...] = (Tap.PRE_HEAD, Tap.POST_NORM, Tap.OUTPUT)
+    closing_argument: str = ""
+    closing_in_float32: bool = False
+    block_returns: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    latent_argument: str = "hidden_states"
+    condition_argument: str | None = "encoder_hidden_states"
+    timestep_argument: str = "timestep"
+    timestep_scale: float = 1.0
+    timestep_offset: float = 0.0
 
     def latent(self, arguments: Arguments) -> Tensor:
         """The current latent, read-only; a list of tensors of one shape is stacked.

@@ -51,8 +51,7 @@ class BlockLists:
     @contextmanager
     def bypassed(self) -> Iterator[None]:
         """Inside, no block is called: the lists are empty, or hold stand-ins where the adapter asks for them."""
-        returns = self._adapter.block_returns
-        with self._holding((lambda path: _passing(path, returns)) if returns else None):
+        with self._holding(self._passing):
             yield
 
     @contextmanager
@@ -85,11 +84,30 @@ class BlockLists:
         return self._model.get_submodule(path)
 
     @contextmanager
-    def _holding(self, act: Callable[[str], _Act] | None) -> Iterator[None]:
+    def _holding(self, act: Callable[[str], _Act | None]) -> Iterator[None]:
         with ExitStack() as stack:
             for path in self._adapter.block_lists:
-                stack.enter_context(_exchanged(self._list(path), act and act(path)))
+                stack.enter_context(_exchanged(self._list(path), act(path)))
             yield
+
+    def _passing(self, path: str) -> _Act | None:
+        """What hands through what a block was given, as the block would return it; None to empty the list."""
+        returns = self._adapter.block_returns.get(path)
+        if returns is None:
+            return None
+
+        def act(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            given = inspect.signature(block.forward).bind(*args, **kwargs).arguments
+            missing = [name for name in returns if name not in given]
+            if missing:
+                raise PluginContractError(
+                    f"{type(self._adapter).__name__}: block_returns: the blocks of '{path}' were not called with "
+                    f"{missing}. Valid: {list(given)}."
+                )
+            values = tuple(given[name] for name in returns)
+            return values[0] if len(values) == 1 else values
+
+        return act
 
 
 def submodule(model: nn.Module, adapter: BackboneAdapter, path: str) -> nn.Module:
@@ -134,22 +152,6 @@ def _exchanged(container: nn.Module, act: _Act | None) -> Iterator[None]:
         yield
     finally:
         own["_modules"] = blocks
-
-
-def _passing(path: str, returns: tuple[str, ...]) -> _Act:
-    """Returns what the block was given, as the block would return it."""
-
-    def act(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        given = inspect.signature(block.forward).bind(*args, **kwargs).arguments
-        missing = [name for name in returns if name not in given]
-        if missing:
-            raise PluginContractError(
-                f"block_returns: the blocks of '{path}' were not called with {missing}. Valid: {list(given)}."
-            )
-        values = tuple(given[name] for name in returns)
-        return values[0] if len(values) == 1 else values
-
-    return act
 
 
 def _children(module: nn.Module) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,16 +24,17 @@ class Case:
     make_model: Callable[[], nn.Module]
     call: ModelCall
     make_latent: Callable[[int], Tensor]
+    refused: tuple[ModelCall, ...] = ()  # calls that the bare model takes and the adapter refuses
 
 
 def tiny(class_name: str, module: str = "", **config: Any) -> Callable[[], nn.Module]:
     """Factory of a diffusers model with random weights, the same each time and none of them zero."""
 
     def make() -> nn.Module:
-        import importlib
-
         owner = importlib.import_module(f"diffusers.models.transformers.{module}" if module else "diffusers")
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            # diffusers' own classes import what diffusers has deprecated.
+            warnings.filterwarnings("ignore", ".*is deprecated", FutureWarning)
             torch.manual_seed(0)
             model: nn.Module = getattr(owner, class_name)(**config).eval().requires_grad_(False)
             for parameter in model.parameters():
@@ -50,3 +53,8 @@ def noise(shape: tuple[int, ...], seed: int) -> Tensor:
 def latents(*shape: int) -> Callable[[int], Tensor]:
     """`make_latent` of a shape; size 2 has its last-but-one number doubled."""
     return lambda size: noise((*shape[:-2], shape[-2] * size, shape[-1]), 0)
+
+
+def level(latent: Tensor, value: float) -> Tensor:
+    """One number for each sample, as pipelines pass timesteps and guidance."""
+    return torch.full((latent.shape[0],), value)

@@ -1,0 +1,63 @@
+"""Image models whose blocks read the condition by cross-attention, or a class label."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from lesa_framework import BackboneAdapter
+
+
+class DiTAdapter(BackboneAdapter):
+    """Its tail reads `transformer_blocks[0].norm1.emb`, so stand-ins take the blocks' place on predicted steps."""
+
+    model_class = "DiTTransformer2DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    block_returns = MappingProxyType({"transformer_blocks": ("hidden_states",)})
+    condition_argument = "class_labels"
+    timestep_scale = 1 / 1000
+
+
+class PixArtAdapter(BackboneAdapter):
+    """Guidance is one batched call."""
+
+    model_class = "PixArtTransformer2DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class HunyuanDiTAdapter(BackboneAdapter):
+    """Skip connections start and end inside the stack."""
+
+    model_class = "HunyuanDiT2DModel"
+    block_lists = ("blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class SanaAdapter(BackboneAdapter):
+    """Guidance is one batched call."""
+
+    model_class = "SanaTransformer2DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class PrxAdapter(BackboneAdapter):
+    """`final_layer` is norm and projection in one, so `post_norm` is what it returns."""
+
+    model_class = "PRXTransformer2DModel"
+    block_lists = ("blocks",)
+    closing = "final_layer"
+
+
+class LuminaNextAdapter(BackboneAdapter):
+    """Timesteps run from 0 (noise) to 1; `norm_out` projects too, so `post_norm` is what it returns."""
+
+    model_class = "LuminaNextDiT2DModel"
+    block_lists = ("layers",)
+    closing = "norm_out"
+    timestep_scale = -1.0
+    timestep_offset = 1.0

@@ -1,0 +1,123 @@
+"""Image models whose blocks see text and image together; only image tokens reach the closing norm."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from lesa_framework import BackboneAdapter
+
+
+class Flux2Adapter(BackboneAdapter):
+    """The root cuts the text off; the pipeline passes the noise level itself as timestep."""
+
+    model_class = "Flux2Transformer2DModel"
+    block_lists = ("transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+
+
+class ChromaAdapter(BackboneAdapter):
+    """The root cuts the text off; the pipeline passes the noise level itself as timestep."""
+
+    model_class = "ChromaTransformer2DModel"
+    block_lists = ("transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+
+
+class SD3Adapter(BackboneAdapter):
+    """Guidance is one batched call; skip-layer guidance makes a second one, which is a branch of its own."""
+
+    model_class = "SD3Transformer2DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class HunyuanImageAdapter(BackboneAdapter):
+    """Two attention blocks in `context_embedder` read the prompt and still run on predicted steps."""
+
+    model_class = "HunyuanImageTransformer2DModel"
+    block_lists = ("transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class AuraFlowAdapter(BackboneAdapter):
+    """The pipeline passes the noise level itself as timestep."""
+
+    model_class = "AuraFlowTransformer2DModel"
+    block_lists = ("joint_transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+
+
+class CogView3PlusAdapter(BackboneAdapter):
+    """Text and image travel side by side."""
+
+    model_class = "CogView3PlusTransformer2DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class CogView4Adapter(BackboneAdapter):
+    """Text and image travel side by side."""
+
+    model_class = "CogView4Transformer2DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class HiDreamAdapter(BackboneAdapter):
+    """The forward uses behind its first loop what only that loop sets, so stand-ins take the blocks' place there."""
+
+    model_class = "HiDreamImageTransformer2DModel"
+    block_lists = ("double_stream_blocks", "single_stream_blocks")
+    closing = "final_layer"
+    block_returns = MappingProxyType({"double_stream_blocks": ("hidden_states", "encoder_hidden_states")})
+    condition_argument = "encoder_hidden_states_llama3"
+    timestep_argument = "timesteps"
+    timestep_scale = 1 / 1000
+
+
+class BriaAdapter(BackboneAdapter):
+    """Text and image travel side by side."""
+
+    model_class = "BriaTransformer2DModel"
+    block_lists = ("transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class BriaFiboAdapter(BackboneAdapter):
+    """Every block gets a text layer of its own; they are projected on predicted steps too."""
+
+    model_class = "BriaFiboTransformer2DModel"
+    block_lists = ("transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class LongCatImageAdapter(BackboneAdapter):
+    """The pipeline passes the noise level itself as timestep."""
+
+    model_class = "LongCatImageTransformer2DModel"
+    block_lists = ("transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+
+
+class OvisImageAdapter(BackboneAdapter):
+    """The pipeline passes the noise level itself as timestep."""
+
+    model_class = "OvisImageTransformer2DModel"
+    block_lists = ("transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+
+
+class GlmImageAdapter(BackboneAdapter):
+    """The pipeline counts timesteps from 999 instead of 1000."""
+
+    model_class = "GlmImageTransformer2DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+    timestep_offset = 1 / 1000

@@ -1,0 +1,122 @@
+"""Video models. A feature holds every frame."""
+
+from __future__ import annotations
+
+from lesa_framework import BackboneAdapter
+
+
+class LTXAdapter(BackboneAdapter):
+    """With a conditioning image each token has a timestep of its own; the greatest is the noise level."""
+
+    model_class = "LTXVideoTransformer3DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class CogVideoXAdapter(BackboneAdapter):
+    """Two norms follow one another; the first closes the stack."""
+
+    model_class = "CogVideoXTransformer3DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_final"
+    timestep_scale = 1 / 1000
+
+
+class ConsisIDAdapter(BackboneAdapter):
+    """The text is cut off between `norm_final` and `norm_out`, so the second norm closes the stack."""
+
+    model_class = "ConsisIDTransformer3DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class HunyuanVideo15Adapter(BackboneAdapter):
+    """Two attention blocks in `context_embedder` read the prompt and still run on predicted steps."""
+
+    model_class = "HunyuanVideo15Transformer3DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class HunyuanVideoFramepackAdapter(BackboneAdapter):
+    """Frames of the history are cut off before `norm_out`; each section is a run of its own."""
+
+    model_class = "HunyuanVideoFramepackTransformer3DModel"
+    block_lists = ("transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class MochiAdapter(BackboneAdapter):
+    """Timesteps run from 0 (noise) to 1000."""
+
+    model_class = "MochiTransformer3DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = -1 / 1000
+    timestep_offset = 1.0
+
+
+class AllegroAdapter(BackboneAdapter):
+    """Guidance is one batched call."""
+
+    model_class = "AllegroTransformer3DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class LatteAdapter(BackboneAdapter):
+    """Blocks over space and over time take turns; the feature is (batch x frames, patches, channels)."""
+
+    model_class = "LatteTransformer3DModel"
+    block_lists = ("transformer_blocks", "temporal_transformer_blocks")
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class EasyAnimateAdapter(BackboneAdapter):
+    """Two norms follow one another; the first closes the stack."""
+
+    model_class = "EasyAnimateTransformer3DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_final"
+    timestep_scale = 1 / 1000
+
+
+class Kandinsky5Adapter(BackboneAdapter):
+    """The few blocks that read the prompt still run on predicted steps."""
+
+    model_class = "Kandinsky5Transformer3DModel"
+    block_lists = ("visual_transformer_blocks",)
+    closing = "out_layer"
+    timestep_scale = 1 / 1000
+
+
+class CosmosAdapter(BackboneAdapter):
+    """Pipelines of Cosmos Predict 2 pass `sigma / (sigma + 1)` as timestep."""
+
+    model_class = "CosmosTransformer3DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+
+
+class SanaVideoAdapter(BackboneAdapter):
+    """Guidance is one batched call."""
+
+    model_class = "SanaVideoTransformer3DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
+
+
+class HeliosAdapter(BackboneAdapter):
+    """`norm_out` cuts the frames of the history off."""
+
+    model_class = "HeliosTransformer3DModel"
+    block_lists = ("blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000
