@@ -188,8 +188,12 @@ def _split(target: Pipeline | nn.Module, sigmas: Sequence[float] | None) -> tupl
 
 def transformers_of(pipe: object) -> dict[str, nn.Module]:
     """A pipeline's transformers by the attributes that hold them, the first one first; empty when it has none."""
-    held = {name: getattr(pipe, name, None) for name in _TRANSFORMERS}
-    return {name: model for name, model in held.items() if isinstance(model, nn.Module)}
+    found: dict[str, nn.Module] = {}
+    for name in _TRANSFORMERS:
+        model = getattr(pipe, name, None)
+        if isinstance(model, nn.Module) and all(model is not other for other in found.values()):
+            found[name] = model
+    return found
 
 
 def _plugin_observers() -> tuple[Observer, ...]:
