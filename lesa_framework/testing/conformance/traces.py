@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 from torch import nn
 
 #: Module path -> name of what is held there -> identities of its parts.
 Traces: TypeAlias = Mapping[str, Mapping[str, object]]
+#: Module path, and the name of what is held there.
+Place: TypeAlias = tuple[str, str]
 
 
 def traces(model: nn.Module) -> Traces:
@@ -19,17 +21,33 @@ def traces(model: nn.Module) -> Traces:
     return {path: _of_module(module) for path, module in model.named_modules()}
 
 
-def differences(before: Traces, after: Traces) -> list[str]:
-    """What changed, one line each; empty when nothing did."""
-    found = [f"module '{path}' appeared or vanished" for path in before.keys() ^ after.keys()]
-    for path in before.keys() & after.keys():
-        mine, theirs = before[path], after[path]
-        found += [
-            f"'{path or 'model'}': {name} was {mine.get(name, 'absent')}, is {theirs.get(name, 'absent')}"
-            for name in sorted({*mine, *theirs})
-            if mine.get(name) != theirs.get(name)
+def differences(before: Traces, after: Traces, *, ignoring: Collection[Place] = ()) -> list[str]:
+    """What changed, one line each; empty when nothing did.
+
+    Args:
+        before: The model's traces.
+        after: The same model's, later.
+        ignoring: Places that do not count.
+    """
+    vanished = [f"module '{path}' appeared or vanished" for path in before.keys() ^ after.keys()]
+    return sorted(
+        vanished
+        + [
+            f"'{path or 'model'}': {name} was {before[path].get(name, 'absent')}, is {after[path].get(name, 'absent')}"
+            for path, name in changes(before, after)
+            if (path, name) not in ignoring
         ]
-    return sorted(found)
+    )
+
+
+def changes(before: Traces, after: Traces) -> list[Place]:
+    """Where the modules that were and are there differ."""
+    return [
+        (path, name)
+        for path in before.keys() & after.keys()
+        for name in {*before[path], *after[path]}
+        if before[path].get(name) != after[path].get(name)
+    ]
 
 
 def _of_module(module: nn.Module) -> dict[str, object]:

@@ -159,3 +159,34 @@ def test_a_model_is_saved_the_way_it_has(folder, tmp_path, monkeypatch):
 
     check_backbone(Good, make_model=Pretrained if folder else TinyDiT, call=call, make_latent=make_latent)
     assert len(saved) == folder
+
+
+class Rounds(TinyDiT):
+    """Does not run in bfloat16 unless its timesteps are cast too."""
+
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+        if timestep.dtype != hidden_states.dtype:
+            raise RuntimeError("dtypes differ")
+        return super().forward(hidden_states, timestep, encoder_hidden_states, return_dict)
+
+
+def test_timesteps_are_cast_where_the_model_wants_it():
+    def with_tensor(model, latent, sigma, prompt):
+        return call(model, latent, torch.full((latent.shape[0],), sigma), prompt)
+
+    results = run_backbone(Good, make_model=Rounds, call=with_tensor, make_latent=make_latent)
+    assert find(results, "may_change_its_dtype").outcome == "passed"
+
+
+class Keeps(TinyDiT):
+    """Keeps something of each call, whoever makes it."""
+
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+        self.last = hidden_states.clone()
+        return super().forward(hidden_states, timestep, encoder_hidden_states, return_dict)
+
+
+def test_what_the_model_itself_keeps_is_no_trace():
+    check_backbone(Good, make_model=Keeps, call=call, make_latent=make_latent)
+    with pytest.raises(AssertionError, match="'model': seen was absent"):
+        check_backbone(Marks, make_model=Keeps, call=call, make_latent=make_latent)

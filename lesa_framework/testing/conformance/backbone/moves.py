@@ -16,29 +16,40 @@ from lesa_framework.testing.conformance.probes import Oracle, Recorder
 
 def may_change_its_dtype(trial: Trial) -> None:
     """After `model.to(torch.bfloat16)` under a session, a replay is exact in bfloat16."""
-    bare = trial.subject.make_model().to(torch.bfloat16)
-    with _inputs_follow(bare, trial.adapter.timestep_argument):
+    kept: str | None = trial.adapter.timestep_argument
+    try:
+        _runs_in_bfloat16(trial, kept)
+    except RuntimeError:
+        # Some samplers keep timesteps exact, some cast them as everything else; a model may know but one of both.
+        kept = None
         try:
-            trial.subject.sample(bare, steps=1)
+            _runs_in_bfloat16(trial, kept)
         except RuntimeError as error:
             raise NotApplicableError(f"the bare model does not run in bfloat16: {error}") from error
-    _replays_after(trial, lambda model: model.to(torch.bfloat16))
+    _replays_after(trial, lambda model: model.to(torch.bfloat16), kept)
 
 
 def may_change_its_device(trial: Trial) -> None:
     """After `model.to(device)` under a session, a replay is exact: on the CPU, and on a GPU where there is one."""
-    _replays_after(trial, lambda model: model.to("cpu"))
+    kept = trial.adapter.timestep_argument
+    _replays_after(trial, lambda model: model.to("cpu"), kept)
     if torch.cuda.is_available():
-        _replays_after(trial, lambda model: model.to("cuda"))
+        _replays_after(trial, lambda model: model.to("cuda"), kept)
 
 
-def _replays_after(trial: Trial, move: Callable[[nn.Module], nn.Module]) -> None:
-    subject, name = trial.subject, trial.adapter.timestep_argument
+def _runs_in_bfloat16(trial: Trial, kept: str | None) -> None:
+    bare = trial.subject.make_model().to(torch.bfloat16)
+    with _inputs_follow(bare, kept):
+        trial.subject.sample(bare, steps=1)
+
+
+def _replays_after(trial: Trial, move: Callable[[nn.Module], nn.Module], kept: str | None) -> None:
+    subject = trial.subject
     model, recorder = move(subject.make_model()), Recorder()
-    with _inputs_follow(model, name), trial.attach(model, None, recorder=recorder):
+    with _inputs_follow(model, kept), trial.attach(model, None, recorder=recorder):
         expected = subject.sample(model)
     model, oracle = subject.make_model(), Oracle(trial.computed[1].features)
-    with _inputs_follow(model, name), trial.attach(model, [0], oracle):
+    with _inputs_follow(model, kept), trial.attach(model, [0], oracle):
         subject.sample(model)
         move(model)
         oracle.features = recorder.features
@@ -48,10 +59,10 @@ def _replays_after(trial: Trial, move: Callable[[nn.Module], nn.Module]) -> None
 
 
 @contextmanager
-def _inputs_follow(model: nn.Module, timestep: str) -> Iterator[None]:
+def _inputs_follow(model: nn.Module, kept: str | None) -> Iterator[None]:
     """Casts what the model is called with to its device and dtype, so that `call` need not know of the move.
 
-    Samplers keep timesteps exact; so they keep their dtype here.
+    The argument named `kept` keeps its dtype.
     """
     names = list(inspect.signature(type(model).forward).parameters)[1:]
 
@@ -64,10 +75,11 @@ def _inputs_follow(model: nn.Module, timestep: str) -> Iterator[None]:
         return value
 
     def cast(_: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
-        positional = tuple(
-            follow(value, position < len(names) and names[position] == timestep) for position, value in enumerate(args)
+        positional = (*zip(args, names, strict=False),)
+        return (
+            tuple(follow(value, name == kept) for value, name in positional),
+            {name: follow(value, name == kept) for name, value in kwargs.items()},
         )
-        return positional, {name: follow(value, name == timestep) for name, value in kwargs.items()}
 
     handle = model.register_forward_pre_hook(cast, with_kwargs=True)
     try:
