@@ -193,7 +193,9 @@ def _backbone_section(registry: Registry, raw: Any, folder: Path, problems: list
         for owner, config in registry.custom_backbones.items().items():
             options = [str(key) for key in raw if key in config.model_fields and key not in model.model_fields]
             if options:
-                problems.append(f"backbone: {', '.join(options)}: only 'kind: {owner}' has this; the kind is '{kind}'.")
+                problems.append(
+                    f"backbone: {', '.join(options)}: options of 'kind: {owner}', but the kind is '{kind}'."
+                )
                 raw = {key: value for key, value in raw.items() if key not in options}
     return _section(model, "backbone", raw, folder, problems)
 

@@ -110,15 +110,14 @@ def unknown(section: str, noun: str, name: str, known: Mapping[str, str]) -> Unk
         name: What was given.
         known: Name -> plugin.
     """
-    if len(known) > _LISTED:  # a page of names helps nobody
-        near = difflib.get_close_matches(str(name), known, n=5, cutoff=0.4)
-        nearest = f", among them {', '.join(repr(one) for one in near)}" if near else ""
-        listed = f"{len(known)} are, listed by `lesa plugins`{nearest}"
-    else:
-        listed = "Known: " + (", ".join(f"'{one}' ({plugin})" for one, plugin in known.items()) or "none")
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    return UnknownPluginError(f"{section}: '{name}' is not a registered {noun}. {listed}.{hint}")
+    if len(known) <= _LISTED:
+        listed = ", ".join(f"'{one}' ({plugin})" for one, plugin in known.items()) or "none"
+        listed = f"Known: {listed}."
+    else:  # a page of names helps nobody
+        listed = f"`lesa plugins` lists the {len(known)} that are."
+    return UnknownPluginError(f"{section}: '{name}' is not a registered {noun}. {listed}{hint}")
 
 
 class Registry:

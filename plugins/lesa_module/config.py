@@ -34,7 +34,7 @@ Names = Annotated[
 
 
 class ModuleConfig(CustomBackboneConfig):
-    """Any PyTorch model with a stack of blocks, described here instead of in Python."""
+    """Any model with a stack of blocks, described by these options."""
 
     kind: Literal["module"] = "module"
     blocks: Annotated[Names, Field(min_length=1)]

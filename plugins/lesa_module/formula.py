@@ -11,9 +11,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-#: What error messages show.
-EXAMPLES: Final = "timestep, timestep/1000, 1 - t, (t + 1)/1000"
-
+_VALID: Final = "Valid are for example: timestep, timestep/1000, 1 - t, (t + 1)/1000"
 _LONGEST: Final = 200
 _OPERATORS: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
@@ -48,9 +46,7 @@ class Formula:
         names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
         if len(names) != 1:
             found = f"it names {', '.join(names)}" if names else "it names none"
-            raise ValueError(
-                f"it takes the name of exactly one argument of the model's forward, and {found}. {_valid(self.text)}"
-            )
+            raise ValueError(f"it takes the name of exactly one argument of the model's forward, and {found}. {_VALID}")
         object.__setattr__(self, "name", names[0])
         object.__setattr__(self, "_tree", tree)
         try:
@@ -58,7 +54,7 @@ class Formula:
         except ArithmeticError:
             probe = math.nan
         if not isinstance(probe, float) or not math.isfinite(probe):
-            raise ValueError(f"it divides by zero or overflows. {_valid(self.text)}")
+            raise ValueError(f"it divides by zero or overflows. {_VALID}")
 
     def __call__(self, value: Tensor | float) -> Tensor | float:
         """The formula's value, in float32 for tensors; nothing waits for another device."""
@@ -69,28 +65,28 @@ class Formula:
 
 def _parse(text: str) -> ast.expr:
     if len(text) > _LONGEST:
-        raise ValueError(f"it is longer than {_LONGEST} characters. {_valid(text[:20] + '...')}")
+        raise ValueError(f"it is longer than {_LONGEST} characters. {_VALID}")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(f"it cannot be read. {_valid(text)}") from None
-    _check(tree, text)
+        raise ValueError(f"it cannot be read. {_VALID}") from None
+    _check(tree)
     return tree
 
 
-def _check(node: ast.expr, text: str) -> None:
+def _check(node: ast.expr) -> None:
     match node:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            _check(left, text)
-            _check(right, text)
+            _check(left)
+            _check(right)
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _SIGNS:
-            _check(operand, text)
+            _check(operand)
         case ast.Name():
             pass
         case ast.Constant(value=value) if type(value) in (int, float):
             pass
         case _:
-            raise ValueError(f"'{ast.unparse(node)}' is more than + - * / of numbers and one name. {_valid(text)}")
+            raise ValueError(f"'{ast.unparse(node)}' is more than + - * / of numbers and one name. {_VALID}")
 
 
 def _work_out(node: ast.expr, value: Any) -> Any:
@@ -103,7 +99,3 @@ def _work_out(node: ast.expr, value: Any) -> Any:
             return number
         case _:
             return value
-
-
-def _valid(text: str) -> str:
-    return f"Given '{text}'; valid are for example: {EXAMPLES}"

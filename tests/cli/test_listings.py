@@ -24,8 +24,20 @@ def test_plugins(lesa: Lesa) -> None:
     assert entries["model", "reference:flux"]["plugin"] == "lesa_reference"
     assert entries["preset", "ref-flux-reuse-n7"]["plugin"] == "lesa_reference"
     assert all(entry["summary"] for entry in entries.values())
+    assert entries["backbone", "flux"]["summary"] == "FluxTransformer2DModel"
+    assert entries["backbone", "module"]["plugin"] == "lesa_module"
     table = lesa("plugins").out
     assert all(kind in table for _, kind in entries)
+
+
+def test_plugins_of_one_section(lesa: Lesa) -> None:
+    backbones = json.loads(lesa("plugins", "--section", "backbone", "--json").out)
+    assert {entry["section"] for entry in backbones} == {"backbone"}
+    assert [entry["kind"] for entry in backbones] == sorted(entry["kind"] for entry in backbones)
+    assert "fixed_interval" not in lesa("plugins", "--section", "backbone").out
+    outcome = lesa("plugins", "--section", "backbones")
+    assert outcome.code == 2
+    assert "--section backbones: unknown. Known: schedule, router, predictor, backbone, model, preset." in outcome.err
 
 
 def test_schema(lesa: Lesa, workplace: Path) -> None:
@@ -38,6 +50,23 @@ def test_schema(lesa: Lesa, workplace: Path) -> None:
     assert json.loads(lesa("schema", "--section", "predictor").out)["oneOf"]
     assert lesa("schema", "--out", "schema.json").code == 0
     assert json.loads((workplace / "schema.json").read_text()) == whole
+
+
+def test_schema_of_backbones(lesa: Lesa) -> None:
+    shared = json.loads(lesa("schema", "--section", "backbone", "--kind", "flux").out)
+    assert {"auto", "flux"} <= set(shared["properties"]["kind"]["enum"])
+    assert "module" not in shared["properties"]["kind"]["enum"]
+    assert set(shared["properties"]) == {"kind", "tap"}
+    own = json.loads(lesa("schema", "--section", "backbone", "--kind", "module").out)
+    assert own["required"] == ["blocks", "head", "sigma"]
+    assert own["properties"]["kind"]["const"] == "module"
+    assert {part["type"] for part in own["properties"]["blocks"]["anyOf"]} == {"string", "array"}
+    whole = json.loads(lesa("schema").out)
+    assert len(whole["properties"]["backbone"]["oneOf"]) == 2
+    assert (
+        whole["$defs"]["BackboneConfig"]
+        == json.loads(lesa("schema", "--section", "backbone").out)["$defs"]["BackboneConfig"]
+    )
 
 
 def test_inspect(lesa: Lesa, workplace: Path) -> None:
