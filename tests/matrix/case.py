@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,9 +31,7 @@ def tiny(class_name: str, module: str = "", **config: Any) -> Callable[[], nn.Mo
 
     def make() -> nn.Module:
         owner = importlib.import_module(f"diffusers.models.transformers.{module}" if module else "diffusers")
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            # diffusers' own classes import what diffusers has deprecated.
-            warnings.filterwarnings("ignore", ".*is deprecated", FutureWarning)
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model: nn.Module = getattr(owner, class_name)(**config).eval().requires_grad_(False)
             for parameter in model.parameters():

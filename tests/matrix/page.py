@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-import re
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import groupby
@@ -19,10 +19,7 @@ from tests.matrix.case import Case
 from tests.matrix.cases import CASES
 
 PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
-#: The table holds nothing but what tests compare; this line may differ from one machine to another.
-_MADE_WITH = "Made with "
-
-_INTRODUCTION = """\
+INTRODUCTION = """\
 # Supported models
 
 <!-- Written by `make matrix` from the results of the conformance suite: change the cases in tests/matrix instead. -->
@@ -34,20 +31,16 @@ with random weights, at every tap it declares. This page is written from the res
 A model of another class needs [an adapter](extend/backbone.md), often a dozen lines;
 [the same suite](extend/testing.md) tells whether it is right.
 """
-_LEGEND = """\
+LEGEND = """\
 ✓ every check of the group passed at every tap · (✓) those that apply passed · – none applies · ✗ see below.
 What each group holds is listed under [The checks](#the-checks).
 """
 
 
+@cache
 def results(case: Case) -> tuple[CheckResult, ...]:
     """What the suite finds in a case; it is run once in a process."""
-    return _results(case.kind)
-
-
-@cache
-def _results(kind: str) -> tuple[CheckResult, ...]:
-    return tuple(check.run() for check in checks(next(case for case in CASES if case.kind == kind)))
+    return tuple(check.run() for check in checks(case))
 
 
 def checks(case: Case) -> list[BackboneCheck]:
@@ -61,10 +54,10 @@ def page(cases: Sequence[Case] = CASES) -> str:
     """The whole page."""
     ordered = sorted(cases, key=lambda case: case.adapter.model_class.lower())
     parts = [
-        _INTRODUCTION.format(made_with=_made_with()),
+        INTRODUCTION.format(made_with=_made_with()),
         "## Model classes\n",
-        "\n".join([*_head(ordered[0]), *map(row, ordered)]) + "\n",
-        _LEGEND,
+        "\n".join([*head(ordered[0]), *map(row, ordered)]) + "\n",
+        LEGEND,
         *_section("What failed", [note for case in ordered for note in notes(case, "failed")]),
         *_section("What does not apply", [note for case in ordered for note in notes(case, "not applicable")]),
         *_section("Refused by name", [refusal for case in ordered for refusal in refusals(case)]),
@@ -72,6 +65,13 @@ def page(cases: Sequence[Case] = CASES) -> str:
         "\n".join(check_list(ordered[0])),
     ]
     return "\n".join(parts) + "\n"
+
+
+def head(case: Case) -> list[str]:
+    """The table's first two lines."""
+    groups = dict.fromkeys(check.group for check in checks(case))
+    columns = ["Model class", "`kind`", "Plugin", "Taps", *(group.capitalize() for group in groups)]
+    return [f"| {' | '.join(columns)} |", f"|---|---|---|---|{':-:|' * len(groups)}"]
 
 
 def row(case: Case) -> str:
@@ -122,17 +122,6 @@ def check_list(case: Case) -> list[str]:
     return lines
 
 
-def comparable(text: str) -> str:
-    """A page without what may differ between machines."""
-    return re.sub(rf"{_MADE_WITH}.*", "", text)
-
-
-def _head(case: Case) -> list[str]:
-    groups = dict.fromkeys(check.group for check in checks(case))
-    columns = ["Model class", "`kind`", "Plugin", "Taps", *(group.capitalize() for group in groups)]
-    return [f"| {' | '.join(columns)} |", f"|---|---|---|---|{':-:|' * len(groups)}"]
-
-
 def _by_group(found: Iterable[CheckResult]) -> Mapping[str, list[CheckResult]]:
     groups: dict[str, list[CheckResult]] = {}
     for result in found:
@@ -159,8 +148,10 @@ def _words(name: str) -> str:
 
 def _made_with() -> str:
     versions = (f"{name} {importlib.metadata.version(name).split('+')[0]}" for name in ("diffusers", "torch"))
-    return f"{_MADE_WITH}{' and '.join(versions)}, on a {'GPU' if torch.cuda.is_available() else 'CPU'}."
+    return f"Made with {' and '.join(versions)}, on a {'GPU' if torch.cuda.is_available() else 'CPU'}."
 
 
 if __name__ == "__main__":
+    # Its notices are about moving single modules, and about packages that nothing here needs.
+    logging.disable(logging.WARNING)
     PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,40 @@
+"""The page of supported models: its parts that need no model. What it says of each is held to in test_matrix.py."""
+
+from __future__ import annotations
+
+import re
+
+from lesa_framework.plugin.manager import plugins
+from tests.matrix.cases import CASES
+from tests.matrix.page import INTRODUCTION, LEGEND, PAGE, check_list, head
+
+SHOWN = PAGE.read_text(encoding="utf-8")
+
+
+def test_it_has_a_row_for_each_case_and_no_other():
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", SHOWN, re.MULTILINE)
+    assert rows == sorted(rows, key=lambda names: names[0].lower())
+    assert sorted(rows) == sorted((case.adapter.model_class, case.kind) for case in CASES)
+
+
+def test_every_adapter_of_ours_is_a_case():
+    ours = {kind for kind, plugin in plugins().registry.backbones.names().items() if plugin.startswith("lesa_")}
+    assert ours == {case.kind for case in CASES}
+
+
+def test_it_explains_every_check():
+    assert "\n".join([*check_list(CASES[0]), ""]) in SHOWN
+    assert "\n".join(head(CASES[0])) in SHOWN
+
+
+def test_it_begins_as_it_should():
+    before, after = INTRODUCTION.split("{made_with}")
+    assert SHOWN.startswith(before)
+    assert re.match(r"Made with diffusers [\d.]+ and torch [\d.]+, on a (CPU|GPU)\.", SHOWN.removeprefix(before))
+    assert after in SHOWN
+    assert LEGEND in SHOWN
+
+
+def test_nothing_failed():
+    assert "✗" not in SHOWN.replace(LEGEND, "")
+    assert "## What failed" not in SHOWN
