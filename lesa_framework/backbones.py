@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 from torch import nn
 
@@ -16,6 +17,7 @@ from lesa_framework.plugin.registry import AUTO, Registry
 #: As many adapters are worth naming.
 _NEAREST = 3
 _PAGE = "docs/extend/backbone.md"
+_COMMON = re.compile("(Transformer)?([23]D)?(Model)?$")
 
 
 def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> tuple[str, BackboneAdapter]:
@@ -79,11 +81,12 @@ def _unknown_model(model: nn.Module, registry: Registry) -> str:
             f"Its layout is that of {_listed(fitting, registry)}: "
             f"try backbone.kind={fitting[0]}, and check that schedule.kind=always changes nothing."
         )
-    classes = {adapter.model_class: kind for kind, adapter in registry.backbones.items().items()}
-    alike = [classes[one] for one in difflib.get_close_matches(name, classes, n=_NEAREST, cutoff=0.5)]
-    alike = [kind for kind in alike if kind not in fitting]
-    if alike:
-        lines.append(f"Adapters for classes of a similar name: {_listed(alike, registry)}.")
+    elif registry.backbones.names():
+        classes = {kind: adapter.model_class for kind, adapter in registry.backbones.items().items()}
+        alike = sorted(classes, key=lambda kind: -_likeness(name, classes[kind]))[:_NEAREST]
+        lines.append(
+            f"The nearest by name are {_listed(alike, registry)}, but none of them fits its modules and arguments."
+        )
     lines += [f"Or describe it in the configuration, {text}" for text in _described(model, registry)]
     lines.append(f"{_PAGE} explains this, and how to write an adapter; `lesa plugins` lists those there are.")
     return "\n".join(lines)
@@ -111,14 +114,18 @@ def _same_layout(model: nn.Module, registry: Registry) -> list[str]:
         and {adapter.latent_argument, adapter.timestep_argument} <= set(arguments)
     ]
 
-    def distance(kind: str) -> tuple[int, float]:
-        adapter = adapters[kind]
-        likeness = difflib.SequenceMatcher(None, type(model).__name__, adapter.model_class).ratio()
-        return -len(adapter.block_lists), -likeness
+    def distance(kind: str) -> float:
+        return -_likeness(type(model).__name__, adapters[kind].model_class)
 
     # An adapter for a part of the stack fits too, but caches wrongly.
     most = max((len(adapters[kind].block_lists) for kind in fitting), default=0)
     return sorted((kind for kind in fitting if len(adapters[kind].block_lists) == most), key=distance)[:_NEAREST]
+
+
+def _likeness(one: str, other: str) -> float:
+    """How like the names of two classes are, what all of them share left out; 1 when they are the same."""
+    mine, theirs = (_COMMON.sub("", name).lower() or name.lower() for name in (one, other))
+    return difflib.SequenceMatcher(None, mine, theirs).ratio()
 
 
 def _layout(adapter: BackboneAdapter) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ AUTO: Final = "auto"
 #: What a backbone adapter must declare.
 _LAYOUT = ("model_class", "block_lists", "closing")
 
-#: As many names fit into an error message.
+#: As many names fit into an error message together with their plugins.
 _LISTED = 20
 
 #: Pictures (batch, 3, height, width) in [0, 1] and their captions -> a score in [0, 1] each, None where a caption
@@ -112,12 +112,9 @@ def unknown(section: str, noun: str, name: str, known: Mapping[str, str]) -> Unk
     """
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    if len(known) <= _LISTED:
-        listed = ", ".join(f"'{one}' ({plugin})" for one, plugin in known.items()) or "none"
-        listed = f"Known: {listed}."
-    else:  # a page of names helps nobody
-        listed = f"`lesa plugins` lists the {len(known)} that are."
-    return UnknownPluginError(f"{section}: '{name}' is not a registered {noun}. {listed}{hint}")
+    brief = len(known) > _LISTED
+    listed = ", ".join(one if brief else f"'{one}' ({plugin})" for one, plugin in known.items()) or "none"
+    return UnknownPluginError(f"{section}: '{name}' is not a registered {noun}. Known: {listed}.{hint}")
 
 
 class Registry:
