@@ -1,0 +1,18 @@
+"""Sessions in real pipelines of diffusers, with tiny random weights."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pipelines import flux
+from tests.pipelines.case import check_pipeline, pipeline_of
+
+# diffusers' own: FluxControlNetModel takes a class from where it used to live.
+pytestmark = pytest.mark.filterwarnings("ignore:`FluxPosEmbed` is deprecated:FutureWarning")
+
+CASES = (*flux.CASES,)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_session_in_the_pipeline(case):
+    check_pipeline(case, pipeline_of(case))
