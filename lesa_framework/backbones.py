@@ -33,6 +33,11 @@ def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> tup
         UnknownPluginError: No adapter has that name.
         ConfigError: A kind that has options was asked for by its name alone.
     """
+    if type(model).__name__ == "OptimizedModule":
+        raise UnsupportedBackboneError(
+            "OptimizedModule: torch.compile() has wrapped the transformer, and what it compiled calls every block. "
+            "Leave it unwrapped and compile its blocks: `transformer.compile_repeated_blocks()`."
+        )
     registry = plugins().registry
     if isinstance(backbone, CustomBackboneConfig):
         return backbone.kind, backbone.build(model)
@@ -43,11 +48,6 @@ def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> tup
         for name, adapter in registry.backbones.items().items():
             if adapter.model_class == base.__name__:
                 return name, adapter()
-    if type(model).__name__ == "OptimizedModule":
-        raise UnsupportedBackboneError(
-            "OptimizedModule: torch.compile() has wrapped the transformer, and what it compiled calls every block. "
-            "Leave it unwrapped and compile its blocks: `transformer.compile_repeated_blocks()`."
-        )
     raise UnsupportedBackboneError(_unknown_model(model, registry))
 
 

@@ -173,6 +173,7 @@ class TestNoneFits:
         assert "Its layout is that of 'tiny' (TinyDiT)." in refused(Foreign(), "video3")
 
 
-def test_a_compiled_wrapper_is_refused_with_the_remedy():
+@pytest.mark.parametrize("kind", ["auto", "flux"])
+def test_a_compiled_wrapper_is_refused_with_the_remedy(kind):
     with pytest.raises(UnsupportedBackboneError, match="compile_repeated_blocks"):
-        lesa.find_adapter(torch.compile(TinyDiT(), backend="eager"))
+        lesa.find_adapter(torch.compile(TinyDiT(), backend="eager"), kind)
