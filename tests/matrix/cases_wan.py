@@ -26,6 +26,14 @@ def call_wan(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Ten
     return model(latent, level(latent, sigma * 1000), words, return_dict=False)[0]
 
 
+def call_diffusion_forcing(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
+    """A noise level for every frame."""
+    batch, _, frames = latent.shape[:3]
+    levels = torch.full((batch, frames), sigma * 1000)
+    words = noise((batch, 3, 16), prompt)
+    return model(latent, levels, words, enable_diffusion_forcing=True, return_dict=False)[0]
+
+
 def call_wan_vace(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
     batch, _, *sizes = latent.shape
     return model(
@@ -94,5 +102,6 @@ CASES = (
         tiny("SkyReelsV2Transformer3DModel", **SMALL),
         call_wan,
         latents(1, 4, 2, 4, 4),
+        (call_diffusion_forcing,),
     ),
 )
