@@ -107,7 +107,7 @@ class Attachment:
     def _forward(self, *args: Any, **kwargs: Any) -> Any:
         if not self._live:
             return self._run_model(*args, **kwargs)
-        arguments = self._signature.bind(self._model, *args, **kwargs).arguments
+        arguments = self._arguments(args, kwargs)
         refusal = self._adapter.refuse(self._model, arguments)
         if refusal:
             raise UnsupportedBackboneError(f"{type(self._model).__name__}: {refusal}")
@@ -129,6 +129,14 @@ class Attachment:
         finally:
             self._closing.end()
         return output
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What the model was called with, by name; what its forward takes as `**kwargs` included."""
+        named = self._signature.bind(self._model, *args, **kwargs).arguments
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                named.update(named.pop(name, {}))
+        return named
 
     def _compute(self, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Tensor]:
         with self._around_compute(), nullcontext() if self._blocks_are_called else self._blocks.watched():

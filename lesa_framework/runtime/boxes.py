@@ -58,7 +58,8 @@ def _only(items: tuple[Any, ...], returned: Any) -> Any:
     """The first item; the others have to be empty, or they would be stale on predicted steps."""
     if len(items) == 0 or any(item is not None for item in items[1:]):
         raise UnsupportedBackboneError(
-            f"tap 'output': the model returned {type(returned).__name__} of {[named(item) for item in items]}; only "
+            f"tap 'output': the model returned {type(returned).__name__} of "
+            f"{', '.join(named(item) for item in items) or 'nothing'}; only "
             "one output can be cached. Take the tap 'pre_head' or 'post_norm'."
         )
     return items[0]

@@ -80,6 +80,21 @@ class TupleDiT(TinyDiT):
         return super().forward(hidden_states, timestep, encoder_hidden_states, return_dict=False)
 
 
+class OpenDiT(TinyDiT):
+    """Names only its latent."""
+
+    def forward(self, hidden_states, **conditions):
+        return super().forward(hidden_states, **conditions)
+
+
+def test_arguments_that_the_forward_does_not_name():
+    def call(model, latent, sigma, prompt):
+        words = noise((latent.shape[0], 3, 4), prompt)
+        return model(latent, timestep=sigma, encoder_hidden_states=words, return_dict=False)[0]
+
+    check_backbone(TinyDiTAdapter, make_model=OpenDiT, call=call, make_latent=lambda size: noise((3, 4 * size, 4), 0))
+
+
 @pytest.mark.parametrize("model_class", [PlainDiT, TupleDiT])
 def test_models_that_return_something_else(model_class):
     def call(model, latent, sigma, prompt):

@@ -1,0 +1,59 @@
+"""What models return their output in."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from lesa_framework import UnsupportedBackboneError
+from lesa_framework.runtime.boxes import box_like, unbox
+
+
+@dataclass
+class Output:
+    velocity: Tensor
+    cache: object = None
+
+
+Named = namedtuple("Named", "sample state")
+
+ONE, OTHER = torch.ones(2, 3), torch.zeros(2, 3)
+BOXES = [
+    ONE,
+    (ONE,),
+    (ONE, None),
+    Named(ONE, None),
+    Output(ONE),
+    [ONE[0], ONE[1]],
+    ([ONE[0], ONE[1]],),
+    Output([ONE[0], ONE[1]]),
+]
+
+
+@pytest.mark.parametrize("returned", BOXES, ids=lambda returned: type(returned).__name__)
+def test_another_output_comes_in_the_same_box(returned):
+    assert torch.equal(unbox(returned), ONE)
+    boxed = box_like(returned)(OTHER)
+    assert type(boxed) is type(returned)
+    assert torch.equal(unbox(boxed), OTHER)
+    assert torch.equal(unbox(returned), ONE)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ((ONE, OTHER), r"tuple of Tensor\(2, 3\), Tensor\(2, 3\); only one output can be cached. Take the tap 'pre_h"),
+        (Output(ONE, "cache"), r"Output of Tensor\(2, 3\), str"),
+        ((), "tuple of nothing"),
+        ({"sample": ONE}, "the model returned dict. Valid: a tensor, a list"),
+        ([ONE, ONE[0]], r"a list of Tensor\(2, 3\), Tensor\(3,\) cannot be cached"),
+        ([], "a list of nothing cannot be cached"),
+    ],
+)
+def test_what_cannot_be_put_back_is_refused(returned, message):
+    with pytest.raises(UnsupportedBackboneError, match=message):
+        unbox(returned)
