@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import types
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from lesa_framework import PredictorConfig, RouterConfig, ScheduleConfig
 from lesa_framework.plugin.manager import Plugins
-from lesa_framework.testing import check_predictor, check_router, check_schedule
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, check_predictor, check_router, check_schedule
 
 GUIDES = Path(__file__).parents[2] / "docs" / "extend"
 
@@ -49,3 +50,17 @@ def test_the_guides_plugin_keeps_its_contract(guide, base, check):
     ]
     assert len(configs) == 1
     check(configs[0]())
+
+
+def test_the_guides_tests_pass(monkeypatch):
+    (source,) = re.findall(
+        r'```python title="tests/test_adapter.py"\n(.*?)```', (GUIDES / "testing.md").read_text(), re.DOTALL
+    )
+    package = types.ModuleType("my_package")
+    package.MyModel, package.MyModelAdapter = TinyDiT, TinyDiTAdapter
+    monkeypatch.setitem(sys.modules, "my_package", package)
+    module = types.ModuleType("guide_testing")
+    exec(compile(source, "testing.md", "exec", dont_inherit=True), module.__dict__)
+    assert len(module.CHECKS) > 20
+    for check in module.CHECKS:
+        module.test_adapter(check)

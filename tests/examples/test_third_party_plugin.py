@@ -85,7 +85,10 @@ def test_it_accelerates_its_own_model(installed):
 
 def test_its_own_tests_pass(installed, tmp_path):
     shutil.copytree(EXAMPLE / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    assert "8 passed" in run(installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path)
+    printed = run(installed, "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests", folder=tmp_path)
+    assert "test_the_adapter_keeps_its_contract[output-detaching_leaves_no_trace] PASSED" in printed
+    assert "test_the_predictor_keeps_its_contract[3] PASSED" in printed
+    assert "failed" not in printed
 
 
 def test_a_typo_in_its_kind_is_told_with_its_name(installed):

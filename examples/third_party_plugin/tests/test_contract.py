@@ -9,7 +9,7 @@ from lesa_lagrange.model import ClassDiT
 from lesa_lagrange.predictor import Lagrange, LagrangeConfig
 
 from lesa_framework import EntryInfo, StepContext
-from lesa_framework.testing import check_backbone, check_predictor, even_grid
+from lesa_framework.testing import backbone_checks, check_predictor, even_grid
 
 
 def make_model() -> ClassDiT:
@@ -22,13 +22,16 @@ def call(model, latent, sigma, prompt):
     return model(latent, torch.full((batch,), 1000 * sigma), torch.full((batch,), prompt % 10))
 
 
-def test_the_adapter_keeps_its_contract():
-    check_backbone(
-        ClassDiTAdapter,
-        make_model=make_model,
-        call=call,
-        make_latent=lambda size: torch.linspace(-1, 1, 32 * size).view(1, -1, 4),
-    )
+def make_latent(size):
+    return torch.linspace(-1, 1, 32 * size).view(1, -1, 4)
+
+
+CHECKS = backbone_checks(ClassDiTAdapter, make_model=make_model, call=call, make_latent=make_latent)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_the_adapter_keeps_its_contract(check):
+    check()
 
 
 @pytest.mark.parametrize("order", [0, 1, 2, 3])

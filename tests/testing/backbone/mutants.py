@@ -70,6 +70,10 @@ class NotTheStack(Good):
     block_lists = ("transformer_blocks", "single_transformer_blocks", "spare")
 
 
+class HalfTheBlocks(Good):
+    block_lists = ("transformer_blocks",)
+
+
 class NotTheEnd(Good):
     closing = "spare.0"
 
@@ -110,6 +114,7 @@ LAYOUT = [
     Mutant(
         "idle closing", ("runs_the_closing_module",), "'spare.0' was called 0 times", NotTheEnd, WithSpare, spreads=True
     ),
+    Mutant("half the stack", ("forgets_no_list",), r"\['single_transformer_blocks'\] run between", HalfTheBlocks),
 ]
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import nn
 
 from lesa_framework.testing.conformance.backbone.subject import SIGMAS, Trial, blocks, counted
+from lesa_framework.types import Decision
 
 
 def names_the_model_class(trial: Trial) -> None:
@@ -71,4 +76,39 @@ def runs_the_closing_module(trial: Trial) -> None:
     assert calls[closing] == 1, (
         f"closing: '{closing}' was called {calls[closing]} times on a computed step, not once; "
         "name the module that follows the block stack"
+    )
+
+
+def forgets_no_list(trial: Trial) -> None:
+    """On a predicted step, nothing runs of a list that is called between the named blocks and the closing module."""
+    model, adapter, subject = trial.subject.make_model(), trial.adapter, trial.subject
+    order: list[str] = []
+
+    def note(name: str) -> Callable[..., None]:
+        def call(*_: Any) -> None:
+            order.append(name)
+
+        return call
+
+    named = {module for path in adapter.block_lists for module in model.get_submodule(path).modules()}
+    model.get_submodule(adapter.closing).register_forward_pre_hook(note("closing"))
+    for block in (block for listed in blocks(model, adapter).values() for block in listed):
+        block.register_forward_pre_hook(note("named"))
+    for path, container in model.named_modules():
+        if isinstance(container, nn.ModuleList | nn.ModuleDict) and container not in named:
+            for block in container.children():
+                block.register_forward_pre_hook(note(path))
+    subject.sample(model, steps=1)
+    start = order.index("named")
+    before, between = order[:start], order[start : order.index("closing")]
+    order.clear()
+    with trial.attach(model, [0]) as session:
+        subject.sample(model, steps=2)
+        was_predicted = session.report.records[-1].decision is Decision.PREDICT  # if not, another check says so
+    predicted = order[order.index("closing") + 1 :] if was_predicted else []
+    lists = [path for path in dict.fromkeys(between) if path != "named"]
+    forgotten = [path for path in lists if predicted.count(path) > before.count(path)]
+    assert not forgotten, (
+        f"block_lists: {forgotten} run between the named blocks and '{adapter.closing}', on predicted steps too; "
+        "name them"
     )

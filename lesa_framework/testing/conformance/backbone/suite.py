@@ -34,6 +34,7 @@ _ONCE: tuple[tuple[Group, Callable[[Trial], None]], ...] = (
     ("layout", declaration.has_a_sound_example),
     ("layout", declaration.runs_every_list),
     ("layout", declaration.runs_the_closing_module),
+    ("layout", declaration.forgets_no_list),
 )
 _EACH_TAP: tuple[tuple[Group, Callable[[Trial], None]], ...] = (
     ("replay", replay.finds_every_step),
