@@ -41,7 +41,8 @@ class VaeTrainer(Trainer):
 
     def loss(self) -> Tensor:
         """Reconstruction loss of one batch."""
-        pixels, _ = self.codec.batch(np.random.default_rng([self.seed, 1, self.step]), self.batch)
+        rng = np.random.default_rng([self.seed, 1, self.step])
+        pixels = self.codec.lesson(rng, self.batch, self.step / self.steps)
         return reconstruction_loss(self.vae, pixels.to(self.device))
 
 
