@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lesa_framework.testing.conformance.backbone.subject import SIGMAS, NotApplicableError, Trial
 from lesa_framework.testing.conformance.probes import Recorder
@@ -22,12 +22,13 @@ def keeps_three_branches_apart(trial: Trial) -> None:
 
 
 def _keeps_apart(trial: Trial, prompts: Sequence[int]) -> None:
-    alone, _ = _run(trial, prompts[:1])
-    for prompt in prompts[1:]:
-        alone = {**alone, **_run(trial, [prompt])[0]}
+    alone = trial.alone
+    for prompt in prompts:
+        if prompt not in alone:
+            alone |= _run(trial, trial.reference, [prompt])[0]
     if trial.adapter.condition_argument is None and torch.equal(alone[1][0], alone[2][0]):
         raise NotApplicableError("the model has no conditioning, so a run has one branch")
-    together, recorder = _run(trial, prompts)
+    together, recorder = _run(trial, trial.subject.make_model(), prompts)
     for prompt in prompts:
         trial.require(
             together[prompt],
@@ -38,10 +39,10 @@ def _keeps_apart(trial: Trial, prompts: Sequence[int]) -> None:
     assert found == len(prompts), f"condition_argument: {len(prompts)} prompts, yet {found} branches"
 
 
-def _run(trial: Trial, prompts: Sequence[int]) -> tuple[Mapping[int, list[Tensor]], Recorder]:
+def _run(trial: Trial, model: nn.Module, prompts: Sequence[int]) -> tuple[Mapping[int, list[Tensor]], Recorder]:
     """A run in which all prompts see the same latents, so that nothing but the cache can join them."""
     subject, recorder = trial.subject, Recorder()
-    model, start = subject.make_model(), subject.latent()
+    start = subject.latent()
     outputs: dict[int, list[Tensor]] = {prompt: [] for prompt in prompts}
     with trial.attach(model, recorder=recorder), torch.no_grad():
         for step, sigma in enumerate(SIGMAS[:-1]):

@@ -61,16 +61,28 @@ class Subject:
 
 @dataclass(frozen=True)
 class Trial:
-    """A subject at one tap. Runs that several checks compare with are made once; each has a model of its own."""
+    """A subject at one tap. Runs that several checks compare with are made once, on a model that nothing else uses.
+
+    Attributes:
+        subject: The adapter and how to try it.
+        tap: The tap.
+        alone: Outputs of runs with nothing but one branch, by prompt; made by the checks of branches.
+    """
 
     subject: Subject
     tap: Tap
+    alone: dict[int, list[Tensor]] = field(default_factory=dict)
     _fresh: dict[tuple[int, int, int], list[Tensor]] = field(default_factory=dict)
 
     @cached_property
     def adapter(self) -> BackboneAdapter:
         """The adapter, to be read."""
         return self.subject.new_adapter()
+
+    @cached_property
+    def reference(self) -> nn.Module:
+        """The model on which runs to compare with are made."""
+        return self.subject.make_model()
 
     def attach(
         self,
@@ -86,17 +98,16 @@ class Trial:
     @cached_property
     def computed(self) -> tuple[list[Tensor], Recorder]:
         """A run that computes every step: its outputs, and what was recorded."""
-        model, recorder = self.subject.make_model(), Recorder()
-        with self.attach(model, None, recorder=recorder):
-            return self.subject.sample(model), recorder
+        recorder = Recorder()
+        with self.attach(self.reference, None, recorder=recorder):
+            return self.subject.sample(self.reference), recorder
 
     def fresh(self, *, prompt: int = 1, size: int = 1, batch: int = 1) -> list[Tensor]:
         """The outputs of a cached run in a session that has seen no other run."""
         key = (prompt, size, batch)
         if key not in self._fresh:
-            model = self.subject.make_model()
-            with self.attach(model):
-                self._fresh[key] = self.subject.sample(model, prompt=prompt, size=size, batch=batch)
+            with self.attach(self.reference):
+                self._fresh[key] = self.subject.sample(self.reference, prompt=prompt, size=size, batch=batch)
         return self._fresh[key]
 
     def require(self, outputs: Sequence[Tensor], expected: Sequence[Tensor], claim: str) -> None:
