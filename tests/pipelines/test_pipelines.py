@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pipelines import flux
+from tests.pipelines import flux, images, videos
 from tests.pipelines.case import check_pipeline, pipeline_of
 
-# diffusers' own: FluxControlNetModel takes a class from where it used to live.
-pytestmark = pytest.mark.filterwarnings("ignore:`FluxPosEmbed` is deprecated:FutureWarning")
+# diffusers' own: FluxControlNetModel takes a class from where it used to live, schedulers call numpy on tensors.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`FluxPosEmbed` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
+]
 
-CASES = (*flux.CASES,)
+CASES = (*flux.CASES, *images.CASES, *videos.CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
