@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DDIMScheduler, EDMEulerScheduler
 
 from lesa_framework import ConfigError, UnsupportedBackboneError
 from lesa_framework.generation import GenerationSettings, check_call, generate_batch, sampler_grid
+from lesa_framework.testing import TinyDiT
 
 SETTINGS = GenerationSettings(
     num_steps=5,
@@ -57,3 +59,32 @@ def test_arguments_are_checked_by_name_and_by_the_pipeline(flux: Any) -> None:
 def test_pipelines_without_a_transformer_are_refused() -> None:
     with pytest.raises(UnsupportedBackboneError, match="has no `transformer`"):
         sampler_grid(SimpleNamespace(), SETTINGS)  # type: ignore[arg-type]
+
+
+class OfTwo:
+    """Text is not needed to make a grid: a pipeline with two transformers and any sampler."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler, self.transformer, self.transformer_2 = scheduler, TinyDiT(seed=0), TinyDiT(seed=1)
+
+    def __call__(
+        self, prompt: list[str], generator: object, num_inference_steps: int, output_type: str, return_dict: bool,
+        callback_on_step_end: object, low: bool = False,
+    ) -> None:  # fmt: skip
+        self.scheduler.set_timesteps(num_inference_steps)
+        (self.transformer_2 if low else self.transformer)(torch.ones(1, 2, 4), 1.0)
+        pytest.fail("the transformer ran")
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_the_grid_of_a_sampler_over_timesteps_and_of_either_transformer(low: bool) -> None:
+    pipe = OfTwo(DDIMScheduler())
+    grid = sampler_grid(pipe, GenerationSettings(num_steps=4, call={"low": low}))  # type: ignore[arg-type]
+    assert grid == (0.75, 0.5, 0.25, 0.0, 0.0)
+    assert not pipe.transformer._forward_pre_hooks
+    assert not pipe.transformer_2._forward_pre_hooks
+
+
+def test_a_scheduler_without_noise_levels_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedBackboneError, match="EDMEulerScheduler: it has no noise levels"):
+        sampler_grid(OfTwo(EDMEulerScheduler()), GenerationSettings(num_steps=4))  # type: ignore[arg-type]
