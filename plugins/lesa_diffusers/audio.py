@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from lesa_framework import BackboneAdapter, Tap
 
 
@@ -12,3 +14,12 @@ class StableAudioAdapter(BackboneAdapter):
     block_lists = ("transformer_blocks",)
     closing = "proj_out"
     taps = (Tap.PRE_HEAD, Tap.OUTPUT)
+
+
+class AceStepAdapter(BackboneAdapter):
+    """Its forward reads `layers[0].self_attn.processor`, so stand-ins take the blocks' place on predicted steps."""
+
+    model_class = "AceStepTransformer1DModel"
+    block_lists = ("layers",)
+    closing = "norm_out"
+    block_returns = MappingProxyType({"layers": ("hidden_states",)})

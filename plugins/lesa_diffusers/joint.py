@@ -121,3 +121,20 @@ class GlmImageAdapter(BackboneAdapter):
     closing = "norm_out"
     timestep_scale = 1 / 1000
     timestep_offset = 1 / 1000
+
+
+class NucleusMoEImageAdapter(BackboneAdapter):
+    """The text is read, never changed; the pipeline passes the noise level itself as timestep."""
+
+    model_class = "NucleusMoEImageTransformer2DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "norm_out"
+
+
+class JoyImageEditAdapter(BackboneAdapter):
+    """Reference pictures are further frames; `norm_out` gets them all."""
+
+    model_class = "JoyImageEditTransformer3DModel"
+    block_lists = ("double_blocks",)
+    closing = "norm_out"
+    timestep_scale = 1 / 1000

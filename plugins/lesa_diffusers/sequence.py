@@ -51,3 +51,29 @@ class ZImageAdapter(BackboneAdapter):
         if isinstance(latents, list) and latents and isinstance(latents[0], list):
             return "calls with reference images (lists of lists in `x`) are not cached. Detach the session for them."
         return None
+
+
+class ErnieImageAdapter(BackboneAdapter):
+    """A feature is (tokens, batch, channels), the text's rows behind those of the image."""
+
+    model_class = "ErnieImageTransformer2DModel"
+    block_lists = ("layers",)
+    closing = "final_norm"
+    condition_argument = "text_bth"
+    timestep_scale = 1 / 1000
+
+
+class Krea2Adapter(BackboneAdapter):
+    """The root cuts the text off before `final_layer`; the blocks that fuse the text still run on predicted steps."""
+
+    model_class = "Krea2Transformer2DModel"
+    block_lists = ("transformer_blocks",)
+    closing = "final_layer"
+
+
+class BriaFibo2Adapter(BackboneAdapter):
+    """The root cuts text and reference pictures off before `final_layer`; the refiners still run on predicted steps."""
+
+    model_class = "BriaFibo2Transformer2DModel"
+    block_lists = ("layers",)
+    closing = "final_layer"

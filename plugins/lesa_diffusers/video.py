@@ -120,3 +120,12 @@ class HeliosAdapter(BackboneAdapter):
     block_lists = ("blocks",)
     closing = "norm_out"
     timestep_scale = 1 / 1000
+
+
+class MotifVideoAdapter(BackboneAdapter):
+    """The last blocks of the second list are a decoder, which starts from the latent again."""
+
+    model_class = "MotifVideoTransformer3DModel"
+    block_lists = ("transformer_blocks", "single_transformer_blocks")
+    closing = "norm_out"
+    timestep_scale = 1 / 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lesa_diffusers import audio
-from tests.matrix.case import Case, level, noise, tiny
+from tests.matrix.case import Case, latents, level, noise, tiny
 
 
 def call_stable_audio(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
@@ -18,6 +18,12 @@ def call_stable_audio(model: nn.Module, latent: Tensor, sigma: float, prompt: in
         rotary_embedding=(noise((length + 1, 4), 5), noise((length + 1, 4), 6)),
         return_dict=False,
     )[0]
+
+
+def call_ace_step(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
+    batch, length, _ = latent.shape
+    now = level(latent, sigma)
+    return model(latent, now, now, noise((batch, 3, 8), prompt), noise((batch, length, 8), 5), return_dict=False)[0]
 
 
 CASES = (
@@ -40,5 +46,24 @@ CASES = (
         ),
         call_stable_audio,
         lambda size: noise((1, 4, 6 * size), 0),
+    ),
+    Case(
+        "ace_step",
+        audio.AceStepAdapter,
+        tiny(
+            "AceStepTransformer1DModel",
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=8,
+            in_channels=12,
+            audio_acoustic_hidden_dim=4,
+            encoder_hidden_size=8,
+            sliding_window=4,
+        ),
+        call_ace_step,
+        latents(1, 6, 4),
     ),
 )

@@ -143,6 +143,21 @@ def call_glm_image(model: nn.Module, latent: Tensor, sigma: float, prompt: int) 
     )[0]
 
 
+def call_nucleus(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
+    batch, tokens = latent.shape[:2]
+    return model(
+        latent,
+        [(1, 2, tokens // 2)] * batch,
+        noise((batch, 3, 16), prompt),
+        timestep=level(latent, sigma),
+        return_dict=False,
+    )[0]
+
+
+def call_joyimage(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
+    return model(latent, level(latent, sigma * 1000), noise((latent.shape[0], 3, 16), prompt), return_dict=False)[0]
+
+
 ROPE = {"axes_dims_rope": (2, 2, 4)}
 CASES = (
     Case(
@@ -297,5 +312,40 @@ CASES = (
         ),
         call_glm_image,
         latents(1, 4, 4, 4),
+    ),
+    Case(
+        "nucleus_moe_image",
+        joint.NucleusMoEImageAdapter,
+        tiny(
+            "NucleusMoEImageTransformer2DModel",
+            in_channels=16,
+            out_channels=4,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            joint_attention_dim=16,
+            axes_dims_rope=(2, 2, 4),
+            mlp_ratio=16.0,
+            moe_enabled=False,
+            capacity_factors=[1.0, 1.0],
+        ),
+        call_nucleus,
+        latents(1, 4, 16),
+    ),
+    Case(
+        "joyimage_edit",
+        joint.JoyImageEditAdapter,
+        tiny(
+            "JoyImageEditTransformer3DModel",
+            in_channels=4,
+            hidden_size=16,
+            num_attention_heads=2,
+            text_dim=16,
+            num_layers=2,
+            rope_dim_list=[2, 2, 4],
+        ),
+        call_joyimage,
+        latents(1, 4, 1, 4, 4),
     ),
 )

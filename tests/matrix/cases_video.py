@@ -302,4 +302,18 @@ CASES = (
         call_plain,
         FRAMES,
     ),
+    Case(
+        "motif_video",
+        video.MotifVideoAdapter,
+        tiny(
+            "MotifVideoTransformer3DModel",
+            **SMALL,
+            num_single_layers=2,
+            num_decoder_layers=1,
+            text_embed_dim=16,
+            rope_axes_dim=(2, 2, 4),
+        ),
+        call_plain,
+        FRAMES,
+    ),
 )

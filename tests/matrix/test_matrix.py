@@ -13,6 +13,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.FluxPosEmbed. is deprecated:FutureWarning"),
     # Mochi in diffusers asks for float32 where the CPU has no autocast.
     pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),
+    # Krea 2 in diffusers norms in float32, whatever dtype its weights have.
+    pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight:UserWarning"),
 ]
 
 
