@@ -14,6 +14,8 @@ from tests.matrix.cases import CASES as MATRIX
 from tests.pipelines.case import EIGHT, PipelineCase, lively
 
 GUIDED = {"cond": EIGHT, "uncond": EIGHT}
+#: Two calls a step that the pipeline does not name.
+NAMELESS = {"branch0": EIGHT, "branch1": EIGHT}
 #: Kind -> factory of a tiny transformer.
 MODELS = {case.kind: case.make_model for case in MATRIX}
 
@@ -146,7 +148,7 @@ QWEN_IMAGES = (
         "qwen_image",
         Nameless,
         lambda pipe: run(pipe, height=32, width=32, **QWEN_PROMPTS),
-        {"branch0": EIGHT, "branch1": EIGHT},
+        NAMELESS,
     ),
     PipelineCase(
         "qwen_image_edit",
@@ -167,6 +169,13 @@ SD3_PROMPTS = {
     "height": 32,
     "width": 32,
 }
+
+
+def flow_dpm() -> Any:
+    """DPM-Solver++ on a flow-matching grid, with whole numbers for timesteps."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    return DPMSolverMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0)
 
 
 def new_sd3(scheduler: str = "FlowMatchEulerDiscreteScheduler") -> Any:
@@ -214,6 +223,50 @@ FLOW_MATCHING = (
             prompt_embeds=[words(1)[0]],
             negative_prompt_embeds=[words(2)[0]],
             guidance_scale=2.0,
+        ),
+    ),
+)
+
+OTHERS = (
+    PipelineCase(
+        "chroma",
+        "chroma",
+        lambda: new(
+            "ChromaPipeline",
+            "FlowMatchEulerDiscreteScheduler",
+            ("vae", "text_encoder", "tokenizer"),
+            transformer=MODELS["chroma"](),
+        ),
+        lambda pipe: run(
+            pipe,
+            height=32,
+            width=32,
+            prompt_embeds=words(1),
+            prompt_attention_mask=mask().bool(),
+            negative_prompt_embeds=words(2),
+            negative_prompt_attention_mask=mask().bool(),
+        ),
+        NAMELESS,
+    ),
+    PipelineCase(
+        "sana_flow_dpm",
+        "sana",
+        lambda: new(
+            "SanaPipeline",
+            flow_dpm(),
+            ("vae", "text_encoder", "tokenizer"),
+            transformer=MODELS["sana"](),
+        ),
+        lambda pipe: run(
+            pipe,
+            height=128,
+            width=128,
+            negative_prompt=None,
+            prompt_embeds=words(1),
+            prompt_attention_mask=mask(),
+            negative_prompt_embeds=words(2),
+            negative_prompt_attention_mask=mask(),
+            use_resolution_binning=False,
         ),
     ),
 )
@@ -278,4 +331,4 @@ NOISE_PREDICTION = (
     dit("dpm", "DPMSolverMultistepScheduler"),
 )
 
-CASES = (*QWEN_IMAGES, *FLOW_MATCHING, *NOISE_PREDICTION)
+CASES = (*QWEN_IMAGES, *FLOW_MATCHING, *OTHERS, *NOISE_PREDICTION)
