@@ -14,7 +14,7 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg HF_HUB_OFFLINE=1
 MKDOCS   := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs docs-serve install clean
+.PHONY: help demo test check matrix format docs docs-serve install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: $(INSTALLED) ## Lint, formatting, types, import contracts, and a strict b
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MKDOCS) build --strict --quiet
+
+matrix: $(INSTALLED) ## Run the conformance suite on every supported model class, and write docs/matrix.md
+	$(TEST_ENV) $(BIN)/python -W ignore -m tests.matrix.page
 
 format: $(INSTALLED) ## Format the code and apply the safe fixes
 	$(BIN)/ruff format .

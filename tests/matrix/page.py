@@ -17,6 +17,8 @@ from lesa_framework.testing import BackboneCheck, CheckResult, attach, backbone_
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Mean
 from tests.matrix.case import Case
 from tests.matrix.cases import CASES
+from tests.pipelines.case import PipelineCase, check_pipeline, pipeline_of
+from tests.pipelines.test_pipelines import CASES as PIPELINE_CASES
 
 PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
 INTRODUCTION = """\
@@ -35,12 +37,36 @@ LEGEND = """\
 ✓ every check of the group passed at every tap · (✓) those that apply passed · – none applies · ✗ see below.
 What each group holds is listed under [The checks](#the-checks).
 """
+PIPELINES = """\
+## Pipelines and samplers
+
+Sessions in real pipelines with tiny random weights: computing every step is bit-identical, a schedule computes and
+predicts in each branch what it should, a second run equals the first, and nothing is left behind.
+"""
+PIPELINE_HEAD = ("| Case | Pipeline | Sampler | Adapter | Branches | |", "|---|---|---|---|---|:-:|")
 
 
 @cache
 def results(case: Case) -> tuple[CheckResult, ...]:
     """What the suite finds in a case; it is run once in a process."""
     return tuple(check.run() for check in checks(case))
+
+
+def pipeline_row(case: PipelineCase) -> str:
+    """A pipeline's line of the table."""
+    pipe, mark = pipeline_of(case), "✓"
+    try:
+        check_pipeline(case, pipe)
+    except Exception:  # whatever it was, it did not pass
+        mark = "✗"
+    name, kind, branches = pipeline_words(case)
+    classes = f"`{_library_class(pipe)}` | `{type(pipe.scheduler).__name__}`"
+    return f"| {name} | {classes} | {kind} | {branches} | {mark} |"
+
+
+def pipeline_words(case: PipelineCase) -> tuple[str, str, str]:
+    """What the line shows of a pipeline before it is made: its name, adapter and branches."""
+    return _words(case.name), f"`{case.kind}`", ", ".join(f"`{branch}`" for branch in case.plans)
 
 
 def checks(case: Case) -> list[BackboneCheck]:
@@ -50,7 +76,7 @@ def checks(case: Case) -> list[BackboneCheck]:
     )
 
 
-def page(cases: Sequence[Case] = CASES) -> str:
+def page(cases: Sequence[Case] = CASES, pipelines: Sequence[PipelineCase] = PIPELINE_CASES) -> str:
     """The whole page."""
     ordered = sorted(cases, key=lambda case: case.adapter.model_class.lower())
     parts = [
@@ -61,6 +87,8 @@ def page(cases: Sequence[Case] = CASES) -> str:
         *_section("What failed", [note for case in ordered for note in notes(case, "failed")]),
         *_section("What does not apply", [note for case in ordered for note in notes(case, "not applicable")]),
         *_section("Refused by name", [refusal for case in ordered for refusal in refusals(case)]),
+        PIPELINES,
+        "\n".join([*PIPELINE_HEAD, *map(pipeline_row, pipelines)]) + "\n",
         "## The checks\n",
         "\n".join(check_list(ordered[0])),
     ]
@@ -140,6 +168,11 @@ def _mark(found: Sequence[CheckResult]) -> str:
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
     return [f"## {title}\n", "\n".join(lines) + "\n"] if lines else []
+
+
+def _library_class(pipe: object) -> str:
+    """Name of a pipeline's class, or of the base that diffusers has where a test derived its own."""
+    return next(base.__name__ for base in type(pipe).__mro__ if base.__module__.startswith("diffusers."))
 
 
 def _words(name: str) -> str:

@@ -6,7 +6,17 @@ import re
 
 from lesa_framework.plugin.manager import plugins
 from tests.matrix.cases import CASES
-from tests.matrix.page import INTRODUCTION, LEGEND, PAGE, check_list, head
+from tests.matrix.page import (
+    INTRODUCTION,
+    LEGEND,
+    PAGE,
+    PIPELINE_CASES,
+    PIPELINE_HEAD,
+    PIPELINES,
+    check_list,
+    head,
+    pipeline_words,
+)
 
 SHOWN = PAGE.read_text(encoding="utf-8")
 
@@ -20,6 +30,15 @@ def test_it_has_a_row_for_each_case_and_no_other():
 def test_every_adapter_of_ours_is_a_case():
     ours = {kind for kind, plugin in plugins().registry.backbones.names().items() if plugin.startswith("lesa_")}
     assert ours == {case.kind for case in CASES}
+
+
+def test_it_has_a_row_for_each_pipeline_and_no_other():
+    shown = SHOWN.split("\n".join(PIPELINE_HEAD))[1].split("\n\n")[0].splitlines()[1:]
+    cells = [line.strip("| ").split(" | ") for line in shown]
+    assert [(case, kind, branches) for case, _, _, kind, branches, _ in cells] == [
+        pipeline_words(case) for case in PIPELINE_CASES
+    ]
+    assert PIPELINES in SHOWN
 
 
 def test_it_explains_every_check():
