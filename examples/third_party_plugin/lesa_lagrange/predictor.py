@@ -30,8 +30,16 @@ class Lagrange(AffinePredictor):
         """One weight for each feature held."""
         nodes = [ctx.sigmas[entry.step] for entry in entries]
         return Filter(
-            tuple(math.prod((ctx.sigma - other) / (node - other) for other in nodes if other != node) for node in nodes)
+            tuple(0.0 if node in nodes[:k] else _basis(node, nodes, ctx.sigma) for k, node in enumerate(nodes))
         )
+
+
+def _basis(node: float, nodes: Sequence[float], sigma: float) -> float:
+    """The polynomial that is 1 at a node and 0 at the others, at a noise level.
+
+    Samplers with two calls a step repeat a level; its newest feature counts.
+    """
+    return math.prod((sigma - other) / (node - other) for other in set(nodes) if other != node)
 
 
 class LagrangeConfig(PredictorConfig):

@@ -46,3 +46,11 @@ def test_a_polynomial_in_the_noise_level_is_reproduced(order):
     weights = Lagrange(order=order).filter(entries, StepContext(12, grid)).weights
     value = sum(weight * grid[entry.step] ** order for weight, entry in zip(weights, entries, strict=True))
     assert value == pytest.approx(grid[12] ** order)
+
+
+def test_of_a_repeated_noise_level_the_newest_feature_counts():
+    grid = (1.0, 0.8, 0.8, 0.6, 0.6, 0.0)  # Heun's: two calls a step
+    entries = (EntryInfo(3, True), EntryInfo(2, True), EntryInfo(1, True), EntryInfo(0, True))
+    weights = Lagrange(order=3).filter(entries, StepContext(4, grid)).weights
+    assert weights[2] == 0.0
+    assert sum(weights) == pytest.approx(1)
