@@ -33,7 +33,12 @@ def tiny(class_name: str, module: str = "", **config: Any) -> Callable[[], nn.Mo
         owner = importlib.import_module(f"diffusers.models.transformers.{module}" if module else "diffusers")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model: nn.Module = getattr(owner, class_name)(**config).eval().requires_grad_(False)
+            # So that what a class makes with torch.empty is NaN, not whatever the memory holds.
+            torch.use_deterministic_algorithms(True)
+            try:
+                model: nn.Module = getattr(owner, class_name)(**config).eval().requires_grad_(False)
+            finally:
+                torch.use_deterministic_algorithms(False)
             for parameter in model.parameters():
                 if not (parameter.any() and parameter.isfinite().all()):
                     parameter.normal_(std=0.05)
