@@ -106,7 +106,8 @@ class SchedulerGrid:
     """The grid of a pipeline's scheduler, read afresh at every call.
 
     Flow-matching schedulers have noise levels in [0, 1], their `sigmas`, and those are the grid, bit for bit. For
-    all others the noise level is `timestep / num_train_timesteps`, with 0 behind the last.
+    all others the noise level is `timestep / num_train_timesteps`, with 0 behind the last. Where either rises, as it
+    does with `invert_sigmas`, the noise level is 1 less that.
 
     A scheduler that keeps no count of its steps (DDIM) is followed by the timesteps that the model is given. That
     waits for a GPU, as such a scheduler itself does at every step.
@@ -145,6 +146,8 @@ def _read_grid(scheduler: Scheduler, timesteps: tuple[float, ...], sigmas: tuple
     scale = getattr(getattr(scheduler, "config", None), "num_train_timesteps", None)
     if timesteps and scale:
         told = tuple(timestep / scale for timestep in timesteps)
+        if told[0] < told[-1]:  # Mochi and OmniGen count from 0, noise, to 1
+            told, sigmas = _inverted(told), _inverted(sigmas)
         # Some schedulers cut their timesteps to whole numbers.
         if len(sigmas) == len(told) + 1 and all(
             abs(sigma - level) * scale <= 1 for sigma, level in zip(sigmas, told, strict=False)
@@ -159,6 +162,10 @@ def _read_grid(scheduler: Scheduler, timesteps: tuple[float, ...], sigmas: tuple
         "`config.num_train_timesteps`. Use another sampler, such as FlowMatchEulerDiscreteScheduler, "
         "DDIMScheduler or DPMSolverMultistepScheduler."
     )
+
+
+def _inverted(levels: Sequence[float]) -> tuple[float, ...]:
+    return tuple(1 - level for level in levels)
 
 
 def _numbers(values: object) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.matrix.case import noise, tiny
-from tests.matrix.cases_video import COG
+from tests.matrix.cases_video import COG, SMALL
 from tests.matrix.cases_wan import SMALL as WAN
 from tests.pipelines.case import EIGHT, PipelineCase
 from tests.pipelines.images import GUIDED, MODELS, mask, new, run, words
@@ -45,6 +45,14 @@ def new_hunyuan_video() -> Any:
         (*ENCODERS, "text_encoder_2", "tokenizer_2"),
         transformer=MODELS["hunyuan_video"](),
     )
+
+
+def new_mochi() -> Any:
+    """Mochi, whose timesteps rise."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    model = tiny("MochiTransformer3DModel", **SMALL, pooled_projection_dim=8, text_embed_dim=16, time_embed_dim=8)
+    return new("MochiPipeline", FlowMatchEulerDiscreteScheduler(invert_sigmas=True), ENCODERS, transformer=model())
 
 
 CASES = (
@@ -96,6 +104,19 @@ CASES = (
         "cogvideox",
         new_cogvideox,
         lambda pipe: run(pipe, **PROMPTS, **SIZE),
+        BATCHED,
+    ),
+    PipelineCase(
+        "mochi",
+        "mochi",
+        new_mochi,
+        lambda pipe: run(
+            pipe,
+            prompt_attention_mask=mask(),
+            negative_prompt_attention_mask=mask(),
+            **PROMPTS,
+            **{**SIZE, "num_frames": 7},
+        ),
         BATCHED,
     ),
 )

@@ -92,6 +92,15 @@ def test_other_grids_are_the_timesteps_and_a_final_0(name, config):
     assert grid.sigmas == (*(float(timestep) / 1000 for timestep in scheduler.timesteps), 0.0)
 
 
+def test_a_grid_that_counts_from_noise_at_0_to_1_is_turned_round():
+    scheduler = scheduler_of("FlowMatchEulerDiscreteScheduler", {"shift": 3.0, "invert_sigmas": True})
+    upright = scheduler_of("FlowMatchEulerDiscreteScheduler", {"shift": 3.0})
+    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()
+    assert grid.sigmas == pytest.approx(upright.sigmas.tolist(), abs=1e-6)
+    for index, timestep in enumerate(scheduler.timesteps.tolist()):
+        assert grid.locate(1 - timestep / 1000) == index
+
+
 @both
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_call_of_a_sampler_is_one_entry_of_its_grid(name, config, dtype):
