@@ -1,0 +1,87 @@
+"""What memory bandwidth a predictor reaches, against a plain copy of as many bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.full_size.device import Device
+from benchmarks.full_size.results import Bandwidth
+from lesa_framework import AffinePredictor, EntryInfo, StepContext, Strategy
+from lesa_framework.runtime.history import History
+
+
+@torch.no_grad()
+def measure_bandwidth(
+    name: str,
+    strategy: Strategy,
+    feature: torch.Tensor,
+    sigmas: tuple[float, ...],
+    device: Device,
+    *,
+    samples: int = 20,
+    inner: int = 10,
+) -> Bandwidth | None:
+    """Apply a predictor's last filter to a full history of real size, in turns with a device-to-device copy.
+
+    Counted are the bytes that have to move: each tap's feature is read once, the prediction written once. What an
+    implementation moves beyond that lowers its figure.
+
+    Args:
+        name: The row's name.
+        strategy: Whose predictor is measured.
+        feature: A feature of the run, for its shape and dtype.
+        sigmas: The grid.
+        device: Where.
+        samples: How often each of the two is timed, in turns.
+        inner: Repetitions within one timing, so that a GPU is never waiting for the CPU's first launch.
+
+    Returns:
+        The measurement; None for a predictor that moves nothing.
+    """
+    predictor, last = strategy.predictor, len(sigmas) - 2
+    assert isinstance(predictor, AffinePredictor)
+    history = History(predictor.depth)
+    generator = torch.Generator(feature.device).manual_seed(0)
+    for step in range(last - predictor.depth, last):
+        drawn = torch.randn(feature.shape, dtype=feature.dtype, device=feature.device, generator=generator)
+        history.append(drawn, EntryInfo(step, computed=True))
+    ctx = StepContext(last, sigmas, stage=strategy.router.stage(sigmas[last]), entries=history.entries)
+    taps = sum(weight != 0.0 for weight in predictor.filter(history.entries, ctx).weights)
+    if taps < 2:
+        return None
+    read, written = taps * feature.nbytes, feature.nbytes
+    source = torch.zeros((read + written) // 2, dtype=torch.uint8, device=feature.device)
+    target = torch.empty_like(source)
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(samples + 1):
+        times[0].append(_time(lambda: predictor.predict(history, ctx), device, inner))
+        times[1].append(_time(lambda: target.copy_(source), device, inner))
+    predicting, copying = (median(each[1:]) for each in times)  # the first of each warms up
+    return Bandwidth(
+        name=name,
+        taps=taps,
+        feature_shape=tuple(feature.shape),
+        dtype=str(feature.dtype).removeprefix("torch."),
+        bytes_read=read,
+        bytes_written=written,
+        seconds=predicting,
+        bytes_per_second=(read + written) / predicting,
+        copy_seconds=copying,
+        copy_bytes_per_second=2 * source.nbytes / copying,
+        share_of_copy=(read + written) / predicting / (2 * source.nbytes / copying),
+        samples=samples,
+    )
+
+
+def _time(act: Callable[[], Any], device: Device, inner: int) -> float:
+    device.synchronize()
+    start = device.mark()
+    for _ in range(inner):
+        act()
+    end = device.mark()
+    device.synchronize()
+    return device.between(start, end) / inner

@@ -1,0 +1,115 @@
+"""The command line: progress on standard error, tables on standard output, results into files."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import torch
+import typer
+from rich.console import Console
+
+from benchmarks.full_size.bench import Settings, results_path, run_case
+from benchmarks.full_size.cases import CASES, tiny
+from benchmarks.full_size.device import choose
+from benchmarks.full_size.methods import UNCACHED, Method, methods_of
+from benchmarks.full_size.peers import peers_of
+from benchmarks.full_size.results import Results
+from benchmarks.full_size.table import bandwidth_table, rows_table
+
+FOLDER = Path(__file__).resolve().parent.parent / "results"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    models: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(CASES)}; all when none is named.")] = None,
+    tiny_models: Annotated[bool, typer.Option("--tiny", help="Tiny models instead, for a CPU.")] = False,
+    methods: Annotated[
+        list[str] | None, typer.Option(help="Only methods with such names, for example 'lesa-*'; repeatable.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each method is timed.")] = 3,
+    budget: Annotated[float, typer.Option(min=0, help="Seconds a model, after which no method is begun.")] = 480.0,
+    seed: Annotated[int, typer.Option(help="Of weights, prompts and noise.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results: benchmarks/results, and nowhere with --tiny.")
+    ] = None,
+) -> None:
+    """Time every method at full size, with random bfloat16 weights made on the GPU."""
+    notices = Console(stderr=True, highlight=False, soft_wrap=True)
+    _check(notices, models or [], device, tiny_models=tiny_models)
+    place = choose(device)
+    command = shlex.join(["python", "benchmarks/full_size.py", *sys.argv[1:]])
+    folder = FOLDER if out is None and not tiny_models else out
+    failed = False
+    for name in models or list(CASES):
+        case = tiny(CASES[name]) if tiny_models else CASES[name]
+        peers, notes = peers_of(case)
+        settings = Settings(rounds, budget, seed, tiny_models, command, tuple(notes))
+        path = None if folder is None else results_path(folder, case, place, tiny=tiny_models)
+        results = run_case(
+            case,
+            chosen([*methods_of(case, seed), *peers], methods),
+            place,
+            settings,
+            partial(_progress, notices, name),
+            path,
+        )
+        failed |= results.error is not None or results.row(UNCACHED).error is not None
+        show(results)
+        if path is not None:
+            notices.print(f"{name}: written to {path}", markup=False)
+    raise typer.Exit(int(failed))
+
+
+def chosen(methods: Sequence[Method], patterns: Sequence[str] | None) -> list[Method]:
+    """Those whose names fit a pattern, and always the bare model, which the others are compared with."""
+    if not patterns:
+        return list(methods)
+    return [
+        method
+        for method in methods
+        if method.name == UNCACHED or any(fnmatchcase(method.name, pattern) for pattern in patterns)
+    ]
+
+
+def show(results: Results) -> None:
+    """Print the tables."""
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=132)
+    if results.error is not None:
+        console.print(f"{results.title}: {results.error}", markup=False)
+        return
+    console.print(rows_table(results))
+    if results.bandwidth:
+        console.print(bandwidth_table(results))
+    for note in results.notes:
+        console.print(f"- {note}", markup=False)
+
+
+def _progress(notices: Console, name: str, text: str) -> None:
+    notices.print(f"{name}: {text}", markup=False)
+
+
+def _check(notices: Console, models: Sequence[str], device: str, *, tiny_models: bool) -> None:
+    unknown = [name for name in models if name not in CASES]
+    if unknown:
+        _refuse(notices, f"{', '.join(unknown)}: no such model. Valid: {', '.join(CASES)}.")
+    if device not in ("auto", "cuda", "cpu"):
+        _refuse(notices, f"--device: '{device}' is not valid. Valid: auto, cuda, cpu.")
+    if device == "cuda" and not torch.cuda.is_available():
+        _refuse(notices, "--device cuda: torch finds no GPU. Run it where there is one, or leave the option out.")
+    if choose(device).place.type != "cuda" and not tiny_models:
+        _refuse(notices, "The full size needs a GPU with 40 GB or more, and there is none. Add --tiny for a CPU.")
+
+
+def _refuse(notices: Console, message: str) -> NoReturn:
+    notices.print(f"error: {message}", markup=False)
+    raise typer.Exit(2)

@@ -1,0 +1,71 @@
+"""The command, on tiny models."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.full_size import bench
+from benchmarks.full_size.cases import CASES
+from benchmarks.full_size.command import app
+from benchmarks.full_size.results import Results
+
+
+def _run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("model", CASES)
+def test_a_tiny_race_writes_its_results(model, tmp_path):
+    interval = CASES[model].intervals[0]
+    outcome = _run(model, "--tiny", "--rounds", "1", "--methods", f"lesa-n{interval}", "--out", tmp_path)
+    assert outcome.exit_code == 0, outcome.stderr
+    results = Results.model_validate_json((tmp_path / f"full-size-{model}-cpu-tiny.json").read_text("utf-8"))
+    assert (results.schema_version, results.model, results.tiny) == (1, model, True)
+    assert [row.name for row in results.rows] == ["uncached", f"lesa-n{interval}"]
+    assert results.environment["device"] == "cpu"
+    assert {"torch", "diffusers", "python"} <= set(results.environment)
+    assert results.command.startswith("python benchmarks/full_size.py")
+    assert f"lesa-n{interval}" in outcome.stdout
+    assert "warming up" in outcome.stderr
+    assert "warming up" not in outcome.stdout
+
+
+def test_a_file_is_plain_json(tmp_path):
+    _run("flux", "--tiny", "--rounds", "1", "--methods", "reuse-n7", "--out", tmp_path)
+    written = json.loads((tmp_path / "full-size-flux-cpu-tiny.json").read_text("utf-8"))
+    assert written["config"]["num_layers"] == 2
+    assert written["rows"][1]["nfe"] == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["sd3", "--tiny"], "sd3: no such model. Valid: flux, qwen_image, hunyuan_video."),
+        (["--tiny", "--device", "tpu"], "'tpu' is not valid. Valid: auto, cuda, cpu."),
+        (["flux", "--device", "cpu"], "needs a GPU with 40 GB or more"),
+    ],
+)
+def test_bad_input_is_told_and_exits_with_2(arguments, told):
+    outcome = _run(*arguments)
+    assert outcome.exit_code == 2
+    assert told in outcome.stderr
+
+
+def test_a_model_that_does_not_fit_says_so(tmp_path, monkeypatch):
+    def full(*_):
+        raise bench.torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(bench, "build_denoiser", full)
+    outcome = _run("flux", "--tiny", "--out", tmp_path)
+    assert outcome.exit_code == 1
+    assert "out of memory while the model was made" in outcome.stdout
+    results = Results.model_validate_json((tmp_path / "full-size-flux-cpu-tiny.json").read_text("utf-8"))
+    assert results.rows == []
+
+
+def test_a_budget_that_is_spent_is_noted(tmp_path):
+    outcome = _run("flux", "--tiny", "--budget", "0", "--methods", "reuse-n7", "--out", tmp_path)
+    assert outcome.exit_code == 1
+    results = Results.model_validate_json((tmp_path / "full-size-flux-cpu-tiny.json").read_text("utf-8"))
+    assert "time budget" in results.row("uncached").error
