@@ -34,7 +34,6 @@ class Settings:
         seed: Of weights, prompts and noise.
         tiny: Whether the case is a stand-in.
         command: The command line, for the record.
-        notes: What a reader should know.
     """
 
     rounds: int = 3
@@ -42,7 +41,6 @@ class Settings:
     seed: int = 0
     tiny: bool = False
     command: str = ""
-    notes: tuple[str, ...] = ()
 
 
 def run_case(
@@ -129,5 +127,5 @@ def _blank(case: Case, device: Device, settings: Settings) -> Results:
         bandwidth=[],
         environment=environment(device),
         command=settings.command,
-        notes=[*_NOTES, *settings.notes],
+        notes=list(_NOTES),
     )

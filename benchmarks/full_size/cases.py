@@ -205,5 +205,5 @@ _TINY: dict[str, dict[str, Any]] = {
 
 
 def tiny(case: Case) -> Case:
-    """The same model, two blocks of each kind and 32 channels wide: runs on a CPU in milliseconds."""
-    return replace(case, title=f"{case.title} (tiny)", **_TINY[case.name])
+    """The same model, two blocks of each kind and 32 channels wide, 20 steps: runs on a CPU in milliseconds."""
+    return replace(case, title=f"{case.title} (tiny)", num_steps=20, **_TINY[case.name])

@@ -113,7 +113,7 @@ class Denoiser:
     def _guided(self, cond: Tensor, uncond: Tensor) -> Tensor:
         """Qwen-Image's guidance: the combination keeps the length of the prompt's own prediction."""
         combined = uncond + self.case.guidance * (cond - uncond)
-        lengths = [torch.norm(velocity, dim=-1, keepdim=True) for velocity in (cond, combined)]
+        lengths: list[Tensor] = [torch.norm(velocity, dim=-1, keepdim=True) for velocity in (cond, combined)]
         return combined * (lengths[0] / lengths[1])
 
 

@@ -44,9 +44,11 @@ class CallMarks:
         parts = dict.fromkeys(PARTS, 0.0)
         inside = [("prelude", self.own_start), ("stack", self.stack_start), ("head", self.head_start)]
         found = [(part, mark) for part, mark in inside if mark is not None]
-        if self.own_end is not None:
-            for (part, mark), (_, following) in pairwise([*found, ("", self.own_end)]):
-                parts[part] = device.between(mark, following)
+        if found and self.own_start is None:  # a peer has put another forward in the place of the watched one
+            found.insert(0, ("prelude", self.start))
+        last = self.end if self.own_end is None else self.own_end
+        for (part, mark), (_, following) in pairwise([*found, ("", last)]):
+            parts[part] = device.between(mark, following)
         parts["predictor"] = device.between(self.start, self.end) - sum(parts.values())
         return parts
 

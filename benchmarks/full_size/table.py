@@ -14,10 +14,8 @@ def rows_table(results: Results) -> Table:
     for title in ("steps", "seconds", "speed-up", "prelude", "stack", "predictor", "head", "cache, MiB", "peak, GiB"):
         table.add_column(title, justify="right")
     for row in results.rows:
-        if row.error is not None:
-            table.add_row(row.name, row.error, style="dim")
-        else:
-            table.add_row(*_cells(row))
+        cells = [row.name, "failed"] if row.error is not None else _cells(row)
+        table.add_row(*cells, style="dim" if row.error is not None else None)
     return table
 
 

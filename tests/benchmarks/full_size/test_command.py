@@ -35,7 +35,7 @@ def test_a_file_is_plain_json(tmp_path):
     _run("flux", "--tiny", "--rounds", "1", "--methods", "reuse-n7", "--out", tmp_path)
     written = json.loads((tmp_path / "full-size-flux-cpu-tiny.json").read_text("utf-8"))
     assert written["config"]["num_layers"] == 2
-    assert written["rows"][1]["nfe"] == 10
+    assert written["rows"][1]["nfe"] == 6
 
 
 @pytest.mark.parametrize(

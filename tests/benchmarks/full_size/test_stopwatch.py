@@ -1,6 +1,7 @@
 """Parts of a call, on a clock that counts marks."""
 
 from dataclasses import dataclass
+from types import MethodType
 
 import pytest
 import torch
@@ -62,3 +63,15 @@ def test_watching_changes_nothing_and_leaves_nothing():
     seen = len(watch.calls)
     assert torch.equal(denoiser.run(STEPS), output)
     assert len(watch.calls) == seen
+
+
+def test_a_peer_that_exchanges_the_forward_still_shows_its_parts():
+    case, device = short(FLUX), Ticks()
+    denoiser = build_denoiser(case, device)
+    model = denoiser.transformer
+    watch = Stopwatch(device, model, find_adapter(model, case.name)[1])
+    with watch.running():
+        model.forward = MethodType(type(model).forward, model)
+        denoiser.run(STEPS)
+    found = split(watch.calls, device, seconds=1000.0)
+    assert found.computed == {"prelude": 1.0, "stack": 1.0, "head": 1.0, "predictor": 0.0}
