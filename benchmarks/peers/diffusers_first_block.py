@@ -1,0 +1,37 @@
+"""diffusers' FirstBlockCache: the first block runs, and when it changed little the others are left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.peers.diffusers_cache import DiffusersCache, refusal
+from benchmarks.peers.holder import HasTransformer
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.thresholds import rising
+from benchmarks.peers.workload import Workload
+
+
+@dataclass(frozen=True)
+class DiffusersFirstBlock:
+    """Its threshold is climbed."""
+
+    @property
+    def name(self) -> str:
+        """The name of its rows."""
+        return "diffusers_first_block_cache"
+
+    def refusal(self, pipe: HasTransformer) -> str | None:
+        """Why it cannot be attached; None when it can."""
+        return refusal(pipe)
+
+    def ladders(self, pipe: HasTransformer, workload: Workload) -> list[list[Peer]]:  # noqa: ARG002 - any model
+        """Thresholds from nearly nothing to everything; it has no other setting."""
+        return [[self._with(threshold) for threshold in rising(1e-3, 10.0)]]
+
+    def _with(self, threshold: float) -> Peer:
+        def config() -> object:
+            from diffusers import FirstBlockCacheConfig
+
+            return FirstBlockCacheConfig(threshold=threshold)
+
+        return DiffusersCache(self.name, {"threshold": threshold}, config)

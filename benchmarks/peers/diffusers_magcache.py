@@ -1,0 +1,88 @@
+"""diffusers' MagCache: a table of how residuals grow, measured once a model, decides which steps are left out."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from dataclasses import dataclass
+
+from benchmarks.peers.diffusers_cache import DiffusersCache, refusal
+from benchmarks.peers.errors import PeerError
+from benchmarks.peers.holder import HasTransformer
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.thresholds import rising
+from benchmarks.peers.workload import Workload
+
+#: (first share of the steps that is always computed, most steps left out in a row): diffusers' defaults, then what
+#: MagCache's authors call fast, then no limits, for targets that need more.
+_LIMITS = ((0.2, 3), (0.1, 5), (0.02, 1000))
+
+
+@dataclass(frozen=True)
+class DiffusersMagCache:
+    """Its threshold is climbed, with the residual ratios of this model and sampler."""
+
+    @property
+    def name(self) -> str:
+        """The name of its rows."""
+        return "diffusers_magcache"
+
+    def refusal(self, pipe: HasTransformer) -> str | None:
+        """Why it cannot be attached; None when it can."""
+        return refusal(pipe)
+
+    def ladders(self, pipe: HasTransformer, workload: Workload) -> list[list[Peer]]:
+        """Thresholds, with fewer and fewer limits beside them. The workload is run once to measure the ratios.
+
+        Raises:
+            PeerError: Measuring the ratios failed.
+        """
+        ratios = calibrated(pipe, workload)
+        return [
+            [self._with(ratios, threshold, retention, skips) for threshold in rising(1e-3, 1e3)]
+            for retention, skips in _LIMITS
+        ]
+
+    def _with(self, ratios: tuple[float, ...], threshold: float, retention: float, skips: int) -> Peer:
+        def config() -> object:
+            from diffusers import MagCacheConfig
+
+            return MagCacheConfig(
+                threshold=threshold,
+                max_skip_steps=skips,
+                retention_ratio=retention,
+                num_inference_steps=len(ratios),
+                mag_ratios=list(ratios),
+            )
+
+        settings = {"threshold": threshold, "retention_ratio": retention, "max_skip_steps": skips}
+        return DiffusersCache(self.name, settings, config)
+
+
+def calibrated(pipe: HasTransformer, workload: Workload) -> tuple[float, ...]:
+    """The model's residual ratios, by diffusers' own calibration: it prints them, one list a branch.
+
+    The configuration takes one list for all branches, so the first one printed (`cond`) is taken.
+
+    Raises:
+        PeerError: Nothing was printed, or a list of another length.
+    """
+
+    def config() -> object:
+        from diffusers import MagCacheConfig
+
+        return MagCacheConfig(calibrate=True, num_inference_steps=workload.num_steps)
+
+    printed = io.StringIO()
+    peer = DiffusersCache("diffusers_magcache", {}, config)
+    with contextlib.redirect_stdout(printed), peer.attach(pipe):
+        workload.run()
+    found = re.search(r"\[[\d.,e+\s-]+\]", printed.getvalue())
+    ratios = tuple(json.loads(found[0])) if found else ()
+    if len(ratios) != workload.num_steps:
+        raise PeerError(
+            f"MagCache's calibration printed {len(ratios)} ratios for {workload.num_steps} steps, so it cannot be used."
+        )
+    return ratios

@@ -1,0 +1,11 @@
+"""Thresholds to try."""
+
+from __future__ import annotations
+
+#: Over four powers of ten neighbours differ by 7 %, and halving needs seven runs.
+_COUNT = 128
+
+
+def rising(low: float, high: float, count: int = _COUNT) -> list[float]:
+    """`count` thresholds with equal ratios, to four significant digits."""
+    return [float(f"{low * (high / low) ** (index / (count - 1)):.4g}") for index in range(count)]
