@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks.full_size.cases import CASES, FLUX, QWEN_IMAGE, paper_steps
+from benchmarks.full_size.device import Cpu
 from benchmarks.full_size.measure import SpoiltError, fingerprint
 from benchmarks.full_size.trial import row_of, run_flops
 from tests.benchmarks.full_size.races import STEPS, failing, littering, race
@@ -125,3 +126,14 @@ def test_the_model_is_clean_behind_a_race():
     running.first_round()
     assert fingerprint(running.denoiser.transformer) == before
     assert torch.equal(running.denoiser.run(STEPS), bare)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_gpus_dtype_works_throughout(case):
+    running, _ = race(case, _names(case)[0], device=Cpu(torch.bfloat16))
+    running.first_round()
+    row = row_of(running.trials[-1], running.uncached)
+    assert (row.error, row.fallbacks) == (None, {})
+    (lesa,) = running.bandwidths()
+    assert lesa.dtype == "bfloat16"
+    assert lesa.bytes_written == math.prod(lesa.feature_shape) * 2
