@@ -65,7 +65,7 @@ class Count:
         block_nfe: Calls of blocks, over those of one uncached step.
         flops_nfe: Floating-point operations inside the blocks, over those of one uncached step. What always runs
             (embeddings, head) is left out, so that a step without blocks counts 0 for everybody.
-        full_steps: Steps at which all blocks did all their work, in every branch.
+        full_steps: Calls in which all blocks did all their work, over the calls of a step.
         flops: Floating-point operations of all the transformer's calls.
         plans: One string a branch with a letter a step: F all the stack's work was done, P none of it, a digit the
             tenths of it that were (0 for less than a tenth).
@@ -74,7 +74,7 @@ class Count:
     num_steps: int
     block_nfe: float
     flops_nfe: float
-    full_steps: int
+    full_steps: float
     flops: int
     plans: tuple[str, ...]
 
@@ -117,12 +117,11 @@ def count(tally: Tally, uncached: Tally, num_steps: int) -> Count:
     if len(tally.calls) != len(uncached.calls):
         raise PeerError(f"The transformer was called {len(tally.calls)} times, uncached {len(uncached.calls)} times.")
     shares = [_share(call, whole) for call, whole in zip(tally.calls, uncached.calls, strict=True)]
-    steps = [shares[first : first + branches] for first in range(0, len(shares), branches)]
     return Count(
         num_steps=num_steps,
         block_nfe=num_steps * tally.blocks / uncached.blocks,
         flops_nfe=num_steps * tally.stack_flops / uncached.stack_flops,
-        full_steps=sum(all(share == 1 for share in step) for step in steps),
+        full_steps=sum(share == 1 for share in shares) / branches,
         flops=tally.flops,
         plans=tuple("".join(map(_letter, shares[branch::branches])) for branch in range(branches)),
     )

@@ -18,7 +18,7 @@ def test_shares_become_steps_letters_and_sums():
     assert work.plans == ("FPFP", "F20P")
     assert work.flops_nfe == pytest.approx(4 * 3.29 / 8)
     assert work.block_nfe == pytest.approx(4 * 32 / 80)
-    assert work.full_steps == 1
+    assert work.full_steps == 1.5
     assert work.flops == 3290 + 8 * 50
 
 
