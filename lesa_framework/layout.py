@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from torch import nn
@@ -12,6 +12,9 @@ from torch import nn
 #: Names of the argument that holds the time, the commonest first.
 _TIMES = ("timestep", "timesteps", "t", "time", "sigma", "sigmas", "noise_level", "noise_labels")
 _BLOCKS = ("block", "layer")
+#: Words in the names of modules that end a model, and of those right behind a stack.
+_HEADS = frozenset({"out", "final", "head"})
+_BEHIND = _HEADS | {"norm"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,12 @@ def guess(model: nn.Module) -> Guess:
     sizes = {path: sum(weight.numel() for weight in model.get_submodule(path).parameters()) for path in stacks}
     blocks = tuple(path for path in stacks if sizes[path] * 10 >= max(sizes.values()))
     head = _behind(model, blocks[-1]) if blocks else None
+    for last, words in zip(range(len(blocks), 0, -1), (_BEHIND, *[_HEADS] * len(blocks)), strict=False):
+        named = _behind(model, blocks[last - 1], words)
+        if named and named not in stacks:
+            # What is defined behind the head embeds something, whatever its name.
+            blocks, head = blocks[:last], named
+            break
     names = arguments(model)
     return Guess(blocks, head, next((name for name in _TIMES if name in names), None))
 
@@ -56,6 +65,21 @@ def no_module(model: nn.Module, path: str) -> str:
     """Says that the model has no module at a path, and what it has: a sentence and a half."""
     children = ", ".join(name for name, _ in model.named_children()) or "no modules"
     return f"{type(model).__name__} has no module '{path}'. It has: {children}.{did_you_mean(path, _paths(model))}"
+
+
+def is_list(module: nn.Module) -> bool:
+    """Whether it only holds modules and cannot be called, so that it is no block itself."""
+    return isinstance(module, nn.ModuleList | nn.ModuleDict)
+
+
+def lists_inside(path: str, container: nn.Module) -> list[str]:
+    """Paths of the lists in a `ModuleDict` of lists; none for any other container.
+
+    A `ModuleList` of lists is fine: a loop over it has nothing to do when it is empty.
+    """
+    if not isinstance(container, nn.ModuleDict):
+        return []
+    return [f"{path}.{name}" for name, child in container.items() if is_list(child)]
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
@@ -86,10 +110,11 @@ def _is_stack(name: str, module: nn.Module) -> bool:
     return listed and alike and composed and (len(inner) > 1 or any(word in name for word in _BLOCKS))
 
 
-def _behind(model: nn.Module, path: str) -> str | None:
+def _behind(model: nn.Module, path: str, words: Set[str] = frozenset()) -> str | None:
+    """The first module behind another; with words, the first that has one of them in its name."""
     parent, _, name = path.rpartition(".")
     siblings = [child for child, _ in model.get_submodule(parent).named_children()]
-    later = siblings[siblings.index(name) + 1 :]
+    later = [one for one in siblings[siblings.index(name) + 1 :] if not words or words & set(one.split("_"))]
     if later:
         return f"{parent}.{later[0]}" if parent else later[0]
-    return _behind(model, parent) if parent else None
+    return _behind(model, parent, words) if parent else None

@@ -34,6 +34,12 @@ class BackboneAdapter:
             fail: give the list's path the names of those arguments of a block that stand for what it returns, one
             for a tensor, several for a tuple. On predicted steps stand-ins with the blocks' attributes hand these
             through.
+        unproven: Nobody has checked the layout with `lesa_framework.testing.check_backbone`, because it comes from a
+            user's options, say. At `pre_head` and `post_norm`, the first computed step of a session is then followed
+            by a second run of the forward with the stack bypassed and the step's own feature put back, which costs
+            what the prelude and the head cost. When its output is another one, that is a `PluginContractError`. It
+            is left at that when two such runs differ, as those of a model in training with dropout outside of its
+            blocks do.
         latent_argument: Name of the argument that holds the current latent, a tensor or a list of tensors of one
             shape.
         condition_argument: Name of the argument that tells branches apart (text embeddings), or None.
@@ -57,6 +63,7 @@ class BackboneAdapter:
     closing_argument: str = ""
     closing_in_float32: bool = False
     block_returns: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    unproven: bool = False
     latent_argument: str = "hidden_states"
     condition_argument: str | None = "encoder_hidden_states"
     timestep_argument: str = "timestep"

@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.errors import LesaError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.runtime.blocks import BlockLists
 from lesa_framework.runtime.boxes import Box, box_like, unbox
 from lesa_framework.runtime.closing import Closing
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.override import ForwardOverride
+from lesa_framework.runtime.proof import lent, prove
 from lesa_framework.runtime.tracking import Call, Tracker
 from lesa_framework.types import Tap
 
@@ -65,6 +66,8 @@ class Attachment:
         self._blocks = BlockLists(model, adapter)
         self._blocks_are_called = False  # not known until a computed step has shown it
         self._closing = Closing(model, adapter, engine.tap)
+        # At the output a predicted step has nothing of the model's layout in it.
+        self._proved = not adapter.unproven or engine.tap is Tap.OUTPUT
         self._around_compute, self._part = around_compute, part
         self._signature = inspect.signature(type(model).forward)
         self._context: str | None = None
@@ -104,6 +107,20 @@ class Attachment:
         twin._name_context = copy.deepcopy(self._name_context, memo)
         return twin
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be saved: the file would hold the engine and its histories, and what is loaded would cache on.
+
+        Raises:
+            UnsupportedBackboneError: A session is attached; a copy of an attached model, a bare one, may be saved.
+        """
+        if self._live:
+            raise UnsupportedBackboneError(
+                f"{type(self._model).__name__}: torch.save(model) or pickle would save the attached cache with the "
+                "model. Call the session's detach() first, or save the weights alone with "
+                "torch.save(model.state_dict()) or save_pretrained, which are fine at any time."
+            )
+        return super().__reduce_ex__(protocol)
+
     def _forward(self, *args: Any, **kwargs: Any) -> Any:
         if not self._live:
             return self._run_model(*args, **kwargs)
@@ -118,7 +135,7 @@ class Attachment:
             step = self._engine.begin(self._tracker.locate(call), latent)
             self._closing.begin(latent, step.prediction)
             if step.prediction is None:
-                output, feature = self._compute(arguments, args, kwargs)
+                output, feature = self._compute(latent, arguments, args, kwargs)
             else:
                 output, feature = self._replay(step.prediction, arguments, args, kwargs), step.prediction
             self._engine.end(step, feature)
@@ -138,26 +155,54 @@ class Attachment:
                 named.update(named.pop(name, {}))
         return named
 
-    def _compute(self, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Tensor]:
-        with self._around_compute(), nullcontext() if self._blocks_are_called else self._blocks.watched():
+    def _compute(
+        self, latent: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, Tensor]:
+        # A forward may write into what it is given, or take items out of it; the second one is to get the same.
+        again = None if self._proved else (lent(args), lent(kwargs))
+        watched = nullcontext() if self._blocks_are_called else self._blocks.watched(lambda: self._closing.called)
+        with self._around_compute(), watched:
             output = self._run_model(*args, **kwargs)
+            self._closing.check()
         self._blocks_are_called = True
-        self._closing.check()
         if self._engine.tap is Tap.OUTPUT:
             self._boxes[bool(arguments.get("return_dict", True))] = box_like(output)
             return output, unbox(output)
-        assert self._closing.feature is not None  # the closing was called
-        return output, self._closing.feature
+        feature = self._closing.feature
+        assert feature is not None  # the closing was called
+        if again is not None:
+            self._prove(latent, feature, output, *again)
+        return output, feature
+
+    def _prove(
+        self, latent: Tensor, feature: Tensor, output: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        def replay() -> Any:
+            self._closing.begin(latent, feature.detach().clone())
+            return self._bypass(lent(args), lent(kwargs))
+
+        prove(self._model, self._adapter, output, replay)
+        self._proved = True
 
     def _replay(self, feature: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         box = self._boxes.get(bool(arguments.get("return_dict", True)))
         if self._engine.tap is Tap.OUTPUT and box is not None:
             # The sampler owns what it gets; the history's memory will be written again.
             return box(feature.clone())
-        with self._blocks.bypassed():
-            output = self._run_model(*args, **kwargs)
-        self._closing.check()
+        output = self._bypass(args, kwargs)
         return box_like(output)(feature.clone()) if self._engine.tap is Tap.OUTPUT else output
+
+    def _bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            with self._blocks.bypassed():
+                output = self._run_model(*args, **kwargs)
+        except LesaError:
+            raise
+        except Exception as error:
+            self._blocks.failed(error)
+            raise
+        self._closing.check()
+        return output
 
     @contextmanager
     def _hear_context(self, name: str, **kwargs: Any) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.layout import is_list, lists_inside
 
 #: What is called in place of a block: (block, its arguments) -> what the block would have returned.
 _Act: TypeAlias = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
@@ -28,7 +29,8 @@ class BlockLists:
         adapter: Names the lists.
 
     Raises:
-        UnsupportedBackboneError: A list is not there, is no container, or there is no block in any of them.
+        UnsupportedBackboneError: A list is not there, is no container, is a `ModuleDict` of lists, or there is no
+            block in any of them.
     """
 
     def __init__(self, model: nn.Module, adapter: BackboneAdapter) -> None:
@@ -40,6 +42,13 @@ class BlockLists:
                     f"{type(adapter).__name__}: block_lists names '{path}', which is a {type(container).__name__} in "
                     f"{type(model).__name__}. Valid: a ModuleList, Sequential or ModuleDict. Name the list inside it: "
                     f"it has {_children(container)}."
+                )
+            inner = lists_inside(path, container)
+            if inner:
+                raise UnsupportedBackboneError(
+                    f"{type(adapter).__name__}: block_lists names '{path}' of {type(model).__name__}, a ModuleDict of "
+                    f"lists, which its forward could not read when it is empty. Name the lists inside it: "
+                    f"{', '.join(inner)}."
                 )
         if not any(self._list(path)._modules for path in adapter.block_lists):
             raise UnsupportedBackboneError(
@@ -55,17 +64,24 @@ class BlockLists:
             yield
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self, closed: Callable[[], bool]) -> Iterator[None]:
         """Inside, the blocks are called as always.
 
+        Args:
+            closed: Whether the closing module was called already.
+
         Raises:
-            PluginContractError: Behind it, when of one of the lists no block was called.
+            PluginContractError: Behind it, when of one of the lists no block was called, or one was called behind
+                the closing module.
         """
         called: set[str] = set()
+        late: set[str] = set()
 
         def calling(path: str) -> _Act:
             def act(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 called.add(path)
+                if closed():
+                    late.add(path)
                 return block(*args, **kwargs)
 
             return act
@@ -79,6 +95,27 @@ class BlockLists:
                 f"step, so bypassing it would save nothing. Set block_lists to the lists that its forward runs "
                 f"through, among {_children(self._model)}."
             )
+        behind = [path for path in self._adapter.block_lists if path in late]
+        if behind:
+            raise PluginContractError(
+                f"{type(self._adapter).__name__}: {type(self._model).__name__} called blocks of {behind} behind "
+                f"'{self._adapter.closing}', which is to close the stack; what they do would be lost on predicted "
+                f"steps. Set closing (head) to the module behind the last block, or leave {behind} out of block_lists "
+                "(blocks), so that they run on every step."
+            )
+
+    def failed(self, error: Exception) -> None:
+        """Say on an error of the model's own code that its blocks were bypassed."""
+        returns = self._adapter.block_returns
+        empty = [path for path in self._adapter.block_lists if path not in returns]
+        stand_ins = [path for path in self._adapter.block_lists if path in returns]
+        held = [f"{empty} are empty"] * bool(empty) + [f"{stand_ins} hold stand-ins"] * bool(stand_ins)
+        error.add_note(
+            f"{type(self._adapter).__name__}: this happened in {type(self._model).__name__} while its blocks were "
+            f"bypassed, as on every predicted step: {' and '.join(held)}. If its forward reads a list by number or "
+            "key, or uses behind the loop what the loop sets, give block_returns for that list. If another list "
+            "hands on or takes what these would have made (skips, for example), name all of the lists."
+        )
 
     def _list(self, path: str) -> nn.Module:
         return self._model.get_submodule(path)
@@ -143,15 +180,24 @@ class _StandIn(nn.Module):
 
 @contextmanager
 def _exchanged(container: nn.Module, act: _Act | None) -> Iterator[None]:
-    """Inside, the container is empty, or holds stand-ins for its blocks."""
+    """Inside, the container is empty, or holds stand-ins for its blocks; of lists in it, theirs."""
     own, blocks = container.__dict__, container._modules
-    own["_modules"] = (
-        {} if act is None else {name: _StandIn(block, act) for name, block in blocks.items() if block is not None}
-    )
-    try:
-        yield
-    finally:
-        own["_modules"] = blocks
+    with ExitStack() as stack:
+        if act is None:
+            own["_modules"] = {}
+        else:
+            for inner in blocks.values():
+                if inner is not None and is_list(inner):
+                    stack.enter_context(_exchanged(inner, act))
+            own["_modules"] = {
+                name: block if is_list(block) else _StandIn(block, act)
+                for name, block in blocks.items()
+                if block is not None
+            }
+        try:
+            yield
+        finally:
+            own["_modules"] = blocks
 
 
 def _children(module: nn.Module) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -41,6 +41,19 @@ def box_like(returned: Any) -> Box:
         return lambda output: make((inner(output), *items[1:]))
     first = dataclasses.fields(returned)[0].name
     return lambda output: type(returned)(**{first: inner(output)})
+
+
+def tensors(returned: Any) -> list[Tensor]:
+    """Every tensor in what a model returned, in its order; what is none is left out."""
+    if isinstance(returned, Tensor):
+        return [returned]
+    if isinstance(returned, Mapping):
+        inner: Iterable[Any] = returned.values()
+    elif dataclasses.is_dataclass(returned):
+        inner = (getattr(returned, field.name) for field in dataclasses.fields(returned))
+    else:
+        inner = returned if isinstance(returned, list | tuple) else ()
+    return [tensor for item in inner for tensor in tensors(item)]
 
 
 def _items(returned: Any) -> tuple[Any, ...]:

@@ -63,6 +63,11 @@ class Closing:
         """From now on, do nothing, and hold no tensor."""
         self._open, self._prediction, self.feature = False, None, None
 
+    @property
+    def called(self) -> bool:
+        """Whether the module was called since `begin`."""
+        return self._calls > 0
+
     def check(self) -> None:
         """Call when the model's forward has run.
 

@@ -52,6 +52,8 @@ class ModuleAdapter(BackboneAdapter):
         sigma: The noise level, from one argument.
     """
 
+    unproven = True
+
     def __init__(self, layout: Layout, sigma: Formula) -> None:
         self.model_class, self.block_lists = layout.model_class, layout.block_lists
         self.closing, self.closing_argument = layout.closing, layout.closing_argument

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from torch import nn
 
 from lesa_framework import BackboneAdapter, CustomBackboneConfig, UnsupportedBackboneError
-from lesa_framework.layout import arguments, did_you_mean, missing, no_module
+from lesa_framework.layout import arguments, did_you_mean, lists_inside, missing, no_module
 from lesa_module.adapter import Layout, ModuleAdapter
 from lesa_module.formula import Formula
 
@@ -49,7 +49,7 @@ class ModuleConfig(CustomBackboneConfig):
     """Argument that tells branches apart; `auto` is the first tensor among the others, null goes by order alone."""
     head_argument: str = ""
     """Argument of the head that is the hidden state; by default its first."""
-    block_returns: dict[str, Names] = Field(default_factory=dict)
+    block_returns: dict[str, Annotated[Names, Field(min_length=1)]] = Field(default_factory=dict)
     """For forwards that need blocks on predicted steps too: a list's path, and the arguments that its blocks return."""
 
     def build(self, model: nn.Module) -> BackboneAdapter:
@@ -112,6 +112,11 @@ class ModuleConfig(CustomBackboneConfig):
                 )
             elif not len(found):
                 problems.append(f"backbone.blocks: '{path}' is empty, so nothing would be saved.")
+            elif lists_inside(path, found):
+                problems.append(
+                    f"backbone.blocks: '{path}' is a ModuleDict of lists. Name the lists inside it: "
+                    f"{', '.join(lists_inside(path, found))}."
+                )
         problems += [
             f"backbone.block_returns: '{path}' is none of backbone.blocks, which are: {', '.join(self.blocks)}."
             for path in self.block_returns
