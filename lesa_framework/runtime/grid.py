@@ -45,16 +45,17 @@ class Grid:
     def candidates(self, sigma: float) -> list[int]:
         """Every step at the noise level that is nearest; none when that is not near."""
         nearest = min(self._told, key=lambda told: abs(told - sigma), default=None)
-        if nearest is None or not _near(nearest, sigma):
+        if nearest is None or not is_near(nearest, sigma):
             return []
         return [index for index, told in enumerate(self._told) if told == nearest]
 
     def agrees(self, index: int, sigma: float) -> bool:
         """Whether `sigma` is step `index`'s noise level, up to the rounding of timesteps."""
-        return _near(self._told[index], sigma)
+        return is_near(self._told[index], sigma)
 
 
-def _near(level: float, sigma: float) -> bool:
+def is_near(level: float, sigma: float) -> bool:
+    """Whether two noise levels are one, up to the rounding of timesteps."""
     return abs(level - sigma) <= _TOLERANCE * max(level, 0.02)
 
 
@@ -79,7 +80,7 @@ class FixedGrid:
         sigmas: Noise levels in [0, 1] from the noisiest to the final one, usually 0.
 
     Raises:
-        ConfigError: They are not falling numbers in [0, 1].
+        ConfigError: They are not strictly falling numbers in [0, 1].
     """
 
     announces_runs = False
@@ -87,10 +88,7 @@ class FixedGrid:
     def __init__(self, sigmas: Sequence[float]) -> None:
         levels = tuple(float(sigma) for sigma in sigmas)
         if not (_are_levels(levels) and all(a > b for a, b in pairwise(levels))):
-            raise ConfigError(
-                "sigmas: noise levels fall from at most 1 to the final 0, for example [1.0, 0.75, 0.5, 0.25, 0.0]. "
-                "Timesteps of 0 to 1000 have to be divided by 1000."
-            )
+            raise ConfigError(_not_falling(levels))
         self._grid = Grid(levels)
 
     def current(self) -> Grid:
@@ -100,6 +98,21 @@ class FixedGrid:
     def hint(self) -> int | None:
         """Nobody knows."""
         return None
+
+
+def _not_falling(levels: Sequence[float]) -> str:
+    message = (
+        "sigmas: noise levels fall strictly, from at most 1 to the final 0, for example [1.0, 0.75, 0.5, 0.25, 0.0]."
+    )
+    repeated = next((a for a, b in pairwise(levels) if a == b), None)
+    if repeated is not None:
+        message += (
+            f" {repeated:g} comes twice. Give every level once; for a sampler with two calls a step (Heun), accelerate "
+            "a pipeline whose scheduler counts its steps, without `sigmas`."
+        )
+    if any(level > 1 for level in levels):
+        message += " Timesteps of 0 to 1000 have to be divided by 1000."
+    return message
 
 
 class SchedulerGrid:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lesa_framework.runtime.grid import Grid, GridSource
+from lesa_framework.runtime.grid import Grid, GridSource, is_near
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ class _Branch:
 class Tracker:
     """Follows the calls of a sampler's transformer, or of its transformers.
 
-    A run ends when the sampler makes itself a new grid, when the step goes back, or, without a scheduler,
-    when the step it began with is repeated on another latent. Every transformer has branches of its own. A branch
+    A run ends when the sampler makes itself a new grid, when the step goes back, or, without a scheduler, when the
+    noise level rises or the step it began with is repeated on another latent. A noise level that is not on the grid
+    is a step of its own. Every transformer has branches of its own. A branch
     is known by the pipeline's `cache_context` when there is one, else by its conditioning tensor (the very tensor,
     kept alive so that its address cannot be taken by another), else by its place among the calls of the step before.
     """
@@ -82,6 +83,7 @@ class Tracker:
     source: GridSource
     _grid: Grid | None = None
     _index: int | None = None
+    _level: float | None = None  # of the call before, when it was read
     _first_index: int | None = None
     _branches: list[_Branch] = field(default_factory=list)
     _called: list[_Branch] = field(default_factory=list)  # in this step, in order
@@ -90,14 +92,14 @@ class Tracker:
     def locate(self, call: Call) -> Position:
         """Place a call, and remember it."""
         grid = self.source.current()
-        index = self._step(grid, call)
-        new_run = grid is not self._grid or self._restarted(index, call)
+        index, level = self._step(grid, call)
+        new_run = grid is not self._grid or self._restarted(index, level, call)
         if new_run:
             self._grid, self._first_index = grid, index
             self._branches, self._called, self._before = [], [], []
-        elif index != self._index:
+        elif index != self._index or (index is None and self._is_another(level, call)):
             self._called, self._before = [], self._called
-        self._index = index
+        self._index, self._level = index, level
         branch = self._branch(call)
         branch.condition, branch.latent = call.condition, call.latent
         self._called.append(branch)
@@ -105,21 +107,22 @@ class Tracker:
 
     def forget(self) -> None:
         """Let the next call open a run, and let go of every tensor."""
-        self._grid, self._index = None, None
+        self._grid, self._index, self._level = None, None, None
         self._branches, self._called, self._before = [], [], []
 
-    def _step(self, grid: Grid, call: Call) -> int | None:
+    def _step(self, grid: Grid, call: Call) -> tuple[int | None, float | None]:
+        """The step, and the noise level where that is read."""
         hint = self.source.hint()
-        if hint is None:
-            return self._by_level(grid, call)
-        if not 0 <= hint < len(grid.sigmas) - 1:
-            return None
-        # The check costs nothing on a CPU; on a GPU the scheduler is trusted rather than waited for.
-        disagrees = call.sigma_is_free and not grid.agrees(hint, call.sigma())
-        return self._by_level(grid, call) if disagrees else hint
+        # Reading costs nothing on a CPU; on a GPU the scheduler is trusted rather than waited for.
+        level = call.sigma() if hint is None or call.sigma_is_free else None
+        if hint is not None and not 0 <= hint < len(grid.sigmas) - 1:
+            return None, level
+        if level is None or (hint is not None and grid.agrees(hint, level)):
+            return hint, level
+        return self._by_level(grid, level, call), level
 
-    def _by_level(self, grid: Grid, call: Call) -> int | None:
-        candidates = grid.candidates(call.sigma())
+    def _by_level(self, grid: Grid, level: float, call: Call) -> int | None:
+        candidates = grid.candidates(level)
         last = self._index
         if len(candidates) < 2 or grid is not self._grid or last is None:
             return candidates[0] if candidates else None
@@ -128,6 +131,13 @@ class Tracker:
             return last
         return next((index for index in candidates if index > last), candidates[0])
 
+    def _is_another(self, level: float | None, call: Call) -> bool:
+        """Whether a call off the grid, behind another one, is at a step of its own."""
+        if level is None or self._level is None:
+            return self._steps_on(call)
+        # The branches of a step may come with timesteps that are rounded differently; so may neighbouring steps.
+        return not is_near(self._level, level) or self._steps_on(call)
+
     def _steps_on(self, call: Call) -> bool:
         """Whether a call at the level of the one before belongs to another step, with a latent of its own."""
         if not self._called or any(branch.latent is call.latent for branch in self._called):
@@ -135,9 +145,9 @@ class Tracker:
         known = any(branch.part == call.part and self._same(branch, call) for branch in self._called)
         return known or len(self._called) >= len(self._before) > 0
 
-    def _restarted(self, index: int | None, call: Call) -> bool:
+    def _restarted(self, index: int | None, level: float | None, call: Call) -> bool:
         if index is None or self._index is None:
-            return False
+            return not self.source.announces_runs and self._rises(level)
         if index < self._index:
             return True
         # A pipeline's scheduler makes itself a new grid for a new run; without one, a first step that comes again is
@@ -149,6 +159,11 @@ class Tracker:
             and all(branch.latent is not call.latent for branch in self._called)
             and any(self._same(branch, call) for branch in self._called)
         )
+
+    def _rises(self, level: float | None) -> bool:
+        if level is None or self._level is None:
+            return False
+        return level > self._level and not is_near(self._level, level)
 
     def _branch(self, call: Call) -> _Branch:
         mine = [branch for branch in self._branches if branch.part == call.part]

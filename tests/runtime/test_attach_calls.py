@@ -149,6 +149,21 @@ def test_a_step_that_is_on_no_grid_is_computed():
     assert session.report.fallbacks == {Reason.UNKNOWN_STEP: 1}
 
 
+def test_nothing_of_a_run_that_ended_off_the_grid_is_used_in_the_next():
+    model = TinyDiT()
+
+    def sample(seed):
+        latent = noise((1, 5, 4), seed)
+        return torch.stack([model(latent * (1 + level), level).sample for level in (1.0, 0.75, 0.5, 0.28)])
+
+    with attach(model, TinyDiTAdapter(), strategy([0]), even_grid(4)), torch.no_grad():
+        fresh = sample(1)
+    with attach(model, TinyDiTAdapter(), strategy([0]), even_grid(4)) as session, torch.no_grad():
+        sample(0)
+        assert torch.equal(sample(1), fresh)
+    assert session.report.plan() == "FPPF"
+
+
 def test_a_prediction_with_nan_in_it_is_computed():
     class Nan(Predictor):
         def predict(self, history, ctx):

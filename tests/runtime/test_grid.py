@@ -81,11 +81,21 @@ def test_the_schedulers_step_is_the_hint():
 
 
 @pytest.mark.parametrize(
-    "sigmas", [[0.0, 0.5, 1.0], [1.0, math.nan, 0.0], [1000, 500, 0], [1.0, 0.5, 0.5, 0.0], [1.0, 0.5, -0.1]]
+    ("sigmas", "heun", "thousand"),
+    [
+        ([0.0, 0.5, 1.0], False, False),
+        ([1.0, math.nan, 0.0], False, False),
+        ([1.0, 0.5, -0.1], False, False),
+        ([1000, 500, 0], False, True),
+        ([1.0, 0.5, 0.5, 0.0], True, False),
+        ([1000, 500, 500, 0], True, True),
+    ],
 )
-def test_a_fixed_grid_takes_falling_noise_levels_only(sigmas):
-    with pytest.raises(ConfigError, match="noise levels fall from at most 1"):
+def test_a_fixed_grid_takes_strictly_falling_noise_levels_only(sigmas, heun, thousand):
+    with pytest.raises(ConfigError, match="noise levels fall strictly, from at most 1") as raised:
         FixedGrid(sigmas)
+    assert ("comes twice" in str(raised.value), "Heun" in str(raised.value)) == (heun, heun)
+    assert ("divided by 1000" in str(raised.value)) is thousand
 
 
 def test_a_scheduler_without_noise_levels_is_refused_by_name():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
@@ -23,13 +24,18 @@ def fixed() -> Tracker:
 
 def run(tracker: Tracker, conditions, *, steps=range(4), context=None, renew=False) -> list[Position]:
     """Calls of a guided sampler: one for each condition at every step."""
+    return sample(tracker, conditions, [GRID[step] for step in steps], context=context, renew=renew)
+
+
+def sample(tracker: Tracker, conditions, levels, *, context=None, renew=False) -> list[Position]:
+    """Calls of a guided sampler that is at these noise levels."""
     found = []
-    for step in steps:
+    for level in levels:
         shared = latent()
         for number, condition in enumerate(conditions):
             shown = condition.clone() if renew else condition
             name = None if context is None else context[number]
-            found.append(tracker.locate(Call(shared, shown, GRID[step], name)))
+            found.append(tracker.locate(Call(shared, shown, level, name)))
     return found
 
 
@@ -185,3 +191,55 @@ def test_a_later_start_behind_a_whole_run_is_a_new_run():
     tracker = fixed()
     run(tracker, [prompt(0)])
     assert [position.new_run for position in run(tracker, [prompt(0)], steps=[2, 3])] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [[1.0, 0.75, 0.5, 0.28], [0.95, 0.75, 0.5, 0.25], [0.95, 0.75, 0.5, 0.28], [0.95, 0.7, 0.45, 0.28]],
+    ids=["last", "first", "both", "all"],
+)
+def test_a_level_that_rises_from_or_to_an_unknown_step_opens_a_run(levels):
+    tracker = fixed()
+    for _ in range(2):
+        found = sample(tracker, [prompt(0), prompt(1)], levels)
+        assert [position.new_run for position in found] == [True] + [False] * 7
+        assert branches(found) == ["branch0", "branch1"] * 4
+
+
+@pytest.mark.parametrize("direct", [[0.5, 0.37], [0.5], [0.37], [0.37, 0.37]], ids=str)
+def test_a_run_behind_direct_calls_is_a_new_one(direct):
+    tracker = fixed()
+    run(tracker, [prompt(0)])
+    assert sample(tracker, [prompt(0)], direct)[0].new_run
+    assert [position.new_run for position in run(tracker, [prompt(0)])] == [True, False, False, False]
+
+
+def test_rounding_is_no_rise():
+    # The second branch's timestep has another dtype: 0.4 is 0.4004 in bfloat16.
+    tracker = fixed()
+    run(tracker, [prompt(0), prompt(1)], steps=[0, 1])
+    shared = latent()
+    levels = [0.4, torch.tensor([0.4]).bfloat16()]
+    found = [tracker.locate(Call(shared, prompt(number), level)) for number, level in enumerate(levels)]
+    assert [(position.new_run, position.branch) for position in found] == [(False, "branch0"), (False, "branch1")]
+
+
+@pytest.mark.parametrize("step", [0.1, 0.001], ids=["apart", "within rounding of each other"])
+def test_unknown_levels_are_steps_of_their_own(step):
+    levels = [0.95 - step * number for number in range(3)]
+    found = sample(Tracker(FixedGrid([0.1, 0.0])), [prompt(0), prompt(1)], levels)
+    assert branches(found) == ["branch0", "branch1"] * 3
+    assert [position.new_run for position in found] == [True] + [False] * 5
+
+
+def test_an_unknown_level_that_stays_is_a_step_for_every_latent():
+    # A setting is read in the noise level's place.
+    assert branches(sample(fixed(), [prompt(0), prompt(1)], [3.5] * 3)) == ["branch0", "branch1"] * 3
+
+
+def test_a_schedulers_run_goes_on_when_the_level_rises_to_an_unknown_step():
+    pipe = TinyPipeline(TinyDiT())
+    pipe.scheduler.set_timesteps(4)
+    tracker = Tracker(SchedulerGrid(pipe))
+    pipe.scheduler.step_index = 1
+    assert [position.new_run for position in sample(tracker, [prompt(0)], [0.75, 0.9, 0.75])] == [True, False, False]
