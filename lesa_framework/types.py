@@ -187,9 +187,21 @@ class RunReport:
                 f"{self.info.backbone} at {self.info.tap}"
             ),
             *(f"  {branch}: {self.plan(branch)}" for branch in self.branches),
-            *(f"  fell back to computing {count}x: {reason}" for reason, count in self.fallbacks.items()),
+            *(
+                f"  fell back to computing {count}x: {reason}{self._advice(reason)}"
+                for reason, count in self.fallbacks.items()
+            ),
         ]
         return "\n".join(lines)
+
+    def _advice(self, reason: Reason) -> str:
+        grid = self.info.sigmas
+        if reason is not Reason.UNKNOWN_STEP or not grid:
+            return ""
+        return (
+            " (the model was called at noise levels that are not on the grid, which goes from "
+            f"{grid[0]:g} to {grid[-1]:g}: see `sigmas`, `backbone.sigma`, or the adapter's `timestep_scale`)"
+        )
 
 
 def _count_steps(records: Sequence[StepRecord]) -> int:

@@ -46,6 +46,14 @@ def test_a_report_for_people():
     ]
 
 
+def test_a_report_says_what_to_do_about_unknown_steps():
+    text = str(report(*[record(-1, "a", reason=Reason.UNKNOWN_STEP) for _ in range(20)]))
+    assert text.splitlines()[-1] == (
+        "  fell back to computing 20x: unknown step (the model was called at noise levels that are not on the grid, "
+        "which goes from 1 to 0: see `sigmas`, `backbone.sigma`, or the adapter's `timestep_scale`)"
+    )
+
+
 def test_a_plan():
     assert plan_string([Decision.COMPUTE, Decision.PREDICT]) == "FP"
 
