@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -29,8 +28,7 @@ class Layout:
         block_returns: As in [`BackboneAdapter`][lesa_framework.BackboneAdapter].
         latent: Name of the argument that holds the latent.
         conditions: Names of the arguments that may tell branches apart, in their order.
-        any_condition: Whether what `catch_all` caught may do so too.
-        catch_all: Name of the forward's `**kwargs`, when it has such.
+        any_condition: Whether what the forward takes as `**kwargs` may do so too.
     """
 
     model_class: str
@@ -41,7 +39,6 @@ class Layout:
     latent: str
     conditions: tuple[str, ...]
     any_condition: bool
-    catch_all: str | None
 
 
 class ModuleAdapter(BackboneAdapter):
@@ -113,7 +110,7 @@ class ModuleAdapter(BackboneAdapter):
         names = [*self._layout.conditions]
         if self._layout.any_condition:
             known = {*names, self.latent_argument, self.timestep_argument}
-            names += [name for name in self._caught(arguments) if name not in known]
+            names += [name for name in named if name not in known]
         for name in names:
             value = named.get(name)
             first = value[0] if isinstance(value, list | tuple) and value else value
@@ -130,11 +127,5 @@ class ModuleAdapter(BackboneAdapter):
         )
 
     def _named(self, arguments: Arguments) -> dict[str, object]:
-        """The call's arguments by name, those of `**kwargs` too, without the model itself."""
-        caught = self._caught(arguments)
-        own = list(arguments.items())[1:]
-        return {**{name: value for name, value in own if name != self._layout.catch_all}, **caught}
-
-    def _caught(self, arguments: Arguments) -> Mapping[str, Any]:
-        caught = arguments.get(self._layout.catch_all) if self._layout.catch_all else None
-        return caught if isinstance(caught, Mapping) else {}
+        """The call's arguments by name, without the model itself."""
+        return dict(list(arguments.items())[1:])

@@ -60,11 +60,11 @@ class ModuleConfig(CustomBackboneConfig):
         """
         formula = Formula(self.sigma)
         problems = self._wrong_modules(model)
-        named, catch_all = _signature(model)
+        named, takes_any = _signature(model)
         wanted = {"sigma": formula.name, "latent": self.latent}
         wanted["condition"] = None if self.condition == "auto" else self.condition
         for option, name in wanted.items():
-            if name is not None and name not in named and catch_all is None:
+            if name is not None and name not in named and not takes_any:
                 given = f"'{self.sigma}' needs an argument" if option == "sigma" else "there is no argument"
                 problems.append(
                     f"backbone.{option}: {given} '{name}'. {_called(model, named)}{did_you_mean(name, named)}"
@@ -87,7 +87,6 @@ class ModuleConfig(CustomBackboneConfig):
                 latent=latent,
                 conditions=self._conditions([name for name in others if name != latent]),
                 any_condition=self.condition == "auto",
-                catch_all=catch_all,
             ),
             formula,
         )
@@ -129,11 +128,10 @@ class ModuleConfig(CustomBackboneConfig):
         return problems
 
 
-def _signature(model: nn.Module) -> tuple[tuple[str, ...], str | None]:
-    """Names of the forward's arguments, and of its `**kwargs`."""
+def _signature(model: nn.Module) -> tuple[tuple[str, ...], bool]:
+    """Names of the forward's arguments, and whether it takes others as `**kwargs`."""
     parameters = inspect.signature(type(model).forward).parameters.values()
-    catch_all = next((one.name for one in parameters if one.kind is one.VAR_KEYWORD), None)
-    return arguments(model), catch_all
+    return arguments(model), any(one.kind is one.VAR_KEYWORD for one in parameters)
 
 
 def _called(model: nn.Module, named: Sequence[str]) -> str:
