@@ -69,6 +69,8 @@ def _by_name(model: nn.Module, kind: str, registry: Registry) -> BackboneAdapter
             + (f" Missing too: {', '.join(absent[1:])}." if absent[1:] else "")
             + f"{hint} See {_PAGE}."
         )
+    if adapter.model_class not in {base.__name__ for base in type(model).__mro__}:
+        adapter.unproven = True  # the same names are not yet the same layout
     return adapter
 
 
@@ -79,7 +81,8 @@ def _unknown_model(model: nn.Module, registry: Registry) -> str:
     if fitting:
         lines.append(
             f"Its layout is that of {_listed(fitting, registry)}: "
-            f"try backbone.kind={fitting[0]}, and check that schedule.kind=always changes nothing."
+            f"try backbone.kind={fitting[0]}; its first step checks that it fits, and schedule.kind=always has to "
+            "change nothing."
         )
     elif registry.backbones.names():
         classes = {kind: adapter.model_class for kind, adapter in registry.backbones.items().items()}
@@ -100,7 +103,7 @@ def _described(model: nn.Module, registry: Registry) -> list[str]:
     sigma = "1 - t" if found.time is None else found.time if "sigma" in found.time else f"{found.time}/1000"
     blocks = ", ".join(found.blocks)
     section = f'{{kind: module, blocks: [{blocks}], head: {found.head or "..."}, sigma: "{sigma}"}}'
-    return [f"without Python. A guess, to be checked:\n  backbone: {section}"]
+    return [f"without Python. A guess, which the first step checks:\n  backbone: {section}"]
 
 
 def _same_layout(model: nn.Module, registry: Registry) -> list[str]:

@@ -37,6 +37,21 @@ def test_lists_inside_of_modules_and_sequences():
     assert layout.guess(Shaped(inner=Shaped(layers=stack(3), norm=nn.Identity()))).head == "inner.norm"
 
 
+def test_a_head_goes_by_its_name_before_its_place():
+    # Embeddings may be defined behind the head, and one of them may look like a stack.
+    model = Shaped(blocks=stack(3), norm_out=nn.Identity(), text_layers=stack(3), embed=nn.Linear(2, 2))
+    assert layout.guess(model) == layout.Guess(("blocks",), "norm_out", "timesteps")
+    model = Shaped(blocks=stack(2), embed=nn.Linear(2, 2), final_layer=nn.Identity(), norm_out=nn.Identity())
+    assert layout.guess(model).head == "final_layer"
+    model = Shaped(blocks=stack(2), norm=nn.Identity(), proj_out=nn.Identity())
+    assert layout.guess(model).head == "norm"
+
+
+def test_a_stack_is_no_head_whatever_its_name():
+    model = Shaped(in_blocks=stack(2), out_blocks=stack(2), decode=nn.Identity())
+    assert layout.guess(model) == layout.Guess(("in_blocks", "out_blocks"), "decode", "timesteps")
+
+
 def test_what_is_no_stack():
     model = Shaped(
         mlp=nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)),  # two layers, not two blocks

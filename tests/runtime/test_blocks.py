@@ -183,6 +183,46 @@ def test_a_list_that_the_forward_never_runs_is_an_error(tap):
         model(torch.zeros(1, 2, 4), 1.0)
 
 
+class Pairs(Rebuilt):
+    """A list of lists, as many write it: each layer is its parts."""
+
+    def __init__(self):
+        super().__init__()
+        firsts, seconds = self.transformer_blocks, self.single_transformer_blocks
+        self.stack = nn.ModuleList(nn.ModuleList(pair) for pair in zip(firsts, seconds, strict=True))
+        del self.transformer_blocks, self.single_transformer_blocks
+
+    def run_blocks(self, hidden, temb):
+        for first, second in self.stack:
+            hidden = second(first(hidden, temb), temb)
+        return hidden
+
+
+def test_a_list_of_lists():
+    class Unproven(StackAdapter):
+        unproven = True  # the feature put back gives the output, or the first step is an error
+
+    model, calls = Pairs(), []
+    for pair in model.stack:
+        pair[1].register_forward_hook(lambda *_: calls.append(1))
+    with attach(model, Unproven(), strategy([0]), even_grid(4)) as session, torch.no_grad():
+        for sigma in even_grid(4)[:2]:
+            call(model, noise((1, 4, 4), 0), sigma, 0)
+    assert session.report.plan() == "FP"
+    assert len(calls) == 2
+
+
+def test_a_dictionary_of_lists_is_an_error():
+    model = TinyDiT()
+    model.stack = nn.ModuleDict({"image": model.transformer_blocks, "text": model.single_transformer_blocks})
+    with pytest.raises(
+        UnsupportedBackboneError,
+        match=r"StackAdapter: block_lists names 'stack' of TinyDiT, a ModuleDict of lists.*"
+        r"Name the lists inside it: stack.image, stack.text\.",
+    ):
+        attach(model, StackAdapter(), strategy(), even_grid(4))
+
+
 class CompiledBlock(nn.Module):
     """Its signature says nothing, as that of a compiled block."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework import UnsupportedBackboneError
-from lesa_framework.runtime.boxes import box_like, unbox
+from lesa_framework.runtime.boxes import box_like, tensors, unbox
 
 
 @dataclass
@@ -57,3 +57,14 @@ def test_another_output_comes_in_the_same_box(returned):
 def test_what_cannot_be_put_back_is_refused(returned, message):
     with pytest.raises(UnsupportedBackboneError, match=message):
         unbox(returned)
+
+
+@pytest.mark.parametrize("returned", BOXES)
+def test_the_output_is_found(returned):
+    assert sum(float(tensor.sum()) for tensor in tensors(returned)) == 6.0
+
+
+def test_every_tensor_is_found_in_order():
+    found = tensors(({"a": ONE}, [OTHER, 3], Output(ONE, cache="text"), None))
+    assert [float(tensor.sum()) for tensor in found] == [6.0, 0.0, 6.0]
+    assert tensors("nothing") == []

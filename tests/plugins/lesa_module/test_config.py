@@ -48,6 +48,9 @@ class TestTheFile:
             "Valid are for example: timestep, timestep/1000, 1 - t, (t + 1)/1000 (given 't**2')."
         )
 
+    def test_stand_ins_that_return_nothing(self):
+        assert refusal({**SECTION, "block_returns": {"blocks": []}}).startswith("backbone.block_returns.blocks: ")
+
     def test_every_mistake_at_once(self):
         message = refusal({"kind": "module", "blocks": [], "sigma": 3, "haed": "final_layer", "tap": "nowhere"})
         for part in ("backbone.blocks: ", "backbone.sigma: ", "backbone.head: Field required", "backbone.tap: "):
@@ -91,6 +94,13 @@ class TestTheModel:
         model = PlainDiT()
         model.blocks = nn.ModuleList()
         assert misfit(model) == "backbone.blocks: 'blocks' is empty, so nothing would be saved."
+
+    def test_a_dictionary_of_lists(self):
+        model = PlainDiT()
+        model.modes = nn.ModuleDict({"image": model.blocks, "text": nn.ModuleList([nn.Identity()])})
+        assert misfit(model, blocks=["modes"]) == (
+            "backbone.blocks: 'modes' is a ModuleDict of lists. Name the lists inside it: modes.image, modes.text."
+        )
 
     @pytest.mark.parametrize("head", ["blocks.2", "blocks"])
     def test_a_head_inside_of_the_blocks(self, head):
