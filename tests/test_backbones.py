@@ -100,6 +100,10 @@ class TestFinding:
         assert isinstance(adapter, TinyDiTAdapter)
         assert lesa.find_adapter(Foreign(), BackboneConfig(kind="tiny"))[0] == "tiny"
 
+    def test_a_kind_for_another_class_is_not_proved_for_this_one(self):
+        assert lesa.find_adapter(Foreign(), "tiny")[1].unproven
+        assert not lesa.find_adapter(type("Derived", (TinyDiT,), {})(), "tiny")[1].unproven
+
     def test_a_name_that_nobody_has(self):
         with pytest.raises(UnknownPluginError, match=r"backbone.kind: 'tinny' is not a registered backbone") as caught:
             lesa.find_adapter(TinyDiT(), "tinny")
