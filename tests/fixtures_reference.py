@@ -1,15 +1,22 @@
-"""The bundled, trained model."""
+"""The bundled, trained models, loaded as a user loads them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def reference_flux() -> Any:
-    """`reference:flux`, loaded as a user loads it."""
+def reference() -> Callable[[str], Any]:
+    """`reference("flux")` is the pipeline `reference:flux`; each is loaded once."""
     from lesa_framework.pipelines import load_pipeline
 
-    return load_pipeline("reference:flux", device="cpu")
+    return cache(lambda backbone: load_pipeline(f"reference:{backbone}", device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def reference_flux(reference: Callable[[str], Any]) -> Any:
+    return reference("flux")

@@ -1,7 +1,8 @@
-"""The main job, end to end: the bundled model, cached with the bundled weights, against every rival."""
+"""The main job, end to end: the bundled models, cached with the bundled weights, against every rival."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,35 +18,41 @@ from lesa_framework.plugin.manager import plugins
 pytestmark = pytest.mark.slow
 
 
-def settings(num_steps: int = 50) -> GenerationSettings:
-    return GenerationSettings(num_steps=num_steps, call=dict(plugins().registry.models.get("reference:flux").call))
+def settings(num_steps: int = 50, backbone: str = "flux") -> GenerationSettings:
+    named = plugins().registry.models.get(f"reference:{backbone}")
+    return GenerationSettings(num_steps=num_steps, call=dict(named.call))
 
 
-def held_out(count: int) -> list[Pair]:
-    draw = plugins().registry.models.get("reference:flux").prompts
+def held_out(count: int, backbone: str = "flux") -> list[Pair]:
+    draw = plugins().registry.models.get(f"reference:{backbone}").prompts
     assert draw is not None
     return [Pair(prompt=prompt, seed=500 + number) for number, prompt in enumerate(draw(31, count))]
 
 
-def rows(pipe: Any, interval: int) -> dict[str, Row]:
-    taylor = f"ref-flux-taylorseer-n{interval}"
+def rows(pipe: Any, backbone: str, interval: int) -> dict[str, Row]:
+    taylor = f"ref-{backbone}-taylorseer-n{interval}"
     configs = [
-        lesa.load_config(f"ref-flux-lesa-n{interval}"),
-        lesa.load_config(f"ref-flux-reuse-n{interval}"),
+        lesa.load_config(f"ref-{backbone}-lesa-n{interval}"),
+        lesa.load_config(f"ref-{backbone}-reuse-n{interval}"),
         *(
             lesa.load_config(taylor, [f"predictor.order={order}"]).model_copy(update={"name": f"taylorseer{order}"})
             for order in (1, 2, 3)
         ),
     ]
-    methods = cached_methods(pipe, configs, build_strategies(configs), settings())
-    comparison = compare(pipe, methods, held_out(8), settings())
+    wanted = settings(backbone=backbone)
+    methods = cached_methods(pipe, configs, build_strategies(configs), wanted)
+    comparison = compare(pipe, methods, held_out(8, backbone), wanted)
     return {row.name: row for row in comparison.rows}
 
 
-@pytest.mark.parametrize(("interval", "nfe"), [(7, 10), (10, 8)])
-def test_lesa_is_closest_to_the_uncached_run_at_equal_work(reference_flux: Any, interval: int, nfe: int) -> None:
-    table = rows(reference_flux, interval)
-    ours, plain = table.pop(f"ref-flux-lesa-n{interval}"), table.pop(f"fewer_steps_{nfe}")
+@pytest.mark.parametrize(
+    ("backbone", "interval", "nfe"), [("flux", 7, 10), ("flux", 10, 8), ("qwen_image", 10, 8), ("hunyuan_video", 7, 10)]
+)
+def test_lesa_is_closest_to_the_uncached_run_at_equal_work(
+    reference: Callable[[str], Any], backbone: str, interval: int, nfe: int
+) -> None:
+    table = rows(reference(backbone), backbone, interval)
+    ours, plain = table.pop(f"ref-{backbone}-lesa-n{interval}"), table.pop(f"fewer_steps_{nfe}")
     table.pop("uncached")
     assert {row.nfe for row in table.values()} == {nfe} == {ours.nfe}
     assert ours.psnr_db is not None

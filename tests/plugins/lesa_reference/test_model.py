@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,29 @@ from lesa_framework.plugin.manager import plugins
 from lesa_reference.captions import random_scene
 from lesa_reference.judge import caption_scores, load_judge
 from lesa_reference.scenes import render
+from lesa_reference.train import Backbone
 
 FOLDER = Path(lesa_reference.__file__).parent
 
 
-def test_the_bundle_is_small() -> None:
-    sizes = [file.stat().st_size for file in (FOLDER / "models" / "flux").rglob("*") if file.is_file()]
-    assert 4 * 2**20 < sum(sizes) < 8 * 2**20
+@pytest.mark.parametrize("backbone", list(Backbone))
+def test_the_bundles_are_small(backbone: Backbone) -> None:
+    sizes = [file.stat().st_size for file in (FOLDER / "models" / backbone).rglob("*") if file.is_file()]
+    assert 4e6 < sum(sizes) < 8e6
+
+
+@pytest.mark.slow
+def test_a_clip_moves(reference: Callable[[str], Any]) -> None:
+    call = dict(plugins().registry.models.get("reference:hunyuan_video").call)
+    frames = reference("hunyuan_video")(
+        "a red circle moving left",
+        num_inference_steps=20,
+        generator=torch.Generator().manual_seed(0),
+        output_type="pt",
+        **call,
+    ).frames
+    assert frames.shape == (1, 9, 3, 48, 48)
+    assert float((frames[:, 0] - frames[:, -1]).abs().mean()) > 0.02
 
 
 def test_judge_tells_right_captions_from_wrong_ones() -> None:
