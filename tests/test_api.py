@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import lesa_framework as lesa
-from lesa_framework import ConfigError, Tap, UnknownPluginError, UnsupportedBackboneError
+from lesa_framework import ConfigError, Tap, UnsupportedBackboneError
 from lesa_framework.api import _plugin_observers
 from lesa_framework.plugin.manager import Plugins
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, even_grid
