@@ -54,5 +54,22 @@ def _of_module(module: nn.Module) -> dict[str, object]:
     held: dict[str, object] = {"class": type(module)}
     for name, value in module.__dict__.items():
         # A table (children, parameters, hooks) is the same when it holds the same objects in the same order.
-        held[name] = tuple((key, id(item)) for key, item in value.items()) if isinstance(value, dict) else id(value)
+        table = isinstance(value, dict)
+        held[name] = tuple((key, _Same(item)) for key, item in value.items()) if table else _Same(value)
     return held
+
+
+class _Same:
+    """Equal to itself alone. It holds the object: the address of one that is gone may be another's the next moment."""
+
+    def __init__(self, held: object) -> None:
+        self._held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._held is other._held
+
+    def __hash__(self) -> int:
+        return id(self._held)
+
+    def __repr__(self) -> str:
+        return f"{type(self._held).__name__} at {id(self._held):#x}"
