@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import takewhile
 
 from lesa_framework.evaluation.rows import Row
 
@@ -60,7 +61,15 @@ def _series(rows: Sequence[Row]) -> list[_Series]:
     for row in rows:
         if row.psnr_db is not None:
             found.setdefault(re.sub(r"[-_]n?\d+$", "", row.name), []).append((row.nfe, row.psnr_db))
-    return [_Series(name, tuple(sorted(points))) for name, points in found.items()]
+    shared = _shared_prefix([name for name in found if "fewer_steps" not in name])
+    return [_Series(name.removeprefix(shared), tuple(sorted(points))) for name, points in found.items()]
+
+
+def _shared_prefix(names: Sequence[str]) -> str:
+    """What all names begin with, up to a hyphen; labels have little room."""
+    columns = zip(*(name.split("-") for name in names), strict=False)
+    shared = takewhile(lambda words: len(set(words)) == 1, columns)
+    return "".join(f"{words[0]}-" for words in shared) if len(names) > 1 else ""
 
 
 def _draw(series: Sequence[_Series], place: object) -> list[str]:

@@ -38,3 +38,11 @@ def test_a_plain_run_can_win() -> None:
 def test_chart_escapes_names_and_needs_points() -> None:
     assert psnr_chart(ROWS[:1]) == ""
     assert "&lt;b&gt;" in psnr_chart([*ROWS, row("<b>", 8, 10.0)])
+
+
+def test_labels_of_the_chart_leave_out_what_all_names_begin_with():
+    names = ["ref-flux-lesa-n7", "ref-flux-lesa-n10", "ref-flux-reuse-n7", "fewer_steps_8"]
+    chart = psnr_chart([row(name, 8, 20.0) for name in names])
+    assert ">lesa</text>" in chart
+    assert ">fewer_steps</text>" in chart
+    assert ">ref-flux-lesa</text>" in psnr_chart([row("ref-flux-lesa-n7", 10, 20.0), row("fewer_steps_8", 8, 20.0)])
