@@ -15,7 +15,7 @@ _GUIDANCE = {"negative_prompt": "", "true_cfg_scale": 4.0}
 _CALLS: dict[str, dict[str, object]] = {
     "flux": {**_PICTURE, **_GUIDANCE},
     "qwen_image": {**_PICTURE, **_GUIDANCE},
-    "hunyuan_video": {"height": 48, "width": 48, "num_frames": 9, "max_sequence_length": 20},
+    "hunyuan_video": {"height": 48, "width": 48, "num_frames": 9, "max_sequence_length": 20, **_GUIDANCE},
 }
 
 
