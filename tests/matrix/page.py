@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from lesa_framework import Strategy, UnsupportedBackboneError
+from lesa_framework import Strategy, Tap, UnsupportedBackboneError
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.testing import BackboneCheck, CheckResult, attach, backbone_checks, even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Mean
@@ -22,6 +22,10 @@ from tests.pipelines.test_pipelines import CASES as PIPELINE_CASES
 
 PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
 INTRODUCTION = """\
+---
+hide: [navigation, toc]
+---
+
 # Supported models
 
 <!-- Written by `make matrix` from the results of the conformance suite: change the cases in tests/matrix instead. -->
@@ -34,7 +38,7 @@ A model of another class needs [an adapter](extend/backbone.md), often a dozen l
 [the same suite](extend/testing.md) tells whether it is right.
 """
 LEGEND = """\
-✓ every check of the group passed at every tap · (✓) those that apply passed · – none applies · ✗ see below.
+Taps: `pre_head`, `post_norm` and `output` are all there are. ✓ every check of the group passed at every tap · (✓) those that apply passed · – none applies · ✗ see below.
 What each group holds is listed under [The checks](#the-checks).
 """
 PIPELINES = """\
@@ -109,7 +113,7 @@ def row(case: Case) -> str:
         f"`{case.adapter.model_class}`",
         f"`{case.kind}`",
         f"`{plugins().registry.backbones.names()[case.kind]}`",
-        ", ".join(f"`{tap}`" for tap in case.adapter.taps),
+        "all" if set(case.adapter.taps) == set(Tap) else ", ".join(f"`{tap}`" for tap in case.adapter.taps),
         *(_mark(group) for group in _by_group(found).values()),
     ]
     return f"| {' | '.join(cells)} |"
