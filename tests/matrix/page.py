@@ -38,7 +38,8 @@ A model of another class needs [an adapter](extend/backbone.md), often a dozen l
 [the same suite](extend/testing.md) tells whether it is right.
 """
 LEGEND = """\
-Taps: `pre_head`, `post_norm` and `output` are all there are. ✓ every check of the group passed at every tap · (✓) those that apply passed · – none applies · ✗ see below.
+Taps: `pre_head`, `post_norm` and `output` are all there are.
+✓ every check of the group passed at every tap · (✓) those that apply passed · – none applies · ✗ see below.
 What each group holds is listed under [The checks](#the-checks).
 """
 PIPELINES = """\
