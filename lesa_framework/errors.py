@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class LesaError(Exception):
     """Base of every error that the framework raises on purpose."""
@@ -25,3 +28,9 @@ class ArtifactError(LesaError):
 
 class UnsupportedBackboneError(LesaError):
     """No backbone adapter fits the model, or the adapter refuses what it was asked to do."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint at the nearest name, with a space before it; empty when none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

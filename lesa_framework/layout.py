@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from torch import nn
 
+from lesa_framework.errors import did_you_mean
+
+#: Modules that hold blocks, and that the engine can empty.
+CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 #: Names of the argument that holds the time, the commonest first.
 _TIMES = ("timestep", "timesteps", "t", "time", "sigma", "sigmas", "noise_level", "noise_labels")
 _BLOCKS = ("block", "layer")
@@ -80,12 +83,6 @@ def lists_inside(path: str, container: nn.Module) -> list[str]:
     if not isinstance(container, nn.ModuleDict):
         return []
     return [f"{path}.{name}" for name, child in container.items() if is_list(child)]
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """A hint at the nearest name, with a space before it; empty when none is near."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def _paths(model: nn.Module) -> list[str]:

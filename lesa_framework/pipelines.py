@@ -5,7 +5,6 @@ The only module of the core that imports diffusers, and only inside functions.
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from lesa_framework.api import Pipeline
-from lesa_framework.errors import ConfigError
+from lesa_framework.errors import ConfigError, did_you_mean
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
 
@@ -76,8 +75,7 @@ def find_model(name: str) -> ModelSource:
         return ModelSource(name, str(folder), next(same, None))
     if _HUB_ID.fullmatch(name):
         return ModelSource(name, name, None)
-    near = difflib.get_close_matches(name, shelf.names(), n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(name, shelf.names())
     raise ConfigError(
         f"model: '{name}' is neither a registered model ({_known()}), nor an existing folder, "
         f"nor a hub id such as owner/model.{hint}"

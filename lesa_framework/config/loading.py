@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -11,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lesa_framework.config.schema import BackboneConfig, EngineConfig, LesaConfig, TrainingConfig
-from lesa_framework.errors import ConfigError, UnknownPluginError
+from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO, Registry, Shelf
@@ -75,7 +74,7 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
     merged = {**_DEFAULTS, **raw}
     sections = tuple(field for field in LesaConfig.model_fields if field != "name")
     problems += [
-        f"{key}: unknown section. Known: {', '.join(sections)}.{_near(str(key), sections)}"
+        f"{key}: unknown section. Known: {', '.join(sections)}.{did_you_mean(str(key), sections)}"
         for key in raw
         if key not in sections
     ]
@@ -114,7 +113,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
         presets = plugins().registry.presets
         if str(source) not in presets:
             known = ", ".join(presets.names()) or "none"
-            near = _near(str(source), list(presets.names()))
+            near = did_you_mean(str(source), presets.names())
             raise ConfigError(f"config: '{source}' is neither a file nor a preset. Presets: {known}.{near}")
         path = presets.get(str(source))
     try:
@@ -212,13 +211,8 @@ def _section(model: type[Config], key: str, raw: Any, folder: Path, problems: li
             place = ".".join([key, *map(str, detail["loc"])])
             if detail["type"] == "extra_forbidden":
                 known = sorted(model.model_fields)
-                near = _near(str(detail["loc"][-1]), known)
+                near = did_you_mean(str(detail["loc"][-1]), known)
                 problems.append(f"{place}: unknown key. Known: {', '.join(known)}.{near}")
             else:
                 problems.append(f"{place}: {detail['msg']} (given {detail['input']!r}).")
         return None
-
-
-def _near(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 from torch import Tensor
 
 from lesa_framework.config.schema import BackboneConfig, CustomBackboneConfig
-from lesa_framework.errors import PluginContractError, UnknownPluginError
+from lesa_framework.errors import PluginContractError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.predictor import PredictorConfig
@@ -110,8 +109,7 @@ def unknown(section: str, noun: str, name: str, known: Mapping[str, str]) -> Unk
         name: What was given.
         known: Name -> plugin.
     """
-    close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
+    hint = did_you_mean(str(name), known)
     brief = len(known) > _LISTED
     listed = ", ".join(one if brief else f"'{one}' ({plugin})" for one, plugin in known.items()) or "none"
     return UnknownPluginError(f"{section}: '{name}' is not a registered {noun}. Known: {listed}.{hint}")

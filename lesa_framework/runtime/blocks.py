@@ -11,11 +11,10 @@ from torch import nn
 
 from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
-from lesa_framework.layout import is_list, lists_inside
+from lesa_framework.layout import CONTAINERS, is_list, lists_inside
 
 #: What is called in place of a block: (block, its arguments) -> what the block would have returned.
 _Act: TypeAlias = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
-_CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 
 
 class BlockLists:
@@ -37,7 +36,7 @@ class BlockLists:
         self._model, self._adapter = model, adapter
         for path in adapter.block_lists:
             container = submodule(model, adapter, path)
-            if not isinstance(container, _CONTAINERS):
+            if not isinstance(container, CONTAINERS):
                 raise UnsupportedBackboneError(
                     f"{type(adapter).__name__}: block_lists names '{path}', which is a {type(container).__name__} in "
                     f"{type(model).__name__}. Valid: a ModuleList, Sequential or ModuleDict. Name the list inside it: "

@@ -10,12 +10,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from torch import nn
 
 from lesa_framework import BackboneAdapter, CustomBackboneConfig, UnsupportedBackboneError
-from lesa_framework.layout import arguments, did_you_mean, lists_inside, missing, no_module
+from lesa_framework.errors import did_you_mean
+from lesa_framework.layout import CONTAINERS, arguments, lists_inside, missing, no_module
 from lesa_module.adapter import Layout, ModuleAdapter
 from lesa_module.formula import Formula
-
-#: What the engine can empty.
-_CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 
 
 def _several(value: Any) -> Any:
@@ -104,17 +102,16 @@ class ModuleConfig(CustomBackboneConfig):
                 continue
             found = model.get_submodule(path)
             inner = ", ".join(name for name, _ in found.named_children()) or "nothing"
-            if not isinstance(found, _CONTAINERS):
+            if not isinstance(found, CONTAINERS):
                 problems.append(
                     f"backbone.blocks: '{path}' is a {type(found).__name__}, and no ModuleList, Sequential or "
                     f"ModuleDict. Name the list of blocks inside it: it has {inner}."
                 )
             elif not len(found):
                 problems.append(f"backbone.blocks: '{path}' is empty, so nothing would be saved.")
-            elif lists_inside(path, found):
+            elif lists := lists_inside(path, found):
                 problems.append(
-                    f"backbone.blocks: '{path}' is a ModuleDict of lists. Name the lists inside it: "
-                    f"{', '.join(lists_inside(path, found))}."
+                    f"backbone.blocks: '{path}' is a ModuleDict of lists. Name the lists inside it: {', '.join(lists)}."
                 )
         problems += [
             f"backbone.block_returns: '{path}' is none of backbone.blocks, which are: {', '.join(self.blocks)}."
