@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from benchmarks.full_size.device import Device
+from lesa_framework.evaluation.run import versions
 
 _PACKAGES = ("lesa-framework", "torch", "diffusers", "cache-dit")
 
@@ -16,11 +16,7 @@ _PACKAGES = ("lesa-framework", "torch", "diffusers", "cache-dit")
 def environment(device: Device) -> dict[str, str]:
     """What the numbers depend on."""
     found = {"device": device.name, "python": platform.python_version(), "machine": platform.machine()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
+    found |= versions(_PACKAGES)
     if device.place.type != "cuda":
         return found | {"threads": str(torch.get_num_threads())}
     properties = torch.cuda.get_device_properties(device.place)

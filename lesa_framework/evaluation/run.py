@@ -96,12 +96,19 @@ def environment() -> dict[str, str]:
         "machine": platform.machine(),
         "threads": str(torch.get_num_threads()),
     }
-    for package in _PACKAGES:
+    found |= versions(_PACKAGES)
+    found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return found
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Distribution -> version, or that it is not installed."""
+    found = {}
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return found
 
 
