@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL, AutoencoderKLHunyuanVideo, AutoencoderKLQwenImage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,13 +22,15 @@ Vae: TypeAlias = Any
 class Codec(ABC):
     """A VAE's class, its input and its normalisation, as the pipeline around it has them."""
 
+    vae_class: ClassVar[Vae]
+
     @abstractmethod
     def new(self) -> Vae:
         """An untrained VAE."""
 
-    @abstractmethod
     def load(self, folder: str) -> Vae:
         """A trained one."""
+        return self.vae_class.from_pretrained(folder)
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
@@ -67,11 +70,11 @@ def _picture(rng: np.random.Generator) -> tuple[Tensor, str]:
 class PictureCodec(Codec):
     """`AutoencoderKL`: 64x64x3 pictures to 16x16x8 latents."""
 
+    vae_class = AutoencoderKL
+
     def new(self) -> Vae:
         """An untrained VAE with a spatial reduction of 4."""
-        from diffusers import AutoencoderKL
-
-        return AutoencoderKL(
+        return self.vae_class(
             down_block_types=("DownEncoderBlock2D",) * 3,
             up_block_types=("UpDecoderBlock2D",) * 3,
             block_out_channels=(16, 32, 64),
@@ -85,12 +88,6 @@ class PictureCodec(Codec):
             scaling_factor=1.0,
             shift_factor=0.0,
         )
-
-    def load(self, folder: str) -> Vae:
-        """From its folder."""
-        from diffusers import AutoencoderKL
-
-        return AutoencoderKL.from_pretrained(folder)
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
         """A picture, (3, 64, 64)."""
@@ -108,11 +105,11 @@ class PictureCodec(Codec):
 class QwenPictureCodec(Codec):
     """`AutoencoderKLQwenImage`, a video VAE used on single frames: 64x64x3 pictures to 16x16x8 latents."""
 
+    vae_class = AutoencoderKLQwenImage
+
     def new(self) -> Vae:
         """An untrained VAE with a spatial reduction of 4 and none in time."""
-        from diffusers import AutoencoderKLQwenImage
-
-        return AutoencoderKLQwenImage(
+        return self.vae_class(
             base_dim=12,
             z_dim=8,
             dim_mult=[1, 2, 4],
@@ -121,12 +118,6 @@ class QwenPictureCodec(Codec):
             latents_mean=[0.0] * 8,
             latents_std=[1.0] * 8,
         )
-
-    def load(self, folder: str) -> Vae:
-        """From its folder."""
-        from diffusers import AutoencoderKLQwenImage
-
-        return AutoencoderKLQwenImage.from_pretrained(folder)
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
         """A picture as a clip of one frame, (3, 1, 64, 64)."""
@@ -154,13 +145,12 @@ class QwenPictureCodec(Codec):
 class ClipCodec(Codec):
     """`AutoencoderKLHunyuanVideo`: clips of 9 frames of 48x48 pixels to 3x12x12x12 latents."""
 
+    vae_class = AutoencoderKLHunyuanVideo
     side = 48
 
     def new(self) -> Vae:
         """An untrained VAE with a reduction of 4 in space and time."""
-        from diffusers import AutoencoderKLHunyuanVideo
-
-        return AutoencoderKLHunyuanVideo(
+        return self.vae_class(
             latent_channels=12,
             down_block_types=("HunyuanVideoDownBlock3D",) * 3,
             up_block_types=("HunyuanVideoUpBlock3D",) * 3,
@@ -172,12 +162,6 @@ class ClipCodec(Codec):
             mid_block_add_attention=False,
             scaling_factor=1.0,
         )
-
-    def load(self, folder: str) -> Vae:
-        """From its folder."""
-        from diffusers import AutoencoderKLHunyuanVideo
-
-        return AutoencoderKLHunyuanVideo.from_pretrained(folder)
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
         """A clip, (3, 9, 48, 48)."""
