@@ -7,32 +7,10 @@ from torch import nn
 import lesa_framework as lesa
 from lesa_framework import ConfigError, Tap, UnsupportedBackboneError
 from lesa_framework.api import _plugin_observers
-from lesa_framework.plugin.manager import Plugins
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold, Recorder
 
 RAW = {"schedule": {"kind": "fixed_interval", "interval": 4}, "predictor": {"kind": "reuse"}}
-
-
-@pytest.fixture
-def registered(monkeypatch):
-    """The installed plugins, and an adapter for `TinyDiT` besides."""
-    found = Plugins()
-
-    class Tiny:
-        @staticmethod
-        @lesa.hookimpl
-        def lesa_register(registrar):
-            registrar.add_backbone("tiny", TinyDiTAdapter)
-
-    installed = lesa.api.plugins().registry
-    found.registry.predictors = installed.predictors
-    found.registry.schedules, found.registry.routers = installed.schedules, installed.routers
-    found.registry.presets = installed.presets
-    found.add("tiny", Tiny())
-    for module in ("lesa_framework.api", "lesa_framework.backbones", "lesa_framework.config.loading"):
-        monkeypatch.setattr(f"{module}.plugins", lambda: found)
-    return found
 
 
 @pytest.mark.usefixtures("registered")

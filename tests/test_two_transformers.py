@@ -12,7 +12,6 @@ from lesa_framework.api import attach_strategy
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyPipeline
 from lesa_framework.testing.conformance.probes import Recorder
 from tests.runtime.sessions import strategy
-from tests.test_api import registered  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("registered")
 
