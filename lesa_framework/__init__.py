@@ -9,12 +9,14 @@ from lesa_framework.errors import (
     ArtifactError,
     ConfigError,
     LesaError,
+    PeerError,
     PluginContractError,
     UnknownPluginError,
     UnsupportedBackboneError,
 )
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerSettings, PeerWorkload
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
 from lesa_framework.interfaces.schedule import ScheduleConfig, SchedulePolicy
@@ -48,11 +50,17 @@ __all__ = [
     "Decision",
     "EntryInfo",
     "Filter",
+    "HasTransformer",
     "HistoryView",
     "LesaConfig",
     "LesaError",
     "NamedModel",
     "Observer",
+    "Peer",
+    "PeerError",
+    "PeerFamily",
+    "PeerSettings",
+    "PeerWorkload",
     "PluginConfig",
     "PluginContractError",
     "Predictor",

@@ -30,7 +30,16 @@ class UnsupportedBackboneError(LesaError):
     """No backbone adapter fits the model, or the adapter refuses what it was asked to do."""
 
 
+class PeerError(LesaError):
+    """A peer cannot be attached, or the work of a run cannot be counted."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest name, with a space before it; empty when none is near."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def in_one_line(error: Exception) -> str:
+    """The class and message of an error of anybody's code, for a row of results."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -29,7 +29,7 @@ def command(
     section: Annotated[str | None, typer.Option(help="Only this section, for example backbone.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List every registered schedule, router, predictor, backbone, model and preset, and the plugin it came from.
+    """List every registered schedule, router, predictor, backbone, model, preset and peer, and the plugin it came from.
 
     A backbone's last column is the class of the models that it is for.
 
@@ -73,6 +73,8 @@ def registered() -> list[Entry]:
         Entry("model", name, models[name], str(model.folder)) for name, model in registry.models.items().items()
     ]
     entries += [Entry("preset", name, presets[name], str(path)) for name, path in registry.presets.items().items()]
+    peers = registry.peers.names()
+    entries += [Entry("peer", name, peers[name], _first_line(item)) for name, item in registry.peers.items().items()]
     return entries
 
 

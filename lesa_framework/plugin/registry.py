@@ -13,6 +13,7 @@ from lesa_framework.config.schema import BackboneConfig, CustomBackboneConfig
 from lesa_framework.errors import PluginContractError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.peer import PeerFamily
 from lesa_framework.interfaces.predictor import PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig
 from lesa_framework.interfaces.schedule import ScheduleConfig
@@ -126,6 +127,7 @@ class Registry:
         self.custom_backbones: Shelf[type[CustomBackboneConfig]] = Shelf("backbone.kind", "backbone")
         self.models: Shelf[NamedModel] = Shelf("model", "model")
         self.presets: Shelf[Path] = Shelf("preset", "preset")
+        self.peers: Shelf[PeerFamily] = Shelf("peer", "peer")
 
     def backbone_kinds(self) -> dict[str, str]:
         """Kind of backbone -> plugin, sorted; those with options of their own too."""
@@ -195,6 +197,20 @@ class Registrar:
         """Register every `*.yaml` in a folder as a preset of its stem's name."""
         for path in sorted(folder.glob("*.yaml")):
             self._registry.presets.add(path.stem, path, self._plugin)
+
+    def add_peer(self, family: PeerFamily) -> None:
+        """Register a family of peers, somebody else's caches, under its name.
+
+        Raises:
+            PluginContractError: The name is taken, or something else was given, such as the class.
+        """
+        given: object = family
+        if isinstance(given, type) or not isinstance(given, PeerFamily):
+            raise PluginContractError(
+                f"{self._plugin}: a peer is registered as an object with `name`, `refusal` and `ladders` "
+                f"(see lesa_framework.PeerFamily), not {given!r}."
+            )
+        self._registry.peers.add(family.name, family, self._plugin)
 
     def _require_free(self, kind: str, other: Shelf[Any]) -> None:
         if kind == AUTO:

@@ -81,6 +81,34 @@ def test_everything_that_can_be_registered(tmp_path):
     assert list(found.registry.presets.items()) == ["a", "b"]
 
 
+class Every:
+    """Computes every few steps."""
+
+    name = "every"
+
+    def refusal(self, pipe):
+        return None
+
+    def ladders(self, pipe, workload):
+        return []
+
+
+def test_a_peer_is_registered_by_its_name():
+    found, family = Plugins(), Every()
+    found.add("mine", plugin(lambda registrar: registrar.add_peer(family)))
+    assert found.registry.peers.names() == {"every": "mine"}
+    assert found.registry.peers.get("every") is family
+    with pytest.raises(UnknownPluginError) as caught:
+        found.registry.peers.get("evry")
+    assert str(caught.value) == "peer: 'evry' is not a registered peer. Known: 'every' (mine). Did you mean 'every'?"
+
+
+@pytest.mark.parametrize("given", [Every, SimpleNamespace(name="every")])
+def test_something_else_than_a_family_of_peers_is_refused(given):
+    with pytest.raises(PluginContractError, match=r"^mine: a peer is registered as an object with .*, not "):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_peer(given)))
+
+
 def test_a_name_is_taken_once():
     found = Plugins()
     found.add("first", plugin(lambda registrar: registrar.add_predictor(LineConfig)))
