@@ -9,6 +9,7 @@ from lesa_framework.errors import (
     ArtifactError,
     ConfigError,
     LesaError,
+    MetricUnavailableError,
     PeerError,
     PluginContractError,
     UnknownPluginError,
@@ -16,6 +17,7 @@ from lesa_framework.errors import (
 )
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.metric import LoadedMetric, Metric
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerSettings, PeerWorkload
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
@@ -54,6 +56,9 @@ __all__ = [
     "HistoryView",
     "LesaConfig",
     "LesaError",
+    "LoadedMetric",
+    "Metric",
+    "MetricUnavailableError",
     "NamedModel",
     "Observer",
     "Peer",

@@ -34,6 +34,10 @@ class PeerError(LesaError):
     """A peer cannot be attached, or the work of a run cannot be counted."""
 
 
+class MetricUnavailableError(LesaError):
+    """A metric cannot be loaded: a library or weights are not on the machine; the message says how to get them."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest name, with a space before it; empty when none is near."""
     near = difflib.get_close_matches(word, list(known), n=1)

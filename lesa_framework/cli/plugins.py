@@ -29,7 +29,7 @@ def command(
     section: Annotated[str | None, typer.Option(help="Only this section, for example backbone.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List every registered schedule, router, predictor, backbone, model, preset and peer, and the plugin it came from.
+    """List every schedule, router, predictor, backbone, model, preset, peer and metric, and the plugin it came from.
 
     A backbone's last column is the class of the models that it is for.
 
@@ -75,6 +75,8 @@ def registered() -> list[Entry]:
     entries += [Entry("preset", name, presets[name], str(path)) for name, path in registry.presets.items().items()]
     peers = registry.peers.names()
     entries += [Entry("peer", name, peers[name], _first_line(item)) for name, item in registry.peers.items().items()]
+    metrics = registry.metrics.names()
+    entries += [Entry("metric", name, metrics[name], item.summary) for name, item in registry.metrics.items().items()]
     return entries
 
 

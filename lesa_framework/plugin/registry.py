@@ -13,6 +13,7 @@ from lesa_framework.config.schema import BackboneConfig, CustomBackboneConfig
 from lesa_framework.errors import PluginContractError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.metric import Metric
 from lesa_framework.interfaces.peer import PeerFamily
 from lesa_framework.interfaces.predictor import PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig
@@ -25,6 +26,9 @@ AUTO: Final = "auto"
 
 #: What a backbone adapter must declare.
 _LAYOUT = ("model_class", "block_lists", "closing")
+
+#: What a metric must declare.
+_LABELS = ("name", "heading", "higher_is_better", "summary")
 
 #: As many names fit into an error message together with their plugins.
 _LISTED = 20
@@ -127,6 +131,7 @@ class Registry:
         self.custom_backbones: Shelf[type[CustomBackboneConfig]] = Shelf("backbone.kind", "backbone")
         self.models: Shelf[NamedModel] = Shelf("model", "model")
         self.presets: Shelf[Path] = Shelf("preset", "preset")
+        self.metrics: Shelf[Metric] = Shelf("metric", "metric")
         self.peers: Shelf[PeerFamily] = Shelf("peer", "peer")
 
     def backbone_kinds(self) -> dict[str, str]:
@@ -211,6 +216,21 @@ class Registrar:
                 f"(see lesa_framework.PeerFamily), not {given!r}."
             )
         self._registry.peers.add(family.name, family, self._plugin)
+
+    def add_metric(self, metric: Metric) -> None:
+        """Register a metric under its own name.
+
+        Raises:
+            PluginContractError: The name is taken, or the metric does not say what it is.
+        """
+        if not isinstance(metric, Metric):
+            raise PluginContractError(f"{self._plugin}: add_metric: {metric!r} is no Metric; give it one, ready-made.")
+        missing = [name for name in _LABELS if getattr(metric, name, None) in {None, ""}]
+        if missing:
+            raise PluginContractError(
+                f"{self._plugin}: metric {type(metric).__name__} sets no {' and no '.join(missing)}."
+            )
+        self._registry.metrics.add(metric.name, metric, self._plugin)
 
     def _require_free(self, kind: str, other: Shelf[Any]) -> None:
         if kind == AUTO:

@@ -1,0 +1,135 @@
+"""Metrics: how good pictures are, or how near to the uncached run's."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lesa_framework.errors import PluginContractError
+
+
+class Metric(ABC):
+    """Names a measure of pictures, and loads it. Making one is cheap and needs no library and no weights.
+
+    Attributes:
+        name: What it is asked for by, and the key of its numbers in results.
+        heading: Its heading in tables, with the unit if it has one.
+        higher_is_better: The direction.
+        summary: What it is, in one line.
+
+    Example:
+        How much brighter or darker a picture is than the uncached one::
+
+            class Brightness(Metric):
+                name = "brightness"
+                heading = "brightness off by"
+                higher_is_better = False
+                summary = "Distance of the mean brightness from the uncached picture's, in [0, 1]."
+
+                def load(self, device):
+                    return LoadedBrightness()
+
+            class LoadedBrightness(LoadedMetric):
+                def score(self, pictures, references, prompts):
+                    return (pictures.mean((1, 2, 3)) - references.mean((1, 2, 3))).abs().tolist()
+    """
+
+    name: str
+    heading: str
+    higher_is_better: bool
+    summary: str
+
+    @abstractmethod
+    def load(self, device: torch.device | str) -> LoadedMetric:
+        """Load what judging needs. Nothing is downloaded: only what is on the machine may be used.
+
+        Args:
+            device: Where the metric's own model shall run.
+
+        Raises:
+            MetricUnavailableError: A library or weights are not on the machine; the message names them and says how
+                to get them.
+        """
+
+
+class LoadedMetric(ABC):
+    """A metric that is ready to judge.
+
+    Most metrics judge single pictures and only define [`score`][lesa_framework.LoadedMetric.score]; one that needs
+    a video as a whole defines [`judge`][lesa_framework.LoadedMetric.judge] too.
+
+    Attributes:
+        pictures_at_once: As many pictures at most are given to `score` in one call; frames of videos are many.
+    """
+
+    pictures_at_once: int = 16
+
+    @abstractmethod
+    def score(self, pictures: Tensor, references: Tensor, prompts: Sequence[str]) -> Sequence[float | None]:
+        """Judge pictures, each on its own.
+
+        Args:
+            pictures: Shape (pictures, 3, height, width), floats in [0, 1], on the CPU; read-only.
+            references: The uncached run's, of the same shape.
+            prompts: One a picture.
+
+        Returns:
+            A number a picture; None where the metric has nothing to say, for example about an empty prompt.
+        """
+
+    def judge(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> list[float | None]:
+        """Judge a batch; of a video the mean over its frames.
+
+        Args:
+            images: Shape (batch, 3, height, width), or (batch, frames, 3, height, width) for videos; floats in
+                [0, 1], on the CPU.
+            references: The uncached run's, of the same shape.
+            prompts: One an image or video.
+
+        Returns:
+            A number an image or video; None where there is nothing to say about it, nor about any frame of it.
+
+        Raises:
+            PluginContractError: The arguments do not fit together, or `score` returns too few or too many numbers.
+        """
+        _require_batch(images, references, prompts)
+        frames = images.shape[1] if images.ndim == 5 else 1
+        pictures, originals = images.flatten(0, -4), references.flatten(0, -4)
+        captions = [prompt for prompt in prompts for _ in range(frames)]
+        scores: list[float | None] = []
+        with torch.no_grad():
+            for start in range(0, len(captions), self.pictures_at_once):
+                part = slice(start, start + self.pictures_at_once)
+                found = list(self.score(pictures[part], originals[part], captions[part]))
+                if len(found) != len(captions[part]):
+                    raise PluginContractError(
+                        f"{type(self).__name__}.score: returned {len(found)} numbers for {len(captions[part])} "
+                        "pictures. Return one a picture, None where there is nothing to say."
+                    )
+                scores += found
+        return [_mean(scores[start : start + frames]) for start in range(0, len(scores), frames)]
+
+
+def _require_batch(images: Tensor, references: Tensor, prompts: Sequence[str]) -> None:
+    shape = tuple(images.shape)
+    if images.ndim not in {4, 5} or images.shape[-3] != 3 or not images.is_floating_point():
+        raise PluginContractError(
+            f"images: {images.dtype} of shape {shape} cannot be judged. Valid: floats in [0, 1] of shape "
+            "(batch, 3, height, width), or (batch, frames, 3, height, width) for videos."
+        )
+    if references.shape != images.shape:
+        raise PluginContractError(
+            f"references: shape {tuple(references.shape)}, but the images have {shape}. Give the uncached run's "
+            "images of the same prompts and seeds."
+        )
+    if len(prompts) != len(images):
+        raise PluginContractError(f"prompts: {len(prompts)} for {len(images)} images. Give one an image.")
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return math.fsum(known) / len(known) if known else None
