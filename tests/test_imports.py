@@ -11,6 +11,7 @@ EXTRAS = (
     "diffusers",
     "transformers",
     "accelerate",
+    "cache_dit",
     "kan",
     "tokenizers",
     "huggingface_hub",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ import typer
 from rich.console import Console
 
 from benchmarks.full_size.bench import Settings, results_path, run_case
-from benchmarks.full_size.cases import CASES, Case, tiny
+from benchmarks.full_size.cases import CASES, tiny
 from benchmarks.full_size.device import choose
 from benchmarks.full_size.methods import UNCACHED, Method, methods_of
+from benchmarks.full_size.peers import peers_of
 from benchmarks.full_size.results import Results
 from benchmarks.full_size.table import bandwidth_table, rows_table
 
@@ -54,7 +55,7 @@ def main(
     for name in models or list(CASES):
         case = tiny(CASES[name]) if tiny_models else CASES[name]
         say = partial(_progress, notices, name)
-        peers = _peers(case, budget * _SEARCHING, say)
+        peers = peers_of(case, budget * _SEARCHING, say)
         settings = Settings(rounds, budget, seed, tiny_models, command)
         path = None if folder is None else results_path(folder, case, place, tiny=tiny_models)
         results = run_case(
@@ -98,15 +99,6 @@ def show(results: Results) -> None:
             console.print(f"- {row.name}: {row.error or row.note}", markup=False)
     for note in results.notes:
         console.print(f"- {note}", markup=False)
-
-
-def _peers(case: Case, seconds: float, say: Callable[[str], None]) -> list[Method]:
-    try:
-        from benchmarks.full_size.peers import peers_of
-    except ImportError as error:
-        say(f"without peers: {error}")
-        return []
-    return peers_of(case, seconds, say)
 
 
 def _progress(notices: Console, name: str, text: str) -> None:

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from benchmarks.full_size.cases import Case, paper_steps
 from benchmarks.full_size.methods import Attached, Method
 from benchmarks.full_size.sampler import Denoiser
-from benchmarks.peers.catalogue import FAMILIES
-from benchmarks.peers.counting import Tally, counting
-from benchmarks.peers.errors import PeerError
-from benchmarks.peers.matching import Match, Trial, match
-from benchmarks.peers.peer import Family
-from benchmarks.peers.workload import Workload
+from lesa_framework.bench.counting import Tally, counting
+from lesa_framework.bench.matching import Match, Trial, match
+from lesa_framework.bench.workload import Workload
+from lesa_framework.errors import PeerError
+from lesa_framework.interfaces.peer import PeerFamily
+from lesa_framework.plugin.manager import plugins
 
 
 def peers_of(case: Case, seconds: float, say: Callable[[str], None]) -> list[Method]:
-    """A method for each family of peers.
+    """A method for each family of peers that a plugin registered.
 
     Args:
         case: The model.
@@ -29,7 +29,7 @@ def peers_of(case: Case, seconds: float, say: Callable[[str], None]) -> list[Met
     target = len(paper_steps(case.intervals[0], case.num_steps))
     return [
         Method(family.name, _Matched(family, target, seconds, say).attach, case.num_steps)
-        for family in FAMILIES.values()
+        for family in plugins().registry.peers.items().values()
     ]
 
 
@@ -45,7 +45,7 @@ class _Matched:
         found: The settings and their work, when they are known, with what a reader should know.
     """
 
-    family: Family
+    family: PeerFamily
     target: int
     seconds: float
     say: Callable[[str], None]

@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import nn
 
-from lesa_framework.errors import PeerError
-from lesa_framework.bench.meter import FlopMeter
 from lesa_framework.backbones import find_adapter
+from lesa_framework.bench.meter import FlopMeter
+from lesa_framework.errors import PeerError
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,9 @@
-"""What peers are attached to."""
+"""What peers can be attached to."""
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from torch import nn
-
 from lesa_framework.api import transformers_of
-
-
-class HasTransformer(Protocol):
-    """A diffusers pipeline, or anything else that holds a transformer under that name."""
-
-    transformer: nn.Module
+from lesa_framework.interfaces.peer import HasTransformer
 
 
 def not_one_transformer(pipe: HasTransformer) -> str | None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lesa_framework.bench.counting import Count
-from lesa_framework.errors import in_one_line
-from lesa_framework.interfaces.peer import HasTransformer
-from benchmarks.peers.peer import Family, Peer
 from lesa_framework.bench.workload import Workload
+from lesa_framework.errors import in_one_line
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
 
 #: Counts are ratios of whole numbers; the target is met up to their rounding.
 _ROUNDING = 1e-9
@@ -69,7 +68,7 @@ class Match:
 
 
 def match(
-    family: Family, pipe: HasTransformer, workload: Workload, target: float, measure: Measure = Measure.FLOPS
+    family: PeerFamily, pipe: HasTransformer, workload: Workload, target: float, measure: Measure = Measure.FLOPS
 ) -> Match:
     """Search a family's ladders, by halving, for the candidate at or just below a target.
 

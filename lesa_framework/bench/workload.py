@@ -30,6 +30,11 @@ class Workload:
         """Calls of the transformer a step: 2 where guidance makes a call of its own."""
         return calls_per_step(self.uncached, self.num_steps)
 
+    @property
+    def blocks(self) -> int:
+        """Blocks that do arithmetic in an uncached call."""
+        return self.uncached.calls[0].blocks
+
     def counted(self, pipe: HasTransformer) -> Count:
         """Run once and count the work that was done."""
         with counting(pipe.transformer) as tally:

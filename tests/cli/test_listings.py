@@ -26,6 +26,8 @@ def test_plugins(lesa: Lesa) -> None:
     assert all(entry["summary"] for entry in entries.values())
     assert entries["backbone", "flux"]["summary"] == "FluxTransformer2DModel"
     assert entries["backbone", "module"]["plugin"] == "lesa_module"
+    assert entries["peer", "diffusers_magcache"]["plugin"] == "lesa_peers"
+    assert entries["peer", "diffusers_magcache"]["summary"].startswith("diffusers' MagCache")
     table = lesa("plugins").out
     assert all(kind in table for _, kind in entries)
 
@@ -37,7 +39,7 @@ def test_plugins_of_one_section(lesa: Lesa) -> None:
     assert "fixed_interval" not in lesa("plugins", "--section", "backbone").out
     outcome = lesa("plugins", "--section", "backbones")
     assert outcome.code == 2
-    assert "--section backbones: unknown. Known: schedule, router, predictor, backbone, model, preset." in outcome.err
+    assert "--section backbones: unknown. Known: schedule, router, predictor, backbone, model, preset, peer." in outcome.err
 
 
 def test_schema(lesa: Lesa, workplace: Path) -> None:

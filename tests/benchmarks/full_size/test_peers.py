@@ -4,7 +4,7 @@ from benchmarks.full_size.cases import FLUX, paper_steps
 from benchmarks.full_size.measure import fingerprint
 from benchmarks.full_size.peers import peers_of, uncached
 from benchmarks.full_size.trial import row_of
-from benchmarks.peers.catalogue import FAMILIES
+from lesa_framework.plugin.manager import plugins
 from tests.benchmarks.full_size.races import STEPS, race, short
 
 NAME = "diffusers_first_block_cache"
@@ -15,7 +15,7 @@ def _peer(seconds, said):
 
 
 def test_there_is_a_row_for_every_family():
-    assert [peer.name for peer in peers_of(FLUX, 1.0, print)] == list(FAMILIES)
+    assert [peer.name for peer in peers_of(FLUX, 1.0, print)] == list(plugins().registry.peers.names())
 
 
 def test_a_peer_does_about_the_work_of_the_headline():

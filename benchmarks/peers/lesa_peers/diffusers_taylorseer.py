@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.peers.diffusers_cache import DiffusersCache, refusal
-from benchmarks.peers.holder import HasTransformer
-from benchmarks.peers.peer import Peer
-from benchmarks.peers.workload import Workload
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerWorkload
+from lesa_peers.diffusers_cache import DiffusersCache, refusal
 
 
 @dataclass(frozen=True)
 class DiffusersTaylorSeer:
-    """Its interval is climbed.
+    """diffusers' TaylorSeer, the default or the lite one; its interval is searched.
 
     Attributes:
         lite: Skip the blocks and extrapolate the output of `proj_out`.
@@ -31,7 +29,7 @@ class DiffusersTaylorSeer:
         """Why it cannot be attached; None when it can."""
         return refusal(pipe)
 
-    def ladders(self, pipe: HasTransformer, workload: Workload) -> list[list[Peer]]:
+    def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:
         """All intervals; the factors are kept in the model's own precision."""
         dtype = next(pipe.transformer.parameters()).dtype
         return [[self._with(interval, dtype) for interval in range(2, workload.num_steps + 1)]]

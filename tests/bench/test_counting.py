@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import lesa_framework as lesa
-from benchmarks.peers.counting import Call, Tally, count, counting
-from benchmarks.peers.errors import PeerError
-from tests.benchmarks.peers.workloads import STEPS, Sampling
+from lesa_framework.bench.counting import Call, Tally, count, counting
+from lesa_framework.errors import PeerError
+from tests.bench.workloads import STEPS, Sampling
 
 
 def calls(*shares: float, blocks: int = 10) -> Tally:

@@ -8,12 +8,10 @@ import json
 import re
 from dataclasses import dataclass
 
-from benchmarks.peers.diffusers_cache import DiffusersCache, refusal
-from benchmarks.peers.errors import PeerError
-from benchmarks.peers.holder import HasTransformer
-from benchmarks.peers.peer import Peer
-from benchmarks.peers.thresholds import rising
-from benchmarks.peers.workload import Workload
+from lesa_framework.errors import PeerError
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerWorkload
+from lesa_peers.diffusers_cache import DiffusersCache, refusal
+from lesa_peers.thresholds import rising
 
 #: (first share of the steps that is always computed, most steps left out in a row): diffusers' defaults, then what
 #: MagCache's authors call fast, then no limits, for targets that need more.
@@ -22,7 +20,7 @@ _LIMITS = ((0.2, 3), (0.1, 5), (0.02, 1000))
 
 @dataclass(frozen=True)
 class DiffusersMagCache:
-    """Its threshold is climbed, with the residual ratios of this model and sampler."""
+    """diffusers' MagCache, calibrated on the model at hand; its threshold is searched."""
 
     @property
     def name(self) -> str:
@@ -33,7 +31,7 @@ class DiffusersMagCache:
         """Why it cannot be attached; None when it can."""
         return refusal(pipe)
 
-    def ladders(self, pipe: HasTransformer, workload: Workload) -> list[list[Peer]]:
+    def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:
         """Thresholds, with fewer and fewer limits beside them. The workload is run once to measure the ratios.
 
         Raises:
@@ -61,7 +59,7 @@ class DiffusersMagCache:
         return DiffusersCache(self.name, settings, config)
 
 
-def calibrated(pipe: HasTransformer, workload: Workload) -> tuple[float, ...]:
+def calibrated(pipe: HasTransformer, workload: PeerWorkload) -> tuple[float, ...]:
     """The model's residual ratios, by diffusers' own calibration: it prints them, one list a branch.
 
     The configuration takes one list for all branches, so the first one printed (`cond`) is taken.

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from benchmarks.peers.pristine import pristine
+from lesa_peers.pristine import pristine
 
 
 class Block(nn.Linear):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.peers.diffusers_cache import DiffusersCache, refusal
-from benchmarks.peers.holder import HasTransformer
-from benchmarks.peers.peer import Peer
-from benchmarks.peers.thresholds import rising
-from benchmarks.peers.workload import Workload
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerWorkload
+from lesa_peers.diffusers_cache import DiffusersCache, refusal
+from lesa_peers.thresholds import rising
 
 
 @dataclass(frozen=True)
 class DiffusersFirstBlock:
-    """Its threshold is climbed."""
+    """diffusers' FirstBlockCache; its threshold is searched."""
 
     @property
     def name(self) -> str:
@@ -24,7 +22,7 @@ class DiffusersFirstBlock:
         """Why it cannot be attached; None when it can."""
         return refusal(pipe)
 
-    def ladders(self, pipe: HasTransformer, workload: Workload) -> list[list[Peer]]:  # noqa: ARG002 - any model
+    def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:  # noqa: ARG002 - any model
         """Thresholds from nearly nothing to everything; it has no other setting."""
         return [[self._with(threshold) for threshold in rising(1e-3, 10.0)]]
 

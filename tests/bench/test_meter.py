@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.peers.meter import FlopMeter
+from lesa_framework.bench.meter import FlopMeter
 from tests.fixtures_flux import new_transformer
 
 

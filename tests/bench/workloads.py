@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.peers.workload import Workload, workload_of
+from lesa_framework.bench.workload import Workload, workload_of
 
 STEPS = 6
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks.peers.holder import HasTransformer
+from lesa_framework.interfaces.peer import HasTransformer
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.peers.errors import PeerError
-from benchmarks.peers.holder import HasTransformer, not_one_transformer
-from benchmarks.peers.peer import Settings
-from benchmarks.peers.pristine import pristine
+from lesa_framework.bench.holder import not_one_transformer
+from lesa_framework.errors import PeerError
+from lesa_framework.interfaces.peer import HasTransformer, PeerSettings
+from lesa_peers.pristine import pristine
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class DiffusersCache:
     """
 
     name: str
-    settings: Settings
+    settings: PeerSettings
     config: Callable[[], object]
 
     @contextmanager

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.peers.errors import PeerError
-from benchmarks.peers.holder import HasTransformer, not_one_transformer
-from benchmarks.peers.peer import Peer, Settings
-from benchmarks.peers.pristine import pristine
-from benchmarks.peers.thresholds import rising
-from benchmarks.peers.workload import Workload
+from lesa_framework.bench.holder import not_one_transformer
+from lesa_framework.errors import PeerError
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerSettings, PeerWorkload
+from lesa_peers.pristine import pristine
+from lesa_peers.thresholds import rising
 
 #: (blocks that always run, first steps that are always computed): cache-dit's defaults, then what its users turn to
 #: for more speed. The last ones are for small models, where one block is a large part of a call.
@@ -26,7 +25,7 @@ _ALWAYS = 1.0
 
 @dataclass(frozen=True)
 class DBCache:
-    """Its residual threshold is climbed.
+    """cache-dit's DBCache, plain or with one of its calibrators; its residual threshold is searched.
 
     Attributes:
         calibrator: What extrapolates the residual on cached steps; empty to reuse it.
@@ -43,7 +42,7 @@ class DBCache:
         """Why it cannot be attached; None when it can."""
         return refusal(pipe)
 
-    def ladders(self, pipe: HasTransformer, workload: Workload) -> list[list[Peer]]:  # noqa: ARG002 - any model
+    def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:  # noqa: ARG002 - any model
         """Thresholds, with fewer and fewer blocks and steps that are always computed.
 
         Where a model has no more blocks than a limit, that limit is left out: nothing could be cached.
@@ -59,7 +58,7 @@ class DBCache:
                 for threshold in (*rising(1e-3, 0.99), _ALWAYS)
             ]
             for blocks, warmup in _LIMITS
-            if blocks < workload.uncached.calls[0].blocks
+            if blocks < workload.blocks
         ]
 
 
@@ -86,7 +85,7 @@ class CacheDit:
     branches: int
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> PeerSettings:
         """What was chosen, in cache-dit's own words."""
         return {
             "residual_diff_threshold": self.threshold,

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.peers.catalogue import FAMILIES
-from benchmarks.peers.errors import PeerError
-from benchmarks.peers.matching import match
+from lesa_framework.bench.matching import match
+from lesa_framework.errors import PeerError
 from lesa_framework.testing.tiny_dit import TinyDiT
-from tests.benchmarks.peers.workloads import STEPS, Sampling
+from lesa_peers.plugin import FAMILIES as ALL
+from tests.bench.workloads import STEPS, Sampling
 
+FAMILIES = {family.name: family for family in ALL}
 _CACHE_DIT = [name for name in FAMILIES if name.startswith("cache_dit")]
 _DIFFUSERS = [name for name in FAMILIES if name.startswith("diffusers")]
 

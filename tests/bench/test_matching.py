@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.peers.counting import Count
-from benchmarks.peers.errors import PeerError
-from benchmarks.peers.matching import Measure, match
+from lesa_framework.bench.counting import Count
+from lesa_framework.bench.matching import Measure, match
+from lesa_framework.errors import PeerError
 
 
 @dataclass

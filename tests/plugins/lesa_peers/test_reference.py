@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.peers.catalogue import FAMILIES
-from benchmarks.peers.matching import Measure, match
-from benchmarks.peers.workload import workload_of
+from lesa_framework.bench.matching import Measure, match
+from lesa_framework.bench.workload import workload_of
 from lesa_framework.evaluation.metrics import psnr_db
 from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.pipelines import find_model
+from lesa_peers.plugin import FAMILIES as ALL
 
 STEPS = 20
+FAMILIES = {family.name: family for family in ALL}
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Other people's caches, attached for real; see README.md."""
