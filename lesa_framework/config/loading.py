@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from lesa_framework.config.reading import read_section, read_yaml
 from lesa_framework.config.schema import BackboneConfig, EngineConfig, LesaConfig, TrainingConfig
 from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.config import PluginConfig
@@ -16,26 +17,10 @@ from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO, Registry, Shelf
 
 Raw: TypeAlias = dict[str, Any]
-Config = TypeVar("Config", bound=BaseModel)
 
 _DEFAULTS: Raw = {"router": {"kind": "single"}}
 _REQUIRED = ("schedule", "predictor")
 _PLUGIN_SECTIONS = ("schedule", "router", "predictor")
-
-
-class _OnceLoader(yaml.SafeLoader):
-    """Refuses a key that is given twice, where YAML would silently drop the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"'{key.value}' is given twice; keep one of them", key.start_mark
-                )
-            if isinstance(key.value, str):
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> LesaConfig:
@@ -91,7 +76,7 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
         parts["backbone"] = _backbone_section(registry, merged["backbone"], folder, problems)
     for key, model in (("engine", EngineConfig), ("training", TrainingConfig)):
         if key in merged:
-            parts[key] = _section(model, key, merged[key], folder, problems)
+            parts[key] = read_section(model, key, merged[key], folder, problems)
     if problems:
         raise ConfigError("\n".join(problems))
     return LesaConfig.model_validate({**parts, "name": name})
@@ -116,10 +101,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
             near = did_you_mean(str(source), presets.names())
             raise ConfigError(f"config: '{source}' is neither a file nor a preset. Presets: {known}.{near}")
         path = presets.get(str(source))
-    try:
-        raw = yaml.load(path.read_text("utf-8"), _OnceLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ConfigError(
             f"{path}: expected sections such as `predictor: {{kind: reuse}}`, found {type(raw).__name__}."
@@ -174,20 +156,20 @@ def _plugin_section(
     except UnknownPluginError as error:
         problems.append(str(error))
         return None
-    return _section(model, key, raw, folder, problems)
+    return read_section(model, key, raw, folder, problems)
 
 
 def _backbone_section(registry: Registry, raw: Any, folder: Path, problems: list[str]) -> BaseModel | None:
     kind = raw.get("kind", AUTO) if isinstance(raw, dict) else AUTO
     if not isinstance(kind, str):
-        return _section(BackboneConfig, "backbone", raw, folder, problems)
+        return read_section(BackboneConfig, "backbone", raw, folder, problems)
     try:
         model = registry.backbone_config(kind)
     except UnknownPluginError as error:
         problems.append(str(error))
         # Nobody knows its options: only what every kind has can be checked.
         common = {key: value for key, value in raw.items() if key in BackboneConfig.model_fields}
-        return _section(BackboneConfig, "backbone", common, folder, problems)
+        return read_section(BackboneConfig, "backbone", common, folder, problems)
     if isinstance(raw, dict):
         for owner, config in registry.custom_backbones.items().items():
             options = [str(key) for key in raw if key in config.model_fields and key not in model.model_fields]
@@ -196,23 +178,4 @@ def _backbone_section(registry: Registry, raw: Any, folder: Path, problems: list
                     f"backbone: {', '.join(options)}: options of 'kind: {owner}', but the kind is '{kind}'."
                 )
                 raw = {key: value for key, value in raw.items() if key not in options}
-    return _section(model, "backbone", raw, folder, problems)
-
-
-def _section(model: type[Config], key: str, raw: Any, folder: Path, problems: list[str]) -> Config | None:
-    try:
-        return model.model_validate(raw, context={"folder": folder})
-    except ValidationError as error:
-        details = error.errors()
-        for detail in details:
-            # A list with a bad item is also reported as too short: only the item's own fault helps.
-            if any(other["loc"][: len(detail["loc"])] == detail["loc"] for other in details if other is not detail):
-                continue
-            place = ".".join([key, *map(str, detail["loc"])])
-            if detail["type"] == "extra_forbidden":
-                known = sorted(model.model_fields)
-                near = did_you_mean(str(detail["loc"][-1]), known)
-                problems.append(f"{place}: unknown key. Known: {', '.join(known)}.{near}")
-            else:
-                problems.append(f"{place}: {detail['msg']} (given {detail['input']!r}).")
-        return None
+    return read_section(model, "backbone", raw, folder, problems)

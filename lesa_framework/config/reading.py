@@ -1,0 +1,68 @@
+"""What every YAML file of ours is read with: a safe loader, and checks whose messages name the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lesa_framework.errors import ConfigError, did_you_mean
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that is given twice, where YAML would silently drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"'{key.value}' is given twice; keep one of them", key.start_mark
+                )
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds.
+
+    Raises:
+        ConfigError: It cannot be read, or is no YAML.
+    """
+    try:
+        return yaml.load(path.read_text("utf-8"), _OnceLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+
+
+def read_section(model: type[Config], key: str, raw: Any, folder: Path, problems: list[str]) -> Config | None:
+    """Validate a mapping; what is wrong is added to `problems`, and the result is then None.
+
+    Args:
+        model: What it should be.
+        key: Where it stands, for messages; empty for a whole file.
+        raw: What was found.
+        folder: Where relative paths in it count from.
+        problems: Takes a line for each thing that is not valid.
+    """
+    try:
+        return model.model_validate(raw, context={"folder": folder})
+    except ValidationError as error:
+        details = error.errors()
+        for detail in details:
+            # A list with a bad item is also reported as too short: only the item's own fault helps.
+            if any(other["loc"][: len(detail["loc"])] == detail["loc"] for other in details if other is not detail):
+                continue
+            place = ".".join([*([key] if key else []), *map(str, detail["loc"])])
+            if detail["type"] == "extra_forbidden":
+                known = sorted(model.model_fields)
+                near = did_you_mean(str(detail["loc"][-1]), known)
+                problems.append(f"{place}: unknown key. Known: {', '.join(known)}.{near}")
+            else:
+                problems.append(f"{place}: {detail['msg']} (given {detail['input']!r}).")
+        return None
