@@ -64,5 +64,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
 	$(BIN)/python -m pip install --quiet -c constraints.txt hatchling editables
-	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation --editable ".[all,bench,dev,docs]"
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation --editable ".[all,bench,metrics,dev,docs]"
 	@touch $@

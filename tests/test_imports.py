@@ -18,6 +18,7 @@ EXTRAS = (
     "matplotlib",
     "sklearn",
     "pandas",
+    "torchmetrics",
 )
 
 BLOCK = f"""

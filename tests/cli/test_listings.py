@@ -24,6 +24,7 @@ def test_plugins(lesa: Lesa) -> None:
     assert entries["model", "reference:flux"]["plugin"] == "lesa_reference"
     assert entries["preset", "ref-flux-reuse-n7"]["plugin"] == "lesa_reference"
     assert all(entry["summary"] for entry in entries.values())
+    assert entries["metric", "clip_score"]["plugin"] == "lesa_metrics"
     assert entries["backbone", "flux"]["summary"] == "FluxTransformer2DModel"
     assert entries["backbone", "module"]["plugin"] == "lesa_module"
     assert entries["peer", "diffusers_magcache"]["plugin"] == "lesa_peers"
@@ -39,7 +40,8 @@ def test_plugins_of_one_section(lesa: Lesa) -> None:
     assert "fixed_interval" not in lesa("plugins", "--section", "backbone").out
     outcome = lesa("plugins", "--section", "backbones")
     assert outcome.code == 2
-    assert "--section backbones: unknown. Known: schedule, router, predictor, backbone, model, preset, peer." in outcome.err
+    known = "schedule, router, predictor, backbone, model, preset, peer, metric"
+    assert f"--section backbones: unknown. Known: {known}." in outcome.err
 
 
 def test_schema(lesa: Lesa, workplace: Path) -> None:

@@ -330,4 +330,5 @@ def test_the_built_ins():
     assert set(registry.routers.names()) == {"thresholds", "single"}
     assert registry.backbones.names()["flux"] == "lesa_flux"
     assert registry.models.names()["reference:flux"] == "lesa_reference"
+    assert registry.metrics.names() == dict.fromkeys(("clip_score", "image_reward", "lpips"), "lesa_metrics")
     assert registry.peers.names()["cache_dit_dbcache"] == "lesa_peers"

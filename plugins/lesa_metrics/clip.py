@@ -1,0 +1,100 @@
+"""CLIP score: does a picture show what its prompt says?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from lesa_framework import LoadedMetric, Metric, MetricUnavailableError
+from lesa_metrics.needs import library, quiet
+from lesa_metrics.pixels import Preparation
+
+_REMEDY: Final = 'pip install "lesa-framework[diffusers]"'
+#: CLIP's tokenizers know every byte, inside of words and at their end; one with less was not found, but made up.
+_FEWEST_TOKENS: Final = 512
+
+
+class ClipScore(Metric):
+    """CLIP score ([arXiv 2104.08718](https://arxiv.org/abs/2104.08718)): `max(0, 100 cos(picture, prompt))`.
+
+    Args:
+        model: A CLIP model: its folder, or its id on the hub, of which only the local cache is looked at.
+        name: What it is asked for by; another one for another model.
+
+    Example:
+        A second CLIP beside the default one, in a plugin of your own::
+
+            registrar.add_metric(ClipScore("openai/clip-vit-large-patch14", name="clip_score_large"))
+    """
+
+    heading = "CLIP score"
+    higher_is_better = True
+
+    def __init__(self, model: str | Path = "openai/clip-vit-base-patch16", *, name: str = "clip_score") -> None:
+        self.model, self.name = str(model), name
+        self.summary = f"Agreement of picture and prompt, 0 to 100, by {Path(model).name}."
+
+    def load(self, device: torch.device | str) -> LoadedClipScore:
+        """Load the model, its tokenizer and what it does to pictures.
+
+        Raises:
+            MetricUnavailableError: transformers or the model's files are not on the machine.
+        """
+        transformers = library(self.name, "transformers", _REMEDY)
+        try:
+            with quiet():
+                settings, _ = transformers.CLIPImageProcessor.get_image_processor_dict(
+                    self.model, local_files_only=True
+                )
+                tokenizer = transformers.CLIPTokenizer.from_pretrained(self.model, local_files_only=True)
+                model, found = transformers.CLIPModel.from_pretrained(
+                    self.model, local_files_only=True, dtype=torch.float32, output_loading_info=True
+                )
+            preparation = Preparation.of(settings)
+            # transformers would go on with an empty tokenizer, and with random weights.
+            if len(tokenizer) < _FEWEST_TOKENS:
+                raise OSError("its tokenizer's files are missing.")
+            if found["missing_keys"]:
+                raise ValueError(f"its weights are not a CLIP model's: {min(found['missing_keys'])} is missing.")
+        except (OSError, ValueError) as error:
+            raise MetricUnavailableError(f"{self.name}: {self._trouble(error)}") from error
+        return LoadedClipScore(model.to(device).eval().requires_grad_(False), tokenizer, preparation, device)
+
+    def _trouble(self, error: Exception) -> str:
+        if not Path(self.model).is_dir() and isinstance(error, OSError):
+            return f"{self.model} is not in the local hub cache; fetch it with `hf download {self.model}`"
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return f"{self.model} cannot be used: {reason} Valid: a folder or hub id of a CLIP model."
+
+
+class LoadedClipScore(LoadedMetric):
+    """The CLIP score, ready.
+
+    Args:
+        model: transformers' `CLIPModel`.
+        tokenizer: Its tokenizer.
+        preparation: What it does to pictures first.
+        device: Where it is.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, preparation: Preparation, device: torch.device | str) -> None:
+        self._model, self._tokenizer, self._preparation, self._device = model, tokenizer, preparation, device
+
+    def score(self, pictures: Tensor, references: Tensor, prompts: Sequence[str]) -> list[float | None]:  # noqa: ARG002
+        """The score of each picture; None where the prompt is blank. Long prompts are cut as CLIP cuts them."""
+        words = self._tokenizer(
+            list(prompts),
+            padding=True,
+            truncation=True,
+            max_length=self._model.config.text_config.max_position_embeddings,
+            return_tensors="pt",
+        ).to(self._device)
+        pixels = self._preparation(pictures.to(self._device))
+        found = self._model(input_ids=words["input_ids"], attention_mask=words["attention_mask"], pixel_values=pixels)
+        cosines = (found.image_embeds * found.text_embeds).sum(-1)  # both have length 1
+        scores = (100 * cosines).clamp(min=0).tolist()
+        return [score if prompt.strip() else None for score, prompt in zip(scores, prompts, strict=True)]

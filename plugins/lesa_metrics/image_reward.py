@@ -1,0 +1,105 @@
+"""ImageReward: would people like a picture for its prompt?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from lesa_framework import LoadedMetric, Metric, MetricUnavailableError
+from lesa_framework.errors import in_one_line
+from lesa_metrics.needs import finite, library, quiet
+
+_REMEDY: Final = "pip install image-reward (its release 1.5 needs transformers below 4.56)"
+_FILES: Final = ("ImageReward.pt", "med_config.json")
+_TOKENIZER: Final = "bert-base-uncased"
+_TOKENIZER_FILES: Final = "config.json tokenizer.json tokenizer_config.json vocab.txt"
+
+
+class ImageReward(Metric):
+    """ImageReward v1.0 ([arXiv 2304.05977](https://arxiv.org/abs/2304.05977)), by the package `image-reward`.
+
+    Args:
+        folder: Where `ImageReward.pt` and `med_config.json` are; by default where the package keeps them.
+    """
+
+    name = "image_reward"
+    heading = "ImageReward"
+    higher_is_better = True
+    summary = "How much people would like the picture for its prompt; 0 is the average of those it learnt from."
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or Path.home() / ".cache" / "ImageReward"
+
+    def load(self, device: torch.device | str) -> LoadedImageReward:
+        """Load the package and its weights.
+
+        Raises:
+            MetricUnavailableError: The package, its weights or its tokenizer are not on the machine.
+        """
+        package = library(self.name, "ImageReward", _REMEDY)
+        missing = [file for file in _FILES if not (self.folder / file).is_file()]
+        if missing:
+            raise MetricUnavailableError(
+                f"{self.name}: {' and '.join(missing)} are not in {self.folder}; "
+                f"fetch them with `hf download THUDM/ImageReward {' '.join(_FILES)} --local-dir {self.folder}`"
+            )
+        weights, settings = (str(self.folder / file) for file in _FILES)
+        try:
+            # It talks on standard output, which is for results.
+            with quiet(), _local_tokenizer(), redirect_stdout(sys.stderr):
+                model = package.load(weights, device=device, med_config=settings)
+        except OSError as error:
+            raise MetricUnavailableError(
+                f"{self.name}: the tokenizer {_TOKENIZER} is not in the local hub cache; "
+                f"fetch it with `hf download {_TOKENIZER} {_TOKENIZER_FILES}`"
+            ) from error
+        except Exception as error:  # an old package among newer ones has many ways to fail
+            raise MetricUnavailableError(
+                f"{self.name}: ImageReward cannot be loaded ({in_one_line(error)}); {_REMEDY}"
+            ) from error
+        return LoadedImageReward(model)
+
+
+class LoadedImageReward(LoadedMetric):
+    """ImageReward, ready.
+
+    Args:
+        model: The package's model; its `score(prompt, picture)` takes Pillow's pictures.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def score(self, pictures: Tensor, references: Tensor, prompts: Sequence[str]) -> list[float | None]:  # noqa: ARG002
+        """The reward of each picture; None where the prompt is blank, NaN for pictures that are not finite."""
+        known = finite(pictures).tolist()
+        return [
+            (self._reward(picture, prompt) if good else float("nan")) if prompt.strip() else None
+            for picture, prompt, good in zip(pictures, prompts, known, strict=True)
+        ]
+
+    def _reward(self, picture: Tensor, prompt: str) -> float:
+        from PIL import Image
+
+        # The package takes 8-bit pictures only.
+        pixels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
+        return float(self._model.score(prompt, Image.fromarray(pixels.numpy())))
+
+
+@contextmanager
+def _local_tokenizer() -> Iterator[None]:
+    """The package fetches its tokenizer from the hub; for a while, only the cache is looked at."""
+    from transformers import BertTokenizer
+
+    BertTokenizer.from_pretrained = partial(BertTokenizer.from_pretrained, local_files_only=True)
+    try:
+        yield
+    finally:
+        del BertTokenizer.from_pretrained  # the inherited one is there again

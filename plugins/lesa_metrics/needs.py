@@ -1,0 +1,65 @@
+"""What the metrics need of this machine: libraries, and quiet while weights are read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from lesa_framework import MetricUnavailableError
+from lesa_framework.errors import in_one_line
+
+
+def library(metric: str, module: str, remedy: str) -> ModuleType:
+    """Import a library.
+
+    Args:
+        metric: Who needs it.
+        module: Its module.
+        remedy: How to get it.
+
+    Raises:
+        MetricUnavailableError: It is not installed, or does not work here.
+    """
+    try:
+        with warnings.catch_warnings():  # some change the filters of everybody, or warn of their own future
+            warnings.simplefilter("ignore")
+            return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module.partition(".")[0]:
+            raise MetricUnavailableError(f"{metric}: {error.name} is not installed; {remedy}") from error
+        raise _broken(metric, module, error, remedy) from error
+    except Exception as error:  # anybody's code runs here
+        raise _broken(metric, module, error, remedy) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no notices of transformers while loading; its settings are put back afterwards."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def finite(pictures: Tensor) -> Tensor:
+    """Which pictures have no NaN and no infinity, shape (pictures,): others are judged NaN, as PSNR does."""
+    return torch.isfinite(pictures).flatten(1).all(1)
+
+
+def _broken(metric: str, module: str, error: Exception, remedy: str) -> MetricUnavailableError:
+    return MetricUnavailableError(f"{metric}: {module} cannot be imported ({in_one_line(error)}); {remedy}")
