@@ -82,10 +82,10 @@ def match(
         measure: What it is measured in.
     """
     blank = Match(family.name, target, measure)
-    refused = family.refusal(pipe)
-    if refused is not None:
-        return replace(blank, error=refused)
     try:
+        refused = family.refusal(pipe)
+        if refused is not None:
+            return replace(blank, error=refused)
         ladders = family.ladders(pipe, workload)
     except Exception as error:  # other people's code raises what it likes; so below
         return replace(blank, error=in_one_line(error))

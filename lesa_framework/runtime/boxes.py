@@ -29,7 +29,7 @@ def unbox(returned: Any) -> Tensor:
 
 
 def box_like(returned: Any) -> Box:
-    """What makes another output look like `returned`."""
+    """What makes another output look like `returned`, which it does not keep."""
     if isinstance(returned, Tensor):
         return lambda output: output
     if isinstance(returned, list):
@@ -38,9 +38,10 @@ def box_like(returned: Any) -> Box:
     inner = box_like(_only(items, returned))
     if isinstance(returned, tuple):
         make: Callable[..., Any] = getattr(type(returned), "_make", tuple)  # a named tuple keeps its names
-        return lambda output: make((inner(output), *items[1:]))
-    first = dataclasses.fields(returned)[0].name
-    return lambda output: type(returned)(**{first: inner(output)})
+        rest = items[1:]
+        return lambda output: make((inner(output), *rest))
+    kind, first = type(returned), dataclasses.fields(returned)[0].name
+    return lambda output: kind(**{first: inner(output)})
 
 
 def tensors(returned: Any) -> list[Tensor]:

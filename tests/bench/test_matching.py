@@ -128,3 +128,11 @@ def test_a_failure_half_way_up_is_told_too():
 def test_refusals_and_failed_preparations_are_errors():
     assert found([[1]], refused="is not installed").error == "is not installed"
     assert found([]).error == "PeerError: no ratios"
+
+
+def test_a_family_that_breaks_when_it_is_asked_is_a_row_too():
+    class Broken(FakeFamily):
+        def refusal(self, pipe):
+            raise AttributeError("no layers")
+
+    assert match(Broken([[1]]), Pipe(), WORKLOAD, 10).error == "AttributeError: no layers"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import namedtuple
 from dataclasses import dataclass
 
@@ -41,6 +42,15 @@ def test_another_output_comes_in_the_same_box(returned):
     assert type(boxed) is type(returned)
     assert torch.equal(unbox(boxed), OTHER)
     assert torch.equal(unbox(returned), ONE)
+
+
+@pytest.mark.parametrize("make", [lambda one: (one, None), lambda one: Named(one, None), Output])
+def test_a_box_does_not_keep_what_it_was_made_from(make):
+    output = torch.ones(3)
+    box, gone = box_like(make(output)), weakref.ref(output)
+    del output
+    assert gone() is None
+    assert torch.equal(unbox(box(OTHER)), OTHER)
 
 
 @pytest.mark.parametrize(
