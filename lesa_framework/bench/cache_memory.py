@@ -31,8 +31,8 @@ def held_bytes(
     """Attach something, run once, and return the most bytes that it kept between two calls of the transformer.
 
     Whole storages are counted, each once, wherever they are referred to from: a view keeps all of its storage, and two
-    references to one cost nothing more. What is made while attaching counts as well, if it is made from nothing and not
-    read from a file. Memory of compiled code and of extensions that torch cannot see is not counted.
+    references to one cost nothing more. What is made while attaching counts as well, so build a strategy that reads
+    weights before. Memory of compiled code and of extensions that torch cannot see is not counted.
 
     It works on every device, without gradients, and takes somewhat longer than the run.
 

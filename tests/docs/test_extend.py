@@ -11,7 +11,7 @@ import pytest
 
 from lesa_framework import PredictorConfig, RouterConfig, ScheduleConfig
 from lesa_framework.plugin.manager import Plugins
-from lesa_framework.testing import TinyDiT, TinyDiTAdapter, check_predictor, check_router, check_schedule
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, check_predictor, check_router, check_schedule
 
 GUIDES = Path(__file__).parents[2] / "docs" / "extend"
 
@@ -31,6 +31,24 @@ def test_the_guides_plugin_registers(guide):
     found.add("guide", plugin(guide))
     shelves = (found.registry.predictors, found.registry.schedules, found.registry.routers, found.registry.backbones)
     assert sum(len(shelf.names()) for shelf in shelves) == 1
+
+
+def test_the_guides_peer_registers():
+    found = Plugins()
+    found.add("guide", plugin("peer.md"))
+    assert found.registry.peers.names() == {"hold_output": "guide"}
+
+
+def test_the_guides_peer_passes_its_test(registered, monkeypatch):
+    (source,) = re.findall(
+        r'```python title="tests/test_peer.py"\n(.*?)```', (GUIDES / "peer.md").read_text(), re.DOTALL
+    )
+    package, shown = types.ModuleType("my_package"), plugin("peer.md")
+    monkeypatch.setitem(sys.modules, "my_package", package)
+    monkeypatch.setitem(sys.modules, "my_package.plugin", shown)
+    module = types.ModuleType("guide_peer")
+    exec(compile(source, "peer.md", "exec", dont_inherit=True), module.__dict__)
+    module.test_hold_output(TinyPipeline(TinyDiT()))
 
 
 @pytest.mark.parametrize(
