@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from lesa_framework import LoadedMetric, Metric, MetricUnavailableError
-from lesa_metrics.needs import library, quiet
+from lesa_metrics.needs import cached, finite, library, quiet
 from lesa_metrics.pixels import Preparation
 
 _REMEDY: Final = 'pip install "lesa-framework[diffusers]"'
@@ -45,30 +46,32 @@ class ClipScore(Metric):
             MetricUnavailableError: transformers or the model's files are not on the machine.
         """
         transformers = library(self.name, "transformers", _REMEDY)
+        local = Path(self.model).is_dir()
+        remedy = "give the folder of a CLIP model" if local else f"fetch it with `hf download {self.model}`"
         try:
-            with quiet():
-                settings, _ = transformers.CLIPImageProcessor.get_image_processor_dict(
-                    self.model, local_files_only=True
-                )
-                tokenizer = transformers.CLIPTokenizer.from_pretrained(self.model, local_files_only=True)
-                model, found = transformers.CLIPModel.from_pretrained(
-                    self.model, local_files_only=True, dtype=torch.float32, output_loading_info=True
-                )
-            preparation = Preparation.of(settings)
-            # transformers would go on with an empty tokenizer, and with random weights.
-            if len(tokenizer) < _FEWEST_TOKENS:
-                raise OSError("its tokenizer's files are missing.")
-            if found["missing_keys"]:
-                raise ValueError(f"its weights are not a CLIP model's: {min(found['missing_keys'])} is missing.")
-        except (OSError, ValueError) as error:
-            raise MetricUnavailableError(f"{self.name}: {self._trouble(error)}") from error
-        return LoadedClipScore(model.to(device).eval().requires_grad_(False), tokenizer, preparation, device)
+            folder = Path(self.model) if local else cached(self.model, "config.json")
+            loaded = _load(transformers, folder, device) if folder else None
+        except Exception as error:  # names, JSON and weights each have errors of their own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise MetricUnavailableError(
+                f"{self.name}: {self.model} cannot be used: {reason.rstrip('.')}; {remedy}"
+            ) from error
+        if loaded is None:
+            raise MetricUnavailableError(f"{self.name}: {self.model} is not in the local hub cache; {remedy}")
+        return loaded
 
-    def _trouble(self, error: Exception) -> str:
-        if not Path(self.model).is_dir() and isinstance(error, OSError):
-            return f"{self.model} is not in the local hub cache; fetch it with `hf download {self.model}`"
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return f"{self.model} cannot be used: {reason} Valid: a folder or hub id of a CLIP model."
+
+def _load(transformers: ModuleType, folder: Path, device: torch.device | str) -> LoadedClipScore:
+    with quiet():
+        settings, _ = transformers.CLIPImageProcessor.get_image_processor_dict(folder)
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(folder)
+        model, found = transformers.CLIPModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    # transformers would go on with an empty tokenizer, and with random weights.
+    if len(tokenizer) < _FEWEST_TOKENS:
+        raise OSError("its tokenizer's files are missing.")
+    if found["missing_keys"]:
+        raise ValueError(f"its weights are not a CLIP model's, {min(found['missing_keys'])} is missing.")
+    return LoadedClipScore(model.to(device).eval().requires_grad_(False), tokenizer, Preparation.of(settings), device)
 
 
 class LoadedClipScore(LoadedMetric):
@@ -85,7 +88,7 @@ class LoadedClipScore(LoadedMetric):
         self._model, self._tokenizer, self._preparation, self._device = model, tokenizer, preparation, device
 
     def score(self, pictures: Tensor, references: Tensor, prompts: Sequence[str]) -> list[float | None]:  # noqa: ARG002
-        """The score of each picture; None where the prompt is blank. Long prompts are cut as CLIP cuts them."""
+        """The score of each picture; None where the prompt is blank, NaN for pictures that are not finite."""
         words = self._tokenizer(
             list(prompts),
             padding=True,
@@ -96,5 +99,5 @@ class LoadedClipScore(LoadedMetric):
         pixels = self._preparation(pictures.to(self._device))
         found = self._model(input_ids=words["input_ids"], attention_mask=words["attention_mask"], pixel_values=pixels)
         cosines = (found.image_embeds * found.text_embeds).sum(-1)  # both have length 1
-        scores = (100 * cosines).clamp(min=0).tolist()
+        scores = (100 * cosines).clamp(min=0).cpu().masked_fill(~finite(pictures), torch.nan).tolist()
         return [score if prompt.strip() else None for score, prompt in zip(scores, prompts, strict=True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +13,12 @@ from torch import Tensor
 
 from lesa_framework import LoadedMetric, Metric, MetricUnavailableError
 from lesa_framework.errors import in_one_line
-from lesa_metrics.needs import finite, library, quiet
+from lesa_metrics.needs import cached, finite, library, quiet
 
 _REMEDY: Final = "pip install image-reward (its release 1.5 needs transformers below 4.56)"
 _FILES: Final = ("ImageReward.pt", "med_config.json")
 _TOKENIZER: Final = "bert-base-uncased"
-_TOKENIZER_FILES: Final = "config.json tokenizer.json tokenizer_config.json vocab.txt"
+_TOKENIZER_FILES: Final = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "config.json")
 
 
 class ImageReward(Metric):
@@ -46,20 +45,22 @@ class ImageReward(Metric):
         package = library(self.name, "ImageReward", _REMEDY)
         missing = [file for file in _FILES if not (self.folder / file).is_file()]
         if missing:
+            are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
             raise MetricUnavailableError(
-                f"{self.name}: {' and '.join(missing)} are not in {self.folder}; "
-                f"fetch them with `hf download THUDM/ImageReward {' '.join(_FILES)} --local-dir {self.folder}`"
+                f"{self.name}: {' and '.join(missing)} {are} not in {self.folder}; "
+                f"fetch {them} with `hf download THUDM/ImageReward {' '.join(_FILES)} --local-dir {self.folder}`"
+            )
+        words = cached(_TOKENIZER, _TOKENIZER_FILES[0])
+        if words is None:
+            raise MetricUnavailableError(
+                f"{self.name}: the tokenizer {_TOKENIZER} is not in the local hub cache; "
+                f"fetch it with `hf download {_TOKENIZER} {' '.join(_TOKENIZER_FILES)}`"
             )
         weights, settings = (str(self.folder / file) for file in _FILES)
         try:
             # It talks on standard output, which is for results.
-            with quiet(), _local_tokenizer(), redirect_stdout(sys.stderr):
+            with quiet(), _tokenizer_from(words), redirect_stdout(sys.stderr):
                 model = package.load(weights, device=device, med_config=settings)
-        except OSError as error:
-            raise MetricUnavailableError(
-                f"{self.name}: the tokenizer {_TOKENIZER} is not in the local hub cache; "
-                f"fetch it with `hf download {_TOKENIZER} {_TOKENIZER_FILES}`"
-            ) from error
         except Exception as error:  # an old package among newer ones has many ways to fail
             raise MetricUnavailableError(
                 f"{self.name}: ImageReward cannot be loaded ({in_one_line(error)}); {_REMEDY}"
@@ -94,11 +95,12 @@ class LoadedImageReward(LoadedMetric):
 
 
 @contextmanager
-def _local_tokenizer() -> Iterator[None]:
-    """The package fetches its tokenizer from the hub; for a while, only the cache is looked at."""
+def _tokenizer_from(folder: Path) -> Iterator[None]:
+    """The package asks the hub for its tokenizer; for a while it gets the one in this folder."""
     from transformers import BertTokenizer
 
-    BertTokenizer.from_pretrained = partial(BertTokenizer.from_pretrained, local_files_only=True)
+    read = BertTokenizer.from_pretrained
+    BertTokenizer.from_pretrained = lambda _: read(folder)
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import torch
@@ -36,6 +37,17 @@ def library(metric: str, module: str, remedy: str) -> ModuleType:
         raise _broken(metric, module, error, remedy) from error
     except Exception as error:  # anybody's code runs here
         raise _broken(metric, module, error, remedy) from error
+
+
+def cached(model: str, file: str) -> Path | None:
+    """The folder in the local hub cache that has a model's file; None when there is none.
+
+    Models are then loaded from that folder: even with `local_files_only`, the hub's library makes requests.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, file)
+    return Path(found).parent if isinstance(found, str) else None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from lesa_framework.testing.conformance.backbone import (
     check_backbone,
     run_backbone,
 )
+from lesa_framework.testing.conformance.metric import check_metric
 from lesa_framework.testing.conformance.predictor import check_predictor
 from lesa_framework.testing.conformance.router import check_router
 from lesa_framework.testing.conformance.schedule import check_schedule
@@ -16,6 +17,7 @@ __all__ = [
     "CheckResult",
     "backbone_checks",
     "check_backbone",
+    "check_metric",
     "check_predictor",
     "check_router",
     "check_schedule",
