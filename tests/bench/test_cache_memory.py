@@ -15,7 +15,7 @@ from tests.bench.workloads import Sampling
 
 WIDTH = 6
 FEATURE = WIDTH * 4  # bytes of a float32 feature
-STEPS = 5
+STEPS = 3
 
 
 class Toy(nn.Module):
