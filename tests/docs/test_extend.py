@@ -8,10 +8,19 @@ import types
 from pathlib import Path
 
 import pytest
+import torch
 
 from lesa_framework import PredictorConfig, RouterConfig, ScheduleConfig
 from lesa_framework.plugin.manager import Plugins
-from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, check_predictor, check_router, check_schedule
+from lesa_framework.testing import (
+    TinyDiT,
+    TinyDiTAdapter,
+    TinyPipeline,
+    check_metric,
+    check_predictor,
+    check_router,
+    check_schedule,
+)
 
 GUIDES = Path(__file__).parents[2] / "docs" / "extend"
 
@@ -31,6 +40,17 @@ def test_the_guides_plugin_registers(guide):
     found.add("guide", plugin(guide))
     shelves = (found.registry.predictors, found.registry.schedules, found.registry.routers, found.registry.backbones)
     assert sum(len(shelf.names()) for shelf in shelves) == 1
+
+
+def test_the_guides_metric():
+    found = Plugins()
+    found.add("guide", plugin("metric.md"))
+    assert found.registry.metrics.names() == {"detail": "guide"}
+    metric = found.registry.metrics.get("detail")
+    check_metric(metric)
+    stripes = torch.arange(8).remainder(2).float().expand(1, 3, 8, 8)
+    assert metric.load("cpu").judge(stripes * 0.25, stripes, ["a"]) == [0.25]
+    assert metric.load("cpu").judge(stripes, torch.zeros_like(stripes), ["a"]) == [None]
 
 
 def test_the_guides_peer_registers():

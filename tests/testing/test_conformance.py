@@ -13,6 +13,8 @@ from lesa_framework import (
     ConfigError,
     Decision,
     Filter,
+    LoadedMetric,
+    Metric,
     Predictor,
     PredictorConfig,
     RouterConfig,
@@ -23,6 +25,7 @@ from lesa_framework import (
 from lesa_framework.testing import (
     TinyContextDiT,
     TinyDiT,
+    check_metric,
     check_predictor,
     check_router,
     check_schedule,
@@ -239,6 +242,83 @@ def test_routers_that_break_the_contract(made, message):
 
     with pytest.raises(AssertionError, match=message):
         check_router(BadConfig())
+
+
+# ------------------------------------------------------------------------------------------ metrics
+class Darkness(LoadedMetric):
+    def score(self, pictures, references, prompts):
+        return [
+            float(1 - picture.mean()) if prompt else None for picture, prompt in zip(pictures, prompts, strict=True)
+        ]
+
+
+class Tired(Darkness):
+    def __init__(self):
+        self.calls = 0
+
+    def score(self, pictures, references, prompts):
+        self.calls += 1
+        return [float(self.calls)] * len(prompts)
+
+
+class Ranks(Darkness):
+    def score(self, pictures, references, prompts):
+        return [float(rank) for rank in pictures.mean((1, 2, 3)).argsort().argsort()]
+
+
+class Brightens(Darkness):
+    def score(self, pictures, references, prompts):
+        scores = super().score(pictures, references, prompts)
+        pictures += 0.1
+        return scores
+
+
+class Tensors(Darkness):
+    def judge(self, images, references, prompts):
+        return list(images.flatten(1).mean(1))
+
+
+class Shortens(Darkness):
+    def judge(self, images, references, prompts):
+        return super().judge(images, references, prompts)[:1]
+
+
+class NoList(Darkness):
+    def judge(self, images, references, prompts):
+        return images.flatten(1).mean(1)
+
+
+def metric_of(made: type[LoadedMetric]) -> Metric:
+    class Made(Metric):
+        name = "made"
+        heading = "made"
+        higher_is_better = True
+        summary = "For a test."
+
+        def load(self, device):
+            return made()
+
+    return Made()
+
+
+def test_a_good_metric_passes():
+    check_metric(metric_of(Darkness))
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (Tired, "made, pictures: asked again, it said"),
+        (Ranks, "made, pictures: alone they are"),
+        (Brightens, "made, pictures: it wrote to the images"),
+        (Tensors, "made, pictures: .* are not floats"),
+        (Shortens, "made, pictures: 1 scores for 3"),
+        (NoList, "made, pictures: judge returned Tensor, not a list"),
+    ],
+)
+def test_metrics_that_break_the_contract(made, message):
+    with pytest.raises(AssertionError, match=message):
+        check_metric(metric_of(made))
 
 
 # ------------------------------------------------------------------------------------------- traces
