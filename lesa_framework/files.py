@@ -1,10 +1,12 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and files of prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from lesa_framework.errors import ConfigError
 
 
 @contextmanager
@@ -35,3 +37,23 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write a UTF-8 file, all or nothing; its folder is made when missing."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def read_prompts(path: Path, name: str = "--prompts") -> list[str]:
+    """The prompts of a file, one a line; empty lines do not count.
+
+    Args:
+        path: A UTF-8 text file.
+        name: What asked for it, for messages.
+
+    Raises:
+        ConfigError: It cannot be read, or holds none.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name} {path}: cannot be read ({error}). Give a UTF-8 text file.") from error
+    prompts = [line for line in lines if line]
+    if not prompts:
+        raise ConfigError(f"{name} {path}: holds no prompts. Write one on each line.")
+    return prompts

@@ -45,11 +45,11 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
     peak.bytes = watched.most
 
 
-class _LiveTensors(TorchDispatchMode):
+class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
     """Adds up the storages that operations make, and takes off those that die."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch's
         self.held = self.most = 0
         self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 

@@ -129,7 +129,7 @@ class ModelResults(_Frozen):
     call: dict[str, Any] = Field(default_factory=dict)
     """Further arguments that the pipeline was called with."""
     pairs: list[Pair] = Field(default_factory=list)
-    """Prompts and seeds; the pairs of one prompt stand together."""
+    """Prompts and seeds."""
     details: dict[str, MethodDetails] = Field(default_factory=dict)
     """Method -> its values."""
     sources: dict[str, Source] = Field(default_factory=dict)

@@ -16,7 +16,7 @@ from lesa_framework.errors import ConfigError
 from lesa_framework.evaluation.report_page import check_report, write_report
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.evaluation.run import Evaluation, evaluate
-from lesa_framework.files import write_text
+from lesa_framework.files import read_prompts, write_text
 from lesa_framework.pipelines import find_model
 
 #: How many pairs a report shows.
@@ -60,7 +60,7 @@ def command(
         source, steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
-    chosen = files.read_prompts(prompts) if prompts else options.draw_prompts(source, count, prompt_seed)
+    chosen = read_prompts(prompts) if prompts else options.draw_prompts(source, count, prompt_seed)
     if out is not None:
         files.check_out_file(out)
     if report is not None:

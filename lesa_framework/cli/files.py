@@ -28,22 +28,6 @@ def check_out_folder(path: Path, option: str = "--out") -> None:
     _check_folder(path, path, option)
 
 
-def read_prompts(path: Path) -> list[str]:
-    """The prompts of a file, one a line; empty lines do not count.
-
-    Raises:
-        ConfigError: It cannot be read, or holds none.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--prompts {path}: cannot be read ({error}). Give a UTF-8 text file.") from error
-    prompts = [line for line in lines if line]
-    if not prompts:
-        raise ConfigError(f"--prompts {path}: holds no prompts. Write one on each line.")
-    return prompts
-
-
 def _check_folder(folder: Path, path: Path, option: str) -> None:
     existing = folder
     try:

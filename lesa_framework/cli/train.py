@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
+from lesa_framework.files import read_prompts
 from lesa_framework.generation import check_call
 from lesa_framework.pipelines import find_model, load_pipeline
 from lesa_framework.training.run import train
@@ -54,7 +55,7 @@ def command(
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
     chosen = (
-        files.read_prompts(prompts)
+        read_prompts(prompts)
         if prompts
         else options.draw_prompts(source, loaded.training.prompts, loaded.training.seed, training=True)
     )

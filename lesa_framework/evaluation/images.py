@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Any
 
@@ -11,6 +12,12 @@ from torch.nn.functional import interpolate
 
 #: Milliseconds a frame of a video is shown.
 _FRAME_MS = 66
+#: Longer side of an embedded picture or frame, so that a page of large ones still opens.
+_LIMIT = 512
+#: WebP holds no wider pictures.
+_WIDEST = 16383
+#: Up to this side a picture is embedded without loss: it is small anyway, and pixels can be compared.
+_LOSSLESS = 128
 
 
 def to_pil(image: Tensor) -> Any:
@@ -51,3 +58,17 @@ def png_bytes(image: Tensor) -> bytes:
     else:
         to_pil(image).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def data_uri(image: Tensor) -> str:
+    """A picture, or a video's frames side by side, as a `data:` URI of WebP; large ones are made smaller.
+
+    Args:
+        image: Shape (3, height, width), or with frames first, in [0, 1].
+    """
+    frames = image if image.ndim == 4 else image[None]
+    small = thumbnail(frames, min(_LIMIT, _WIDEST // len(frames)))
+    lossless = max(small.shape[-2:]) <= _LOSSLESS
+    buffer = io.BytesIO()
+    to_pil(torch.cat(list(small), dim=-1)).save(buffer, "WEBP", lossless=lossless, quality=90, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

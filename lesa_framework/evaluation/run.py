@@ -63,7 +63,7 @@ def evaluate(task: Evaluation, *, keep: int = 0, watcher: Watcher | None = None)
     pipe = load_pipeline(task.source, device=task.device)
     check_call(pipe, task.settings.call)
     methods = cached_methods(pipe, task.configs, strategies, task.settings)
-    scorer, notes = _scorer(task.source)
+    scorer, notes = load_scorer(task.source)
     comparison = compare(
         pipe, methods, task.pairs, task.settings, batch=task.batch, scorer=scorer, keep=keep, watcher=watcher
     )
@@ -94,11 +94,20 @@ def environment() -> dict[str, str]:
     found = {
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "processor": processor(),
         "threads": str(torch.get_num_threads()),
     }
     found |= versions(_PACKAGES)
     found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return found
+
+
+def processor() -> str:
+    """The processor's own name; `platform` knows it on few systems."""
+    table = Path("/proc/cpuinfo")
+    lines = table.read_text("utf-8").splitlines() if table.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
@@ -112,7 +121,8 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _scorer(source: ModelSource) -> tuple[Scorer | None, list[str]]:
+def load_scorer(source: ModelSource) -> tuple[Scorer | None, list[str]]:
+    """What judges a model's pictures by their captions, if it has such a thing; and why not, if it should have."""
     if source.named is None or source.named.scorer is None:
         return None, []
     try:

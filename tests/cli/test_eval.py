@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from lesa_framework.cli.files import read_prompts
+from lesa_framework.files import read_prompts
 from tests.cli.conftest import SMALL, Lesa
 
 _ROW = {"name", "nfe", "num_steps", "psnr_db", "ssim", "rel_l2", "caption_score", "seconds", "speedup", "cache_bytes"}

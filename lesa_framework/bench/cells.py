@@ -1,0 +1,82 @@
+"""The small parts that a benchmark is made of; each is measured once and kept, so that a stopped one can go on."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Cell(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Work(_Cell):
+    """What the transformer does in an uncached run, call by call.
+
+    Attributes:
+        blocks: Blocks that did any arithmetic.
+        stack_flops: Floating-point operations inside the blocks.
+        flops: Those of the whole call.
+    """
+
+    blocks: list[int]
+    stack_flops: list[int]
+    flops: list[int]
+
+
+class Choice(_Cell):
+    """How a peer was set for a target.
+
+    Attributes:
+        settings: In the peer's own words; empty when there is an error.
+        note: What a reader should know.
+        error: Why it cannot take part.
+    """
+
+    settings: dict[str, int | float | str] = Field(default_factory=dict)
+    note: str = ""
+    error: str | None = None
+
+
+class Probe(_Cell):
+    """One untimed run of a method on the first batch, with everything counted.
+
+    Attributes:
+        nfe: Arithmetic inside the blocks over that of one uncached step; None where it cannot be counted.
+        flops: Floating-point operations of the transformer.
+        cache_bytes: Bytes that are kept between calls.
+        peak_bytes: The most memory held beyond what was held before.
+        plans: Branch -> a letter a step.
+        fallbacks: How often a step was computed because something was not as assumed.
+        step_rel_l2: Relative distance of the model's output from the uncached run's, step by step.
+        error: Why there is nothing.
+    """
+
+    nfe: int | float | None = None
+    flops: int | None = None
+    cache_bytes: int | None = None
+    peak_bytes: int | None = None
+    plans: dict[str, str] = Field(default_factory=dict)
+    fallbacks: dict[str, int] = Field(default_factory=dict)
+    step_rel_l2: list[float | None] = Field(default_factory=list)
+    error: str | None = None
+
+
+class Turn(_Cell):
+    """One timed run of a method on a batch, and how good it was; a value a pair.
+
+    Attributes:
+        sitting: Which start of the program this was: times compare only within one.
+        seconds: Wall time of the call.
+        images: Data URIs of those pairs of the batch whose images are kept.
+        error: Why there is nothing.
+    """
+
+    sitting: str
+    seconds: float = 0.0
+    psnr_db: list[float | None] = Field(default_factory=list)
+    ssim: list[float | None] = Field(default_factory=list)
+    rel_l2: list[float | None] = Field(default_factory=list)
+    caption_score: list[float | None] = Field(default_factory=list)
+    scores: dict[str, list[float | None]] = Field(default_factory=dict)
+    images: list[str] = Field(default_factory=list)
+    error: str | None = None

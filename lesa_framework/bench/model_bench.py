@@ -1,0 +1,243 @@
+"""One model's part of a benchmark: settings of peers, then an untimed run of each method, then all of them in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lesa_framework.bench import identity
+from lesa_framework.bench.assembly import Measured, MeasuredRow
+from lesa_framework.bench.attaching import attached
+from lesa_framework.bench.cells import Choice, Probe, Turn, Work
+from lesa_framework.bench.contenders import Contender
+from lesa_framework.bench.matching import match
+from lesa_framework.bench.probing import Reference, Run, probe, probe_uncached
+from lesa_framework.bench.scoring import Judges, judged
+from lesa_framework.bench.store import Store
+from lesa_framework.bench.tasks import Task
+from lesa_framework.bench.workload import Workload
+from lesa_framework.errors import PeerError, in_one_line
+from lesa_framework.evaluation.compare import Watcher
+from lesa_framework.evaluation.rows import Pair
+from lesa_framework.generation import Samples, StepCallback, generate_batch
+from lesa_framework.interfaces.peer import Peer, PeerFamily
+from lesa_framework.pipelines import CallablePipeline
+
+#: Runs that a search for a peer's setting makes, more or less; for the progress bar alone.
+_SEARCH_RUNS = 8
+#: Runs of a probe: one that is counted, one that shows what is kept.
+_PROBE_RUNS = 2
+
+
+class ModelBench:
+    """Measures all contenders on one loaded model.
+
+    Args:
+        pipe: The pipeline, bare.
+        task: Prompts, seeds and arguments.
+        contenders: Who takes part, the uncached run first.
+        judges: What images are judged by.
+        store: Keeps what is finished.
+        environment: Versions and machine.
+        sitting: Names this start of the program.
+        batch: Samples a call.
+        images: Of how many pairs, from the first, the images are kept.
+    """
+
+    def __init__(
+        self,
+        pipe: CallablePipeline,
+        task: Task,
+        contenders: Sequence[Contender],
+        judges: Judges,
+        store: Store,
+        environment: Mapping[str, str],
+        sitting: str,
+        batch: int,
+        images: int,
+    ) -> None:
+        self._pipe, self._task, self._judges, self._store = pipe, task, judges, store
+        self._uncached, self._others = contenders[0], list(contenders[1:])
+        self._base = identity.of_model(task.source, task.settings, environment)
+        self._sitting, self._images = sitting, images
+        self._groups = [task.pairs[start : start + batch] for start in range(0, len(task.pairs), batch)]
+        self._peers: dict[str, Peer] = {}
+        self._watcher: Watcher | None = None
+
+    def run(self, watcher: Watcher) -> Measured:
+        """Measure what is not measured yet."""
+        watcher.expect(self._steps_left())
+        # Tables that the model makes once and keeps, and slow first calls, belong to no method.
+        self._generate(replace(self._uncached, num_steps=2), self._groups[0])
+        self._watcher = watcher
+        choices = {each.name: self._choice(each, each.peer) for each in self._others if each.peer is not None}
+        probes = {self._uncached.name: self._reference[1]}
+        probes |= {each.name: self._probe(each, choices.get(each.name)) for each in self._others}
+        turns: dict[str, list[Turn]] = {each.name: [] for each in (self._uncached, *self._others)}
+        for number, group in enumerate(self._groups):
+            turns[self._uncached.name].append(self._reference_turn(number, group))
+            # Everybody begins a round once: who follows the uncached run finds other caches than who follows a peer.
+            start = number % max(1, len(self._others))
+            for each in (*self._others[start:], *self._others[:start]):
+                if probes[each.name].error is None:
+                    turns[each.name].append(self._turn(each, choices.get(each.name), number, group))
+        rows = [
+            MeasuredRow(each, choices.get(each.name), probes[each.name], turns[each.name])
+            for each in (self._uncached, *self._others)
+        ]
+        return Measured(self._task, rows, [len(group) for group in self._groups], self._judges, self._frames())
+
+    # ------------------------------------------------------------------------------------------ the uncached run
+
+    @cached_property
+    def _reference(self) -> tuple[Reference, Probe]:
+        steps, group = self._uncached.num_steps, self._groups[0]
+        where = [self._identity(part, self._uncached, group) for part in ("work", "probe", "outputs")]
+        work, found = self._store.find(where[0], Work), self._store.find(where[1], Probe)
+        kept = self._store.find_tensors(where[2])
+        if found is not None and kept is not None:
+            ends = kept.pop("steps").tolist()
+            return Reference(work, [kept[f"{call:05d}"] for call in range(len(kept))], ends, steps), found
+        reference, found = probe_uncached(self._pipe, steps, self._sampling(self._uncached))
+        tensors = {f"{call:05d}": output for call, output in enumerate(reference.outputs)}
+        self._store.keep_tensors(where[2], tensors | {"steps": torch.tensor(reference.steps)})
+        if reference.work is not None:
+            self._store.keep(where[0], reference.work)
+        self._store.keep(where[1], found)
+        return reference, found
+
+    def _reference_turn(self, number: int, group: Sequence[Pair]) -> Turn:
+        cell, tensors = (self._identity(part, self._uncached, group) for part in ("turn", "samples"))
+        found = self._store.find(cell, Turn)
+        if found is None or self._store.find_tensors(tensors) is None:
+            samples = self._generate(self._uncached, group)
+            self._store.keep_tensors(tensors, {"images": samples.images, "latents": samples.latents})
+            found = self._judge(samples, samples, number, group)
+            self._store.keep(cell, found)
+        return found
+
+    def _samples(self, group: Sequence[Pair]) -> Samples:
+        kept = self._store.find_tensors(self._identity("samples", self._uncached, group))
+        assert kept is not None
+        return Samples(kept["images"], kept["latents"], 0.0)
+
+    # ------------------------------------------------------------------------------------------------ the others
+
+    def _choice(self, contender: Contender, family: PeerFamily) -> Choice:
+        where = self._identity("choice", contender, self._groups[0])
+        found = self._store.find(where, Choice)
+        if found is None:
+            found = self._searched(contender, family)
+            self._store.keep(where, found)
+        return found
+
+    def _searched(self, contender: Contender, family: PeerFamily) -> Choice:
+        try:
+            workload = self._workload(contender)
+        except PeerError as error:
+            return Choice(error=str(error))
+        result = match(family, self._pipe, workload, contender.target)
+        if result.chosen is None:
+            return Choice(note=result.note, error=result.error or "no settings were found")
+        self._peers[contender.name] = result.chosen.peer
+        return Choice(settings=dict(result.chosen.peer.settings), note=result.note)
+
+    def _probe(self, contender: Contender, choice: Choice | None) -> Probe:
+        if choice is not None and choice.error is not None:
+            return Probe(error=choice.error)
+        where = self._identity("probe", contender, self._groups[0], choice)
+        found = self._store.find(where, Probe)
+        if found is None:
+            run = self._sampling(contender)
+            try:
+                found = probe(self._pipe, contender, self._peer(contender, choice), run, self._reference[0])
+            except Exception as error:  # one method's failure must not cost the others' hours
+                found = Probe(error=in_one_line(error))
+            self._store.keep(where, found)
+        return found
+
+    def _turn(self, contender: Contender, choice: Choice | None, number: int, group: Sequence[Pair]) -> Turn:
+        where = self._identity("turn", contender, group, choice)
+        found = self._store.find(where, Turn)
+        if found is None:
+            try:
+                with attached(self._pipe, contender, self._peer(contender, choice)):
+                    samples = self._generate(contender, group)
+                found = self._judge(samples, self._samples(group), number, group)
+            except Exception as error:  # as above
+                found = Turn(sitting=self._sitting, error=in_one_line(error))
+            self._store.keep(where, found)
+        return found
+
+    def _peer(self, contender: Contender, choice: Choice | None) -> Peer | None:
+        """The peer with the settings that were chosen, perhaps by an earlier start of the program."""
+        if contender.peer is None or choice is None:
+            return None
+        if contender.name not in self._peers:
+            ladders = contender.peer.ladders(self._pipe, self._workload(contender))
+            candidates = (peer for ladder in ladders for peer in ladder)
+            self._peers[contender.name] = next(peer for peer in candidates if dict(peer.settings) == choice.settings)
+        return self._peers[contender.name]
+
+    def _workload(self, contender: Contender) -> Workload:
+        tally = self._reference[0].tally
+        if tally is None:
+            raise PeerError("the work of this pipeline cannot be counted, so no setting can be matched to a target")
+        run = self._sampling(contender)
+        return Workload(contender.num_steps, lambda: run(None), tally)
+
+    # ----------------------------------------------------------------------------------------------------- parts
+
+    def _generate(self, contender: Contender, group: Sequence[Pair], on_step: StepCallback | None = None) -> Samples:
+        def after_step(index: int) -> None:
+            if self._watcher is not None:
+                self._watcher.step(contender.name)
+            if on_step is not None:
+                on_step(index)
+
+        prompts, seeds = [pair.prompt for pair in group], [pair.seed for pair in group]
+        settings = self._task.settings.with_steps(contender.num_steps)
+        return generate_batch(self._pipe, prompts, seeds, settings, after_step)
+
+    def _sampling(self, contender: Contender) -> Run:
+        return lambda on_step: self._generate(contender, self._groups[0], on_step)
+
+    def _judge(self, samples: Samples, reference: Samples, number: int, group: Sequence[Pair]) -> Turn:
+        before = sum(len(earlier) for earlier in self._groups[:number])
+        return judged(samples, reference, group, self._judges, self._sitting, max(0, self._images - before))
+
+    def _frames(self) -> int:
+        images: Tensor = self._samples(self._groups[0]).images
+        return images.shape[1] if images.ndim == 5 else 1
+
+    def _identity(
+        self, part: str, contender: Contender, group: Sequence[Pair], choice: Choice | None = None
+    ) -> dict[str, Any]:
+        settings = None if choice is None else choice.settings
+        judges = {"metrics": list(self._judges.metrics), "images": self._images} if part == "turn" else {}
+        return {
+            **self._base,
+            **judges,
+            "part": part,
+            "method": identity.of_contender(contender, settings),
+            "pairs": identity.of_pairs(group),
+        }
+
+    def _steps_left(self) -> int:
+        """Steps of the sampler still to be made; of searches more or less."""
+        first, left = self._groups[0], 0
+        for each in (self._uncached, *self._others):
+            choice = None
+            if each.peer is not None:
+                choice = self._store.find(self._identity("choice", each, first), Choice)
+                left += 0 if choice else _SEARCH_RUNS * each.num_steps
+            probed = self._store.find(self._identity("probe", each, first, choice), Probe)
+            left += 0 if probed else _PROBE_RUNS * each.num_steps
+            turns = [self._store.find(self._identity("turn", each, group, choice), Turn) for group in self._groups]
+            left += turns.count(None) * each.num_steps
+        return left

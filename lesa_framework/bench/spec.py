@@ -1,0 +1,138 @@
+"""The file that says what a benchmark runs: methods x schedules x models x seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lesa_framework.config.paths import ConfigPath
+from lesa_framework.config.reading import read_section, read_yaml
+from lesa_framework.errors import ConfigError
+
+#: The largest seed; room is left to count up from it.
+_Seed = Annotated[int, Field(ge=0, le=2**62)]
+_Steps = Annotated[int, Field(ge=2)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Prompts(_Section):
+    """Where prompts come from: exactly one of `draw`, `file` and `texts`."""
+
+    draw: Annotated[int, Field(ge=1)] | None = None
+    """Draw so many held-out prompts; registered models such as `reference:flux` only."""
+    seed: _Seed = 0
+    """Another one draws others."""
+    file: ConfigPath | None = None
+    """A text file with a prompt on each line."""
+    texts: list[str] | None = Field(None, min_length=1)
+    """The prompts themselves."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if sum(each is not None for each in (self.draw, self.file, self.texts)) != 1:
+            raise ValueError("give exactly one of 'draw', 'file' and 'texts'")
+        return self
+
+
+class ModelEntry(_Section):
+    """One model, and what is particular to it."""
+
+    configs: list[str] = Field(default_factory=list)
+    """Further caches by YAML file or preset: those whose weights were trained for this model and a schedule."""
+    schedules: list[str] | None = None
+    """Names of the schedules to run the methods with; all by default."""
+    backbone: dict[str, Any] = Field(default_factory=dict)
+    """The `backbone` section of the methods on this model, for example `{tap: output}`."""
+    call: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the pipeline, such as height and width."""
+
+
+class BenchSpec(_Section):
+    """A benchmark."""
+
+    title: str = ""
+    """What it is about; the report's heading."""
+    models: dict[str, ModelEntry] = Field(min_length=1)
+    """Registered models, local diffusers folders or hub ids, each with what is particular to it."""
+    schedules: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Name -> a `schedule` section. Every method runs with every schedule."""
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Name -> a configuration without its schedule: `predictor`, and if need be `router` and `engine`."""
+    peers: list[str] = Field(default_factory=list)
+    """Other people's caches by name (`lesa plugins --section peer`), each set to the work of every target."""
+    targets: list[Annotated[int, Field(ge=1)]] | None = None
+    """Numbers of computed steps that peers and plain runs compete at; by default those of the caches."""
+    metrics: list[str] = Field(default_factory=list)
+    """Further metrics by name (`lesa plugins --section metric`); those that cannot be loaded are skipped by name."""
+    prompts: Prompts = Prompts(draw=8)
+    """Where prompts come from."""
+    seeds: list[_Seed] = Field(default_factory=lambda: [0], min_length=1)
+    """Every prompt is run with each of them."""
+    steps: _Steps = 50
+    """Steps of the sampler in the uncached and the cached runs."""
+    batch: Annotated[int, Field(ge=1)] = 8
+    """Samples a call of the pipeline. Methods take turns on each batch."""
+    images: Annotated[int, Field(ge=0)] = 4
+    """Of how many prompts, from the first, the results hold the images."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        for name, entry in self.models.items():
+            unknown = [one for one in entry.schedules or () if one not in self.schedules]
+            if unknown:
+                known = ", ".join(self.schedules) or "none"
+                raise ValueError(f"models.{name}.schedules: {', '.join(unknown)}: unknown. Known: {known}")
+        if self.methods and not self.schedules:
+            raise ValueError("methods run with each of `schedules`, and there are none; add one")
+        return self
+
+
+@dataclass(frozen=True)
+class BenchFile:
+    """A benchmark's file.
+
+    Attributes:
+        path: Where it is.
+        raw: What it holds, for the record.
+        spec: The same, validated.
+    """
+
+    path: Path
+    raw: dict[str, Any]
+    spec: BenchSpec
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths in it count from."""
+        return self.path.resolve().parent
+
+
+def load_spec(path: Path) -> BenchFile:
+    """Read a benchmark's file.
+
+    Raises:
+        ConfigError: Something is not valid; the message lists all that was found.
+    """
+    raw = read_yaml(path)
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"{path}: expected a benchmark such as `models: {{reference:flux: {{configs: [ref-flux-lesa-n7]}}}}`, "
+            f"found {type(raw).__name__}."
+        )
+    folder, problems = path.resolve().parent, list[str]()
+    # What stands inside is checked by itself, so that a message lists the keys that are valid there.
+    models = raw.get("models")
+    for name, entry in models.items() if isinstance(models, dict) else ():
+        read_section(ModelEntry, f"models.{name}", entry, folder, problems)
+    if "prompts" in raw:
+        read_section(Prompts, "prompts", raw["prompts"], folder, problems)
+    spec = None if problems else read_section(BenchSpec, "", raw, folder, problems)
+    if spec is None:
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
+    return BenchFile(path, raw, spec)
