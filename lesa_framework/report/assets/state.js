@@ -1,0 +1,45 @@
+// What the reader has chosen, and who is told when that changes.
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const data = JSON.parse($("#payload").textContent);
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const told = [];
+
+/** Call `listener(view)` now and at every change; a view has `model`, `target` ("" for all) and the shown `rows`. */
+function onView(listener) {
+  told.push(listener);
+}
+
+function currentView() {
+  const form = new FormData($("#filters"));
+  const model = Number(form.get("model"));
+  const families = new Set(form.getAll("family"));
+  const target = form.get("target");
+  const rows = Object.entries(data.rows)
+    .map(([number, row]) => ({number: Number(number), ...row}))
+    .filter(row => row.model === model)
+    .filter(row => row.uncached || (families.has(row.family) && (target === "" || row.target === Number(target))));
+  return {model, target, rows};
+}
+
+/** Offer only what the chosen model has. */
+function fitChoices() {
+  const model = Number(new FormData($("#filters")).get("model"));
+  const rows = Object.values(data.rows).filter(row => row.model === model);
+  for (const label of $$("[data-target-choice]")) {
+    label.hidden = !data.models[model].targets.includes(Number(label.dataset.targetChoice));
+    if (label.hidden && $("input", label).checked) $("[name=target][value='']").checked = true;
+  }
+  for (const label of $$("[data-family-choice]")) {
+    label.hidden = !rows.some(row => row.family === label.dataset.familyChoice);
+  }
+}
+
+function refresh() {
+  fitChoices();
+  const view = currentView();
+  const shown = new Set(view.rows.map(row => String(row.number)));
+  for (const element of $$("[data-model]")) element.hidden = Number(element.dataset.model) !== view.model;
+  for (const element of $$("[data-row]")) element.hidden = !shown.has(element.dataset.row);
+  for (const listener of told) listener(view);
+}
