@@ -219,7 +219,7 @@ def read_results(path: Path) -> BenchResults:
     """
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as JSON ({error}). Give a file that `lesa bench` wrote.") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version is None:

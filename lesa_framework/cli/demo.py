@@ -15,12 +15,13 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.evaluation.grid_image import grid_png
 from lesa_framework.evaluation.images import png_bytes
-from lesa_framework.evaluation.report_page import check_report, write_report
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.evaluation.run import Evaluation, evaluate
 from lesa_framework.files import write_bytes, write_text
 from lesa_framework.pipelines import find_model
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.report.from_evaluation import from_evaluation
+from lesa_framework.report.page import check_report, write_page
 
 _PREDICTORS = ("reuse", "taylorseer", "lesa")
 _INTERVALS = (7, 10)
@@ -53,7 +54,7 @@ def command(
     call = options.generation_settings(source, steps).model_copy(update={"call": dict(registered.call)})
     chosen = registered.prompts(seed, prompts) if registered.prompts else options.draw_prompts(source, prompts, seed)
     files.check_out_folder(out)
-    check_report()
+    check_report("lesa demo")
     line = ["lesa", "demo", "--steps", str(steps), "--prompts", str(prompts), "--seed", str(seed), "--out", str(out)]
     pairs = [Pair(prompt=prompt, seed=seed + index) for index, prompt in enumerate(chosen)]
     task = Evaluation(source, configs, pairs, call, min(prompts, 8), device, shlex.join(line))
@@ -64,7 +65,7 @@ def command(
         for index, image in enumerate(images):
             write_bytes(out / "images" / f"{index:02d}-{name}.png", png_bytes(image))
     write_bytes(out / "grid.png", grid_png(results, comparison.images))
-    write_text(out / "report.html", write_report(results, comparison.images))
+    write_text(out / "report.html", write_page(from_evaluation(results, comparison.images)))
     text = results.model_dump_json(indent=2) + "\n"
     write_text(out / "results.json", text)
     show_results(results, text, as_json=as_json)

@@ -13,11 +13,12 @@ from lesa_framework.cli import console, files, options
 from lesa_framework.cli.tables import show_results
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
-from lesa_framework.evaluation.report_page import check_report, write_report
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.evaluation.run import Evaluation, evaluate
 from lesa_framework.files import read_prompts, write_text
 from lesa_framework.pipelines import find_model
+from lesa_framework.report.from_evaluation import from_evaluation
+from lesa_framework.report.page import check_report, write_page
 
 #: How many pairs a report shows.
 _SHOWN = 12
@@ -77,7 +78,7 @@ def command(
     if out is not None:
         write_text(out, text)
     if report is not None:
-        write_text(report, write_report(results, comparison.images))
+        write_text(report, write_page(from_evaluation(results, comparison.images)))
     show_results(results, text, as_json=as_json)
     for written in (out, report):
         if written is not None:

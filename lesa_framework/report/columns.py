@@ -55,9 +55,6 @@ def _score(name: str, info: MetricInfo | None) -> Column:
 
 
 _QUALITY = (
-    Column(
-        "counted work", "Work that was really done, in uncached steps", lambda row: row.nfe, formats.steps, "down"
-    ),
     Column("PSNR, dB", "Float PSNR against the uncached run", lambda row: row.psnr_db, _fixed(2), "up"),
     Column("SSIM", "Structural similarity to the uncached run", lambda row: row.ssim, _fixed(3), "up"),
     Column("rel. L2", "Relative distance of the final latents", lambda row: row.rel_l2, _fixed(3), "down"),
@@ -68,9 +65,16 @@ _QUALITY = (
     Column("caption", "Does the picture show what its caption names?", lambda row: row.caption_score, _fixed(3), "up"),
 )  # fmt: skip
 _COST = (
+    Column("counted work", "Work that was really done, in uncached steps", lambda row: row.nfe, formats.steps, "down"),
     Column("s / sample", "Median wall time a sample", lambda row: row.seconds, formats.seconds, "down"),
     Column("speed-up", "The uncached run's seconds divided by these", lambda row: row.speedup, formats.times, "up"),
-    Column("FLOPs", "Floating-point operations of the transformer, a sample", lambda row: row.flops, formats.operations, "down"),
+    Column(
+        "FLOPs",
+        "Floating-point operations of the transformer, a sample",
+        lambda row: row.flops,
+        formats.operations,
+        "down",
+    ),
     Column("cache", "Kept during a run of a batch", lambda row: row.cache_bytes, formats.size, "down"),
     Column("peak memory", "Beyond what was held before the run", lambda row: row.peak_bytes, formats.size, "down"),
 )

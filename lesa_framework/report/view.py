@@ -175,7 +175,11 @@ def _contrasts(differences: Sequence[Difference], named: dict[str, RowView]) -> 
         )
         return Bar(left, round(right - left, 2), mean, zero)
 
-    return [Contrast(named[each.ours], named[each.theirs], each, bar(each)) for each in differences]
+    return [
+        Contrast(named[each.ours], named[each.theirs], each, bar(each))
+        for each in differences
+        if each.ours in named and each.theirs in named
+    ]
 
 
 def _order(numbered: tuple[int, BenchRow]) -> tuple[bool, int, bool, float]:
@@ -191,7 +195,7 @@ def _strips(view: RowView) -> list[Strip]:
 
 
 def _examples(found: ModelResults, views: Sequence[RowView]) -> list[Example]:
-    shown = [view for view in views if view.row.name in found.images]
+    shown = [view for view in views if found.images.get(view.row.name)]
     count = min((len(found.images[view.row.name]) for view in shown), default=0)
     return [
         Example(

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from lesa_framework.evaluation.chart import psnr_chart
-from lesa_framework.evaluation.report_page import headline
 from lesa_framework.evaluation.rows import Results, Row, best_per_nfe
 
 
@@ -29,20 +27,3 @@ def test_results_survive_a_file() -> None:
 
 def test_a_plain_run_can_win() -> None:
     assert best_per_nfe(ROWS) == {"fewer_steps_10"}
-    results = Results(model="m", num_steps=50, rows=ROWS, configs={"mine-n7": "", "yours-n7": ""})
-    (sentence,) = headline(results)
-    assert "fewer_steps_10 is closest" in sentence
-    assert "next is yours-n7 with 22.0 dB" in sentence
-
-
-def test_chart_escapes_names_and_needs_points() -> None:
-    assert psnr_chart(ROWS[:1]) == ""
-    assert "&lt;b&gt;" in psnr_chart([*ROWS, row("<b>", 8, 10.0)])
-
-
-def test_labels_of_the_chart_leave_out_what_all_names_begin_with():
-    names = ["ref-flux-lesa-n7", "ref-flux-lesa-n10", "ref-flux-reuse-n7", "fewer_steps_8"]
-    chart = psnr_chart([row(name, 8, 20.0) for name in names])
-    assert ">lesa</text>" in chart
-    assert ">fewer_steps</text>" in chart
-    assert ">ref-flux-lesa</text>" in psnr_chart([row("ref-flux-lesa-n7", 10, 20.0), row("fewer_steps_8", 8, 20.0)])

@@ -71,7 +71,7 @@ _FLUX = (
     ),
     _Made(
         "diffusers-magcache", Kind.PEER, "diffusers-magcache", 10, None, None,
-        error="ValueError: MagCache needs `mag_ratios` for this model, and none are published for transformers of 4 blocks",
+        error="ValueError: MagCache needs `mag_ratios` for this model, and there are none for transformers of 4 blocks",
     ),
     _Made("ref-flux-lesa-n10", Kind.CACHE, "lesa", 8, 8, 26.49, 4.73, 5.5, N10),
     _Made("ref-flux-taylorseer-n10", Kind.CACHE, "taylorseer", 8, 8, 25.31, 4.76, 1.0, N10),
