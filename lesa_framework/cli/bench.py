@@ -1,0 +1,66 @@
+"""`lesa bench`: every method, every schedule, every model and every peer of one file, side by side."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesa_framework.bench.runner import run_bench
+from lesa_framework.bench.spec import load_spec
+from lesa_framework.bench.store import Store
+from lesa_framework.bench.tasks import tasks_of
+from lesa_framework.cli import console, files, options
+from lesa_framework.cli.bench_table import show_bench
+from lesa_framework.files import write_text
+from lesa_framework.report.page import check_report, write_page
+
+
+def command(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What to run.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="RESULTS.json", help="Where to write the results; FILE.json here by default.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="REPORT.html", help="Where to write the page; beside the results by default.")
+    ] = None,
+    only: Annotated[
+        list[str], typer.Option(metavar="ROW", help="Only rows that fit a pattern, e.g. 'reference:flux/lesa-*'.")
+    ] = [],  # noqa: B006 - typer copies it
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what a stopped run has finished.")] = False,
+    as_json: options.AsJson = False,
+    device: options.Device = None,
+) -> None:
+    """Compare methods, schedules, models and peers, as one file says.
+
+    Every method runs with every schedule on every model. Peers are set to the same computed work, which is counted
+    and not believed; a plain run with fewer steps stands beside them. All take turns on each batch of prompts.
+
+    Stop it at any time: the same command goes on where it stopped. What is finished lies in a folder beside the
+    results until all of it is.
+
+    Example: lesa bench benchmarks/configs/reference.yaml --out reference.json
+    """
+    benchmark = load_spec(file)
+    results_path = out or Path(f"{file.stem}.json")
+    page_path = report or results_path.with_suffix(".html")
+    files.check_out_file(results_path)
+    files.check_out_file(page_path, "--report")
+    check_report()
+    tasks = tasks_of(benchmark)
+    store = Store(results_path.with_suffix(".cells"))
+    if fresh:
+        store.clear()
+    if len(store):
+        console.note(f"going on where a run was stopped: {len(store)} parts are finished. Begin anew with --fresh.")
+    line = shlex.join(["lesa", *sys.argv[1:]])
+    results = run_bench(benchmark, tasks, store, console.StepProgress, only=only, device=device, command=line)
+    text = results.model_dump_json(indent=1) + "\n"
+    write_text(results_path, text)
+    write_text(page_path, write_page(results))
+    store.clear()
+    show_bench(results, text, as_json=as_json)
+    console.notices().print(f"wrote {results_path} and {page_path}", markup=False, soft_wrap=True)
