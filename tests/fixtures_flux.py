@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -71,6 +72,22 @@ def make_flux(_companions: dict[str, Any]) -> MakePipeline:
         return pipe
 
     return make
+
+
+@pytest.fixture(scope="session")
+def flux_folder(tmp_path_factory: pytest.TempPathFactory, _companions: dict[str, Any]) -> Path:
+    """A diffusers pipeline folder with random weights."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
+    from diffusers.utils import logging
+
+    folder = tmp_path_factory.mktemp("models") / "flux"
+    pipe = FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0), transformer=new_transformer(), **_companions
+    )
+    logging.disable_progress_bar()
+    pipe.save_pretrained(folder)
+    logging.enable_progress_bar()
+    return folder
 
 
 @pytest.fixture

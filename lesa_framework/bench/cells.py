@@ -48,6 +48,7 @@ class Probe(_Cell):
         plans: Branch -> a letter a step.
         fallbacks: How often a step was computed because something was not as assumed.
         step_rel_l2: Relative distance of the model's output from the uncached run's, step by step.
+        work: Of the uncached run, what each call did.
         error: Why there is nothing.
     """
 
@@ -58,6 +59,7 @@ class Probe(_Cell):
     plans: dict[str, str] = Field(default_factory=dict)
     fallbacks: dict[str, int] = Field(default_factory=dict)
     step_rel_l2: list[float | None] = Field(default_factory=list)
+    work: Work | None = None
     error: str | None = None
 
 

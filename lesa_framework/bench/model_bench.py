@@ -13,7 +13,7 @@ from torch import Tensor
 from lesa_framework.bench import identity
 from lesa_framework.bench.assembly import Measured, MeasuredRow
 from lesa_framework.bench.attaching import attached
-from lesa_framework.bench.cells import Choice, Probe, Turn, Work
+from lesa_framework.bench.cells import Choice, Probe, Turn
 from lesa_framework.bench.contenders import Contender
 from lesa_framework.bench.matching import match
 from lesa_framework.bench.probing import Reference, Run, probe, probe_uncached
@@ -97,18 +97,15 @@ class ModelBench:
     @cached_property
     def _reference(self) -> tuple[Reference, Probe]:
         steps, group = self._uncached.num_steps, self._groups[0]
-        where = [self._identity(part, self._uncached, group) for part in ("work", "probe", "outputs")]
-        work, found = self._store.find(where[0], Work), self._store.find(where[1], Probe)
-        kept = self._store.find_tensors(where[2])
+        cell, tensors = (self._identity(part, self._uncached, group) for part in ("probe", "outputs"))
+        found, kept = self._store.find(cell, Probe), self._store.find_tensors(tensors)
         if found is not None and kept is not None:
             ends = kept.pop("steps").tolist()
-            return Reference(work, [kept[f"{call:05d}"] for call in range(len(kept))], ends, steps), found
+            return Reference(found.work, [kept[f"{call:05d}"] for call in range(len(kept))], ends, steps), found
         reference, found = probe_uncached(self._pipe, steps, self._sampling(self._uncached))
-        tensors = {f"{call:05d}": output for call, output in enumerate(reference.outputs)}
-        self._store.keep_tensors(where[2], tensors | {"steps": torch.tensor(reference.steps)})
-        if reference.work is not None:
-            self._store.keep(where[0], reference.work)
-        self._store.keep(where[1], found)
+        outputs = {f"{call:05d}": output for call, output in enumerate(reference.outputs)}
+        self._store.keep_tensors(tensors, outputs | {"steps": torch.tensor(reference.steps)})
+        self._store.keep(cell, found)
         return reference, found
 
     def _reference_turn(self, number: int, group: Sequence[Pair]) -> Turn:

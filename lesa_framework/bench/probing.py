@@ -65,7 +65,9 @@ def probe_uncached(pipe: CallablePipeline, num_steps: int, run: Run) -> tuple[Re
             stack_flops=[call.stack_flops for call in calls],
             flops=[call.flops for call in calls],
         )
-    probe = Probe(nfe=num_steps, flops=None if tally is None else tally.flops, cache_bytes=0, peak_bytes=peak)
+    probe = Probe(
+        nfe=num_steps, flops=None if tally is None else tally.flops, cache_bytes=0, peak_bytes=peak, work=work
+    )
     return Reference(work, outputs.calls, outputs.steps, num_steps), probe
 
 

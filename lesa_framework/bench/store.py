@@ -73,6 +73,7 @@ class Store:
     def clear(self) -> None:
         """Remove the folder: the benchmark is finished."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._cells.clear()
 
     def _path(self, identity: Mapping[str, Any]) -> Path:
         return self._folder / f"{_digest(identity)}.safetensors"

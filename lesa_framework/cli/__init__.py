@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lesa_framework.cli import demo, eval, generate, inspection, plan, plugins, report, schema, train  # noqa: A004
+from lesa_framework.cli import bench, demo, eval, generate, inspection, plan, plugins, report, schema, train  # noqa: A004
 from lesa_framework.cli.console import complain
 from lesa_framework.cli.threads import respect_quota
 from lesa_framework.errors import LesaError
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("demo")(demo.command)
 app.command("generate")(generate.command)
 app.command("eval")(eval.command)
+app.command("bench")(bench.command)
 app.command("report")(report.command)
 app.command("train")(train.command)
 app.command("plan")(plan.command)

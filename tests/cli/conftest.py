@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lesa_framework.cli import run
-from tests.fixtures_flux import new_transformer
 
 #: What a small picture of the tiny pipeline needs.
 SMALL = (
@@ -31,19 +29,9 @@ Lesa = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory, _companions: dict[str, Any]) -> Path:
+def model(flux_folder: Path) -> Path:
     """A diffusers pipeline folder with random weights."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
-    from diffusers.utils import logging
-
-    folder = tmp_path_factory.mktemp("models") / "flux"
-    pipe = FluxPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0), transformer=new_transformer(), **_companions
-    )
-    logging.disable_progress_bar()
-    pipe.save_pretrained(folder)
-    logging.enable_progress_bar()
-    return folder
+    return flux_folder
 
 
 @pytest.fixture
