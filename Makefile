@@ -14,7 +14,7 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg HF_HUB_OFFLINE=1
 MKDOCS   := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check matrix format docs docs-serve install clean
+.PHONY: help demo test browser check matrix format docs docs-serve install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,11 @@ demo: $(INSTALLED) ## Make cached and uncached images with the bundled model, an
 	@echo
 	@echo "The report is one self-contained page. Open it in a browser: $(DEMO_OUT)/report.html"
 
-test: check ## Everything CI runs: check, then the tests (PYTEST_ARGS="-m 'not slow'" for less)
+test: check browser ## Everything CI runs: check, then the tests (PYTEST_ARGS="-m 'not slow'" for less)
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+browser: ## Make sure that there is a browser to test the report in; as root on Debian it is installed
+	@tests/browser/install.sh
 
 check: $(INSTALLED) ## Lint, formatting, types, import contracts, and a strict build of the docs
 	$(BIN)/ruff check .

@@ -35,17 +35,18 @@ function alongLine(line) {
  *
  * @param spots What has a mark: px, py (pixels in the plot), label; the most important first.
  * @param size Width and height of the plot in pixels.
- * @param line A line that names may not cross: points with px, py.
+ * @param line A line that names cross only where nothing else is free: points with px, py.
  * @returns For each name that fits {spot, x, y}: the middle of its box.
  */
 function placeLabels(spots, size, line = []) {
-  const taken = alongLine(line);
-  taken.push(... spots.map(spot => ({left: spot.px - MARK, right: spot.px + MARK, top: spot.py - MARK, bottom: spot.py + MARK})));
+  const crossed = alongLine(line);
+  const taken = spots.map(spot => ({left: spot.px - MARK, right: spot.px + MARK, top: spot.py - MARK, bottom: spot.py + MARK}));
   const placed = [];
   for (const spot of spots) {
-    const free = boxes(spot, spot.label).find(box =>
+    const possible = boxes(spot, spot.label).filter(box =>
       box.left >= 0 && box.right <= size.width && box.top >= 0 && box.bottom <= size.height
       && !taken.some(other => meet(box, other)));
+    const free = possible.find(box => !crossed.some(other => meet(box, other))) ?? possible[0];
     if (!free) continue;
     taken.push(free);
     placed.push({spot, x: (free.left + free.right) / 2, y: (free.top + free.bottom) / 2});

@@ -61,7 +61,7 @@ function drawPareto(figure, view) {
   if (!rows.length) return;
   const scale = cost.log ? memoryScale(rows.map(row => row.cache)) : {place: value => value};
   const points = rows.map(row => ({row, label: row.label, x: scale.place(row[figure.dataset.x]), y: row.psnr}));
-  const xRange = span(points.map(point => point.x), 0.08), yRange = span(points.map(point => point.y), 0.1);
+  const xRange = span(points.map(point => point.x), 0.08), yRange = span(points.map(point => point.y), 0.14);
   const size = {width: figure.clientWidth - EDGE.l - EDGE.r, height: figure.clientHeight - EDGE.t - EDGE.b};
   for (const point of points) {
     point.px = (point.x - xRange[0]) / (xRange[1] - xRange[0]) * size.width;

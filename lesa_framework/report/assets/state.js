@@ -41,5 +41,8 @@ function refresh() {
   const shown = new Set(view.rows.map(row => String(row.number)));
   for (const element of $$("[data-model]")) element.hidden = Number(element.dataset.model) !== view.model;
   for (const element of $$("[data-row]")) element.hidden = !shown.has(element.dataset.row);
+  for (const section of $$("[data-optional]")) {
+    section.hidden = !$$("[data-row]:not([hidden])", section).some(element => !element.closest("[data-model][hidden]"));
+  }
   for (const listener of told) listener(view);
 }

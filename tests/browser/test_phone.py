@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from lesa_framework.evaluation.rows import Results, Row
+from lesa_framework.report.from_evaluation import from_evaluation
+from lesa_framework.report.page import write_page
+from tests.browser.conftest import Visit
+from tests.browser.looking import assert_names_apart, shown_rows
+
+_PHONE, _EDGE = 390, 16
+
+
+def _widths(page: Page) -> list[int]:
+    return page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+
+
+def test_a_phone_scrolls_the_page_in_one_direction_only(visit: Visit) -> None:
+    page = visit(width=_PHONE, touch=True)
+    assert_names_apart(page)
+    page.locator("[data-family-choice=reuse]").tap()
+    assert "ref-flux-reuse-n7" not in shown_rows(page, "#measured")
+    page.evaluate("document.querySelectorAll('details').forEach(each => (each.open = true))")
+    for model in ("reference:flux", "reference:hunyuan_video"):
+        page.get_by_role("radio", name=model).check(force=True)
+        assert _widths(page) == [_PHONE, _PHONE], model
+        for section in page.locator("main > section:visible").all():
+            assert section.bounding_box()["width"] <= _PHONE - 2 * _EDGE
+        # The wide table scrolls inside its card.
+        assert page.locator("#measured .card:visible").evaluate("card => card.scrollWidth > card.clientWidth")
+    page.set_viewport_size({"width": 844, "height": _PHONE})
+    expect(page.locator("[data-x=nfe] .main-svg").first).not_to_have_css("width", f"{_PHONE}px")
+    assert _widths(page) == [844, 844]
+    assert page.locator("[data-x=nfe] .main-svg").first.bounding_box()["width"] > _PHONE
+
+
+def test_results_without_images_curves_and_plans(visit: Visit, tmp_path: Path) -> None:
+    rows = [
+        Row(
+            name=name, nfe=nfe, num_steps=nfe, psnr_db=psnr, ssim=1.0, rel_l2=0.0, caption_score=None, seconds=1.0,
+            speedup=1.0, cache_bytes=0,
+        )
+        for name, nfe, psnr in (("uncached", 50, None), ("fewer_steps_10", 10, 20.0))
+    ]  # fmt: skip
+    path = tmp_path / "bare.html"
+    path.write_text(write_page(from_evaluation(Results(model="m", num_steps=50, rows=rows))), "utf-8")
+    page = visit(path)
+    for section in ("#side", "#images", "#curves", "#plans", "#differences"):
+        expect(page.locator(section)).to_be_hidden()
+    assert shown_rows(page, "#measured") == ["uncached", "fewer_steps_10"]
+    expect(page.locator("[data-x=nfe] .main-svg").first).to_be_visible()

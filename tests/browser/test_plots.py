@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Visit
+from tests.browser.looking import assert_names_apart, pixels, plotted, share_of
+from tests.report.samples import N7
+
+_PLOTS = ("[data-x=nfe]", "[data-x=seconds]", "[data-x=cache]", "#curve-plots .plot")
+#: Of lesa, taylorseer and reuse; the last one is the card's own.
+_LIGHT = ("#0b6e6e", "#b3541e", "#6a4fb3", "#ffffff")
+_DARK = ("#5cc8bd", "#f0955c", "#b29df0", "#1e2125")
+
+
+def _assert_drawn(page: Page, colours: tuple[str, ...]) -> None:
+    for plot in _PLOTS:
+        picture = pixels(page, plot)
+        assert 0.01 < 1 - share_of(picture, colours[-1]) < 0.3, plot
+        for colour in colours[:-1]:
+            assert share_of(picture, colour) > 1e-4, (plot, colour)
+
+
+def test_plots_hold_marks_in_the_colours_of_their_families(opened: Page) -> None:
+    _assert_drawn(opened, _LIGHT)
+
+
+def test_dark_is_dark_and_can_be_switched_by_hand(visit: Visit, opened: Page) -> None:
+    page = visit(scheme="dark")
+    _assert_drawn(page, _DARK)
+    dark = pixels(page, "#plots")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    light = pixels(page, "#plots")
+    assert np.array_equal(light, pixels(opened, "#plots"))
+    assert light.mean() > 200
+    assert dark.mean() < 80
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert np.array_equal(pixels(page, "#plots"), dark)
+
+
+def test_the_dashed_line_joins_what_nothing_beats(opened: Page) -> None:
+    points = plotted(opened, "[data-x=seconds]")
+    unbeaten = [(x, y) for x, y in points if not any((a, b) != (x, y) and a <= x and b >= y for a, b in points)]
+    assert plotted(opened, "[data-x=seconds]", trace=0) == sorted(unbeaten)
+    assert 1 < len(unbeaten) < len(points)
+
+
+def test_curves_are_logarithmic_and_mark_computed_steps(opened: Page) -> None:
+    kind, sizes, values = opened.evaluate(
+        """() => { const plot = document.querySelector("#curve-plots .plot");
+        const line = plot.data.find(trace => trace.name === "ref-flux-lesa-n7");
+        return [plot.layout.yaxis.type, line.marker.size, line.y]; }"""
+    )
+    assert kind == "log"
+    assert [size > 0 for size in sizes] == [letter == "F" for letter in N7]
+    assert values[2] is None  # no error at all cannot be shown on such an axis
+    assert values[40] > 0
+
+
+def test_names_in_plots_do_not_lie_on_each_other(opened: Page) -> None:
+    assert_names_apart(opened)
