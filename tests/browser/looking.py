@@ -35,6 +35,19 @@ def pixels(page: Page, selector: str) -> NDArray[np.int16]:
     return np.asarray(Image.open(io.BytesIO(taken)).convert("RGB"), dtype=np.int16)
 
 
+def middles_of_marks(page: Page, plot: str) -> list[tuple[int, int]]:
+    """Where the marks of a plot are in its picture: x and y."""
+    found = page.evaluate(
+        """plot => { const frame = document.querySelector(plot).getBoundingClientRect();
+        return [...document.querySelectorAll(`${plot} path.point`)].map(mark => {
+            const box = mark.getBoundingClientRect();
+            return [(box.left + box.right) / 2 - frame.left, (box.top + box.bottom) / 2 - frame.top];
+        }); }""",
+        plot,
+    )
+    return [(round(x), round(y)) for x, y in found]
+
+
 def share_of(picture: NDArray[np.int16], colour: str, near: int = 12) -> float:
     """Which share of a picture's pixels has nearly a colour, such as `#0b6e6e`."""
     wanted = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)])

@@ -4,21 +4,25 @@ import numpy as np
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Visit
-from tests.browser.looking import assert_names_apart, pixels, plotted, share_of
+from tests.browser.looking import assert_names_apart, middles_of_marks, pixels, plotted, share_of
 from tests.report.samples import N7
 
-_PLOTS = ("[data-x=nfe]", "[data-x=seconds]", "[data-x=cache]", "#curve-plots .plot")
 #: Of lesa, taylorseer and reuse; the last one is the card's own.
 _LIGHT = ("#0b6e6e", "#b3541e", "#6a4fb3", "#ffffff")
 _DARK = ("#5cc8bd", "#f0955c", "#b29df0", "#1e2125")
 
 
 def _assert_drawn(page: Page, colours: tuple[str, ...]) -> None:
-    for plot in _PLOTS:
-        picture = pixels(page, plot)
-        assert 0.01 < 1 - share_of(picture, colours[-1]) < 0.3, plot
-        for colour in colours[:-1]:
-            assert share_of(picture, colour) > 1e-4, (plot, colour)
+    *families, card = colours
+    for plot in ("[data-x=nfe]", "[data-x=seconds]", "[data-x=cache]"):
+        picture, marks = pixels(page, plot), middles_of_marks(page, plot)
+        assert len(marks) == 12
+        for colour in families:
+            assert sum(share_of(picture[y : y + 1, x : x + 1], colour) for x, y in marks) >= 2, (plot, colour)
+    picture = pixels(page, "#curve-plots .plot")
+    assert 0.01 < 1 - share_of(picture, card) < 0.3
+    for colour in families:
+        assert share_of(picture, colour) > 1e-3, colour
 
 
 def test_plots_hold_marks_in_the_colours_of_their_families(opened: Page) -> None:

@@ -1,5 +1,6 @@
 // Pictures and videos are shown alike: a video's frames stand side by side in one picture, and one is in the window.
 const FRAME_MS = 80;
+const SMALL = 128; // pixels
 const playhead = {frame: 0, frames: 1, timer: null, listeners: []};
 
 /** Show one frame of a picture in an element. */
@@ -13,9 +14,15 @@ function showFrame(element, picture, frames, frame) {
   element.style.backgroundPosition = frames > 1 ? `${100 * frame / (frames - 1)}% 0` : "0 0";
 }
 
+/** Small pictures show their pixels; large ones are made to fit. */
+function smoothen(element, picture) {
+  element.classList.toggle("smooth", picture.naturalHeight > SMALL);
+}
+
 /** Give an element the proportions of one frame. */
 async function takeShape(element, picture, frames) {
   await picture.decode();
+  smoothen(element, picture);
   element.style.aspectRatio = `${picture.naturalWidth / frames} / ${picture.naturalHeight}`;
 }
 

@@ -18,10 +18,11 @@ function drawEnlarged() {
 }
 
 for (const button of $$(".enlarge")) {
+  const shown = $("img", button);
+  shown.decode().then(() => smoothen(shown, shown));
   button.addEventListener("click", () => {
-    const picture = $("img", button);
-    const uncached = picturesOf(picture.dataset.example).find(each => rowOf(each).uncached);
-    const pair = uncached && uncached !== picture ? [uncached, picture] : [picture];
+    const uncached = picturesOf(shown.dataset.example).find(each => rowOf(each).uncached);
+    const pair = uncached && uncached !== shown ? [uncached, shown] : [shown];
     enlarged = pair.map(largeFigure);
     $(".pair", dialog).replaceChildren(...enlarged.map(each => each.figure));
     drawEnlarged();

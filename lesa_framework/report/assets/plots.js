@@ -56,7 +56,8 @@ function memoryScale(values) {
 
 function drawPareto(figure, view) {
   const cost = COSTS[figure.dataset.x];
-  const rows = view.rows.filter(row => row.psnr !== null && row[figure.dataset.x] !== null);
+  const rows = view.rows.filter(row => row.psnr !== null && row[figure.dataset.x] !== null)
+    .sort((a, b) => a.psnr - b.psnr); // the closest are drawn last, on top of what they touch
   figure.parentElement.hidden = rows.length === 0;
   if (!rows.length) return;
   const scale = cost.log ? memoryScale(rows.map(row => row.cache)) : {place: value => value};
