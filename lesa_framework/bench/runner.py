@@ -56,13 +56,15 @@ def run_bench(
         pipe = load_pipeline(task.source, device=device)
         check_call(pipe, task.settings.call)
         contenders = _chosen(task, line_up(file, task.caches, pipe, task.settings), only)
+        if all(each.kind is Kind.UNCACHED for each in contenders):
+            continue
         scorer, notes = load_scorer(task.source)
         metrics, skipped = load_metrics(file.spec.metrics, next(pipe.transformer.parameters()).device)
         judges = Judges(scorer, metrics, (*notes, *skipped))
         bench = ModelBench(pipe, task, contenders, judges, store, machine, sitting, file.spec.batch, file.spec.images)
         with progress(f"{task.source.name} ({number} of {len(tasks)})") as watcher:
             measured.append(bench.run(watcher))
-    if all(row.contender.kind is Kind.UNCACHED for each in measured for row in each.rows):
+    if not measured:
         raise ConfigError(f"--only {' '.join(only)}: fits no row. Rows are named MODEL/NAME; see `lesa bench --help`.")
     return assemble(file, measured, machine, command)
 

@@ -46,9 +46,9 @@ def command(
     """
     benchmark = load_spec(file)
     results_path = out or Path(f"{file.stem}.json")
+    files.check_results_files(results_path, report)
     page_path = report or results_path.with_suffix(".html")
-    files.check_out_file(results_path)
-    files.check_out_file(page_path, "--report")
+    files.check_results_files(results_path, page_path)
     check_report()
     tasks = tasks_of(benchmark)
     store = Store(results_path.with_suffix(".cells"))

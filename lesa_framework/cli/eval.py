@@ -12,7 +12,6 @@ import typer
 from lesa_framework.cli import console, files, options
 from lesa_framework.cli.tables import show_results
 from lesa_framework.config.loading import load_config
-from lesa_framework.errors import ConfigError
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.evaluation.run import Evaluation, evaluate
 from lesa_framework.files import read_prompts, write_text
@@ -62,12 +61,8 @@ def command(
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
     chosen = read_prompts(prompts) if prompts else options.draw_prompts(source, count, prompt_seed)
-    if out is not None:
-        files.check_out_file(out)
+    files.check_results_files(out, report)
     if report is not None:
-        files.check_out_file(report, "--report")
-        if out is not None and out.resolve() == report.resolve():
-            raise ConfigError(f"--report {report}: is the file of --out too. Give each its own.")
         check_report()
     line = shlex.join(["lesa", *sys.argv[1:]])
     pairs = [Pair(prompt=prompt, seed=first_seed + offset) for prompt in chosen for offset in range(seeds)]

@@ -19,6 +19,20 @@ def check_out_file(path: Path, option: str = "--out") -> None:
         raise ConfigError(f"{option} {path}: is a folder; name a file in it, for example {path / 'results.json'}.")
 
 
+def check_results_files(results: Path | None, report: Path | None) -> None:
+    """Refuse a results file or a page that could not be written, or that would overwrite each other.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if results is not None:
+        check_out_file(results)
+    if report is not None:
+        check_out_file(report, "--report")
+        if results is not None and results.resolve() == report.resolve():
+            raise ConfigError(f"--report {report}: is the file of --out too. Give each its own.")
+
+
 def check_out_folder(path: Path, option: str = "--out") -> None:
     """Refuse a folder that could not be made or written to.
 

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lesa_framework.bench.results import read_results
+
+TEXT = """
+title: Two lines and a peer
+steps: 6
+batch: 1
+images: 1
+prompts: {{texts: [a red ring, a blue star]}}
+seeds: [1, 2]
+schedules: {{a: {{kind: steps, compute: [0, 3]}}}}
+methods:
+  reuse: {{predictor: {{kind: reuse}}}}
+  line: {{predictor: {{kind: taylorseer, order: 1}}}}
+peers: [diffusers_taylorseer_lite]
+models:
+  {model}:
+    call: {{height: 16, width: 16, max_sequence_length: 8, negative_prompt: "", true_cfg_scale: 3.0}}
+"""
+
+
+@pytest.fixture
+def file(workplace: Path, model: Path) -> Path:
+    path = workplace / "two.yaml"
+    path.write_text(TEXT.format(model=model))
+    return path
+
+
+def test_one_file_in_one_results_file_and_one_page_out(lesa, file, workplace):
+    ended = lesa("bench", file)
+    assert ended.code == 0, ended.err
+    assert sorted(path.name for path in workplace.iterdir()) == ["two.html", "two.json", "two.yaml"]
+    results = read_results(workplace / "two.json")
+    assert [row.name for row in results.rows] == [
+        "uncached", "reuse-a", "line-a", "fewer_steps_2", "diffusers_taylorseer_lite_2",
+    ]  # fmt: skip
+    assert all(row.error is None for row in results.rows)
+    assert results.schema_version == 1
+    assert results.environment["torch"]
+    assert "line-a" in ended.out
+    assert "wrote two.json and two.html" in ended.err
+    page = (workplace / "two.html").read_text("utf-8")
+    assert "Two lines and a peer" in page
+    again = lesa("report", "two.json", "--out", "again.html")
+    assert again.code == 0, again.err
+    assert (workplace / "again.html").read_text("utf-8") == page
+
+
+def test_json_goes_to_standard_output(lesa, file, workplace):
+    ended = lesa("bench", file, "--json", "--only", "reuse-*", "--out", "deep/mine.json", "--report", "mine.html")
+    assert ended.code == 0, ended.err
+    assert ended.out == (workplace / "deep" / "mine.json").read_text("utf-8")
+    assert [row["name"] for row in json.loads(ended.out)["rows"]] == ["uncached", "reuse-a"]
+    assert (workplace / "mine.html").exists()
+
+
+def command(file: Path) -> list[str]:
+    return [sys.executable, "-W", "ignore", "-m", "lesa_framework", "bench", str(file), "--out", "killed.json"]
+
+
+def timeless(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text("utf-8"))
+    for row in content["rows"]:
+        row["seconds"] = row["speedup"] = None
+    for model in content["models"]:
+        for details in model["details"].values():
+            details["seconds"] = len(details["seconds"])
+    return {key: value for key, value in content.items() if key != "command"}
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_gone_on_with(file, workplace):
+    cells = workplace / "killed.cells" / "cells.jsonl"
+    started = subprocess.Popen(command(file), cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (cells.is_file() and cells.read_bytes().count(b"\n") >= 6):
+        assert started.poll() is None, "it was faster than this test"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+    finished = cells.read_bytes()
+    assert not (workplace / "killed.json").exists()
+    ended = subprocess.run(command(file), cwd=workplace, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "going on where a run was stopped" in ended.stderr
+    assert not cells.exists()
+    whole = subprocess.run(
+        [*command(file)[:-1], "whole.json"], cwd=workplace, capture_output=True, text=True, check=False
+    )
+    assert whole.returncode == 0, whole.stderr
+    assert timeless(workplace / "killed.json") == timeless(workplace / "whole.json")
+    seconds = [
+        json.loads(line)["cell"]["seconds"]
+        for line in finished.splitlines()
+        if b'"sitting"' in line and line[-1:] == b"}"
+    ]
+    kept = json.loads((workplace / "killed.json").read_text("utf-8"))["models"][0]["details"]
+    assert set(seconds) <= {each for details in kept.values() for each in details["seconds"]}, "measured again"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nothing.yaml"], "nothing.yaml: cannot be read"),
+        (["two.yaml", "--only", "reus"], "--only reus: fits no row"),
+        (["two.yaml", "--out", "."], "is a folder"),
+        (["two.yaml", "--out", "same.json", "--report", "same.json"], "same.json: is the file of --out too"),
+        (["two.yaml", "--device", "tpu"], "--device tpu"),
+    ],
+)
+def test_bad_input_is_answered_by_one_message(lesa, file, workplace, arguments, told):
+    ended = lesa("bench", *arguments)
+    assert ended.code == 2
+    assert told in ended.err
+    assert "Traceback" not in ended.err
+    assert [path.name for path in workplace.iterdir()] == ["two.yaml"]
+
+
+def test_fresh_forgets_what_a_stopped_run_has_finished(lesa, file, workplace):
+    cells = workplace / "two.cells" / "cells.jsonl"
+    cells.parent.mkdir()
+    cells.write_text('{"key": "old", "cell": {}}\n')
+    assert "going on where a run was stopped: 1 part" in lesa("bench", file, "--only", "reuse-a").err
+    cells.parent.mkdir()
+    cells.write_text('{"key": "old", "cell": {}}\n')
+    assert "going on" not in lesa("bench", file, "--only", "reuse-a", "--fresh").err
