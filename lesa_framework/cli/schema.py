@@ -9,6 +9,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from lesa_framework.bench.spec import BenchSpec
 from lesa_framework.cli import files
 from lesa_framework.cli.options import OutFile
 from lesa_framework.config.schema import EngineConfig, TrainingConfig
@@ -18,18 +19,22 @@ from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO
 
 Schema = dict[str, Any]
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def command(
     section: Annotated[str | None, typer.Option(help="Only this section, for example predictor.")] = None,
     kind: Annotated[str | None, typer.Option(help="With --section: only this kind, for example lesa.")] = None,
+    bench: Annotated[bool, typer.Option("--bench", help="Of the files of `lesa bench` instead.")] = False,
     out: OutFile = None,
 ) -> None:
     """Print the JSON schema of configuration files, plugins included; editors complete and check YAML with it.
 
     Example: lesa schema --section predictor --kind taylorseer
     """
-    text = json.dumps(select(section, kind), indent=2) + "\n"
+    if bench and (section or kind):
+        raise ConfigError("--bench: has no sections and kinds. Leave --section and --kind out.")
+    text = json.dumps(of_benchmarks() if bench else select(section, kind), indent=2) + "\n"
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -60,6 +65,15 @@ def select(section: str | None = None, kind: str | None = None) -> Schema:
     return {**_one_of(parts), "$defs": definitions}
 
 
+def of_benchmarks() -> Schema:
+    """The schema of the files of `lesa bench`, with the names of the peers and metrics that there are."""
+    schema = BenchSpec.model_json_schema()
+    registry = plugins().registry
+    for section, names in (("peers", registry.peers.names()), ("metrics", registry.metrics.names())):
+        schema["properties"][section]["items"]["enum"] = list(names)
+    return {"$schema": _DIALECT, **schema, "title": "LESA Framework benchmark"}
+
+
 def _sections() -> dict[str, dict[str, type[BaseModel]]]:
     """Section -> kind -> model; sections that are no plugin's have the single kind ''."""
     registry = plugins().registry
@@ -76,7 +90,7 @@ def _sections() -> dict[str, dict[str, type[BaseModel]]]:
 def _whole(sections: dict[str, dict[str, type[BaseModel]]]) -> Schema:
     parts, definitions = _schemas(*sections.values())
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": _DIALECT,
         "title": "LESA Framework configuration",
         "type": "object",
         "additionalProperties": False,

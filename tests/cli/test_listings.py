@@ -15,7 +15,7 @@ from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
 from lesa_framework.types import Tap
 from tests.cli.conftest import Lesa
 
-_COMMANDS = ("demo", "generate", "eval", "train", "plan", "inspect", "plugins", "schema")
+_COMMANDS = ("demo", "generate", "eval", "bench", "report", "train", "plan", "inspect", "plugins", "schema")
 
 
 def test_plugins(lesa: Lesa) -> None:
@@ -54,6 +54,16 @@ def test_schema(lesa: Lesa, workplace: Path) -> None:
     assert json.loads(lesa("schema", "--section", "predictor").out)["oneOf"]
     assert lesa("schema", "--out", "schema.json").code == 0
     assert json.loads((workplace / "schema.json").read_text()) == whole
+
+
+def test_schema_of_benchmarks(lesa: Lesa) -> None:
+    schema = json.loads(lesa("schema", "--bench").out)
+    assert "diffusers_magcache" in schema["properties"]["peers"]["items"]["enum"]
+    assert "lpips" in schema["properties"]["metrics"]["items"]["enum"]
+    assert schema["required"] == ["models"]
+    ended = lesa("schema", "--bench", "--section", "predictor")
+    assert ended.code == 2
+    assert "--bench: has no sections" in ended.err
 
 
 def test_schema_of_backbones(lesa: Lesa) -> None:
