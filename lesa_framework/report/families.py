@@ -10,6 +10,7 @@ from lesa_framework.bench.results import BenchRow, Kind
 #: Families that have the same colour on every page; others get the next free one.
 _FIXED = {"lesa": "0", "taylorseer": "1", "reuse": "2"}
 _FREE = ("3", "4", "5", "6", "7", "8", "9")
+_AGAIN = "triangle"
 _PLAIN = "plain"
 _SHAPES = {Kind.UNCACHED: "square", Kind.FEWER_STEPS: "square", Kind.CACHE: "circle", Kind.PEER: "diamond"}
 
@@ -22,7 +23,8 @@ class Family:
         name: As in the rows.
         label: For people.
         colour: Which of the style sheet's `--family-` colours.
-        shape: circle (a cache of this framework), diamond (a peer) or square (plain runs).
+        shape: circle (a cache of this framework), diamond (a peer) or square (plain runs); triangle where colours
+            come round again.
     """
 
     name: str
@@ -43,8 +45,9 @@ def families(rows: Sequence[BenchRow]) -> dict[str, Family]:
         colour = _FIXED.get(name) if kind is Kind.CACHE else None
         if kind in {Kind.FEWER_STEPS, Kind.UNCACHED}:
             colour = _PLAIN
+        shape = _SHAPES[kind]
         if colour is None:
-            colour = _FREE[free % len(_FREE)]
+            colour, shape = _FREE[free % len(_FREE)], shape if free < len(_FREE) else _AGAIN
             free += 1
-        found[name] = Family(name, name.replace("_", " "), colour, _SHAPES[kind])
+        found[name] = Family(name, "fewer steps" if kind is Kind.FEWER_STEPS else name, colour, shape)
     return found

@@ -17,6 +17,12 @@ def gain(value: float) -> str:
     return f"{value:+.{2 if abs(value) < 1 else 1}f}".replace("-", _MINUS)
 
 
+def ends(low: float, high: float) -> str:
+    """The ends of an interval; without signs where both are above 0."""
+    texts = [gain(low), gain(high)]
+    return " and ".join(text.removeprefix("+") for text in texts) if low > 0 else " and ".join(texts)
+
+
 def steps(value: float) -> str:
     """A number of steps, whole or with one decimal."""
     return f"{value:.1f}".removesuffix(".0")

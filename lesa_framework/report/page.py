@@ -66,6 +66,7 @@ def write_page(results: BenchResults) -> str:
         results=results,
         title=results.title or "Feature caches, side by side",
         models=models,
+        numbers={model.found.model: model.number for model in models},
         targets=sorted({target for model in models for target in model.targets}, reverse=True),
         shown=_OPEN,
         families=sorts,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lesa_framework.bench.results import BenchResults, BenchRow, Difference, Kind, ranked
-from lesa_framework.report.formats import gain, steps
+from lesa_framework.report.formats import ends, gain, steps
 
 #: The family that this framework is named after.
 _OURS = "lesa"
@@ -86,9 +86,10 @@ def _remarks(rivals: Sequence[BenchRow], against: dict[str, Difference]) -> list
     if winner.kind is Kind.FEWER_STEPS:
         found.append(Remark("No cache is worth its while here: plainly taking fewer steps is the closest.", "lost"))
     ours = [row for row in others if row.family == _OURS and winner.family != _OURS]
+    peers = [row for row in others if row.kind is Kind.PEER]
     plain = [row for row in others if row.kind is Kind.FEWER_STEPS]
-    named = {row.name: row for row in [*others[:_NEXT], *ours[:1], *plain[:1]]}
-    found += [_remark(winner, row, against.get(name)) for name, row in named.items()]
+    named = {row.name for row in [*others[:_NEXT], *ours[:1], *peers[:1], *plain[:1]]}
+    found += [_remark(winner, row, against.get(row.name)) for row in others if row.name in named]
     return found or [Remark("Nothing else competes here.", "level")]
 
 
@@ -109,7 +110,7 @@ def _between(difference: Difference | None) -> str:
         return ""
     if difference.low_db is None or difference.high_db is None:
         return ", on the one prompt that was run"
-    return f", between {gain(difference.low_db)} and {gain(difference.high_db)} on other prompts"
+    return f", between {ends(difference.low_db, difference.high_db)}"
 
 
 def _why_not(row: BenchRow) -> str:

@@ -29,8 +29,8 @@ def test_families_keep_their_colours_whatever_stands_beside_them() -> None:
     many = families([*peers, PLAIN, row("lesa-n7", "lesa", 1.0), row("reuse", "reuse", 1.0)])
     assert few["lesa"] == many["lesa"]
     assert list(many)[:3] == ["lesa", "reuse", "fewer_steps"]
-    assert {many[f"p{number}"].shape for number in range(9)} == {"diamond"}
-    assert len({family.colour for family in list(many.values())[:10]}) == 10
+    assert [many[f"p{number}"].shape for number in range(9)] == ["diamond"] * 7 + ["triangle"] * 2
+    assert len({(family.colour, family.shape) for family in many.values()}) == len(many) == 12
     assert many["fewer_steps"].label == "fewer steps"
 
 

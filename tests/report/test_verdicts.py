@@ -41,8 +41,8 @@ def test_our_own_loss_is_said_as_such() -> None:
     assert found.winner.name == "taylorseer-n7"
     assert found.work == "5×"
     assert [(remark.tone, remark.text) for remark in found.remarks] == [
-        ("lost", "LESA loses: lesa-n7 is 3.2 dB behind, between +2.1 and +4.3 on other prompts"),
-        ("ahead", "+6.2 dB ahead of 10 plain steps, between +5.0 and +7.4 on other prompts"),
+        ("lost", "LESA loses: lesa-n7 is 3.2 dB behind, between 2.1 and 4.3"),
+        ("ahead", "+6.2 dB ahead of 10 plain steps, between 5.0 and 7.4"),
     ]
 
 
@@ -50,7 +50,7 @@ def test_an_interval_with_zero_in_it_is_level() -> None:
     found = verdict([row("lesa-n7", "lesa", 27.2), PLAIN], [against("lesa-n7", "fewer_steps_10", 0.234, -0.4, 0.85)])
     (remark,) = found.remarks
     assert remark.tone == "level"
-    assert remark.text == "level with 10 plain steps: +0.23 dB, between −0.40 and +0.85 on other prompts"
+    assert remark.text == "level with 10 plain steps: +0.23 dB, between −0.40 and +0.85"
 
 
 def test_one_prompt_has_no_interval() -> None:
@@ -64,12 +64,17 @@ def test_plain_steps_that_win_are_said_first() -> None:
     assert found.remarks[0].text.startswith("No cache is worth its while here")
 
 
-def test_the_next_two_ours_and_plain_steps_are_named_once_each() -> None:
+def test_the_next_two_ours_the_best_peer_and_plain_steps_are_named_once_each() -> None:
     rows = [row(name, name, 40.0 - place) for place, name in enumerate("abcd")]
+    rows += [row("peer", "p", 21.0, Kind.PEER), row("peer2", "p", 20.5, Kind.PEER)]
     rows += [row("lesa-n7", "lesa", 20.0), row("lesa-n8", "lesa", 19.0), PLAIN]
     texts = [remark.text for remark in verdict(rows, []).remarks]
     assert [text.split()[-1] for text in texts[:2]] == ["b", "c"]
-    assert texts[2:] == ["LESA loses: lesa-n7 is 20.0 dB behind", "+13.0 dB ahead of 10 plain steps"]
+    assert texts[2:] == [
+        "+13.0 dB ahead of 10 plain steps",
+        "+19.0 dB ahead of peer",
+        "LESA loses: lesa-n7 is 20.0 dB behind",
+    ]
 
 
 def test_what_does_not_compete_is_listed_with_its_reason() -> None:

@@ -5,11 +5,12 @@ const NARROW = 560;
 function curveTraces(rows) {
   const seen = {};
   return rows.map(row => {
-    const nth = (seen[row.family] = (seen[row.family] ?? -1) + 1);
+    const colour = familyColour(row.family);
+    const nth = (seen[colour] = (seen[colour] ?? -1) + 1);
     return {
       x: row.curve.map((_, step) => step), y: row.curve.map(value => (value > 0 ? value : null)), name: row.name,
       mode: "lines+markers", connectgaps: true,
-      line: {color: familyColour(row.family), width: 2, dash: DASHES[nth % DASHES.length]},
+      line: {color: colour, width: 2, dash: DASHES[nth % DASHES.length]},
       marker: {size: row.curve.map((_, step) => (row.plan[step] === "F" ? 7 : 0)), line: {width: 0}, opacity: 1},
       hovertemplate: `<b>${row.name}</b><br>step %{x}: %{y:.3g}<extra></extra>`,
     };

@@ -1,6 +1,7 @@
 // PSNR against what it costs. Ranges are set here, not by plotly, so that it is known where each mark lies.
 const CONFIG = {displayModeBar: false, responsive: false};
 const EDGE = {l: 52, r: 16, t: 10, b: 46};
+const SYMBOLS = {circle: "circle", square: "square", diamond: "diamond", triangle: "triangle-up"};
 const COSTS = {
   nfe: {title: "work, in uncached steps", log: false, say: value => `${+value.toFixed(1)} steps of work`},
   seconds: {title: "seconds a sample", log: false, say: value => `${value.toPrecision(3)} s`},
@@ -83,7 +84,7 @@ function drawPareto(figure, view) {
       marker: {
         size: 11, line: {width: 1, color: colourOf("--card")},
         color: points.map(({row}) => familyColour(row.family)),
-        symbol: points.map(({row}) => data.families[row.family].shape),
+        symbol: points.map(({row}) => SYMBOLS[data.families[row.family].shape]),
       },
     },
   ], baseLayout({
