@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lesa_framework.bench.matching import Measure
 from lesa_framework.bench.results import Kind
 from lesa_framework.bench.spec import BenchFile, ModelEntry
 from lesa_framework.config.loading import load_config, parse_config
@@ -34,6 +35,7 @@ class Contender:
         config: Its configuration, of caches only.
         strategy: What that builds.
         peer: Of peers only, the family whose setting is searched.
+        measure: Of peers only, in what their work is matched.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Contender:
     config: LesaConfig | None = None
     strategy: Strategy | None = None
     peer: PeerFamily | None = None
+    measure: Measure = Measure.FLOPS
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,18 @@ def line_up(
         Contender(fewer_steps(target).name, Kind.FEWER_STEPS, Kind.FEWER_STEPS, target, target) for target in targets
     ]
     families = plugins().registry.peers
-    rows += [
-        Contender(f"{name}_{target}", Kind.PEER, name, target, settings.num_steps, peer=families.get(name))
-        for target in targets
-        for name in file.spec.peers
-    ]
+    for names, suffix, measure in (
+        (file.spec.peers, "", Measure.FLOPS),
+        (file.spec.peers_by_steps, "_whole", Measure.STEPS),
+    ):
+        rows += [
+            Contender(
+                f"{name}_{target}{suffix}", Kind.PEER, name, target, settings.num_steps, peer=families.get(name),
+                measure=measure,
+            )
+            for target in targets
+            for name in names
+        ]  # fmt: skip
     for name, count in Counter(row.name for row in rows).items():
         if count > 1:
             raise ConfigError(f"{file.path}: {count} rows are called '{name}'. Rename a method, a schedule or a file.")

@@ -138,9 +138,12 @@ class _Climb:
         return max(fitting, key=lambda trial: self._measure.of(trial.work))
 
     def _work(self, index: int) -> float:
-        peer = self._ladder[index]
-        with peer.attach(self._pipe):
-            work = self._workload.counted(self._pipe)
+        peer, known = self._ladder[index], self._workload.known
+        key = (peer.name, tuple(sorted(peer.settings.items())))
+        if key not in known:
+            with peer.attach(self._pipe):
+                known[key] = self._workload.counted(self._pipe)
+        work = known[key]
         self.tried.append(Trial(peer, work))
         return self._measure.of(work)
 

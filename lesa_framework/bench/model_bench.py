@@ -21,7 +21,7 @@ from lesa_framework.bench.scoring import Judges, judged
 from lesa_framework.bench.store import Store
 from lesa_framework.bench.tasks import Task
 from lesa_framework.bench.workload import Workload
-from lesa_framework.errors import PeerError, in_one_line
+from lesa_framework.errors import in_one_line
 from lesa_framework.evaluation.compare import Watcher
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.generation import Samples, StepCallback, generate_batch
@@ -134,11 +134,9 @@ class ModelBench:
         return found
 
     def _searched(self, contender: Contender, family: PeerFamily) -> Choice:
-        try:
-            workload = self._workload(contender)
-        except PeerError as error:
-            return Choice(error=str(error))
-        result = match(family, self._pipe, workload, contender.target)
+        if self._workload is None:
+            return Choice(error="the work of this pipeline cannot be counted, so no setting can be matched to a target")
+        result = match(family, self._pipe, self._workload, contender.target, contender.measure)
         if result.chosen is None:
             return Choice(note=result.note, error=result.error or "no settings were found")
         self._peers[contender.name] = result.chosen.peer
@@ -175,18 +173,19 @@ class ModelBench:
         """The peer with the settings that were chosen, perhaps by an earlier start of the program."""
         if contender.peer is None or choice is None:
             return None
-        if contender.name not in self._peers:
-            ladders = contender.peer.ladders(self._pipe, self._workload(contender))
+        if contender.name not in self._peers and self._workload is not None:
+            ladders = contender.peer.ladders(self._pipe, self._workload)
             candidates = (peer for ladder in ladders for peer in ladder)
             self._peers[contender.name] = next(peer for peer in candidates if dict(peer.settings) == choice.settings)
         return self._peers[contender.name]
 
-    def _workload(self, contender: Contender) -> Workload:
-        tally = self._reference[0].tally
+    @cached_property
+    def _workload(self) -> Workload | None:
+        """What peers are matched on; None where work cannot be counted."""
+        tally, searched = self._reference[0].tally, replace(self._uncached, name="settings of peers")
         if tally is None:
-            raise PeerError("the work of this pipeline cannot be counted, so no setting can be matched to a target")
-        run = self._sampling(contender)
-        return Workload(contender.num_steps, lambda: run(None), tally)
+            return None
+        return Workload(self._uncached.num_steps, lambda: self._generate(searched, self._groups[0]), tally)
 
     # ----------------------------------------------------------------------------------------------------- parts
 

@@ -66,6 +66,9 @@ class BenchSpec(_Section):
     """Name -> a configuration without its schedule: `predictor`, and if need be `router` and `engine`."""
     peers: list[str] = Field(default_factory=list)
     """Other people's caches by name (`lesa plugins --section peer`), each set to the work of every target."""
+    peers_by_steps: list[str] = Field(default_factory=list)
+    """Peers once more, set to as many whole steps instead. What they compute in the others (the first blocks, by which
+    they decide) comes on top, so such rows are out of competition: they show what a peer can do with more work."""
     targets: list[Annotated[int, Field(ge=1)]] | None = None
     """Numbers of computed steps that peers and plain runs compete at; by default those of the caches."""
     metrics: list[str] = Field(default_factory=list)

@@ -39,7 +39,7 @@ def tasks_of(file: BenchFile) -> list[Task]:
     Raises:
         LesaError: Something is not valid.
     """
-    for name in file.spec.peers:
+    for name in (*file.spec.peers, *file.spec.peers_by_steps):
         plugins().registry.peers.get(name)
     for name in file.spec.metrics:
         plugins().registry.metrics.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lesa_framework.bench.counting import Count, Tally, calls_per_step, count, counting
 from lesa_framework.interfaces.peer import HasTransformer
@@ -19,11 +19,13 @@ class Workload:
         num_steps: Steps of the sampler.
         run: Samples once, with whatever is attached to the pipeline.
         uncached: The work of a run with nothing attached.
+        known: What was counted already, so that searches for other targets need not run it again.
     """
 
     num_steps: int
     run: Callable[[], object]
     uncached: Tally
+    known: dict[object, Count] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def branches(self) -> int:

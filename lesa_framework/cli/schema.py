@@ -69,8 +69,9 @@ def of_benchmarks() -> Schema:
     """The schema of the files of `lesa bench`, with the names of the peers and metrics that there are."""
     schema = BenchSpec.model_json_schema()
     registry = plugins().registry
-    for section, names in (("peers", registry.peers.names()), ("metrics", registry.metrics.names())):
-        schema["properties"][section]["items"]["enum"] = list(names)
+    peers, metrics = list(registry.peers.names()), list(registry.metrics.names())
+    for section, names in (("peers", peers), ("peers_by_steps", peers), ("metrics", metrics)):
+        schema["properties"][section]["items"]["enum"] = names
     return {"$schema": _DIALECT, **schema, "title": "LESA Framework benchmark"}
 
 

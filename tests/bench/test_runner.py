@@ -285,3 +285,15 @@ def test_bad_files_are_refused_before_anything_is_run(bench, monkeypatch, change
         bench.run()
     assert told in str(caught.value)
     assert not bench.cells.exists()
+
+
+def test_peers_set_to_whole_steps_are_out_of_competition(bench):
+    bench.raw["peers_by_steps"] = ["diffusers_first_block_cache"]
+    results = bench.run()
+    whole = row(results, "diffusers_first_block_cache_4_whole")
+    plans = list(results.models[0].details[whole.name].plans.values())
+    assert 1 <= sum(plan.count("F") for plan in plans) / len(plans) <= 4
+    assert set("".join(plans)) <= set("F0123456789"), "its first block is never left out"
+    assert whole.nfe > whole.target_nfe
+    assert whole.psnr_db is not None
+    assert not whole.competes
