@@ -14,7 +14,7 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg HF_HUB_OFFLINE=1
 MKDOCS   := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser check matrix format docs docs-serve install clean
+.PHONY: help demo test browser check bench matrix format docs docs-serve install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ check: $(INSTALLED) ## Lint, formatting, types, import contracts, and a strict b
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MKDOCS) build --strict --quiet
+
+bench: $(INSTALLED) ## Run the reference benchmark, and rewrite the tables and plots of README.md and docs/benchmarks.md
+	$(BIN)/lesa bench benchmarks/configs/reference.yaml --out benchmarks/results/reference.json
+	$(BIN)/python -m benchmarks.front_page
 
 matrix: $(INSTALLED) ## Run the conformance suite on every supported model class, and write docs/matrix.md
 	$(TEST_ENV) $(BIN)/python -W ignore -m tests.matrix.page

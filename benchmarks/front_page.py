@@ -1,153 +1,180 @@
-"""Writes the measured tables of README.md and docs/benchmarks.md from committed results.
+"""Writes the measured tables and plots of README.md and docs/benchmarks.md from the committed results.
 
-lesa eval ... --out benchmarks/results/reference-flux.json
-python benchmarks/front_page.py
+`make bench` measures anew and calls it; by itself it is `python -m benchmarks.front_page`.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from lesa_framework.evaluation.rows import Results, Row, best_per_nfe
+from benchmarks.front_plots import write_plots
+from lesa_framework.bench.results import BenchResults, BenchRow, Difference, Kind, ModelResults, ranked, read_results
+from lesa_framework.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
-README, PAGE = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
-#: Written one after the other, where they are there.
-RESULTS = ("reference-flux", "reference-qwen_image", "reference-hunyuan_video")
+RESULTS = ROOT / "benchmarks" / "results" / "reference.json"
+README, PAGE, PLOTS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "images"
 START, END = "<!-- results:start -->", "<!-- results:end -->"
-#: 97.5 % point of the normal distribution, for 95 % intervals.
-_TWO_SIDED = 1.96
+#: Of the peers so many stand on the front page, the best ones of a target.
+_PEERS = 2
 
 
-def summary(everything: Sequence[Results]) -> str:
-    """One table for all models: of TaylorSeer only the best order at each schedule."""
+def summary(results: BenchResults) -> str:
+    """For the front page: what it was measured on, plots, and the best row of each sort."""
+    pairs = sorted({len(found.pairs) for found in results.models})
+    machine = results.environment
     lines = [
-        "| model | method | computed steps | PSNR, dB | SSIM | speed-up | cache, MiB |",
+        "| model | method | work | PSNR, dB | SSIM | speed-up | cache, MiB |",
         "|---|---|--:|--:|--:|--:|--:|",
+        *(
+            _summary_line(row, best=number == 0)
+            for found in results.models
+            for target in results.targets(found.model)
+            for number, row in enumerate(front_rows(results.of_model(found.model), target))
+        ),
     ]
-    for results in everything:
-        best = best_per_nfe(results.rows)
-        for row in _ranked(results):
-            if row.psnr_db is None or not _front(results, row):
-                continue
-            cells = [
-                f"`{row.name}`",
-                f"{row.nfe} of {row.num_steps}",
-                _number(row.psnr_db, 2),
-                _number(row.ssim, 3),
-                f"{row.speedup:.2f}x",
-                f"{row.cache_bytes / 2**20:.1f}",
-            ]
-            shown = [f"**{cell}**" if row.name in best else cell for cell in cells]
-            lines.append(f"| `{results.model}` | " + " | ".join(shown) + " |")
-    pairs = sorted({len(results.pairs) for results in everything})
-    counts = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
-    machine = everything[0].environment
     return "\n\n".join(
         [
+            _pictures("quality", "PSNR of every method against the uncached run"),
             (
-                f"The bundled models on {counts} held-out prompt/seed pairs each, {everything[0].num_steps} steps, "
-                f"{machine['device']}, {machine['threads']} threads. PSNR is against the uncached run; bold is the "
-                "best at its number of computed steps; of TaylorSeer the best order is shown."
+                f"The bundled models on {' to '.join(map(str, pairs))} held-out prompt/seed pairs each, "
+                f"{results.models[0].num_steps} steps, {machine['device']}, {machine['threads']} threads. PSNR is "
+                "against the uncached run. *Work* is counted by torch, in uncached steps; the best of each number of "
+                "steps is bold. Of each sort the best is shown, of the peers the best two; all rows are in "
+                "[Benchmarks](docs/benchmarks.md)."
             ),
             "\n".join(lines),
         ]
     )
 
 
-def _front(results: Results, row: Row) -> bool:
-    """Whether a row is on the front page: no worse orders of TaylorSeer at the paper's schedules."""
-    orders = [other for other in results.rows if _paper_taylorseer(other) and other.nfe == row.nfe]
-    return not _paper_taylorseer(row) or row is max(orders, key=lambda other: other.psnr_db or -math.inf)
+def front_rows(rows: Sequence[BenchRow], target: int) -> list[BenchRow]:
+    """The best row of each family at each schedule, and the best peers; best first."""
+    shown: list[BenchRow] = []
+    seen: set[tuple[str, str]] = set()
+    peers = 0
+    for row in ranked(rows, target):
+        sort = (row.family, row.schedule or row.name)
+        peers += row.kind is Kind.PEER
+        if sort not in seen and (row.kind is not Kind.PEER or peers <= _PEERS):
+            seen.add(sort)
+            shown.append(row)
+    return shown
 
 
-def _paper_taylorseer(row: Row) -> bool:
-    return "-taylorseer" in row.name and row.name.rsplit("-", 1)[-1].startswith("n")
-
-
-def _ranked(results: Results) -> list[Row]:
-    return sorted(results.rows, key=lambda row: (-row.nfe, -(row.psnr_db or math.inf)))
-
-
-def table(results: Results) -> str:
-    """All rows as Markdown, the best of each NFE in bold."""
-    best = best_per_nfe(results.rows)
-    lines = [
-        "| method | computed steps | PSNR, dB | SSIM | relative L2 | caption score | speed-up | cache, MiB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+def section(results: BenchResults, found: ModelResults) -> str:
+    """A model's part of the benchmark page."""
+    machine = results.environment
+    parts = [
+        f"### {found.model}",
+        (
+            f"{len(found.pairs)} held-out prompt/seed pairs, {found.num_steps} steps, batch {found.batch}, "
+            f"{machine['device']}, {machine['threads']} threads."
+        ),
     ]
-    for row in _ranked(results):
-        cells = [
-            f"`{row.name}`",
-            f"{row.nfe} of {row.num_steps}",
-            _number(row.psnr_db, 2),
-            _number(row.ssim, 3),
-            _number(row.rel_l2, 3),
-            _number(row.caption_score, 3),
-            f"{row.speedup:.2f}x",
-            f"{row.cache_bytes / 2**20:.1f}",
+    for target in results.targets(found.model):
+        rivals = [each for each in results.differences if (each.model, each.target_nfe) == (found.model, target)]
+        parts += [
+            f"**{target} of {found.num_steps} steps computed**",
+            table(results.of_model(found.model), target),
         ]
-        lines.append("| " + " | ".join(f"**{cell}**" if row.name in best else cell for cell in cells) + " |")
-    return "\n".join(lines)
+        if rivals:
+            parts += [
+                f"`{rivals[0].ours}` minus each of the others, pair by pair, with 95 % intervals over prompts:",
+                "\n".join(_difference_line(each) for each in rivals),
+            ]
+    return "\n\n".join(parts)
 
 
-def differences(results: Results) -> str:
-    """How far LESA is ahead of each rival with the same NFE, pair by pair."""
-    lines = []
-    for row in results.rows:
-        if "-lesa-" not in row.name:
-            continue
-        rivals = [rival for rival in results.rows if rival.nfe == row.nfe and rival is not row]
-        lines += [f"- `{row.name}` - `{rival.name}`: {_paired(results, row, rival)}" for rival in rivals]
-    return "\n".join(lines)
+def table(rows: Sequence[BenchRow], target: int) -> str:
+    """All rows of a target: those that compete, best first, then those that do not, and why."""
+    best = ranked(rows, target)[:1]
+    at_target = [row for row in rows if row.target_nfe == target and row.kind is not Kind.UNCACHED]
+    ordered = sorted(at_target, key=lambda row: (not row.competes, -(row.psnr_db or 0.0)))
+    lines = [
+        "| method | work | PSNR, dB | SSIM | relative L2 | caption | s / sample | speed-up | cache, MiB | peak, MiB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        *(_line(row, bold=row in best) for row in ordered),
+    ]
+    remarks = [f"- `{row.name}`: {row.error or row.note}" for row in ordered if row.error or not row.competes]
+    return "\n".join(lines) + ("\n\nNot in competition:\n\n" + "\n".join(remarks) if remarks else "")
 
 
-def _paired(results: Results, ours: Row, theirs: Row) -> str:
-    pairs = zip(results.details[ours.name].psnr_db, results.details[theirs.name].psnr_db, strict=True)
-    gains = [a - b for a, b in pairs if a is not None and b is not None]
-    half = _TWO_SIDED * statistics.stdev(gains) / math.sqrt(len(gains))
-    share = sum(gain > 0 for gain in gains) / len(gains)
-    return f"{statistics.fmean(gains):+.2f} dB (± {half:.2f}), better on {share:.0%} of the pairs"
+def _summary_line(row: BenchRow, *, best: bool) -> str:
+    cells = [
+        f"`{row.name}`", f"{_number(row.nfe, 1)} of {row.num_steps}", _number(row.psnr_db, 2), _number(row.ssim, 3),
+        f"{_number(row.speedup, 2)}x", _mebibytes(row.cache_bytes),
+    ]  # fmt: skip
+    return f"| `{row.model}` | " + " | ".join(f"**{cell}**" if best else cell for cell in cells) + " |"
+
+
+def _line(row: BenchRow, *, bold: bool) -> str:
+    if row.error is not None:
+        return f"| `{row.name}` | failed |" + " |" * 8
+    cells = [
+        f"`{row.name}`", f"{_number(row.nfe, 1)} of {row.num_steps}", _number(row.psnr_db, 2), _number(row.ssim, 3),
+        _number(row.rel_l2, 3), _number(row.caption_score, 3), _number(row.seconds, 3), f"{_number(row.speedup, 2)}x",
+        _mebibytes(row.cache_bytes), _mebibytes(row.peak_bytes),
+    ]  # fmt: skip
+    return "| " + " | ".join(f"**{cell}**" if bold else cell for cell in cells) + " |"
+
+
+def _difference_line(each: Difference) -> str:
+    ends = "" if each.low_db is None else f" ({each.low_db:+.2f} to {each.high_db:+.2f})"
+    return f"- `{each.theirs}`: {each.mean_db:+.2f} dB{ends}, better on {each.better_share:.0%} of the pairs"
+
+
+def _pictures(name: str, what: str) -> str:
+    """One picture for light pages and one for dark ones."""
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="docs/images/{name}-dark.svg">'
+        f'<img src="docs/images/{name}-light.svg" alt="{what}" width="100%"></picture>'
+    )
+
+
+def _page_pictures(name: str, what: str) -> str:
+    return f"![{what}](images/{name}-light.svg#only-light)\n![{what}](images/{name}-dark.svg#only-dark)"
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+    return "" if value is None else f"{value:.{digits}f}".removesuffix(".0" if digits == 1 else "\0")
 
 
-def section(results: Results) -> str:
-    """A model's part of the benchmark page."""
-    machine = f"{results.environment['device']}, {results.environment['threads']} threads"
+def _mebibytes(value: int | None) -> str:
+    return "" if value is None else f"{value / 2**20:.1f}"
+
+
+def page(results: BenchResults) -> str:
+    """The measured part of the benchmark page."""
     return "\n\n".join(
         [
-            f"### {results.model}",
             (
-                f"{len(results.pairs)} held-out prompt/seed pairs, {results.num_steps} steps, batch {results.batch}, "
-                f"{machine}. PSNR is against the uncached run; bold is the best at its number of computed steps."
+                "PSNR is against the uncached run; *work* is counted, in uncached steps; bold is the best that does no "
+                f"more work than its target. Measured with `{results.command}`. "
+                "[How to read and repeat it](bench.md)."
             ),
-            table(results),
-            "Paired differences in PSNR, with 95 % intervals:",
-            differences(results),
-            f"Reproduce with `{results.command}`.",
+            _page_pictures("quality", "PSNR of every method against the uncached run"),
+            _page_pictures("pareto", "PSNR against wall time and against cache memory"),
+            *(section(results, found) for found in results.models),
+            *(f"Not measured here: {note.removeprefix('not measured: ')}" for note in results.notes),
         ]
     )
 
 
-def write(page: Path, text: str) -> None:
-    """Put the text between a page's markers."""
-    before, _, rest = page.read_text("utf-8").partition(START)
+def between_markers(text: str, content: str) -> str:
+    """A page with new content between its markers."""
+    before, _, rest = text.partition(START)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{START}\n{text}\n{END}{after}", "utf-8")
+    return f"{before}{START}\n{content}\n{END}{after}"
 
 
 def main() -> None:
-    """Rewrite both pages."""
-    paths = [ROOT / "benchmarks" / "results" / f"{name}.json" for name in RESULTS]
-    found = [Results.model_validate_json(path.read_text("utf-8")) for path in paths if path.is_file()]
-    write(README, summary(found))
-    write(PAGE, "\n\n".join(section(results) for results in found))
+    """Rewrite both pages and the plots."""
+    results = read_results(RESULTS)
+    for path, content in ((README, summary(results)), (PAGE, page(results))):
+        write_text(path, between_markers(path.read_text("utf-8"), content))
+    write_plots(results, PLOTS)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class ModelBench:
             # Everybody begins a round once: who follows the uncached run finds other caches than who follows a peer.
             start = number % max(1, len(self._others))
             for each in (*self._others[start:], *self._others[:start]):
-                if probes[each.name].error is None:
+                if probes[each.name].error is None and all(turn.error is None for turn in turns[each.name]):
                     turns[each.name].append(self._turn(each, choices.get(each.name), number, group))
         rows = [
             MeasuredRow(each, choices.get(each.name), probes[each.name], turns[each.name])

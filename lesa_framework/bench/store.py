@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -43,9 +43,12 @@ class Store:
         return len(self._cells)
 
     def find(self, identity: Mapping[str, Any], kind: type[Cell]) -> Cell | None:
-        """A finished cell; None when it is not."""
+        """A finished cell; None when it is not, or when another version wrote it in another form."""
         found = self._cells.get(_digest(identity))
-        return None if found is None else kind.model_validate(found)
+        try:
+            return None if found is None else kind.model_validate(found)
+        except ValidationError:
+            return None
 
     def keep(self, identity: Mapping[str, Any], cell: BaseModel) -> None:
         """Write a finished cell down."""

@@ -206,14 +206,14 @@ def test_a_changed_method_is_measured_anew_and_the_others_are_not(bench, monkeyp
 
 
 def test_a_method_that_fails_says_so_in_its_row_and_the_others_go_on(bench, monkeypatch):
-    real = model_bench.attached
+    real = model_bench.probe
 
-    def attached(pipe: Any, contender: Any, peer: Any = None) -> Any:
+    def probe(pipe: Any, contender: Any, *rest: Any) -> Any:
         if contender.name == "line-a":
             raise LesaError("it fell over\nbadly")
-        return real(pipe, contender, peer)
+        return real(pipe, contender, *rest)
 
-    monkeypatch.setattr(model_bench, "attached", attached)
+    monkeypatch.setattr(model_bench, "probe", probe)
     results = bench.run()
     assert row(results, "line-a").error == "LesaError: it fell over badly"
     assert row(results, "line-a").psnr_db is None
@@ -221,6 +221,22 @@ def test_a_method_that_fails_says_so_in_its_row_and_the_others_go_on(bench, monk
     assert {difference.theirs for difference in results.differences} | {
         difference.ours for difference in results.differences
     } == {"reuse-a", "fewer_steps_4"}
+
+
+def test_a_method_that_fails_later_is_not_run_again(bench, monkeypatch):
+    real, tries = model_bench.attached, []
+
+    def attached(pipe: Any, contender: Any, peer: Any = None) -> Any:
+        tries.append(contender.name)
+        if contender.name == "line-a":
+            raise LesaError("no memory")
+        return real(pipe, contender, peer)
+
+    monkeypatch.setattr(model_bench, "attached", attached)
+    results = bench.run()
+    assert row(results, "line-a").error == "LesaError: no memory"
+    assert tries.count("line-a") == 1
+    assert tries.count("reuse-a") == 2
 
 
 def test_peers_are_set_to_the_same_work_and_those_that_cannot_say_so(bench, monkeypatch):

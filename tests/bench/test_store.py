@@ -33,6 +33,12 @@ def test_what_was_being_written_when_the_program_was_killed_is_lost_and_nothing_
     assert Store(tmp_path / "cells").find(THERE, Choice) == Choice(note="anew")
 
 
+def test_a_cell_in_another_form_is_measured_anew(tmp_path):
+    store = Store(tmp_path / "cells")
+    store.keep(HERE, Choice(note="a choice"))
+    assert store.find(HERE, Turn) is None
+
+
 def test_tensors_come_back_bit_for_bit(tmp_path):
     store = Store(tmp_path / "cells")
     images = torch.randn(2, 3, 4, 4).transpose(2, 3)

@@ -1,0 +1,212 @@
+"""The plots of the front page, each for light and for dark pages."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lesa_framework.bench.results import BenchResults, BenchRow, Kind, ModelResults, ranked
+from lesa_framework.files import write_bytes
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours: of the page, and of methods by who made them."""
+
+    name: str
+    ink: str
+    soft: str
+    line: str
+    lesa: str
+    ours: str
+    peer: str
+    plain: str
+
+    def of(self, row: BenchRow) -> str:
+        """A method's colour."""
+        if row.kind is Kind.CACHE:
+            return self.lesa if row.family == "lesa" else self.ours
+        return self.peer if row.kind is Kind.PEER else self.plain
+
+
+THEMES = (
+    Theme("light", "#1c1d21", "#62646c", "#dddad2", "#0b6e6e", "#d08a5c", "#7f9fc9", "#9a9ca3"),
+    Theme("dark", "#e9e7e2", "#a3a6ae", "#34383e", "#5cc8bd", "#b8724a", "#4d6c9a", "#6f727a"),
+)
+_LEGEND = (
+    ("LESA", "lesa"), ("other predictors of this framework", "ours"), ("other people's caches", "peer"),
+    ("fewer steps, no cache", "plain"),
+)  # fmt: skip
+
+#: Prompts of each model in the gallery, and pixels that a pixel becomes there.
+_PROMPTS, _ENLARGED = 2, 3
+
+
+def write_plots(results: BenchResults, folder: Path) -> None:
+    """Draw everything."""
+    for theme in THEMES:
+        write_bytes(folder / f"quality-{theme.name}.svg", as_svg(quality, results, theme))
+        write_bytes(folder / f"gallery-{theme.name}.svg", as_svg(gallery, results, theme))
+        write_bytes(folder / f"pareto-{theme.name}.svg", as_svg(pareto, results, theme))
+
+
+def quality(results: BenchResults, theme: Theme) -> Any:
+    """A panel for each model and target: every method's PSNR as a bar, best above."""
+    from matplotlib.figure import Figure
+
+    panels = [(found.model, target) for found in results.models for target in results.targets(found.model)]
+    rivals = [ranked(results.of_model(model), target) for model, target in panels]
+    columns = 2
+    lines = -(-len(panels) // columns)
+    tallest = max(len(rows) for rows in rivals)
+    figure = Figure(figsize=(11, lines * (0.24 * tallest + 0.9) + 0.5), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).flatten()
+    for axis, (model, target), rows in zip(axes, panels, rivals, strict=False):
+        steps = next(found.num_steps for found in results.models if found.model == model)
+        places = range(len(rows))
+        values = [row.psnr_db or 0.0 for row in rows]
+        axis.barh(places, values, color=[theme.of(row) for row in rows], height=0.72)
+        for place, row, value in zip(places, rows, values, strict=True):
+            weight = "bold" if row.family == "lesa" else "normal"
+            axis.text(value + 0.3, place, f"{value:.1f}", va="center", fontsize=8, color=theme.ink, fontweight=weight)
+        axis.set_yticks(places, [short(row) for row in rows], fontsize=8)
+        axis.set_ylim(tallest - 0.4, -0.6)
+        axis.set_xlim(0, max(values, default=1) * 1.12)
+        axis.set_title(f"{model}: {target} of {steps} steps computed", fontsize=10, loc="left", color=theme.ink)
+        axis.tick_params(length=0)
+        axis.xaxis.set_visible(False)
+    for axis in axes[len(panels) :]:
+        axis.axis("off")
+    _legend(figure, theme)
+    return figure
+
+
+def pareto(results: BenchResults, theme: Theme) -> Any:
+    """A line of panels for each model: PSNR against time and against memory, the best joined."""
+    from matplotlib.figure import Figure
+
+    sights: Sequence[tuple[str, Callable[[BenchRow], float | None]]] = (
+        ("seconds a sample", lambda row: row.seconds),
+        ("cache, MiB (one batch)", lambda row: None if row.cache_bytes is None else row.cache_bytes / 2**20),
+    )
+    figure = Figure(figsize=(11, 3.2 * len(results.models) + 0.5), layout="constrained")
+    axes = figure.subplots(len(results.models), len(sights), squeeze=False)
+    for line, found in zip(axes, results.models, strict=True):
+        rows = [row for row in results.of_model(found.model) if row.competes]
+        for axis, (what, of) in zip(line, sights, strict=True):
+            points = sorted((of(row) or 0.0, -(row.psnr_db or 0.0), row.name, row) for row in rows)
+            front = _front([(x, -minus, row) for x, minus, _, row in points])
+            axis.plot([x for x, _, _ in front], [y for _, y, _ in front], color=theme.soft, linewidth=1, zorder=1)
+            for x, minus, _, row in points:
+                axis.scatter(x, -minus, color=theme.of(row), s=26, zorder=2)
+            for x, y, row in front:
+                axis.annotate(
+                    short(row), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7, color=theme.ink
+                )
+            axis.margins(x=0.18, y=0.15)
+            axis.set_xlabel(what, fontsize=8, color=theme.soft)
+            axis.set_ylabel("PSNR, dB", fontsize=8, color=theme.soft)
+            axis.tick_params(labelsize=8)
+            axis.grid(color=theme.line, linewidth=0.6)
+        line[0].set_title(found.model, fontsize=10, loc="left", color=theme.ink)
+    _legend(figure, theme)
+    return figure
+
+
+def gallery(results: BenchResults, theme: Theme) -> Any:
+    """A line for each model's first prompts: the uncached picture, then the best method of each sort."""
+    from matplotlib.figure import Figure
+
+    lines = [
+        (found, results.targets(found.model)[0], number)
+        for found in results.models
+        for number in range(min(_PROMPTS, min((len(each) for each in found.images.values()), default=0)))
+    ]
+    shown = [_columns(results, found, target) for found, target, _ in lines]
+    widest = max(len(rows) for rows in shown)
+    figure = Figure(figsize=(11, 2.2 * len(lines)), layout="constrained")
+    parts = figure.subfigures(len(lines), 1, squeeze=False).flatten()
+    for part, (found, target, number), rows in zip(parts, lines, shown, strict=True):
+        caption = f"{found.model}, {target} steps computed: “{found.pairs[number].prompt}”"
+        part.suptitle(caption, x=0.01, ha="left", fontsize=9, color=theme.soft)
+        axes = part.subplots(1, widest, squeeze=False).flatten()
+        for axis in axes:
+            axis.axis("off")
+        for axis, row in zip(axes, rows, strict=False):
+            axis.imshow(_picture(found, row.name, number), interpolation="none")
+            psnr = found.details[row.name].psnr_db[number]
+            title = "uncached" if row.kind is Kind.UNCACHED else f"{short(row)}\n{psnr:.1f} dB" if psnr else short(row)
+            axis.set_title(title, fontsize=7.5, color=theme.lesa if row.family == "lesa" else theme.ink)
+    return figure
+
+
+def _columns(results: BenchResults, found: ModelResults, target: int) -> list[BenchRow]:
+    """The uncached run, and the best of each sort that there is."""
+    rows = results.of_model(found.model)
+    bare = [row for row in rows if row.kind is Kind.UNCACHED]
+    best: dict[str, BenchRow] = {}
+    for row in ranked(rows, target):
+        best.setdefault(_sort(row), row)
+    return bare + list(best.values())
+
+
+def _sort(row: BenchRow) -> str:
+    return row.family if row.kind is Kind.CACHE else row.kind
+
+
+def _picture(found: ModelResults, name: str, number: int) -> Any:
+    """A picture, or the middle frame of a video, with every pixel made three, so that nobody smooths them."""
+    import numpy as np
+    from PIL import Image
+
+    _, _, content = found.images[name][number].partition(",")
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
+    width = pixels.shape[1] // found.frames
+    middle = pixels[:, found.frames // 2 * width :][:, :width]
+    return middle.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)
+
+
+def short(row: BenchRow) -> str:
+    """A row's name without what its panel says already: model and target."""
+    if row.kind is Kind.FEWER_STEPS:
+        return f"{row.num_steps} plain steps"
+    name = row.name.removesuffix(f"_{row.target_nfe}")
+    words = name.split("-")
+    return "-".join(words[words.index(row.family) :]) if row.family in words else name
+
+
+def _front(points: Sequence[tuple[float, float, BenchRow]]) -> list[tuple[float, float, BenchRow]]:
+    """Those that nothing cheaper is as good as; points come cheapest first."""
+    front: list[tuple[float, float, BenchRow]] = []
+    for x, y, row in points:
+        if not front or y > front[-1][1]:
+            front.append((x, y, row))
+    return front
+
+
+def _legend(figure: Any, theme: Theme) -> None:
+    from matplotlib.patches import Patch
+
+    figure.legend(
+        handles=[Patch(color=getattr(theme, colour), label=label) for label, colour in _LEGEND],
+        loc="outside lower center", ncols=len(_LEGEND), frameon=False, fontsize=9, labelcolor=theme.ink,
+    )  # fmt: skip
+
+
+def as_svg(draw: Callable[[BenchResults, Theme], Any], results: BenchResults, theme: Theme) -> bytes:
+    """A plot as SVG, without a background, so that the page's shows; the same bytes for the same results."""
+    import matplotlib as mpl
+
+    style = {
+        "svg.hashsalt": "lesa", "axes.facecolor": "none", "figure.facecolor": "none", "text.color": theme.ink,
+        "axes.edgecolor": theme.line, "xtick.color": theme.soft, "ytick.color": theme.ink, "axes.spines.top": False,
+        "axes.spines.right": False,
+    }  # fmt: skip
+    with mpl.rc_context(style):
+        buffer = io.BytesIO()
+        draw(results, theme).savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
