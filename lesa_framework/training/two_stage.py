@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -229,6 +230,9 @@ class TwoStageTrainer:
                 latents = self._rollout(number, gradients=False, strategy=strategy)
         decibels = _decibels(latents, reference)
         self._note("closed loop", epoch, meter.mean(), decibels)
+        # Sessions are cycles, and this one's histories hold a run's whole graph: gigabytes, which Python takes for a
+        # few small objects and leaves lying longer and longer.
+        gc.collect()
         return meter.mean(), decibels
 
     def _rollout(self, number: int, *, gradients: bool, strategy: Strategy | None = None) -> list[Tensor]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -107,3 +108,17 @@ def test_resumed_training_equals_one_that_never_stopped(toy_pipeline: Any, slope
     assert [entry["loss"] for entry in second.log if "loss" in entry] == [
         entry["loss"] for entry in whole.log if "loss" in entry
     ]
+
+
+def test_a_finished_rollout_leaves_no_graph_behind(toy_pipeline, slope):
+    def alive() -> int:
+        return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+    trainer = trainer_for(toy_pipeline, slope, guided_epochs=0, closed_loop_epochs=3)
+    gc.disable()
+    try:
+        counts = [alive() for step in trainer.train() if step.stage == "closed loop"]
+    finally:
+        gc.enable()
+    assert len(counts) == 6
+    assert len(set(counts[1:])) == 1
