@@ -34,9 +34,9 @@ class Column:
 
 
 def columns(results: BenchResults) -> list[Column]:
-    """The columns in which at least one row has a value."""
+    """The columns in which at least one row has a value; the first is the target, which every row has."""
     scores = sorted({name for row in results.rows for name in row.scores})
-    every = [*_QUALITY, *(_score(name, results.metrics.get(name)) for name in scores), *_COST]
+    every = [*_WORK, *_QUALITY, *(_score(name, results.metrics.get(name)) for name in scores), *_COST]
     return [column for column in every if _filled(column, results.rows)]
 
 
@@ -54,6 +54,11 @@ def _score(name: str, info: MetricInfo | None) -> Column:
     return Column(heading, title, lambda row: row.scores.get(name), _fixed(3), better)
 
 
+#: The first two stand beside each other: what a method may do, and what it did.
+_WORK = (
+    Column("target", "Uncached steps whose work it may do", lambda row: row.target_nfe, formats.steps, "up"),
+    Column("work", "Work that was counted, in uncached steps", lambda row: row.nfe, formats.steps, "down"),
+)
 _QUALITY = (
     Column("PSNR, dB", "Float PSNR against the uncached run", lambda row: row.psnr_db, _fixed(2), "up"),
     Column("SSIM", "Structural similarity to the uncached run", lambda row: row.ssim, _fixed(3), "up"),
@@ -65,7 +70,6 @@ _QUALITY = (
     Column("caption", "Does the picture show what its caption names?", lambda row: row.caption_score, _fixed(3), "up"),
 )  # fmt: skip
 _COST = (
-    Column("counted work", "Work that was really done, in uncached steps", lambda row: row.nfe, formats.steps, "down"),
     Column("s / sample", "Median wall time a sample", lambda row: row.seconds, formats.seconds, "down"),
     Column("speed-up", "The uncached run's seconds divided by these", lambda row: row.speedup, formats.times, "up"),
     Column(

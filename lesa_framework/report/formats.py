@@ -23,6 +23,11 @@ def ends(low: float, high: float) -> str:
     return " and ".join(text.removeprefix("+") for text in texts) if low > 0 else " and ".join(texts)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 prompt`, `2 prompts`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def steps(value: float) -> str:
     """A number of steps, whole or with one decimal."""
     return f"{value:.1f}".removesuffix(".0")

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 
 from lesa_framework.bench.results import BenchResults
 from lesa_framework.errors import ConfigError
+from lesa_framework.report.cards import answers, card_groups, grid_columns
 from lesa_framework.report.columns import columns
 from lesa_framework.report.families import families
-from lesa_framework.report.formats import gain, size
+from lesa_framework.report.formats import counted, gain, size, steps
 from lesa_framework.report.payload import payload
 from lesa_framework.report.verdicts import verdicts
 from lesa_framework.report.view import as_yaml, model_views
@@ -23,6 +24,8 @@ _SCRIPTS = (
 )  # fmt: skip
 #: Prompts whose images are shown at once; the others fold out.
 _OPEN = 3
+#: What notes about metrics begin with.
+_SKIPPED = "not measured: "
 _NEEDED = (("jinja2", "jinja2"), ("pillow", "PIL"), ("plotly", "plotly"))
 
 
@@ -58,10 +61,18 @@ def write_page(results: BenchResults) -> str:
     environment = Environment(
         loader=PackageLoader(_PACKAGE, "template"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"gain": gain, "size": size}
+    environment.filters |= {
+        "gain": gain,
+        "size": size,
+        "steps": steps,
+        "counted": counted,
+        "breakable": lambda name: Markup("_<wbr>").join(name.split("_")),
+    }
     sorts = families(results.rows)
     table = columns(results)
     models = model_views(results, sorts, table)
+    found = verdicts(results)
+    groups = card_groups(found)
     return environment.get_template("page.html.j2").render(
         results=results,
         title=results.title or "Feature caches, side by side",
@@ -71,7 +82,11 @@ def write_page(results: BenchResults) -> str:
         shown=_OPEN,
         families=sorts,
         columns=table,
-        verdicts=verdicts(results),
+        answers=answers(found),
+        groups=groups,
+        grid_columns=grid_columns([len(group) for group in groups.values()]),
+        skipped=[note.removeprefix(_SKIPPED) for note in results.notes if note.startswith(_SKIPPED)],
+        notes=[note for note in results.notes if not note.startswith(_SKIPPED)],
         rows={(view.row.model, view.row.name): view for model in models for view in model.rows},
         spec=as_yaml(results.spec),
         payload=payload(models, sorts.values()),

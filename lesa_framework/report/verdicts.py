@@ -102,7 +102,7 @@ def _remark(winner: BenchRow, other: BenchRow, difference: Difference | None) ->
         return Remark(f"level with {name}: {gain(ahead)} dB{between}", "level")
     if ours:
         return Remark(f"LESA loses: {name} is {gain(ahead)[1:]} dB behind{between}", "lost")
-    return Remark(f"{gain(ahead)} dB ahead of {name}{between}", "ahead")
+    return Remark(f"{gain(ahead).removeprefix('+')} dB ahead of {name}{between}", "ahead")
 
 
 def _between(difference: Difference | None) -> str:

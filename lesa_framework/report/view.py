@@ -32,6 +32,7 @@ class RowView:
         label: A short name.
         family: What it shares with others of its sort.
         best: Whether it has the highest PSNR at its target.
+        over: Whether it has a quality, but did more work than its target allows.
         cells: What each column shows, and the value that it is sorted by.
         source: How to get its numbers again.
         details: Its values pair by pair.
@@ -42,6 +43,7 @@ class RowView:
     label: str
     family: Family
     best: bool
+    over: bool
     cells: tuple[tuple[str, float | None], ...]
     source: Source
     details: MethodDetails
@@ -73,6 +75,15 @@ class Example:
     seed: int
     pictures: tuple[Picture, ...]
 
+    @property
+    def turns(self) -> list[tuple[int | None, list[Picture]]]:
+        """The uncached image, and then those of each target, which is None for the uncached one."""
+        found: dict[int | None, list[Picture]] = {}
+        for picture in self.pictures:
+            row = picture.view.row
+            found.setdefault(None if row.kind is Kind.UNCACHED else row.target_nfe, []).append(picture)
+        return list(found.items())
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -101,7 +112,8 @@ class ModelView:
     Attributes:
         number: Its place in the file.
         found: What belongs to it.
-        rows: The uncached run, then by target, the most computed steps first, the best PSNR on top.
+        rows: The uncached run, then by target, the most computed steps first, the best PSNR on top, and what does not
+            compete at the end.
         targets: The targets, most computed steps first.
         strips: What ran when.
         examples: Its images.
@@ -143,6 +155,7 @@ def _model_view(
             label=labels[row.name],
             family=families[row.family],
             best=row.name in best,
+            over=row.psnr_db is not None and not row.competes,
             cells=tuple((column.text(row), column.read(row)) for column in columns),
             source=found.sources.get(row.name, Source()),
             details=found.details.get(row.name, MethodDetails()),
@@ -182,9 +195,10 @@ def _contrasts(differences: Sequence[Difference], named: dict[str, RowView]) -> 
     ]
 
 
-def _order(numbered: tuple[int, BenchRow]) -> tuple[bool, int, bool, float]:
+def _order(numbered: tuple[int, BenchRow]) -> tuple[bool, int, bool, bool, float]:
     row = numbered[1]
-    return row.kind is not Kind.UNCACHED, -row.target_nfe, row.error is not None, -(row.psnr_db or 0.0)
+    known = row.error is None
+    return row.kind is not Kind.UNCACHED, -row.target_nfe, not known, not row.competes, -(row.psnr_db or 0.0)
 
 
 def _strips(view: RowView) -> list[Strip]:

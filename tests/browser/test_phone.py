@@ -20,6 +20,7 @@ def _widths(page: Page) -> list[int]:
 def test_a_phone_scrolls_the_page_in_one_direction_only(visit: Visit) -> None:
     page = visit(width=_PHONE, touch=True)
     assert_names_apart(page)
+    page.locator("#methods summary").tap()
     page.locator("[data-family-choice=reuse]").tap()
     assert "ref-flux-reuse-n7" not in shown_rows(page, "#measured")
     page.evaluate("document.querySelectorAll('details').forEach(each => (each.open = true))")

@@ -7,7 +7,7 @@ from tests.report.samples import PICTURES, sample_results
 
 
 def _names(page: Page) -> list[str]:
-    return page.locator("#measured [data-model='0'] tbody th a").all_inner_texts()
+    return page.locator("#measured [data-model='0'] tbody th > a:not(.badge)").all_inner_texts()
 
 
 def test_headings_sort_best_first_and_then_worst_first(visit: Visit) -> None:
@@ -31,8 +31,8 @@ def test_headings_sort_best_first_and_then_worst_first(visit: Visit) -> None:
 def test_rows_say_what_failed_what_missed_and_what_is_best(opened: Page) -> None:
     table = opened.locator("#measured")
     expect(table.get_by_role("row", name="diffusers-magcache")).to_contain_text("failed: ValueError: MagCache needs")
-    expect(table.get_by_role("row", name="diffusers-taylorseer")).to_contain_text("above its target")
-    best = opened.locator("#measured [data-model='0'] tr.best th a").all_inner_texts()
+    expect(table.get_by_role("row", name="diffusers-taylorseer")).to_contain_text("12.4 steps of work")
+    best = opened.locator("#measured [data-model='0'] tr.best th > a").all_inner_texts()
     assert best == ["ref-flux-taylorseer-every5", "ref-flux-lesa-n10"]
 
 
@@ -46,3 +46,13 @@ def test_a_name_opens_its_command_and_configuration_again_and_again(visit: Visit
         expect(source).to_contain_text("predictor: {kind: lesa}")
         expect(source).to_be_in_viewport()
         source.locator("summary").click()
+
+
+def test_headings_stay_in_sight_below_the_filters(visit: Visit) -> None:
+    page = visit()
+    last = page.locator("#measured tbody tr:visible").last
+    last.evaluate("row => scrollTo(0, row.getBoundingClientRect().top + scrollY - 200)")
+    bar, heading = page.locator("#filters").bounding_box(), page.locator("#measured th").first.bounding_box()
+    assert abs(bar["y"]) < 1
+    assert abs(heading["y"] - bar["height"]) < 2
+    assert last.bounding_box()["y"] > heading["y"] + heading["height"]

@@ -62,6 +62,14 @@ def test_only_the_first_prompts_are_shown_at_once(markup: str) -> None:
     assert markup.count("<summary>2 more prompts</summary>") == 2
 
 
+def test_metrics_that_were_skipped_are_no_notes() -> None:
+    found = sample_results().model_copy(update={"notes": ["not measured: lpips: no torchvision", "made up"]})
+    markup = write_page(found)
+    assert "<summary>1 metric was not measured</summary>" in markup
+    assert "<li>lpips: no torchvision</li>" in markup
+    assert "Note: made up" in markup
+
+
 def test_missing_packages_are_named_early(monkeypatch: pytest.MonkeyPatch) -> None:
     check_report()
     monkeypatch.setattr(page, "find_spec", lambda name: None if name in {"plotly", "PIL"} else object())

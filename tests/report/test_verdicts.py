@@ -42,7 +42,7 @@ def test_our_own_loss_is_said_as_such() -> None:
     assert found.work == "5×"
     assert [(remark.tone, remark.text) for remark in found.remarks] == [
         ("lost", "LESA loses: lesa-n7 is 3.2 dB behind, between 2.1 and 4.3"),
-        ("ahead", "+6.2 dB ahead of 10 plain steps, between 5.0 and 7.4"),
+        ("ahead", "6.2 dB ahead of 10 plain steps, between 5.0 and 7.4"),
     ]
 
 
@@ -55,7 +55,7 @@ def test_an_interval_with_zero_in_it_is_level() -> None:
 
 def test_one_prompt_has_no_interval() -> None:
     found = verdict([row("a", "a", 30.0), row("b", "b", 29.0)], [against("a", "b", 1.0, None, None)])
-    assert [remark.text for remark in found.remarks] == ["+1.0 dB ahead of b, on the one prompt that was run"]
+    assert [remark.text for remark in found.remarks] == ["1.0 dB ahead of b, on the one prompt that was run"]
 
 
 def test_plain_steps_that_win_are_said_first() -> None:
@@ -71,8 +71,8 @@ def test_the_next_two_ours_the_best_peer_and_plain_steps_are_named_once_each() -
     texts = [remark.text for remark in verdict(rows, []).remarks]
     assert [text.split()[-1] for text in texts[:2]] == ["b", "c"]
     assert texts[2:] == [
-        "+13.0 dB ahead of 10 plain steps",
-        "+19.0 dB ahead of peer",
+        "13.0 dB ahead of 10 plain steps",
+        "19.0 dB ahead of peer",
         "LESA loses: lesa-n7 is 20.0 dB behind",
     ]
 

@@ -17,7 +17,9 @@ def _view(results: BenchResults) -> ModelView:
 def test_rows_stand_by_target_and_by_psnr_with_failures_last() -> None:
     names = [view.row.name for view in _view(sample_results()).rows]
     assert names[:2] == ["uncached", "ref-flux-taylorseer-every5"]
-    assert names[8:10] == ["diffusers-magcache", "ref-flux-lesa-n10"]
+    # What did too much work stands below what keeps to its target, and above what failed.
+    assert names[7:10] == ["diffusers-taylorseer", "diffusers-magcache", "ref-flux-lesa-n10"]
+    assert [view.row.name for view in _view(sample_results()).rows if view.over] == ["diffusers-taylorseer"]
     assert names[-1] == "ref-flux-reuse-n10"
 
 

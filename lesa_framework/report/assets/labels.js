@@ -2,6 +2,7 @@
 const pen = document.createElement("canvas").getContext("2d");
 const LABEL_FONT = "12px system-ui, sans-serif";
 const MARK = 8;
+const APART = 8;
 
 function widthOf(text) {
   pen.font = LABEL_FONT;
@@ -35,20 +36,22 @@ function alongLine(line) {
  *
  * @param spots What has a mark: px, py (pixels in the plot), label; the most important first.
  * @param size Width and height of the plot in pixels.
- * @param line A line that names cross only where nothing else is free: points with px, py.
+ * @param line A line that only the names of its own points may cross, where nothing else is free: points with px, py.
+ * @param most How many names there are at most: more say less.
  * @returns For each name that fits {spot, x, y}: the middle of its box.
  */
-function placeLabels(spots, size, line = []) {
+function placeLabels(spots, size, line, most) {
   const crossed = alongLine(line);
   const taken = spots.map(spot => ({left: spot.px - MARK, right: spot.px + MARK, top: spot.py - MARK, bottom: spot.py + MARK}));
   const placed = [];
   for (const spot of spots) {
+    if (placed.length === most) break;
     const possible = boxes(spot, spot.label).filter(box =>
       box.left >= 0 && box.right <= size.width && box.top >= 0 && box.bottom <= size.height
       && !taken.some(other => meet(box, other)));
-    const free = possible.find(box => !crossed.some(other => meet(box, other))) ?? possible[0];
+    const free = possible.find(box => !crossed.some(other => meet(box, other))) ?? (line.includes(spot) ? possible[0] : undefined);
     if (!free) continue;
-    taken.push(free);
+    taken.push({...free, left: free.left - APART, right: free.right + APART});
     placed.push({spot, x: (free.left + free.right) / 2, y: (free.top + free.bottom) / 2});
   }
   return placed;

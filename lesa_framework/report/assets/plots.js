@@ -1,11 +1,12 @@
 // PSNR against what it costs. Ranges are set here, not by plotly, so that it is known where each mark lies.
 const CONFIG = {displayModeBar: false, responsive: false};
+const NARROW_PLOT = 720;
 const EDGE = {l: 52, r: 16, t: 10, b: 46};
 const SYMBOLS = {circle: "circle", square: "square", diamond: "diamond", triangle: "triangle-up"};
 const COSTS = {
-  nfe: {title: "work, in uncached steps", log: false, say: value => `${+value.toFixed(1)} steps of work`},
-  seconds: {title: "seconds a sample", log: false, say: value => `${value.toPrecision(3)} s`},
-  cache: {title: "memory of the cache, MiB", log: true, say: value => `${(value / 2 ** 20).toFixed(2)} MiB`},
+  nfe: {title: "work, in uncached steps", unit: 1, say: value => `${+value.toFixed(1)} steps of work`},
+  seconds: {title: "seconds a sample", unit: 1, say: value => `${value.toPrecision(3)} s`},
+  cache: {title: "memory of the cache, MiB", unit: 2 ** 20, say: value => `${(value / 2 ** 20).toFixed(2)} MiB`},
 };
 
 /** A colour of the style sheet as it is now, light or dark. */
@@ -41,27 +42,38 @@ function span(values, share) {
   return [low - room, high + room];
 }
 
-/** Memory on a logarithmic axis; nothing at all gets a place of its own at its left end. */
-function memoryScale(values) {
-  const some = values.filter(value => value > 0).map(value => Math.log10(value / 2 ** 20));
+/** Costs on a logarithmic axis: some do several times the work of others. Nothing at all gets a place at its left end. */
+function costScale(values, unit) {
+  const some = values.filter(value => value > 0).map(value => Math.log10(value / unit));
   const low = some.length ? Math.min(...some) : 0, high = some.length ? Math.max(...some) : 1;
   const nothing = low - Math.max(0.35, (high - low) * 0.25);
-  const place = value => (value > 0 ? Math.log10(value / 2 ** 20) : nothing);
+  const place = value => (value > 0 ? Math.log10(value / unit) : nothing);
+  const marks = high - low > 2.5 ? [1] : high - low > 0.8 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
   const ticks = [];
-  for (let power = Math.floor(low) - 1; power <= Math.ceil(high); power += 1) {
-    for (const step of high - low > 2.5 ? [1] : [1, 2, 5]) ticks.push(step * 10 ** power);
-  }
+  for (let power = Math.floor(low) - 1; power <= Math.ceil(high); power += 1) ticks.push(...marks.map(mark => mark * 10 ** power));
   const kept = ticks.filter(tick => Math.log10(tick) >= low - 0.1 && Math.log10(tick) <= high + 0.1);
-  return {place, tickvals: [nothing, ...kept.map(Math.log10)], ticktext: ["none", ...kept.map(tick => +tick.toPrecision(2))]};
+  const none = some.length < values.length ? [{at: nothing, text: "none"}] : [];
+  const shown = [...none, ...kept.map(tick => ({at: Math.log10(tick), text: String(+tick.toPrecision(2))}))];
+  return {place, tickvals: shown.map(tick => tick.at), ticktext: shown.map(tick => tick.text)};
+}
+
+/** What is drawn first lies below: what is out of competition, then peers, then plain runs, then this framework's. */
+const layerOf = row => (row.over ? 0 : row.peer ? 1 : row.ours ? 3 : 2);
+
+/** The points in the order in which they are named: what nothing beats, the best of each family, then the others. */
+function mostTelling(points, front) {
+  const best = new Map([...points].sort((a, b) => a.y - b.y).map(point => [point.row.family, point]));
+  const rank = point => 4 * front.includes(point) + 2 * point.row.best + (best.get(point.row.family) === point);
+  return [...points].sort((a, b) => rank(b) - rank(a) || layerOf(b.row) - layerOf(a.row) || b.y - a.y);
 }
 
 function drawPareto(figure, view) {
   const cost = COSTS[figure.dataset.x];
   const rows = view.rows.filter(row => row.psnr !== null && row[figure.dataset.x] !== null)
-    .sort((a, b) => a.psnr - b.psnr); // the closest are drawn last, on top of what they touch
+    .sort((a, b) => layerOf(a) - layerOf(b) || a.psnr - b.psnr); // of a layer the closest are on top
   figure.parentElement.hidden = rows.length === 0;
   if (!rows.length) return;
-  const scale = cost.log ? memoryScale(rows.map(row => row.cache)) : {place: value => value};
+  const scale = costScale(rows.map(row => row[figure.dataset.x]), cost.unit);
   const points = rows.map(row => ({row, label: row.label, x: scale.place(row[figure.dataset.x]), y: row.psnr}));
   const xRange = span(points.map(point => point.x), 0.08), yRange = span(points.map(point => point.y), 0.14);
   const size = {width: figure.clientWidth - EDGE.l - EDGE.r, height: figure.clientHeight - EDGE.t - EDGE.b};
@@ -70,8 +82,7 @@ function drawPareto(figure, view) {
     point.py = (yRange[1] - point.y) / (yRange[1] - yRange[0]) * size.height;
   }
   const front = paretoOf(points);
-  const first = [...points].sort((a, b) => front.includes(b) - front.includes(a) || b.row.best - a.row.best || b.y - a.y);
-  const labels = placeLabels(first, size, front);
+  const labels = placeLabels(mostTelling(points, front), size, front, figure.clientWidth < NARROW_PLOT ? 9 : 16);
   Plotly.react(figure, [
     {
       x: front.map(point => point.x), y: front.map(point => point.y), mode: "lines", hoverinfo: "skip",
@@ -82,7 +93,8 @@ function drawPareto(figure, view) {
       text: points.map(({row}) => `<b>${row.name}</b><br>${row.psnr.toFixed(2)} dB<br>${cost.say(row[figure.dataset.x])}`),
       hovertemplate: "%{text}<extra></extra>",
       marker: {
-        size: 11, line: {width: 1, color: colourOf("--card")},
+        size: points.map(({row}) => (row.peer ? 9 : 11)), line: {width: 1, color: colourOf("--card")},
+        opacity: points.map(({row}) => (row.over ? 0.45 : 1)),
         color: points.map(({row}) => familyColour(row.family)),
         symbol: points.map(({row}) => SYMBOLS[data.families[row.family].shape]),
       },
@@ -97,13 +109,18 @@ function drawPareto(figure, view) {
   }), CONFIG);
 }
 
+function markOf(family) {
+  const mark = document.createElement("i");
+  mark.className = `mark ${data.families[family].shape}`;
+  mark.style.setProperty("--colour", `var(--family-${data.families[family].colour})`);
+  return mark;
+}
+
 function drawLegend(view) {
   const names = [...new Set(view.rows.filter(row => !row.uncached).map(row => row.family))];
   $("#legend").replaceChildren(...names.map(name => {
-    const entry = document.createElement("span"), mark = document.createElement("i");
-    mark.className = `mark ${data.families[name].shape}`;
-    mark.style.setProperty("--colour", `var(--family-${data.families[name].colour})`);
-    entry.append(mark, data.families[name].label);
+    const entry = document.createElement("span");
+    entry.append(markOf(name), data.families[name].label);
     return entry;
   }));
 }

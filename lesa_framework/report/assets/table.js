@@ -22,3 +22,16 @@ function sortBy(heading) {
 }
 
 for (const button of $$(".measured thead button")) button.addEventListener("click", () => sortBy(button.closest("th")));
+
+/** How much of the window's top the filters cover. */
+function pinnedHeight() {
+  return getComputedStyle($("#filters")).position === "sticky" ? $("#filters").offsetHeight : 0;
+}
+
+onView(() => {
+  document.documentElement.style.setProperty("--pinned", `${pinnedHeight()}px`);
+  for (const card of $$("#measured .card:not([hidden])")) {
+    card.classList.remove("fits");
+    card.classList.toggle("fits", card.scrollWidth <= card.clientWidth);
+  }
+});
