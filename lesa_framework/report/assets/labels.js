@@ -16,7 +16,7 @@ function boxes(spot, text) {
   const at = (left, top) => ({left: spot.px + left, right: spot.px + left + width, top: spot.py + top, bottom: spot.py + top + height});
   return [
     at(gap, -height / 2), at(-gap - width, -height / 2), at(-width / 2, -gap - height), at(-width / 2, gap),
-    at(gap - 2, -gap - height + 4), at(gap - 2, gap - 4), at(-gap - width + 2, -gap - height + 4), at(-gap - width + 2, gap - 4),
+    at(gap, -gap - height + 4), at(gap, gap - 4), at(-gap - width, -gap - height + 4), at(-gap - width, gap - 4),
   ];
 }
 
