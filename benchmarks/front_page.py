@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.front_plots import write_plots
@@ -39,7 +39,7 @@ def summary(results: BenchResults) -> str:
             _pictures("quality", "PSNR of every method against the uncached run"),
             (
                 f"The bundled models on {' to '.join(map(str, pairs))} held-out prompt/seed pairs each, "
-                f"{results.models[0].num_steps} steps, {machine['device']}, {machine['threads']} threads. PSNR is "
+                f"{results.models[0].num_steps} steps, {_where(machine)}. PSNR is "
                 "against the uncached run. *Work* is counted by torch, in uncached steps; the best of each number of "
                 "steps is bold. Of each sort the best is shown, of the peers the best two; all rows are in "
                 "[Benchmarks](docs/benchmarks.md)."
@@ -70,7 +70,7 @@ def section(results: BenchResults, found: ModelResults) -> str:
         f"### {found.model}",
         (
             f"{len(found.pairs)} held-out prompt/seed pairs, {found.num_steps} steps, batch {found.batch}, "
-            f"{machine['device']}, {machine['threads']} threads."
+            f"{_where(machine)}."
         ),
     ]
     for target in results.targets(found.model):
@@ -97,7 +97,7 @@ def table(rows: Sequence[BenchRow], target: int) -> str:
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
         *(_line(row, bold=row in best) for row in ordered),
     ]
-    remarks = [f"- `{row.name}`: {row.error or row.note}" for row in ordered if row.error or not row.competes]
+    remarks = [f"- `{row.name}`: {_why_not(row)}" for row in ordered if not row.competes]
     return "\n".join(lines) + ("\n\nNot in competition:\n\n" + "\n".join(remarks) if remarks else "")
 
 
@@ -120,9 +120,22 @@ def _line(row: BenchRow, *, bold: bool) -> str:
     return "| " + " | ".join(f"**{cell}**" if bold else cell for cell in cells) + " |"
 
 
+def _why_not(row: BenchRow) -> str:
+    """Why a row does not compete."""
+    if row.error is not None:
+        return row.error
+    if row.psnr_db is None:
+        return "made the very images of the uncached run."
+    return f"did the work of {_number(row.nfe, 1)} steps. {row.note}".strip()
+
+
 def _difference_line(each: Difference) -> str:
     ends = "" if each.low_db is None else f" ({each.low_db:+.2f} to {each.high_db:+.2f})"
     return f"- `{each.theirs}`: {each.mean_db:+.2f} dB{ends}, better on {each.better_share:.0%} of the pairs"
+
+
+def _where(machine: Mapping[str, str]) -> str:
+    return f"{machine['device']} ({machine['processor']}, {machine['threads']} threads)"
 
 
 def _pictures(name: str, what: str) -> str:

@@ -127,6 +127,8 @@ def gallery(results: BenchResults, theme: Theme) -> Any:
         for number in range(min(_PROMPTS, min((len(each) for each in found.images.values()), default=0)))
     ]
     shown = [_columns(results, found, target) for found, target, _ in lines]
+    if not lines:
+        return Figure()
     widest = max(len(rows) for rows in shown)
     figure = Figure(figsize=(11, 2.2 * len(lines)), layout="constrained")
     parts = figure.subfigures(len(lines), 1, squeeze=False).flatten()

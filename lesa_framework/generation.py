@@ -105,7 +105,7 @@ def generate_batch(
             on_step(index)
         return state
 
-    _synchronise()
+    _synchronise(pipe)
     started = time.perf_counter()
     with torch.no_grad():
         output = pipe(
@@ -118,7 +118,7 @@ def generate_batch(
             **expanded_call(settings.call, len(prompts)),
         )
     images = output[0]
-    _synchronise()
+    _synchronise(pipe)
     seconds = time.perf_counter() - started
     return Samples(images.detach().float().cpu(), last[0].detach().float().cpu(), seconds)
 
@@ -169,6 +169,11 @@ def expanded_call(call: Mapping[str, Any], count: int) -> dict[str, Any]:
     }
 
 
-def _synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def _synchronise(pipe: CallablePipeline) -> None:
+    """Wait for the pipeline's devices: what was asked of them is not done yet."""
+    for model in transformers_of(pipe).values():
+        device = next(model.parameters()).device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        elif device.type == "mps":
+            torch.mps.synchronize()

@@ -126,17 +126,28 @@ def _row(row: MeasuredRow, part: Measured) -> BenchRow:
             "flops": None if row.probe.flops is None else row.probe.flops // part.sizes[0],
             "cache_bytes": row.probe.cache_bytes,
             "peak_bytes": row.probe.peak_bytes,
-            "note": " ".join(filter(None, [described.note, _fallbacks(row.probe), remark])),
+            "note": " ".join(
+                filter(None, [described.note, _fallbacks(row.probe), _identical(contender, found), remark])
+            ),
         }
     )
 
 
-def _speedup(ours: Sequence[Turn], theirs: Sequence[Turn]) -> tuple[float, str]:
+def _speedup(ours: Sequence[Turn], theirs: Sequence[Turn]) -> tuple[float | None, str]:
     """Batch by batch, so that drift of the machine cancels; only of batches that both ran in one sitting."""
-    both = list(zip(ours, theirs, strict=True))
-    together = [(a, b) for a, b in both if a.sitting == b.sitting]
-    remark = "" if together else "Its times and the uncached run's are from different sittings."
-    return median(b.seconds / a.seconds for a, b in together or both), remark
+    together = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.sitting == b.sitting]
+    if not together:
+        return None, "Its times and the uncached run's are from different sittings, so there is no speed-up."
+    return median(b.seconds / a.seconds for a, b in together), ""
+
+
+def _identical(contender: Contender, found: MethodDetails) -> str:
+    count = 0 if contender.kind is Kind.UNCACHED else found.psnr_db.count(None)
+    return (
+        f"{count} samples are identical to the uncached run's; they have no PSNR, and its mean leaves them out."
+        if count
+        else ""
+    )
 
 
 def _fallbacks(probe: Probe) -> str:

@@ -71,8 +71,14 @@ def caches_of(file: BenchFile, entry: ModelEntry) -> list[Cache]:
         for method, sections in spec.methods.items():
             _refuse_schedule(file, method, sections)
             raw = {"schedule": section, **sections}
+            own = sections.get("backbone", {})
+            if not isinstance(own, dict):
+                raise ConfigError(
+                    f"{file.path}: methods.{method}.backbone: expected a mapping such as {{tap: output}}, "
+                    f"found {own!r}."
+                )
             if entry.backbone:
-                raw["backbone"] = {**entry.backbone, **sections.get("backbone", {})}
+                raw["backbone"] = {**entry.backbone, **own}
             with naming(f"{file.path}: methods.{method} with schedules.{schedule}"):
                 caches.append(Cache(parse_config(raw, file.folder, f"{method}-{schedule}"), schedule))
     for name in entry.configs:
@@ -96,9 +102,6 @@ def line_up(
         raise ConfigError(
             f"{file.path}: nothing to compare. Add `methods` with `schedules`, a model's `configs`, or `targets`."
         )
-    too_many = [target for target in targets if target > settings.num_steps]
-    if too_many:
-        raise ConfigError(f"{file.path}: targets: {too_many[0]} is more than the {settings.num_steps} steps of a run.")
     bare = uncached(settings.num_steps)
     rows = [Contender(bare.name, Kind.UNCACHED, bare.name, bare.nfe, bare.num_steps)]
     rows += [

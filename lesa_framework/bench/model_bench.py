@@ -21,7 +21,7 @@ from lesa_framework.bench.scoring import Judges, judged
 from lesa_framework.bench.store import Store
 from lesa_framework.bench.tasks import Task
 from lesa_framework.bench.workload import Workload
-from lesa_framework.errors import in_one_line
+from lesa_framework.errors import PeerError, in_one_line
 from lesa_framework.evaluation.compare import Watcher
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.generation import Samples, StepCallback, generate_batch
@@ -67,6 +67,7 @@ class ModelBench:
         self._sitting, self._images = sitting, images
         self._groups = [task.pairs[start : start + batch] for start in range(0, len(task.pairs), batch)]
         self._peers: dict[str, Peer] = {}
+        self._warm: set[str] = set()
         self._watcher: Watcher | None = None
 
     def run(self, watcher: Watcher) -> Measured:
@@ -80,17 +81,24 @@ class ModelBench:
         probes |= {each.name: self._probe(each, choices.get(each.name)) for each in self._others}
         turns: dict[str, list[Turn]] = {each.name: [] for each in (self._uncached, *self._others)}
         for number, group in enumerate(self._groups):
-            turns[self._uncached.name].append(self._reference_turn(number, group))
-            # Everybody begins a round once: who follows the uncached run finds other caches than who follows a peer.
-            start = number % max(1, len(self._others))
-            for each in (*self._others[start:], *self._others[:start]):
+            turns[self._uncached.name].append(self._reference_turn(group))
+            for each in self._round(number):
                 if probes[each.name].error is None and all(turn.error is None for turn in turns[each.name]):
-                    turns[each.name].append(self._turn(each, choices.get(each.name), number, group))
+                    turns[each.name].append(self._turn(each, choices.get(each.name), group))
         rows = [
             MeasuredRow(each, choices.get(each.name), probes[each.name], turns[each.name])
             for each in (self._uncached, *self._others)
         ]
         return Measured(self._task, rows, [len(group) for group in self._groups], self._judges, self._frames())
+
+    def _round(self, number: int) -> list[Contender]:
+        """The order of a round, so that nobody always follows the same method, or the uncached run.
+
+        In each round others begin, and every second one goes backwards.
+        """
+        start = number * len(self._others) // len(self._groups)
+        turned = [*self._others[start:], *self._others[:start]]
+        return turned[::-1] if number % 2 else turned
 
     # ------------------------------------------------------------------------------------------ the uncached run
 
@@ -108,13 +116,13 @@ class ModelBench:
         self._store.keep(cell, found)
         return reference, found
 
-    def _reference_turn(self, number: int, group: Sequence[Pair]) -> Turn:
+    def _reference_turn(self, group: Sequence[Pair]) -> Turn:
         cell, tensors = (self._identity(part, self._uncached, group) for part in ("turn", "samples"))
         found = self._store.find(cell, Turn)
         if found is None or self._store.find_tensors(tensors) is None:
             samples = self._generate(self._uncached, group)
             self._store.keep_tensors(tensors, {"images": samples.images, "latents": samples.latents})
-            found = self._judge(samples, samples, number, group)
+            found = self._judge(samples, samples, group)
             self._store.keep(cell, found)
         return found
 
@@ -130,7 +138,8 @@ class ModelBench:
         found = self._store.find(where, Choice)
         if found is None:
             found = self._searched(contender, family)
-            self._store.keep(where, found)
+            if found.error is None:
+                self._store.keep(where, found)
         return found
 
     def _searched(self, contender: Contender, family: PeerFamily) -> Choice:
@@ -151,23 +160,34 @@ class ModelBench:
             run = self._sampling(contender)
             try:
                 found = probe(self._pipe, contender, self._peer(contender, choice), run, self._reference[0])
-            except Exception as error:  # one method's failure must not cost the others' hours
-                found = Probe(error=in_one_line(error))
+            except (
+                Exception
+            ) as error:  # one method's failure must not cost the others' hours; another start tries again
+                return Probe(error=in_one_line(error))
             self._store.keep(where, found)
+            self._warm.add(contender.name)
         return found
 
-    def _turn(self, contender: Contender, choice: Choice | None, number: int, group: Sequence[Pair]) -> Turn:
+    def _turn(self, contender: Contender, choice: Choice | None, group: Sequence[Pair]) -> Turn:
         where = self._identity("turn", contender, group, choice)
         found = self._store.find(where, Turn)
         if found is None:
             try:
+                self._warm_up(contender, choice)
                 with attached(self._pipe, contender, self._peer(contender, choice)):
                     samples = self._generate(contender, group)
-                found = self._judge(samples, self._samples(group), number, group)
+                found = self._judge(samples, self._samples(group), group)
             except Exception as error:  # as above
-                found = Turn(sitting=self._sitting, error=in_one_line(error))
+                return Turn(sitting=self._sitting, error=in_one_line(error))
             self._store.keep(where, found)
         return found
+
+    def _warm_up(self, contender: Contender, choice: Choice | None) -> None:
+        """Before its first timed run, unless this start has probed it: slow first calls are not a method's speed."""
+        if contender.name not in self._warm:
+            with attached(self._pipe, contender, self._peer(contender, choice)):
+                self._generate(contender, self._groups[0])
+            self._warm.add(contender.name)
 
     def _peer(self, contender: Contender, choice: Choice | None) -> Peer | None:
         """The peer with the settings that were chosen, perhaps by an earlier start of the program."""
@@ -175,8 +195,10 @@ class ModelBench:
             return None
         if contender.name not in self._peers and self._workload is not None:
             ladders = contender.peer.ladders(self._pipe, self._workload)
-            candidates = (peer for ladder in ladders for peer in ladder)
-            self._peers[contender.name] = next(peer for peer in candidates if dict(peer.settings) == choice.settings)
+            same = [peer for ladder in ladders for peer in ladder if dict(peer.settings) == choice.settings]
+            if not same:
+                raise PeerError(f"{contender.name}: offers its settings {choice.settings} no more. Begin with --fresh.")
+            self._peers[contender.name] = same[0]
         return self._peers[contender.name]
 
     @cached_property
@@ -203,9 +225,12 @@ class ModelBench:
     def _sampling(self, contender: Contender) -> Run:
         return lambda on_step: self._generate(contender, self._groups[0], on_step)
 
-    def _judge(self, samples: Samples, reference: Samples, number: int, group: Sequence[Pair]) -> Turn:
-        before = sum(len(earlier) for earlier in self._groups[:number])
-        return judged(samples, reference, group, self._judges, self._sitting, max(0, self._images - before))
+    def _judge(self, samples: Samples, reference: Samples, group: Sequence[Pair]) -> Turn:
+        return judged(samples, reference, group, self._judges, self._sitting, self._kept(group))
+
+    def _kept(self, group: Sequence[Pair]) -> int:
+        """Of how many pairs of a batch, from its first, the images are kept."""
+        return max(0, self._images - self._task.pairs.index(group[0]))
 
     def _frames(self) -> int:
         images: Tensor = self._samples(self._groups[0]).images
@@ -215,7 +240,7 @@ class ModelBench:
         self, part: str, contender: Contender, group: Sequence[Pair], choice: Choice | None = None
     ) -> dict[str, Any]:
         settings = None if choice is None else choice.settings
-        judges = {"metrics": list(self._judges.metrics), "images": self._images} if part == "turn" else {}
+        judges = {"metrics": list(self._judges.metrics), "images": self._kept(group)} if part == "turn" else {}
         return {
             **self._base,
             **judges,

@@ -53,7 +53,8 @@ class BenchRow(_Frozen):
     num_steps: int
     """Steps of the sampler."""
     nfe: int | float | None = None
-    """Work that was really done, in uncached steps: arithmetic inside the blocks over that of one uncached step."""
+    """Work that was really done on the first batch, in uncached steps: arithmetic inside the blocks over that of one
+    uncached step. Caches that look at the features may do more or less on other batches."""
     psnr_db: float | None = None
     """Float PSNR against the uncached run; None for the uncached run, and where every image is identical."""
     ssim: float | None = None

@@ -64,10 +64,11 @@ def judged(
         keep: Of how many pairs, from the first, the images are kept.
 
     Raises:
-        LesaError: The latents are not finite.
+        LesaError: Latents or images are not finite.
     """
-    if not bool(torch.isfinite(samples.latents).all()):
-        raise LesaError("the latents became NaN or infinite")
+    for what, values in (("latents", samples.latents), ("images", samples.images)):
+        if not bool(torch.isfinite(values).all()):
+            raise LesaError(f"the {what} became NaN or infinite")
     prompts = [pair.prompt for pair in group]
     scores = {name: judge.judge(samples.images, reference.images, prompts) for name, judge in judges.metrics.items()}
     return Turn(

@@ -91,6 +91,11 @@ class BenchSpec(_Section):
             if unknown:
                 known = ", ".join(self.schedules) or "none"
                 raise ValueError(f"models.{name}.schedules: {', '.join(unknown)}: unknown. Known: {known}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is given twice; each counts once")
+        too_many = [target for target in self.targets or () if target > self.steps]
+        if too_many:
+            raise ValueError(f"targets: {too_many[0]} is more than the {self.steps} steps of a run")
         if self.methods and not self.schedules:
             raise ValueError("methods run with each of `schedules`, and there are none; add one")
         return self

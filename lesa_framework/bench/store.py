@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -63,9 +64,12 @@ class Store:
         self._cells[key] = value
 
     def find_tensors(self, identity: Mapping[str, Any]) -> dict[str, Tensor] | None:
-        """Tensors that were kept; None when they were not."""
+        """Tensors that were kept; None when they were not, or are damaged."""
         path = self._path(identity)
-        return load_file(path) if path.is_file() else None
+        try:
+            return load_file(path) if path.is_file() else None
+        except SafetensorError:  # a machine that lost its power may leave an empty file
+            return None
 
     def keep_tensors(self, identity: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write tensors down, all or nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lesa_framework.bench.contenders import Cache, caches_of
 from lesa_framework.bench.spec import BenchFile, ModelEntry
@@ -48,13 +48,14 @@ def tasks_of(file: BenchFile) -> list[Task]:
 
 def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     spec = file.spec
-    source = find_model(name)
+    beside = file.folder / name
+    source = replace(find_model(str(beside)), name=name) if beside.is_dir() else find_model(name)
     caches = caches_of(file, entry)
     build_strategies([cache.config for cache in caches])  # weights are read: what is missing shows now
     call = (dict(source.named.call) if source.named else {}) | entry.call
     prompts = _prompts(file, source)
     # Seeds outside: the first batches, whose images are kept, have different prompts.
-    pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in prompts]
+    pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in dict.fromkeys(prompts)]
     return Task(source, caches, pairs, GenerationSettings(num_steps=spec.steps, call=call))
 
 

@@ -22,7 +22,11 @@ from lesa_framework.report.page import check_report, write_page
 def command(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What to run.")],
     out: Annotated[
-        Path | None, typer.Option(metavar="RESULTS.json", help="Where to write the results; FILE.json here by default.")
+        Path | None,
+        typer.Option(
+            metavar="RESULTS.json",
+            help="Where to write the results; FILE.json here by default (with --only, FILE-only.json).",
+        ),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="REPORT.html", help="Where to write the page; beside the results by default.")
@@ -45,7 +49,7 @@ def command(
     Example: lesa bench benchmarks/configs/reference.yaml --out reference.json
     """
     benchmark = load_spec(file)
-    results_path = out or Path(f"{file.stem}.json")
+    results_path = out or Path(f"{file.stem}-only.json" if only else f"{file.stem}.json")
     files.check_results_files(results_path, report)
     page_path = report or results_path.with_suffix(".html")
     files.check_results_files(results_path, page_path)
@@ -54,13 +58,15 @@ def command(
     store = Store(results_path.with_suffix(".cells"))
     if fresh:
         store.clear()
-    if len(store):
+    resumed = len(store) > 0
+    if resumed:
         console.note(f"going on where a run was stopped: {len(store)} parts are finished. Begin anew with --fresh.")
     line = shlex.join(["lesa", *sys.argv[1:]])
     results = run_bench(benchmark, tasks, store, console.StepProgress, only=only, device=device, command=line)
     text = results.model_dump_json(indent=1) + "\n"
     write_text(results_path, text)
     write_text(page_path, write_page(results))
-    store.clear()
+    if not (only and resumed):  # the other rows of a stopped run are still wanted
+        store.clear()
     show_bench(results, text, as_json=as_json)
     console.notices().print(f"wrote {results_path} and {page_path}", markup=False, soft_wrap=True)

@@ -24,7 +24,7 @@ from lesa_framework.report.from_evaluation import from_evaluation
 from lesa_framework.report.page import check_report, write_page
 
 _PREDICTORS = ("reuse", "taylorseer", "lesa")
-_INTERVALS = (7, 10)
+_SCHEDULES = ("n7", "n10", "even10", "even8")
 #: Of how many prompts the images are written and shown; the table is over all.
 _SHOWN = 8
 
@@ -76,12 +76,12 @@ def command(
 
 
 def _configs(backbone: str) -> tuple[list[LesaConfig], list[str]]:
-    """The presets that there are, and a note about those that are missing at an interval that has some."""
+    """The presets that there are, and a note about those that are missing at a schedule that has some."""
     presets = plugins().registry.presets
     found: list[LesaConfig] = []
     absent: list[str] = []
-    for interval in _INTERVALS:
-        names = [f"ref-{backbone}-{predictor}-n{interval}" for predictor in _PREDICTORS]
+    for schedule in _SCHEDULES:
+        names = [f"ref-{backbone}-{predictor}-{schedule}" for predictor in _PREDICTORS]
         if any(name in presets for name in names):
             found += [load_config(name) for name in names if name in presets]
             absent += [name for name in names if name not in presets]

@@ -57,12 +57,13 @@ def counted(pipe):
     return Count(50, block_nfe=work + 5, flops_nfe=work, full_steps=int(work) - 1, flops=0, plans=())
 
 
-WORKLOAD = SimpleNamespace(counted=counted)
+def workload():
+    return SimpleNamespace(counted=counted, known={})
 
 
 def found(works, target=10, measure=Measure.FLOPS, refused=None):
     pipe = Pipe()
-    result = match(FakeFamily(works, refused), pipe, WORKLOAD, target, measure)
+    result = match(FakeFamily(works, refused), pipe, workload(), target, measure)
     assert pipe.attached == []
     return result
 
@@ -135,4 +136,4 @@ def test_a_family_that_breaks_when_it_is_asked_is_a_row_too():
         def refusal(self, pipe):
             raise AttributeError("no layers")
 
-    assert match(Broken([[1]]), Pipe(), WORKLOAD, 10).error == "AttributeError: no layers"
+    assert match(Broken([[1]]), Pipe(), workload(), 10).error == "AttributeError: no layers"

@@ -130,10 +130,10 @@ def test_bad_input_is_answered_by_one_message(lesa, file, workplace, arguments, 
 
 
 def test_fresh_forgets_what_a_stopped_run_has_finished(lesa, file, workplace):
-    cells = workplace / "two.cells" / "cells.jsonl"
+    cells = workplace / "two-only.cells" / "cells.jsonl"
     cells.parent.mkdir()
     cells.write_text('{"key": "old", "cell": {}}\n')
     assert "going on where a run was stopped: 1 part" in lesa("bench", file, "--only", "reuse-a").err
-    cells.parent.mkdir()
-    cells.write_text('{"key": "old", "cell": {}}\n')
+    assert cells.exists(), "the other rows of a stopped run are still wanted"
     assert "going on" not in lesa("bench", file, "--only", "reuse-a", "--fresh").err
+    assert not cells.exists()
