@@ -169,6 +169,7 @@ def page(results: BenchResults) -> str:
             ),
             _page_pictures("quality", "PSNR of every method against the uncached run"),
             _page_pictures("pareto", "PSNR against wall time and against cache memory"),
+            _page_pictures("gallery", "The first prompts, uncached and by the best method of each sort"),
             *(section(results, found) for found in results.models),
             *(f"Not measured here: {note.removeprefix('not measured: ')}" for note in results.notes),
         ]

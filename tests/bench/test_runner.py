@@ -271,6 +271,28 @@ def test_peers_are_set_to_the_same_work_and_those_that_cannot_say_so(bench, monk
     assert timeless(again) == timeless(results), "settings that an earlier start found are attached again"
 
 
+def test_a_model_folder_may_lie_beside_the_file(bench, tmp_path):
+    (tmp_path / "mine").symlink_to(bench.model)
+    bench.raw["models"] = {"./mine": {"call": CALL}}
+    results = bench.run(only=("reuse-a",))
+    assert {each.model for each in results.rows} == {"./mine"}
+
+
+def test_a_mistake_of_the_last_model_shows_before_the_first_is_run(bench, monkeypatch):
+    bench.raw["models"][f"{bench.model}/."] = {"call": {**CALL, "hight": 3}}
+    monkeypatch.setattr(model_bench, "generate_batch", lambda *_: pytest.fail("something was run"))
+    with pytest.raises(ConfigError, match="--call hight: FluxPipeline does not take it"):
+        bench.run()
+
+
+def test_samples_that_are_identical_are_told_of(bench):
+    bench.raw["schedules"] = {"all": {"kind": "always"}}
+    always = row(bench.run(), "reuse-all")
+    assert always.psnr_db is None
+    assert not always.competes
+    assert always.note.startswith("3 samples are identical to the uncached run's")
+
+
 def test_only_some_rows(bench):
     results = bench.run(only=(f"{bench.model}/reuse-*",))
     assert [each.name for each in results.rows] == ["uncached", "reuse-a"]
@@ -295,7 +317,7 @@ def test_metrics_that_cannot_be_loaded_are_skipped_by_name(bench):
         ({"prompts": {"draw": 2}}, "prompts.draw: nobody draws prompts"),
         ({"prompts": {"file": "nothing.txt"}}, "nothing.txt: cannot be read"),
         ({"methods": {}}, "nothing to compare"),
-        ({"targets": [9]}, "targets: 9 is more than the 8 steps"),
+        ({"methods": {"a": {"predictor": {"kind": "reuse"}, "backbone": "flux"}}}, "methods.a.backbone: expected a map"),
         ({"methods": {"fewer_steps_": {"predictor": {"kind": "reuse"}}}}, "the name of a row of its own"),
     ],
 )

@@ -50,6 +50,14 @@ def test_tensors_come_back_bit_for_bit(tmp_path):
     assert again.find_tensors(THERE) is None
 
 
+def test_a_damaged_file_of_tensors_is_made_anew(tmp_path):
+    store = Store(tmp_path / "cells")
+    store.keep_tensors(HERE, {"images": torch.ones(2)})
+    (path,) = (tmp_path / "cells").glob("*.safetensors")
+    path.write_bytes(b"")
+    assert store.find_tensors(HERE) is None
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="not the folder of a stopped benchmark"):
