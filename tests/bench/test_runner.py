@@ -317,7 +317,7 @@ def test_metrics_that_cannot_be_loaded_are_skipped_by_name(bench):
         ({"prompts": {"draw": 2}}, "prompts.draw: nobody draws prompts"),
         ({"prompts": {"file": "nothing.txt"}}, "nothing.txt: cannot be read"),
         ({"methods": {}}, "nothing to compare"),
-        ({"methods": {"a": {"predictor": {"kind": "reuse"}, "backbone": "flux"}}}, "methods.a.backbone: expected a map"),
+        ({"methods": {"a": {"predictor": {"kind": "reuse"}, "backbone": "flux"}}}, "a.backbone: expected a map"),
         ({"methods": {"fewer_steps_": {"predictor": {"kind": "reuse"}}}}, "the name of a row of its own"),
     ],
 )

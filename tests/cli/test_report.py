@@ -20,10 +20,10 @@ def test_the_page_lies_beside_the_results_by_default(lesa: Lesa, workplace: Path
 
 
 def test_results_of_eval_have_a_page_too(lesa: Lesa, workplace: Path) -> None:
-    source = Path(__file__).parents[2] / "benchmarks" / "results" / "reference-qwen_image.json"
+    source = Path(__file__).parents[2] / "benchmarks" / "results" / "reference-flux-256.json"
     outcome = lesa("report", source, "--out", "deep/page.html")
     assert outcome.code == 0, outcome.err
-    assert "ref-qwen_image-taylorseer-even" in (workplace / "deep" / "page.html").read_text("utf-8")
+    assert "ref-flux-taylorseer-n10" in (workplace / "deep" / "page.html").read_text("utf-8")
 
 
 _BROKEN = {
