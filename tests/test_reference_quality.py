@@ -29,7 +29,7 @@ def held_out(count: int, backbone: str = "flux") -> list[Pair]:
     return [Pair(prompt=prompt, seed=500 + number) for number, prompt in enumerate(draw(31, count))]
 
 
-def rows(pipe: Any, backbone: str, schedule: str) -> dict[str, Row]:
+def rows(pipe: Any, backbone: str, schedule: str, pairs: int) -> dict[str, Row]:
     taylor = f"ref-{backbone}-taylorseer-{schedule}"
     configs = [
         lesa.load_config(f"ref-{backbone}-lesa-{schedule}"),
@@ -41,21 +41,27 @@ def rows(pipe: Any, backbone: str, schedule: str) -> dict[str, Row]:
     ]
     wanted = settings(backbone=backbone)
     methods = cached_methods(pipe, configs, build_strategies(configs), wanted)
-    comparison = compare(pipe, methods, held_out(8, backbone), wanted)
+    comparison = compare(pipe, methods, held_out(pairs, backbone), wanted)
     return {row.name: row for row in comparison.rows}
 
 
 @pytest.mark.parametrize(
-    ("backbone", "schedule", "nfe"),
+    ("backbone", "schedule", "nfe", "pairs"),
     [
-        ("flux", "n7", 10), ("flux", "n10", 8), ("qwen_image", "n10", 8), ("hunyuan_video", "n7", 10),
-        ("flux", "even10", 10), ("flux", "even8", 8), ("qwen_image", "even8", 8), ("hunyuan_video", "even10", 10),
+        ("flux", "n7", 10, 8),
+        ("flux", "n10", 8, 8),
+        ("qwen_image", "n10", 8, 8),
+        ("hunyuan_video", "n7", 10, 8),
+        ("flux", "even10", 10, 8),
+        ("flux", "even8", 8, 8),
+        ("qwen_image", "even8", 8, 32),  # a lead of one decibel, on prompts that differ by many
+        ("hunyuan_video", "even10", 10, 8),
     ],
-)  # fmt: skip
+)
 def test_lesa_is_closest_to_the_uncached_run_at_equal_work(
-    reference: Callable[[str], Any], backbone: str, schedule: str, nfe: int
+    reference: Callable[[str], Any], backbone: str, schedule: str, nfe: int, pairs: int
 ) -> None:
-    table = rows(reference(backbone), backbone, schedule)
+    table = rows(reference(backbone), backbone, schedule, pairs)
     ours, plain = table.pop(f"ref-{backbone}-lesa-{schedule}"), table.pop(f"fewer_steps_{nfe}")
     table.pop("uncached")
     assert {row.nfe for row in table.values()} == {nfe} == {ours.nfe}
