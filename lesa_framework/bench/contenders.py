@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from lesa_framework.bench.spec import BenchFile, ModelEntry
 from lesa_framework.config.loading import load_config, parse_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
-from lesa_framework.evaluation.methods import build_strategies, cached_methods, fewer_steps, naming, uncached
+from lesa_framework.evaluation.methods import cached_methods, fewer_steps, naming, uncached
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.interfaces.peer import PeerFamily
 from lesa_framework.pipelines import CallablePipeline
@@ -88,7 +88,11 @@ def caches_of(file: BenchFile, entry: ModelEntry) -> list[Cache]:
 
 
 def line_up(
-    file: BenchFile, caches: Sequence[Cache], pipe: CallablePipeline, settings: GenerationSettings
+    file: BenchFile,
+    caches: Sequence[Cache],
+    strategies: Mapping[str, Strategy],
+    pipe: CallablePipeline,
+    settings: GenerationSettings,
 ) -> list[Contender]:
     """All rows of a model: the uncached run first, then caches, plain runs and peers at every target.
 
@@ -96,7 +100,7 @@ def line_up(
         LesaError: A configuration does not fit the model, or two rows have the same name.
     """
     configs = [cache.config for cache in caches]
-    methods = cached_methods(pipe, configs, build_strategies(configs), settings)
+    methods = cached_methods(pipe, configs, strategies, settings)
     targets = sorted(set(file.spec.targets or [method.nfe for method in methods]), reverse=True)
     if not targets:
         raise ConfigError(

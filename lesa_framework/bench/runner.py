@@ -83,7 +83,7 @@ def _opened(
     """Load a model, and check everything against it."""
     pipe = load_pipeline(task.source, device=device)
     check_call(pipe, task.settings.call)
-    return pipe, _chosen(task, line_up(file, task.caches, pipe, task.settings), only)
+    return pipe, _chosen(task, line_up(file, task.caches, task.strategies, pipe, task.settings), only)
 
 
 def _judges(file: BenchFile, task: Task, pipe: CallablePipeline) -> Judges:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lesa_framework.bench.contenders import Cache, caches_of
@@ -14,6 +14,7 @@ from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.pipelines import ModelSource, find_model
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.runtime.engine import Strategy
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class Task:
     Attributes:
         source: The model.
         caches: Its configurations.
+        strategies: What they build, by their names.
         pairs: Prompts and seeds.
         settings: Steps and further arguments of the pipeline.
     """
 
     source: ModelSource
     caches: Sequence[Cache]
+    strategies: Mapping[str, Strategy]
     pairs: Sequence[Pair]
     settings: GenerationSettings
 
@@ -51,12 +54,12 @@ def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     beside = file.folder / name
     source = replace(find_model(str(beside)), name=name) if beside.is_dir() else find_model(name)
     caches = caches_of(file, entry)
-    build_strategies([cache.config for cache in caches])  # weights are read: what is missing shows now
+    strategies = build_strategies([cache.config for cache in caches])  # weights are read: what is missing shows now
     call = (dict(source.named.call) if source.named else {}) | entry.call
     prompts = _prompts(file, source)
     # Seeds outside: the first batches, whose images are kept, have different prompts.
     pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in dict.fromkeys(prompts)]
-    return Task(source, caches, pairs, GenerationSettings(num_steps=spec.steps, call=call))
+    return Task(source, caches, strategies, pairs, GenerationSettings(num_steps=spec.steps, call=call))
 
 
 def _prompts(file: BenchFile, source: ModelSource) -> list[str]:

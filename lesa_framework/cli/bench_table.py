@@ -8,6 +8,7 @@ from rich.table import Table
 
 from lesa_framework.bench.results import BenchResults, BenchRow, Kind, ranked
 from lesa_framework.cli import console
+from lesa_framework.cli.tables import number
 
 
 def show_bench(results: BenchResults, text: str, *, as_json: bool) -> None:
@@ -46,15 +47,11 @@ def _cells(row: BenchRow) -> list[str]:
     return [
         row.name,
         str(row.target_nfe),
-        _number(row.nfe, 1),
-        _number(row.psnr_db, 2),
-        _number(row.ssim, 3),
-        _number(row.seconds, 3),
+        number(row.nfe, 1),
+        number(row.psnr_db, 2),
+        number(row.ssim, 3),
+        number(row.seconds, 3),
         "-" if row.speedup is None else f"{row.speedup:.2f}x",
         "-" if not row.cache_bytes else f"{row.cache_bytes / 2**20:.2f} MiB",
-        _number(None if row.flops is None else row.flops / 1e9, 1),
+        number(None if row.flops is None else row.flops / 1e9, 1),
     ]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

@@ -21,10 +21,10 @@ def rows_table(results: Results) -> Table:
         table.add_row(
             row.name,
             str(row.nfe),
-            _number(row.psnr_db, 2),
-            _number(row.ssim, 3),
-            _number(row.rel_l2, 3),
-            _number(row.caption_score, 3),
+            number(row.psnr_db, 2),
+            number(row.ssim, 3),
+            number(row.rel_l2, 3),
+            number(row.caption_score, 3),
             f"{row.seconds:.3f}",
             f"{row.speedup:.2f}x",
             f"{row.cache_bytes / 2**20:.2f} MiB" if row.cache_bytes else "-",
@@ -43,5 +43,6 @@ def show_results(results: Results, text: str, *, as_json: bool) -> None:
         console.results().print(rows_table(results))
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
+    """A cell: so many decimals, or a dash where nothing was measured."""
     return "-" if value is None else f"{value:.{digits}f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,7 +70,7 @@ def build_strategies(configs: Sequence[LesaConfig]) -> dict[str, Strategy]:
 def cached_methods(
     pipe: CallablePipeline,
     configs: Sequence[LesaConfig],
-    strategies: dict[str, Strategy],
+    strategies: Mapping[str, Strategy],
     settings: GenerationSettings,
 ) -> list[Method]:
     """Check every configuration against the pipeline and its noise levels; nothing is generated.

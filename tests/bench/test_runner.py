@@ -21,26 +21,11 @@ from lesa_framework.bench.store import Store
 from lesa_framework.bench.tasks import tasks_of
 from lesa_framework.generation import generate_batch
 from lesa_framework.pipelines import load_pipeline
+from tests.diary import Diary
 
 CALL = {"height": 16, "width": 16, "max_sequence_length": 8, "negative_prompt": "", "true_cfg_scale": 3.0}
 STEPS = 8
 PROMPTS = ["a red ring", "a blue star", "a dot"]
-
-
-class Diary:
-    """Remembers which method was at work, in order; may break off."""
-
-    def __init__(self) -> None:
-        self.order: list[str] = []
-        self.expected = self.steps = 0
-
-    def expect(self, steps: int) -> None:
-        self.expected = steps
-
-    def step(self, method: str) -> None:
-        self.steps += 1
-        if self.order[-1:] != [method]:
-            self.order.append(method)
 
 
 class Bench:

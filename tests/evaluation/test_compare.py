@@ -13,6 +13,7 @@ from lesa_framework.evaluation.methods import Method, build_strategies, cached_m
 from lesa_framework.evaluation.rows import Pair
 from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.types import RunInfo, Tap
+from tests.diary import Diary
 
 SETTINGS = GenerationSettings(
     num_steps=8,
@@ -33,22 +34,6 @@ def config(name: str, predictor: str = "reuse", schedule: dict[str, Any] | None 
 def run(pipe: Any, configs: Sequence[Any], **options: Any) -> Comparison:
     methods = cached_methods(pipe, configs, build_strategies(configs), SETTINGS)
     return compare(pipe, methods, PAIRS, SETTINGS, **options)
-
-
-class Diary:
-    """Remembers which method was at work, in order."""
-
-    def __init__(self) -> None:
-        self.order: list[str] = []
-        self.expected = self.steps = 0
-
-    def expect(self, steps: int) -> None:
-        self.expected = steps
-
-    def step(self, method: str) -> None:
-        self.steps += 1
-        if not self.order or self.order[-1] != method:
-            self.order.append(method)
 
 
 def test_methods_take_turns_on_every_batch(flux: Any) -> None:
