@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.front_plots import write_plots
-from lesa_framework.bench.results import BenchResults, BenchRow, Difference, Kind, ModelResults, ranked, read_results
 from lesa_framework.files import write_text
+from lesa_framework.measure.results import BenchResults, BenchRow, Difference, Kind, ModelResults, ranked, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reference.json"

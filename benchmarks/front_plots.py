@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lesa_framework.bench.results import BenchResults, BenchRow, Kind, ModelResults, ranked
 from lesa_framework.files import write_bytes
+from lesa_framework.measure.results import BenchResults, BenchRow, Kind, ModelResults, ranked
 
 
 @dataclass(frozen=True)

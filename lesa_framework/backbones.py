@@ -70,7 +70,7 @@ def _by_name(model: nn.Module, kind: str, registry: Registry) -> BackboneAdapter
             + f"{hint} See {_PAGE}."
         )
     if adapter.model_class not in {base.__name__ for base in type(model).__mro__}:
-        adapter.unproven = True  # the same names are not yet the same layout
+        adapter.unverified = True  # the same names are not yet the same layout
     return adapter
 
 
@@ -121,8 +121,8 @@ def _same_layout(model: nn.Module, registry: Registry) -> list[str]:
         return -_likeness(type(model).__name__, adapters[kind].model_class)
 
     # An adapter for a part of the stack fits too, but caches wrongly.
-    most = max((len(adapters[kind].block_lists) for kind in fitting), default=0)
-    return sorted((kind for kind in fitting if len(adapters[kind].block_lists) == most), key=distance)[:_NEAREST]
+    most = max((len(adapters[kind].blocks) for kind in fitting), default=0)
+    return sorted((kind for kind in fitting if len(adapters[kind].blocks) == most), key=distance)[:_NEAREST]
 
 
 def _likeness(one: str, other: str) -> float:
@@ -132,7 +132,7 @@ def _likeness(one: str, other: str) -> float:
 
 
 def _layout(adapter: BackboneAdapter) -> tuple[str, ...]:
-    return (*adapter.block_lists, adapter.closing)
+    return (*adapter.blocks, adapter.head)
 
 
 def _listed(kinds: list[str], registry: Registry) -> str:

@@ -19,7 +19,7 @@ class Decision(StrEnum):
 
 
 class Tap(StrEnum):
-    """Where the feature is taken: before the closing norm, behind it, or at the model's output."""
+    """Where the feature is taken: before the final norm, behind it, or at the model's output."""
 
     PRE_HEAD = "pre_head"
     POST_NORM = "post_norm"

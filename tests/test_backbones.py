@@ -51,8 +51,8 @@ class OneListAdapter(BackboneAdapter):
     """Fits `Foreign` too, but covers half of its blocks."""
 
     model_class = "OneListTransformer"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
 
 
 class TinyDiTLikeAdapter(TinyDiTAdapter):
@@ -72,7 +72,7 @@ def registered(monkeypatch):
             registrar.add_backbone("one_list", OneListAdapter)
             for number in range(30):
                 adapter = type(f"Other{number}", (BackboneAdapter,), {
-                    "model_class": f"Video{number}Model", "block_lists": (f"stack{number}",), "closing": "out"
+                    "model_class": f"Video{number}Model", "blocks": (f"stack{number}",), "head": "out"
                 })  # fmt: skip
                 registrar.add_backbone(f"video{number}", adapter)
 
@@ -101,8 +101,8 @@ class TestFinding:
         assert lesa.find_adapter(Foreign(), BackboneConfig(kind="tiny"))[0] == "tiny"
 
     def test_a_kind_for_another_class_is_not_proved_for_this_one(self):
-        assert lesa.find_adapter(Foreign(), "tiny")[1].unproven
-        assert not lesa.find_adapter(type("Derived", (TinyDiT,), {})(), "tiny")[1].unproven
+        assert lesa.find_adapter(Foreign(), "tiny")[1].unverified
+        assert not lesa.find_adapter(type("Derived", (TinyDiT,), {})(), "tiny")[1].unverified
 
     def test_a_name_that_nobody_has(self):
         with pytest.raises(UnknownPluginError, match=r"backbone.kind: 'tinny' is not a registered backbone") as caught:
@@ -148,7 +148,7 @@ class TestNoneFits:
                 **RAW, "backbone": {"kind": "module", "blocks": ["core.blocks"], "head": "last", "sigma": "t/1000"}
             }).backbone,
         )[1]  # fmt: skip
-        assert adapter.block_lists == ("core.blocks",)
+        assert adapter.blocks == ("core.blocks",)
 
     def test_nothing_to_go_by(self):
         message = refused(nn.Linear(1, 1))

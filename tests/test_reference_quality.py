@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import lesa_framework as lesa
-from lesa_framework.evaluation.compare import compare
-from lesa_framework.evaluation.methods import build_strategies, cached_methods
-from lesa_framework.evaluation.rows import Pair, Row
 from lesa_framework.generation import GenerationSettings, generate_batch
+from lesa_framework.measure.compare import compare
+from lesa_framework.measure.methods import build_strategies, cached_methods
+from lesa_framework.measure.rows import Pair, Row
 from lesa_framework.plugin.manager import plugins
 
 pytestmark = pytest.mark.slow

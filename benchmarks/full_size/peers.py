@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from benchmarks.full_size.cases import Case, paper_steps
 from benchmarks.full_size.methods import Attached, Method
 from benchmarks.full_size.sampler import Denoiser
-from lesa_framework.bench.counting import Tally, counting
-from lesa_framework.bench.matching import Match, Trial, match
-from lesa_framework.bench.workload import Workload
 from lesa_framework.errors import PeerError
 from lesa_framework.interfaces.peer import PeerFamily
+from lesa_framework.measure.counting import Tally, counting
+from lesa_framework.measure.matching import Match, Trial, match
+from lesa_framework.measure.workload import Workload
 from lesa_framework.plugin.manager import plugins
 
 

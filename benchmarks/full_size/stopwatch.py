@@ -72,12 +72,12 @@ class Stopwatch:
     def running(self) -> Iterator[None]:
         """Inside, calls are marked. Enter before a method is attached: its work is then outside the own forward."""
         model = self.model
-        first = next(model.get_submodule(path) for path in self.adapter.block_lists)
+        first = next(model.get_submodule(path) for path in self.adapter.blocks)
         handles = [
             model.register_forward_pre_hook(self._begin),
             model.register_forward_hook(self._end),
             next(first.children()).register_forward_pre_hook(self._stack),
-            model.get_submodule(self.adapter.closing).register_forward_pre_hook(self._head),
+            model.get_submodule(self.adapter.head).register_forward_pre_hook(self._head),
         ]
         own: dict[str, Any] = model.__dict__
         original = model.forward

@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from lesa_framework.bench.runner import run_bench
-from lesa_framework.bench.spec import load_spec
-from lesa_framework.bench.store import Store
-from lesa_framework.bench.tasks import tasks_of
 from lesa_framework.cli import console, files, options
 from lesa_framework.cli.bench_table import show_bench
 from lesa_framework.files import write_text
-from lesa_framework.report.page import check_report, write_page
+from lesa_framework.measure.page.render import check_report, write_page
+from lesa_framework.measure.runner import run_bench
+from lesa_framework.measure.spec import load_spec
+from lesa_framework.measure.store import Store
+from lesa_framework.measure.tasks import tasks_of
 
 
 def command(

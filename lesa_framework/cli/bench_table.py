@@ -6,9 +6,9 @@ import typer
 from rich import box
 from rich.table import Table
 
-from lesa_framework.bench.results import BenchResults, BenchRow, Kind, ranked
 from lesa_framework.cli import console
 from lesa_framework.cli.tables import number
+from lesa_framework.measure.results import BenchResults, BenchRow, Kind, ranked
 
 
 def show_bench(results: BenchResults, text: str, *, as_json: bool) -> None:

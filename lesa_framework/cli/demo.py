@@ -13,15 +13,15 @@ from lesa_framework.cli.tables import show_results
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
-from lesa_framework.evaluation.grid_image import grid_png
-from lesa_framework.evaluation.images import png_bytes
-from lesa_framework.evaluation.rows import Pair
-from lesa_framework.evaluation.run import Evaluation, evaluate
 from lesa_framework.files import write_bytes, write_text
+from lesa_framework.measure.grid_image import grid_png
+from lesa_framework.measure.images import png_bytes
+from lesa_framework.measure.page.from_evaluation import from_evaluation
+from lesa_framework.measure.page.render import check_report, write_page
+from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.run import Evaluation, evaluate
 from lesa_framework.pipelines import find_model
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.report.from_evaluation import from_evaluation
-from lesa_framework.report.page import check_report, write_page
 
 _PREDICTORS = ("reuse", "taylorseer", "lesa")
 _SCHEDULES = ("n7", "n10", "even10", "even8")

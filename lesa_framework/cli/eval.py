@@ -12,12 +12,12 @@ import typer
 from lesa_framework.cli import console, files, options
 from lesa_framework.cli.tables import show_results
 from lesa_framework.config.loading import load_config
-from lesa_framework.evaluation.rows import Pair
-from lesa_framework.evaluation.run import Evaluation, evaluate
 from lesa_framework.files import read_prompts, write_text
+from lesa_framework.measure.page.from_evaluation import from_evaluation
+from lesa_framework.measure.page.render import check_report, write_page
+from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.run import Evaluation, evaluate
 from lesa_framework.pipelines import find_model
-from lesa_framework.report.from_evaluation import from_evaluation
-from lesa_framework.report.page import check_report, write_page
 
 #: How many pairs a report shows.
 _SHOWN = 12

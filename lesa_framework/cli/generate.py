@@ -13,10 +13,10 @@ from lesa_framework.api import attach_strategy
 from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaError
-from lesa_framework.evaluation.images import png_bytes
-from lesa_framework.evaluation.methods import build_strategies, cached_methods
 from lesa_framework.files import write_bytes
 from lesa_framework.generation import check_call, generate_batch
+from lesa_framework.measure.images import png_bytes
+from lesa_framework.measure.methods import build_strategies, cached_methods
 from lesa_framework.pipelines import find_model, load_pipeline
 from lesa_framework.types import RunReport
 

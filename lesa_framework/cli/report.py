@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from lesa_framework.bench.results import BenchResults, read_results
 from lesa_framework.cli import console, files
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import write_text
-from lesa_framework.report.from_evaluation import read_evaluation
-from lesa_framework.report.page import check_report, write_page
+from lesa_framework.measure.page.from_evaluation import read_evaluation
+from lesa_framework.measure.page.render import check_report, write_page
+from lesa_framework.measure.results import BenchResults, read_results
 
 
 def command(

@@ -9,12 +9,12 @@ import typer
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from lesa_framework.bench.spec import BenchSpec
 from lesa_framework.cli import files
 from lesa_framework.cli.options import OutFile
 from lesa_framework.config.schema import EngineConfig, TrainingConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import write_text
+from lesa_framework.measure.spec import BenchSpec
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO
 

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from lesa_framework.cli import console
-from lesa_framework.evaluation.rows import UNCACHED, Results, best_per_nfe
+from lesa_framework.measure.rows import UNCACHED, Results, best_per_nfe
 
 
 def rows_table(results: Results) -> Table:

@@ -21,20 +21,20 @@ class BackboneAdapter:
     Attributes:
         model_class: Name of the class, matched against the model's class and its bases, so that no
             import of it is needed.
-        block_lists: Paths of the `ModuleList`s (or `Sequential`s, `ModuleDict`s) that make up the stack; they are
+        blocks: Paths of the `ModuleList`s (or `Sequential`s, `ModuleDict`s) that make up the stack; they are
             empty on predicted steps. Name every list whose blocks are to be saved.
-        closing: Path of the module that closes the stack. The model's forward calls it exactly once, with the hidden
+        head: Path of the module that closes the stack. The model's forward calls it exactly once, with the hidden
             state.
         taps: Taps that work on this class.
-        closing_argument: Name of the closing's argument that is the hidden state; its first one when empty.
-        closing_in_float32: The forward calls the closing with `hidden_states.float()`. At `pre_head` the history is
+        head_argument: Name of the head's argument that is the hidden state; its first one when empty.
+        head_in_float32: The forward calls the head with `hidden_states.float()`. At `pre_head` the history is
             then kept in the latent's dtype, which loses nothing and takes half the memory.
         block_returns: Empty for nearly every class. Where the forward goes through a list by number (`blocks[i]`),
             reads attributes of its blocks, or uses behind the loop what only the loop sets, an emptied list would
             fail: give the list's path the names of those arguments of a block that stand for what it returns, one
             for a tensor, several for a tuple. On predicted steps stand-ins with the blocks' attributes hand these
             through.
-        unproven: Nobody has checked the layout with `lesa_framework.testing.check_backbone`, because it comes from a
+        unverified: Nobody has checked the layout with `lesa_framework.testing.check_backbone`, because it comes from a
             user's options, say. At `pre_head` and `post_norm`, the first computed step of a session is then followed
             by a second run of the forward with the stack bypassed and the step's own feature put back, which costs
             what the prelude and the head cost. When its output is another one, that is a `PluginContractError`. It
@@ -52,18 +52,18 @@ class BackboneAdapter:
 
             class FluxAdapter(BackboneAdapter):
                 model_class = "FluxTransformer2DModel"
-                block_lists = ("transformer_blocks", "single_transformer_blocks")
-                closing = "norm_out"
+                blocks = ("transformer_blocks", "single_transformer_blocks")
+                head = "norm_out"
     """
 
     model_class: str
-    block_lists: tuple[str, ...]
-    closing: str
+    blocks: tuple[str, ...]
+    head: str
     taps: tuple[Tap, ...] = (Tap.PRE_HEAD, Tap.POST_NORM, Tap.OUTPUT)
-    closing_argument: str = ""
-    closing_in_float32: bool = False
+    head_argument: str = ""
+    head_in_float32: bool = False
     block_returns: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    unproven: bool = False
+    unverified: bool = False
     latent_argument: str = "hidden_states"
     condition_argument: str | None = "encoder_hidden_states"
     timestep_argument: str = "timestep"

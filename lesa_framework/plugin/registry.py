@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 AUTO: Final = "auto"
 
 #: What a backbone adapter must declare.
-_LAYOUT = ("model_class", "block_lists", "closing")
+_LAYOUT = ("model_class", "blocks", "head")
 
 #: What a metric must declare.
 _LABELS = ("name", "heading", "higher_is_better", "summary")

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from lesa_framework.errors import LesaError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.runtime.blocks import BlockLists
-from lesa_framework.runtime.boxes import Box, box_like, unbox
-from lesa_framework.runtime.closing import Closing
 from lesa_framework.runtime.engine import Engine
+from lesa_framework.runtime.head import Head
 from lesa_framework.runtime.override import ForwardOverride
-from lesa_framework.runtime.proof import lent, prove
 from lesa_framework.runtime.tracking import Call, Tracker
+from lesa_framework.runtime.verify import copied, verify
+from lesa_framework.runtime.wrapping import Wrapper, unwrap, wrapper_like
 from lesa_framework.types import Tap
 
 _ATTACHED = "_lesa_attachment"
@@ -29,7 +29,7 @@ NameContext: TypeAlias = Callable[..., AbstractContextManager[Any]]
 class Attachment:
     """An engine at work in one transformer.
 
-    The transformer's `forward` is replaced on the instance (never on the class), and its closing module
+    The transformer's `forward` is replaced on the instance (never on the class), and its head
     gets two hooks. On predicted steps the block lists are swapped for empty ones while the model's own
     forward runs, so that no block is touched and no offloaded weight moved.
 
@@ -65,13 +65,13 @@ class Attachment:
         self._model, self._adapter, self._engine, self._tracker = model, adapter, engine, tracker
         self._blocks = BlockLists(model, adapter)
         self._blocks_are_called = False  # not known until a computed step has shown it
-        self._closing = Closing(model, adapter, engine.tap)
+        self._head = Head(model, adapter, engine.tap)
         # At the output a predicted step has nothing of the model's layout in it.
-        self._proved = not adapter.unproven or engine.tap is Tap.OUTPUT
+        self._verified = not adapter.unverified or engine.tap is Tap.OUTPUT
         self._around_compute, self._part = around_compute, part
         self._signature = inspect.signature(type(model).forward)
         self._context: str | None = None
-        self._boxes: dict[bool, Box] = {}  # by the call's return_dict
+        self._wrappers: dict[bool, Wrapper] = {}  # by the call's return_dict
         self._live = True
         self._override = ForwardOverride(model, self._forward)
         self._run_model = self._override.original
@@ -87,7 +87,7 @@ class Attachment:
         if not self._live:
             return
         self._live = False
-        self._closing.remove()
+        self._head.remove()
         self._override.remove()
         own = self._model.__dict__
         own.pop(_CONTEXT, None)
@@ -133,7 +133,7 @@ class Attachment:
         call = Call(latent, condition, level, self._context, self._part)
         try:
             step = self._engine.begin(self._tracker.locate(call), latent)
-            self._closing.begin(latent, step.prediction)
+            self._head.begin(latent, step.prediction)
             if step.prediction is None:
                 output, feature = self._compute(latent, arguments, args, kwargs)
             else:
@@ -144,7 +144,7 @@ class Attachment:
             self._tracker.forget()
             raise
         finally:
-            self._closing.end()
+            self._head.end()
         return output
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -159,38 +159,38 @@ class Attachment:
         self, latent: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, Tensor]:
         # A forward may write into what it is given, or take items out of it; the second one is to get the same.
-        again = None if self._proved else (lent(args), lent(kwargs))
-        watched = nullcontext() if self._blocks_are_called else self._blocks.watched(lambda: self._closing.called)
+        again = None if self._verified else (copied(args), copied(kwargs))
+        watched = nullcontext() if self._blocks_are_called else self._blocks.watched(lambda: self._head.called)
         with self._around_compute(), watched:
             output = self._run_model(*args, **kwargs)
-            self._closing.check()
+            self._head.check()
         self._blocks_are_called = True
         if self._engine.tap is Tap.OUTPUT:
-            self._boxes[bool(arguments.get("return_dict", True))] = box_like(output)
-            return output, unbox(output)
-        feature = self._closing.feature
-        assert feature is not None  # the closing was called
+            self._wrappers[bool(arguments.get("return_dict", True))] = wrapper_like(output)
+            return output, unwrap(output)
+        feature = self._head.feature
+        assert feature is not None  # the head was called
         if again is not None:
-            self._prove(latent, feature, output, *again)
+            self._verify(latent, feature, output, *again)
         return output, feature
 
-    def _prove(
+    def _verify(
         self, latent: Tensor, feature: Tensor, output: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         def replay() -> Any:
-            self._closing.begin(latent, feature.detach().clone())
-            return self._bypass(lent(args), lent(kwargs))
+            self._head.begin(latent, feature.detach().clone())
+            return self._bypass(copied(args), copied(kwargs))
 
-        prove(self._model, self._adapter, output, replay)
-        self._proved = True
+        verify(self._model, self._adapter, output, replay)
+        self._verified = True
 
     def _replay(self, feature: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        box = self._boxes.get(bool(arguments.get("return_dict", True)))
+        box = self._wrappers.get(bool(arguments.get("return_dict", True)))
         if self._engine.tap is Tap.OUTPUT and box is not None:
             # The sampler owns what it gets; the history's memory will be written again.
             return box(feature.clone())
         output = self._bypass(args, kwargs)
-        return box_like(output)(feature.clone()) if self._engine.tap is Tap.OUTPUT else output
+        return wrapper_like(output)(feature.clone()) if self._engine.tap is Tap.OUTPUT else output
 
     def _bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
@@ -201,7 +201,7 @@ class Attachment:
         except Exception as error:
             self._blocks.failed(error)
             raise
-        self._closing.check()
+        self._head.check()
         return output
 
     @contextmanager

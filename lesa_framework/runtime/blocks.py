@@ -34,24 +34,24 @@ class BlockLists:
 
     def __init__(self, model: nn.Module, adapter: BackboneAdapter) -> None:
         self._model, self._adapter = model, adapter
-        for path in adapter.block_lists:
+        for path in adapter.blocks:
             container = submodule(model, adapter, path)
             if not isinstance(container, CONTAINERS):
                 raise UnsupportedBackboneError(
-                    f"{type(adapter).__name__}: block_lists names '{path}', which is a {type(container).__name__} in "
+                    f"{type(adapter).__name__}: blocks names '{path}', which is a {type(container).__name__} in "
                     f"{type(model).__name__}. Valid: a ModuleList, Sequential or ModuleDict. Name the list inside it: "
                     f"it has {_children(container)}."
                 )
             inner = lists_inside(path, container)
             if inner:
                 raise UnsupportedBackboneError(
-                    f"{type(adapter).__name__}: block_lists names '{path}' of {type(model).__name__}, a ModuleDict of "
+                    f"{type(adapter).__name__}: blocks names '{path}' of {type(model).__name__}, a ModuleDict of "
                     f"lists, which its forward could not read when it is empty. Name the lists inside it: "
                     f"{', '.join(inner)}."
                 )
-        if not any(self._list(path)._modules for path in adapter.block_lists):
+        if not any(self._list(path)._modules for path in adapter.blocks):
             raise UnsupportedBackboneError(
-                f"{type(adapter).__name__}: block_lists {list(adapter.block_lists)} hold no block in "
+                f"{type(adapter).__name__}: blocks {list(adapter.blocks)} hold no block in "
                 f"{type(model).__name__}, so nothing would be saved. Name the lists that hold the blocks, among "
                 f"{_children(model)}."
             )
@@ -67,11 +67,11 @@ class BlockLists:
         """Inside, the blocks are called as always.
 
         Args:
-            closed: Whether the closing module was called already.
+            closed: Whether the head was called already.
 
         Raises:
             PluginContractError: Behind it, when of one of the lists no block was called, or one was called behind
-                the closing module.
+                the head.
         """
         called: set[str] = set()
         late: set[str] = set()
@@ -87,27 +87,27 @@ class BlockLists:
 
         with self._holding(calling):
             yield
-        idle = [path for path in self._adapter.block_lists if path not in called and self._list(path)._modules]
+        idle = [path for path in self._adapter.blocks if path not in called and self._list(path)._modules]
         if idle:
             raise PluginContractError(
                 f"{type(self._adapter).__name__}: {type(self._model).__name__} called no block of {idle} on a computed "
-                f"step, so bypassing it would save nothing. Set block_lists to the lists that its forward runs "
+                f"step, so bypassing it would save nothing. Set blocks to the lists that its forward runs "
                 f"through, among {_children(self._model)}."
             )
-        behind = [path for path in self._adapter.block_lists if path in late]
+        behind = [path for path in self._adapter.blocks if path in late]
         if behind:
             raise PluginContractError(
                 f"{type(self._adapter).__name__}: {type(self._model).__name__} called blocks of {behind} behind "
-                f"'{self._adapter.closing}', which is to close the stack; what they do would be lost on predicted "
-                f"steps. Set closing (head) to the module behind the last block, or leave {behind} out of block_lists "
-                "(blocks), so that they run on every step."
+                f"'{self._adapter.head}', which is to close the stack; what they do would be lost on predicted "
+                f"steps. Set head to the module behind the last block, or leave {behind} out of blocks "
+                "so that they run on every step."
             )
 
     def failed(self, error: Exception) -> None:
         """Say on an error of the model's own code that its blocks were bypassed."""
         returns = self._adapter.block_returns
-        empty = [path for path in self._adapter.block_lists if path not in returns]
-        stand_ins = [path for path in self._adapter.block_lists if path in returns]
+        empty = [path for path in self._adapter.blocks if path not in returns]
+        stand_ins = [path for path in self._adapter.blocks if path in returns]
         held = [f"{empty} are empty"] * bool(empty) + [f"{stand_ins} hold stand-ins"] * bool(stand_ins)
         error.add_note(
             f"{type(self._adapter).__name__}: this happened in {type(self._model).__name__} while its blocks were "
@@ -122,7 +122,7 @@ class BlockLists:
     @contextmanager
     def _holding(self, act: Callable[[str], _Act | None]) -> Iterator[None]:
         with ExitStack() as stack:
-            for path in self._adapter.block_lists:
+            for path in self._adapter.blocks:
                 stack.enter_context(_exchanged(self._list(path), act(path)))
             yield
 

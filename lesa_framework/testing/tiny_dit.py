@@ -56,7 +56,7 @@ class _ClosingNorm(nn.Module):
 
 
 class TinyDiT(nn.Module):
-    """A transformer with two block lists, a closing norm and a projection.
+    """A transformer with two block lists, a final norm and a projection.
 
     Args:
         channels: Channels of the latent.
@@ -119,5 +119,5 @@ class TinyDiTAdapter(BackboneAdapter):
     """The adapter for `TinyDiT`."""
 
     model_class = "TinyDiT"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"

@@ -11,8 +11,8 @@ class StableAudioAdapter(BackboneAdapter):
     """No norm closes the stack, so there is no `post_norm`."""
 
     model_class = "StableAudioDiTModel"
-    block_lists = ("transformer_blocks",)
-    closing = "proj_out"
+    blocks = ("transformer_blocks",)
+    head = "proj_out"
     taps = (Tap.PRE_HEAD, Tap.OUTPUT)
 
 
@@ -20,6 +20,6 @@ class AceStepAdapter(BackboneAdapter):
     """Its forward reads `layers[0].self_attn.processor`, so stand-ins take the blocks' place on predicted steps."""
 
     model_class = "AceStepTransformer1DModel"
-    block_lists = ("layers",)
-    closing = "norm_out"
+    blocks = ("layers",)
+    head = "norm_out"
     block_returns = MappingProxyType({"layers": ("hidden_states",)})

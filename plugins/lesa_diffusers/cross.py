@@ -11,8 +11,8 @@ class DiTAdapter(BackboneAdapter):
     """Its tail reads `transformer_blocks[0].norm1.emb`, so stand-ins take the blocks' place on predicted steps."""
 
     model_class = "DiTTransformer2DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     block_returns = MappingProxyType({"transformer_blocks": ("hidden_states",)})
     condition_argument = "class_labels"
     timestep_scale = 1 / 1000
@@ -22,8 +22,8 @@ class PixArtAdapter(BackboneAdapter):
     """Guidance is one batched call."""
 
     model_class = "PixArtTransformer2DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -31,8 +31,8 @@ class HunyuanDiTAdapter(BackboneAdapter):
     """Skip connections start and end inside the stack."""
 
     model_class = "HunyuanDiT2DModel"
-    block_lists = ("blocks",)
-    closing = "norm_out"
+    blocks = ("blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -40,8 +40,8 @@ class SanaAdapter(BackboneAdapter):
     """Guidance is one batched call."""
 
     model_class = "SanaTransformer2DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -49,15 +49,15 @@ class PrxAdapter(BackboneAdapter):
     """`final_layer` is norm and projection in one, so `post_norm` is what it returns."""
 
     model_class = "PRXTransformer2DModel"
-    block_lists = ("blocks",)
-    closing = "final_layer"
+    blocks = ("blocks",)
+    head = "final_layer"
 
 
 class LuminaNextAdapter(BackboneAdapter):
     """Timesteps run from 0 (noise) to 1; `norm_out` projects too, so `post_norm` is what it returns."""
 
     model_class = "LuminaNextDiT2DModel"
-    block_lists = ("layers",)
-    closing = "norm_out"
+    blocks = ("layers",)
+    head = "norm_out"
     timestep_scale = -1.0
     timestep_offset = 1.0

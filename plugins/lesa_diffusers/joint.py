@@ -1,4 +1,4 @@
-"""Image models whose blocks see text and image together; only image tokens reach the closing norm."""
+"""Image models whose blocks see text and image together; only image tokens reach the final norm."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ class Flux2Adapter(BackboneAdapter):
     """The root cuts the text off; the pipeline passes the noise level itself as timestep."""
 
     model_class = "Flux2Transformer2DModel"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
 
 
 class ChromaAdapter(BackboneAdapter):
     """The root cuts the text off; the pipeline passes the noise level itself as timestep."""
 
     model_class = "ChromaTransformer2DModel"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
 
 
 class SD3Adapter(BackboneAdapter):
     """Guidance is one batched call; skip-layer guidance makes a second one, which is a branch of its own."""
 
     model_class = "SD3Transformer2DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -36,8 +36,8 @@ class HunyuanImageAdapter(BackboneAdapter):
     """Two attention blocks in `context_embedder` read the prompt and still run on predicted steps."""
 
     model_class = "HunyuanImageTransformer2DModel"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -45,16 +45,16 @@ class AuraFlowAdapter(BackboneAdapter):
     """The pipeline passes the noise level itself as timestep."""
 
     model_class = "AuraFlowTransformer2DModel"
-    block_lists = ("joint_transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("joint_transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
 
 
 class CogView3PlusAdapter(BackboneAdapter):
     """Text and image travel side by side."""
 
     model_class = "CogView3PlusTransformer2DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -62,8 +62,8 @@ class CogView4Adapter(BackboneAdapter):
     """Text and image travel side by side."""
 
     model_class = "CogView4Transformer2DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -71,8 +71,8 @@ class HiDreamAdapter(BackboneAdapter):
     """The forward uses behind its first loop what only that loop sets, so stand-ins take the blocks' place there."""
 
     model_class = "HiDreamImageTransformer2DModel"
-    block_lists = ("double_stream_blocks", "single_stream_blocks")
-    closing = "final_layer"
+    blocks = ("double_stream_blocks", "single_stream_blocks")
+    head = "final_layer"
     block_returns = MappingProxyType({"double_stream_blocks": ("hidden_states", "encoder_hidden_states")})
     condition_argument = "encoder_hidden_states_llama3"
     timestep_argument = "timesteps"
@@ -83,8 +83,8 @@ class BriaAdapter(BackboneAdapter):
     """Text and image travel side by side."""
 
     model_class = "BriaTransformer2DModel"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -92,8 +92,8 @@ class BriaFiboAdapter(BackboneAdapter):
     """Every block gets a text layer of its own; they are projected on predicted steps too."""
 
     model_class = "BriaFiboTransformer2DModel"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -101,24 +101,24 @@ class LongCatImageAdapter(BackboneAdapter):
     """The pipeline passes the noise level itself as timestep."""
 
     model_class = "LongCatImageTransformer2DModel"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
 
 
 class OvisImageAdapter(BackboneAdapter):
     """The pipeline passes the noise level itself as timestep."""
 
     model_class = "OvisImageTransformer2DModel"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
 
 
 class GlmImageAdapter(BackboneAdapter):
     """The pipeline counts timesteps from 999 instead of 1000."""
 
     model_class = "GlmImageTransformer2DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
     timestep_offset = 1 / 1000
 
@@ -127,14 +127,14 @@ class NucleusMoEImageAdapter(BackboneAdapter):
     """The text is read, never changed; the pipeline passes the noise level itself as timestep."""
 
     model_class = "NucleusMoEImageTransformer2DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
 
 
 class JoyImageEditAdapter(BackboneAdapter):
     """Reference pictures are further frames; `norm_out` gets them all."""
 
     model_class = "JoyImageEditTransformer3DModel"
-    block_lists = ("double_blocks",)
-    closing = "norm_out"
+    blocks = ("double_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000

@@ -1,4 +1,4 @@
-"""Models that put text and image into one sequence, which reaches the closing module whole."""
+"""Models that put text and image into one sequence, which reaches the head whole."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Lumina2Adapter(BackboneAdapter):
     """Timesteps run from 0 (noise) to 1; the refiners still run on predicted steps."""
 
     model_class = "Lumina2Transformer2DModel"
-    block_lists = ("layers",)
-    closing = "norm_out"
+    blocks = ("layers",)
+    head = "norm_out"
     timestep_scale = -1.0
     timestep_offset = 1.0
 
@@ -23,8 +23,8 @@ class OmniGenAdapter(BackboneAdapter):
     """Timesteps run from 0 (noise) to 1; `norm_out` gets the image tokens alone."""
 
     model_class = "OmniGenTransformer2DModel"
-    block_lists = ("layers",)
-    closing = "norm_out"
+    blocks = ("layers",)
+    head = "norm_out"
     condition_argument = "input_ids"
     timestep_scale = -1.0
     timestep_offset = 1.0
@@ -37,8 +37,8 @@ class ZImageAdapter(BackboneAdapter):
     """
 
     model_class = "ZImageTransformer2DModel"
-    block_lists = ("layers",)
-    closing = "all_final_layer.2-1"
+    blocks = ("layers",)
+    head = "all_final_layer.2-1"
     latent_argument = "x"
     condition_argument = "cap_feats"
     timestep_argument = "t"
@@ -57,8 +57,8 @@ class ErnieImageAdapter(BackboneAdapter):
     """A feature is (tokens, batch, channels), the text's rows behind those of the image."""
 
     model_class = "ErnieImageTransformer2DModel"
-    block_lists = ("layers",)
-    closing = "final_norm"
+    blocks = ("layers",)
+    head = "final_norm"
     condition_argument = "text_bth"
     timestep_scale = 1 / 1000
 
@@ -67,13 +67,13 @@ class Krea2Adapter(BackboneAdapter):
     """The root cuts the text off before `final_layer`; the blocks that fuse the text still run on predicted steps."""
 
     model_class = "Krea2Transformer2DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "final_layer"
+    blocks = ("transformer_blocks",)
+    head = "final_layer"
 
 
 class BriaFibo2Adapter(BackboneAdapter):
     """The root cuts text and reference pictures off before `final_layer`; the refiners still run on predicted steps."""
 
     model_class = "BriaFibo2Transformer2DModel"
-    block_lists = ("layers",)
-    closing = "final_layer"
+    blocks = ("layers",)
+    head = "final_layer"

@@ -9,8 +9,8 @@ class LTXAdapter(BackboneAdapter):
     """With a conditioning image each token has a timestep of its own; the greatest is the noise level."""
 
     model_class = "LTXVideoTransformer3DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -18,8 +18,8 @@ class CogVideoXAdapter(BackboneAdapter):
     """Two norms follow one another; the first closes the stack."""
 
     model_class = "CogVideoXTransformer3DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_final"
+    blocks = ("transformer_blocks",)
+    head = "norm_final"
     timestep_scale = 1 / 1000
 
 
@@ -27,8 +27,8 @@ class ConsisIDAdapter(BackboneAdapter):
     """The text is cut off between `norm_final` and `norm_out`, so the second norm closes the stack."""
 
     model_class = "ConsisIDTransformer3DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -36,8 +36,8 @@ class HunyuanVideo15Adapter(BackboneAdapter):
     """Two attention blocks in `context_embedder` read the prompt and still run on predicted steps."""
 
     model_class = "HunyuanVideo15Transformer3DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -45,8 +45,8 @@ class HunyuanVideoFramepackAdapter(BackboneAdapter):
     """Frames of the history are cut off before `norm_out`; each section is a run of its own."""
 
     model_class = "HunyuanVideoFramepackTransformer3DModel"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -54,8 +54,8 @@ class MochiAdapter(BackboneAdapter):
     """Timesteps run from 0 (noise) to 1000."""
 
     model_class = "MochiTransformer3DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = -1 / 1000
     timestep_offset = 1.0
 
@@ -64,8 +64,8 @@ class AllegroAdapter(BackboneAdapter):
     """Guidance is one batched call."""
 
     model_class = "AllegroTransformer3DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -73,8 +73,8 @@ class LatteAdapter(BackboneAdapter):
     """Blocks over space and over time take turns; the feature is (batch x frames, patches, channels)."""
 
     model_class = "LatteTransformer3DModel"
-    block_lists = ("transformer_blocks", "temporal_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "temporal_transformer_blocks")
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -82,8 +82,8 @@ class EasyAnimateAdapter(BackboneAdapter):
     """Two norms follow one another; the first closes the stack."""
 
     model_class = "EasyAnimateTransformer3DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_final"
+    blocks = ("transformer_blocks",)
+    head = "norm_final"
     timestep_scale = 1 / 1000
 
 
@@ -91,8 +91,8 @@ class Kandinsky5Adapter(BackboneAdapter):
     """The few blocks that read the prompt still run on predicted steps."""
 
     model_class = "Kandinsky5Transformer3DModel"
-    block_lists = ("visual_transformer_blocks",)
-    closing = "out_layer"
+    blocks = ("visual_transformer_blocks",)
+    head = "out_layer"
     timestep_scale = 1 / 1000
 
 
@@ -100,16 +100,16 @@ class CosmosAdapter(BackboneAdapter):
     """Pipelines of Cosmos Predict 2 pass `sigma / (sigma + 1)` as timestep."""
 
     model_class = "CosmosTransformer3DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
 
 
 class SanaVideoAdapter(BackboneAdapter):
     """Guidance is one batched call."""
 
     model_class = "SanaVideoTransformer3DModel"
-    block_lists = ("transformer_blocks",)
-    closing = "norm_out"
+    blocks = ("transformer_blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -117,8 +117,8 @@ class HeliosAdapter(BackboneAdapter):
     """`norm_out` cuts the frames of the history off."""
 
     model_class = "HeliosTransformer3DModel"
-    block_lists = ("blocks",)
-    closing = "norm_out"
+    blocks = ("blocks",)
+    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -126,6 +126,6 @@ class MotifVideoAdapter(BackboneAdapter):
     """The last blocks of the second list are a decoder, which starts from the latent again."""
 
     model_class = "MotifVideoTransformer3DModel"
-    block_lists = ("transformer_blocks", "single_transformer_blocks")
-    closing = "norm_out"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
     timestep_scale = 1 / 1000

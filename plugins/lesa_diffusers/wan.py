@@ -13,9 +13,9 @@ class WanAdapter(BackboneAdapter):
     """Wan 2.1, and both transformers of Wan 2.2."""
 
     model_class = "WanTransformer3DModel"
-    block_lists = ("blocks",)
-    closing = "norm_out"
-    closing_in_float32 = True
+    blocks = ("blocks",)
+    head = "norm_out"
+    head_in_float32 = True
     timestep_scale = 1 / 1000
 
 
@@ -23,9 +23,9 @@ class WanVACEAdapter(BackboneAdapter):
     """The blocks that read the control video are bypassed as well: only the stack uses what they make."""
 
     model_class = "WanVACETransformer3DModel"
-    block_lists = ("blocks", "vace_blocks")
-    closing = "norm_out"
-    closing_in_float32 = True
+    blocks = ("blocks", "vace_blocks")
+    head = "norm_out"
+    head_in_float32 = True
     timestep_scale = 1 / 1000
 
 
@@ -33,9 +33,9 @@ class WanAnimateAdapter(BackboneAdapter):
     """The encoders of motion and face still run on predicted steps."""
 
     model_class = "WanAnimateTransformer3DModel"
-    block_lists = ("blocks",)
-    closing = "norm_out"
-    closing_in_float32 = True
+    blocks = ("blocks",)
+    head = "norm_out"
+    head_in_float32 = True
     timestep_scale = 1 / 1000
 
 
@@ -43,9 +43,9 @@ class ChronoEditAdapter(BackboneAdapter):
     """The layout of Wan."""
 
     model_class = "ChronoEditTransformer3DModel"
-    block_lists = ("blocks",)
-    closing = "norm_out"
-    closing_in_float32 = True
+    blocks = ("blocks",)
+    head = "norm_out"
+    head_in_float32 = True
     timestep_scale = 1 / 1000
 
 
@@ -53,9 +53,9 @@ class SkyReelsV2Adapter(BackboneAdapter):
     """The layout of Wan; with diffusion forcing every frame has a noise level of its own, which is refused."""
 
     model_class = "SkyReelsV2Transformer3DModel"
-    block_lists = ("blocks",)
-    closing = "norm_out"
-    closing_in_float32 = True
+    blocks = ("blocks",)
+    head = "norm_out"
+    head_in_float32 = True
     timestep_scale = 1 / 1000
 
     def refuse(self, model: nn.Module, arguments: Mapping[str, object]) -> str | None:  # noqa: ARG002 - the contract's signature

@@ -22,9 +22,9 @@ class Layout:
 
     Attributes:
         model_class: Name of the model's class.
-        block_lists: Paths of the containers of blocks.
-        closing: Path of the head.
-        closing_argument: Its argument that is the hidden state; its first when empty.
+        blocks: Paths of the containers of blocks.
+        head: Path of the head.
+        head_argument: Its argument that is the hidden state; its first when empty.
         block_returns: As in [`BackboneAdapter`][lesa_framework.BackboneAdapter].
         latent: Name of the argument that holds the latent.
         conditions: Names of the arguments that may tell branches apart, in their order.
@@ -32,9 +32,9 @@ class Layout:
     """
 
     model_class: str
-    block_lists: tuple[str, ...]
-    closing: str
-    closing_argument: str
+    blocks: tuple[str, ...]
+    head: str
+    head_argument: str
     block_returns: Mapping[str, tuple[str, ...]]
     latent: str
     conditions: tuple[str, ...]
@@ -49,11 +49,11 @@ class ModuleAdapter(BackboneAdapter):
         sigma: The noise level, from one argument.
     """
 
-    unproven = True
+    unverified = True
 
     def __init__(self, layout: Layout, sigma: Formula) -> None:
-        self.model_class, self.block_lists = layout.model_class, layout.block_lists
-        self.closing, self.closing_argument = layout.closing, layout.closing_argument
+        self.model_class, self.blocks = layout.model_class, layout.blocks
+        self.head, self.head_argument = layout.head, layout.head_argument
         self.block_returns = layout.block_returns
         self.latent_argument, self.timestep_argument = layout.latent, sigma.name
         self.condition_argument = next(iter(layout.conditions), None)

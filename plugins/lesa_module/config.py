@@ -78,9 +78,9 @@ class ModuleConfig(CustomBackboneConfig):
         return ModuleAdapter(
             Layout(
                 model_class=type(model).__name__,
-                block_lists=self.blocks,
-                closing=self.head,
-                closing_argument=self.head_argument,
+                blocks=self.blocks,
+                head=self.head,
+                head_argument=self.head_argument,
                 block_returns=self.block_returns,
                 latent=latent,
                 conditions=self._conditions([name for name in others if name != latent]),

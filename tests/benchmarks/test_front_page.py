@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import front_page
 from benchmarks.front_plots import THEMES, as_svg, quality, short, write_plots
-from lesa_framework.bench.results import BenchRow, Kind, read_results
-from tests.report.samples import sample_results
+from lesa_framework.measure.results import BenchRow, Kind, read_results
+from tests.measure.page.samples import sample_results
 
 
 def row(name: str, psnr_db: float, **other) -> BenchRow:

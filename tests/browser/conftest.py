@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-from lesa_framework.report.page import write_page
+from lesa_framework.measure.page.render import write_page
 from tests.browser.chromium import find_chromium
-from tests.report.samples import sample_results
+from tests.measure.page.samples import sample_results
 
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

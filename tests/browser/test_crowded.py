@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from lesa_framework.report.page import write_page
+from lesa_framework.measure.page.render import write_page
 from tests.browser.conftest import Desk
 from tests.browser.looking import assert_names_apart, middles_of_marks, pixels, share_of, shown_rows
-from tests.report.crowd import NOTE, PEERS, crowded_results
+from tests.measure.page.crowd import NOTE, PEERS, crowded_results
 
 _LINE = 36
 _REUSE = "#6a4fb3"
@@ -35,7 +35,7 @@ def _heights(page: Page) -> set[int]:
     )
 
 
-def _boxes(page: Page, selector: str) -> list[dict[str, float]]:
+def _wrappers(page: Page, selector: str) -> list[dict[str, float]]:
     return [one.bounding_box() for one in page.locator(selector).all()]
 
 
@@ -74,7 +74,7 @@ def test_what_did_too_much_says_so_and_comes_last(crowded: Page) -> None:
 
 
 def test_cards_make_two_full_lines(crowded: Page) -> None:
-    boxes = _boxes(crowded, ".verdict")
+    boxes = _wrappers(crowded, ".verdict")
     assert [len({box[side] for box in boxes}) for side in ("x", "y", "width")] == [2, 3, 1]
     assert crowded.locator("#which h3").count() == 4
     assert crowded.locator(".answers li").first.inner_text().count("dB") == 4

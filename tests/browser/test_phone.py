@@ -4,9 +4,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from lesa_framework.evaluation.rows import Results, Row
-from lesa_framework.report.from_evaluation import from_evaluation
-from lesa_framework.report.page import write_page
+from lesa_framework.measure.page.from_evaluation import from_evaluation
+from lesa_framework.measure.page.render import write_page
+from lesa_framework.measure.rows import Results, Row
 from tests.browser.conftest import Visit
 from tests.browser.looking import assert_names_apart, shown_rows
 

@@ -5,7 +5,7 @@ from playwright.sync_api import Page
 
 from tests.browser.conftest import Visit
 from tests.browser.looking import assert_names_apart, middles_of_marks, pixels, plotted, share_of
-from tests.report.samples import N7
+from tests.measure.page.samples import N7
 
 #: Of lesa, taylorseer and reuse; the last one is the card's own.
 _LIGHT = ("#0b6e6e", "#b3541e", "#6a4fb3", "#ffffff")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
-from tests.report.samples import PICTURES, sample_results
+from tests.measure.page.samples import PICTURES, sample_results
 
 
 def _names(page: Page) -> list[str]:

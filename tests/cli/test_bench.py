@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lesa_framework.bench.results import read_results
+from lesa_framework.measure.results import read_results
 
 TEXT = """
 title: Two lines and a peer

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Lesa
-from tests.report.samples import sample_results
+from tests.measure.page.samples import sample_results
 
 
 def test_the_page_lies_beside_the_results_by_default(lesa: Lesa, workplace: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lesa_flux.adapter import FluxAdapter
-from lesa_hunyuan_video.adapter import HunyuanVideoAdapter
-from lesa_qwen_image.adapter import QwenImageAdapter
+from lesa_diffusers.flux import FluxAdapter
+from lesa_diffusers.hunyuan_video import HunyuanVideoAdapter
+from lesa_diffusers.qwen_image import QwenImageAdapter
 from tests.matrix.case import Case, latents, noise, tiny
 
 

@@ -137,7 +137,7 @@ def test_an_ip_adapter_of_flux_keeps_working():
 
 @pytest.mark.parametrize("kind", ["wan", "wan_vace", "wan_animate", "chrono_edit", "skyreels_v2"])
 def test_a_model_in_bfloat16_has_a_history_in_bfloat16(kind: str):
-    # Its closing norm is given float32: twice the memory, and nothing gained.
+    # Its final norm is given float32: twice the memory, and nothing gained.
     case = in_bfloat16(BY_KIND[kind])
     model, recorder = case.make_model(), Recorder()
     strategy = Strategy(ComputeSteps([0, 2]), EqualStages(), Hold())

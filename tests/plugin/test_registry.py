@@ -168,7 +168,7 @@ def test_an_adapter_without_a_layout_is_refused():
     class Half(BackboneAdapter):
         model_class = "Half"
 
-    with pytest.raises(PluginContractError, match="backbone 'half': Half sets no block_lists and no closing"):
+    with pytest.raises(PluginContractError, match="backbone 'half': Half sets no blocks and no head"):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("half", Half)))
 
 
@@ -328,7 +328,7 @@ def test_the_built_ins():
     }
     assert set(registry.schedules.names()) == {"fixed_interval", "steps", "always"}
     assert set(registry.routers.names()) == {"thresholds", "single"}
-    assert registry.backbones.names()["flux"] == "lesa_flux"
+    assert registry.backbones.names()["flux"] == "lesa_diffusers"
     assert registry.models.names()["reference:flux"] == "lesa_reference"
     assert registry.metrics.names() == dict.fromkeys(("clip_score", "image_reward", "lpips"), "lesa_metrics")
     assert registry.peers.names()["cache_dit_dbcache"] == "lesa_peers"

@@ -92,7 +92,7 @@ def test_a_second_session_is_refused_until_the_first_is_gone():
 
 def test_a_failed_attachment_leaves_no_trace():
     class Wrong(TinyDiTAdapter):
-        closing = "norm_end"
+        head = "norm_end"
 
     model = TinyDiT()
     before = traces(model)

@@ -115,7 +115,7 @@ def test_a_wrong_call_gets_the_models_own_error():
 
 def test_an_adapter_that_hooks_nothing_is_an_error():
     class Blind(TinyDiTAdapter):
-        closing = "spare"
+        head = "spare"
 
     model = TinyDiT()
     model.spare = nn.Identity()

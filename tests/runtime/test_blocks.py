@@ -67,7 +67,7 @@ class NamedDiT(Rebuilt):
 
 class StackAdapter(TinyDiTAdapter):
     model_class = "Rebuilt"
-    block_lists = ("stack",)
+    blocks = ("stack",)
 
 
 @pytest.mark.parametrize("model_class", [SequentialDiT, NamedDiT])
@@ -132,11 +132,11 @@ def test_stand_ins_leave_no_trace_and_the_wrong_names_are_an_error():
 
 def test_a_path_to_no_container_is_an_error():
     class Wrong(TinyDiTAdapter):
-        block_lists = ("transformer_blocks.0",)
+        blocks = ("transformer_blocks.0",)
 
     with pytest.raises(
         UnsupportedBackboneError,
-        match=r"Wrong: block_lists names 'transformer_blocks.0', which is a _Block in TinyDiT. "
+        match=r"Wrong: blocks names 'transformer_blocks.0', which is a _Block in TinyDiT. "
         r"Valid: a ModuleList, Sequential or ModuleDict. .*it has norm, attention, modulation, mlp",
     ):
         attach(TinyDiT(), Wrong(), strategy(), even_grid(4))
@@ -145,13 +145,13 @@ def test_a_path_to_no_container_is_an_error():
 @pytest.mark.parametrize("lists", [(), ("transformer_blocks",), ("transformer_blocks", "single_transformer_blocks")])
 def test_lists_without_a_block_are_an_error(lists):
     class Empty(TinyDiTAdapter):
-        block_lists = lists
+        blocks = lists
 
     model = TinyDiT(layers=0)
     before = traces(model)
     with pytest.raises(
         UnsupportedBackboneError,
-        match=r"Empty: block_lists \[.*\] hold no block in TinyDiT.*Name the lists that hold the blocks, among embed",
+        match=r"Empty: blocks \[.*\] hold no block in TinyDiT.*Name the lists that hold the blocks, among embed",
     ):
         attach(model, Empty(), strategy(), even_grid(4))
     assert differences(before, traces(model)) == []
@@ -169,7 +169,7 @@ def test_one_list_may_be_empty():
 @pytest.mark.parametrize("tap", list(Tap))
 def test_a_list_that_the_forward_never_runs_is_an_error(tap):
     class Wrong(TinyDiTAdapter):
-        block_lists = ("transformer_blocks", "spare")
+        blocks = ("transformer_blocks", "spare")
 
     model = TinyDiT()
     model.spare = nn.ModuleList([nn.Identity()])
@@ -177,7 +177,7 @@ def test_a_list_that_the_forward_never_runs_is_an_error(tap):
         attach(model, Wrong(), strategy(), even_grid(4), tap),
         pytest.raises(
             PluginContractError,
-            match=r"Wrong: TinyDiT called no block of \['spare'\] on a computed step.*Set block_lists to",
+            match=r"Wrong: TinyDiT called no block of \['spare'\] on a computed step.*Set blocks to",
         ),
     ):
         model(torch.zeros(1, 2, 4), 1.0)
@@ -200,7 +200,7 @@ class Pairs(Rebuilt):
 
 def test_a_list_of_lists():
     class Unproven(StackAdapter):
-        unproven = True  # the feature put back gives the output, or the first step is an error
+        unverified = True  # the feature put back gives the output, or the first step is an error
 
     model, calls = Pairs(), []
     for pair in model.stack:
@@ -217,7 +217,7 @@ def test_a_dictionary_of_lists_is_an_error():
     model.stack = nn.ModuleDict({"image": model.transformer_blocks, "text": model.single_transformer_blocks})
     with pytest.raises(
         UnsupportedBackboneError,
-        match=r"StackAdapter: block_lists names 'stack' of TinyDiT, a ModuleDict of lists.*"
+        match=r"StackAdapter: blocks names 'stack' of TinyDiT, a ModuleDict of lists.*"
         r"Name the lists inside it: stack.image, stack.text\.",
     ):
         attach(model, StackAdapter(), strategy(), even_grid(4))

@@ -42,8 +42,8 @@ class ToyTransformer(nn.Module):
 
 class ToyAdapter(BackboneAdapter):
     model_class = "ToyTransformer"
-    block_lists = ("blocks",)
-    closing = "norm_out"
+    blocks = ("blocks",)
+    head = "norm_out"
     condition_argument = None
 
 

@@ -9,8 +9,8 @@ class ClassDiTAdapter(BackboneAdapter):
     """Everything that differs from FLUX, by name; nothing of the model is imported."""
 
     model_class = "ClassDiT"
-    block_lists = ("layers",)
-    closing = "final_norm"
+    blocks = ("layers",)
+    head = "final_norm"
     latent_argument = "x"
     condition_argument = "y"  # what tells the guided call from the plain one
     timestep_argument = "t"

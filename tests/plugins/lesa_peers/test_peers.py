@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from lesa_framework.bench.matching import match
 from lesa_framework.errors import PeerError
+from lesa_framework.measure.matching import match
 from lesa_framework.testing.tiny_dit import TinyDiT
 from lesa_peers.plugin import FAMILIES as ALL
-from tests.bench.workloads import STEPS, Sampling
+from tests.measure.workloads import STEPS, Sampling
 
 FAMILIES = {family.name: family for family in ALL}
 _CACHE_DIT = [name for name in FAMILIES if name.startswith("cache_dit")]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lesa_framework.bench.matching import Measure, match
-from lesa_framework.bench.workload import workload_of
-from lesa_framework.evaluation.metrics import psnr_db
 from lesa_framework.generation import GenerationSettings, generate_batch
+from lesa_framework.measure.matching import Measure, match
+from lesa_framework.measure.metrics import psnr_db
+from lesa_framework.measure.workload import workload_of
 from lesa_framework.pipelines import find_model
 from lesa_peers.plugin import FAMILIES as ALL
 

@@ -51,7 +51,7 @@ class OtherClass(Good):
 
 
 class Blockless(Good):
-    block_lists = ()
+    blocks = ()
 
 
 class Tapless(Good):
@@ -59,23 +59,23 @@ class Tapless(Good):
 
 
 class NoSuchList(Good):
-    block_lists = ("blocks",)
+    blocks = ("blocks",)
 
 
 class NoSuchClosing(Good):
-    closing = "final"
+    head = "final"
 
 
 class NotTheStack(Good):
-    block_lists = ("transformer_blocks", "single_transformer_blocks", "spare")
+    blocks = ("transformer_blocks", "single_transformer_blocks", "spare")
 
 
 class HalfTheBlocks(Good):
-    block_lists = ("transformer_blocks",)
+    blocks = ("transformer_blocks",)
 
 
 class NotTheEnd(Good):
-    closing = "spare.0"
+    head = "spare.0"
 
 
 class WithSpare(TinyDiT):
@@ -97,10 +97,10 @@ class Restless(TinyDiT):
 
 LAYOUT = [
     Mutant("other class", ("names_the_model_class",), "'BigDiT' is none of the model's classes", OtherClass),
-    Mutant("no list", ("names_blocks_and_taps",), "block_lists: names no list", Blockless, spreads=True),
+    Mutant("no list", ("names_blocks_and_taps",), "blocks: names no list", Blockless, spreads=True),
     Mutant("no tap", ("names_blocks_and_taps",), "taps: names none", Tapless),
     Mutant("absent list", ("finds_its_modules",), "expects 'blocks' in TinyDiT", NoSuchList, spreads=True),
-    Mutant("absent closing", ("finds_its_modules",), "expects 'final' in TinyDiT", NoSuchClosing, spreads=True),
+    Mutant("absent head", ("finds_its_modules",), "expects 'final' in TinyDiT", NoSuchClosing, spreads=True),
     Mutant("ignored level", ("has_a_sound_example",), "another noise level gave the same output", make_model=Timeless),
     Mutant("noise in it", ("has_a_sound_example",), "must give the same output", make_model=Restless, spreads=True),
     Mutant(
@@ -112,7 +112,7 @@ LAYOUT = [
     ),
     Mutant("idle list", ("runs_every_list",), r"no block of \['spare'\]", NotTheStack, WithSpare, spreads=True),
     Mutant(
-        "idle closing", ("runs_the_closing_module",), "'spare.0' was called 0 times", NotTheEnd, WithSpare, spreads=True
+        "idle head", ("runs_the_closing_module",), "'spare.0' was called 0 times", NotTheEnd, WithSpare, spreads=True
     ),
     Mutant("half the stack", ("forgets_no_list",), r"\['single_transformer_blocks'\] run between", HalfTheBlocks),
 ]
@@ -124,7 +124,7 @@ class WrongScale(Good):
 
 
 class Forgetful(TinyDiT):
-    """What the closing norm returns does not reach the output."""
+    """What the final norm returns does not reach the output."""
 
     def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
         super().forward(hidden_states, timestep, encoder_hidden_states, return_dict)
@@ -289,7 +289,7 @@ class Float32Only(Good):
 
 
 class LosesHooks(TinyDiT):
-    """Makes itself a new closing module on another device."""
+    """Makes itself a new head on another device."""
 
     def to(self, *args, **kwargs):
         if not isinstance(args[0], torch.dtype):
@@ -337,7 +337,7 @@ class Sulks(Confused):
 
 OTHERS = [
     Mutant("float32 only", ("may_change_its_dtype",), r"TinyDiT: bfloat16\.", Float32Only),
-    Mutant("new closing", ("may_change_its_device",), "norm_out", make_model=LosesHooks),
+    Mutant("new head", ("may_change_its_device",), "norm_out", make_model=LosesHooks),
     Mutant("a buffer", ("saves_as_a_bare_model",), r"\['lesa'\] appeared", engine=attach_a_buffer),
     Mutant(
         "copied session",

@@ -21,7 +21,7 @@ def names_the_model_class(trial: Trial) -> None:
 
 def names_blocks_and_taps(trial: Trial) -> None:
     """Block lists and taps are named; an adapter that hooks nothing is an error."""
-    assert trial.adapter.block_lists, "block_lists: names no list, so nothing would ever be saved"
+    assert trial.adapter.blocks, "blocks: names no list, so nothing would ever be saved"
     assert trial.adapter.taps, "taps: names none, so the adapter could never be used"
 
 
@@ -65,22 +65,22 @@ def runs_every_list(trial: Trial) -> None:
     with counted(blocks(model, trial.adapter)) as calls:
         trial.subject.sample(model, steps=1)
     unused = [path for path, count in calls.items() if not count]
-    assert not unused, f"block_lists: no block of {unused} was called on a computed step; those are not the stack"
+    assert not unused, f"blocks: no block of {unused} was called on a computed step; those are not the stack"
 
 
 def runs_the_closing_module(trial: Trial) -> None:
-    """On a computed step the closing module is called, once."""
-    model, closing = trial.subject.make_model(), trial.adapter.closing
-    with counted({closing: [model.get_submodule(closing)]}) as calls:
+    """On a computed step the head is called, once."""
+    model, head = trial.subject.make_model(), trial.adapter.head
+    with counted({head: [model.get_submodule(head)]}) as calls:
         trial.subject.sample(model, steps=1)
-    assert calls[closing] == 1, (
-        f"closing: '{closing}' was called {calls[closing]} times on a computed step, not once; "
+    assert calls[head] == 1, (
+        f"head: '{head}' was called {calls[head]} times on a computed step, not once; "
         "name the module that follows the block stack"
     )
 
 
 def forgets_no_list(trial: Trial) -> None:
-    """On a predicted step, nothing runs of a list that is called between the named blocks and the closing module."""
+    """On a predicted step, nothing runs of a list that is called between the named blocks and the head."""
     model, adapter, subject = trial.subject.make_model(), trial.adapter, trial.subject
     order: list[str] = []
 
@@ -90,8 +90,8 @@ def forgets_no_list(trial: Trial) -> None:
 
         return call
 
-    named = {module for path in adapter.block_lists for module in model.get_submodule(path).modules()}
-    model.get_submodule(adapter.closing).register_forward_pre_hook(note("closing"))
+    named = {module for path in adapter.blocks for module in model.get_submodule(path).modules()}
+    model.get_submodule(adapter.head).register_forward_pre_hook(note("head"))
     for block in (block for listed in blocks(model, adapter).values() for block in listed):
         block.register_forward_pre_hook(note("named"))
     for path, container in model.named_modules():
@@ -100,15 +100,14 @@ def forgets_no_list(trial: Trial) -> None:
                 block.register_forward_pre_hook(note(path))
     subject.sample(model, steps=1)
     start = order.index("named")
-    before, between = order[:start], order[start : order.index("closing")]
+    before, between = order[:start], order[start : order.index("head")]
     order.clear()
     with trial.attach(model, [0]) as session:
         subject.sample(model, steps=2)
         was_predicted = session.report.records[-1].decision is Decision.PREDICT  # if not, another check says so
-    predicted = order[order.index("closing") + 1 :] if was_predicted else []
+    predicted = order[order.index("head") + 1 :] if was_predicted else []
     lists = [path for path in dict.fromkeys(between) if path != "named"]
     forgotten = [path for path in lists if predicted.count(path) > before.count(path)]
     assert not forgotten, (
-        f"block_lists: {forgotten} run between the named blocks and '{adapter.closing}', on predicted steps too; "
-        "name them"
+        f"blocks: {forgotten} run between the named blocks and '{adapter.head}', on predicted steps too; name them"
     )

@@ -32,7 +32,7 @@ def replay_is_exact(trial: Trial) -> None:
     trial.require(
         replayed,
         outputs,
-        "a captured feature that is put back must give the same output, bit for bit; see closing, and what the tail "
+        "a captured feature that is put back must give the same output, bit for bit; see head, and what the tail "
         "of the model's forward reads from the blocks",
     )
 
@@ -44,7 +44,7 @@ def uses_the_feature(trial: Trial) -> None:
     with trial.attach(model, [0], Oracle(recorder.features, change=0.5)):
         changed = trial.subject.sample(model, steps=2)
     assert not torch.equal(changed[1], outputs[1]), (
-        "a changed feature gave the same output, so what is put back is not used; see closing"
+        "a changed feature gave the same output, so what is put back is not used; see head"
     )
 
 
@@ -59,6 +59,6 @@ def skips_the_blocks(trial: Trial) -> None:
     wanted = [Decision.COMPUTE] + [Decision.PREDICT] * (len(decisions) - 1)
     assert decisions == wanted, f"only the first step was to be computed, but the decisions were {decisions}"
     assert calls == bare, (
-        f"block_lists: blocks were called on predicted steps too ({calls} calls in a run with one computed step, "
+        f"blocks: blocks were called on predicted steps too ({calls} calls in a run with one computed step, "
         f"which needs {bare})"
     )

@@ -91,7 +91,7 @@ class _PlannedError(Exception):
 
 
 def _fail(trial: Trial, model: nn.Module, step: int) -> None:
-    """A run that breaks off at a step, in the closing module; where that is not called, right behind the step."""
+    """A run that breaks off at a step, in the head; where that is not called, right behind the step."""
 
     def fail(*_: Any) -> None:
         raise _PlannedError
@@ -99,7 +99,7 @@ def _fail(trial: Trial, model: nn.Module, step: int) -> None:
     def call(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
         if sigma != SIGMAS[step]:
             return trial.subject.call(model, latent, sigma, prompt)
-        handle = model.get_submodule(trial.adapter.closing).register_forward_pre_hook(fail)
+        handle = model.get_submodule(trial.adapter.head).register_forward_pre_hook(fail)
         try:
             trial.subject.call(model, latent, sigma, prompt)
         finally:

@@ -148,4 +148,4 @@ def counted(groups: Mapping[str, Sequence[nn.Module]]) -> Iterator[dict[str, int
 
 def blocks(model: nn.Module, adapter: BackboneAdapter) -> dict[str, list[nn.Module]]:
     """The blocks of each list that an adapter names."""
-    return {path: list(model.get_submodule(path).children()) for path in adapter.block_lists}
+    return {path: list(model.get_submodule(path).children()) for path in adapter.blocks}

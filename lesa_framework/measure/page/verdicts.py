@@ -1,0 +1,121 @@
+"""Which method to take, in sentences; our own losses are said as plainly as wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lesa_framework.measure.page.formats import ends, gain, steps
+from lesa_framework.measure.results import BenchResults, BenchRow, Difference, Kind, ranked
+
+#: The family that this framework is named after.
+_OURS = "lesa"
+#: How many of the next best are named.
+_NEXT = 2
+
+
+@dataclass(frozen=True)
+class Remark:
+    """How the winner stands to one of the others.
+
+    Attributes:
+        text: The sentence.
+        tone: `ahead`, `level` or `lost` (by our own method, or by every cache to a plain run).
+    """
+
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer for one model and one number of computed steps.
+
+    Attributes:
+        model: The model.
+        target: Computed steps.
+        num_steps: Steps of the uncached run.
+        winner: The best method; None when nothing competes.
+        remarks: How it stands to others, the nearest first.
+        left_out: Methods that did not compete, and why.
+    """
+
+    model: str
+    target: int
+    num_steps: int
+    winner: BenchRow | None
+    remarks: tuple[Remark, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def work(self) -> str:
+        """How many times less work than uncached."""
+        return f"{self.num_steps / self.target:.2f}".rstrip("0").rstrip(".") + "×"
+
+
+def verdicts(results: BenchResults) -> list[Verdict]:
+    """One for each model and target, in the order of the file, most computed steps first."""
+    return [
+        _verdict(results, found.model, found.num_steps, target)
+        for found in results.models
+        for target in results.targets(found.model)
+    ]
+
+
+def _verdict(results: BenchResults, model: str, num_steps: int, target: int) -> Verdict:
+    rows = [row for row in results.of_model(model) if row.target_nfe == target and row.kind is not Kind.UNCACHED]
+    rivals = ranked(rows, target)
+    against = {
+        difference.theirs: difference
+        for difference in results.differences
+        if rivals and (difference.model, difference.target_nfe, difference.ours) == (model, target, rivals[0].name)
+    }
+    return Verdict(
+        model=model,
+        target=target,
+        num_steps=num_steps,
+        winner=rivals[0] if rivals else None,
+        remarks=tuple(_remarks(rivals, against)) if rivals else (),
+        left_out=tuple(_why_not(row) for row in rows if not row.competes),
+    )
+
+
+def _remarks(rivals: Sequence[BenchRow], against: dict[str, Difference]) -> list[Remark]:
+    winner, others = rivals[0], rivals[1:]
+    found = []
+    if winner.kind is Kind.FEWER_STEPS:
+        found.append(Remark("No cache is worth its while here: plainly taking fewer steps is the closest.", "lost"))
+    ours = [row for row in others if row.family == _OURS and winner.family != _OURS]
+    peers = [row for row in others if row.kind is Kind.PEER]
+    plain = [row for row in others if row.kind is Kind.FEWER_STEPS]
+    named = {row.name for row in [*others[:_NEXT], *ours[:1], *peers[:1], *plain[:1]]}
+    found += [_remark(winner, row, against.get(row.name)) for row in others if row.name in named]
+    return found or [Remark("Nothing else competes here.", "level")]
+
+
+def _remark(winner: BenchRow, other: BenchRow, difference: Difference | None) -> Remark:
+    name = f"{other.num_steps} plain steps" if other.kind is Kind.FEWER_STEPS else other.name
+    ours = other.family == _OURS and winner.family != _OURS
+    ahead = (winner.psnr_db or 0.0) - (other.psnr_db or 0.0) if difference is None else difference.mean_db
+    between = _between(difference)
+    if difference is not None and difference.low_db is not None and not difference.sure:
+        return Remark(f"level with {name}: {gain(ahead)} dB{between}", "level")
+    if ours:
+        return Remark(f"LESA loses: {name} is {gain(ahead)[1:]} dB behind{between}", "lost")
+    return Remark(f"{gain(ahead).removeprefix('+')} dB ahead of {name}{between}", "ahead")
+
+
+def _between(difference: Difference | None) -> str:
+    if difference is None:
+        return ""
+    if difference.low_db is None or difference.high_db is None:
+        return ", on the one prompt that was run"
+    return f", between {ends(difference.low_db, difference.high_db)}"
+
+
+def _why_not(row: BenchRow) -> str:
+    if row.error is not None:
+        return f"{row.name} failed: {row.error}"
+    if row.psnr_db is None:
+        return f"{row.name} made the very images of the uncached run"
+    return f"{row.name} did the work of {steps(row.nfe or 0)} steps, more than {row.target_nfe}"

@@ -1,0 +1,136 @@
+"""The untimed run of a contender in which everything is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lesa_framework.api import transformers_of
+from lesa_framework.errors import PeerError, UnsupportedBackboneError
+from lesa_framework.generation import StepCallback
+from lesa_framework.interfaces.peer import Peer
+from lesa_framework.measure.attaching import attached
+from lesa_framework.measure.cache_memory import held_bytes
+from lesa_framework.measure.cells import Probe, Work
+from lesa_framework.measure.contenders import Contender
+from lesa_framework.measure.counting import Call, Tally, count, counting
+from lesa_framework.measure.memory import peak_memory
+from lesa_framework.measure.outputs import Outputs, watched_outputs
+from lesa_framework.measure.results import Kind
+from lesa_framework.pipelines import CallablePipeline
+
+#: Samples the probed batch, with a callback after every step.
+Run = Callable[[StepCallback | None], object]
+#: Counts are ratios of whole numbers: this near to one, it is one.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The uncached run that all others are compared with.
+
+    Attributes:
+        work: Its work, call by call; None where it cannot be counted.
+        outputs: What the transformer returned, call by call.
+        steps: After how many calls each step ended.
+        num_steps: Steps of the sampler.
+    """
+
+    work: Work | None
+    outputs: Sequence[Tensor]
+    steps: Sequence[int]
+    num_steps: int
+
+    @property
+    def tally(self) -> Tally | None:
+        """Its work, as the matching of peers wants it."""
+        if self.work is None:
+            return None
+        calls = zip(self.work.blocks, self.work.stack_flops, self.work.flops, strict=True)
+        return Tally([Call(*call) for call in calls])
+
+
+def probe_uncached(pipe: CallablePipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:
+    """Run the bare pipeline with everything counted."""
+    outputs = Outputs()
+    tally, peak = _counted(pipe, run, outputs)
+    work = None
+    if tally is not None:
+        calls = tally.calls
+        work = Work(
+            blocks=[call.blocks for call in calls],
+            stack_flops=[call.stack_flops for call in calls],
+            flops=[call.flops for call in calls],
+        )
+    probe = Probe(
+        nfe=num_steps, flops=None if tally is None else tally.flops, cache_bytes=0, peak_bytes=peak, work=work
+    )
+    return Reference(work, outputs.calls, outputs.steps, num_steps), probe
+
+
+def probe(pipe: CallablePipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:
+    """Run a contender twice, untimed: once with work, outputs and memory counted, once to see what it keeps.
+
+    Args:
+        pipe: The pipeline, bare.
+        contender: Whom.
+        peer: Of peers, the one with all settings chosen.
+        run: Samples the batch.
+        reference: The uncached run on the same batch.
+    """
+    outputs = Outputs(reference.outputs)
+    with attached(pipe, contender, peer) as session:
+        tally, peak = _counted(pipe, run, outputs)
+        report = None if session is None else session.report
+    kept = 0
+    if contender.kind is not Kind.FEWER_STEPS:
+        kept = held_bytes(pipe, lambda: run(None), lambda: attached(pipe, contender, peer))
+    if report is not None:
+        plans = {branch: report.plan(branch) for branch in report.branches}
+    else:
+        plans = _peer_plans(tally, reference) if contender.kind is Kind.PEER else {}
+    counted = _nfe(tally, reference)
+    return Probe(
+        nfe=report.nfe if counted is None and report is not None else counted,
+        flops=None if tally is None else tally.flops,
+        cache_bytes=kept,
+        peak_bytes=peak,
+        plans=plans,
+        fallbacks={} if report is None else {reason.value: times for reason, times in report.fallbacks.items()},
+        step_rel_l2=outputs.step_rel_l2(reference.steps),
+    )
+
+
+def _counted(pipe: CallablePipeline, run: Run, outputs: Outputs) -> tuple[Tally | None, int]:
+    """Run once; its work, where an adapter knows which modules are blocks, and its peak of memory."""
+    models = list(transformers_of(pipe).values())
+    device = next(models[0].parameters()).device
+    tally = None
+    with peak_memory(device) as peak, watched_outputs(pipe, outputs), ExitStack() as stack:
+        if len(models) == 1:
+            with suppress(UnsupportedBackboneError):
+                tally = stack.enter_context(counting(models[0]))
+        run(lambda _: outputs.end_step())
+    return tally, peak.bytes
+
+
+def _nfe(tally: Tally | None, reference: Reference) -> int | float | None:
+    whole = reference.tally
+    if tally is None or whole is None:
+        return None
+    steps = reference.num_steps * tally.stack_flops / whole.stack_flops
+    return round(steps) if abs(steps - round(steps)) < _ROUNDING else steps
+
+
+def _peer_plans(tally: Tally | None, reference: Reference) -> dict[str, str]:
+    whole = reference.tally
+    if tally is None or whole is None:
+        return {}
+    try:
+        plans = count(tally, whole, reference.num_steps).plans
+    except PeerError:  # it does not make the calls that the bare pipeline makes: there are no steps to name
+        return {}
+    return {f"branch{number}": plan for number, plan in enumerate(plans)}

@@ -1,0 +1,160 @@
+"""cache-dit's DBCache: the first blocks run, and when they changed little the others are left out or extrapolated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lesa_framework.errors import PeerError
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerSettings, PeerWorkload
+from lesa_framework.measure.holder import not_one_transformer
+from lesa_peers.pristine import pristine
+from lesa_peers.thresholds import rising
+
+#: (blocks that always run, first steps that are always computed): cache-dit's defaults, then what its users turn to
+#: for more speed. The last ones are for small models, where one block is a large part of a call.
+_LIMITS = ((8, 8), (1, 8), (1, 4), (1, 1))
+#: cache-dit's calibrators, by what to call them; none is plain DBCache.
+CALIBRATORS = ("", "taylorseer", "dmd", "foca")
+#: From 1 on, cache-dit takes any two steps for the same.
+_ALWAYS = 1.0
+
+
+@dataclass(frozen=True)
+class DBCache:
+    """cache-dit's DBCache, plain or with one of its calibrators; its residual threshold is searched.
+
+    Attributes:
+        calibrator: What extrapolates the residual on cached steps; empty to reuse it.
+    """
+
+    calibrator: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of its rows."""
+        return "cache_dit_dbcache" + (f"_{self.calibrator}" if self.calibrator else "")
+
+    def refusal(self, pipe: HasTransformer) -> str | None:
+        """Why it cannot be attached; None when it can."""
+        return refusal(pipe)
+
+    def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:  # noqa: ARG002 - any model
+        """Thresholds, with fewer and fewer blocks and steps that are always computed.
+
+        Where a model has no more blocks than a limit, that limit is left out: nothing could be cached.
+
+        Raises:
+            PeerError: A step calls the transformer more than twice.
+        """
+        if workload.branches > 2:
+            raise PeerError(f"cache-dit tells two calls a step apart, not {workload.branches}.")
+        return [
+            [
+                CacheDit(self.name, self.calibrator, threshold, blocks, warmup, workload.num_steps, workload.branches)
+                for threshold in (*rising(1e-3, 0.99), _ALWAYS)
+            ]
+            for blocks, warmup in _LIMITS
+            if blocks < workload.blocks
+        ]
+
+
+@dataclass(frozen=True)
+class CacheDit:
+    """DBCache with all its settings chosen.
+
+    Attributes:
+        name: The name of its family.
+        calibrator: What extrapolates the residual on cached steps; empty to reuse it.
+        threshold: Relative change of the first blocks' residual below which the others are left out.
+        first_blocks: Blocks that always run.
+        warmup: First steps that are always computed.
+        num_steps: Steps of the sampler.
+        branches: Calls of the transformer a step.
+    """
+
+    name: str
+    calibrator: str
+    threshold: float
+    first_blocks: int
+    warmup: int
+    num_steps: int
+    branches: int
+
+    @property
+    def settings(self) -> PeerSettings:
+        """What was chosen, in cache-dit's own words."""
+        return {
+            "residual_diff_threshold": self.threshold,
+            "Fn_compute_blocks": self.first_blocks,
+            "max_warmup_steps": self.warmup,
+        }
+
+    @contextmanager
+    def attach(self, pipe: HasTransformer) -> Iterator[None]:
+        """Put the cache in; leaving takes it out again.
+
+        cache-dit patches the pipeline's class: while it is attached, run no other pipeline of that class.
+
+        Raises:
+            PeerError: It cannot be attached to this.
+        """
+        refused = refusal(pipe)
+        if refused is not None:
+            raise PeerError(refused)
+        import cache_dit
+        from diffusers import DiffusionPipeline
+
+        target: Any = pipe if isinstance(pipe, DiffusionPipeline) else pipe.transformer
+        with pristine(pipe), _quiet():
+            try:
+                cache_dit.enable_cache(target, self._config(), self._calibrator())
+                yield
+            finally:
+                cache_dit.disable_cache(target)
+
+    def _config(self) -> Any:
+        from cache_dit import DBCacheConfig
+
+        return DBCacheConfig(
+            Fn_compute_blocks=self.first_blocks,
+            max_warmup_steps=self.warmup,
+            residual_diff_threshold=self.threshold,
+            enable_separate_cfg=self.branches == 2,
+            num_inference_steps=self.num_steps,
+        )
+
+    def _calibrator(self) -> Any:
+        from cache_dit import DMDCalibratorConfig, FoCaCalibratorConfig, TaylorSeerCalibratorConfig
+
+        known = {"taylorseer": TaylorSeerCalibratorConfig, "dmd": DMDCalibratorConfig, "foca": FoCaCalibratorConfig}
+        return known[self.calibrator]() if self.calibrator else None
+
+
+def refusal(pipe: HasTransformer) -> str | None:
+    """Why cache-dit cannot be attached; None when it can."""
+    several = not_one_transformer(pipe)
+    if several is not None:
+        return several
+    try:
+        with _quiet():
+            from cache_dit import BlockAdapterRegister
+    except ImportError as error:
+        return f'cache-dit is not installed ({error}). Install it with `pip install "lesa-framework[bench]"`.'
+    if not BlockAdapterRegister.is_supported(pipe.transformer):
+        return f"cache-dit has no block adapter for {type(pipe.transformer).__name__}."
+    return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, cache-dit logs errors only: it writes to standard output, where results go."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,61 @@
+"""Whatever `enable_cache` of a diffusers model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lesa_framework.errors import PeerError
+from lesa_framework.interfaces.peer import HasTransformer, PeerSettings
+from lesa_framework.measure.holder import not_one_transformer
+from lesa_peers.pristine import pristine
+
+
+@dataclass(frozen=True)
+class DiffusersCache:
+    """One of diffusers' own caches.
+
+    Attributes:
+        name: The name of its family.
+        settings: What was chosen.
+        config: Makes what `enable_cache` takes; called when it is attached, because that imports diffusers.
+    """
+
+    name: str
+    settings: PeerSettings
+    config: Callable[[], object]
+
+    @contextmanager
+    def attach(self, pipe: HasTransformer) -> Iterator[None]:
+        """Put the cache in; leaving takes it out again.
+
+        Raises:
+            PeerError: The model takes no cache.
+        """
+        refused = refusal(pipe)
+        if refused is not None:
+            raise PeerError(refused)
+        model: Any = pipe.transformer
+        with pristine(pipe):
+            model.enable_cache(self.config())
+            try:
+                yield
+            finally:
+                model.disable_cache()
+
+
+def refusal(pipe: HasTransformer) -> str | None:
+    """Why a model takes none of diffusers' caches; None when it does."""
+    several = not_one_transformer(pipe)
+    if several is not None:
+        return several
+    try:
+        from diffusers import CacheMixin
+    except ImportError as error:
+        return f'diffusers is not installed ({error}). Install it with `pip install "lesa-framework[diffusers]"`.'
+    model = pipe.transformer
+    if not isinstance(model, CacheMixin):
+        return f"{type(model).__name__} has no `enable_cache`: diffusers gives it none of its caches."
+    return None

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import itertools
+import json
+import re
+
+import pytest
+
+from lesa_framework.errors import ConfigError
+from lesa_framework.measure.page import render as page
+from lesa_framework.measure.page.render import check_report, write_page
+from tests.measure.page.samples import PICTURES, VIDEOS, sample_results
+
+
+@pytest.fixture(scope="module")
+def markup() -> str:
+    """The page without its scripts."""
+    return re.sub(r"<script>.*?</script>", "", write_page(sample_results()), flags=re.DOTALL)
+
+
+def test_nothing_is_fetched_from_anywhere(markup: str) -> None:
+    assert markup.startswith("<!doctype html>")
+    assert not re.search(r"""(src|href|url\()=?["']?(?!data:|#)(https?:|//)""", markup)
+    assert "default-src 'none'" in markup
+
+
+def test_prompts_are_text_and_never_markup(markup: str) -> None:
+    assert "a &lt;b&gt;blue&lt;/b&gt; star &amp; a" in markup
+    assert "<b>blue" not in markup
+
+
+def test_every_row_has_a_place_for_its_source(markup: str) -> None:
+    for number, row in enumerate(sample_results().rows):
+        assert f'href="#how-{number}"' in markup
+        assert f'id="how-{number}"' in markup
+        assert markup.count(f"--only {row.name}") >= 1
+    assert "threshold: 0.12" in markup
+    assert "targets:" in markup  # the benchmark's file, as YAML
+
+
+def test_columns_that_nobody_filled_are_left_out(markup: str) -> None:
+    assert ">LPIPS</button>" in markup
+    assert ">features</button>" not in markup
+
+
+def test_headings_go_down_one_at_a_time(markup: str) -> None:
+    levels = [int(level) for level in re.findall(r"<h([1-6])", markup)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_scripts_get_every_row(markup: str) -> None:
+    found = re.search(r'id="payload">(.*?)</script>', markup, re.DOTALL)
+    assert found is not None
+    payload = json.loads(found[1])
+    assert [model["name"] for model in payload["models"]] == [PICTURES, VIDEOS]
+    assert len(payload["rows"]) == len(sample_results().rows)
+
+
+def test_only_the_first_prompts_are_shown_at_once(markup: str) -> None:
+    assert markup.count("<summary>2 more prompts</summary>") == 2
+
+
+def test_metrics_that_were_skipped_are_no_notes() -> None:
+    found = sample_results().model_copy(update={"notes": ["not measured: lpips: no torchvision", "made up"]})
+    markup = write_page(found)
+    assert "<summary>1 metric was not measured</summary>" in markup
+    assert "<li>lpips: no torchvision</li>" in markup
+    assert "Note: made up" in markup
+
+
+def test_missing_packages_are_named_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_report()
+    monkeypatch.setattr(page, "find_spec", lambda name: None if name in {"plotly", "PIL"} else object())
+    with pytest.raises(ConfigError, match=r"^--report: needs pillow and plotly\. Install with"):
+        check_report()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from lesa_framework.measure.page.verdicts import Verdict, verdicts
+from lesa_framework.measure.results import BenchResults, BenchRow, Difference, Kind, ModelResults
+
+
+def row(name: str, family: str, psnr: float | None, kind: Kind = Kind.CACHE, **more: object) -> BenchRow:
+    return BenchRow.model_validate(
+        {
+            "model": "m", "name": name, "kind": kind, "family": family, "target_nfe": 10, "num_steps": 50, "nfe": 10,
+            "psnr_db": psnr, **more,
+        }
+    )  # fmt: skip
+
+
+def against(ours: str, theirs: str, mean: float, low: float | None, high: float | None) -> Difference:
+    return Difference(
+        model="m", target_nfe=10, ours=ours, theirs=theirs, mean_db=mean, low_db=low, high_db=high, better_share=1.0
+    )
+
+
+def verdict(rows: list[BenchRow], differences: list[Difference]) -> Verdict:
+    found = ModelResults(model="m", num_steps=50, batch=1)
+    (only,) = verdicts(BenchResults(rows=rows, models=[found], differences=differences))
+    return only
+
+
+PLAIN = row("fewer_steps_10", "fewer_steps", 27.0, Kind.FEWER_STEPS, num_steps=10)
+
+
+def test_our_own_loss_is_said_as_such() -> None:
+    rows = [row("lesa-n7", "lesa", 30.0), row("taylorseer-n7", "taylorseer", 33.2), PLAIN]
+    found = verdict(
+        rows,
+        [
+            against("taylorseer-n7", "lesa-n7", 3.2, 2.14, 4.26),
+            against("taylorseer-n7", "fewer_steps_10", 6.2, 5.0, 7.4),
+        ],
+    )
+    assert found.winner is not None
+    assert found.winner.name == "taylorseer-n7"
+    assert found.work == "5×"
+    assert [(remark.tone, remark.text) for remark in found.remarks] == [
+        ("lost", "LESA loses: lesa-n7 is 3.2 dB behind, between 2.1 and 4.3"),
+        ("ahead", "6.2 dB ahead of 10 plain steps, between 5.0 and 7.4"),
+    ]
+
+
+def test_an_interval_with_zero_in_it_is_level() -> None:
+    found = verdict([row("lesa-n7", "lesa", 27.2), PLAIN], [against("lesa-n7", "fewer_steps_10", 0.234, -0.4, 0.85)])
+    (remark,) = found.remarks
+    assert remark.tone == "level"
+    assert remark.text == "level with 10 plain steps: +0.23 dB, between −0.40 and +0.85"
+
+
+def test_one_prompt_has_no_interval() -> None:
+    found = verdict([row("a", "a", 30.0), row("b", "b", 29.0)], [against("a", "b", 1.0, None, None)])
+    assert [remark.text for remark in found.remarks] == ["1.0 dB ahead of b, on the one prompt that was run"]
+
+
+def test_plain_steps_that_win_are_said_first() -> None:
+    found = verdict([row("lesa-n7", "lesa", 26.0), PLAIN], [against("fewer_steps_10", "lesa-n7", 1.0, 0.5, 1.5)])
+    assert [remark.tone for remark in found.remarks] == ["lost", "lost"]
+    assert found.remarks[0].text.startswith("No cache is worth its while here")
+
+
+def test_the_next_two_ours_the_best_peer_and_plain_steps_are_named_once_each() -> None:
+    rows = [row(name, name, 40.0 - place) for place, name in enumerate("abcd")]
+    rows += [row("peer", "p", 21.0, Kind.PEER), row("peer2", "p", 20.5, Kind.PEER)]
+    rows += [row("lesa-n7", "lesa", 20.0), row("lesa-n8", "lesa", 19.0), PLAIN]
+    texts = [remark.text for remark in verdict(rows, []).remarks]
+    assert [text.split()[-1] for text in texts[:2]] == ["b", "c"]
+    assert texts[2:] == [
+        "13.0 dB ahead of 10 plain steps",
+        "19.0 dB ahead of peer",
+        "LESA loses: lesa-n7 is 20.0 dB behind",
+    ]
+
+
+def test_what_does_not_compete_is_listed_with_its_reason() -> None:
+    rows = [
+        row("a", "a", 30.0),
+        row("b", "b", None, Kind.PEER, error="ValueError: no"),
+        row("c", "c", 35.0, Kind.PEER, nfe=12.44),
+        row("d", "d", None),
+    ]
+    found = verdict(rows, [])
+    assert found.left_out == (
+        "b failed: ValueError: no",
+        "c did the work of 12.4 steps, more than 10",
+        "d made the very images of the uncached run",
+    )
+    assert [remark.text for remark in found.remarks] == ["Nothing else competes here."]
+
+
+def test_nothing_may_compete() -> None:
+    found = verdict([row("b", "b", None, Kind.PEER, error="no")], [])
+    assert found.winner is None
+    assert found.remarks == ()

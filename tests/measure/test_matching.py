@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from lesa_framework.errors import PeerError
+from lesa_framework.measure.counting import Count
+from lesa_framework.measure.matching import Measure, match
+
+
+@dataclass
+class Pipe:
+    transformer: object = None
+    attached: list[object] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FakePeer:
+    name: str
+    work: float | Exception
+
+    @property
+    def settings(self):
+        return {"knob": str(self.work)}
+
+    @contextmanager
+    def attach(self, pipe):
+        pipe.attached.append(self.work)
+        try:
+            yield
+        finally:
+            pipe.attached.pop()
+
+
+@dataclass(frozen=True)
+class FakeFamily:
+    works: list[list[float | Exception]]
+    refused: str | None = None
+    name: str = "fake"
+
+    def refusal(self, pipe):
+        return self.refused
+
+    def ladders(self, pipe, workload):
+        if not self.works:
+            raise PeerError("no ratios")
+        return [[FakePeer(self.name, work) for work in ladder] for ladder in self.works]
+
+
+def counted(pipe):
+    (work,) = pipe.attached
+    if isinstance(work, Exception):
+        raise work
+    return Count(50, block_nfe=work + 5, flops_nfe=work, full_steps=int(work) - 1, flops=0, plans=())
+
+
+def workload():
+    return SimpleNamespace(counted=counted, known={})
+
+
+def found(works, target=10, measure=Measure.FLOPS, refused=None):
+    pipe = Pipe()
+    result = match(FakeFamily(works, refused), pipe, workload(), target, measure)
+    assert pipe.attached == []
+    return result
+
+
+@pytest.mark.parametrize("target", [1, 7, 7.5, 50, 80])
+def test_the_candidate_at_or_just_below_the_target_is_found_in_a_few_runs(target):
+    result = found([list(range(50, 0, -1))], target)
+    assert result.chosen.work.flops_nfe == min(50, int(target))
+    assert (result.reached, result.error, result.note) == (True, None, "")
+    assert len(result.tried) <= 7
+
+
+def test_the_measure_decides():
+    ladder = [list(range(50, 0, -1))]
+    assert found(ladder, measure=Measure.BLOCKS).chosen.work.flops_nfe == 5
+    assert found(ladder, measure=Measure.STEPS).chosen.work.flops_nfe == 11
+
+
+def test_near_below_is_near_enough():
+    result = found([[50, 9.95, 10, 3]])
+    assert result.chosen.work.flops_nfe == 9.95
+    assert len(result.tried) == 2
+
+
+def test_work_that_does_not_fall_from_rung_to_rung_still_gives_the_best_that_was_seen():
+    result = found([[50, 40, 8, 30, 20, 6, 4]])
+    best = max(trial.work.flops_nfe for trial in result.tried if trial.work.flops_nfe <= 10)
+    assert result.chosen.work.flops_nfe == best
+
+
+def test_the_next_ladder_is_for_what_the_first_cannot_reach_and_the_note_says_so():
+    result = found([[50, 20], [50, 9, 5]])
+    assert result.chosen.work.flops_nfe == 9
+    assert result.reached
+    assert result.note == "knob = 20 does 20.00, more than 10."
+
+
+def test_a_target_out_of_reach_gives_the_least_and_says_so():
+    result = found([[50, 20], [50, 15]])
+    assert not result.reached
+    assert result.chosen.work.flops_nfe == 15
+    assert result.note.startswith("Cannot do as little as 10: the least is 15.00.")
+
+
+def test_a_peer_that_fails_is_a_row_with_its_error():
+    result = found([[ValueError("No cache\ncontext is set.")]])
+    assert result.chosen is None
+    assert result.error == "knob = No cache\ncontext is set. failed: ValueError: No cache context is set."
+
+
+def test_another_ladder_may_work_where_one_fails():
+    result = found([[AssertionError("8 blocks")], [50, 9]])
+    assert result.chosen.work.flops_nfe == 9
+    assert "AssertionError: 8 blocks" in result.note
+
+
+def test_a_failure_half_way_up_is_told_too():
+    result = found([[50, RuntimeError("overflow"), 5]])
+    assert result.chosen.work.flops_nfe == 5
+    assert not result.reached or "overflow" in result.note
+
+
+def test_refusals_and_failed_preparations_are_errors():
+    assert found([[1]], refused="is not installed").error == "is not installed"
+    assert found([]).error == "PeerError: no ratios"
+
+
+def test_a_family_that_breaks_when_it_is_asked_is_a_row_too():
+    class Broken(FakeFamily):
+        def refusal(self, pipe):
+            raise AttributeError("no layers")
+
+    assert match(Broken([[1]]), Pipe(), workload(), 10).error == "AttributeError: no layers"

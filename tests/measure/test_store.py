@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lesa_framework import ConfigError
+from lesa_framework.measure.cells import Choice, Turn
+from lesa_framework.measure.store import Store
+
+HERE, THERE = {"part": "turn", "pairs": [("a", 1)]}, {"part": "turn", "pairs": [("a", 2)]}
+
+
+def test_a_cell_is_found_by_the_next_start(tmp_path):
+    store = Store(tmp_path / "cells")
+    turn = Turn(sitting="one", seconds=0.1, psnr_db=[30.000000000000004, None], images=["data:,"])
+    store.keep(HERE, turn)
+    again = Store(tmp_path / "cells")
+    assert again.find(HERE, Turn) == turn, "to the last digit"
+    assert again.find(THERE, Turn) is None
+    assert len(again) == 1
+
+
+def test_what_was_being_written_when_the_program_was_killed_is_lost_and_nothing_else(tmp_path):
+    store = Store(tmp_path / "cells")
+    store.keep(HERE, Choice(note="first"))
+    store.keep(THERE, Choice(note="second"))
+    lines = tmp_path / "cells" / "cells.jsonl"
+    lines.write_bytes(lines.read_bytes()[:-7])
+    again = Store(tmp_path / "cells")
+    assert again.find(HERE, Choice) == Choice(note="first")
+    assert again.find(THERE, Choice) is None
+    again.keep(THERE, Choice(note="anew"))
+    assert Store(tmp_path / "cells").find(THERE, Choice) == Choice(note="anew")
+
+
+def test_a_cell_in_another_form_is_measured_anew(tmp_path):
+    store = Store(tmp_path / "cells")
+    store.keep(HERE, Choice(note="a choice"))
+    assert store.find(HERE, Turn) is None
+
+
+def test_tensors_come_back_bit_for_bit(tmp_path):
+    store = Store(tmp_path / "cells")
+    images = torch.randn(2, 3, 4, 4).transpose(2, 3)
+    store.keep_tensors(HERE, {"images": images})
+    again = Store(tmp_path / "cells")
+    found = again.find_tensors(HERE)
+    assert found is not None
+    assert torch.equal(found["images"], images)
+    assert again.find_tensors(THERE) is None
+
+
+def test_a_damaged_file_of_tensors_is_made_anew(tmp_path):
+    store = Store(tmp_path / "cells")
+    store.keep_tensors(HERE, {"images": torch.ones(2)})
+    (path,) = (tmp_path / "cells").glob("*.safetensors")
+    path.write_bytes(b"")
+    assert store.find_tensors(HERE) is None
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="not the folder of a stopped benchmark"):
+        Store(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_clearing_removes_the_folder_and_forgets(tmp_path):
+    store = Store(tmp_path / "cells")
+    store.keep(HERE, Choice())
+    store.clear()
+    assert not (tmp_path / "cells").exists()
+    assert store.find(HERE, Choice) is None

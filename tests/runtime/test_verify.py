@@ -1,0 +1,212 @@
+"""Layouts that nobody has proved: what `always` cannot see is an error on the first computed step."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lesa_framework import PluginContractError, Tap, UnsupportedBackboneError
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, check_backbone, even_grid
+from lesa_framework.testing.conformance.probes import Recorder
+from lesa_framework.testing.tiny_pipeline import noise
+from tests.runtime.sessions import strategy
+
+
+class Unproven(TinyDiTAdapter):
+    unverified = True
+
+
+class AroundDiT(TinyDiT):
+    """Adds to its output what its second list made: half of the stack goes around the final norm."""
+
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+        temb = self.time_embed(torch.tensor([[timestep, 0.5]]))
+        hidden = side = self.embed(hidden_states)
+        for block in self.transformer_blocks:
+            hidden = block(hidden, temb)
+        for block in self.single_transformer_blocks:
+            side = block(side, temb)
+        return (self.proj_out(self.norm_out(hidden, temb) + side),)
+
+
+def run(model, adapter, tap=Tap.PRE_HEAD, steps=1, computed=(0, 2), **call):
+    recorder = Recorder()
+    with attach(model, adapter, strategy(computed), even_grid(4), tap, observers=[recorder]):
+        output = None
+        for sigma in even_grid(4)[:steps]:
+            output = model(noise((1, 4, 4), 0), sigma, return_dict=False, **call)[0]
+    return output, recorder.records
+
+
+proved_taps = pytest.mark.parametrize("tap", [Tap.PRE_HEAD, Tap.POST_NORM])
+
+
+@proved_taps
+def test_a_list_that_goes_around_the_closing(tap):
+    with pytest.raises(
+        PluginContractError,
+        match=r"Unproven: putting the feature back does not give the output of AroundDiT.*transformer_blocks, "
+        r"single_transformer_blocks bypassed and 'norm_out' given what it had.*off by .* times its norm.*"
+        r"Check blocks \(blocks\).*Check head_argument \(head_argument\)",
+    ):
+        run(AroundDiT(), Unproven(), tap)
+
+
+def test_it_is_looked_for_where_nobody_proved_the_layout():
+    assert run(AroundDiT(), TinyDiTAdapter())[0].shape == (1, 4, 4)
+    assert run(AroundDiT(), Unproven(), Tap.OUTPUT)[0].shape == (1, 4, 4)  # what comes back there is the output
+
+
+def test_the_list_left_out_it_fits():
+    class Half(Unproven):
+        blocks = ("transformer_blocks",)
+
+    assert len(run(AroundDiT(), Half(), steps=4)[1]) == 4
+
+
+def test_the_wrong_argument_of_the_closing():
+    class Wrong(Unproven):
+        head_argument = "temb"
+
+    with pytest.raises(PluginContractError, match=r"Wrong: putting the feature back does not give"):
+        run(TinyDiT(), Wrong())
+
+
+class Doubling(nn.Module):
+    """Something in front of the stack, which one could take for its end."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return 2 * hidden
+
+
+class PreludeDiT(TinyDiT):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Sequential(self.embed, Doubling())
+
+
+@pytest.mark.parametrize("tap", list(Tap))
+@pytest.mark.parametrize("proved", [False, True])
+def test_a_closing_in_front_of_the_stack(tap, proved):
+    class Wrong(TinyDiTAdapter):
+        head = "embed.1"
+        unverified = not proved
+
+    with pytest.raises(
+        PluginContractError,
+        match=r"Wrong: PreludeDiT called blocks of \['transformer_blocks', 'single_transformer_blocks'\] behind "
+        r"'embed.1', which is to close the stack.*Set head to the module behind the last block",
+    ):
+        run(PreludeDiT(), Wrong(), tap)
+
+
+def test_it_keeps_the_contract():
+    def call(model, latent, sigma, prompt):
+        return model(latent, sigma, noise((latent.shape[0], 3, 4), prompt), return_dict=False)[0]
+
+    check_backbone(Unproven, make_model=TinyDiT, call=call, make_latent=lambda size: noise((2, 4 * size, 4), 0))
+
+
+@proved_taps
+def test_it_runs_once_in_a_session_and_tells_nobody(tap):
+    model, calls = TinyDiT(), []
+    model.proj_out.register_forward_hook(lambda *_: calls.append(1))
+    output, records = run(model, Unproven(), tap, steps=4)
+    assert len(calls) == 5
+    assert [record.index for record in records] == [0, 1, 2, 3]
+    assert torch.equal(output, run(TinyDiT(), TinyDiTAdapter(), tap, steps=4)[0])
+
+
+class NoisyDiT(TinyDiT):
+    """Dropout in the head; what it was given is written to."""
+
+    def __init__(self):
+        super().__init__()
+        self.proj_out = nn.Sequential(nn.Dropout(0.5), self.proj_out)
+
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+        hidden_states += 1
+        return super().forward(hidden_states, timestep, encoder_hidden_states, return_dict)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_random_numbers_and_the_arguments_are_as_without_it(training):
+    left = []
+    for adapter in (TinyDiTAdapter(), Unproven()):
+        torch.manual_seed(3)
+        latent, model = noise((1, 4, 4), 0), NoisyDiT().train(training)
+        with attach(model, adapter, strategy([0]), even_grid(4)), torch.no_grad():
+            output = model(latent, 1.0)[0]
+        left.append((latent, output, torch.rand(4)))
+    for one, other in zip(*left, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_gradients_of_the_computed_step_are_as_without_it():
+    grads = []
+    for adapter in (TinyDiTAdapter(), Unproven()):
+        model = TinyDiT()
+        run(model, adapter)[0].square().sum().backward()
+        grads.append([weight.grad for weight in model.parameters()])
+    for one, other in zip(*grads, strict=True):
+        assert (one is None and other is None) or torch.equal(one, other)
+    assert any(grad is not None for grad in grads[1])
+
+
+class NumberedDiT(TinyDiT):
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+        temb = self.time_embed(torch.tensor([[timestep, 0.5]]))
+        hidden = self.transformer_blocks[0](self.embed(hidden_states), temb)
+        for block in self.single_transformer_blocks:
+            hidden = block(hidden, temb)
+        return (self.proj_out(self.norm_out(hidden, temb)),)
+
+
+@pytest.mark.parametrize(("adapter", "steps"), [(Unproven, 1), (TinyDiTAdapter, 2)])
+def test_an_error_of_the_model_while_its_blocks_are_bypassed_says_so(adapter, steps):
+    with pytest.raises(IndexError) as caught:
+        run(NumberedDiT(), adapter(), steps=steps)
+    (note,) = caught.value.__notes__
+    assert note.startswith(
+        f"{adapter.__name__}: this happened in NumberedDiT while its blocks were bypassed, as on every predicted step: "
+        "['transformer_blocks', 'single_transformer_blocks'] are empty. "
+    )
+    assert "give block_returns for that list" in note
+    assert "name all of the lists" in note
+
+
+def test_the_note_tells_stand_ins_from_empty_lists():
+    class Swapped(TinyDiTAdapter):
+        blocks = ("single_transformer_blocks", "transformer_blocks")
+        block_returns = {"single_transformer_blocks": ("hidden_states",)}  # noqa: RUF012
+
+    with pytest.raises(IndexError) as caught:
+        run(NumberedDiT(), Swapped(), steps=2)
+    (note,) = caught.value.__notes__
+    assert "['transformer_blocks'] are empty and ['single_transformer_blocks'] hold stand-ins. " in note
+
+
+def test_an_error_on_a_computed_step_has_no_note():
+    model = TinyDiT()
+    with (
+        attach(model, Unproven(), strategy(), even_grid(4)),
+        pytest.raises(RuntimeError) as caught,
+    ):
+        model(noise((1, 4, 5), 0), 1.0)
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_an_attached_model_is_not_saved_with_its_cache():
+    model = TinyDiT()
+    with attach(model, TinyDiTAdapter(), strategy(), even_grid(4)):
+        with pytest.raises(
+            UnsupportedBackboneError, match=r"TinyDiT: torch.save\(model\) or pickle would save.*detach\(\) first, or"
+        ):
+            torch.save(model, io.BytesIO())
+        torch.save(model.state_dict(), io.BytesIO())
+        torch.save(copy.deepcopy(model), io.BytesIO())  # a copy is bare
+    torch.save(model, io.BytesIO())
