@@ -4,7 +4,7 @@ from lesa_framework.api import Session, accelerate, attach_strategy, build_strat
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.paths import ConfigPath
-from lesa_framework.config.schema import BackboneConfig, CustomBackboneConfig, LesaConfig
+from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import (
     ArtifactError,
     ConfigError,
@@ -15,7 +15,7 @@ from lesa_framework.errors import (
     UnknownPluginError,
     UnsupportedBackboneError,
 )
-from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.backbone import BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.metric import LoadedMetric, Metric
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerSettings, PeerWorkload

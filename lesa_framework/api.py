@@ -12,8 +12,9 @@ from torch import nn
 
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import load_config
-from lesa_framework.config.schema import BackboneConfig, LesaConfig
+from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import LesaError, UnsupportedBackboneError
+from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine, Observer, Store, Strategy

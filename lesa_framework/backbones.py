@@ -8,9 +8,8 @@ import re
 from torch import nn
 
 from lesa_framework import layout
-from lesa_framework.config.schema import BackboneConfig, CustomBackboneConfig
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
-from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.backbone import BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO, Registry
 

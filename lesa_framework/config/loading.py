@@ -10,8 +10,9 @@ import yaml
 from pydantic import BaseModel
 
 from lesa_framework.config.reading import read_section, read_yaml
-from lesa_framework.config.schema import BackboneConfig, EngineConfig, LesaConfig, TrainingConfig
+from lesa_framework.config.schema import EngineConfig, LesaConfig, TrainingConfig
 from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean
+from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO, Registry, Shelf

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
-from torch import nn
 
-from lesa_framework.interfaces.backbone import BackboneAdapter
-from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.predictor import PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig
 from lesa_framework.interfaces.schedule import ScheduleConfig
-from lesa_framework.types import Tap
-
-
-class BackboneConfig(PluginConfig):
-    """Which adapter fits the model, and where to take the feature."""
-
-    kind: str = "auto"
-    """An adapter's name, or `auto` to choose by the model's class."""
-    tap: Tap = Tap.PRE_HEAD
-    """Where the feature is taken."""
-
-
-class CustomBackboneConfig(BackboneConfig, ABC):
-    """A backbone kind with options of its own; registering this class registers the kind.
-
-    Subclasses set `kind` to a `Literal` with a default and add their options as fields.
-    """
-
-    @abstractmethod
-    def build(self, model: nn.Module) -> BackboneAdapter:
-        """Make the adapter for a model; never picked by `auto`.
-
-        Raises:
-            UnsupportedBackboneError: The options do not fit the model.
-        """
 
 
 class EngineConfig(BaseModel):

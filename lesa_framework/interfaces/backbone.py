@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from torch import Tensor, nn
 
 from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.samples import named, stacked
 from lesa_framework.types import Tap
 
@@ -118,3 +120,27 @@ class BackboneAdapter:
             f"{type(self).__name__}: {attribute} is '{getattr(self, attribute)}', but the call gave no such argument "
             f"for {what}. It gave: {given}. Set {attribute} to one of the names of {self.model_class}'s forward."
         )
+
+
+class BackboneConfig(PluginConfig):
+    """Which adapter fits the model, and where to take the feature."""
+
+    kind: str = "auto"
+    """An adapter's name, or `auto` to choose by the model's class."""
+    tap: Tap = Tap.PRE_HEAD
+    """Where the feature is taken."""
+
+
+class CustomBackboneConfig(BackboneConfig, ABC):
+    """A backbone kind with options of its own; registering this class registers the kind.
+
+    Subclasses set `kind` to a `Literal` with a default and add their options as fields.
+    """
+
+    @abstractmethod
+    def build(self, model: nn.Module) -> BackboneAdapter:
+        """Make the adapter for a model; never picked by `auto`.
+
+        Raises:
+            UnsupportedBackboneError: The options do not fit the model.
+        """

@@ -9,9 +9,8 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor
 
-from lesa_framework.config.schema import BackboneConfig, CustomBackboneConfig
 from lesa_framework.errors import PluginContractError, UnknownPluginError, did_you_mean
-from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.backbone import BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.metric import Metric
 from lesa_framework.interfaces.peer import PeerFamily

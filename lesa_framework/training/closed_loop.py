@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.api import attach_strategy
-from lesa_framework.config.schema import BackboneConfig
+from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.runtime.engine import Strategy
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.rollout import Batch, LatentRecorder, Sampler

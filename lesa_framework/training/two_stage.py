@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lesa_framework.api import attach_strategy
-from lesa_framework.config.schema import BackboneConfig, TrainingConfig
+from lesa_framework.config.schema import TrainingConfig
+from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
 from lesa_framework.interfaces.trainable import TrainablePredictor
