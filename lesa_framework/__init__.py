@@ -14,8 +14,10 @@ from lesa_framework.errors import (
     PluginContractError,
     UnknownPluginError,
     UnsupportedBackboneError,
+    did_you_mean,
+    in_one_line,
 )
-from lesa_framework.interfaces.backbone import BackboneAdapter, BackboneConfig, CustomBackboneConfig
+from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.metric import LoadedMetric, Metric
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerSettings, PeerWorkload
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AffinePredictor",
+    "Arguments",
     "ArtifactError",
     "BackboneAdapter",
     "BackboneConfig",
@@ -89,8 +92,10 @@ __all__ = [
     "accelerate",
     "attach_strategy",
     "build_strategy",
+    "did_you_mean",
     "dump_config",
     "find_adapter",
     "hookimpl",
+    "in_one_line",
     "load_config",
 ]

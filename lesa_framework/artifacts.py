@@ -15,6 +15,8 @@ from lesa_framework.errors import ArtifactError
 from lesa_framework.files import whole_file
 from lesa_framework.types import RunInfo, Tap
 
+__all__ = ["Artifact", "ArtifactMetadata", "check_run", "load_artifact", "same_grid", "save_artifact"]
+
 SCHEMA_VERSION = 1
 #: How far two grids' noise levels may differ and still be the same grid.
 _GRID_TOLERANCE = 1e-4

@@ -39,7 +39,12 @@ class MetricUnavailableError(LesaError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the nearest name, with a space before it; empty when none is near."""
+    """A hint at the nearest name, with a space before it; empty when none is near.
+
+    Args:
+        word: What was given.
+        known: What is valid.
+    """
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
 

@@ -10,6 +10,8 @@ from torch import nn
 
 from lesa_framework.errors import did_you_mean
 
+__all__ = ["CONTAINERS", "Guess", "arguments", "guess", "is_list", "lists_inside", "missing", "no_module"]
+
 #: Modules that hold blocks, and that the engine can empty.
 CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 #: Names of the argument that holds the time, the commonest first.

@@ -20,6 +20,8 @@ from lesa_framework.errors import ConfigError, did_you_mean
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
 
+__all__ = ["CallablePipeline", "ModelSource", "find_model", "load_pipeline"]
+
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 #: The release of diffusers that renamed `torch_dtype`.
 _DTYPE_SINCE = (0, 42)

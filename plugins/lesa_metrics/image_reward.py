@@ -11,8 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from lesa_framework import LoadedMetric, Metric, MetricUnavailableError
-from lesa_framework.errors import in_one_line
+from lesa_framework import LoadedMetric, Metric, MetricUnavailableError, in_one_line
 from lesa_metrics.needs import cached, finite, library, quiet
 
 _REMEDY: Final = "pip install image-reward (its release 1.5 needs transformers below 4.56)"

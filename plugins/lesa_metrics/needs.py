@@ -12,8 +12,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from lesa_framework import MetricUnavailableError
-from lesa_framework.errors import in_one_line
+from lesa_framework import MetricUnavailableError, in_one_line
 
 
 def library(metric: str, module: str, remedy: str) -> ModuleType:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lesa_framework import BackboneAdapter, UnsupportedBackboneError
-from lesa_framework.interfaces.backbone import Arguments
+from lesa_framework import Arguments, BackboneAdapter, UnsupportedBackboneError
 from lesa_module.formula import Formula
 
 #: Rounded timesteps may leave [0, 1] by this much.

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from torch import nn
 
-from lesa_framework import BackboneAdapter, CustomBackboneConfig, UnsupportedBackboneError
-from lesa_framework.errors import did_you_mean
+from lesa_framework import BackboneAdapter, CustomBackboneConfig, UnsupportedBackboneError, did_you_mean
 from lesa_framework.layout import CONTAINERS, arguments, lists_inside, missing, no_module
 from lesa_module.adapter import Layout, ModuleAdapter
 from lesa_module.formula import Formula

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from lesa_framework.errors import PeerError
-from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerSettings, PeerWorkload
+from lesa_framework import HasTransformer, Peer, PeerError, PeerSettings, PeerWorkload
 from lesa_framework.measure.holder import not_one_transformer
 from lesa_peers.pristine import pristine
 from lesa_peers.thresholds import rising

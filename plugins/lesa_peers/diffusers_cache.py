@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from lesa_framework.errors import PeerError
-from lesa_framework.interfaces.peer import HasTransformer, PeerSettings
+from lesa_framework import HasTransformer, PeerError, PeerSettings
 from lesa_framework.measure.holder import not_one_transformer
 from lesa_peers.pristine import pristine
 

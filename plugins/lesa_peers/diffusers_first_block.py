@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerWorkload
+from lesa_framework import HasTransformer, Peer, PeerWorkload
 from lesa_peers.diffusers_cache import DiffusersCache, refusal
 from lesa_peers.thresholds import rising
 

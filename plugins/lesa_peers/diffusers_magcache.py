@@ -8,8 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from lesa_framework.errors import PeerError
-from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerWorkload
+from lesa_framework import HasTransformer, Peer, PeerError, PeerWorkload
 from lesa_peers.diffusers_cache import DiffusersCache, refusal
 from lesa_peers.thresholds import rising
 

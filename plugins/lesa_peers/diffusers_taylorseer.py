@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerWorkload
+from lesa_framework import HasTransformer, Peer, PeerWorkload
 from lesa_peers.diffusers_cache import DiffusersCache, refusal
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from lesa_framework.interfaces.peer import HasTransformer
+from lesa_framework import HasTransformer
 
 
 @contextmanager
