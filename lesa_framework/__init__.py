@@ -20,14 +20,16 @@ from lesa_framework.errors import (
 from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.metric import LoadedMetric, Metric
+from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerSettings, PeerWorkload
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
-from lesa_framework.interfaces.schedule import ScheduleConfig, SchedulePolicy
+from lesa_framework.interfaces.schedule import Always, ScheduleConfig, SchedulePolicy
 from lesa_framework.interfaces.trainable import TrainablePredictor
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
-from lesa_framework.runtime.engine import Observer, Strategy
+from lesa_framework.runtime.engine import Strategy
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.types import (
     Decision,
     EntryInfo,
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AffinePredictor",
+    "Always",
     "Arguments",
     "ArtifactError",
     "BackboneAdapter",
@@ -74,6 +77,7 @@ __all__ = [
     "Predictor",
     "PredictorConfig",
     "Reason",
+    "Recorder",
     "Registrar",
     "RouterConfig",
     "RunInfo",

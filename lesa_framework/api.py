@@ -8,20 +8,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import LesaError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
+from lesa_framework.interfaces.observer import Observer
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.attach import Attachment
-from lesa_framework.runtime.engine import Engine, Observer, Store, Strategy
+from lesa_framework.runtime.engine import Engine, Store, Strategy
 from lesa_framework.runtime.grid import FixedGrid, GridSource, Scheduler, SchedulerGrid
 from lesa_framework.runtime.history import History
 from lesa_framework.runtime.tracking import Tracker
-from lesa_framework.types import RunReport, Tap
+from lesa_framework.types import RunInfo, RunReport, StepRecord, Tap
 
 
 class Pipeline(Protocol):
@@ -93,7 +94,7 @@ def accelerate(
         target: A diffusers pipeline, or a transformer with `sigmas`.
         config: A configuration, a YAML file, a preset's name or a mapping.
         sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
-        observers: Objects with the methods of [`Observer`][lesa_framework.Observer].
+        observers: Watch the runs; see [`Observer`][lesa_framework.Observer].
 
     Returns:
         A session; use it as a context manager, or call its `detach`.
@@ -140,7 +141,7 @@ def attach_strategy(
         backbone: An adapter's kind, `auto`, or a configuration's `backbone` section.
         tap: Where the feature is taken.
         sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
-        observers: Objects with the methods of [`Observer`][lesa_framework.Observer].
+        observers: Watch the runs; see [`Observer`][lesa_framework.Observer].
         new_history: Makes a branch's history; training keeps graphs in it.
         around_compute: Makes a context for each computed step; training switches gradients off with it.
 
@@ -197,7 +198,23 @@ def transformers_of(pipe: object) -> dict[str, nn.Module]:
     return found
 
 
+class _PluginHooks(Observer):
+    """Passes runs on to the hooks of all plugins."""
+
+    def __init__(self, hook: Any) -> None:  # pluggy's relay has the hooks as attributes that no checker can see
+        self._hook = hook
+
+    def lesa_run_start(self, run: RunInfo) -> None:
+        self._hook.lesa_run_start(run=run)
+
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
+        self._hook.lesa_step_end(record=record, latent=latent, feature=feature)
+
+    def lesa_run_end(self, report: RunReport) -> None:
+        self._hook.lesa_run_end(report=report)
+
+
 def _plugin_observers() -> tuple[Observer, ...]:
-    hook: Any = plugins().hook  # pluggy's relay has the hooks as attributes that no checker can see
+    hook: Any = plugins().hook
     watched = (hook.lesa_run_start, hook.lesa_step_end, hook.lesa_run_end)
-    return (hook,) if any(caller.get_hookimpls() for caller in watched) else ()
+    return (_PluginHooks(hook),) if any(caller.get_hookimpls() for caller in watched) else ()

@@ -7,8 +7,9 @@ from torch import nn
 import lesa_framework as lesa
 from lesa_framework import ConfigError, Tap, UnsupportedBackboneError
 from lesa_framework.api import _plugin_observers
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, even_grid
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold, Recorder
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 
 RAW = {"schedule": {"kind": "fixed_interval", "interval": 4}, "predictor": {"kind": "reuse"}}
 

@@ -9,8 +9,8 @@ from torch import nn
 import lesa_framework as lesa
 from lesa_framework import UnsupportedBackboneError
 from lesa_framework.api import attach_strategy
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyPipeline
-from lesa_framework.testing.conformance.probes import Recorder
 from tests.runtime.sessions import strategy
 
 pytestmark = pytest.mark.usefixtures("registered")

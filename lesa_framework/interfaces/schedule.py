@@ -34,6 +34,14 @@ class SchedulePolicy(ABC):
         """Compute or predict; must depend on nothing but `ctx`."""
 
 
+class Always(SchedulePolicy):
+    """Compute every step: the uncached model, bit for bit."""
+
+    def decide(self, ctx: StepContext) -> Decision:  # noqa: ARG002 - it depends on nothing
+        """Compute."""
+        return Decision.COMPUTE
+
+
 class ScheduleConfig(PluginConfig, ABC):
     """Configuration of a schedule; registering this class registers the schedule."""
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.errors import ConfigError, PluginContractError
+from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
@@ -27,22 +28,6 @@ from lesa_framework.types import (
     StepRecord,
     Tap,
 )
-
-
-class Observer(Protocol):
-    """Watches runs; plugins' hooks and a session's own observers have this shape.
-
-    Tensors are lent, not given: a history writes over its memory, so clone what is to be kept.
-    """
-
-    def lesa_run_start(self, run: RunInfo) -> object:
-        """A run begins."""
-
-    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> object:
-        """One branch finished one step."""
-
-    def lesa_run_end(self, report: RunReport) -> object:
-        """A run was closed."""
 
 
 class Store(HistoryView, Protocol):

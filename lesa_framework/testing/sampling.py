@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from lesa_framework.api import Session
 from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.observer import Observer
 from lesa_framework.runtime.attach import Attachment
-from lesa_framework.runtime.engine import Engine, Observer, Strategy
+from lesa_framework.runtime.engine import Engine, Strategy
 from lesa_framework.runtime.grid import FixedGrid
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.types import Tap

@@ -11,8 +11,9 @@ from torch import Tensor
 from lesa_framework.api import attach_strategy
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.runtime.engine import Strategy
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.training.graph_history import GraphHistory
-from lesa_framework.training.rollout import Batch, LatentRecorder, Sampler
+from lesa_framework.training.rollout import Batch, Sampler
 from lesa_framework.types import Tap
 
 _TINY = 1e-12
@@ -42,7 +43,7 @@ def rollout(
     Returns:
         T + 1 latents, from the initial noise to the result.
     """
-    recorder = LatentRecorder()
+    recorder = Recorder(features=False, latents=True)
     session = attach_strategy(
         sampler.pipe,
         strategy,

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.trainable import TrainablePredictor
 from lesa_framework.runtime.engine import Strategy, due
 from lesa_framework.training.graph_history import GraphHistory
-from lesa_framework.types import Decision, EntryInfo, HistoryView, Reason, RunInfo, RunReport, StepContext, StepRecord
+from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, StepContext, StepRecord
 
 #: Takes the loss of one predicted step, with its graph, and makes an optimiser step.
 Learn = Callable[[Tensor], None]
@@ -33,7 +34,7 @@ def step_loss(learner: TrainablePredictor, history: HistoryView, ctx: StepContex
 
 
 @dataclass
-class GuidedObserver:
+class GuidedObserver(Observer):
     """Stage 1: watches an uncached run and learns every step that the schedule would predict.
 
     The history holds the true features, as they come: nothing is dumped to disk.
@@ -73,9 +74,6 @@ class GuidedObserver:
         if computed or self.learner.records == "all":
             history.append(feature.detach().clone(), EntryInfo(record.index, computed))
 
-    def lesa_run_end(self, report: RunReport) -> None:
-        """Nothing to do."""
-
 
 class OnlineLearner(Predictor):
     """The paper's stage 2: predicts for the engine, and learns from each prediction before handing it over.
@@ -100,22 +98,3 @@ class OnlineLearner(Predictor):
         with torch.no_grad():
             self._learner.prepare(ctx.sigmas)
             return self._learner.predict(history, ctx)
-
-
-@dataclass
-class FeatureRecorder:
-    """An observer that keeps every feature of an uncached run, by branch and step."""
-
-    features: dict[tuple[str, int], Tensor] = field(default_factory=dict)
-
-    def lesa_run_start(self, run: RunInfo) -> None:  # noqa: ARG002 - an observer's shape
-        """Forget the last run."""
-        self.features = {}
-
-    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002
-        """Keep the feature."""
-        if record.decision is Decision.COMPUTE:
-            self.features[record.branch, record.index] = feature.detach().clone()
-
-    def lesa_run_end(self, report: RunReport) -> None:
-        """Nothing to do."""

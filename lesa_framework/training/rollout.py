@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from lesa_framework.api import Pipeline
 from lesa_framework.errors import ConfigError
 from lesa_framework.generation import expanded_call
-from lesa_framework.types import Decision, RunInfo, RunReport, StepRecord
 
 
 @dataclass(frozen=True)
@@ -84,26 +83,3 @@ class Sampler:
                 "Use `--set training.target=feature`, which needs none."
             )
         return inner
-
-
-@dataclass
-class LatentRecorder:
-    """An observer that keeps the latent of every step (of the first branch; all branches see the same)."""
-
-    latents: list[Tensor] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
-    _last: int | None = None
-
-    def lesa_run_start(self, run: RunInfo) -> None:  # noqa: ARG002 - an observer's shape
-        """Forget the last run."""
-        self.latents, self.decisions, self._last = [], [], None
-
-    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002
-        """Keep the step's latent once."""
-        if record.index != self._last:
-            self.latents.append(latent)
-            self.decisions.append(record.decision)
-            self._last = record.index
-
-    def lesa_run_end(self, report: RunReport) -> None:
-        """Nothing to do."""

@@ -13,15 +13,17 @@ from torch import Tensor
 from lesa_framework.api import attach_strategy
 from lesa_framework.config.schema import TrainingConfig
 from lesa_framework.interfaces.backbone import BackboneConfig
+from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.router import StageRouter
-from lesa_framework.interfaces.schedule import SchedulePolicy
+from lesa_framework.interfaces.schedule import Always, SchedulePolicy
 from lesa_framework.interfaces.trainable import TrainablePredictor
-from lesa_framework.runtime.engine import Observer, Strategy
+from lesa_framework.runtime.engine import Strategy
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.training.closed_loop import drift, rollout, trajectory_loss
-from lesa_framework.training.guided import FeatureRecorder, GuidedObserver, OnlineLearner
+from lesa_framework.training.guided import GuidedObserver, OnlineLearner
 from lesa_framework.training.optimiser import Optimiser
-from lesa_framework.training.rollout import Batch, LatentRecorder, Sampler
-from lesa_framework.types import Decision, StepContext, Tap
+from lesa_framework.training.rollout import Batch, Sampler
+from lesa_framework.types import Tap
 
 Stage = Literal["record", "guided", "safe start", "closed loop"]
 #: Strengths tried between the stages, from reuse (0) to the whole of what stage 1 learnt (1).
@@ -47,14 +49,6 @@ class Progress:
     total: int
     loss: float | None = None
     drift_db: float | None = None
-
-
-class EveryStep(SchedulePolicy):
-    """Computes always: the uncached run that targets are taken from."""
-
-    def decide(self, ctx: StepContext) -> Decision:  # noqa: ARG002
-        """Compute."""
-        return Decision.COMPUTE
 
 
 @dataclass
@@ -108,7 +102,7 @@ class TwoStageTrainer:
         self._batches, self._sigmas = batches, sigmas
         self._backbone, self._tap, self._saved = backbone, tap, saved
         self._strategy = Strategy(schedule, router, learner, check_finite=False)
-        self._uncached = Strategy(EveryStep(), router, learner, check_finite=False)
+        self._uncached = Strategy(Always(), router, learner, check_finite=False)
         self._references: list[list[Tensor]] = []
         self._optimisers = {
             "guided": self._optimiser(settings.guided_lr, settings.guided_epochs),
@@ -189,7 +183,7 @@ class TwoStageTrainer:
     def _guided(self, batch: Batch, epoch: float, *, learn: bool, record: bool) -> float | None:
         optimiser = self._optimisers["guided"]
         optimiser.set_epoch(epoch)
-        meter, recorder = _LossMeter(optimiser), LatentRecorder()
+        meter, recorder = _LossMeter(optimiser), Recorder(features=False, latents=True)
         observers: list[Observer] = [recorder]
         if learn:
             observers.append(GuidedObserver(self._strategy, self._learner, meter))
@@ -223,9 +217,9 @@ class TwoStageTrainer:
                 latents = self._rollout(number, gradients=True)
                 meter(trajectory_loss(latents, reference))
         else:
-            recorder = FeatureRecorder()
+            recorder = Recorder()
             self._run_uncached(self._batches[number], (recorder,))
-            online = OnlineLearner(self._learner, recorder.features, meter)
+            online = OnlineLearner(self._learner, recorder.by_step, meter)
             strategy = Strategy(self._strategy.schedule, self._strategy.router, online, check_finite=False)
             with torch.no_grad():
                 latents = self._rollout(number, gradients=False, strategy=strategy)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from lesa_framework import ConfigError, Decision, ScheduleConfig, SchedulePolicy, StepContext
+from lesa_framework import Always, ConfigError, Decision, ScheduleConfig, SchedulePolicy, StepContext
 
 
 class FixedInterval(SchedulePolicy):
@@ -51,14 +51,6 @@ class Steps(SchedulePolicy):
     def decide(self, ctx: StepContext) -> Decision:
         """Look the step up."""
         return Decision.COMPUTE if ctx.index in self.compute else Decision.PREDICT
-
-
-class Always(SchedulePolicy):
-    """Compute every step: the uncached model, bit for bit."""
-
-    def decide(self, ctx: StepContext) -> Decision:  # noqa: ARG002
-        """Compute."""
-        return Decision.COMPUTE
 
 
 class FixedIntervalConfig(ScheduleConfig):

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework import Reason, Strategy, Tap, UnsupportedBackboneError
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import attach, even_grid, sample
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold, Oracle, Recorder
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold, Oracle
 from tests.matrix.case import Case, level, noise, tiny
 from tests.matrix.cases import CASES
 from tests.matrix.cases_paper import call_flux

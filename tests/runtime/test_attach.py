@@ -11,6 +11,7 @@ from torch import nn
 
 import lesa_framework as lesa
 from lesa_framework import Tap, UnsupportedBackboneError
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import (
     TinyContextDiT,
     TinyDiT,
@@ -20,7 +21,6 @@ from lesa_framework.testing import (
     attach,
     even_grid,
 )
-from lesa_framework.testing.conformance.probes import Recorder
 from lesa_framework.testing.conformance.traces import differences, traces
 from tests.runtime.sessions import COMPUTED, both_models, cached, every_tap, fresh, pipeline, strategy
 

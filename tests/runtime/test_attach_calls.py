@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework import PluginContractError, Predictor, Reason, Tap, UnsupportedBackboneError
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import (
     TinyDiT,
     TinyDiTAdapter,
@@ -14,7 +15,6 @@ from lesa_framework.testing import (
     check_backbone,
     even_grid,
 )
-from lesa_framework.testing.conformance.probes import Recorder
 from lesa_framework.testing.tiny_pipeline import noise
 from tests.runtime.sessions import cached, every_tap, pipeline, strategy
 

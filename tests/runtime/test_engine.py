@@ -24,9 +24,10 @@ from lesa_framework import (
 )
 from lesa_framework.runtime.engine import Engine, plan
 from lesa_framework.runtime.grid import Grid
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.tracking import Position
 from lesa_framework.testing import even_grid
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold, Recorder
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from lesa_framework.types import plan_string
 
 GRID = Grid(even_grid(8))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework import PluginContractError, Tap, UnsupportedBackboneError
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, check_backbone, even_grid
-from lesa_framework.testing.conformance.probes import Recorder
 from lesa_framework.testing.tiny_pipeline import noise
 from tests.runtime.sessions import strategy
 

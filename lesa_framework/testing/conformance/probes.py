@@ -14,10 +14,7 @@ from lesa_framework.types import (
     EntryInfo,
     Filter,
     HistoryView,
-    RunInfo,
-    RunReport,
     StepContext,
-    StepRecord,
 )
 
 
@@ -84,27 +81,3 @@ class Oracle(Predictor):
         """What the uncached run had."""
         feature = self.features[ctx.index]
         return feature + self.change * feature.roll(1, dims=-1) if self.change else feature
-
-
-class Recorder:
-    """An observer that keeps every record, latent and feature.
-
-    Attributes:
-        features: Copies, in the order of the calls.
-        records: What each call did.
-    """
-
-    def __init__(self) -> None:
-        self.features: list[Tensor] = []
-        self.records: list[StepRecord] = []
-
-    def lesa_run_start(self, run: RunInfo) -> None:
-        """Nothing to do."""
-
-    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002
-        """Keep a copy."""
-        self.records.append(record)
-        self.features.append(feature.detach().clone())
-
-    def lesa_run_end(self, report: RunReport) -> None:
-        """Nothing to do."""

@@ -8,8 +8,8 @@ import torch
 import lesa_framework as lesa
 from lesa_diffusers.flux import FluxAdapter
 from lesa_framework import Tap, UnsupportedBackboneError
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import check_backbone
-from lesa_framework.testing.conformance.probes import Recorder
 from lesa_framework.testing.conformance.traces import differences, traces
 from lesa_framework.testing.tiny_pipeline import noise
 from tests.fixtures_flux import new_transformer

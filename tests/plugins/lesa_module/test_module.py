@@ -9,8 +9,8 @@ import torch
 
 import lesa_framework as lesa
 from lesa_framework import Tap
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import TinyScheduler, backbone_checks, even_grid
-from lesa_framework.testing.conformance.probes import Recorder
 from tests.plugins.lesa_module.plain_dit import CHANNELS, CLASSES, PlainDiT
 
 SECTION = {"kind": "module", "blocks": ["blocks"], "head": "final_layer", "sigma": "t/1000"}

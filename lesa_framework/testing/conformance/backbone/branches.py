@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing.conformance.backbone.subject import SIGMAS, NotApplicableError, Trial
-from lesa_framework.testing.conformance.probes import Recorder
 
 
 def keeps_two_branches_apart(trial: Trial) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing.conformance.backbone.subject import NotApplicableError, Trial
-from lesa_framework.testing.conformance.probes import Oracle, Recorder
+from lesa_framework.testing.conformance.probes import Oracle
 
 
 def may_change_its_dtype(trial: Trial) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing.conformance.backbone.subject import COMPUTED, SIGMAS, Trial
-from lesa_framework.testing.conformance.probes import Recorder
 from lesa_framework.testing.conformance.traces import changes, differences, traces
 from lesa_framework.types import Decision
 
