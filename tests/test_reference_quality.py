@@ -11,7 +11,8 @@ import torch
 import lesa_framework as lesa
 from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.measure.compare import compare
-from lesa_framework.measure.methods import build_strategies, cached_methods
+from lesa_framework.measure.methods import cached_methods
+from lesa_framework.measure.planning import build_strategies
 from lesa_framework.measure.rows import Pair, Row
 from lesa_framework.plugin.manager import plugins
 

@@ -8,7 +8,7 @@ import subprocess
 import torch
 
 from benchmarks.full_size.device import Device
-from lesa_framework.measure.run import versions
+from lesa_framework.measure.environment import versions
 
 _PACKAGES = ("lesa-framework", "torch", "diffusers", "cache-dit")
 

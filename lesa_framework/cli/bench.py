@@ -16,7 +16,7 @@ from lesa_framework.measure.page.render import check_report, write_page
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.spec import load_spec
 from lesa_framework.measure.store import Store
-from lesa_framework.measure.tasks import tasks_of
+from lesa_framework.measure.tasks import benchmark_of
 
 
 def command(
@@ -34,35 +34,34 @@ def command(
     only: Annotated[
         list[str], typer.Option(metavar="ROW", help="Only rows that fit a pattern, e.g. 'reference:flux/lesa-*'.")
     ] = [],  # noqa: B006 - typer copies it
-    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what a stopped run has finished.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; do not resume a stopped run.")] = False,
     as_json: options.AsJson = False,
     device: options.Device = None,
 ) -> None:
     """Compare methods, schedules, models and peers, as one file says.
 
-    Every method runs with every schedule on every model. Peers are set to the same computed work, which is counted
-    and not believed; a plain run with fewer steps stands beside them. All take turns on each batch of prompts.
+    Every method runs with every schedule on every model. Peers are set to the same work, which is counted, never
+    taken from their settings; a plain run with fewer steps is added. All of them take turns on each batch of prompts.
 
-    Stop it at any time: the same command goes on where it stopped. What is finished lies in a folder beside the
-    results until all of it is.
+    Stop it at any time: the same command resumes it. Finished parts are kept in a folder beside the results until
+    everything is done.
 
     Example: lesa bench benchmarks/configs/reference.yaml --out reference.json
     """
-    benchmark = load_spec(file)
+    spec = load_spec(file)
     results_path = out or Path(f"{file.stem}-only.json" if only else f"{file.stem}.json")
     files.check_results_files(results_path, report)
     page_path = report or results_path.with_suffix(".html")
     files.check_results_files(results_path, page_path)
     check_report()
-    tasks = tasks_of(benchmark)
+    bench = benchmark_of(spec, shlex.join(["lesa", *sys.argv[1:]]))
     store = Store(results_path.with_suffix(".cells"))
     if fresh:
         store.clear()
     resumed = len(store) > 0
     if resumed:
-        console.note(f"going on where a run was stopped: {len(store)} parts are finished. Begin anew with --fresh.")
-    line = shlex.join(["lesa", *sys.argv[1:]])
-    results = run_bench(benchmark, tasks, store, console.StepProgress, only=only, device=device, command=line)
+        console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")
+    results = run_bench(bench, console.StepProgress, store=store, only=only, device=device)
     text = results.model_dump_json(indent=1) + "\n"
     write_text(results_path, text)
     write_text(page_path, write_page(results))

@@ -16,7 +16,8 @@ from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.files import write_bytes
 from lesa_framework.generation import check_call, generate_batch
 from lesa_framework.measure.images import png_bytes
-from lesa_framework.measure.methods import build_strategies, cached_methods
+from lesa_framework.measure.lineup import Cache, cached
+from lesa_framework.measure.planning import build_strategies
 from lesa_framework.pipelines import find_model, load_pipeline
 from lesa_framework.types import RunReport
 
@@ -65,13 +66,13 @@ def command(
     with console.StepProgress("loading") as progress:
         pipe = load_pipeline(source, device=device)
         check_call(pipe, settings.call)
-        methods = cached_methods(pipe, loaded, strategies, settings)
+        cached(pipe, [Cache(each) for each in loaded], strategies, settings)  # only to check that it fits
         progress.expect(-(-len(pairs) // batch) * steps)
         for start in range(0, len(pairs), batch):
             group = pairs[start : start + batch]
             report: RunReport | None = None
             arguments = pipe, [prompt for prompt, _ in group], [number for _, number in group], settings
-            if methods:
+            if loaded:
                 backbone = loaded[0].backbone
                 with attach_strategy(pipe, strategies[loaded[0].name], backbone, backbone.tap) as session:
                     samples = generate_batch(*arguments, lambda _: progress.step("generating"))

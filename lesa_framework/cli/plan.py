@@ -16,7 +16,7 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.generation import check_call, sampler_grid
 from lesa_framework.interfaces.predictor import AffinePredictor
-from lesa_framework.measure.methods import check_length, run_info
+from lesa_framework.measure.planning import check_length, run_info
 from lesa_framework.pipelines import find_model, load_pipeline
 from lesa_framework.runtime.engine import Strategy, plan
 from lesa_framework.types import Decision, Reason, RunInfo, plan_string

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from lesa_framework.config.loading import dump_config
+from lesa_framework.config.schema import LesaConfig
 from lesa_framework.measure import metrics
 from lesa_framework.measure.cells import Choice, Probe, Turn
-from lesa_framework.measure.contenders import Contender
+from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.results import BenchResults, BenchRow, Kind, MethodDetails, MetricInfo, ModelResults, Source
-from lesa_framework.measure.run import portable
 from lesa_framework.measure.scoring import Judges
-from lesa_framework.measure.spec import BenchFile
 from lesa_framework.measure.statistics import differences
-from lesa_framework.measure.tasks import Task
+from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.plugin.manager import plugins
 
 
@@ -39,7 +40,24 @@ class MeasuredRow:
     @property
     def error(self) -> str | None:
         """Why there are no numbers."""
-        return next((found for found in (self.probe.error, *(turn.error for turn in self.turns)) if found), None)
+        found = next((found for found in (self.probe.error, *(turn.error for turn in self.turns)) if found), None)
+        return found or (None if self.turns else "not run")
+
+    @property
+    def completed(self) -> Probe:
+        """The untimed run; what it did not measure is taken from the timed ones."""
+        probe, first = self.probe, next((turn for turn in self.turns if turn.plans), None)
+        found = {
+            "nfe": _most(probe.nfe, [turn.nfe for turn in self.turns]),
+            "cache_bytes": _most(probe.cache_bytes, [turn.cache_bytes for turn in self.turns]),
+            "peak_bytes": _most(probe.peak_bytes, [turn.peak_bytes for turn in self.turns]),
+        }
+        if first is None or probe.plans:
+            return probe.model_copy(update=found)
+        fallbacks: Counter[str] = Counter()
+        for turn in self.turns:
+            fallbacks.update(turn.fallbacks)
+        return probe.model_copy(update={**found, "plans": first.plans, "fallbacks": dict(fallbacks)})
 
 
 @dataclass(frozen=True)
@@ -61,21 +79,20 @@ class Measured:
     frames: int
 
 
-def assemble(file: BenchFile, measured: Sequence[Measured], machine: Mapping[str, str], command: str) -> BenchResults:
+def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[str, str]) -> BenchResults:
     """Put everything together.
 
     Args:
-        file: The benchmark.
+        bench: What was asked for.
         measured: Each model's part.
         machine: Versions and machine.
-        command: The command line.
     """
     rows = [_row(each, part) for part in measured for each in part.rows]
-    models = [_model(file, part) for part in measured]
+    models = [_model(bench, part) for part in measured]
     shelf = plugins().registry.metrics
     known = {name: shelf.get(name) for part in measured for name in part.judges.metrics}
     return BenchResults(
-        title=file.spec.title,
+        title=bench.title,
         rows=rows,
         differences=[
             difference
@@ -87,8 +104,8 @@ def assemble(file: BenchFile, measured: Sequence[Measured], machine: Mapping[str
             name: MetricInfo(heading=metric.heading, higher_is_better=metric.higher_is_better)
             for name, metric in known.items()
         },
-        spec=file.raw,
-        command=command,
+        spec=dict(bench.spec),
+        command=bench.command,
         environment=dict(machine),
         notes=list(dict.fromkeys(note for part in measured for note in part.judges.notes)),
     )
@@ -102,7 +119,7 @@ def _row(row: MeasuredRow, part: Measured) -> BenchRow:
         kind=contender.kind,
         family=contender.family,
         schedule=contender.schedule,
-        target_nfe=contender.target,
+        target_nfe=contender.nfe or 0,
         num_steps=contender.num_steps,
         settings={} if row.choice is None else row.choice.settings,
         note="" if row.choice is None else row.choice.note,
@@ -110,11 +127,11 @@ def _row(row: MeasuredRow, part: Measured) -> BenchRow:
     )
     if row.error is not None:
         return described
-    found, bare = _details(row), part.rows[0]
+    found, bare, probe = _details(row), part.rows[0], row.completed
     speedup, remark = _speedup(row.turns, bare.turns)
     return described.model_copy(
         update={
-            "nfe": row.probe.nfe,
+            "nfe": probe.nfe,
             "psnr_db": None if contender.kind is Kind.UNCACHED else metrics.mean(found.psnr_db),
             "ssim": metrics.mean(found.ssim),
             "rel_l2": metrics.mean(found.rel_l2),
@@ -123,14 +140,18 @@ def _row(row: MeasuredRow, part: Measured) -> BenchRow:
             "scores": {name: metrics.mean(values) for name, values in found.scores.items()},
             "seconds": median(turn.seconds / size for turn, size in zip(row.turns, part.sizes, strict=True)),
             "speedup": speedup,
-            "flops": None if row.probe.flops is None else row.probe.flops // part.sizes[0],
-            "cache_bytes": row.probe.cache_bytes,
-            "peak_bytes": row.probe.peak_bytes,
-            "note": " ".join(
-                filter(None, [described.note, _fallbacks(row.probe), _identical(contender, found), remark])
-            ),
+            "flops": None if probe.flops is None else probe.flops // part.sizes[0],
+            "cache_bytes": probe.cache_bytes,
+            "peak_bytes": probe.peak_bytes,
+            "note": " ".join(filter(None, [described.note, _fallbacks(probe), _identical(contender, found), remark])),
         }
     )
+
+
+def _most(probed: float | None, reported: Sequence[float | None]) -> float | None:
+    """What the probe measured; else the most that a timed run reported."""
+    known = [value for value in reported if value is not None]
+    return probed if probed is not None else max(known, default=None)
 
 
 def _speedup(ours: Sequence[Turn], theirs: Sequence[Turn]) -> tuple[float | None, str]:
@@ -156,7 +177,7 @@ def _fallbacks(probe: Probe) -> str:
 
 
 def _details(row: MeasuredRow) -> MethodDetails:
-    names = row.turns[0].scores if row.turns else {}
+    names, probe = row.turns[0].scores if row.turns else {}, row.completed
     return MethodDetails(
         psnr_db=[value for turn in row.turns for value in turn.psnr_db],
         ssim=[value for turn in row.turns for value in turn.ssim],
@@ -164,30 +185,36 @@ def _details(row: MeasuredRow) -> MethodDetails:
         caption_score=[value for turn in row.turns for value in turn.caption_score],
         scores={name: [value for turn in row.turns for value in turn.scores[name]] for name in names},
         seconds=[turn.seconds for turn in row.turns],
-        plans=row.probe.plans,
-        fallbacks=row.probe.fallbacks,
-        step_rel_l2=row.probe.step_rel_l2,
+        plans=probe.plans,
+        fallbacks=probe.fallbacks,
+        step_rel_l2=probe.step_rel_l2,
     )
 
 
-def _model(file: BenchFile, part: Measured) -> ModelResults:
+def _model(bench: Benchmark, part: Measured) -> ModelResults:
     good = [row for row in part.rows if row.error is None]
     return ModelResults(
         model=part.task.source.name,
         num_steps=part.task.settings.num_steps,
-        batch=file.spec.batch,
+        batch=part.task.batch,
         call=part.task.settings.call,
         pairs=list(part.task.pairs),
         details={row.contender.name: _details(row) for row in good},
-        sources={row.contender.name: _source(file, row.contender, part) for row in part.rows},
+        sources={row.contender.name: _source(bench, row.contender, part) for row in part.rows},
         frames=part.frames,
         images={row.contender.name: [image for turn in row.turns for image in turn.images] for row in good},
     )
 
 
-def _source(file: BenchFile, contender: Contender, part: Measured) -> Source:
+def _source(bench: Benchmark, contender: Contender, part: Measured) -> Source:
     row = f"{part.task.source.name}/{contender.name}"
     return Source(
         config="" if contender.config is None else dump_config(portable(contender.config)),
-        command=shlex.join(["lesa", "bench", str(file.path), "--only", row]),
+        command=shlex.join(["lesa", "bench", str(bench.file), "--only", row]) if bench.file else bench.command,
     )
+
+
+def portable(config: LesaConfig) -> LesaConfig:
+    """The configuration with bare file names: results are shown to others, who have other folders."""
+    names = {key: Path(value.name) for key, value in config.predictor if isinstance(value, Path)}
+    return config.model_copy(update={"predictor": config.predictor.model_copy(update=names)})

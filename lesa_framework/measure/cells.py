@@ -1,4 +1,4 @@
-"""The small parts that a benchmark is made of; each is measured once and kept, so that a stopped one can go on."""
+"""The small parts that a benchmark is made of; each is measured once and kept, so that a stopped one can resume."""
 
 from __future__ import annotations
 
@@ -70,6 +70,14 @@ class Turn(_Cell):
         sitting: Which start of the program this was: times compare only within one.
         seconds: Wall time of the call.
         images: Data URIs of those pairs of the batch whose images are kept.
+        nfe: Steps that were computed, as the session reports; the sampler's of plain runs; None for peers.
+        cache_bytes: Bytes that were kept, as the session reports or the subject read.
+        peak_bytes: The most memory that the subject saw held beyond what was held before.
+        plans: Branch -> a letter a step, as the session reports.
+        fallbacks: How often a step was computed because something was not as assumed.
+        split_seconds: Where the time went, by part.
+        computed_call: Median seconds by part of a call in which a block ran.
+        predicted_call: Median seconds by part of the other calls.
         error: Why there is nothing.
     """
 
@@ -81,4 +89,12 @@ class Turn(_Cell):
     caption_score: list[float | None] = Field(default_factory=list)
     scores: dict[str, list[float | None]] = Field(default_factory=dict)
     images: list[str] = Field(default_factory=list)
+    nfe: int | None = None
+    cache_bytes: int | None = None
+    peak_bytes: int | None = None
+    plans: dict[str, str] = Field(default_factory=dict)
+    fallbacks: dict[str, int] = Field(default_factory=dict)
+    split_seconds: dict[str, float] = Field(default_factory=dict)
+    computed_call: dict[str, float] = Field(default_factory=dict)
+    predicted_call: dict[str, float] = Field(default_factory=dict)
     error: str | None = None

@@ -1,31 +1,34 @@
-"""Chooses a peer's one setting so that the work it really does is at or just below a target."""
+"""Chooses a peer's one setting so that the work it really does is at or just below that of so many steps."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from lesa_framework.api import transformers_of
 from lesa_framework.errors import in_one_line
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
 from lesa_framework.measure.counting import Count
+from lesa_framework.measure.time_limit import TimeLimit, time_limit
 from lesa_framework.measure.workload import Workload
 
-#: Counts are ratios of whole numbers; the target is met up to their rounding.
+#: Counts are ratios of whole numbers; the NFE is met up to their rounding.
 _ROUNDING = 1e-9
-#: This near below the target, in uncached steps, the search ends.
+#: This near below the NFE, in uncached steps, the search ends.
 _NEAR = 0.1
 
 
 class Measure(StrEnum):
-    """What is compared with the target."""
+    """What is compared with the NFE."""
 
     FLOPS = "flops_nfe"
     """Arithmetic inside the blocks: the one measure that is the same for everybody."""
     BLOCKS = "block_nfe"
     """Calls of blocks."""
     STEPS = "full_steps"
-    """Steps that are computed whole. Kind to caches that look at their first blocks, whose cost it leaves out."""
+    """Steps that are computed whole. Kind to caches that look at their first blocks, whose cost it does not see."""
 
     def of(self, work: Count) -> float:
         """A count's value in this measure."""
@@ -43,22 +46,22 @@ class Trial:
 
 @dataclass(frozen=True)
 class Match:
-    """What became of a family at a target.
+    """The outcome of a search in one family.
 
     Attributes:
         name: The family's name.
-        target: The work that was asked for.
+        nfe: The work that was asked for, in uncached steps.
         measure: What it is measured in.
-        chosen: The candidate at or just below the target, with its work; where none gets there, the one that does
-            the least; None when there is an error.
-        reached: Whether the chosen one is at or below the target.
-        note: What a reader of the row should know; empty when the authors' defaults reached the target.
+        chosen: The candidate at or just below the NFE, with its work; if none reaches it, the one that does the least;
+            None when there is an error.
+        reached: Whether the chosen one is at or below the NFE.
+        note: What a reader of the row should know; empty when the authors' defaults reached the NFE.
         error: Why nothing was chosen: it cannot be attached, or every run failed.
         tried: Everything that was run, in order.
     """
 
     name: str
-    target: float
+    nfe: float
     measure: Measure
     chosen: Trial | None = None
     reached: bool = False
@@ -66,50 +69,83 @@ class Match:
     error: str | None = None
     tried: tuple[Trial, ...] = ()
 
+    def work(self, trial: Trial) -> float:
+        """What a candidate does, in this measure."""
+        return self.measure.of(trial.work)
+
 
 def match(
-    family: PeerFamily, pipe: HasTransformer, workload: Workload, target: float, measure: Measure = Measure.FLOPS
+    family: PeerFamily,
+    pipe: HasTransformer,
+    workload: Workload,
+    nfe: float,
+    measure: Measure = Measure.FLOPS,
+    seconds: float = math.inf,
 ) -> Match:
-    """Search a family's ladders, by halving, for the candidate at or just below a target.
+    """Search a family's ladders, by halving, for the candidate at or just below an NFE.
 
-    Never raises what a peer raises: it is told in `error` or `note`, and the model is as before.
+    Never raises what a peer raises: that becomes the `error` or a `note`, and the model is as before.
 
     Args:
         family: The family.
         pipe: The pipeline, bare.
-        workload: What is run, about ten times.
-        target: The work wanted, in uncached steps.
+        workload: The run that is counted, about ten times.
+        nfe: The work wanted, in uncached steps.
         measure: What it is measured in.
+        seconds: How long the search may take. A run in progress is then broken off, and the best so far is chosen.
     """
-    blank = Match(family.name, target, measure)
-    try:
-        refused = family.refusal(pipe)
-        if refused is not None:
-            return replace(blank, error=refused)
-        ladders = family.ladders(pipe, workload)
-    except Exception as error:  # other people's code raises what it likes; so below
-        return replace(blank, error=in_one_line(error))
+    blank = Match(family.name, nfe, measure)
+    models = transformers_of(pipe)
+    if len(models) != 1:
+        have = ", ".join(models) or "none"
+        return replace(blank, error=f"Peers need a pipeline with exactly one transformer. This one has: {have}.")
+    with time_limit(pipe.transformer, seconds) as limit:
+        try:
+            refused = family.refusal(pipe)
+            if refused is not None:
+                return replace(blank, error=refused)
+            ladders = family.ladders(pipe, workload)
+        except Exception as error:  # other people's code raises what it likes; so below
+            return replace(blank, error=in_one_line(error))
+        return _searched(blank, [_Climb(ladder, pipe, workload, measure) for ladder in ladders], limit)
+
+
+def _searched(blank: Match, climbs: Sequence[_Climb], limit: TimeLimit) -> Match:
     tried: list[Trial] = []
     problems: list[str] = []
-    for rung, ladder in enumerate(ladders):
-        climb = _Climb(ladder, pipe, workload, measure)
+    for rung, climb in enumerate(climbs):
         try:
-            chosen = climb.search(target)
+            chosen = climb.search(blank.nfe)
         except Exception as error:
-            problems.append(f"{_shown(ladder[-1])} failed: {in_one_line(error)}")
-            chosen = None
+            problems.append(f"{_shown(climb.last)} failed: {in_one_line(error)}")
+            tried += climb.tried
+            if limit.passed:
+                return _cut_short(blank, tried, limit)
+            continue
         tried += climb.tried
         if chosen is not None:
             note = " ".join(problems) if rung else ""
             return replace(blank, chosen=chosen, reached=True, note=note, tried=tuple(tried))
-        if climb.tried and len(problems) <= rung:
-            least = min(climb.tried, key=lambda trial: measure.of(trial.work))
-            problems.append(f"{_shown(least.peer)} does {measure.of(least.work):.2f}, more than {target:g}.")
+        least = min(climb.tried, key=blank.work)
+        problems.append(f"{_shown(least.peer)} does {blank.work(least):.2f}, more than {blank.nfe:g}.")
     if not tried:
         return replace(blank, error=" ".join(problems))
-    least = min(tried, key=lambda trial: measure.of(trial.work))
-    note = f"Cannot do as little as {target:g}: the least is {measure.of(least.work):.2f}. " + " ".join(problems)
+    least = min(tried, key=blank.work)
+    note = f"Cannot do as little as {blank.nfe:g}: the least is {blank.work(least):.2f}. " + " ".join(problems)
     return replace(blank, chosen=least, note=note, tried=tuple(tried))
+
+
+def _cut_short(blank: Match, tried: Sequence[Trial], limit: TimeLimit) -> Match:
+    """The best of a search that took too long."""
+    if not tried:
+        return replace(blank, error=f"no settings were found in {limit.seconds:.0f} s")
+    within = [trial for trial in tried if blank.work(trial) <= blank.nfe + _ROUNDING]
+    chosen = max(within, key=blank.work) if within else min(tried, key=blank.work)
+    note = (
+        f"The search was cut short after {len(tried)} runs: it does {blank.work(chosen):.2f}, "
+        f"and {blank.nfe:g} was asked for."
+    )
+    return replace(blank, chosen=chosen, reached=bool(within), note=note, tried=tuple(tried))
 
 
 class _Climb:
@@ -119,22 +155,27 @@ class _Climb:
         self._ladder, self._pipe, self._workload, self._measure = ladder, pipe, workload, measure
         self.tried: list[Trial] = []
 
-    def search(self, target: float) -> Trial | None:
-        """The candidate with the most work at or below the target among those tried; None when the last is above."""
+    @property
+    def last(self) -> Peer:
+        """The candidate that should do the least."""
+        return self._ladder[-1]
+
+    def search(self, nfe: float) -> Trial | None:
+        """The candidate with the most work at or below the NFE among those tried; None when the last is above."""
         above, below = -1, len(self._ladder) - 1
-        if self._work(below) > target + _ROUNDING:
+        if self._work(below) > nfe + _ROUNDING:
             return None
         while below - above > 1:
             middle = (above + below) // 2
             work = self._work(middle)
-            if -_ROUNDING <= target - work <= _NEAR:
+            if -_ROUNDING <= nfe - work <= _NEAR:
                 break
-            if work <= target:
+            if work <= nfe:
                 below = middle
             else:
                 above = middle
         # Work need not fall from rung to rung: errors of a cached step change what the next ones decide.
-        fitting = [trial for trial in self.tried if self._measure.of(trial.work) <= target + _ROUNDING]
+        fitting = [trial for trial in self.tried if self._measure.of(trial.work) <= nfe + _ROUNDING]
         return max(fitting, key=lambda trial: self._measure.of(trial.work))
 
     def _work(self, index: int) -> float:

@@ -1,7 +1,8 @@
-"""One model's part of a benchmark: settings of peers, then an untimed run of each method, then all of them in turns."""
+"""Measures one model: settings of peers first, then a probe of each method, then timed rounds over all batches."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -10,255 +11,284 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lesa_framework.errors import PeerError, in_one_line
-from lesa_framework.generation import Samples, StepCallback, generate_batch
-from lesa_framework.interfaces.peer import Peer, PeerFamily
-from lesa_framework.measure import identity
+from lesa_framework.errors import in_one_line
+from lesa_framework.generation import Samples
+from lesa_framework.interfaces.peer import PeerFamily
 from lesa_framework.measure.assembly import Measured, MeasuredRow
-from lesa_framework.measure.attaching import attached
 from lesa_framework.measure.cells import Choice, Probe, Turn
-from lesa_framework.measure.compare import Watcher
-from lesa_framework.measure.contenders import Contender
-from lesa_framework.measure.matching import match
-from lesa_framework.measure.probing import Reference, Run, probe, probe_uncached
+from lesa_framework.measure.identity import Identities
+from lesa_framework.measure.lineup import Contender, fewer_steps
+from lesa_framework.measure.peer_settings import PeerChooser
+from lesa_framework.measure.probing import Prober, Reference
+from lesa_framework.measure.progress import Progress
+from lesa_framework.measure.results import Kind
 from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.sampling import Sampling
 from lesa_framework.measure.scoring import Judges, judged
 from lesa_framework.measure.store import Store
+from lesa_framework.measure.subject import Readings, Subject
 from lesa_framework.measure.tasks import Task
-from lesa_framework.measure.workload import Workload
-from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.types import RunReport
 
-#: Runs that a search for a peer's setting makes, more or less; for the progress bar alone.
+#: About as many runs are made to search for a peer's setting; for the progress bar alone.
 _SEARCH_RUNS = 8
-#: Runs of a probe: one that is counted, one that shows what is kept.
-_PROBE_RUNS = 2
 
 
 class ModelBench:
     """Measures all contenders on one loaded model.
 
     Args:
-        pipe: The pipeline, bare.
-        task: Prompts, seeds and arguments.
-        contenders: Who takes part, the uncached run first.
+        subject: The model, bare, and how it is sampled.
+        task: What is measured on it.
+        contenders: The methods, the uncached run first.
         judges: What images are judged by.
+        prober: Runs each method before it is timed.
         store: Keeps what is finished.
         environment: Versions and machine.
-        sitting: Names this start of the program.
-        batch: Samples a call.
-        images: Of how many pairs, from the first, the images are kept.
+        launch: Names this start of the program: times compare only within one.
+        search_seconds: How long the search for one peer's setting may take.
     """
 
     def __init__(
         self,
-        pipe: CallablePipeline,
+        subject: Subject,
         task: Task,
         contenders: Sequence[Contender],
         judges: Judges,
+        prober: Prober,
         store: Store,
         environment: Mapping[str, str],
-        sitting: str,
-        batch: int,
-        images: int,
+        launch: str,
+        *,
+        search_seconds: float = math.inf,
     ) -> None:
-        self._pipe, self._task, self._judges, self._store = pipe, task, judges, store
+        self._task, self._judges, self._prober, self._store = task, judges, prober, store
+        self._launch, self._search_seconds = launch, search_seconds
         self._uncached, self._others = contenders[0], list(contenders[1:])
-        self._base = identity.of_model(task.source, task.settings, environment)
-        self._sitting, self._images = sitting, images
-        self._groups = [task.pairs[start : start + batch] for start in range(0, len(task.pairs), batch)]
-        self._peers: dict[str, Peer] = {}
+        self._identities = Identities(task, environment, list(judges.metrics))
+        self._groups = [task.pairs[start : start + task.batch] for start in range(0, len(task.pairs), task.batch)]
+        self._sampling = Sampling(subject, self._groups[0])
         self._warm: set[str] = set()
-        self._watcher: Watcher | None = None
+        self._choices: dict[str, Choice] = {}
+        self._probes: dict[str, Probe] = {}
+        self._turns: dict[str, list[Turn]] = {each.name: [] for each in contenders}
+        self._rounds = 0
 
-    def run(self, watcher: Watcher) -> Measured:
-        """Measure what is not measured yet."""
-        watcher.expect(self._steps_left())
+    def run(self, progress: Progress) -> Measured:
+        """Measure what is not measured yet.
+
+        Raises:
+            ChangedModelError: A method left the model changed. What is finished is kept.
+        """
+        self.prepare(progress)
+        for number in range(len(self._groups)):
+            self.round(number)
+        self._run_plain_beside_dynamic()
+        return self.measured()
+
+    def prepare(self, progress: Progress) -> None:
+        """Warm the model up, choose the settings of peers, and probe every method."""
+        progress.expect(self._steps_left())
         # Tables that the model makes once and keeps, and slow first calls, belong to no method.
-        self._generate(replace(self._uncached, num_steps=2), self._groups[0])
-        self._watcher = watcher
-        choices = {each.name: self._choice(each, each.peer) for each in self._others if each.peer is not None}
-        probes = {self._uncached.name: self._reference[1]}
-        probes |= {each.name: self._probe(each, choices.get(each.name)) for each in self._others}
-        turns: dict[str, list[Turn]] = {each.name: [] for each in (self._uncached, *self._others)}
-        for number, group in enumerate(self._groups):
-            turns[self._uncached.name].append(self._reference_turn(group))
-            for each in self._round(number):
-                if probes[each.name].error is None and all(turn.error is None for turn in turns[each.name]):
-                    turns[each.name].append(self._turn(each, choices.get(each.name), group))
+        self._sampling.sample(replace(self._uncached, num_steps=2), self._groups[0])
+        self._sampling.progress = progress
+        self._sampling.remember_model()
+        for each in self._others:
+            if each.peer is not None:
+                self._choices[each.name] = self._choice(each, each.peer)
+        self._probes[self._uncached.name] = self._reference[1]
+        for each in self._others:
+            self._probes[each.name] = self._probe(each)
+
+    def round(self, number: int) -> None:
+        """Time every method on one batch."""
+        group = self._groups[number]
+        self._turns[self._uncached.name].append(self._reference_turn(group))
+        for each in self._in_turn(number):
+            self._extend(each, group)
+        self._rounds = number + 1
+
+    def measured(self) -> Measured:
+        """What is known after the rounds so far; of a first round that was broken off, what it reached."""
+        rounds = max(1, self._rounds)
         rows = [
-            MeasuredRow(each, choices.get(each.name), probes[each.name], turns[each.name])
+            MeasuredRow(
+                replace(each, nfe=self._nfe(each)),
+                self._choices.get(each.name),
+                self._probes.get(each.name, Probe()),
+                self._turns[each.name][:rounds],
+            )
             for each in (self._uncached, *self._others)
         ]
-        return Measured(self._task, rows, [len(group) for group in self._groups], self._judges, self._frames())
+        groups = self._groups[:rounds]
+        task = replace(self._task, pairs=[pair for group in groups for pair in group])
+        return Measured(task, rows, [len(group) for group in groups], self._judges, self._frames())
 
-    def _round(self, number: int) -> list[Contender]:
-        """The order of a round, so that nobody always follows the same method, or the uncached run.
+    def _in_turn(self, number: int) -> list[Contender]:
+        """The order of a round, so that no method always follows the same one, or the uncached run.
 
-        In each round others begin, and every second one goes backwards.
+        Each round begins with another method, and every second one is backwards.
         """
         start = number * len(self._others) // len(self._groups)
         turned = [*self._others[start:], *self._others[:start]]
         return turned[::-1] if number % 2 else turned
+
+    def _nfe(self, contender: Contender) -> int | None:
+        """What it competes at: as planned, or, where that depends on data, the most that a batch needed."""
+        reported = [turn.nfe for turn in self._turns[contender.name] if turn.nfe is not None]
+        return contender.nfe if contender.nfe is not None else max(reported, default=None)
+
+    def _run_plain_beside_dynamic(self) -> None:
+        """A plain run with as many steps for caches whose NFE was not known before."""
+        known = {each.nfe for each in self._others if each.kind is Kind.FEWER_STEPS}
+        dynamic = {self._nfe(each) for each in self._others if each.nfe is None}
+        for nfe in sorted(found for found in dynamic - known if found is not None):
+            plain = fewer_steps(nfe)
+            self._others.append(plain)
+            self._turns[plain.name] = []
+            self._probes[plain.name] = self._probe(plain)
+            for group in self._groups:
+                self._extend(plain, group)
 
     # ------------------------------------------------------------------------------------------ the uncached run
 
     @cached_property
     def _reference(self) -> tuple[Reference, Probe]:
         steps, group = self._uncached.num_steps, self._groups[0]
-        cell, tensors = (self._identity(part, self._uncached, group) for part in ("probe", "outputs"))
+        cell, tensors = (self._identities.of(part, self._uncached, group) for part in ("probe", "outputs"))
         found, kept = self._store.find(cell, Probe), self._store.find_tensors(tensors)
         if found is not None and kept is not None:
             ends = kept.pop("steps").tolist()
             return Reference(found.work, [kept[f"{call:05d}"] for call in range(len(kept))], ends, steps), found
-        reference, found = probe_uncached(self._pipe, steps, self._sampling(self._uncached))
+        run = self._sampling.run_of(self._uncached)
+        reference, found = self._prober.uncached(self._sampling.pipe, steps, run)
         outputs = {f"{call:05d}": output for call, output in enumerate(reference.outputs)}
         self._store.keep_tensors(tensors, outputs | {"steps": torch.tensor(reference.steps)})
         self._store.keep(cell, found)
         return reference, found
 
     def _reference_turn(self, group: Sequence[Pair]) -> Turn:
-        cell, tensors = (self._identity(part, self._uncached, group) for part in ("turn", "samples"))
+        cell, tensors = (self._identities.of(part, self._uncached, group) for part in ("turn", "samples"))
         found = self._store.find(cell, Turn)
         if found is None or self._store.find_tensors(tensors) is None:
-            samples = self._generate(self._uncached, group)
+            found, samples = self._timed(self._uncached, group)
             self._store.keep_tensors(tensors, {"images": samples.images, "latents": samples.latents})
-            found = self._judge(samples, samples, group)
             self._store.keep(cell, found)
         return found
 
-    def _samples(self, group: Sequence[Pair]) -> Samples:
-        kept = self._store.find_tensors(self._identity("samples", self._uncached, group))
-        assert kept is not None
-        return Samples(kept["images"], kept["latents"], 0.0)
+    def _reference_samples(self, group: Sequence[Pair]) -> Samples | None:
+        kept = self._store.find_tensors(self._identities.of("samples", self._uncached, group))
+        return None if kept is None else Samples(kept["images"], kept["latents"], 0.0)
 
     # ------------------------------------------------------------------------------------------------ the others
 
+    @cached_property
+    def _chooser(self) -> PeerChooser:
+        tally, steps = self._reference[0].tally, self._uncached.num_steps
+        return PeerChooser(self._sampling, self._groups[0], tally, steps, self._search_seconds)
+
     def _choice(self, contender: Contender, family: PeerFamily) -> Choice:
-        where = self._identity("choice", contender, self._groups[0])
+        where = self._identities.of("choice", contender, self._groups[0])
         found = self._store.find(where, Choice)
         if found is None:
-            found = self._searched(contender, family)
+            found = self._chooser.choose(contender, family)
+            self._sampling.check_model(contender)
             if found.error is None:
                 self._store.keep(where, found)
         return found
 
-    def _searched(self, contender: Contender, family: PeerFamily) -> Choice:
-        if self._workload is None:
-            return Choice(error="the work of this pipeline cannot be counted, so no setting can be matched to a target")
-        result = match(family, self._pipe, self._workload, contender.target, contender.measure)
-        if result.chosen is None:
-            return Choice(note=result.note, error=result.error or "no settings were found")
-        self._peers[contender.name] = result.chosen.peer
-        return Choice(settings=dict(result.chosen.peer.settings), note=result.note)
-
-    def _probe(self, contender: Contender, choice: Choice | None) -> Probe:
+    def _probe(self, contender: Contender) -> Probe:
+        choice = self._choices.get(contender.name)
         if choice is not None and choice.error is not None:
             return Probe(error=choice.error)
-        where = self._identity("probe", contender, self._groups[0], choice)
+        where = self._identity("probe", contender, self._groups[0])
         found = self._store.find(where, Probe)
         if found is None:
-            run = self._sampling(contender)
+            run = self._sampling.run_of(contender)
             try:
-                found = probe(self._pipe, contender, self._peer(contender, choice), run, self._reference[0])
-            except (
-                Exception
-            ) as error:  # one method's failure must not cost the others' hours; another start tries again
-                return Probe(error=in_one_line(error))
-            self._store.keep(where, found)
-            self._warm.add(contender.name)
+                peer = self._chooser.peer(contender, choice)
+                found = self._prober.probe(self._sampling.pipe, contender, peer, run, self._reference[0])
+            except Exception as error:  # it must not cost the other methods their hours; the next start tries again
+                found = Probe(error=in_one_line(error))
+            self._sampling.check_model(contender)
+            if found.error is None:
+                self._store.keep(where, found)
+                self._warm.add(contender.name)
         return found
 
-    def _turn(self, contender: Contender, choice: Choice | None, group: Sequence[Pair]) -> Turn:
-        where = self._identity("turn", contender, group, choice)
+    def _extend(self, contender: Contender, group: Sequence[Pair]) -> None:
+        """Time a method on one more batch, unless it has failed."""
+        turns = self._turns[contender.name]
+        if self._probes[contender.name].error is None and all(turn.error is None for turn in turns):
+            turns.append(self._turn(contender, group))
+
+    def _turn(self, contender: Contender, group: Sequence[Pair]) -> Turn:
+        where = self._identity("turn", contender, group)
         found = self._store.find(where, Turn)
         if found is None:
             try:
-                self._warm_up(contender, choice)
-                with attached(self._pipe, contender, self._peer(contender, choice)):
-                    samples = self._generate(contender, group)
-                found = self._judge(samples, self._samples(group), group)
+                found, _ = self._timed(contender, group)
             except Exception as error:  # as above
-                return Turn(sitting=self._sitting, error=in_one_line(error))
-            self._store.keep(where, found)
+                found = Turn(sitting=self._launch, error=in_one_line(error))
+            self._sampling.check_model(contender)
+            if found.error is None:
+                self._store.keep(where, found)
         return found
 
-    def _warm_up(self, contender: Contender, choice: Choice | None) -> None:
-        """Before its first timed run, unless this start has probed it: slow first calls are not a method's speed."""
-        if contender.name not in self._warm:
-            with attached(self._pipe, contender, self._peer(contender, choice)):
-                self._generate(contender, self._groups[0])
+    def _timed(self, contender: Contender, group: Sequence[Pair]) -> tuple[Turn, Samples]:
+        """Run a method on a batch, and score it."""
+        peer = self._chooser.peer(contender, self._choices.get(contender.name)) if contender.peer is not None else None
+        if contender is not self._uncached and contender.name not in self._warm:  # an earlier launch has probed it
+            self._sampling.warm_up(contender, peer)
             self._warm.add(contender.name)
-
-    def _peer(self, contender: Contender, choice: Choice | None) -> Peer | None:
-        """The peer with the settings that were chosen, perhaps by an earlier start of the program."""
-        if contender.peer is None or choice is None:
-            return None
-        if contender.name not in self._peers and self._workload is not None:
-            ladders = contender.peer.ladders(self._pipe, self._workload)
-            same = [peer for ladder in ladders for peer in ladder if dict(peer.settings) == choice.settings]
-            if not same:
-                raise PeerError(f"{contender.name}: offers its settings {choice.settings} no more. Begin with --fresh.")
-            self._peers[contender.name] = same[0]
-        return self._peers[contender.name]
-
-    @cached_property
-    def _workload(self) -> Workload | None:
-        """What peers are matched on; None where work cannot be counted."""
-        tally, searched = self._reference[0].tally, replace(self._uncached, name="settings of peers")
-        if tally is None:
-            return None
-        return Workload(self._uncached.num_steps, lambda: self._generate(searched, self._groups[0]), tally)
+        samples, report, readings = self._sampling.timed(contender, group, peer)
+        reference = samples if contender is self._uncached else self._reference_samples(group)
+        assert reference is not None
+        turn = judged(samples, reference, group, self._judges, self._launch, self._identities.images_kept(group))
+        return _with_run(turn, contender, report, readings), samples
 
     # ----------------------------------------------------------------------------------------------------- parts
 
-    def _generate(self, contender: Contender, group: Sequence[Pair], on_step: StepCallback | None = None) -> Samples:
-        def after_step(index: int) -> None:
-            if self._watcher is not None:
-                self._watcher.step(contender.name)
-            if on_step is not None:
-                on_step(index)
-
-        prompts, seeds = [pair.prompt for pair in group], [pair.seed for pair in group]
-        settings = self._task.settings.with_steps(contender.num_steps)
-        return generate_batch(self._pipe, prompts, seeds, settings, after_step)
-
-    def _sampling(self, contender: Contender) -> Run:
-        return lambda on_step: self._generate(contender, self._groups[0], on_step)
-
-    def _judge(self, samples: Samples, reference: Samples, group: Sequence[Pair]) -> Turn:
-        return judged(samples, reference, group, self._judges, self._sitting, self._kept(group))
-
-    def _kept(self, group: Sequence[Pair]) -> int:
-        """Of how many pairs of a batch, from its first, the images are kept."""
-        return max(0, self._images - self._task.pairs.index(group[0]))
+    def _identity(self, part: str, contender: Contender, group: Sequence[Pair]) -> dict[str, Any]:
+        choice = self._choices.get(contender.name)
+        return self._identities.of(part, contender, group, None if choice is None else choice.settings)
 
     def _frames(self) -> int:
-        images: Tensor = self._samples(self._groups[0]).images
-        return images.shape[1] if images.ndim == 5 else 1
-
-    def _identity(
-        self, part: str, contender: Contender, group: Sequence[Pair], choice: Choice | None = None
-    ) -> dict[str, Any]:
-        settings = None if choice is None else choice.settings
-        judges = {"metrics": list(self._judges.metrics), "images": self._kept(group)} if part == "turn" else {}
-        return {
-            **self._base,
-            **judges,
-            "part": part,
-            "method": identity.of_contender(contender, settings),
-            "pairs": identity.of_pairs(group),
-        }
+        samples = self._reference_samples(self._groups[0])
+        images: Tensor | None = None if samples is None else samples.images
+        return images.shape[1] if images is not None and images.ndim == 5 else 1
 
     def _steps_left(self) -> int:
-        """Steps of the sampler still to be made; of searches more or less."""
+        """Steps of the sampler still to be made; those of searches are estimated."""
         first, left = self._groups[0], 0
         for each in (self._uncached, *self._others):
-            choice = None
+            settings = None
             if each.peer is not None:
-                choice = self._store.find(self._identity("choice", each, first), Choice)
+                choice = self._store.find(self._identities.of("choice", each, first), Choice)
+                settings = None if choice is None else choice.settings
                 left += 0 if choice else _SEARCH_RUNS * each.num_steps
-            probed = self._store.find(self._identity("probe", each, first, choice), Probe)
-            left += 0 if probed else _PROBE_RUNS * each.num_steps
-            turns = [self._store.find(self._identity("turn", each, group, choice), Turn) for group in self._groups]
-            left += turns.count(None) * each.num_steps
+            probed = self._store.find(self._identities.of("probe", each, first, settings), Probe)
+            left += 0 if probed else self._prober.runs(each) * each.num_steps
+            where = [self._identities.of("turn", each, group, settings) for group in self._groups]
+            left += [self._store.find(one, Turn) for one in where].count(None) * each.num_steps
         return left
+
+
+def _with_run(turn: Turn, contender: Contender, report: RunReport | None, readings: Readings) -> Turn:
+    """A timed run with what its session reported and its subject read."""
+    found: dict[str, Any] = {
+        "nfe": None if contender.kind is Kind.PEER else contender.num_steps,
+        "cache_bytes": readings.cache_bytes,
+        "peak_bytes": readings.peak_bytes,
+        "split_seconds": readings.split_seconds,
+        "computed_call": readings.computed_call,
+        "predicted_call": readings.predicted_call,
+    }
+    if report is not None:
+        found |= {
+            "nfe": report.nfe,
+            "cache_bytes": report.cache_bytes,
+            "plans": {branch: report.plan(branch) for branch in report.branches},
+            "fallbacks": {reason.value: times for reason, times in report.fallbacks.items()},
+        }
+    return turn.model_copy(update=found)

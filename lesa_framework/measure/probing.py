@@ -1,31 +1,36 @@
-"""The untimed run of a contender in which everything is counted."""
+"""What is learned about a method before it is timed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
-from lesa_framework.api import transformers_of
+from lesa_framework.api import Pipeline, transformers_of
 from lesa_framework.errors import PeerError, UnsupportedBackboneError
 from lesa_framework.generation import StepCallback
 from lesa_framework.interfaces.peer import Peer
-from lesa_framework.measure.attaching import attached
 from lesa_framework.measure.cache_memory import held_bytes
 from lesa_framework.measure.cells import Probe, Work
-from lesa_framework.measure.contenders import Contender
 from lesa_framework.measure.counting import Call, Tally, count, counting
+from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.memory import peak_memory
 from lesa_framework.measure.outputs import Outputs, watched_outputs
 from lesa_framework.measure.results import Kind
-from lesa_framework.pipelines import CallablePipeline
 
-#: Samples the probed batch, with a callback after every step.
-Run = Callable[[StepCallback | None], object]
 #: Counts are ratios of whole numbers: this near to one, it is one.
 _ROUNDING = 1e-9
+
+
+class Run(Protocol):
+    """Samples the first batch."""
+
+    def __call__(self, on_step: StepCallback | None = None, *, pairs: int | None = None) -> object:
+        """Sample it, or only so many pairs of it; the callback is called after every step."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Reference:
     """The uncached run that all others are compared with.
 
     Attributes:
-        work: Its work, call by call; None where it cannot be counted.
+        work: Its work, call by call; None where it is not counted.
         outputs: What the transformer returned, call by call.
         steps: After how many calls each step ended.
         num_steps: Steps of the sampler.
@@ -46,65 +51,110 @@ class Reference:
 
     @property
     def tally(self) -> Tally | None:
-        """Its work, as the matching of peers wants it."""
+        """Its work, in the form that the matching of peers needs."""
         if self.work is None:
             return None
         calls = zip(self.work.blocks, self.work.stack_flops, self.work.flops, strict=True)
         return Tally([Call(*call) for call in calls])
 
 
-def probe_uncached(pipe: CallablePipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:
-    """Run the bare pipeline with everything counted."""
-    outputs = Outputs()
-    tally, peak = _counted(pipe, run, outputs)
-    work = None
-    if tally is not None:
-        calls = tally.calls
-        work = Work(
-            blocks=[call.blocks for call in calls],
-            stack_flops=[call.stack_flops for call in calls],
-            flops=[call.flops for call in calls],
-        )
-    probe = Probe(
-        nfe=num_steps, flops=None if tally is None else tally.flops, cache_bytes=0, peak_bytes=peak, work=work
-    )
-    return Reference(work, outputs.calls, outputs.steps, num_steps), probe
+class Prober(ABC):
+    """Runs a method before it is timed. Whatever it does not measure is taken from the timed runs' reports."""
+
+    @abstractmethod
+    def runs(self, contender: Contender) -> int:
+        """How many runs it makes of a method, for the progress bar."""
+
+    @abstractmethod
+    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:
+        """Run the bare pipeline."""
+
+    @abstractmethod
+    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:
+        """Run a method.
+
+        Args:
+            pipe: The pipeline, bare.
+            contender: The method.
+            peer: Of peers, the one with all settings chosen.
+            run: Samples the first batch.
+            reference: The uncached run of the same batch.
+        """
 
 
-def probe(pipe: CallablePipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:
-    """Run a contender twice, untimed: once with work, outputs and memory counted, once to see what it keeps.
+class WarmUp(Prober):
+    """Runs each cache once on a single pair, so that slow first calls and mistakes show before they cost anything."""
 
-    Args:
-        pipe: The pipeline, bare.
-        contender: Whom.
-        peer: Of peers, the one with all settings chosen.
-        run: Samples the batch.
-        reference: The uncached run on the same batch.
+    def runs(self, contender: Contender) -> int:
+        """One for caches and peers."""
+        return int(contender.kind in {Kind.CACHE, Kind.PEER})
+
+    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:  # noqa: ARG002
+        """Nothing: the model is warm."""
+        return Reference(None, (), (), num_steps), Probe(cache_bytes=0)
+
+    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:  # noqa: ARG002
+        """Run it on one pair."""
+        if not self.runs(contender):
+            return Probe(cache_bytes=0)
+        with contender.attached(pipe, peer):
+            run(pairs=1)
+        return Probe()
+
+
+class Counted(Prober):
+    """Runs each method twice on the first batch: once with work, outputs and memory counted, once to see what it keeps.
+
+    Nothing is read from a configuration or believed of a peer.
     """
-    outputs = Outputs(reference.outputs)
-    with attached(pipe, contender, peer) as session:
+
+    def runs(self, contender: Contender) -> int:
+        """Plain runs keep nothing, so one is enough."""
+        return 2 if contender.kind in {Kind.CACHE, Kind.PEER} else 1
+
+    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:
+        """Run the bare pipeline with everything counted."""
+        outputs = Outputs()
         tally, peak = _counted(pipe, run, outputs)
-        report = None if session is None else session.report
-    kept = 0
-    if contender.kind is not Kind.FEWER_STEPS:
-        kept = held_bytes(pipe, lambda: run(None), lambda: attached(pipe, contender, peer))
-    if report is not None:
-        plans = {branch: report.plan(branch) for branch in report.branches}
-    else:
-        plans = _peer_plans(tally, reference) if contender.kind is Kind.PEER else {}
-    counted = _nfe(tally, reference)
-    return Probe(
-        nfe=report.nfe if counted is None and report is not None else counted,
-        flops=None if tally is None else tally.flops,
-        cache_bytes=kept,
-        peak_bytes=peak,
-        plans=plans,
-        fallbacks={} if report is None else {reason.value: times for reason, times in report.fallbacks.items()},
-        step_rel_l2=outputs.step_rel_l2(reference.steps),
-    )
+        work = None
+        if tally is not None:
+            calls = tally.calls
+            work = Work(
+                blocks=[call.blocks for call in calls],
+                stack_flops=[call.stack_flops for call in calls],
+                flops=[call.flops for call in calls],
+            )
+        probe = Probe(
+            nfe=num_steps, flops=None if tally is None else tally.flops, cache_bytes=0, peak_bytes=peak, work=work
+        )
+        return Reference(work, outputs.calls, outputs.steps, num_steps), probe
+
+    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:
+        """Run a method twice, untimed."""
+        outputs = Outputs(reference.outputs)
+        with contender.attached(pipe, peer) as session:
+            tally, peak = _counted(pipe, run, outputs)
+            report = None if session is None else session.report
+        kept = 0
+        if contender.kind is not Kind.FEWER_STEPS:
+            kept = held_bytes(pipe, run, lambda: contender.attached(pipe, peer))
+        if report is not None:
+            plans = {branch: report.plan(branch) for branch in report.branches}
+        else:
+            plans = _peer_plans(tally, reference) if contender.kind is Kind.PEER else {}
+        counted = _work(tally, reference)
+        return Probe(
+            nfe=report.nfe if counted is None and report is not None else counted,
+            flops=None if tally is None else tally.flops,
+            cache_bytes=kept,
+            peak_bytes=peak,
+            plans=plans,
+            fallbacks={} if report is None else {reason.value: times for reason, times in report.fallbacks.items()},
+            step_rel_l2=outputs.step_rel_l2(reference.steps),
+        )
 
 
-def _counted(pipe: CallablePipeline, run: Run, outputs: Outputs) -> tuple[Tally | None, int]:
+def _counted(pipe: Pipeline, run: Run, outputs: Outputs) -> tuple[Tally | None, int]:
     """Run once; its work, where an adapter knows which modules are blocks, and its peak of memory."""
     models = list(transformers_of(pipe).values())
     device = next(models[0].parameters()).device
@@ -117,7 +167,7 @@ def _counted(pipe: CallablePipeline, run: Run, outputs: Outputs) -> tuple[Tally 
     return tally, peak.bytes
 
 
-def _nfe(tally: Tally | None, reference: Reference) -> int | float | None:
+def _work(tally: Tally | None, reference: Reference) -> int | float | None:
     whole = reference.tally
     if tally is None or whole is None:
         return None

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-
-import torch
 
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.generation import GenerationSettings, check_call
+from lesa_framework.measure.assembly import portable
 from lesa_framework.measure.compare import Comparison, Watcher, compare
-from lesa_framework.measure.methods import build_strategies, cached_methods
+from lesa_framework.measure.environment import environment
+from lesa_framework.measure.methods import cached_methods
+from lesa_framework.measure.planning import build_strategies
 from lesa_framework.measure.rows import Pair, Results
 from lesa_framework.pipelines import ModelSource, load_pipeline
 from lesa_framework.plugin.registry import Scorer
@@ -67,6 +65,7 @@ def evaluate(task: Evaluation, *, keep: int = 0, watcher: Watcher | None = None)
     comparison = compare(
         pipe, methods, task.pairs, task.settings, batch=task.batch, scorer=scorer, keep=keep, watcher=watcher
     )
+    weight = next(pipe.transformer.parameters())
     results = Results(
         model=task.source.name,
         num_steps=task.settings.num_steps,
@@ -77,48 +76,10 @@ def evaluate(task: Evaluation, *, keep: int = 0, watcher: Watcher | None = None)
         call=task.settings.call,
         batch=task.batch,
         command=task.command,
-        environment=environment(),
+        environment=environment(weight.device, weight.dtype),
         notes=notes,
     )
     return results, comparison
-
-
-def portable(config: LesaConfig) -> LesaConfig:
-    """The configuration with bare file names: results are shown to others, who have other folders."""
-    names = {key: Path(value.name) for key, value in config.predictor if isinstance(value, Path)}
-    return config.model_copy(update={"predictor": config.predictor.model_copy(update=names)})
-
-
-def environment() -> dict[str, str]:
-    """Versions and machine, so that a time can be read for what it is."""
-    found = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "processor": processor(),
-        "threads": str(torch.get_num_threads()),
-    }
-    found |= versions(_PACKAGES)
-    found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return found
-
-
-def processor() -> str:
-    """The processor's own name; `platform` knows it on few systems."""
-    table = Path("/proc/cpuinfo")
-    lines = table.read_text("utf-8").splitlines() if table.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")
-
-
-def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Distribution -> version, or that it is not installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def load_scorer(source: ModelSource) -> tuple[Scorer | None, list[str]]:

@@ -1,4 +1,4 @@
-"""Finished parts of a benchmark, on disk from the moment they are finished."""
+"""Finished parts of a benchmark: on disk from the moment they are finished, or only in memory."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from lesa_framework.files import write_bytes
 
 Cell = TypeVar("Cell", bound=BaseModel)
 
+_LINES = "cells.jsonl"
+
 
 class Store:
     """A folder with a line for each finished cell, and a file for each group of tensors.
@@ -27,24 +29,32 @@ class Store:
     A cell is found by what it was measured with (model, method, prompts, versions, machine): change that, and it is
     measured anew, while the others stay.
 
+    Args:
+        folder: Where to keep them; only in memory, for this run alone, if None.
+
     Raises:
-        ConfigError: The folder is there and holds something else.
+        ConfigError: The folder exists and holds something else.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._lines = folder, folder / "cells.jsonl"
-        if folder.exists() and any(folder.iterdir()) and not self._lines.is_file():
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._cells: dict[str, Any] = {}
+        self._tensors: dict[str, Mapping[str, Tensor]] = {}
+        if folder is None:
+            return
+        lines = folder / _LINES
+        if folder.exists() and any(folder.iterdir()) and not lines.is_file():
             raise ConfigError(
                 f"{folder}: is not the folder of a stopped benchmark. Move it away, or name another --out."
             )
-        self._cells = dict(_read(self._lines)) if self._lines.is_file() else {}
+        self._cells |= _read(lines) if lines.is_file() else ()
 
     def __len__(self) -> int:
         """Finished cells."""
         return len(self._cells)
 
     def find(self, identity: Mapping[str, Any], kind: type[Cell]) -> Cell | None:
-        """A finished cell; None when it is not, or when another version wrote it in another form."""
+        """A finished cell; None when there is none, or when another version wrote it in another form."""
         found = self._cells.get(_digest(identity))
         try:
             return None if found is None else kind.model_validate(found)
@@ -54,18 +64,23 @@ class Store:
     def keep(self, identity: Mapping[str, Any], cell: BaseModel) -> None:
         """Write a finished cell down."""
         key, value = _digest(identity), cell.model_dump(mode="json")
+        self._cells[key] = value
+        if self._folder is None:
+            return
         # The line break comes first: it ends what was being written when the program was stopped.
         line = b"\n" + json.dumps({"key": key, "cell": value}).encode()
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._lines.open("ab") as file:
+        with (self._folder / _LINES).open("ab") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        self._cells[key] = value
 
     def find_tensors(self, identity: Mapping[str, Any]) -> dict[str, Tensor] | None:
         """Tensors that were kept; None when they were not, or are damaged."""
-        path = self._path(identity)
+        key = _digest(identity)
+        if self._folder is None:
+            return dict(self._tensors[key]) if key in self._tensors else None
+        path = self._folder / f"{key}.safetensors"
         try:
             return load_file(path) if path.is_file() else None
         except SafetensorError:  # a machine that lost its power may leave an empty file
@@ -73,17 +88,21 @@ class Store:
 
     def keep_tensors(self, identity: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write tensors down, all or nothing."""
+        key = _digest(identity)
+        if self._folder is None:
+            self._tensors[key] = tensors
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lines.touch()
-        write_bytes(self._path(identity), save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+        (self._folder / _LINES).touch()
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        write_bytes(self._folder / f"{key}.safetensors", save(contiguous))
 
     def clear(self) -> None:
-        """Remove the folder: the benchmark is finished."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Forget everything, and remove the folder: the benchmark is finished."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
         self._cells.clear()
-
-    def _path(self, identity: Mapping[str, Any]) -> Path:
-        return self._folder / f"{_digest(identity)}.safetensors"
+        self._tensors.clear()
 
 
 def _digest(identity: Mapping[str, Any]) -> str:

@@ -1,15 +1,19 @@
-"""A benchmark's parts, checked as far as that can be done before a model is loaded."""
+"""A benchmark's parts, checked as far as possible before a model is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
+from lesa_framework.config.loading import load_config, parse_config
+from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings
-from lesa_framework.measure.contenders import Cache, caches_of
-from lesa_framework.measure.methods import build_strategies
+from lesa_framework.measure.lineup import Cache
+from lesa_framework.measure.planning import build_strategies, naming
 from lesa_framework.measure.rows import Pair
 from lesa_framework.measure.spec import BenchFile, ModelEntry
 from lesa_framework.pipelines import ModelSource, find_model
@@ -19,14 +23,20 @@ from lesa_framework.runtime.engine import Strategy
 
 @dataclass(frozen=True)
 class Task:
-    """One model's part.
+    """What is measured on one model.
 
     Attributes:
         source: The model.
-        caches: Its configurations.
+        caches: Configurations to measure.
         strategies: What they build, by their names.
         pairs: Prompts and seeds.
         settings: Steps and further arguments of the pipeline.
+        batch: Samples a call of the pipeline.
+        images: Of how many pairs, from the first, the images are kept.
+        metrics: Names of further metrics.
+        nfes: Computed steps that plain runs and peers compete at; those of the caches if empty.
+        peers: Names of peers, each matched to the work of every NFE.
+        peers_by_steps: Names of peers, each matched to as many whole steps.
     """
 
     source: ModelSource
@@ -34,32 +44,124 @@ class Task:
     strategies: Mapping[str, Strategy]
     pairs: Sequence[Pair]
     settings: GenerationSettings
+    batch: int = 8
+    images: int = 0
+    metrics: Sequence[str] = ()
+    nfes: Sequence[int] = ()
+    peers: Sequence[str] = ()
+    peers_by_steps: Sequence[str] = ()
 
 
-def tasks_of(file: BenchFile) -> list[Task]:
-    """Check a whole benchmark before anything is loaded.
+@dataclass(frozen=True)
+class Benchmark:
+    """Everything that one command measures.
+
+    Attributes:
+        tasks: A part for each model.
+        title: The report's heading.
+        spec: The file that asked for it, as it was read; empty without one.
+        file: Where that file is.
+        command: The command line, for the record.
+    """
+
+    tasks: Sequence[Task]
+    title: str = ""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    file: Path | None = None
+    command: str = ""
+
+
+def comparison(
+    source: ModelSource,
+    configs: Sequence[LesaConfig],
+    pairs: Sequence[Pair],
+    settings: GenerationSettings,
+    *,
+    batch: int = 8,
+    images: int = 0,
+    command: str = "",
+) -> Benchmark:
+    """A benchmark of some configurations on one model, without a file.
+
+    Args:
+        source: The model.
+        configs: The caches to compare.
+        pairs: Prompts and seeds.
+        settings: Steps and further arguments of the pipeline.
+        batch: Samples a call of the pipeline.
+        images: Of how many pairs, from the first, the images are kept.
+        command: The command line, for the record.
+
+    Raises:
+        LesaError: A configuration cannot be built, or there are no prompts.
+    """
+    if not pairs:
+        raise ConfigError("prompts: there are none. Put one prompt on each line of the file.")
+    caches = [Cache(config) for config in configs]
+    task = Task(source, caches, build_strategies(configs), pairs, settings, batch, images)
+    return Benchmark([task], title="What predicting most steps costs", command=command)
+
+
+def benchmark_of(file: BenchFile, command: str = "") -> Benchmark:
+    """Check a benchmark's file before anything is loaded.
 
     Raises:
         LesaError: Something is not valid.
     """
+    registry = plugins().registry
     for name in (*file.spec.peers, *file.spec.peers_by_steps):
-        plugins().registry.peers.get(name)
+        registry.peers.get(name)
     for name in file.spec.metrics:
-        plugins().registry.metrics.get(name)
-    return [_task(file, name, entry) for name, entry in file.spec.models.items()]
+        registry.metrics.get(name)
+    tasks = [_task(file, name, entry) for name, entry in file.spec.models.items()]
+    return Benchmark(tasks, file.spec.title, file.raw, file.path, command)
 
 
 def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     spec = file.spec
     beside = file.folder / name
     source = replace(find_model(str(beside)), name=name) if beside.is_dir() else find_model(name)
-    caches = caches_of(file, entry)
-    strategies = build_strategies([cache.config for cache in caches])  # weights are read: what is missing shows now
+    caches = _caches(file, entry)
+    strategies = build_strategies([cache.config for cache in caches])  # weights are read: missing ones show now
     call = (dict(source.named.call) if source.named else {}) | entry.call
     prompts = _prompts(file, source)
     # Seeds outside: the first batches, whose images are kept, have different prompts.
     pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in dict.fromkeys(prompts)]
-    return Task(source, caches, strategies, pairs, GenerationSettings(num_steps=spec.steps, call=call))
+    return Task(
+        source, caches, strategies, pairs, GenerationSettings(num_steps=spec.steps, call=call), spec.batch, spec.images,
+        spec.metrics, spec.targets or (), spec.peers, spec.peers_by_steps,
+    )  # fmt: skip
+
+
+def _caches(file: BenchFile, entry: ModelEntry) -> list[Cache]:
+    """Every method with every schedule, then the model's own configurations."""
+    spec = file.spec
+    chosen = spec.schedules if entry.schedules is None else {name: spec.schedules[name] for name in entry.schedules}
+    caches = []
+    for schedule, section in chosen.items():
+        for method, sections in spec.methods.items():
+            raw = {"schedule": section, **_sections(file, method, sections, entry)}
+            with naming(f"{file.path}: methods.{method} with schedules.{schedule}"):
+                caches.append(Cache(parse_config(raw, file.folder, f"{method}-{schedule}"), schedule))
+    for name in entry.configs:
+        beside = file.folder / name
+        caches.append(Cache(load_config(beside if beside.is_file() else name)))
+    return caches
+
+
+def _sections(file: BenchFile, method: str, sections: dict[str, Any], entry: ModelEntry) -> dict[str, Any]:
+    """A method's configuration on one model, without the schedule."""
+    if "schedule" in sections:
+        raise ConfigError(
+            f"{file.path}: methods.{method}: has a schedule of its own. Put it into `schedules`, or make the whole a "
+            "configuration file and name it under a model's `configs`."
+        )
+    own = sections.get("backbone", {})
+    if not isinstance(own, dict):
+        raise ConfigError(
+            f"{file.path}: methods.{method}.backbone: expected a mapping such as {{tap: output}}, found {own!r}."
+        )
+    return {**sections, "backbone": {**entry.backbone, **own}} if entry.backbone else sections
 
 
 def _prompts(file: BenchFile, source: ModelSource) -> list[str]:
@@ -70,7 +172,7 @@ def _prompts(file: BenchFile, source: ModelSource) -> list[str]:
         return read_prompts(wanted.file, f"{file.path}: prompts.file")
     if source.named is None or source.named.prompts is None:
         raise ConfigError(
-            f"{file.path}: prompts.draw: nobody draws prompts for '{source.name}'. "
+            f"{file.path}: prompts.draw: '{source.name}' has no prompts of its own to draw from. "
             "Give `prompts: {file: prompts.txt}`."
         )
     return source.named.prompts(wanted.seed, wanted.draw or 1)

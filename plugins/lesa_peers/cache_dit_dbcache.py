@@ -1,4 +1,4 @@
-"""cache-dit's DBCache: the first blocks run, and when they changed little the others are left out or extrapolated."""
+"""cache-dit's DBCache: the first blocks run, and when they changed little the others are skipped or extrapolated."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lesa_framework import HasTransformer, Peer, PeerError, PeerSettings, PeerWorkload
-from lesa_framework.measure.holder import not_one_transformer
 from lesa_peers.pristine import pristine
 from lesa_peers.thresholds import rising
 
-#: (blocks that always run, first steps that are always computed): cache-dit's defaults, then what its users turn to
+#: (blocks that always run, first steps that are always computed): cache-dit's defaults, then what its users choose
 #: for more speed. The last ones are for small models, where one block is a large part of a call.
 _LIMITS = ((8, 8), (1, 8), (1, 4), (1, 1))
 #: cache-dit's calibrators, by what to call them; none is plain DBCache.
@@ -44,13 +43,13 @@ class DBCache:
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:  # noqa: ARG002 - any model
         """Thresholds, with fewer and fewer blocks and steps that are always computed.
 
-        Where a model has no more blocks than a limit, that limit is left out: nothing could be cached.
+        Where a model has no more blocks than a limit, that limit is skipped: nothing could be cached.
 
         Raises:
             PeerError: A step calls the transformer more than twice.
         """
         if workload.branches > 2:
-            raise PeerError(f"cache-dit tells two calls a step apart, not {workload.branches}.")
+            raise PeerError(f"cache-dit distinguishes at most two calls a step, not {workload.branches}.")
         return [
             [
                 CacheDit(self.name, self.calibrator, threshold, blocks, warmup, workload.num_steps, workload.branches)
@@ -68,7 +67,7 @@ class CacheDit:
     Attributes:
         name: The name of its family.
         calibrator: What extrapolates the residual on cached steps; empty to reuse it.
-        threshold: Relative change of the first blocks' residual below which the others are left out.
+        threshold: Relative change of the first blocks' residual below which the others are skipped.
         first_blocks: Blocks that always run.
         warmup: First steps that are always computed.
         num_steps: Steps of the sampler.
@@ -135,9 +134,6 @@ class CacheDit:
 
 def refusal(pipe: HasTransformer) -> str | None:
     """Why cache-dit cannot be attached; None when it can."""
-    several = not_one_transformer(pipe)
-    if several is not None:
-        return several
     try:
         with _quiet():
             from cache_dit import BlockAdapterRegister

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lesa_framework import HasTransformer, PeerError, PeerSettings
-from lesa_framework.measure.holder import not_one_transformer
 from lesa_peers.pristine import pristine
 
 
@@ -47,9 +46,6 @@ class DiffusersCache:
 
 def refusal(pipe: HasTransformer) -> str | None:
     """Why a model takes none of diffusers' caches; None when it does."""
-    several = not_one_transformer(pipe)
-    if several is not None:
-        return several
     try:
         from diffusers import CacheMixin
     except ImportError as error:

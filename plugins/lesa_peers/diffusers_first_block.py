@@ -1,4 +1,4 @@
-"""diffusers' FirstBlockCache: the first block runs, and when it changed little the others are left out."""
+"""diffusers' FirstBlockCache: the first block runs, and when it changed little the others are skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""diffusers' MagCache: a table of how residuals grow, measured once a model, decides which steps are left out."""
+"""diffusers' MagCache: a table of how residuals grow, measured once a model, decides which steps are skipped."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lesa_framework import HasTransformer, Peer, PeerError, PeerWorkload
 from lesa_peers.diffusers_cache import DiffusersCache, refusal
 from lesa_peers.thresholds import rising
 
-#: (first share of the steps that is always computed, most steps left out in a row): diffusers' defaults, then what
-#: MagCache's authors call fast, then no limits, for targets that need more.
+#: (first share of the steps that is always computed, most steps skipped in a row): diffusers' defaults, then what
+#: MagCache's authors call fast, then no limits, for an NFE that needs more.
 _LIMITS = ((0.2, 3), (0.1, 5), (0.02, 1000))
 
 
@@ -31,7 +31,7 @@ class DiffusersMagCache:
         return refusal(pipe)
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:
-        """Thresholds, with fewer and fewer limits beside them. The workload is run once to measure the ratios.
+        """Thresholds, with weaker and weaker limits. The workload is run once to measure the ratios.
 
         Raises:
             PeerError: Measuring the ratios failed.

@@ -81,7 +81,7 @@ def timeless(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_gone_on_with(file, workplace):
+def test_a_killed_process_is_resumed(file, workplace):
     cells = workplace / "killed.cells" / "cells.jsonl"
     started = subprocess.Popen(command(file), cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -95,7 +95,7 @@ def test_a_killed_process_is_gone_on_with(file, workplace):
     assert not (workplace / "killed.json").exists()
     ended = subprocess.run(command(file), cwd=workplace, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert "going on where a run was stopped" in ended.stderr
+    assert "resuming a stopped run" in ended.stderr
     assert not cells.exists()
     whole = subprocess.run(
         [*command(file)[:-1], "whole.json"], cwd=workplace, capture_output=True, text=True, check=False
@@ -133,7 +133,7 @@ def test_fresh_forgets_what_a_stopped_run_has_finished(lesa, file, workplace):
     cells = workplace / "two-only.cells" / "cells.jsonl"
     cells.parent.mkdir()
     cells.write_text('{"key": "old", "cell": {}}\n')
-    assert "going on where a run was stopped: 1 part" in lesa("bench", file, "--only", "reuse-a").err
+    assert "resuming a stopped run: 1 part" in lesa("bench", file, "--only", "reuse-a").err
     assert cells.exists(), "the other rows of a stopped run are still wanted"
-    assert "going on" not in lesa("bench", file, "--only", "reuse-a", "--fresh").err
+    assert "resuming" not in lesa("bench", file, "--only", "reuse-a", "--fresh").err
     assert not cells.exists()

@@ -10,7 +10,8 @@ from torch import Tensor
 from lesa_framework import ConfigError, Decision, LesaError, SchedulePolicy, StepContext, Strategy, load_config
 from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.measure.compare import Comparison, compare
-from lesa_framework.measure.methods import Method, build_strategies, cached_methods, planned_nfe
+from lesa_framework.measure.methods import Method, cached_methods
+from lesa_framework.measure.planning import build_strategies, planned_nfe
 from lesa_framework.measure.rows import Pair
 from lesa_framework.types import RunInfo, Tap
 from tests.progress_log import ProgressLog

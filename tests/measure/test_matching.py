@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
+import torch
+from torch import nn
 
 from lesa_framework.errors import PeerError
 from lesa_framework.measure.counting import Count
@@ -13,7 +15,7 @@ from lesa_framework.measure.matching import Measure, match
 
 @dataclass
 class Pipe:
-    transformer: object = None
+    transformer: nn.Module = field(default_factory=nn.Identity)
     attached: list[object] = field(default_factory=list)
 
 
@@ -61,17 +63,17 @@ def workload():
     return SimpleNamespace(counted=counted, known={})
 
 
-def found(works, target=10, measure=Measure.FLOPS, refused=None):
+def found(works, nfe=10, measure=Measure.FLOPS, refused=None):
     pipe = Pipe()
-    result = match(FakeFamily(works, refused), pipe, workload(), target, measure)
+    result = match(FakeFamily(works, refused), pipe, workload(), nfe, measure)
     assert pipe.attached == []
     return result
 
 
-@pytest.mark.parametrize("target", [1, 7, 7.5, 50, 80])
-def test_the_candidate_at_or_just_below_the_target_is_found_in_a_few_runs(target):
-    result = found([list(range(50, 0, -1))], target)
-    assert result.chosen.work.flops_nfe == min(50, int(target))
+@pytest.mark.parametrize("nfe", [1, 7, 7.5, 50, 80])
+def test_the_candidate_at_or_just_below_the_nfe_is_found_in_a_few_runs(nfe):
+    result = found([list(range(50, 0, -1))], nfe)
+    assert result.chosen.work.flops_nfe == min(50, int(nfe))
     assert (result.reached, result.error, result.note) == (True, None, "")
     assert len(result.tried) <= 7
 
@@ -101,7 +103,7 @@ def test_the_next_ladder_is_for_what_the_first_cannot_reach_and_the_note_says_so
     assert result.note == "knob = 20 does 20.00, more than 10."
 
 
-def test_a_target_out_of_reach_gives_the_least_and_says_so():
+def test_a_nfe_out_of_reach_gives_the_least_and_says_so():
     result = found([[50, 20], [50, 15]])
     assert not result.reached
     assert result.chosen.work.flops_nfe == 15
@@ -137,3 +139,37 @@ def test_a_family_that_breaks_when_it_is_asked_is_a_row_too():
             raise AttributeError("no layers")
 
     assert match(Broken([[1]]), Pipe(), workload(), 10).error == "AttributeError: no layers"
+
+
+def test_peers_need_exactly_one_transformer():
+    pipe = SimpleNamespace(transformer=nn.Identity(), transformer_2=nn.Identity())
+    result = match(FakeFamily([[1]]), pipe, workload(), 10)
+    assert result.chosen is None
+    assert "exactly one transformer. This one has: transformer, transformer_2" in result.error
+
+
+def test_a_search_that_takes_too_long_is_cut_short_in_the_middle_of_a_run():
+    pipe, clock = Pipe(), iter([0.0, 0.0, 0.0, 9.0])
+
+    def timed(pipe):
+        pipe.transformer(torch.zeros(1))
+        return counted(pipe)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lesa_framework.measure.time_limit.time.monotonic", lambda: next(clock))
+        load = SimpleNamespace(counted=timed, known={})
+        result = match(FakeFamily([[50, 40, 8, 5]]), pipe, load, 10, seconds=5)
+    assert [trial.work.flops_nfe for trial in result.tried] == [5, 40]
+    assert result.chosen.work.flops_nfe == 5
+    assert result.reached
+    assert result.note == "The search was cut short after 2 runs: it does 5.00, and 10 was asked for."
+    assert not pipe.transformer._forward_pre_hooks
+
+
+def test_a_search_without_time_finds_nothing():
+    def timed(pipe):
+        pipe.transformer(torch.zeros(1))
+
+    result = match(FakeFamily([[5]]), Pipe(), SimpleNamespace(counted=timed, known={}), 10, seconds=-1)
+    assert result.chosen is None
+    assert result.error.startswith("no settings were found")

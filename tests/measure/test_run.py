@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import lesa_framework as lesa
-from lesa_framework.measure.run import portable
+from lesa_framework.measure.assembly import portable
 
 
 def test_results_name_weights_without_the_folder_they_lie_in(tmp_path: Path) -> None:

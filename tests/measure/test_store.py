@@ -71,3 +71,17 @@ def test_clearing_removes_the_folder_and_forgets(tmp_path):
     store.clear()
     assert not (tmp_path / "cells").exists()
     assert store.find(HERE, Choice) is None
+
+
+def test_without_a_folder_everything_is_kept_in_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Store()
+    store.keep(HERE, Choice(note="first"))
+    store.keep_tensors(HERE, {"images": torch.ones(2)})
+    assert store.find(HERE, Choice) == Choice(note="first")
+    assert torch.equal(store.find_tensors(HERE)["images"], torch.ones(2))
+    assert store.find_tensors(THERE) is None
+    assert not list(tmp_path.iterdir())
+    store.clear()
+    assert store.find(HERE, Choice) is None
+    assert store.find_tensors(HERE) is None

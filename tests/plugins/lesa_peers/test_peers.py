@@ -141,12 +141,6 @@ def test_a_model_without_the_peer_is_a_row_with_the_reason(name):
     assert "TinyDiT" in found.error
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_second_transformer_is_refused(name, flux):
-    pipe = SimpleNamespace(transformer=flux.transformer, transformer_2=TinyDiT())
-    assert "exactly one" in FAMILIES[name].refusal(pipe)
-
-
 def test_attaching_where_it_was_refused_is_an_error():
     pipe = SimpleNamespace(transformer=TinyDiT())
     peer = FAMILIES["diffusers_first_block_cache"].ladders(pipe, None)[0][0]

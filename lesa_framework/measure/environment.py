@@ -1,0 +1,71 @@
+"""Versions and machine, so that a time can be read for what it is."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+_PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit")
+
+
+def environment(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
+    """What the numbers depend on.
+
+    Args:
+        device: Where the model is.
+        dtype: The model's precision.
+    """
+    found = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": processor(),
+        "threads": str(torch.get_num_threads()),
+    }
+    found |= versions(_PACKAGES)
+    found |= {"device": device.type, "precision": str(dtype).removeprefix("torch.")}
+    return found | (_gpu(device) if device.type == "cuda" else {})
+
+
+def processor() -> str:
+    """The processor's own name; `platform` knows it on few systems."""
+    table = Path("/proc/cpuinfo")
+    lines = table.read_text("utf-8").splitlines() if table.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Distribution -> version, or that it is not installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _gpu(device: torch.device) -> dict[str, str]:
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "device": torch.cuda.get_device_name(device),
+        "driver": _driver(),
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call] # torch's
+        "memory": f"{properties.total_memory / 2**30:.1f} GiB",
+        "capability": f"{properties.major}.{properties.minor}",
+    }
+
+
+def _driver() -> str:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        printed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return next(iter(printed.split()), "unknown")

@@ -1,0 +1,61 @@
+"""Whole benchmarks of a tiny pipeline, for tests: a fraction of a second each."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lesa_framework.measure.results import BenchResults, BenchRow
+from lesa_framework.measure.runner import run_bench
+from lesa_framework.measure.spec import load_spec
+from lesa_framework.measure.store import Store
+from lesa_framework.measure.tasks import benchmark_of
+from tests.progress_log import ProgressLog
+
+CALL = {"height": 16, "width": 16, "max_sequence_length": 8, "negative_prompt": "", "true_cfg_scale": 3.0}
+STEPS = 8
+PROMPTS = ["a red ring", "a blue star", "a dot"]
+
+
+class Bench:
+    """A benchmark's file in a folder, and what runs it."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.path, self.cells, self.model = folder / "bench.yaml", folder / "cells", str(model)
+        self.raw: dict[str, Any] = {
+            "steps": STEPS,
+            "batch": 2,
+            "images": 2,
+            "prompts": {"texts": PROMPTS},
+            "seeds": [5],
+            "schedules": {"a": {"kind": "fixed_interval", "interval": 3, "warmup": 2}},
+            "methods": {
+                "reuse": {"predictor": {"kind": "reuse"}},
+                "line": {"predictor": {"kind": "taylorseer", "order": 1}},
+            },
+            "models": {self.model: {"call": CALL}},
+        }
+
+    def run(self, log: ProgressLog | None = None, only: tuple[str, ...] = ()) -> BenchResults:
+        self.path.write_text(yaml.safe_dump(self.raw, sort_keys=False))
+        bench = benchmark_of(load_spec(self.path))
+        shown = log or ProgressLog()
+        return run_bench(bench, lambda _: nullcontext(shown), store=Store(self.cells), only=only, device="cpu")
+
+
+def row(results: BenchResults, name: str) -> BenchRow:
+    return next(each for each in results.rows if each.name == name)
+
+
+def timeless(results: BenchResults) -> dict[str, Any]:
+    """Everything but what a clock said."""
+    content = results.model_dump(mode="json")
+    for each in content["rows"]:
+        each["seconds"] = each["speedup"] = None
+    for model in content["models"]:
+        for details in model["details"].values():
+            details["seconds"] = len(details["seconds"])
+    return content

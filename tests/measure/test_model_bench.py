@@ -1,0 +1,131 @@
+"""One model: the order of runs, failures, and peers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lesa_framework import LesaError
+from lesa_framework.measure import peer_settings
+from lesa_framework.measure.lineup import Contender
+from lesa_framework.measure.probing import Counted
+from lesa_framework.measure.results import Kind
+from lesa_framework.measure.sampling import Sampling
+from lesa_framework.measure.store import Store
+from tests.measure.benches import STEPS, Bench, row, timeless
+from tests.progress_log import ProgressLog
+
+
+@pytest.fixture
+def bench(tmp_path, flux_folder):
+    return Bench(tmp_path, flux_folder)
+
+
+def test_error_curves_begin_at_nothing_and_only_caches_and_peers_have_them(bench):
+    (model,) = bench.run().models
+    curve = model.details["reuse-a"].step_rel_l2
+    assert curve[:2] == [0.0, 0.0], "both steps are computed, on the uncached run's latents"
+    assert all(value > 0 for value in curve[2:])
+    assert len(curve) == STEPS
+    assert model.details["fewer_steps_4"].step_rel_l2 == []
+
+
+def test_methods_take_turns_and_each_begins_a_round(bench):
+    log = ProgressLog()
+    bench.raw["prompts"] = {"texts": ["a", "b", "c", "d", "e", "f"]}
+    bench.run(log)
+    rounds = [
+        *("uncached", "reuse-a", "line-a", "fewer_steps_4"),
+        *("uncached", "reuse-a", "fewer_steps_4", "line-a"),
+        *("uncached", "fewer_steps_4", "reuse-a", "line-a"),
+    ]
+    assert log.order == ["uncached", "reuse-a", "line-a", "fewer_steps_4", *rounds]
+    assert log.steps <= log.expected
+
+
+def test_a_method_that_fails_says_so_in_its_row_and_the_others_go_on(bench, monkeypatch):
+    real = Counted.probe
+
+    def probe(prober: Counted, pipe: Any, contender: Contender, *rest: Any) -> Any:
+        if contender.name == "line-a":
+            raise LesaError("it fell over\nbadly")
+        return real(prober, pipe, contender, *rest)
+
+    monkeypatch.setattr(Counted, "probe", probe)
+    results = bench.run()
+    assert row(results, "line-a").error == "LesaError: it fell over badly"
+    assert row(results, "line-a").psnr_db is None
+    assert row(results, "reuse-a").error is None
+    assert {difference.theirs for difference in results.differences} | {
+        difference.ours for difference in results.differences
+    } == {"reuse-a", "fewer_steps_4"}
+
+
+def test_a_method_that_fails_later_is_not_run_again(bench, monkeypatch):
+    real, tries = Sampling.timed, []
+
+    def timed(sampling: Sampling, contender: Contender, *rest: Any) -> Any:
+        tries.append(contender.name)
+        if contender.name == "line-a":
+            raise LesaError("no memory")
+        return real(sampling, contender, *rest)
+
+    monkeypatch.setattr(Sampling, "timed", timed)
+    results = bench.run()
+    assert row(results, "line-a").error == "LesaError: no memory"
+    assert tries.count("line-a") == 1
+    assert tries.count("reuse-a") == 2
+
+
+def test_peers_are_set_to_the_same_work_and_those_that_cannot_say_so(bench, monkeypatch):
+    bench.raw["peers"] = ["diffusers_taylorseer_lite", "diffusers_taylorseer", "cache_dit_dbcache"]
+    monkeypatch.setattr("lesa_peers.cache_dit_dbcache.refusal", lambda pipe: "cache-dit is not installed.")
+    results = bench.run()
+    lite = row(results, "diffusers_taylorseer_lite_4")
+    assert lite.kind is Kind.PEER
+    assert lite.nfe <= 4
+    assert lite.competes
+    assert lite.settings["cache_interval"] >= 2
+    assert lite.psnr_db is not None
+    assert lite.cache_bytes > 0
+    assert lite.flops < row(results, "uncached").flops
+    default = row(results, "diffusers_taylorseer_4")
+    assert default.nfe > 4
+    assert not default.competes
+    assert "Cannot do as little as 4" in default.note
+    assert row(results, "cache_dit_dbcache_4").error == "cache-dit is not installed."
+    assert {d.theirs for d in results.differences} | {d.ours for d in results.differences} >= {lite.name}
+    store = Store(bench.cells)
+    assert len(store) > 0
+    real = peer_settings.match
+    monkeypatch.setattr(
+        peer_settings,
+        "match",
+        lambda family, *rest: real(family, *rest) if "dit" in family.name else pytest.fail("again"),
+    )
+    path = bench.cells / "cells.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if '"sitting"' not in line))
+    again = bench.run()
+    assert timeless(again) == timeless(results), "settings that an earlier start found are attached again"
+
+
+def test_peers_set_to_whole_steps_are_out_of_competition(bench):
+    bench.raw["peers_by_steps"] = ["diffusers_first_block_cache"]
+    results = bench.run()
+    whole = row(results, "diffusers_first_block_cache_4_whole")
+    plans = list(results.models[0].details[whole.name].plans.values())
+    assert 1 <= sum(plan.count("F") for plan in plans) / len(plans) <= 4
+    assert set("".join(plans)) <= set("F0123456789"), "its first block is never left out"
+    assert whole.nfe > whole.target_nfe
+    assert whole.psnr_db is not None
+    assert not whole.competes
+
+
+def test_samples_that_are_identical_are_told_of(bench):
+    bench.raw["schedules"] = {"all": {"kind": "always"}}
+    always = row(bench.run(), "reuse-all")
+    assert always.psnr_db is None
+    assert not always.competes
+    assert always.note.startswith("3 samples are identical to the uncached run's")

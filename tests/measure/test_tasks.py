@@ -1,0 +1,51 @@
+"""A benchmark's file is checked before anything is loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from lesa_framework import ConfigError, LesaError
+from lesa_framework.measure import subject
+from tests.measure.benches import CALL, Bench
+
+
+@pytest.fixture
+def bench(tmp_path, flux_folder):
+    return Bench(tmp_path, flux_folder)
+
+
+def test_a_model_folder_may_lie_beside_the_file(bench, tmp_path):
+    (tmp_path / "mine").symlink_to(bench.model)
+    bench.raw["models"] = {"./mine": {"call": CALL}}
+    results = bench.run(only=("reuse-a",))
+    assert {each.model for each in results.rows} == {"./mine"}
+
+
+def test_a_mistake_of_the_last_model_shows_before_the_first_is_run(bench, monkeypatch):
+    bench.raw["models"][f"{bench.model}/."] = {"call": {**CALL, "hight": 3}}
+    monkeypatch.setattr(subject, "generate_batch", lambda *_: pytest.fail("something was run"))
+    with pytest.raises(ConfigError, match="--call hight: FluxPipeline does not take it"):
+        bench.run()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"peers": ["diffusers_taylor"]}, "'diffusers_taylor' is not a registered peer"),
+        ({"metrics": ["lips"]}, "'lips' is not a registered metric"),
+        ({"methods": {"a": {"predictor": {"kind": "reus"}}}}, "methods.a with schedules.a: predictor.kind: 'reus'"),
+        ({"methods": {"a": {"predictor": {"kind": "reuse"}, "schedule": {}}}}, "methods.a: has a schedule of its own"),
+        ({"prompts": {"draw": 2}}, "has no prompts of its own to draw from"),
+        ({"prompts": {"file": "nothing.txt"}}, "nothing.txt: cannot be read"),
+        ({"methods": {}}, "nothing to compare"),
+        ({"methods": {"a": {"predictor": {"kind": "reuse"}, "backbone": "flux"}}}, "a.backbone: expected a map"),
+        ({"methods": {"fewer_steps_": {"predictor": {"kind": "reuse"}}}}, "the name of a row of its own"),
+    ],
+)
+def test_bad_files_are_refused_before_anything_is_run(bench, monkeypatch, change, told):
+    bench.raw |= change
+    monkeypatch.setattr(subject, "generate_batch", lambda *_: pytest.fail("something was run"))
+    with pytest.raises(LesaError) as caught:
+        bench.run()
+    assert told in str(caught.value)
+    assert not bench.cells.exists()
