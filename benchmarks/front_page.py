@@ -10,28 +10,32 @@ from pathlib import Path
 
 from benchmarks.front_plots import write_plots
 from lesa_framework.files import write_text
-from lesa_framework.measure.results import BenchResults, BenchRow, Difference, Kind, ModelResults, ranked, read_results
+from lesa_framework.measure.results import Difference, Kind, ModelResults, Results, Row, ranked
+from lesa_framework.measure.results_file import read_results
+from lesa_framework.measure.scoring import SKIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reference.json"
 README, PAGE, PLOTS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "images"
 START, END = "<!-- results:start -->", "<!-- results:end -->"
-#: Of the peers so many stand on the front page, the best ones of a target.
+#: So many peers stand on the front page: the best ones at each NFE.
 _PEERS = 2
+#: Scores of the tables by name, with as many decimals as `Results.metrics` says.
+_FRONT = ("psnr_db", "ssim")
+_BACK = ("psnr_db", "ssim", "rel_l2", "caption_score")
 
 
-def summary(results: BenchResults) -> str:
+def summary(results: Results) -> str:
     """For the front page: what it was measured on, plots, and the best row of each sort."""
     pairs = sorted({len(found.pairs) for found in results.models})
     machine = results.environment
     lines = [
-        "| model | method | work | PSNR, dB | SSIM | speed-up | cache, MiB |",
-        "|---|---|--:|--:|--:|--:|--:|",
+        _header(["model", "method", "work", *_headings(results, _FRONT), "speed-up", "cache, MiB"], words=2),
         *(
-            _summary_line(row, best=number == 0)
+            _summary_line(results, row, best=number == 0)
             for found in results.models
-            for target in results.targets(found.model)
-            for number, row in enumerate(front_rows(results.of_model(found.model), target))
+            for nfe in results.nfes(found.model)
+            for number, row in enumerate(front_rows(results.of_model(found.model), nfe))
         ),
     ]
     return "\n\n".join(
@@ -41,7 +45,7 @@ def summary(results: BenchResults) -> str:
                 f"The bundled models on {' to '.join(map(str, pairs))} held-out prompt/seed pairs each, "
                 f"{results.models[0].num_steps} steps, {_where(machine)}. PSNR is "
                 "against the uncached run. *Work* is counted by torch, in uncached steps; the best of each number of "
-                "steps is bold. Of each sort the best is shown, of the peers the best two; all rows are in "
+                "steps is bold. The best of each sort is shown, and the best two peers; all rows are in "
                 "[Benchmarks](docs/benchmarks.md)."
             ),
             "\n".join(lines),
@@ -49,12 +53,12 @@ def summary(results: BenchResults) -> str:
     )
 
 
-def front_rows(rows: Sequence[BenchRow], target: int) -> list[BenchRow]:
+def front_rows(rows: Sequence[Row], nfe: int) -> list[Row]:
     """The best row of each family at each schedule, and the best peers; best first."""
-    shown: list[BenchRow] = []
+    shown: list[Row] = []
     seen: set[tuple[str, str]] = set()
     peers = 0
-    for row in ranked(rows, target):
+    for row in ranked(rows, nfe):
         sort = (row.family, row.schedule or row.name)
         peers += row.kind is Kind.PEER
         if sort not in seen and (row.kind is not Kind.PEER or peers <= _PEERS):
@@ -63,7 +67,7 @@ def front_rows(rows: Sequence[BenchRow], target: int) -> list[BenchRow]:
     return shown
 
 
-def section(results: BenchResults, found: ModelResults) -> str:
+def section(results: Results, found: ModelResults) -> str:
     """A model's part of the benchmark page."""
     machine = results.environment
     parts = [
@@ -73,12 +77,9 @@ def section(results: BenchResults, found: ModelResults) -> str:
             f"{_where(machine)}."
         ),
     ]
-    for target in results.targets(found.model):
-        rivals = [each for each in results.differences if (each.model, each.target_nfe) == (found.model, target)]
-        parts += [
-            f"**{target} of {found.num_steps} steps computed**",
-            table(results.of_model(found.model), target),
-        ]
+    for nfe in results.nfes(found.model):
+        rivals = [each for each in results.differences if (each.model, each.nfe) == (found.model, nfe)]
+        parts += [f"**{nfe} of {found.num_steps} steps computed**", table(results, found.model, nfe)]
         if rivals:
             parts += [
                 f"`{rivals[0].ours}` minus each of the others, pair by pair, with 95 % intervals over prompts:",
@@ -87,46 +88,55 @@ def section(results: BenchResults, found: ModelResults) -> str:
     return "\n\n".join(parts)
 
 
-def table(rows: Sequence[BenchRow], target: int) -> str:
-    """All rows of a target: those that compete, best first, then those that do not, and why."""
-    best = ranked(rows, target)[:1]
-    at_target = [row for row in rows if row.target_nfe == target and row.kind is not Kind.UNCACHED]
-    ordered = sorted(at_target, key=lambda row: (not row.competes, -(row.psnr_db or 0.0)))
+def table(results: Results, model: str, nfe: int) -> str:
+    """All rows of a model at an NFE: those that compete, best first, then the excluded ones with the reason."""
+    rows = results.of_model(model)
+    best = ranked(rows, nfe)[:1]
+    at_nfe = [row for row in rows if row.nfe == nfe and row.kind is not Kind.UNCACHED]
+    ordered = sorted(at_nfe, key=lambda row: (not row.competes, -(row.psnr_db or 0.0)))
+    scores = _headings(results, _BACK)
     lines = [
-        "| method | work | PSNR, dB | SSIM | relative L2 | caption | s / sample | speed-up | cache, MiB | peak, MiB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-        *(_line(row, bold=row in best) for row in ordered),
+        _header(["method", "work", *scores, "s / sample", "speed-up", "cache, MiB", "peak, MiB"], words=1),
+        *(_line(results, row, bold=row in best) for row in ordered),
     ]
-    remarks = [f"- `{row.name}`: {_why_not(row)}" for row in ordered if not row.competes]
-    return "\n".join(lines) + ("\n\nNot in competition:\n\n" + "\n".join(remarks) if remarks else "")
+    remarks = [f"- `{row.name}`: {_why_excluded(row)}" for row in ordered if row.exclusion]
+    return "\n".join(lines) + ("\n\nExcluded:\n\n" + "\n".join(remarks) if remarks else "")
 
 
-def _summary_line(row: BenchRow, *, best: bool) -> str:
+def _headings(results: Results, names: Sequence[str]) -> list[str]:
+    return [results.metrics[name].heading for name in names]
+
+
+def _header(headings: Sequence[str], words: int) -> str:
+    lines = "|".join("---" if number < words else "--:" for number in range(len(headings)))
+    return f"| {' | '.join(headings)} |\n|{lines}|"
+
+
+def _scores(results: Results, row: Row, names: Sequence[str]) -> list[str]:
+    return [_number(row.scores.get(name), results.metrics[name].digits) for name in names]
+
+
+def _summary_line(results: Results, row: Row, *, best: bool) -> str:
     cells = [
-        f"`{row.name}`", f"{_number(row.nfe, 1)} of {row.num_steps}", _number(row.psnr_db, 2), _number(row.ssim, 3),
+        f"`{row.name}`", f"{_number(row.work, 1)} of {row.num_steps}", *_scores(results, row, _FRONT),
         f"{_number(row.speedup, 2)}x", _mebibytes(row.cache_bytes),
     ]  # fmt: skip
     return f"| `{row.model}` | " + " | ".join(f"**{cell}**" if best else cell for cell in cells) + " |"
 
 
-def _line(row: BenchRow, *, bold: bool) -> str:
+def _line(results: Results, row: Row, *, bold: bool) -> str:
     if row.error is not None:
         return f"| `{row.name}` | failed |" + " |" * 8
     cells = [
-        f"`{row.name}`", f"{_number(row.nfe, 1)} of {row.num_steps}", _number(row.psnr_db, 2), _number(row.ssim, 3),
-        _number(row.rel_l2, 3), _number(row.caption_score, 3), _number(row.seconds, 3), f"{_number(row.speedup, 2)}x",
-        _mebibytes(row.cache_bytes), _mebibytes(row.peak_bytes),
+        f"`{row.name}`", f"{_number(row.work, 1)} of {row.num_steps}", *_scores(results, row, _BACK),
+        _number(row.seconds, 3), f"{_number(row.speedup, 2)}x", _mebibytes(row.cache_bytes),
+        _mebibytes(row.peak_bytes),
     ]  # fmt: skip
     return "| " + " | ".join(f"**{cell}**" if bold else cell for cell in cells) + " |"
 
 
-def _why_not(row: BenchRow) -> str:
-    """Why a row does not compete."""
-    if row.error is not None:
-        return row.error
-    if row.psnr_db is None:
-        return "made the very images of the uncached run."
-    return f"did the work of {_number(row.nfe, 1)} steps. {row.note}".strip()
+def _why_excluded(row: Row) -> str:
+    return f"{row.exclusion}. {row.note}".strip() if row.over else row.error or f"{row.exclusion}."
 
 
 def _difference_line(each: Difference) -> str:
@@ -158,20 +168,20 @@ def _mebibytes(value: int | None) -> str:
     return "" if value is None else f"{value / 2**20:.1f}"
 
 
-def page(results: BenchResults) -> str:
+def page(results: Results) -> str:
     """The measured part of the benchmark page."""
     return "\n\n".join(
         [
             (
                 "PSNR is against the uncached run; *work* is counted, in uncached steps; bold is the best that does no "
-                f"more work than its target. Measured with `{results.command}`. "
+                f"more work than its number of steps. Measured with `{results.command}`. "
                 "[How to read and repeat it](bench.md)."
             ),
             _page_pictures("quality", "PSNR of every method against the uncached run"),
             _page_pictures("pareto", "PSNR against wall time and against cache memory"),
             _page_pictures("gallery", "The first prompts, uncached and by the best method of each sort"),
             *(section(results, found) for found in results.models),
-            *(f"Not measured here: {note.removeprefix('not measured: ')}" for note in results.notes),
+            *(f"Not measured here: {note.removeprefix(SKIPPED)}" for note in results.notes),
         ]
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lesa_framework.files import write_bytes
-from lesa_framework.measure.results import BenchResults, BenchRow, Kind, ModelResults, ranked
+from lesa_framework.measure.results import ALWAYS, Kind, ModelResults, Results, Row, ranked
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Theme:
     peer: str
     plain: str
 
-    def of(self, row: BenchRow) -> str:
+    def of(self, row: Row) -> str:
         """A method's colour."""
         if row.kind is Kind.CACHE:
             return self.lesa if row.family == "lesa" else self.ours
@@ -46,7 +46,7 @@ _LEGEND = (
 _PROMPTS, _ENLARGED = 2, 3
 
 
-def write_plots(results: BenchResults, folder: Path) -> None:
+def write_plots(results: Results, folder: Path) -> None:
     """Draw everything."""
     for theme in THEMES:
         write_bytes(folder / f"quality-{theme.name}.svg", as_svg(quality, results, theme))
@@ -54,18 +54,18 @@ def write_plots(results: BenchResults, folder: Path) -> None:
         write_bytes(folder / f"pareto-{theme.name}.svg", as_svg(pareto, results, theme))
 
 
-def quality(results: BenchResults, theme: Theme) -> Any:
-    """A panel for each model and target: every method's PSNR as a bar, best above."""
+def quality(results: Results, theme: Theme) -> Any:
+    """A panel for each model and NFE: every method's PSNR as a bar, best above."""
     from matplotlib.figure import Figure
 
-    panels = [(found.model, target) for found in results.models for target in results.targets(found.model)]
-    rivals = [ranked(results.of_model(model), target) for model, target in panels]
+    panels = [(found.model, nfe) for found in results.models for nfe in results.nfes(found.model)]
+    rivals = [ranked(results.of_model(model), nfe) for model, nfe in panels]
     columns = 2
     lines = -(-len(panels) // columns)
     tallest = max(len(rows) for rows in rivals)
     figure = Figure(figsize=(11, lines * (0.24 * tallest + 0.9) + 0.5), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).flatten()
-    for axis, (model, target), rows in zip(axes, panels, rivals, strict=False):
+    for axis, (model, nfe), rows in zip(axes, panels, rivals, strict=False):
         steps = next(found.num_steps for found in results.models if found.model == model)
         places = range(len(rows))
         values = [row.psnr_db or 0.0 for row in rows]
@@ -76,7 +76,7 @@ def quality(results: BenchResults, theme: Theme) -> Any:
         axis.set_yticks(places, [short(row) for row in rows], fontsize=8)
         axis.set_ylim(tallest - 0.4, -0.6)
         axis.set_xlim(0, max(values, default=1) * 1.12)
-        axis.set_title(f"{model}: {target} of {steps} steps computed", fontsize=10, loc="left", color=theme.ink)
+        axis.set_title(f"{model}: {nfe} of {steps} steps computed", fontsize=10, loc="left", color=theme.ink)
         axis.tick_params(length=0)
         axis.xaxis.set_visible(False)
     for axis in axes[len(panels) :]:
@@ -85,11 +85,11 @@ def quality(results: BenchResults, theme: Theme) -> Any:
     return figure
 
 
-def pareto(results: BenchResults, theme: Theme) -> Any:
+def pareto(results: Results, theme: Theme) -> Any:
     """A line of panels for each model: PSNR against time and against memory, the best joined."""
     from matplotlib.figure import Figure
 
-    sights: Sequence[tuple[str, Callable[[BenchRow], float | None]]] = (
+    sights: Sequence[tuple[str, Callable[[Row], float | None]]] = (
         ("seconds a sample", lambda row: row.seconds),
         ("cache, MiB (one batch)", lambda row: None if row.cache_bytes is None else row.cache_bytes / 2**20),
     )
@@ -117,46 +117,46 @@ def pareto(results: BenchResults, theme: Theme) -> Any:
     return figure
 
 
-def gallery(results: BenchResults, theme: Theme) -> Any:
+def gallery(results: Results, theme: Theme) -> Any:
     """A line for each model's first prompts: the uncached picture, then the best method of each sort."""
     from matplotlib.figure import Figure
 
     lines = [
-        (found, results.targets(found.model)[0], number)
+        (found, results.nfes(found.model)[0], number)
         for found in results.models
         for number in range(min(_PROMPTS, min((len(each) for each in found.images.values()), default=0)))
     ]
-    shown = [_columns(results, found, target) for found, target, _ in lines]
+    shown = [_columns(results, found, nfe) for found, nfe, _ in lines]
     if not lines:
         return Figure()
     widest = max(len(rows) for rows in shown)
     figure = Figure(figsize=(11, 2.2 * len(lines)), layout="constrained")
     parts = figure.subfigures(len(lines), 1, squeeze=False).flatten()
-    for part, (found, target, number), rows in zip(parts, lines, shown, strict=True):
-        caption = f"{found.model}, {target} steps computed: “{found.pairs[number].prompt}”"
+    for part, (found, nfe, number), rows in zip(parts, lines, shown, strict=True):
+        caption = f"{found.model}, {nfe} steps computed: “{found.pairs[number].prompt}”"
         part.suptitle(caption, x=0.01, ha="left", fontsize=9, color=theme.soft)
         axes = part.subplots(1, widest, squeeze=False).flatten()
         for axis in axes:
             axis.axis("off")
         for axis, row in zip(axes, rows, strict=False):
             axis.imshow(_picture(found, row.name, number), interpolation="none")
-            psnr = found.details[row.name].psnr_db[number]
+            psnr = found.details[row.name].scores[ALWAYS[0]][number]
             title = "uncached" if row.kind is Kind.UNCACHED else f"{short(row)}\n{psnr:.1f} dB" if psnr else short(row)
             axis.set_title(title, fontsize=7.5, color=theme.lesa if row.family == "lesa" else theme.ink)
     return figure
 
 
-def _columns(results: BenchResults, found: ModelResults, target: int) -> list[BenchRow]:
+def _columns(results: Results, found: ModelResults, nfe: int) -> list[Row]:
     """The uncached run, and the best of each sort that there is."""
     rows = results.of_model(found.model)
     bare = [row for row in rows if row.kind is Kind.UNCACHED]
-    best: dict[str, BenchRow] = {}
-    for row in ranked(rows, target):
+    best: dict[str, Row] = {}
+    for row in ranked(rows, nfe):
         best.setdefault(_sort(row), row)
     return bare + list(best.values())
 
 
-def _sort(row: BenchRow) -> str:
+def _sort(row: Row) -> str:
     return row.family if row.kind is Kind.CACHE else row.kind
 
 
@@ -172,18 +172,18 @@ def _picture(found: ModelResults, name: str, number: int) -> Any:
     return middle.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)
 
 
-def short(row: BenchRow) -> str:
-    """A row's name without what its panel says already: model and target."""
+def short(row: Row) -> str:
+    """A row's name without what its panel says already: model and NFE."""
     if row.kind is Kind.FEWER_STEPS:
         return f"{row.num_steps} plain steps"
-    name = row.name.removesuffix(f"_{row.target_nfe}")
+    name = row.name.removesuffix(f"_{row.nfe}")
     words = name.split("-")
     return "-".join(words[words.index(row.family) :]) if row.family in words else name
 
 
-def _front(points: Sequence[tuple[float, float, BenchRow]]) -> list[tuple[float, float, BenchRow]]:
+def _front(points: Sequence[tuple[float, float, Row]]) -> list[tuple[float, float, Row]]:
     """Those that nothing cheaper is as good as; points come cheapest first."""
-    front: list[tuple[float, float, BenchRow]] = []
+    front: list[tuple[float, float, Row]] = []
     for x, y, row in points:
         if not front or y > front[-1][1]:
             front.append((x, y, row))
@@ -199,7 +199,7 @@ def _legend(figure: Any, theme: Theme) -> None:
     )  # fmt: skip
 
 
-def as_svg(draw: Callable[[BenchResults, Theme], Any], results: BenchResults, theme: Theme) -> bytes:
+def as_svg(draw: Callable[[Results, Theme], Any], results: Results, theme: Theme) -> bytes:
     """A plot as SVG, without a background, so that the page's shows; the same bytes for the same results."""
     import matplotlib as mpl
 

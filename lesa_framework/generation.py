@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from lesa_framework.api import transformers_of
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.runtime.grid import SchedulerGrid
+from lesa_framework.types import Samples
 
 #: Called after every step with the step's number.
 StepCallback = Callable[[int], None]
@@ -42,22 +42,6 @@ class GenerationSettings(BaseModel):
     def with_steps(self, num_steps: int) -> GenerationSettings:
         """The same call with another number of steps."""
         return self.model_copy(update={"num_steps": num_steps})
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What one call of a pipeline made.
-
-    Attributes:
-        images: Shape (batch, channels, height, width), or with frames as second axis for videos; float32
-            in [0, 1] on the CPU, never rounded to 8 bits.
-        latents: Final latents as the pipeline holds them, float32 on the CPU, first axis batch.
-        seconds: Wall time of the call.
-    """
-
-    images: Tensor
-    latents: Tensor
-    seconds: float
 
 
 def check_call(pipe: CallablePipeline, call: Mapping[str, object]) -> None:

@@ -213,3 +213,19 @@ def _count_steps(records: Sequence[StepRecord]) -> int:
 def plan_string(decisions: Sequence[Decision]) -> str:
     """Decisions as a string: F (full) for computed, P for predicted."""
     return "".join("F" if decision is Decision.COMPUTE else "P" for decision in decisions)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What one call of a pipeline made.
+
+    Attributes:
+        images: Shape (batch, channels, height, width), or with frames as second axis for videos; float32 in [0, 1]
+            on the CPU, never rounded to 8 bits.
+        latents: Final latents as the pipeline holds them, float32 on the CPU, first axis batch.
+        seconds: Wall time of the call.
+    """
+
+    images: Tensor
+    latents: Tensor
+    seconds: float = 0.0

@@ -13,7 +13,7 @@ from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.measure.compare import compare
 from lesa_framework.measure.methods import cached_methods
 from lesa_framework.measure.planning import build_strategies
-from lesa_framework.measure.rows import Pair, Row
+from lesa_framework.measure.results import Pair, Row
 from lesa_framework.plugin.manager import plugins
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import console, files, options
-from lesa_framework.cli.bench_table import show_bench
+from lesa_framework.cli.results_table import show_results
 from lesa_framework.files import write_text
 from lesa_framework.measure.page.render import check_report, write_page
 from lesa_framework.measure.runner import run_bench
@@ -67,5 +67,5 @@ def command(
     write_text(page_path, write_page(results))
     if not (only and resumed):  # the other rows of a stopped run are still wanted
         store.clear()
-    show_bench(results, text, as_json=as_json)
+    show_results(results, text, as_json=as_json)
     console.notices().print(f"wrote {results_path} and {page_path}", markup=False, soft_wrap=True)

@@ -9,16 +9,15 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import console, files, options
-from lesa_framework.cli.tables import show_results
+from lesa_framework.cli.results_table import show_results
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import write_bytes, write_text
 from lesa_framework.measure.grid_image import grid_png
-from lesa_framework.measure.images import png_bytes
-from lesa_framework.measure.page.from_evaluation import from_evaluation
+from lesa_framework.measure.images import from_data_uri, png_bytes
 from lesa_framework.measure.page.render import check_report, write_page
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import Pair
 from lesa_framework.measure.run import Evaluation, evaluate
 from lesa_framework.pipelines import find_model
 from lesa_framework.plugin.manager import plugins
@@ -59,13 +58,14 @@ def command(
     pairs = [Pair(prompt=prompt, seed=seed + index) for index, prompt in enumerate(chosen)]
     task = Evaluation(source, configs, pairs, call, min(prompts, 8), device, shlex.join(line))
     with console.StepProgress("loading") as progress:
-        results, comparison = evaluate(task, keep=min(prompts, _SHOWN), watcher=progress)
+        results = evaluate(task, keep=min(prompts, _SHOWN), watcher=progress)
     results = results.model_copy(update={"notes": [*results.notes, *missing]})
-    for name, images in comparison.images.items():
+    (found,) = results.models
+    for name, images in found.images.items():
         for index, image in enumerate(images):
-            write_bytes(out / "images" / f"{index:02d}-{name}.png", png_bytes(image))
-    write_bytes(out / "grid.png", grid_png(results, comparison.images))
-    write_text(out / "report.html", write_page(from_evaluation(results, comparison.images)))
+            write_bytes(out / "images" / f"{index:02d}-{name}.png", png_bytes(from_data_uri(image, found.frames)))
+    write_bytes(out / "grid.png", grid_png(found))
+    write_text(out / "report.html", write_page(results))
     text = results.model_dump_json(indent=2) + "\n"
     write_text(out / "results.json", text)
     show_results(results, text, as_json=as_json)

@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import console, files, options
-from lesa_framework.cli.tables import show_results
+from lesa_framework.cli.results_table import show_results
 from lesa_framework.config.loading import load_config
 from lesa_framework.files import read_prompts, write_text
-from lesa_framework.measure.page.from_evaluation import from_evaluation
 from lesa_framework.measure.page.render import check_report, write_page
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import Pair
 from lesa_framework.measure.run import Evaluation, evaluate
 from lesa_framework.pipelines import find_model
 
@@ -68,12 +67,12 @@ def command(
     pairs = [Pair(prompt=prompt, seed=first_seed + offset) for prompt in chosen for offset in range(seeds)]
     task = Evaluation(source, loaded, pairs, settings, batch, device, line)
     with console.StepProgress("loading") as progress:
-        results, comparison = evaluate(task, keep=_SHOWN if report else 0, watcher=progress)
+        results = evaluate(task, keep=_SHOWN if report else 0, watcher=progress)
     text = results.model_dump_json(indent=2) + "\n"
     if out is not None:
         write_text(out, text)
     if report is not None:
-        write_text(report, write_page(from_evaluation(results, comparison.images)))
+        write_text(report, write_page(results))
     show_results(results, text, as_json=as_json)
     for written in (out, report):
         if written is not None:

@@ -1,8 +1,7 @@
-"""Metrics: how good pictures are, or how near to the uncached run's."""
+"""Metrics: how good samples are, or how close to the uncached run's."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -10,16 +9,18 @@ import torch
 from torch import Tensor
 
 from lesa_framework.errors import PluginContractError
+from lesa_framework.types import Samples
 
 
 class Metric(ABC):
-    """Names a measure of pictures, and loads it. Making one is cheap and needs no library and no weights.
+    """Names a measure of samples, and loads it. Making one is cheap and needs no library and no weights.
 
     Attributes:
-        name: What it is asked for by, and the key of its numbers in results.
+        name: The name that a benchmark asks for it by, and the key of its scores in results.
         heading: Its heading in tables, with the unit if it has one.
         higher_is_better: The direction.
         summary: What it is, in one line.
+        digits: Decimals in tables.
 
     Example:
         How much brighter or darker a picture is than the uncached one::
@@ -42,10 +43,11 @@ class Metric(ABC):
     heading: str
     higher_is_better: bool
     summary: str
+    digits: int = 3
 
     @abstractmethod
     def load(self, device: torch.device | str) -> LoadedMetric:
-        """Load what judging needs. Nothing is downloaded: only what is on the machine may be used.
+        """Load what measuring needs. Nothing is downloaded: only what is on the machine may be used.
 
         Args:
             device: Where the metric's own model shall run.
@@ -56,49 +58,50 @@ class Metric(ABC):
         """
 
 
-class LoadedMetric(ABC):
-    """A metric that is ready to judge.
+class LoadedMetric(ABC):  # noqa: B024 - which of the two methods a metric defines is its choice
+    """A metric that is ready to measure. Define one of its two methods.
 
-    Most metrics judge single pictures and only define [`score`][lesa_framework.LoadedMetric.score]; one that needs
-    a video as a whole defines [`judge`][lesa_framework.LoadedMetric.judge] too.
+    Most metrics look at pictures one by one and define [`score`][lesa_framework.LoadedMetric.score]. One that needs
+    latents, or a video as a whole, defines [`measure`][lesa_framework.LoadedMetric.measure] instead.
 
     Attributes:
-        pictures_at_once: As many pictures at most are given to `score` in one call; frames of videos are many.
+        pictures_at_once: `score` is given at most this many pictures in one call; frames of videos are many.
     """
 
     pictures_at_once: int = 16
 
-    @abstractmethod
-    def score(self, pictures: Tensor, references: Tensor, prompts: Sequence[str]) -> Sequence[float | None]:
-        """Judge pictures, each on its own.
+    def score(self, pictures: Tensor, references: Tensor, prompts: Sequence[str]) -> Sequence[float | None]:  # noqa: ARG002
+        """Score pictures, each on its own.
 
         Args:
             pictures: Shape (pictures, 3, height, width), floats in [0, 1], on the CPU; read-only.
             references: The uncached run's, of the same shape.
-            prompts: One a picture.
+            prompts: One for each picture.
 
         Returns:
-            A number a picture; None where the metric has nothing to say, for example about an empty prompt.
+            A number for each picture; None where the metric has nothing to say, for example about an empty prompt.
         """
+        raise PluginContractError(f"{type(self).__name__}: defines neither `score` nor `measure`. Define one of them.")
 
-    def judge(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> list[float | None]:
-        """Judge a batch; of a video the mean over its frames.
+    def measure(self, samples: Samples, references: Samples, prompts: Sequence[str]) -> list[float | None]:
+        """Score a batch: by default each picture by `score`, and of a video the mean over its frames.
 
         Args:
-            images: Shape (batch, 3, height, width), or (batch, frames, 3, height, width) for videos; floats in
-                [0, 1], on the CPU.
-            references: The uncached run's, of the same shape.
-            prompts: One an image or video.
+            samples: Images of shape (batch, 3, height, width), or (batch, frames, 3, height, width) for videos, floats
+                in [0, 1]; and the final latents. All on the CPU and read-only.
+            references: The uncached run's, of the same shapes.
+            prompts: One for each image or video.
 
         Returns:
-            A number an image or video; None where there is nothing to say about it, nor about any frame of it.
+            A number for each image or video; None where the metric has nothing to say about it.
 
         Raises:
             PluginContractError: The arguments do not fit together, or `score` returns too few or too many numbers.
         """
-        _require_batch(images, references, prompts)
+        images = samples.images
+        _require_batch(images, references.images, prompts)
         frames = images.shape[1] if images.ndim == 5 else 1
-        pictures, originals = images.flatten(0, -4), references.flatten(0, -4)
+        pictures, originals = images.flatten(0, -4), references.images.flatten(0, -4)
         captions = [prompt for prompt in prompts for _ in range(frames)]
         scores: list[float | None] = []
         with torch.no_grad():
@@ -108,7 +111,7 @@ class LoadedMetric(ABC):
                 if len(found) != len(captions[part]):
                     raise PluginContractError(
                         f"{type(self).__name__}.score: returned {len(found)} numbers for {len(captions[part])} "
-                        "pictures. Return one a picture, None where there is nothing to say."
+                        "pictures. Return one for each picture, None where there is nothing to say."
                     )
                 scores += found
         return [_mean(scores[start : start + frames]) for start in range(0, len(scores), frames)]
@@ -118,7 +121,7 @@ def _require_batch(images: Tensor, references: Tensor, prompts: Sequence[str]) -
     shape = tuple(images.shape)
     if images.ndim not in {4, 5} or images.shape[-3] != 3 or not images.is_floating_point():
         raise PluginContractError(
-            f"images: {images.dtype} of shape {shape} cannot be judged. Valid: floats in [0, 1] of shape "
+            f"images: {images.dtype} of shape {shape} cannot be measured. Valid: floats in [0, 1] of shape "
             "(batch, 3, height, width), or (batch, frames, 3, height, width) for videos."
         )
     if references.shape != images.shape:
@@ -127,9 +130,9 @@ def _require_batch(images: Tensor, references: Tensor, prompts: Sequence[str]) -
             "images of the same prompts and seeds."
         )
     if len(prompts) != len(images):
-        raise PluginContractError(f"prompts: {len(prompts)} for {len(images)} images. Give one an image.")
+        raise PluginContractError(f"prompts: {len(prompts)} for {len(images)} images. Give one for each image.")
 
 
 def _mean(scores: Sequence[float | None]) -> float | None:
     known = [score for score in scores if score is not None]
-    return math.fsum(known) / len(known) if known else None
+    return sum(known) / len(known) if known else None

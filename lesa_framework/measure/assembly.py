@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.measure import metrics
 from lesa_framework.measure.cells import Choice, Probe, Turn
+from lesa_framework.measure.intervals import differences
 from lesa_framework.measure.lineup import Contender
-from lesa_framework.measure.results import BenchResults, BenchRow, Kind, MethodDetails, MetricInfo, ModelResults, Source
-from lesa_framework.measure.scoring import Judges
-from lesa_framework.measure.statistics import differences
+from lesa_framework.measure.results import ALWAYS, Details, Kind, MetricInfo, ModelResults, Results, Row, Source
+from lesa_framework.measure.scoring import Metrics, mean
 from lesa_framework.measure.tasks import Benchmark, Task
-from lesa_framework.plugin.manager import plugins
+
+#: The one score that is not of the samples: the probe takes it.
+FEATURE_ERROR: Final = "feature_rel_l2"
+_FEATURES: Final = MetricInfo(
+    heading="features",
+    summary="Relative distance of the model's output from the uncached run's, mean over the steps of the first batch.",
+    higher_is_better=False,
+)
 
 
 @dataclass(frozen=True)
@@ -68,18 +75,18 @@ class Measured:
         task: What was run.
         rows: The uncached run first.
         sizes: Samples of each batch.
-        judges: What images were judged by.
+        metrics: What was measured of the samples.
         frames: Frames of a sample.
     """
 
     task: Task
     rows: Sequence[MeasuredRow]
     sizes: Sequence[int]
-    judges: Judges
+    metrics: Metrics
     frames: int
 
 
-def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[str, str]) -> BenchResults:
+def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[str, str]) -> Results:
     """Put everything together.
 
     Args:
@@ -87,11 +94,11 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
         measured: Each model's part.
         machine: Versions and machine.
     """
-    rows = [_row(each, part) for part in measured for each in part.rows]
+    described = {name: info for part in measured for name, info in part.metrics.described.items()}
+    described[FEATURE_ERROR] = _FEATURES
+    rows = [_row(each, part, described) for part in measured for each in part.rows]
     models = [_model(bench, part) for part in measured]
-    shelf = plugins().registry.metrics
-    known = {name: shelf.get(name) for part in measured for name in part.judges.metrics}
-    return BenchResults(
+    return Results(
         title=bench.title,
         rows=rows,
         differences=[
@@ -100,50 +107,45 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
             for difference in differences([row for row in rows if row.model == found.model], found)
         ],
         models=models,
-        metrics={
-            name: MetricInfo(heading=metric.heading, higher_is_better=metric.higher_is_better)
-            for name, metric in known.items()
-        },
+        metrics=described,
         spec=dict(bench.spec),
         command=bench.command,
         environment=dict(machine),
-        notes=list(dict.fromkeys(note for part in measured for note in part.judges.notes)),
+        notes=list(dict.fromkeys(note for part in measured for note in part.metrics.notes)),
     )
 
 
-def _row(row: MeasuredRow, part: Measured) -> BenchRow:
+def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:
     contender = row.contender
-    described = BenchRow(
+    blank = Row(
         model=part.task.source.name,
         name=contender.name,
         kind=contender.kind,
         family=contender.family,
         schedule=contender.schedule,
-        target_nfe=contender.nfe or 0,
+        nfe=contender.nfe or 0,
         num_steps=contender.num_steps,
-        settings={} if row.choice is None else row.choice.settings,
+        settings={} if row.choice is None else dict(row.choice.settings),
         note="" if row.choice is None else row.choice.note,
         error=row.error,
+        **dict.fromkeys(described),
     )
     if row.error is not None:
-        return described
+        return blank
     found, bare, probe = _details(row), part.rows[0], row.completed
     speedup, remark = _speedup(row.turns, bare.turns)
-    return described.model_copy(
+    notes = (blank.note, _fallbacks(probe), _identical(contender, found), remark)
+    return blank.model_copy(
         update={
-            "nfe": probe.nfe,
-            "psnr_db": None if contender.kind is Kind.UNCACHED else metrics.mean(found.psnr_db),
-            "ssim": metrics.mean(found.ssim),
-            "rel_l2": metrics.mean(found.rel_l2),
-            "feature_rel_l2": metrics.mean(found.step_rel_l2),
-            "caption_score": metrics.mean(found.caption_score),
-            "scores": {name: metrics.mean(values) for name, values in found.scores.items()},
+            "work": probe.nfe,
             "seconds": median(turn.seconds / size for turn, size in zip(row.turns, part.sizes, strict=True)),
             "speedup": speedup,
             "flops": None if probe.flops is None else probe.flops // part.sizes[0],
             "cache_bytes": probe.cache_bytes,
             "peak_bytes": probe.peak_bytes,
-            "note": " ".join(filter(None, [described.note, _fallbacks(probe), _identical(contender, found), remark])),
+            "note": " ".join(filter(None, notes)),
+            FEATURE_ERROR: mean(found.step_rel_l2),
+            **{name: mean(values) for name, values in found.scores.items()},
         }
     )
 
@@ -155,17 +157,17 @@ def _most(probed: float | None, reported: Sequence[float | None]) -> float | Non
 
 
 def _speedup(ours: Sequence[Turn], theirs: Sequence[Turn]) -> tuple[float | None, str]:
-    """Batch by batch, so that drift of the machine cancels; only of batches that both ran in one sitting."""
-    together = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.sitting == b.sitting]
+    """Batch by batch, so that drift of the machine cancels; only of batches that both ran in one launch."""
+    together = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.launch == b.launch]
     if not together:
-        return None, "Its times and the uncached run's are from different sittings, so there is no speed-up."
+        return None, "Its times and the uncached run's are from different launches, so there is no speed-up."
     return median(b.seconds / a.seconds for a, b in together), ""
 
 
-def _identical(contender: Contender, found: MethodDetails) -> str:
-    count = 0 if contender.kind is Kind.UNCACHED else found.psnr_db.count(None)
+def _identical(contender: Contender, found: Details) -> str:
+    count = 0 if contender.kind is Kind.UNCACHED else found.scores.get(ALWAYS[0], []).count(None)
     return (
-        f"{count} samples are identical to the uncached run's; they have no PSNR, and its mean leaves them out."
+        f"{count} samples are identical to the uncached run's. They have no PSNR, so its mean is over the others."
         if count
         else ""
     )
@@ -173,16 +175,12 @@ def _identical(contender: Contender, found: MethodDetails) -> str:
 
 def _fallbacks(probe: Probe) -> str:
     reasons = ", ".join(f"{times} times: {reason}" for reason, times in probe.fallbacks.items())
-    return f"Computed where a prediction was due, {reasons}." if reasons else ""
+    return f"Computed although a prediction was due, {reasons}." if reasons else ""
 
 
-def _details(row: MeasuredRow) -> MethodDetails:
+def _details(row: MeasuredRow) -> Details:
     names, probe = row.turns[0].scores if row.turns else {}, row.completed
-    return MethodDetails(
-        psnr_db=[value for turn in row.turns for value in turn.psnr_db],
-        ssim=[value for turn in row.turns for value in turn.ssim],
-        rel_l2=[value for turn in row.turns for value in turn.rel_l2],
-        caption_score=[value for turn in row.turns for value in turn.caption_score],
+    return Details(
         scores={name: [value for turn in row.turns for value in turn.scores[name]] for name in names},
         seconds=[turn.seconds for turn in row.turns],
         plans=probe.plans,

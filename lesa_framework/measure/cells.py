@@ -64,11 +64,12 @@ class Probe(_Cell):
 
 
 class Turn(_Cell):
-    """One timed run of a method on a batch, and how good it was; a value a pair.
+    """One timed run of a method on a batch, and how good it was.
 
     Attributes:
-        sitting: Which start of the program this was: times compare only within one.
+        launch: Which launch of the program this was: times compare only within one.
         seconds: Wall time of the call.
+        scores: Score -> a value for each pair.
         images: Data URIs of those pairs of the batch whose images are kept.
         nfe: Steps that were computed, as the session reports; the sampler's of plain runs; None for peers.
         cache_bytes: Bytes that were kept, as the session reports or the subject read.
@@ -81,12 +82,8 @@ class Turn(_Cell):
         error: Why there is nothing.
     """
 
-    sitting: str
+    launch: str
     seconds: float = 0.0
-    psnr_db: list[float | None] = Field(default_factory=list)
-    ssim: list[float | None] = Field(default_factory=list)
-    rel_l2: list[float | None] = Field(default_factory=list)
-    caption_score: list[float | None] = Field(default_factory=list)
     scores: dict[str, list[float | None]] = Field(default_factory=dict)
     images: list[str] = Field(default_factory=list)
     nfe: int | None = None

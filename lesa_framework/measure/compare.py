@@ -11,17 +11,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from lesa_framework.api import attach_strategy
 from lesa_framework.errors import LesaError
-from lesa_framework.generation import GenerationSettings, Samples, generate_batch
-from lesa_framework.measure import metrics
+from lesa_framework.generation import GenerationSettings, generate_batch
+from lesa_framework.measure.cells import Turn
 from lesa_framework.measure.methods import Method, fewer_steps, uncached
-from lesa_framework.measure.rows import Pair, PairDetails, Row
+from lesa_framework.measure.results import Details, Kind, Pair, Row
+from lesa_framework.measure.scoring import Metrics, load_metrics, mean, scored
 from lesa_framework.pipelines import CallablePipeline
-from lesa_framework.plugin.registry import Scorer
-from lesa_framework.types import RunReport
+from lesa_framework.types import RunReport, Samples
 
 
 class Watcher(Protocol):
@@ -51,12 +50,14 @@ class Comparison:
     Attributes:
         rows: One for each method: `uncached`, the configurations, then the plain runs with fewer steps.
         details: Row name -> values pair by pair.
-        images: Row name -> images of the first pairs, shape (pairs, channels, height, width), in [0, 1].
+        images: Row name -> data URIs of the first pairs' samples.
+        frames: Frames of a sample.
     """
 
     rows: list[Row]
-    details: dict[str, PairDetails]
-    images: dict[str, Tensor]
+    details: dict[str, Details]
+    images: dict[str, list[str]]
+    frames: int
 
 
 @dataclass
@@ -66,12 +67,7 @@ class _Tally:
     method: Method
     nfe: int = 0
     cache_bytes: int = 0
-    seconds: list[float] = field(default_factory=list)
-    psnr_db: list[float] = field(default_factory=list)
-    ssim: list[float] = field(default_factory=list)
-    rel_l2: list[float] = field(default_factory=list)
-    scores: list[float | None] = field(default_factory=list)
-    images: list[Tensor] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     plans: dict[str, str] = field(default_factory=dict)
     fallbacks: dict[str, int] = field(default_factory=dict)
 
@@ -83,7 +79,8 @@ def compare(
     settings: GenerationSettings,
     *,
     batch: int = 8,
-    scorer: Scorer | None = None,
+    model: str = "",
+    metrics: Metrics | None = None,
     keep: int = 0,
     watcher: Watcher | None = None,
 ) -> Comparison:
@@ -95,7 +92,8 @@ def compare(
         pairs: Prompts and seeds.
         settings: Steps and further arguments of the uncached run.
         batch: Pairs a call of the pipeline.
-        scorer: Judges pictures by their captions.
+        model: The model's name, for the rows.
+        metrics: What is measured of the samples; by default what always is.
         keep: Of how many pairs, from the first, the images are kept.
         watcher: Is told about progress.
 
@@ -103,6 +101,7 @@ def compare(
         LesaError: A method made images that are not finite.
     """
     watch = watcher or Unwatched()
+    metrics = metrics or load_metrics((), next(pipe.transformer.parameters()).device)
     batches = [pairs[start : start + batch] for start in range(0, len(pairs), batch)]
     plain = [fewer_steps(nfe) for nfe in sorted({method.nfe for method in methods})]
     line_up = [uncached(settings.num_steps), *methods, *plain]
@@ -119,19 +118,20 @@ def compare(
             samples, report = _run(pipe, tally.method, group, settings, watch)
             if tally is tallies[0]:
                 references.append(samples)
-            _add(tally, samples, report, references[-1], group, scorer, keep)
+            _add(tally, samples, report, references[-1], group, metrics, keep)
     # A schedule that looks at the data may have computed other numbers of steps than planned.
     extra = {tally.nfe for tally in tallies[1:]} - {tally.method.num_steps for tally in tallies if not tally.plans}
     for nfe in sorted(extra):
         tally = _Tally(fewer_steps(nfe))
         for group, reference in zip(batches, references, strict=True):
             samples, report = _run(pipe, tally.method, group, settings, watch)
-            _add(tally, samples, report, reference, group, scorer, keep)
+            _add(tally, samples, report, reference, group, metrics, keep)
         tallies.append(tally)
     return Comparison(
-        [_row(tally, tallies[0], len(pairs)) for tally in tallies],
+        [_row(tally, tallies[0], len(pairs), model) for tally in tallies],
         {tally.method.name: _details(tally) for tally in tallies},
-        {tally.method.name: torch.cat(tally.images) for tally in tallies if tally.images},
+        {tally.method.name: [image for turn in tally.turns for image in turn.images] for tally in tallies if keep},
+        references[0].images.shape[1] if references[0].images.ndim == 5 else 1,
     )
 
 
@@ -161,17 +161,11 @@ def _add(
     report: RunReport | None,
     reference: Samples,
     group: Sequence[Pair],
-    scorer: Scorer | None,
+    metrics: Metrics,
     keep: int,
 ) -> None:
-    tally.seconds.append(samples.seconds)
-    tally.psnr_db += metrics.psnr_db(samples.images, reference.images)
-    tally.ssim += metrics.ssim(samples.images, reference.images)
-    tally.rel_l2 += metrics.rel_l2(samples.latents, reference.latents)
-    tally.scores += scorer(samples.images, [pair.prompt for pair in group]) if scorer else [None] * len(group)
-    missing = keep - sum(len(images) for images in tally.images)
-    if missing > 0:
-        tally.images.append(samples.images[:missing])
+    missing = max(0, keep - sum(len(turn.images) for turn in tally.turns))
+    tally.turns.append(scored(samples, reference, group, metrics, "", missing))
     if report is None:
         tally.nfe = tally.method.num_steps
         return
@@ -182,29 +176,28 @@ def _add(
         tally.fallbacks[reason.value] = tally.fallbacks.get(reason.value, 0) + count
 
 
-def _row(tally: _Tally, reference: _Tally, pairs: int) -> Row:
-    bare = tally is reference
+def _row(tally: _Tally, reference: _Tally, pairs: int, model: str) -> Row:
+    config = tally.method.config
+    kind = Kind.CACHE if config is not None else Kind.UNCACHED if tally is reference else Kind.FEWER_STEPS
+    seconds, uncached_seconds = (sum(turn.seconds for turn in each.turns) for each in (tally, reference))
     return Row(
+        model=model,
         name=tally.method.name,
+        kind=kind,
+        family=kind.value if config is None else config.predictor.kind,
         nfe=tally.nfe,
         num_steps=tally.method.num_steps,
-        psnr_db=None if bare else metrics.mean(tally.psnr_db),
-        ssim=metrics.mean(tally.ssim),
-        rel_l2=metrics.mean(tally.rel_l2),
-        caption_score=metrics.mean(tally.scores),
-        seconds=sum(tally.seconds) / pairs,
-        speedup=sum(reference.seconds) / sum(tally.seconds),
+        seconds=seconds / pairs,
+        speedup=uncached_seconds / seconds,
         cache_bytes=tally.cache_bytes,
+        **{name: mean(values) for name, values in _details(tally).scores.items()},
     )
 
 
-def _details(tally: _Tally) -> PairDetails:
-    return PairDetails(
-        psnr_db=metrics.finite_or_none(tally.psnr_db),
-        ssim=metrics.finite_or_none(tally.ssim),
-        rel_l2=metrics.finite_or_none(tally.rel_l2),
-        caption_score=metrics.finite_or_none(tally.scores),
-        seconds=tally.seconds,
+def _details(tally: _Tally) -> Details:
+    return Details(
+        scores={name: [value for turn in tally.turns for value in turn.scores[name]] for name in tally.turns[0].scores},
+        seconds=[turn.seconds for turn in tally.turns],
         plans=tally.plans,
         fallbacks=tally.fallbacks,
     )

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from lesa_framework.measure.images import strip, thumbnail, to_pil
-from lesa_framework.measure.rows import UNCACHED, Results
+from lesa_framework.measure.images import from_data_uri, strip, thumbnail, to_pil
+from lesa_framework.measure.results import ALWAYS, UNCACHED, ModelResults
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -18,17 +15,17 @@ _TILE, _GAP, _HEADER, _CAPTION, _FOOTER = 160, 10, 34, 26, 22
 _INK, _SOFT, _PAPER = (28, 29, 33), (98, 100, 108), (255, 255, 255)
 
 
-def grid_png(results: Results, images: Mapping[str, Tensor]) -> bytes:
+def grid_png(found: ModelResults) -> bytes:
     """The grid as a PNG file's content; small images are enlarged without smoothing, videos shown as three frames.
 
     Args:
-        results: Names, prompts and PSNRs.
-        images: Row name -> images of the first pairs, in [0, 1].
+        found: A model's images, prompts and scores.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    names = [row.name for row in results.rows if row.name in images]
-    shown = min(len(images[name]) for name in names)
+    names = list(found.images)
+    shown = min(len(images) for images in found.images.values())
+    images = {name: [from_data_uri(uri, found.frames) for uri in found.images[name][:shown]] for name in names}
     first = strip(images[names[0]][0])
     # A strip of three frames may be wider than a picture, so that each frame can still be seen.
     longest = _TILE if first.shape == images[names[0]][0].shape else 2 * _TILE
@@ -40,7 +37,7 @@ def grid_png(results: Results, images: Mapping[str, Tensor]) -> bytes:
         draw.text((_GAP + column * step_x, 10), name, _INK, _fitting(name, width, draw))
     text = ImageFont.load_default(15)
     small = ImageFont.load_default(12)
-    for row, pair in enumerate(results.pairs[:shown]):
+    for row, pair in enumerate(found.pairs[:shown]):
         top = _HEADER + row * step_y
         draw.text((_GAP, top), f"{pair.prompt}   (seed {pair.seed})", _INK, text)
         for column, name in enumerate(names):
@@ -49,7 +46,7 @@ def grid_png(results: Results, images: Mapping[str, Tensor]) -> bytes:
                 (width, height), Image.Resampling.NEAREST
             )
             sheet.paste(tile, (left, top + _CAPTION))
-            psnr = results.details[name].psnr_db[row]
+            psnr = found.details[name].scores[ALWAYS[0]][row]
             label = "" if name == UNCACHED else "identical" if psnr is None else f"{psnr:.1f} dB"
             draw.text((left, top + _CAPTION + height + 3), label, _SOFT, small)
     return _encoded(sheet)

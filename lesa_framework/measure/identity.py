@@ -10,7 +10,7 @@ from typing import Any
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.measure.lineup import Contender
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import Pair
 from lesa_framework.measure.tasks import Task
 
 

@@ -60,6 +60,25 @@ def png_bytes(image: Tensor) -> bytes:
     return buffer.getvalue()
 
 
+def from_data_uri(uri: str, frames: int = 1) -> Tensor:
+    """The picture, or the video with its frames first, that a `data:` URI of `data_uri` holds.
+
+    Args:
+        uri: What `data_uri` returned.
+        frames: Frames that stand side by side in it.
+
+    Returns:
+        Shape (3, height, width), or (frames, 3, height, width) for more than one frame; float32 in [0, 1].
+    """
+    import numpy as np
+    from PIL import Image
+
+    _, _, content = uri.partition(",")
+    with Image.open(io.BytesIO(base64.b64decode(content))) as opened:
+        pixels = torch.from_numpy(np.array(opened.convert("RGB"))).permute(2, 0, 1).float() / 255
+    return pixels if frames == 1 else torch.stack(pixels.chunk(frames, dim=-1))
+
+
 def data_uri(image: Tensor) -> str:
     """A picture, or a video's frames side by side, as a `data:` URI of WebP; large ones are made smaller.
 

@@ -15,8 +15,7 @@ from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.peer import Peer, PeerFamily
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.planning import naming, planned_nfe, run_info
-from lesa_framework.measure.results import Kind
-from lesa_framework.measure.rows import UNCACHED, fewer_steps_name
+from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.engine import Strategy

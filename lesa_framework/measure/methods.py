@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.measure.planning import naming, planned_nfe, run_info
-from lesa_framework.measure.rows import UNCACHED, fewer_steps_name
+from lesa_framework.measure.results import UNCACHED, fewer_steps_name
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.runtime.engine import Strategy
 

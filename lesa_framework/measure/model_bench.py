@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from lesa_framework.errors import in_one_line
-from lesa_framework.generation import Samples
 from lesa_framework.interfaces.peer import PeerFamily
 from lesa_framework.measure.assembly import Measured, MeasuredRow
 from lesa_framework.measure.cells import Choice, Probe, Turn
@@ -21,14 +20,13 @@ from lesa_framework.measure.lineup import Contender, fewer_steps
 from lesa_framework.measure.peer_settings import PeerChooser
 from lesa_framework.measure.probing import Prober, Reference
 from lesa_framework.measure.progress import Progress
-from lesa_framework.measure.results import Kind
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import Kind, Pair
 from lesa_framework.measure.sampling import Sampling
-from lesa_framework.measure.scoring import Judges, judged
+from lesa_framework.measure.scoring import Metrics, scored
 from lesa_framework.measure.store import Store
 from lesa_framework.measure.subject import Readings, Subject
 from lesa_framework.measure.tasks import Task
-from lesa_framework.types import RunReport
+from lesa_framework.types import RunReport, Samples
 
 #: About as many runs are made to search for a peer's setting; for the progress bar alone.
 _SEARCH_RUNS = 8
@@ -41,7 +39,7 @@ class ModelBench:
         subject: The model, bare, and how it is sampled.
         task: What is measured on it.
         contenders: The methods, the uncached run first.
-        judges: What images are judged by.
+        metrics: What is measured of the samples.
         prober: Runs each method before it is timed.
         store: Keeps what is finished.
         environment: Versions and machine.
@@ -54,7 +52,7 @@ class ModelBench:
         subject: Subject,
         task: Task,
         contenders: Sequence[Contender],
-        judges: Judges,
+        metrics: Metrics,
         prober: Prober,
         store: Store,
         environment: Mapping[str, str],
@@ -62,10 +60,10 @@ class ModelBench:
         *,
         search_seconds: float = math.inf,
     ) -> None:
-        self._task, self._judges, self._prober, self._store = task, judges, prober, store
+        self._task, self._metrics, self._prober, self._store = task, metrics, prober, store
         self._launch, self._search_seconds = launch, search_seconds
         self._uncached, self._others = contenders[0], list(contenders[1:])
-        self._identities = Identities(task, environment, list(judges.metrics))
+        self._identities = Identities(task, environment, list(metrics.loaded))
         self._groups = [task.pairs[start : start + task.batch] for start in range(0, len(task.pairs), task.batch)]
         self._sampling = Sampling(subject, self._groups[0])
         self._warm: set[str] = set()
@@ -122,7 +120,7 @@ class ModelBench:
         ]
         groups = self._groups[:rounds]
         task = replace(self._task, pairs=[pair for group in groups for pair in group])
-        return Measured(task, rows, [len(group) for group in groups], self._judges, self._frames())
+        return Measured(task, rows, [len(group) for group in groups], self._metrics, self._frames())
 
     def _in_turn(self, number: int) -> list[Contender]:
         """The order of a round, so that no method always follows the same one, or the uncached run.
@@ -229,7 +227,7 @@ class ModelBench:
             try:
                 found, _ = self._timed(contender, group)
             except Exception as error:  # as above
-                found = Turn(sitting=self._launch, error=in_one_line(error))
+                found = Turn(launch=self._launch, error=in_one_line(error))
             self._sampling.check_model(contender)
             if found.error is None:
                 self._store.keep(where, found)
@@ -244,7 +242,7 @@ class ModelBench:
         samples, report, readings = self._sampling.timed(contender, group, peer)
         reference = samples if contender is self._uncached else self._reference_samples(group)
         assert reference is not None
-        turn = judged(samples, reference, group, self._judges, self._launch, self._identities.images_kept(group))
+        turn = scored(samples, reference, group, self._metrics, self._launch, self._identities.images_kept(group))
         return _with_run(turn, contender, report, readings), samples
 
     # ----------------------------------------------------------------------------------------------------- parts

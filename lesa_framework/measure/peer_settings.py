@@ -12,7 +12,7 @@ from lesa_framework.measure.cells import Choice
 from lesa_framework.measure.counting import Tally
 from lesa_framework.measure.lineup import Contender, uncached
 from lesa_framework.measure.matching import match
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import Pair
 from lesa_framework.measure.sampling import Sampling
 from lesa_framework.measure.workload import Workload
 

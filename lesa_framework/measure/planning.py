@@ -10,7 +10,7 @@ from lesa_framework.api import Pipeline, build_strategy
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
-from lesa_framework.measure.rows import UNCACHED, fewer_steps_name
+from lesa_framework.measure.results import UNCACHED, fewer_steps_name
 from lesa_framework.runtime.engine import Strategy, plan
 from lesa_framework.types import Reason, RunInfo
 

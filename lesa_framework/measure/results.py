@@ -1,21 +1,27 @@
-"""What a benchmark results in, as it is written to a results file. `SCHEMA_VERSION` grows when the format changes."""
+"""The results of a measurement, as every command writes them to a file. `SCHEMA_VERSION` grows with the format."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lesa_framework.errors import ConfigError
-from lesa_framework.measure.rows import Pair
-
-SCHEMA_VERSION = 1
-#: A method whose counted work is above its target by more than this, in uncached steps, missed it.
+SCHEMA_VERSION: Final = 2
+#: The name of the row that everything is measured against.
+UNCACHED: Final = "uncached"
+#: Scores that are measured on every sample. The first one ranks methods.
+ALWAYS: Final = ("psnr_db", "ssim", "rel_l2")
+#: Scores that every row has in JSON, null where they were not measured.
+IN_EVERY_ROW: Final = (*ALWAYS, "caption_score")
+#: A method whose work is above its NFE by more than this, in uncached steps, is excluded.
 _ROUNDING = 0.05
+
+
+def fewer_steps_name(num_steps: int) -> str:
+    """Name of the row for a plain run with fewer steps."""
+    return f"fewer_steps_{num_steps}"
 
 
 class _Frozen(BaseModel):
@@ -35,8 +41,15 @@ class Kind(StrEnum):
     """A plain run with fewer steps."""
 
 
-class BenchRow(_Frozen):
-    """One method on one model. Means are over all prompt and seed pairs; None where something was not measured."""
+class Row(_Frozen):
+    """One method on one model: means over all prompt and seed pairs, None where something was not measured.
+
+    Scores are flat keys of their own, such as `psnr_db`. `Results.metrics` describes them, and in Python they are
+    the mapping `scores`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None] = Field(init=False)
 
     model: str
     """The model, as it was asked for."""
@@ -48,74 +61,135 @@ class BenchRow(_Frozen):
     """What methods of one sort share: a predictor's kind, a peer's name, `fewer_steps` or `uncached`."""
     schedule: str = ""
     """Where computed steps are: a name of the file's `schedules`, or empty."""
-    target_nfe: int
-    """The number of computed steps that it competes at."""
+    nfe: int
+    """The number of computed steps at which it competes: a cache's as its schedule computes them, a peer's as it was
+    matched to them, a plain run's steps."""
     num_steps: int
     """Steps of the sampler."""
-    nfe: int | float | None = None
-    """Work that was really done on the first batch, in uncached steps: arithmetic inside the blocks over that of one
-    uncached step. Caches that look at the features may do more or less on other batches."""
-    psnr_db: float | None = None
-    """Float PSNR against the uncached run; None for the uncached run, and where every image is identical."""
-    ssim: float | None = None
-    """Structural similarity to the uncached run."""
-    rel_l2: float | None = None
-    """Relative Euclidean distance of the final latents from the uncached run's."""
-    feature_rel_l2: float | None = None
-    """Relative distance of the model's output from the uncached run's, mean over the steps of the first batch."""
-    caption_score: float | None = None
-    """Does the picture show what its caption names?"""
-    scores: dict[str, float | None] = Field(default_factory=dict)
-    """Further metrics by name, such as `lpips`."""
+    work: int | float | None = None
+    """Work that was counted on the first batch, in uncached steps: arithmetic inside the blocks over that of one
+    uncached step. Caches that look at the features may do more or less on other batches. Where it is None, the row
+    competes by its `nfe`."""
     seconds: float | None = None
-    """Median wall time a sample, text encoding and decoding included."""
+    """Median wall time of a sample, text encoding and decoding included."""
     speedup: float | None = None
     """Median over the batches of the uncached run's seconds divided by these."""
     flops: int | None = None
-    """Floating-point operations of the transformer a sample, counted by torch."""
+    """Floating-point operations of the transformer for a sample, counted by torch."""
     cache_bytes: int | None = None
     """Bytes that the method keeps during a run of a batch."""
     peak_bytes: int | None = None
     """The most memory that a run of a batch held beyond what was held before it."""
-    settings: dict[str, int | float | str] = Field(default_factory=dict)
+    settings: dict[str, int | float | str | None] = Field(default_factory=dict)
     """What a peer was set to, in its own words."""
     note: str = ""
     """What a reader should know."""
     error: str | None = None
     """Why there are no numbers."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_every_row(cls, content: Any) -> Any:
+        return {**dict.fromkeys(IN_EVERY_ROW), **content} if isinstance(content, dict) else content
+
+    @property
+    def scores(self) -> Mapping[str, float | None]:
+        """Every score by name; `Results.metrics` describes them."""
+        return self.__pydantic_extra__
+
+    @property
+    def psnr_db(self) -> float | None:
+        """The score that ranks methods; None for the uncached run, and where every sample is identical to it."""
+        return self.scores[ALWAYS[0]]
+
+    @property
+    def over(self) -> bool:
+        """Whether it did more work than it may."""
+        return self.work is not None and self.work > self.nfe + _ROUNDING
+
     @property
     def competes(self) -> bool:
-        """Whether it has a quality, and did not do more work than its target allows."""
-        known = self.kind is not Kind.UNCACHED and self.error is None and self.psnr_db is not None
-        return known and (self.nfe is None or self.nfe <= self.target_nfe + _ROUNDING)
+        """Whether it has a quality, and did not do more work than it may."""
+        return self.kind is not Kind.UNCACHED and self.error is None and self.psnr_db is not None and not self.over
+
+    @property
+    def exclusion(self) -> str | None:
+        """Why it does not compete; None for rows that do, and for the uncached run."""
+        if self.competes or self.kind is Kind.UNCACHED:
+            return None
+        if self.error is not None:
+            return f"failed: {self.error}"
+        if self.over and self.work is not None:
+            return f"did the work of {f'{self.work:.1f}'.removesuffix('.0')} steps, more than {self.nfe}"
+        if all(value is None for value in self.scores.values()):
+            return "its samples were not scored"
+        return "its samples are identical to the uncached run's"
 
 
-class MethodDetails(_Frozen):
+class Bandwidth(_Frozen):
+    """How close a prediction comes to a copy of as many bytes, both timed in turns."""
+
+    taps: int
+    """Features that are read."""
+    feature_shape: tuple[int, ...]
+    """Batch first."""
+    dtype: str
+    """Of the features."""
+    bytes_read: int
+    """Taps times a feature's bytes."""
+    bytes_written: int
+    """A feature's bytes."""
+    seconds: float
+    """Median time of a prediction."""
+    bytes_per_second: float
+    """Read and written."""
+    copy_seconds: float
+    """Median time of a device-to-device copy that reads and writes as many bytes."""
+    copy_bytes_per_second: float
+    """Read and written."""
+    share_of_copy: float
+    """The predictor's bandwidth divided by the copy's."""
+    samples: int
+    """Timings of each."""
+
+
+class Details(_Frozen):
     """One method's values pair by pair, in the order of `ModelResults.pairs`, and what it did step by step."""
 
-    psnr_db: list[float | None] = Field(default_factory=list)
-    ssim: list[float | None] = Field(default_factory=list)
-    rel_l2: list[float | None] = Field(default_factory=list)
-    caption_score: list[float | None] = Field(default_factory=list)
     scores: dict[str, list[float | None]] = Field(default_factory=dict)
+    """Score -> a value for each pair; None where a metric has nothing to say."""
     seconds: list[float] = Field(default_factory=list)
     """Wall time of each batch."""
     plans: dict[str, str] = Field(default_factory=dict)
-    """Branch -> a letter a step: F computed, P predicted, a digit the tenths of the work that were done."""
+    """Branch -> a letter for each step: F computed, P predicted, a digit the tenths of the work that were done."""
     fallbacks: dict[str, int] = Field(default_factory=dict)
     """How often a step was computed because something was not as assumed."""
     step_rel_l2: list[float | None] = Field(default_factory=list)
     """For each step the relative distance of the model's output from the uncached run's, over the first batch."""
+    split_seconds: dict[str, float] = Field(default_factory=dict)
+    """The median run's seconds by part: prelude, stack, predictor, head, sampler. Empty where they were not timed."""
+    computed_call: dict[str, float] = Field(default_factory=dict)
+    """Median seconds by part of a call in which a block was called."""
+    predicted_call: dict[str, float] = Field(default_factory=dict)
+    """Median seconds by part of the other calls."""
+    bandwidth: Bandwidth | None = None
+    """How fast its predictor reads and writes, where that was measured."""
 
 
 class Source(_Frozen):
-    """How to get a method's numbers again."""
+    """How to reproduce a method's numbers."""
 
     config: str = ""
     """Its configuration as YAML; empty for plain runs and peers."""
     command: str = ""
-    """A command that measures it again."""
+    """A command that measures it."""
+
+
+class Pair(_Frozen):
+    """A prompt and a seed."""
+
+    prompt: str
+    seed: int
 
 
 class ModelResults(_Frozen):
@@ -129,12 +203,14 @@ class ModelResults(_Frozen):
     """Samples a call of the pipeline."""
     call: dict[str, Any] = Field(default_factory=dict)
     """Further arguments that the pipeline was called with."""
+    properties: dict[str, Any] = Field(default_factory=dict)
+    """What a reader should know of the model itself, such as its number of weights."""
     pairs: list[Pair] = Field(default_factory=list)
-    """Prompts and seeds."""
-    details: dict[str, MethodDetails] = Field(default_factory=dict)
+    """Prompts and seeds; none where the model was only timed."""
+    details: dict[str, Details] = Field(default_factory=dict)
     """Method -> its values."""
     sources: dict[str, Source] = Field(default_factory=dict)
-    """Method -> where its numbers come from."""
+    """Method -> how to reproduce its numbers."""
     frames: int = 1
     """Frames of a sample: 1 for pictures, more for videos."""
     images: dict[str, list[str]] = Field(default_factory=dict)
@@ -142,12 +218,12 @@ class ModelResults(_Frozen):
 
 
 class Difference(_Frozen):
-    """How far one method is ahead of another at the same target, pair by pair."""
+    """How far one method is ahead of another at the same NFE, pair by pair."""
 
     model: str
-    target_nfe: int
+    nfe: int
     ours: str
-    """The method with the best mean PSNR at this target."""
+    """The method with the best mean PSNR at this NFE."""
     theirs: str
     """One of the others."""
     mean_db: float
@@ -160,33 +236,39 @@ class Difference(_Frozen):
     """On which share of the pairs ours is better."""
 
     @property
-    def sure(self) -> bool:
-        """Whether the interval leaves 0 out."""
+    def certain(self) -> bool:
+        """Whether the whole interval is above 0."""
         return self.low_db is not None and self.low_db > 0
 
 
 class MetricInfo(_Frozen):
-    """What a further metric is, for headings."""
+    """What a score is, for headings."""
 
     heading: str
+    """Its heading in tables, with the unit if it has one."""
+    summary: str
+    """What it is, in one line."""
     higher_is_better: bool
+    """The direction."""
+    digits: int = 3
+    """Decimals in tables."""
 
 
-class BenchResults(_Frozen):
-    """A whole benchmark."""
+class Results(_Frozen):
+    """A whole measurement."""
 
     schema_version: int = SCHEMA_VERSION
     """Version of this format."""
     title: str = ""
     """What it is about."""
-    rows: list[BenchRow]
+    rows: list[Row]
     """One for each method on each model."""
     differences: list[Difference] = Field(default_factory=list)
-    """At each target the best method against each of the others."""
+    """At each NFE the best method against each of the others."""
     models: list[ModelResults]
     """What belongs to each model."""
     metrics: dict[str, MetricInfo] = Field(default_factory=dict)
-    """What the names in `scores` mean."""
+    """What each score is, in the order of the tables."""
     spec: dict[str, Any] = Field(default_factory=dict)
     """The benchmark's file, as it was read."""
     command: str = ""
@@ -196,43 +278,23 @@ class BenchResults(_Frozen):
     notes: list[str] = Field(default_factory=list)
     """What a reader should know."""
 
-    def of_model(self, model: str) -> list[BenchRow]:
+    @model_validator(mode="after")
+    def _scores_are_described(self) -> Self:
+        measured = {name for row in self.rows for name, value in row.scores.items() if value is not None}
+        unknown = ", ".join(sorted(measured - self.metrics.keys()))
+        if unknown:
+            raise ValueError(f"rows: {unknown}: `metrics` has no description. Described: {', '.join(self.metrics)}")
+        return self
+
+    def of_model(self, model: str) -> list[Row]:
         """The rows of a model."""
         return [row for row in self.rows if row.model == model]
 
-    def targets(self, model: str) -> list[int]:
+    def nfes(self, model: str) -> list[int]:
         """Numbers of computed steps at which methods of a model compete, most first."""
-        return sorted({row.target_nfe for row in self.of_model(model) if row.kind is not Kind.UNCACHED}, reverse=True)
+        return sorted({row.nfe for row in self.of_model(model) if row.kind is not Kind.UNCACHED}, reverse=True)
 
 
-def ranked(rows: Sequence[BenchRow], target: int) -> list[BenchRow]:
-    """The rows of one model that compete at a target, best PSNR first."""
-    return sorted(
-        (row for row in rows if row.target_nfe == target and row.competes), key=lambda row: -(row.psnr_db or 0.0)
-    )
-
-
-def read_results(path: Path) -> BenchResults:
-    """Read a results file of `lesa bench`.
-
-    Raises:
-        ConfigError: It cannot be read, is none, or has a format that this version does not know.
-    """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as JSON ({error}). Give a file that `lesa bench` wrote.") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version is None:
-        raise ConfigError(f"{path}: has no schema_version. Give a file that `lesa bench` wrote.")
-    if version != SCHEMA_VERSION:
-        raise ConfigError(
-            f"{path}: its schema_version is {version}, and this version of lesa-framework reads {SCHEMA_VERSION}. "
-            "Run the benchmark again, or use the version of lesa-framework that it names under environment."
-        )
-    try:
-        return BenchResults.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {place}: {first['msg']}. Give a file that `lesa bench` wrote.") from error
+def ranked(rows: Sequence[Row], nfe: int) -> list[Row]:
+    """The rows of one model that compete at an NFE, best PSNR first."""
+    return sorted((row for row in rows if row.nfe == nfe and row.competes), key=lambda row: -(row.psnr_db or 0.0))

@@ -10,15 +10,16 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.generation import GenerationSettings, check_call
 from lesa_framework.measure.assembly import portable
-from lesa_framework.measure.compare import Comparison, Watcher, compare
+from lesa_framework.measure.compare import Watcher, compare
 from lesa_framework.measure.environment import environment
+from lesa_framework.measure.intervals import differences
 from lesa_framework.measure.methods import cached_methods
 from lesa_framework.measure.planning import build_strategies
-from lesa_framework.measure.rows import Pair, Results
+from lesa_framework.measure.results import ModelResults, Pair, Results, Source
+from lesa_framework.measure.scoring import load_metrics
 from lesa_framework.pipelines import ModelSource, load_pipeline
-from lesa_framework.plugin.registry import Scorer
 
-_PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers")
+_TITLE = "What predicting most steps costs"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Evaluation:
     command: str = ""
 
 
-def evaluate(task: Evaluation, *, keep: int = 0, watcher: Watcher | None = None) -> tuple[Results, Comparison]:
+def evaluate(task: Evaluation, *, keep: int = 0, watcher: Watcher | None = None) -> Results:
     """Run an evaluation; everything that can be wrong is checked before the first image.
 
     Args:
@@ -61,32 +62,31 @@ def evaluate(task: Evaluation, *, keep: int = 0, watcher: Watcher | None = None)
     pipe = load_pipeline(task.source, device=task.device)
     check_call(pipe, task.settings.call)
     methods = cached_methods(pipe, task.configs, strategies, task.settings)
-    scorer, notes = load_scorer(task.source)
-    comparison = compare(
-        pipe, methods, task.pairs, task.settings, batch=task.batch, scorer=scorer, keep=keep, watcher=watcher
-    )
     weight = next(pipe.transformer.parameters())
-    results = Results(
+    metrics = load_metrics(task.source.named.metrics if task.source.named else (), weight.device)
+    comparison = compare(
+        pipe, methods, task.pairs, task.settings, batch=task.batch, model=task.source.name, metrics=metrics, keep=keep,
+        watcher=watcher,
+    )  # fmt: skip
+    configs = {config.name: dump_config(portable(config)) for config in task.configs}
+    found = ModelResults(
         model=task.source.name,
         num_steps=task.settings.num_steps,
-        rows=comparison.rows,
+        batch=task.batch,
+        call=task.settings.call,
         pairs=list(task.pairs),
         details=comparison.details,
-        configs={config.name: dump_config(portable(config)) for config in task.configs},
-        call=task.settings.call,
-        batch=task.batch,
+        sources={row.name: Source(config=configs.get(row.name, ""), command=task.command) for row in comparison.rows},
+        frames=comparison.frames,
+        images=comparison.images,
+    )
+    return Results(
+        title=_TITLE,
+        rows=comparison.rows,
+        differences=differences(comparison.rows, found),
+        models=[found],
+        metrics=dict(metrics.described),
         command=task.command,
         environment=environment(weight.device, weight.dtype),
-        notes=notes,
+        notes=list(metrics.notes),
     )
-    return results, comparison
-
-
-def load_scorer(source: ModelSource) -> tuple[Scorer | None, list[str]]:
-    """What judges a model's pictures by their captions, if it has such a thing; and why not, if it should have."""
-    if source.named is None or source.named.scorer is None:
-        return None, []
-    try:
-        return source.named.scorer(), []
-    except OSError as error:
-        return None, [f"caption_score is missing: the judge of {source.name} could not be loaded ({error})."]

@@ -19,9 +19,8 @@ from lesa_framework.measure.model_bench import ModelBench
 from lesa_framework.measure.planning import naming
 from lesa_framework.measure.probing import Counted, Prober
 from lesa_framework.measure.progress import OpenProgress
-from lesa_framework.measure.results import BenchResults, Kind
-from lesa_framework.measure.run import load_scorer
-from lesa_framework.measure.scoring import Judges, load_metrics
+from lesa_framework.measure.results import Kind, Results
+from lesa_framework.measure.scoring import Metrics, load_metrics
 from lesa_framework.measure.store import Store
 from lesa_framework.measure.subject import PipelineSubject
 from lesa_framework.measure.tasks import Benchmark, Task
@@ -36,7 +35,7 @@ def run_bench(
     prober: Prober | None = None,
     only: Sequence[str] = (),
     device: str | None = None,
-) -> BenchResults:
+) -> Results:
     """Run a benchmark.
 
     Args:
@@ -62,8 +61,8 @@ def run_bench(
         if any(each.kind is not Kind.UNCACHED for each in contenders):
             weight = next(pipe.transformer.parameters())
             machine = environment(weight.device, weight.dtype)
-            subject, judges = PipelineSubject(pipe, task.settings), _judges(task, weight.device)
-            running = ModelBench(subject, task, contenders, judges, prober or Counted(), kept, machine, launch)
+            subject, metrics = PipelineSubject(pipe, task.settings), _metrics(task, weight.device)
+            running = ModelBench(subject, task, contenders, metrics, prober or Counted(), kept, machine, launch)
             title = task.source.name + (f" ({number} of {len(bench.tasks)})" if len(bench.tasks) > 1 else "")
             with progress(title) as shown:
                 measured.append(running.run(shown))
@@ -87,10 +86,9 @@ def _opened(
     return pipe, _chosen(task, every, only)
 
 
-def _judges(task: Task, device: torch.device) -> Judges:
-    scorer, notes = load_scorer(task.source)
-    metrics, skipped = load_metrics(task.metrics, device)
-    return Judges(scorer, metrics, (*notes, *skipped))
+def _metrics(task: Task, device: torch.device) -> Metrics:
+    own = task.source.named.metrics if task.source.named else ()
+    return load_metrics([*own, *task.metrics], device)
 
 
 def _free() -> None:

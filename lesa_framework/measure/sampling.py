@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lesa_framework.generation import Samples, StepCallback
+from lesa_framework.generation import StepCallback
 from lesa_framework.interfaces.peer import Peer
 from lesa_framework.measure.fingerprint import ChangedModelError, fingerprint
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.probing import Run
 from lesa_framework.measure.progress import NoProgress, Progress
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import Pair
 from lesa_framework.measure.subject import Readings, Subject
-from lesa_framework.types import RunReport
+from lesa_framework.types import RunReport, Samples
 
 
 class Sampling:

@@ -1,57 +1,72 @@
-"""Timed runs, and how good their images are."""
+"""Which metrics a measurement has, and what they say of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 
 from lesa_framework.errors import LesaError, MetricUnavailableError
-from lesa_framework.generation import Samples
 from lesa_framework.interfaces.metric import LoadedMetric
-from lesa_framework.measure import metrics
 from lesa_framework.measure.cells import Turn
 from lesa_framework.measure.images import data_uri
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import ALWAYS, MetricInfo, Pair
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.plugin.registry import Scorer
+from lesa_framework.types import Samples
+
+#: What notes about metrics that could not be loaded begin with.
+SKIPPED: Final = "not measured: "
 
 
 @dataclass(frozen=True)
-class Judges:
-    """What images are judged by, besides their distance from the uncached run's.
+class Metrics:
+    """The metrics of a model's samples.
 
     Attributes:
-        caption: Does a picture show what its caption names?
-        metrics: Further metrics by name.
-        notes: Which ones are missing, and why.
+        loaded: Those that can be measured here, by name.
+        described: What each of them is.
+        notes: Which others cannot, and why.
     """
 
-    caption: Scorer | None = None
-    metrics: Mapping[str, LoadedMetric] = field(default_factory=dict)
+    loaded: Mapping[str, LoadedMetric] = field(default_factory=dict)
+    described: Mapping[str, MetricInfo] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def load_metrics(names: Sequence[str], device: torch.device) -> tuple[dict[str, LoadedMetric], list[str]]:
-    """Load metrics, and say of those that cannot be loaded why they are skipped.
+def load_metrics(names: Iterable[str], device: torch.device) -> Metrics:
+    """Load the metrics that are always measured and some more; those that cannot be loaded are noted.
+
+    Args:
+        names: The further ones: a model's own, and those that a benchmark asks for.
+        device: Where a metric's own model shall run.
 
     Raises:
-        UnknownPluginError: Nobody registered one of the names.
+        UnknownPluginError: One of the names is not registered.
     """
     loaded: dict[str, LoadedMetric] = {}
+    described: dict[str, MetricInfo] = {}
     notes: list[str] = []
-    for name in names:
+    for name in dict.fromkeys([*ALWAYS, *names]):
         metric = plugins().registry.metrics.get(name)
         try:
             loaded[name] = metric.load(device)
         except MetricUnavailableError as error:
-            notes.append(f"not measured: {error}")
-    return loaded, notes
+            notes.append(f"{SKIPPED}{error}")
+        else:
+            described[name] = MetricInfo(
+                heading=metric.heading,
+                summary=metric.summary,
+                higher_is_better=metric.higher_is_better,
+                digits=metric.digits,
+            )
+    return Metrics(loaded, described, tuple(notes))
 
 
-def judged(
-    samples: Samples, reference: Samples, group: Sequence[Pair], judges: Judges, sitting: str, keep: int
+def scored(
+    samples: Samples, reference: Samples, group: Sequence[Pair], metrics: Metrics, launch: str, keep: int
 ) -> Turn:
     """Measure a batch against the uncached run's.
 
@@ -59,8 +74,8 @@ def judged(
         samples: What a method made.
         reference: What the uncached run made of the same prompts and seeds.
         group: Those prompts and seeds.
-        judges: Further judges.
-        sitting: Which start of the program this is.
+        metrics: What to measure.
+        launch: Which launch of the program this is.
         keep: Of how many pairs, from the first, the images are kept.
 
     Raises:
@@ -70,14 +85,22 @@ def judged(
         if not bool(torch.isfinite(values).all()):
             raise LesaError(f"the {what} became NaN or infinite")
     prompts = [pair.prompt for pair in group]
-    scores = {name: judge.judge(samples.images, reference.images, prompts) for name, judge in judges.metrics.items()}
     return Turn(
-        sitting=sitting,
+        launch=launch,
         seconds=samples.seconds,
-        psnr_db=metrics.finite_or_none(metrics.psnr_db(samples.images, reference.images)),
-        ssim=metrics.finite_or_none(metrics.ssim(samples.images, reference.images)),
-        rel_l2=metrics.finite_or_none(metrics.rel_l2(samples.latents, reference.latents)),
-        caption_score=metrics.finite_or_none(judges.caption(samples.images, prompts)) if judges.caption else [],
-        scores={name: metrics.finite_or_none(each) for name, each in scores.items()},
+        scores={
+            name: finite_or_none(metric.measure(samples, reference, prompts)) for name, metric in metrics.loaded.items()
+        },
         images=[data_uri(image) for image in samples.images[:keep]],
     )
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Mean of the values that there are; None when there is none."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def finite_or_none(values: Iterable[float | None]) -> list[float | None]:
+    """The values as JSON can hold them: no NaN, and no infinity (an identical sample's PSNR)."""
+    return [value if value is not None and math.isfinite(value) else None for value in values]

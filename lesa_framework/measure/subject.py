@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lesa_framework.api import Pipeline
-from lesa_framework.generation import GenerationSettings, Samples, StepCallback, generate_batch
-from lesa_framework.measure.rows import Pair
+from lesa_framework.generation import GenerationSettings, StepCallback, generate_batch
+from lesa_framework.measure.results import Pair
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.types import Samples
 
 
 @dataclass

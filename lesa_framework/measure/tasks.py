@@ -14,7 +14,7 @@ from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.measure.lineup import Cache
 from lesa_framework.measure.planning import build_strategies, naming
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import Pair
 from lesa_framework.measure.spec import BenchFile, ModelEntry
 from lesa_framework.pipelines import ModelSource, find_model
 from lesa_framework.plugin.manager import plugins

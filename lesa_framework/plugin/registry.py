@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
-
-from torch import Tensor
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from lesa_framework.errors import PluginContractError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.backbone import BackboneAdapter, BackboneConfig, CustomBackboneConfig
@@ -32,10 +30,6 @@ _LABELS = ("name", "heading", "higher_is_better", "summary")
 #: As many names fit into an error message together with their plugins.
 _LISTED = 20
 
-#: Pictures (batch, 3, height, width) in [0, 1] and their captions -> a score in [0, 1] each, None where a caption
-#: promises nothing that could be checked.
-Scorer: TypeAlias = Callable[[Tensor, Sequence[str]], list[float | None]]
-
 
 class PromptSource(Protocol):
     """Draws prompts that suit a model."""
@@ -52,13 +46,13 @@ class NamedModel:
         folder: A diffusers pipeline folder.
         call: Keyword arguments that its pipeline should be called with, such as height and width.
         prompts: Draws prompts for it, where there is such a thing.
-        scorer: Loads what judges whether a picture shows its caption, where there is such a thing.
+        metrics: Names of registered metrics that its samples are always measured by, besides the usual ones.
     """
 
     folder: Path
     call: dict[str, object] = field(default_factory=dict)
     prompts: PromptSource | None = None
-    scorer: Callable[[], Scorer] | None = None
+    metrics: tuple[str, ...] = ()
 
 
 class Shelf(Generic[Item]):

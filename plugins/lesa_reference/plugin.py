@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from lesa_framework import NamedModel, Registrar, hookimpl
-from lesa_framework.plugin.registry import Scorer
+from lesa_reference.caption_score import CaptionScore
 
 _HERE = Path(__file__).parent
 _PICTURE = {"height": 64, "width": 64, "max_sequence_length": 16}
@@ -21,21 +21,17 @@ _CALLS: dict[str, dict[str, object]] = {
 
 @hookimpl
 def lesa_register(registrar: Registrar) -> None:
-    """Register `reference:flux` and its sisters, and every preset."""
+    """Register `reference:flux` and its sisters, their metric `caption_score`, and every preset."""
+    metric = CaptionScore()
+    registrar.add_metric(metric)
     for name, call in _CALLS.items():
         draw = partial(_draw_prompts, backbone=name)
-        registrar.add_model(f"reference:{name}", NamedModel(_HERE / "models" / name, call, draw, _load_scorer))
+        registrar.add_model(f"reference:{name}", NamedModel(_HERE / "models" / name, call, draw, (metric.name,)))
     registrar.add_presets(_HERE / "presets")
 
 
-# Imported where they are used: the judge needs diffusers, and registering must stay light.
+# Imported where it is used, so that registering stays light.
 def _draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str) -> list[str]:
     from lesa_reference.prompts import draw_prompts
 
     return draw_prompts(seed, count, training=training, backbone=backbone)
-
-
-def _load_scorer() -> Scorer:
-    from lesa_reference.judge import caption_scores, load_judge
-
-    return partial(caption_scores, load_judge())

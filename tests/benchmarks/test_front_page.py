@@ -7,13 +7,14 @@ import pytest
 
 from benchmarks import front_page
 from benchmarks.front_plots import THEMES, as_svg, quality, short, write_plots
-from lesa_framework.measure.results import BenchRow, Kind, read_results
-from tests.measure.page.samples import sample_results
+from lesa_framework.measure.results import Kind, ModelResults, Results, Row
+from lesa_framework.measure.results_file import read_results
+from tests.measure.page.samples import METRICS, sample_results
 
 
-def row(name: str, psnr_db: float, **other) -> BenchRow:
-    known = {"model": "m", "kind": Kind.CACHE, "family": "taylorseer", "target_nfe": 10, "num_steps": 50, "nfe": 10}
-    return BenchRow(name=name, psnr_db=psnr_db, **{**known, **other})
+def row(name: str, psnr_db: float, **other) -> Row:
+    known = {"model": "m", "kind": Kind.CACHE, "family": "taylorseer", "nfe": 10, "num_steps": 50, "work": 10}
+    return Row(name=name, psnr_db=psnr_db, **{**known, **other})
 
 
 def test_the_pages_say_what_the_committed_results_say():
@@ -41,21 +42,23 @@ def test_of_each_sort_the_best_and_of_the_peers_two():
         row("taylor1-even", 29.0, schedule="even"),
         row("lesa-n7", 32.0, family="lesa"),
         *(row(f"peer{number}", 20.0 + number, kind=Kind.PEER, family=f"peer{number}") for number in range(4)),
-        row("greedy", 50.0, kind=Kind.PEER, nfe=30.0),
-        row("other", 60.0, target_nfe=8, nfe=8),
+        row("greedy", 50.0, kind=Kind.PEER, work=30.0),
+        row("other", 60.0, nfe=8, work=8),
     ]
     shown = [each.name for each in front_page.front_rows(rows, 10)]
     assert shown == ["lesa-n7", "taylor2-n7", "taylor1-even", "peer3", "peer2"]
 
 
-def test_a_row_that_does_not_compete_says_why():
+def test_an_excluded_row_says_why():
     failed = row("broken", 0.0).model_copy(update={"psnr_db": None, "error": "it fell over"})
-    greedy = row("greedy", 40.0, nfe=34.0, note="Cannot do as little as 10.")
-    text = front_page.table([row("good", 30.0), greedy, failed], 10)
+    greedy = row("greedy", 40.0, work=34.0, note="Cannot do as little as 10.")
+    found = ModelResults(model="m", num_steps=50, batch=1)
+    results = Results(rows=[row("good", 30.0), greedy, failed], models=[found], metrics=METRICS)
+    text = front_page.table(results, "m", 10)
     assert "| **`good`** | **10 of 50** | **30.00** |" in text
     assert "| `greedy` | 34 of 50 | 40.00 |" in text, "and not in bold"
     assert "- `broken`: it fell over\n" in text + "\n"
-    assert "- `greedy`: did the work of 34 steps. Cannot do as little as 10.\n" in text + "\n"
+    assert "- `greedy`: did the work of 34 steps, more than 10. Cannot do as little as 10.\n" in text + "\n"
     columns = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert len(columns) == 1
 

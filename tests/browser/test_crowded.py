@@ -52,7 +52,7 @@ def test_notes_are_behind_a_mark(crowded: Page) -> None:
     mark = row.get_by_role("link", name="note", exact=True)
     assert mark.get_attribute("title") == NOTE
     mark.click()
-    opened = crowded.locator("#again details[open]")
+    opened = crowded.locator("#reproduce details[open]")
     expect(opened).to_contain_text(NOTE.strip())
     opened.get_by_role("link", name="its row in the table").click()
     expect(row).to_be_in_viewport()
@@ -98,8 +98,8 @@ def test_the_filters_take_one_line_however_many_methods_there_are(crowded: Page)
 
 def test_names_stay_apart_and_peers_below_ours(crowded: Page) -> None:
     assert_names_apart(crowded)
-    picture = pixels(crowded, "[data-x=nfe]")
-    marks = middles_of_marks(crowded, "[data-x=nfe]")
+    picture = pixels(crowded, "[data-x=work]")
+    marks = middles_of_marks(crowded, "[data-x=work]")
     # A peer lies on one of ours at 10 steps, as near as a twentieth of a decibel.
     assert sum(share_of(picture[y : y + 1, x : x + 1], _REUSE) for x, y in marks) >= 3
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from lesa_framework.measure.page.from_evaluation import from_evaluation
 from lesa_framework.measure.page.render import write_page
-from lesa_framework.measure.rows import Results, Row
+from lesa_framework.measure.results import Kind, ModelResults, Results, Row
 from tests.browser.conftest import Visit
 from tests.browser.looking import assert_names_apart, shown_rows
+from tests.measure.page.samples import METRICS
 
 _PHONE, _EDGE = 390, 16
 
@@ -32,23 +32,26 @@ def test_a_phone_scrolls_the_page_in_one_direction_only(visit: Visit) -> None:
         # The wide table scrolls inside its card.
         assert page.locator("#measured .card:visible").evaluate("card => card.scrollWidth > card.clientWidth")
     page.set_viewport_size({"width": 844, "height": _PHONE})
-    expect(page.locator("[data-x=nfe] .main-svg").first).not_to_have_css("width", f"{_PHONE}px")
+    expect(page.locator("[data-x=work] .main-svg").first).not_to_have_css("width", f"{_PHONE}px")
     assert _widths(page) == [844, 844]
-    assert page.locator("[data-x=nfe] .main-svg").first.bounding_box()["width"] > _PHONE
+    assert page.locator("[data-x=work] .main-svg").first.bounding_box()["width"] > _PHONE
 
 
 def test_results_without_images_curves_and_plans(visit: Visit, tmp_path: Path) -> None:
     rows = [
         Row(
-            name=name, nfe=nfe, num_steps=nfe, psnr_db=psnr, ssim=1.0, rel_l2=0.0, caption_score=None, seconds=1.0,
-            speedup=1.0, cache_bytes=0,
+            model="m", name=name, kind=kind, family=kind, nfe=nfe, num_steps=nfe, psnr_db=psnr, ssim=1.0, rel_l2=0.0,
+            seconds=1.0, speedup=1.0, cache_bytes=0,
         )
-        for name, nfe, psnr in (("uncached", 50, None), ("fewer_steps_10", 10, 20.0))
+        for name, kind, nfe, psnr in (
+            ("uncached", Kind.UNCACHED, 50, None), ("fewer_steps_10", Kind.FEWER_STEPS, 10, 20.0)
+        )
     ]  # fmt: skip
+    found = ModelResults(model="m", num_steps=50, batch=1)
     path = tmp_path / "bare.html"
-    path.write_text(write_page(from_evaluation(Results(model="m", num_steps=50, rows=rows))), "utf-8")
+    path.write_text(write_page(Results(rows=rows, models=[found], metrics=METRICS)), "utf-8")
     page = visit(path)
     for section in ("#side", "#images", "#curves", "#plans", "#differences"):
         expect(page.locator(section)).to_be_hidden()
     assert shown_rows(page, "#measured") == ["uncached", "fewer_steps_10"]
-    expect(page.locator("[data-x=nfe] .main-svg").first).to_be_visible()
+    expect(page.locator("[data-x=work] .main-svg").first).to_be_visible()

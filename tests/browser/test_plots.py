@@ -14,7 +14,7 @@ _DARK = ("#5cc8bd", "#f0955c", "#b29df0", "#1e2125")
 
 def _assert_drawn(page: Page, colours: tuple[str, ...]) -> None:
     *families, card = colours
-    for plot in ("[data-x=nfe]", "[data-x=seconds]", "[data-x=cache]"):
+    for plot in ("[data-x=work]", "[data-x=seconds]", "[data-x=cache]"):
         picture, marks = pixels(page, plot), middles_of_marks(page, plot)
         assert len(marks) == 12
         for colour in families:

@@ -36,12 +36,12 @@ def test_rows_say_what_failed_what_missed_and_what_is_best(opened: Page) -> None
     assert best == ["ref-flux-taylorseer-every5", "ref-flux-lesa-n10"]
 
 
-def test_a_name_opens_its_command_and_configuration_again_and_again(visit: Visit) -> None:
+def test_a_name_opens_its_command_and_configuration_every_time(visit: Visit) -> None:
     page = visit()
     link = page.get_by_role("link", name="ref-flux-lesa-n7")
     for _ in range(2):
         link.click()
-        source = page.locator("#again details[open]")
+        source = page.locator("#reproduce details[open]")
         expect(source).to_contain_text("lesa bench reference.yaml --only ref-flux-lesa-n7")
         expect(source).to_contain_text("predictor: {kind: lesa}")
         expect(source).to_be_in_viewport()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lesa_framework.measure.results import read_results
+from lesa_framework.measure.results_file import read_results
 
 TEXT = """
 title: Two lines and a peer
@@ -47,7 +47,7 @@ def test_one_file_in_one_results_file_and_one_page_out(lesa, file, workplace):
         "uncached", "reuse-a", "line-a", "fewer_steps_2", "diffusers_taylorseer_lite_2",
     ]  # fmt: skip
     assert all(row.error is None for row in results.rows)
-    assert results.schema_version == 1
+    assert results.schema_version == 2
     assert results.environment["torch"]
     assert "line-a" in ended.out
     assert "wrote two.json and two.html" in ended.err
@@ -105,7 +105,7 @@ def test_a_killed_process_is_resumed(file, workplace):
     seconds = [
         json.loads(line)["cell"]["seconds"]
         for line in finished.splitlines()
-        if b'"sitting"' in line and line[-1:] == b"}"
+        if b'"launch"' in line and line[-1:] == b"}"
     ]
     kept = json.loads((workplace / "killed.json").read_text("utf-8"))["models"][0]["details"]
     assert set(seconds) <= {each for details in kept.values() for each in details["seconds"]}, "measured again"

@@ -20,11 +20,11 @@ def test_results_and_report(lesa: Lesa, cache: Path, model: Path, workplace: Pat
     assert outcome.code == 0, outcome.err
     assert "mine" in outcome.out
     results = json.loads((workplace / "deep" / "results.json").read_text())
-    assert results["model"] == str(model)
-    assert results["num_steps"] == 8
+    (found,) = results["models"]
+    assert (found["model"], found["num_steps"]) == (str(model), 8)
     rows = {row["name"]: row for row in results["rows"]}
     assert list(rows) == ["uncached", "mine", "always", "fewer_steps_4", "fewer_steps_8"]
-    assert all(set(row) == _ROW for row in rows.values())
+    assert all(set(row) > _ROW for row in rows.values())
     assert rows["uncached"]["psnr_db"] is None
     assert rows["uncached"]["nfe"] == 8
     assert rows["uncached"]["speedup"] == 1.0
@@ -34,7 +34,7 @@ def test_results_and_report(lesa: Lesa, cache: Path, model: Path, workplace: Pat
     assert rows["fewer_steps_4"]["num_steps"] == 4
     assert rows["always"]["psnr_db"] is None
     assert rows["always"]["rel_l2"] == 0.0
-    assert len(results["pairs"]) == len(results["details"]["mine"]["psnr_db"]) == 4
+    assert len(found["pairs"]) == len(found["details"]["mine"]["scores"]["psnr_db"]) == 4
     page = (workplace / "report.html").read_text()
     assert "a &lt;b&gt;blue&lt;/b&gt; star" in page
     markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)

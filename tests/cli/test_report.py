@@ -31,8 +31,9 @@ _BROKEN = {
     "brackets without end": "[" * 100_000,
     "another format": json.dumps({"a": 1}),
     "no object": "[]",
+    "an earlier format": json.dumps({"schema_version": 1, "rows": [], "models": []}),
     "a format of the future": json.dumps({"schema_version": 99}),
-    "half of it": json.dumps({"schema_version": 1, "rows": []}),
+    "half of it": json.dumps({"schema_version": 2, "rows": []}),
 }
 
 

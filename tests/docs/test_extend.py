@@ -21,6 +21,7 @@ from lesa_framework.testing import (
     check_router,
     check_schedule,
 )
+from tests.measured import measured
 
 GUIDES = Path(__file__).parents[2] / "docs" / "extend"
 
@@ -49,8 +50,8 @@ def test_the_guides_metric():
     metric = found.registry.metrics.get("detail")
     check_metric(metric)
     stripes = torch.arange(8).remainder(2).float().expand(1, 3, 8, 8)
-    assert metric.load("cpu").judge(stripes * 0.25, stripes, ["a"]) == [0.25]
-    assert metric.load("cpu").judge(stripes, torch.zeros_like(stripes), ["a"]) == [None]
+    assert measured(metric.load("cpu"), stripes * 0.25, stripes, ["a"]) == [0.25]
+    assert measured(metric.load("cpu"), stripes, torch.zeros_like(stripes), ["a"]) == [None]
 
 
 def test_the_guides_peer_registers():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lesa_framework import LoadedMetric, PluginContractError
+from tests.measured import measured
 
 
 class Red(LoadedMetric):
@@ -20,10 +21,10 @@ class Red(LoadedMetric):
         return [value if prompt else None for value, prompt in zip(excess.tolist(), prompts, strict=True)]
 
 
-def test_pictures_are_judged_a_few_at_once():
+def test_pictures_are_scored_a_few_at_once():
     images = torch.linspace(0, 1, 3)[:, None, None, None].expand(3, 3, 4, 5)
     metric = Red()
-    assert metric.judge(images, torch.zeros_like(images), ["a", "b", "c"]) == [0.0, 0.5, 1.0]
+    assert measured(metric, images, torch.zeros_like(images), ["a", "b", "c"]) == [0.0, 0.5, 1.0]
     assert metric.calls == [["a", "b"], ["c"]]
 
 
@@ -31,14 +32,14 @@ def test_of_a_video_the_mean_over_its_frames():
     frames = torch.tensor([[0.0, 0.25, 0.5], [0.5, 1.0, 0.75]])
     videos = frames[:, :, None, None, None].expand(2, 3, 3, 4, 5)
     metric = Red()
-    assert metric.judge(videos, torch.zeros_like(videos), ["a", "b"]) == [0.25, 0.75]
+    assert measured(metric, videos, torch.zeros_like(videos), ["a", "b"]) == [0.25, 0.75]
     assert metric.calls == [["a", "a"], ["a", "b"], ["b", "b"]]
 
 
 def test_nothing_to_say_about_some():
     images = torch.ones(2, 3, 4, 4)
-    assert Red().judge(images, images, ["", "b"]) == [None, 0.0]
-    assert Red().judge(images[:, None], images[:, None], ["", "b"]) == [None, 0.0]
+    assert measured(Red(), images, images, ["", "b"]) == [None, 0.0]
+    assert measured(Red(), images[:, None], images[:, None], ["", "b"]) == [None, 0.0]
 
 
 def test_a_frame_without_a_number_does_not_count():
@@ -47,7 +48,7 @@ def test_a_frame_without_a_number_does_not_count():
             return [None, 1.0, 3.0]
 
     video = torch.ones(1, 3, 3, 4, 4)
-    assert Second().judge(video, video, ["a"]) == [2.0]
+    assert measured(Second(), video, video, ["a"]) == [2.0]
 
 
 def test_no_gradient_is_recorded():
@@ -57,12 +58,12 @@ def test_no_gradient_is_recorded():
             return [0.0] * len(prompts)
 
     images = torch.ones(1, 3, 4, 4, requires_grad=True)
-    assert Records().judge(images, images, ["a"]) == [0.0]
+    assert measured(Records(), images, images, ["a"]) == [0.0]
 
 
 def test_no_images_no_numbers():
     images = torch.ones(0, 3, 4, 4)
-    assert Red().judge(images, images, []) == []
+    assert measured(Red(), images, images, []) == []
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_no_images_no_numbers():
 )
 def test_what_does_not_fit_is_refused(images, references, prompts, message):
     with pytest.raises(PluginContractError, match=message):
-        Red().judge(images, references, prompts)
+        measured(Red(), images, references, prompts)
 
 
 def test_a_number_too_few_is_the_plugins_fault():
@@ -87,4 +88,10 @@ def test_a_number_too_few_is_the_plugins_fault():
 
     images = torch.ones(2, 3, 4, 4)
     with pytest.raises(PluginContractError, match=r"Short\.score: returned 1 numbers for 2 pictures"):
-        Short().judge(images, images, ["a", "b"])
+        measured(Short(), images, images, ["a", "b"])
+
+
+def test_a_metric_that_defines_nothing_is_refused():
+    images = torch.ones(1, 3, 4, 4)
+    with pytest.raises(PluginContractError, match="LoadedMetric: defines neither `score` nor `measure`"):
+        measured(LoadedMetric(), images, images, ["a"])

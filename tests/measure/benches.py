@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lesa_framework.measure.results import BenchResults, BenchRow
+from lesa_framework.measure.results import Results, Row
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.spec import load_spec
 from lesa_framework.measure.store import Store
@@ -39,18 +39,18 @@ class Bench:
             "models": {self.model: {"call": CALL}},
         }
 
-    def run(self, log: ProgressLog | None = None, only: tuple[str, ...] = ()) -> BenchResults:
+    def run(self, log: ProgressLog | None = None, only: tuple[str, ...] = ()) -> Results:
         self.path.write_text(yaml.safe_dump(self.raw, sort_keys=False))
         bench = benchmark_of(load_spec(self.path))
         shown = log or ProgressLog()
         return run_bench(bench, lambda _: nullcontext(shown), store=Store(self.cells), only=only, device="cpu")
 
 
-def row(results: BenchResults, name: str) -> BenchRow:
+def row(results: Results, name: str) -> Row:
     return next(each for each in results.rows if each.name == name)
 
 
-def timeless(results: BenchResults) -> dict[str, Any]:
+def timeless(results: Results) -> dict[str, Any]:
     """Everything but what a clock said."""
     content = results.model_dump(mode="json")
     for each in content["rows"]:

@@ -7,12 +7,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from lesa_framework import ConfigError, Decision, LesaError, SchedulePolicy, StepContext, Strategy, load_config
+from lesa_framework import (
+    ConfigError,
+    Decision,
+    LesaError,
+    LoadedMetric,
+    Samples,
+    SchedulePolicy,
+    StepContext,
+    Strategy,
+    load_config,
+)
 from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.measure.compare import Comparison, compare
 from lesa_framework.measure.methods import Method, cached_methods
 from lesa_framework.measure.planning import build_strategies, planned_nfe
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import Pair
+from lesa_framework.measure.scoring import Metrics, load_metrics
 from lesa_framework.types import RunInfo, Tap
 from tests.progress_log import ProgressLog
 
@@ -49,18 +60,18 @@ def test_methods_take_turns_on_every_batch(flux: Any) -> None:
 
 def test_always_is_the_uncached_run_bit_for_bit(flux: Any) -> None:
     comparison = run(flux, [config("all", schedule={"kind": "always"})], batch=3, keep=4)
-    assert torch.equal(comparison.images["all"], comparison.images["uncached"])
+    assert comparison.images["all"] == comparison.images["uncached"]
     row = comparison.rows[1]
-    assert (row.psnr_db, row.rel_l2, row.nfe) == (None, 0.0, 8)
-    assert row.ssim == pytest.approx(1.0)
+    assert (row.psnr_db, row.scores["rel_l2"], row.nfe) == (None, 0.0, 8)
+    assert row.scores["ssim"] == pytest.approx(1.0)
     assert len(comparison.images["uncached"]) == 4
 
 
 def test_a_pair_is_measured_against_its_own_uncached_run(flux: Any) -> None:
     together = run(flux, [config("a")], batch=4)
     alone = run(flux, [config("a")], batch=1)
-    assert together.details["a"].psnr_db == pytest.approx(alone.details["a"].psnr_db, abs=0.05)
-    assert together.rows[1].psnr_db == pytest.approx(sum(together.details["a"].psnr_db) / 4)
+    assert together.details["a"].scores["psnr_db"] == pytest.approx(alone.details["a"].scores["psnr_db"], abs=0.05)
+    assert together.rows[1].psnr_db == pytest.approx(sum(together.details["a"].scores["psnr_db"]) / 4)
     assert set(together.details["a"].plans.values()) == {"FFPPFPPF"}
 
 
@@ -71,15 +82,17 @@ def test_the_model_is_left_as_it_was(flux: Any) -> None:
     assert flux.transformer.__dict__ == before
 
 
-def test_scores_are_averaged_over_captions_that_promise_something(flux: Any) -> None:
-    def scorer(images: Tensor, captions: Sequence[str]) -> list[float | None]:
-        assert images.shape == (len(captions), 3, 16, 16)
-        assert 0 <= images.min() <= images.max() <= 1
-        return [0.5 if "ring" in caption else None for caption in captions]
+def test_scores_are_averaged_over_captions_that_name_something(flux: Any) -> None:
+    class Ring(LoadedMetric):
+        def measure(self, samples: Samples, references: Samples, prompts: Sequence[str]) -> list[float | None]:
+            assert samples.images.shape == references.images.shape == (len(prompts), 3, 16, 16)
+            assert 0 <= samples.images.min() <= samples.images.max() <= 1
+            return [0.5 if "ring" in prompt else None for prompt in prompts]
 
-    comparison = run(flux, [config("a")], scorer=scorer, batch=3)
-    assert [row.caption_score for row in comparison.rows] == [0.5] * 3
-    assert comparison.details["a"].caption_score == [0.5, 0.5, None, None]
+    metrics = Metrics({**load_metrics((), torch.device("cpu")).loaded, "ring": Ring()})
+    comparison = run(flux, [config("a")], metrics=metrics, batch=3)
+    assert [row.scores["ring"] for row in comparison.rows] == [0.5] * 3
+    assert comparison.details["a"].scores["ring"] == [0.5, 0.5, None, None]
 
 
 def test_a_broken_method_is_named(flux: Any) -> None:

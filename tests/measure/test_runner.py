@@ -10,7 +10,7 @@ import torch
 
 import lesa_framework as lesa
 from lesa_framework import ConfigError
-from lesa_framework.measure.results import BenchResults
+from lesa_framework.measure.results import Results
 from lesa_framework.pipelines import load_pipeline
 from tests.measure.benches import CALL, PROMPTS, STEPS, Bench, row
 
@@ -23,7 +23,7 @@ def bench(tmp_path, flux_folder):
 def test_methods_by_schedules_with_plain_runs_beside_them(bench):
     bench.raw["schedules"]["b"] = {"kind": "steps", "compute": [0, 4]}
     results = bench.run()
-    assert [(each.name, each.kind, each.target_nfe, each.nfe) for each in results.rows] == [
+    assert [(each.name, each.kind, each.nfe, each.work) for each in results.rows] == [
         ("uncached", "uncached", 8, 8),
         ("reuse-a", "cache", 4, 4),
         ("line-a", "cache", 4, 4),
@@ -38,7 +38,7 @@ def test_methods_by_schedules_with_plain_runs_beside_them(bench):
     assert {name: len(images) for name, images in found.images.items()} == {each.name: 2 for each in results.rows}
     assert "interval: 3" in found.sources["line-a"].config
     assert found.sources["line-a"].command.endswith(f"--only {bench.model}/line-a")
-    assert BenchResults.model_validate_json(results.model_dump_json()) == results
+    assert Results.model_validate_json(results.model_dump_json()) == results
 
 
 def test_numbers_agree_with_a_measurement_made_by_hand(bench):
@@ -56,11 +56,11 @@ def test_numbers_agree_with_a_measurement_made_by_hand(bench):
         cached = pictures()
     psnr = [-10 * np.log10(np.mean((a - b) ** 2)) for a, b in zip(cached, reference, strict=True)]
     (model,) = found.models
-    assert model.details["line-a"].psnr_db[:2] == pytest.approx(psnr, abs=1e-4)
+    assert model.details["line-a"].scores["psnr_db"][:2] == pytest.approx(psnr, abs=1e-4)
     assert row(found, "line-a").cache_bytes == session.report.cache_bytes
     fewer = pictures(num_inference_steps=4)
     psnr = [-10 * np.log10(np.mean((a - b) ** 2)) for a, b in zip(fewer, reference, strict=True)]
-    assert model.details["fewer_steps_4"].psnr_db[:2] == pytest.approx(psnr, abs=1e-4)
+    assert model.details["fewer_steps_4"].scores["psnr_db"][:2] == pytest.approx(psnr, abs=1e-4)
 
 
 def test_only_some_rows(bench):
@@ -74,4 +74,5 @@ def test_metrics_that_cannot_be_loaded_are_skipped_by_name(bench):
     bench.raw["metrics"] = ["image_reward"]
     results = bench.run()
     assert [note for note in results.notes if "image_reward" in note]
-    assert row(results, "reuse-a").scores == {}
+    assert "image_reward" not in row(results, "reuse-a").scores
+    assert results.metrics.keys() == {"psnr_db", "ssim", "rel_l2", "feature_rel_l2"}

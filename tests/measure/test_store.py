@@ -12,7 +12,7 @@ HERE, THERE = {"part": "turn", "pairs": [("a", 1)]}, {"part": "turn", "pairs": [
 
 def test_a_cell_is_found_by_the_next_start(tmp_path):
     store = Store(tmp_path / "cells")
-    turn = Turn(sitting="one", seconds=0.1, psnr_db=[30.000000000000004, None], images=["data:,"])
+    turn = Turn(launch="one", seconds=0.1, scores={"psnr_db": [30.000000000000004, None]}, images=["data:,"])
     store.keep(HERE, turn)
     again = Store(tmp_path / "cells")
     assert again.find(HERE, Turn) == turn, "to the last digit"

@@ -330,5 +330,6 @@ def test_the_built_ins():
     assert set(registry.routers.names()) == {"thresholds", "single"}
     assert registry.backbones.names()["flux"] == "lesa_diffusers"
     assert registry.models.names()["reference:flux"] == "lesa_reference"
-    assert registry.metrics.names() == dict.fromkeys(("clip_score", "image_reward", "lpips"), "lesa_metrics")
+    ours = dict.fromkeys(("clip_score", "image_reward", "lpips", "psnr_db", "rel_l2", "ssim"), "lesa_metrics")
+    assert registry.metrics.names() == {"caption_score": "lesa_reference", **ours}
     assert registry.peers.names()["cache_dit_dbcache"] == "lesa_peers"

@@ -274,18 +274,24 @@ class Brightens(Darkness):
 
 
 class Tensors(Darkness):
-    def judge(self, images, references, prompts):
-        return list(images.flatten(1).mean(1))
+    def measure(self, samples, references, prompts):
+        return list(samples.images.flatten(1).mean(1))
 
 
 class Shortens(Darkness):
-    def judge(self, images, references, prompts):
-        return super().judge(images, references, prompts)[:1]
+    def measure(self, samples, references, prompts):
+        return super().measure(samples, references, prompts)[:1]
 
 
 class NoList(Darkness):
-    def judge(self, images, references, prompts):
-        return images.flatten(1).mean(1)
+    def measure(self, samples, references, prompts):
+        return samples.images.flatten(1).mean(1)
+
+
+class MovesLatents(Darkness):
+    def measure(self, samples, references, prompts):
+        references.latents.zero_()
+        return super().measure(samples, references, prompts)
 
 
 def metric_of(made: type[LoadedMetric]) -> Metric:
@@ -308,12 +314,13 @@ def test_a_good_metric_passes():
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (Tired, "made, pictures: asked again, it said"),
-        (Ranks, "made, pictures: alone they are"),
-        (Brightens, "made, pictures: it wrote to the images"),
+        (Tired, "made, pictures: for the same samples it returned"),
+        (Ranks, "made, pictures: alone the scores are"),
+        (Brightens, "made, pictures: it wrote to the images of the samples"),
+        (MovesLatents, "made, pictures: it wrote to the latents of the references"),
         (Tensors, "made, pictures: .* are not floats"),
         (Shortens, "made, pictures: 1 scores for 3"),
-        (NoList, "made, pictures: judge returned Tensor, not a list"),
+        (NoList, "made, pictures: measure returned Tensor, not a list"),
     ],
 )
 def test_metrics_that_break_the_contract(made, message):

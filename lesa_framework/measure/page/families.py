@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lesa_framework.measure.results import BenchRow, Kind
+from lesa_framework.measure.results import Kind, Row
 
 #: Families that have the same colour on every page; others get the next free one.
 _FIXED = {"lesa": "0", "taylorseer": "1", "reuse": "2"}
@@ -33,7 +33,7 @@ class Family:
     shape: str
 
 
-def families(rows: Sequence[BenchRow]) -> dict[str, Family]:
+def families(rows: Sequence[Row]) -> dict[str, Family]:
     """The families of all rows by name: this framework's first, then plain runs, then peers."""
     order = [Kind.CACHE, Kind.FEWER_STEPS, Kind.PEER, Kind.UNCACHED]
     kinds: dict[str, Kind] = {}

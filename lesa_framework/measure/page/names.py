@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from lesa_framework.measure.results import BenchRow, Kind
+from lesa_framework.measure.results import Kind, Row
 
 
-def short_names(rows: Sequence[BenchRow]) -> dict[str, str]:
+def short_names(rows: Sequence[Row]) -> dict[str, str]:
     """Names of one model's rows without what those of all its configurations begin with.
 
     `ref-flux-lesa-n7` becomes `lesa-n7`, and `fewer_steps_10` becomes `10 plain steps`.
@@ -17,7 +17,7 @@ def short_names(rows: Sequence[BenchRow]) -> dict[str, str]:
     return {row.name: _plain(row) or row.name.removeprefix(shared) for row in rows}
 
 
-def _plain(row: BenchRow) -> str:
+def _plain(row: Row) -> str:
     return f"{row.num_steps} plain steps" if row.kind is Kind.FEWER_STEPS else ""
 
 

@@ -18,7 +18,7 @@ def payload(models: Sequence[ModelView], families: Iterable[Family]) -> dict[str
                 "name": model.found.model,
                 "steps": model.found.num_steps,
                 "frames": model.found.frames,
-                "targets": model.targets,
+                "nfes": model.nfes,
             }
             for model in models
         ],
@@ -40,9 +40,9 @@ def _row(view: RowView, model: int) -> dict[str, Any]:
         "ours": row.kind is Kind.CACHE,
         "peer": row.kind is Kind.PEER,
         "over": view.over,
-        "target": row.target_nfe,
-        "psnr": row.psnr_db,
         "nfe": row.nfe,
+        "psnr": row.psnr_db,
+        "work": row.nfe if row.work is None else row.work,
         "seconds": row.seconds,
         "cache": row.cache_bytes,
         "best": view.best,

@@ -6,14 +6,15 @@ from importlib.resources import files
 from importlib.util import find_spec
 
 from lesa_framework.errors import ConfigError
+from lesa_framework.measure.columns import columns
+from lesa_framework.measure.formats import counted, gain, size, steps
 from lesa_framework.measure.page.cards import answers, card_groups, grid_columns
-from lesa_framework.measure.page.columns import columns
 from lesa_framework.measure.page.families import families
-from lesa_framework.measure.page.formats import counted, gain, size, steps
 from lesa_framework.measure.page.payload import payload
 from lesa_framework.measure.page.verdicts import verdicts
 from lesa_framework.measure.page.view import as_yaml, model_views
-from lesa_framework.measure.results import BenchResults
+from lesa_framework.measure.results import Results
+from lesa_framework.measure.scoring import SKIPPED
 
 _PACKAGE = "lesa_framework.measure.page"
 _STYLES = ("look.css", "parts.css")
@@ -24,8 +25,6 @@ _SCRIPTS = (
 )  # fmt: skip
 #: Prompts whose images are shown at once; the others fold out.
 _OPEN = 3
-#: What notes about metrics begin with.
-_SKIPPED = "not measured: "
 _NEEDED = (("jinja2", "jinja2"), ("pillow", "PIL"), ("plotly", "plotly"))
 
 
@@ -45,7 +44,7 @@ def check_report(option: str = "--report") -> None:
         )
 
 
-def write_page(results: BenchResults) -> str:
+def write_page(results: Results) -> str:
     """The page.
 
     Args:
@@ -78,15 +77,15 @@ def write_page(results: BenchResults) -> str:
         title=results.title or "Feature caches, side by side",
         models=models,
         numbers={model.found.model: model.number for model in models},
-        targets=sorted({target for model in models for target in model.targets}, reverse=True),
+        nfes=sorted({nfe for model in models for nfe in model.nfes}, reverse=True),
         shown=_OPEN,
         families=sorts,
         columns=table,
         answers=answers(found),
         groups=groups,
         grid_columns=grid_columns([len(group) for group in groups.values()]),
-        skipped=[note.removeprefix(_SKIPPED) for note in results.notes if note.startswith(_SKIPPED)],
-        notes=[note for note in results.notes if not note.startswith(_SKIPPED)],
+        skipped=[note.removeprefix(SKIPPED) for note in results.notes if note.startswith(SKIPPED)],
+        notes=[note for note in results.notes if not note.startswith(SKIPPED)],
         rows={(view.row.model, view.row.name): view for model in models for view in model.rows},
         spec=as_yaml(results.spec),
         payload=payload(models, sorts.values()),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lesa_framework.measure.page.formats import ends, gain, steps
-from lesa_framework.measure.results import BenchResults, BenchRow, Difference, Kind, ranked
+from lesa_framework.measure.formats import ends, gain
+from lesa_framework.measure.results import Difference, Kind, Results, Row, ranked
 
 #: The family that this framework is named after.
 _OURS = "lesa"
@@ -33,54 +33,54 @@ class Verdict:
 
     Attributes:
         model: The model.
-        target: Computed steps.
+        nfe: Computed steps.
         num_steps: Steps of the uncached run.
         winner: The best method; None when nothing competes.
         remarks: How it stands to others, the nearest first.
-        left_out: Methods that did not compete, and why.
+        excluded: Methods that do not compete, and why.
     """
 
     model: str
-    target: int
+    nfe: int
     num_steps: int
-    winner: BenchRow | None
+    winner: Row | None
     remarks: tuple[Remark, ...]
-    left_out: tuple[str, ...]
+    excluded: tuple[str, ...]
 
     @property
     def work(self) -> str:
         """How many times less work than uncached."""
-        return f"{self.num_steps / self.target:.2f}".rstrip("0").rstrip(".") + "×"
+        return f"{self.num_steps / self.nfe:.2f}".rstrip("0").rstrip(".") + "×"
 
 
-def verdicts(results: BenchResults) -> list[Verdict]:
-    """One for each model and target, in the order of the file, most computed steps first."""
+def verdicts(results: Results) -> list[Verdict]:
+    """One for each model and NFE, in the order of the file, most computed steps first."""
     return [
-        _verdict(results, found.model, found.num_steps, target)
+        _verdict(results, found.model, found.num_steps, nfe)
         for found in results.models
-        for target in results.targets(found.model)
+        for nfe in results.nfes(found.model)
     ]
 
 
-def _verdict(results: BenchResults, model: str, num_steps: int, target: int) -> Verdict:
-    rows = [row for row in results.of_model(model) if row.target_nfe == target and row.kind is not Kind.UNCACHED]
-    rivals = ranked(rows, target)
+def _verdict(results: Results, model: str, num_steps: int, nfe: int) -> Verdict:
+    rows = [row for row in results.of_model(model) if row.nfe == nfe and row.kind is not Kind.UNCACHED]
+    rivals = ranked(rows, nfe)
     against = {
         difference.theirs: difference
         for difference in results.differences
-        if rivals and (difference.model, difference.target_nfe, difference.ours) == (model, target, rivals[0].name)
+        if rivals and (difference.model, difference.nfe, difference.ours) == (model, nfe, rivals[0].name)
     }
     return Verdict(
         model=model,
-        target=target,
+        nfe=nfe,
         num_steps=num_steps,
         winner=rivals[0] if rivals else None,
         remarks=tuple(_remarks(rivals, against)) if rivals else (),
-        left_out=tuple(_why_not(row) for row in rows if not row.competes),
+        excluded=tuple(f"{row.name}: {row.exclusion}" for row in rows if row.exclusion),
     )
 
 
-def _remarks(rivals: Sequence[BenchRow], against: dict[str, Difference]) -> list[Remark]:
+def _remarks(rivals: Sequence[Row], against: dict[str, Difference]) -> list[Remark]:
     winner, others = rivals[0], rivals[1:]
     found = []
     if winner.kind is Kind.FEWER_STEPS:
@@ -93,12 +93,12 @@ def _remarks(rivals: Sequence[BenchRow], against: dict[str, Difference]) -> list
     return found or [Remark("Nothing else competes here.", "level")]
 
 
-def _remark(winner: BenchRow, other: BenchRow, difference: Difference | None) -> Remark:
+def _remark(winner: Row, other: Row, difference: Difference | None) -> Remark:
     name = f"{other.num_steps} plain steps" if other.kind is Kind.FEWER_STEPS else other.name
     ours = other.family == _OURS and winner.family != _OURS
     ahead = (winner.psnr_db or 0.0) - (other.psnr_db or 0.0) if difference is None else difference.mean_db
     between = _between(difference)
-    if difference is not None and difference.low_db is not None and not difference.sure:
+    if difference is not None and difference.low_db is not None and not difference.certain:
         return Remark(f"level with {name}: {gain(ahead)} dB{between}", "level")
     if ours:
         return Remark(f"LESA loses: {name} is {gain(ahead)[1:]} dB behind{between}", "lost")
@@ -111,11 +111,3 @@ def _between(difference: Difference | None) -> str:
     if difference.low_db is None or difference.high_db is None:
         return ", on the one prompt that was run"
     return f", between {ends(difference.low_db, difference.high_db)}"
-
-
-def _why_not(row: BenchRow) -> str:
-    if row.error is not None:
-        return f"{row.name} failed: {row.error}"
-    if row.psnr_db is None:
-        return f"{row.name} made the very images of the uncached run"
-    return f"{row.name} did the work of {steps(row.nfe or 0)} steps, more than {row.target_nfe}"

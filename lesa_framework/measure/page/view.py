@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import yaml
 
-from lesa_framework.measure.page.columns import Column
+from lesa_framework.measure.columns import Column
 from lesa_framework.measure.page.families import Family
 from lesa_framework.measure.page.names import short_names
 from lesa_framework.measure.results import (
-    BenchResults,
-    BenchRow,
+    ALWAYS,
+    Details,
     Difference,
     Kind,
-    MethodDetails,
     ModelResults,
+    Results,
+    Row,
     Source,
     ranked,
 )
@@ -31,22 +32,22 @@ class RowView:
         row: The row.
         label: A short name.
         family: What it shares with others of its sort.
-        best: Whether it has the highest PSNR at its target.
-        over: Whether it has a quality, but did more work than its target allows.
+        best: Whether it has the highest PSNR at its NFE.
+        over: Whether it has a quality, but did more work than its NFE allows.
         cells: What each column shows, and the value that it is sorted by.
-        source: How to get its numbers again.
+        source: How to reproduce its numbers.
         details: Its values pair by pair.
     """
 
     number: int
-    row: BenchRow
+    row: Row
     label: str
     family: Family
     best: bool
     over: bool
     cells: tuple[tuple[str, float | None], ...]
     source: Source
-    details: MethodDetails
+    details: Details
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ class Example:
 
     @property
     def turns(self) -> list[tuple[int | None, list[Picture]]]:
-        """The uncached image, and then those of each target, which is None for the uncached one."""
+        """The uncached image, and then those of each NFE, which is None for the uncached one."""
         found: dict[int | None, list[Picture]] = {}
         for picture in self.pictures:
             row = picture.view.row
-            found.setdefault(None if row.kind is Kind.UNCACHED else row.target_nfe, []).append(picture)
+            found.setdefault(None if row.kind is Kind.UNCACHED else row.nfe, []).append(picture)
         return list(found.items())
 
 
@@ -112,9 +113,9 @@ class ModelView:
     Attributes:
         number: Its place in the file.
         found: What belongs to it.
-        rows: The uncached run, then by target, the most computed steps first, the best PSNR on top, and what does not
-            compete at the end.
-        targets: The targets, most computed steps first.
+        rows: The uncached run, then by NFE, the most computed steps first, the best PSNR on top, and what is excluded
+            at the end.
+        nfes: The numbers of computed steps, most first.
         strips: What ran when.
         examples: Its images.
         contrasts: Its paired differences.
@@ -124,14 +125,14 @@ class ModelView:
     number: int
     found: ModelResults
     rows: tuple[RowView, ...]
-    targets: tuple[int, ...]
+    nfes: tuple[int, ...]
     strips: tuple[Strip, ...]
     examples: tuple[Example, ...]
     contrasts: tuple[Contrast, ...]
     call: str
 
 
-def model_views(results: BenchResults, families: dict[str, Family], columns: Sequence[Column]) -> list[ModelView]:
+def model_views(results: Results, families: dict[str, Family], columns: Sequence[Column]) -> list[ModelView]:
     """All models of a file, in its order."""
     return [_model_view(number, found, results, families, columns) for number, found in enumerate(results.models)]
 
@@ -142,12 +143,12 @@ def as_yaml(content: object) -> str:
 
 
 def _model_view(
-    number: int, found: ModelResults, results: BenchResults, families: dict[str, Family], columns: Sequence[Column]
+    number: int, found: ModelResults, results: Results, families: dict[str, Family], columns: Sequence[Column]
 ) -> ModelView:
     rows = results.of_model(found.model)
     labels = short_names(rows)
-    targets = results.targets(found.model)
-    best = {ranking[0].name for target in targets if (ranking := ranked(rows, target))}
+    nfes = results.nfes(found.model)
+    best = {ranking[0].name for nfe in nfes if (ranking := ranked(rows, nfe))}
     views = tuple(
         RowView(
             number=place,
@@ -155,10 +156,10 @@ def _model_view(
             label=labels[row.name],
             family=families[row.family],
             best=row.name in best,
-            over=row.psnr_db is not None and not row.competes,
+            over=row.psnr_db is not None and row.over,
             cells=tuple((column.text(row), column.read(row)) for column in columns),
             source=found.sources.get(row.name, Source()),
-            details=found.details.get(row.name, MethodDetails()),
+            details=found.details.get(row.name, Details()),
         )
         for place, row in sorted(enumerate(results.rows), key=_order)
         if row.model == found.model
@@ -168,7 +169,7 @@ def _model_view(
         number=number,
         found=found,
         rows=views,
-        targets=tuple(targets),
+        nfes=tuple(nfes),
         strips=tuple(strip for view in views for strip in _strips(view)),
         examples=tuple(_examples(found, views)),
         contrasts=tuple(_contrasts([each for each in results.differences if each.model == found.model], named)),
@@ -195,10 +196,10 @@ def _contrasts(differences: Sequence[Difference], named: dict[str, RowView]) -> 
     ]
 
 
-def _order(numbered: tuple[int, BenchRow]) -> tuple[bool, int, bool, bool, float]:
+def _order(numbered: tuple[int, Row]) -> tuple[bool, int, bool, bool, float]:
     row = numbered[1]
     known = row.error is None
-    return row.kind is not Kind.UNCACHED, -row.target_nfe, not known, not row.competes, -(row.psnr_db or 0.0)
+    return row.kind is not Kind.UNCACHED, -row.nfe, not known, not row.competes, -(row.psnr_db or 0.0)
 
 
 def _strips(view: RowView) -> list[Strip]:
@@ -224,7 +225,7 @@ def _examples(found: ModelResults, views: Sequence[RowView]) -> list[Example]:
 def _below(view: RowView, index: int) -> str:
     if view.row.kind is Kind.UNCACHED:
         return ""
-    each = view.details.psnr_db
+    each = view.details.scores.get(ALWAYS[0], [])
     if index >= len(each):
         return ""
     value = each[index]

@@ -1,4 +1,4 @@
-"""What a metric must keep to."""
+"""What a metric must satisfy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import torch
 
 from lesa_framework.interfaces.metric import Metric
+from lesa_framework.types import Samples
 
 _PROMPTS = ("a red ring", "", "a blue square above a green star")
 
@@ -14,12 +15,12 @@ _PROMPTS = ("a red ring", "", "a blue square above a green star")
 def check_metric(metric: Metric, *, size: tuple[int, int] = (64, 48), device: str = "cpu") -> None:
     """Check a metric.
 
-    Checked, with pictures and with videos: there is a number, or None, for each; asked again, it says the same; it
-    judges each alone, whatever else is in the batch; it does not write to what it is given.
+    Checked with pictures and with videos: it returns a number or None for each; the same for the same samples; the
+    same for a sample alone as in a batch; and it does not write to its arguments.
 
     Args:
         metric: The metric under test.
-        size: Height and width of the pictures that it is asked about.
+        size: Height and width of the pictures.
         device: Where it shall run.
 
     Raises:
@@ -29,25 +30,38 @@ def check_metric(metric: Metric, *, size: tuple[int, int] = (64, 48), device: st
     loaded = metric.load(device)
     random = torch.Generator().manual_seed(0)
     for what, frames in (("pictures", ()), ("videos", (2,))):
-        shape = (len(_PROMPTS), *frames, 3, *size)
-        references = torch.rand(shape, generator=random)
-        images = (references + 0.2 * torch.randn(shape, generator=random)).clamp(0, 1)
-        given = images.clone(), references.clone()
-        scores = loaded.judge(images, references, _PROMPTS)
+        references = _samples((len(_PROMPTS), *frames, 3, *size), random)
+        samples = Samples(
+            (references.images + 0.2 * torch.randn(references.images.shape, generator=random)).clamp(0, 1),
+            references.latents + 0.2 * torch.randn(references.latents.shape, generator=random),
+        )
+        before = [_part(each, slice(None)) for each in (samples, references)]
+        scores = loaded.measure(samples, references, _PROMPTS)
         at = f"{metric.name}, {what}"
-        assert isinstance(scores, list), f"{at}: judge returned {type(scores).__name__}, not a list"
-        assert len(scores) == len(_PROMPTS), f"{at}: {len(scores)} scores for {len(_PROMPTS)}"
+        assert isinstance(scores, list), f"{at}: measure returned {type(scores).__name__}, not a list"
+        assert len(scores) == len(_PROMPTS), f"{at}: {len(scores)} scores for {len(_PROMPTS)} samples"
         assert all(score is None or isinstance(score, float) for score in scores), f"{at}: {scores!r} are not floats"
-        for before, after, name in zip(given, (images, references), ("images", "references"), strict=True):
-            assert torch.equal(before, after), f"{at}: it wrote to the {name}"
-        again = loaded.judge(images, references, _PROMPTS)
-        assert _same(again, scores), f"{at}: asked again, it said {again}, not {scores}"
+        for copy, given, name in zip(before, (samples, references), ("samples", "references"), strict=True):
+            assert torch.equal(copy.images, given.images), f"{at}: it wrote to the images of the {name}"
+            assert torch.equal(copy.latents, given.latents), f"{at}: it wrote to the latents of the {name}"
+        repeated = loaded.measure(samples, references, _PROMPTS)
+        assert _same(repeated, scores), f"{at}: for the same samples it returned {repeated} after {scores}"
         alone = [
             score
             for row, prompt in enumerate(_PROMPTS)
-            for score in loaded.judge(images[row : row + 1], references[row : row + 1], [prompt])
+            for score in loaded.measure(
+                _part(samples, slice(row, row + 1)), _part(references, slice(row, row + 1)), [prompt]
+            )
         ]
-        assert _same(alone, scores), f"{at}: alone they are {alone}, in a batch {scores}"
+        assert _same(alone, scores), f"{at}: alone the scores are {alone}, in a batch {scores}"
+
+
+def _samples(shape: tuple[int, ...], random: torch.Generator) -> Samples:
+    return Samples(torch.rand(shape, generator=random), torch.randn((shape[0], 16), generator=random))
+
+
+def _part(samples: Samples, rows: slice) -> Samples:
+    return Samples(samples.images[rows].clone(), samples.latents[rows].clone())
 
 
 def _same(left: list[float | None], right: list[float | None]) -> bool:

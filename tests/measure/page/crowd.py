@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from lesa_framework.measure.results import BenchResults, BenchRow, Kind, MethodDetails
+from lesa_framework.measure.results import Details, Kind, Results, Row
 from tests.measure.page.samples import PICTURES, STEPS, VIDEOS, sample_results
 
 PEERS, FAR = 9, 34.3
@@ -13,12 +13,12 @@ SKIPPED = "not measured: lpips: torchvision is not installed"
 
 
 @cache
-def crowded_results() -> BenchResults:
+def crowded_results() -> Results:
     """The same every time."""
     results = sample_results()
     peers = [_peer(number) for number in range(PEERS)]
     pictures, videos = results.models
-    curve = MethodDetails(step_rel_l2=[0.3 + step / 50 for step in range(STEPS)], plans={"cond": "F" + "1" * 49})
+    curve = Details(step_rel_l2=[0.3 + step / 50 for step in range(STEPS)], plans={"cond": "F" + "1" * 49})
     pictures = pictures.model_copy(update={"details": {**pictures.details, **{row.name: curve for row in peers}}})
     others = [videos.model_copy(update={"model": f"reference:other_{name}"}) for name in "ab"]
     copies = [
@@ -33,12 +33,12 @@ def crowded_results() -> BenchResults:
     )
 
 
-def _peer(number: int) -> BenchRow:
-    """The first does far more work than its target; the second lies almost where one of ours does."""
+def _peer(number: int) -> Row:
+    """The first does far more work than it may; the second lies almost where one of ours does."""
     name = f"somebody_elses_block_cache_{number}"
     ours = next(row for row in sample_results().rows if row.name == "ref-flux-reuse-n7")
     psnr = (ours.psnr_db or 0.0) + 0.05 if number == 1 else 11.0 + number / 2
-    return BenchRow(
-        model=PICTURES, name=f"{name}_10", kind=Kind.PEER, family=name, target_nfe=10, num_steps=STEPS,
-        nfe=10 if number else FAR, psnr_db=psnr, seconds=0.06, cache_bytes=2**20, note=NOTE,
+    return Row(
+        model=PICTURES, name=f"{name}_10", kind=Kind.PEER, family=name, nfe=10, num_steps=STEPS,
+        work=10 if number else FAR, psnr_db=psnr, seconds=0.06, cache_bytes=2**20, note=NOTE,
     )  # fmt: skip

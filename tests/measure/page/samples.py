@@ -1,4 +1,4 @@
-"""Made-up results that look like real ones: a picture model and a video model, peers that fail or miss their target."""
+"""Made-up results that look like real ones: a picture model and a video model, peers that fail or do too much work."""
 
 from __future__ import annotations
 
@@ -12,17 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesa_framework.measure.results import (
-    BenchResults,
-    BenchRow,
-    Kind,
-    MethodDetails,
-    MetricInfo,
-    ModelResults,
-    Source,
-)
-from lesa_framework.measure.rows import Pair
-from lesa_framework.measure.statistics import differences
+from lesa_framework.measure.intervals import differences
+from lesa_framework.measure.results import Details, Kind, MetricInfo, ModelResults, Pair, Results, Row, Source
 
 PICTURES, VIDEOS = "reference:flux", "reference:hunyuan_video"
 STEPS, FRAMES, SHOWN = 50, 9, 5
@@ -39,13 +30,23 @@ PROMPTS = (
 )  # fmt: skip
 
 
+METRICS = {
+    "psnr_db": MetricInfo(heading="PSNR, dB", summary="Float PSNR.", higher_is_better=True, digits=2),
+    "ssim": MetricInfo(heading="SSIM", summary="Structural similarity.", higher_is_better=True),
+    "rel_l2": MetricInfo(heading="rel. L2", summary="Distance of the latents.", higher_is_better=False),
+    "feature_rel_l2": MetricInfo(heading="features", summary="Distance of the outputs.", higher_is_better=False),
+    "caption_score": MetricInfo(heading="caption", summary="Is it what was asked for?", higher_is_better=True),
+    "lpips": MetricInfo(heading="LPIPS", summary="Perceptual distance.", higher_is_better=False),
+}
+
+
 @dataclass(frozen=True)
 class _Made:
     name: str
     kind: Kind
     family: str
-    target: int
-    nfe: float | None
+    nfe: int
+    work: float | None
     psnr: float | None
     speedup: float | None = None
     cache_mib: float = 0.0
@@ -93,16 +94,16 @@ _VIDEO = (
 
 
 @cache
-def sample_results() -> BenchResults:
+def sample_results() -> Results:
     """The same every time."""
     found = [_model(PICTURES, _FLUX, 1), _model(VIDEOS, _VIDEO, FRAMES)]
     rows = [row for each, _ in found for row in each]
-    return BenchResults(
+    return Results(
         title="Reference models, side by side",
         rows=rows,
         models=[model for _, model in found],
         differences=[difference for each, model in found for difference in differences(each, model)],
-        metrics={"lpips": MetricInfo(heading="LPIPS", higher_is_better=False)},
+        metrics=METRICS,
         spec={"title": "Reference models, side by side", "models": [{"model": PICTURES, "targets": [10, 8]}]},
         command="lesa bench benchmarks/configs/reference.yaml --out results.json",
         environment={"python": "3.11.7", "torch": "2.13.0", "device": "cpu, 2 threads"},
@@ -110,13 +111,15 @@ def sample_results() -> BenchResults:
     )
 
 
-def _model(name: str, made: tuple[_Made, ...], frames: int) -> tuple[list[BenchRow], ModelResults]:
+def _model(name: str, made: tuple[_Made, ...], frames: int) -> tuple[list[Row], ModelResults]:
     random = np.random.default_rng(frames)
     pairs = [Pair(prompt=prompt, seed=seed) for prompt in PROMPTS for seed in (0, 1)]
     luck = random.normal(0, 2.5, len(pairs))
     details = {each.name: _details(each, luck, random) for each in made}
     images = {
-        each.name: [_picture(index, details[each.name].psnr_db[index], frames, random) for index in range(SHOWN)]
+        each.name: [
+            _picture(index, details[each.name].scores["psnr_db"][index], frames, random) for index in range(SHOWN)
+        ]
         for each in made
         if each.error is None
     }
@@ -134,27 +137,27 @@ def _model(name: str, made: tuple[_Made, ...], frames: int) -> tuple[list[BenchR
     )  # fmt: skip
 
 
-def _row(model: str, made: _Made, details: MethodDetails) -> BenchRow:
+def _row(model: str, made: _Made, details: Details) -> Row:
     bare = made.kind is Kind.UNCACHED
     known = made.error is None
-    psnr = fmean(value for value in details.psnr_db if value is not None) if made.psnr is not None else None
+    psnr = fmean(value for value in details.scores["psnr_db"] if value is not None) if made.psnr is not None else None
     distance = 0.0 if bare else 10 ** (-(psnr or 0) / 28)
-    return BenchRow(
+    return Row(
         model=model,
         name=made.name,
         kind=made.kind,
         family=made.family,
-        target_nfe=made.target,
-        num_steps=made.target if made.kind is Kind.FEWER_STEPS else STEPS,
         nfe=made.nfe,
+        num_steps=made.nfe if made.kind is Kind.FEWER_STEPS else STEPS,
+        work=made.work,
         psnr_db=psnr,
         ssim=1 - distance if known else None,
         rel_l2=distance if known else None,
         caption_score=0.44 - distance / 5 if known else None,
-        scores={"lpips": 2 * distance if known else None},
+        lpips=2 * distance if known else None,
         seconds=0.238 / made.speedup if made.speedup else None,
         speedup=made.speedup,
-        flops=round(2.1e11 * (made.nfe or 0)) if known else None,
+        flops=round(2.1e11 * (made.work or 0)) if known else None,
         cache_bytes=round(made.cache_mib * 2**20) if known else None,
         peak_bytes=round((40 + made.cache_mib) * 2**20) if known else None,
         settings={"threshold": 0.12} if made.kind is Kind.PEER else {},
@@ -163,17 +166,17 @@ def _row(model: str, made: _Made, details: MethodDetails) -> BenchRow:
     )
 
 
-def _details(made: _Made, luck: NDArray[np.float64], random: np.random.Generator) -> MethodDetails:
+def _details(made: _Made, luck: NDArray[np.float64], random: np.random.Generator) -> Details:
     if made.psnr is None:
-        return MethodDetails(psnr_db=[None] * len(luck))
+        return Details(scores={"psnr_db": [None] * len(luck)})
     since = 0
     errors: list[float | None] = []
     for step, letter in enumerate(made.plan):
         since = 0 if letter == "F" else since + 1
         value = 10 ** (-made.psnr / 22) * (0.05 + step / len(made.plan)) * (1 + 0.3 * since)
         errors.append(value if step > 2 else 0.0)
-    return MethodDetails(
-        psnr_db=(made.psnr + luck + random.normal(0, 0.8, len(luck))).tolist(),
+    return Details(
+        scores={"psnr_db": (made.psnr + luck + random.normal(0, 0.8, len(luck))).tolist()},
         plans={"cond": made.plan, "uncond": made.plan} if made.plan else {},
         step_rel_l2=errors,
     )

@@ -7,8 +7,8 @@ from lesa_framework.measure.page.verdicts import Verdict
 from tests.measure.page.test_verdicts import row
 
 
-def _verdict(model: str, target: int, num_steps: int = 50, winner: str = "best") -> Verdict:
-    return Verdict(model, target, num_steps, row(winner, "a", 30.0) if winner else None, (), ())
+def _verdict(model: str, nfe: int, num_steps: int = 50, winner: str = "best") -> Verdict:
+    return Verdict(model, nfe, num_steps, row(winner, "a", 30.0) if winner else None, (), ())
 
 
 FOUND = [_verdict("a", 8), _verdict("a", 10), _verdict("b", 6, 30), _verdict("c", 8, winner="")]
@@ -22,7 +22,7 @@ def test_what_wins_is_told_by_work_and_not_by_steps() -> None:
 
 def test_cards_of_a_model_stand_together() -> None:
     groups = card_groups(FOUND)
-    assert {model: [verdict.target for verdict in each] for model, each in groups.items()} == {
+    assert {model: [verdict.nfe for verdict in each] for model, each in groups.items()} == {
         "a": [8, 10],
         "b": [6],
         "c": [8],

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lesa_framework.measure.page import formats
+from lesa_framework.measure import formats
 from lesa_framework.measure.page.families import families
 from lesa_framework.measure.page.names import short_names
 from lesa_framework.measure.results import Kind

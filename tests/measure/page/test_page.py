@@ -38,7 +38,7 @@ def test_every_row_has_a_place_for_its_source(markup: str) -> None:
     assert "targets:" in markup  # the benchmark's file, as YAML
 
 
-def test_columns_that_nobody_filled_are_left_out(markup: str) -> None:
+def test_columns_without_a_value_are_not_shown(markup: str) -> None:
     assert ">LPIPS</button>" in markup
     assert ">features</button>" not in markup
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from lesa_framework.measure.page.verdicts import Verdict, verdicts
-from lesa_framework.measure.results import BenchResults, BenchRow, Difference, Kind, ModelResults
+from lesa_framework.measure.results import Difference, Kind, ModelResults, Results, Row
+from tests.measure.page.samples import METRICS
 
 
-def row(name: str, family: str, psnr: float | None, kind: Kind = Kind.CACHE, **more: object) -> BenchRow:
-    return BenchRow.model_validate(
+def row(name: str, family: str, psnr: float | None, kind: Kind = Kind.CACHE, **more: object) -> Row:
+    return Row.model_validate(
         {
-            "model": "m", "name": name, "kind": kind, "family": family, "target_nfe": 10, "num_steps": 50, "nfe": 10,
+            "model": "m", "name": name, "kind": kind, "family": family, "nfe": 10, "num_steps": 50, "work": 10,
             "psnr_db": psnr, **more,
         }
     )  # fmt: skip
@@ -15,13 +16,13 @@ def row(name: str, family: str, psnr: float | None, kind: Kind = Kind.CACHE, **m
 
 def against(ours: str, theirs: str, mean: float, low: float | None, high: float | None) -> Difference:
     return Difference(
-        model="m", target_nfe=10, ours=ours, theirs=theirs, mean_db=mean, low_db=low, high_db=high, better_share=1.0
+        model="m", nfe=10, ours=ours, theirs=theirs, mean_db=mean, low_db=low, high_db=high, better_share=1.0
     )
 
 
-def verdict(rows: list[BenchRow], differences: list[Difference]) -> Verdict:
+def verdict(rows: list[Row], differences: list[Difference]) -> Verdict:
     found = ModelResults(model="m", num_steps=50, batch=1)
-    (only,) = verdicts(BenchResults(rows=rows, models=[found], differences=differences))
+    (only,) = verdicts(Results(rows=rows, metrics=METRICS, models=[found], differences=differences))
     return only
 
 
@@ -77,18 +78,20 @@ def test_the_next_two_ours_the_best_peer_and_plain_steps_are_named_once_each() -
     ]
 
 
-def test_what_does_not_compete_is_listed_with_its_reason() -> None:
+def test_excluded_methods_are_listed_with_the_reason() -> None:
     rows = [
         row("a", "a", 30.0),
         row("b", "b", None, Kind.PEER, error="ValueError: no"),
-        row("c", "c", 35.0, Kind.PEER, nfe=12.44),
-        row("d", "d", None),
+        row("c", "c", 35.0, Kind.PEER, work=12.44),
+        row("d", "d", None, ssim=1.0),
+        row("e", "e", None),
     ]
     found = verdict(rows, [])
-    assert found.left_out == (
-        "b failed: ValueError: no",
-        "c did the work of 12.4 steps, more than 10",
-        "d made the very images of the uncached run",
+    assert found.excluded == (
+        "b: failed: ValueError: no",
+        "c: did the work of 12.4 steps, more than 10",
+        "d: its samples are identical to the uncached run's",
+        "e: its samples were not scored",
     )
     assert [remark.text for remark in found.remarks] == ["Nothing else competes here."]
 

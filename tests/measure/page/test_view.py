@@ -2,22 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from lesa_framework.measure.page.columns import columns
+from lesa_framework.measure.columns import columns
 from lesa_framework.measure.page.families import families
 from lesa_framework.measure.page.view import ModelView, model_views
-from lesa_framework.measure.results import BenchResults, MethodDetails, ModelResults
-from tests.measure.page.samples import PICTURES, sample_results
+from lesa_framework.measure.results import Details, ModelResults, Results
+from tests.measure.page.samples import METRICS, PICTURES, sample_results
 from tests.measure.page.test_verdicts import against, row
 
 
-def _view(results: BenchResults) -> ModelView:
+def _view(results: Results) -> ModelView:
     return model_views(results, families(results.rows), columns(results))[0]
 
 
-def test_rows_stand_by_target_and_by_psnr_with_failures_last() -> None:
+def test_rows_stand_by_nfe_and_by_psnr_with_failures_last() -> None:
     names = [view.row.name for view in _view(sample_results()).rows]
     assert names[:2] == ["uncached", "ref-flux-taylorseer-every5"]
-    # What did too much work stands below what keeps to its target, and above what failed.
+    # What did too much work stands below what competes, and above what failed.
     assert names[7:10] == ["diffusers-taylorseer", "diffusers-magcache", "ref-flux-lesa-n10"]
     assert [view.row.name for view in _view(sample_results()).rows if view.over] == ["diffusers-taylorseer"]
     assert names[-1] == "ref-flux-reuse-n10"
@@ -25,11 +25,11 @@ def test_rows_stand_by_target_and_by_psnr_with_failures_last() -> None:
 
 def test_branches_that_did_the_same_share_a_strip() -> None:
     details = {
-        "a": MethodDetails(plans={"cond": "FP", "uncond": "FP"}),
-        "b": MethodDetails(plans={"cond": "FP", "uncond": "PF", "third": "FP"}),
+        "a": Details(plans={"cond": "FP", "uncond": "FP"}),
+        "b": Details(plans={"cond": "FP", "uncond": "PF", "third": "FP"}),
     }
     found = ModelResults(model="m", num_steps=2, batch=1, details=details)
-    view = _view(BenchResults(rows=[row("a", "a", 2.0), row("b", "b", 1.0)], models=[found]))
+    view = _view(Results(rows=[row("a", "a", 2.0), row("b", "b", 1.0)], metrics=METRICS, models=[found]))
     strips = [(strip.view.row.name, strip.branches, strip.letters) for strip in view.strips]
     assert strips == [("a", "", "FP"), ("b", "cond, third", "FP"), ("b", "uncond", "PF")]
 
@@ -38,8 +38,9 @@ def test_bars_lie_on_one_scale() -> None:
     found = ModelResults(model="m", num_steps=50, batch=1)
     rows = [row(name, name, 1.0) for name in "abcd"]
     view = _view(
-        BenchResults(
+        Results(
             rows=rows,
+            metrics=METRICS,
             models=[found],
             differences=[
                 against("a", "b", 0.0, -1.0, 1.0), against("a", "c", 2.0, 1.0, 3.0), against("a", "d", 1.0, None, None),
@@ -59,12 +60,12 @@ def test_pictures_say_how_near_they_are() -> None:
     example = _view(sample_results()).examples[0]
     below = {picture.view.row.name: picture.below for picture in example.pictures}
     assert below["uncached"] == ""
-    value = sample_results().models[0].details["ref-flux-lesa-n7"].psnr_db[0]
+    value = sample_results().models[0].details["ref-flux-lesa-n7"].scores["psnr_db"][0]
     assert below["ref-flux-lesa-n7"] == f"{value:.1f} dB"
     assert "diffusers-magcache" not in below
 
 
-def test_the_best_of_each_target_is_marked() -> None:
+def test_the_best_of_each_nfe_is_marked() -> None:
     best = [view.row.name for view in _view(sample_results()).rows if view.best]
     assert best == ["ref-flux-taylorseer-every5", "ref-flux-lesa-n10"]
     assert _view(sample_results()).found.model == PICTURES
@@ -73,4 +74,4 @@ def test_the_best_of_each_target_is_marked() -> None:
 @pytest.mark.parametrize("images", [{}, {"uncached": []}])
 def test_no_images_are_no_examples(images: dict[str, list[str]]) -> None:
     found = ModelResults(model="m", num_steps=50, batch=1, images=images)
-    assert _view(BenchResults(rows=[row("a", "a", 1.0)], models=[found])).examples == ()
+    assert _view(Results(rows=[row("a", "a", 1.0)], metrics=METRICS, models=[found])).examples == ()

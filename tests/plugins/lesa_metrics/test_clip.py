@@ -17,6 +17,7 @@ from lesa_framework import MetricUnavailableError
 from lesa_framework.testing import check_metric
 from lesa_metrics.clip import ClipScore
 from lesa_metrics.pixels import Preparation
+from tests.measured import measured
 
 PROMPTS = ["a red ring", "two blue squares", "x", "a cyan star, and much more that is not read any longer", *"abcd"]
 
@@ -63,7 +64,7 @@ def test_it_agrees_with_the_towers_one_by_one(clip_folder, metric):
     pictures = eight_bits(8, 48, 80)
     wanted = by_hand(clip_folder, Preparation.of(settings_of(clip_folder))(pictures), PROMPTS)
     assert len(set(wanted)) > 4
-    assert metric.judge(pictures, pictures, PROMPTS) == pytest.approx(wanted, abs=1e-4)
+    assert measured(metric, pictures, pictures, PROMPTS) == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (48, 80), (90, 36), (17, 17), (36, 36)])
@@ -75,21 +76,21 @@ def test_pictures_are_prepared_as_transformers_does(clip_folder, metric, size):
     assert prepared.shape == wanted.shape
     # Pillow rounds to 8 bits after each direction, and the second may widen the first's error a little.
     assert ((prepared - wanted).abs().amax((0, 2, 3)) * torch.tensor([0.3, 0.2, 0.25])).max() < 1.2 / 255
-    scores = metric.judge(pictures, pictures, PROMPTS)
+    scores = measured(metric, pictures, pictures, PROMPTS)
     assert scores == pytest.approx(by_hand(clip_folder, wanted, PROMPTS), abs=0.5)
 
 
 def test_of_videos_the_mean_over_their_frames(metric):
     frames = eight_bits(6, 40, 40)
-    each = metric.judge(frames, frames, ["a", "a", "a", "b", "b", "b"])
+    each = measured(metric, frames, frames, ["a", "a", "a", "b", "b", "b"])
     videos = frames.reshape(2, 3, 3, 40, 40)
     means = [sum(each[:3]) / 3, sum(each[3:]) / 3]
-    assert metric.judge(videos, videos, ["a", "b"]) == pytest.approx(means, abs=1e-4)
+    assert measured(metric, videos, videos, ["a", "b"]) == pytest.approx(means, abs=1e-4)
 
 
 def test_a_blank_prompt_has_no_score(metric):
     pictures = eight_bits(2, 40, 40)
-    scores = metric.judge(pictures, pictures, [" ", "a"])
+    scores = measured(metric, pictures, pictures, [" ", "a"])
     assert scores[0] is None
     assert scores[1] is not None
 
@@ -97,7 +98,7 @@ def test_a_blank_prompt_has_no_score(metric):
 def test_opposite_directions_are_no_less_than_unrelated(metric):
     pictures = eight_bits(4, 40, 40)
     words = [[chr(97 + row) * 3 for row in range(start, start + 4)] for start in range(0, 20, 4)]
-    scores = [score for prompts in words for score in metric.judge(pictures, pictures, prompts)]
+    scores = [score for prompts in words for score in measured(metric, pictures, pictures, prompts)]
     assert min(scores) == 0
     assert max(scores) > 0
 
@@ -105,7 +106,7 @@ def test_opposite_directions_are_no_less_than_unrelated(metric):
 def test_a_picture_that_is_not_finite_has_a_score_that_is_not(metric):
     pictures = eight_bits(2, 40, 40)
     pictures[0, 0, 0, 0] = torch.nan
-    broken, whole = metric.judge(pictures, pictures, ["aaa", "aaa"])
+    broken, whole = measured(metric, pictures, pictures, ["aaa", "aaa"])
     assert math.isnan(broken)
     assert math.isfinite(whole)
 

@@ -15,6 +15,7 @@ from PIL import Image
 from lesa_framework import MetricUnavailableError
 from lesa_framework.testing import check_metric
 from lesa_metrics.image_reward import ImageReward
+from tests.measured import measured
 
 
 class Model:
@@ -85,13 +86,13 @@ def plain(*colours):
 
 def test_each_picture_is_judged_with_its_prompt(metric):
     pictures = plain([1.0, 0.0, 0.0], [0.0, 1.0, 0.5], [0.6, 0.2, 0.0])
-    scores = metric.load("cpu").judge(pictures, pictures, ["a", "bc", "def"])
+    scores = measured(metric.load("cpu"), pictures, pictures, ["a", "bc", "def"])
     assert scores == pytest.approx([1.001, -0.998, 0.403])
 
 
 def test_pictures_are_rounded_not_cut_to_8_bits(metric):
     pictures = plain([100.6 / 255, 0.0, 0.0], [1.2, -0.3, 0.0])
-    assert metric.load("cpu").judge(pictures, pictures, ["a", "a"]) == pytest.approx([101 / 255 + 0.001, 1.001])
+    assert measured(metric.load("cpu"), pictures, pictures, ["a", "a"]) == pytest.approx([101 / 255 + 0.001, 1.001])
 
 
 def test_height_and_width_keep_their_places(package, metric):
@@ -100,21 +101,21 @@ def test_height_and_width_keep_their_places(package, metric):
     loaded._model.score = lambda prompt, image: seen.append((image.size, image.getpixel((5, 0)))) or 0.0
     picture = torch.zeros(1, 3, 8, 6)
     picture[0, 2, 0, 5] = 1.0  # blue, at the right end of the first row
-    loaded.judge(picture, picture, ["a"])
+    measured(loaded, picture, picture, ["a"])
     assert seen == [((6, 8), (0, 0, 255))]
 
 
 def test_of_videos_the_mean_over_their_frames(metric):
     frames = plain([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.6, 0.0, 0.0], [0.2, 0.0, 0.0])
     videos = frames.reshape(2, 2, 3, 8, 6)
-    assert metric.load("cpu").judge(videos, videos, ["a", "a"]) == pytest.approx([0.001, 0.401])
+    assert measured(metric.load("cpu"), videos, videos, ["a", "a"]) == pytest.approx([0.001, 0.401])
 
 
 def test_blank_prompts_and_broken_pictures(metric):
     pictures = plain([1.0, 0.0, 0.0], [math.nan, 0.0, 0.0])
     loaded = metric.load("cpu")
-    assert loaded.judge(pictures, pictures, [" ", ""]) == [None, None]
-    whole, broken = loaded.judge(pictures, pictures, ["a", "a"])
+    assert measured(loaded, pictures, pictures, [" ", ""]) == [None, None]
+    whole, broken = measured(loaded, pictures, pictures, ["a", "a"])
     assert whole == pytest.approx(1.001)
     assert math.isnan(broken)
 

@@ -16,6 +16,7 @@ from torch import nn
 from lesa_framework import MetricUnavailableError
 from lesa_framework.testing import check_metric
 from lesa_metrics.lpips import Lpips
+from tests.measured import measured
 
 FILE = "alexnet-0123abcd.pth"
 URL = f"https://models.example/{FILE}"
@@ -91,20 +92,20 @@ def test_it_is_the_papers_distance(torchvision, features, count):
     images, references = pairs(count, 3, 64, 48)
     wanted = by_hand(features, images, references)
     assert min(wanted) > 1e-4
-    assert Lpips().load("cpu").judge(images, references, ["a"] * count) == pytest.approx(wanted, rel=1e-4)
+    assert measured(Lpips().load("cpu"), images, references, ["a"] * count) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_the_same_picture_has_no_distance(torchvision):
     images, _ = pairs(2, 3, 64, 64)
-    assert Lpips().load("cpu").judge(images, images, ["a", "b"]) == [0.0, 0.0]
+    assert measured(Lpips().load("cpu"), images, images, ["a", "b"]) == [0.0, 0.0]
 
 
 def test_of_videos_the_mean_over_their_frames(torchvision):
     images, references = pairs(6, 3, 40, 40)
     metric = Lpips().load("cpu")
-    each = metric.judge(images, references, ["a"] * 6)
+    each = measured(metric, images, references, ["a"] * 6)
     videos = (part.reshape(2, 3, 3, 40, 40) for part in (images, references))
-    assert metric.judge(*videos, ["a", "b"]) == pytest.approx([sum(each[:3]) / 3, sum(each[3:]) / 3], rel=1e-4)
+    assert measured(metric, *videos, ["a", "b"]) == pytest.approx([sum(each[:3]) / 3, sum(each[3:]) / 3], rel=1e-4)
 
 
 def test_it_keeps_the_contract(torchvision):
@@ -118,7 +119,7 @@ def test_it_does_not_remember_pictures(torchvision, monkeypatch):
         modular, "LearnedPerceptualImagePatchSimilarity", lambda **options: held.append(made(**options)) or held[0]
     )
     images, references = pairs(3, 3, 40, 40)
-    Lpips().load("cpu").judge(images, references, ["a"] * 3)
+    measured(Lpips().load("cpu"), images, references, ["a"] * 3)
     assert held[0].all_scores == []
     assert not any(parameter.requires_grad for parameter in held[0].parameters())
 
@@ -126,17 +127,17 @@ def test_it_does_not_remember_pictures(torchvision, monkeypatch):
 def test_values_a_little_out_of_range_are_cut(torchvision):
     images, references = pairs(1, 3, 40, 40)
     metric = Lpips().load("cpu")
-    assert metric.judge(images * 1.01 - 0.005, references, ["a"])[0] == pytest.approx(
-        metric.judge((images * 1.01 - 0.005).clamp(0, 1), references, ["a"])[0]
+    assert measured(metric, images * 1.01 - 0.005, references, ["a"])[0] == pytest.approx(
+        measured(metric, (images * 1.01 - 0.005).clamp(0, 1), references, ["a"])[0]
     )
 
 
 def test_a_picture_that_is_not_finite_has_a_distance_that_is_not(torchvision):
     images, references = pairs(3, 3, 40, 40)
     metric = Lpips().load("cpu")
-    whole = metric.judge(images[2:], references[2:], ["c"])
+    whole = measured(metric, images[2:], references[2:], ["c"])
     images[0, 0, 0, 0], references[1, 0, 0, 0] = torch.nan, torch.inf
-    first, second, third = metric.judge(images, references, ["a", "b", "c"])
+    first, second, third = measured(metric, images, references, ["a", "b", "c"])
     assert math.isnan(first)
     assert math.isnan(second)
     assert [third] == pytest.approx(whole, rel=1e-4)
@@ -145,9 +146,9 @@ def test_a_picture_that_is_not_finite_has_a_distance_that_is_not(torchvision):
 def test_alexnet_cannot_see_tiny_pictures(torchvision):
     metric = Lpips().load("cpu")
     images, references = pairs(2, 3, 64, 30)
-    assert metric.judge(images, references, ["a", "b"]) == [None, None]
+    assert measured(metric, images, references, ["a", "b"]) == [None, None]
     images, references = pairs(2, 3, 64, 31)
-    assert None not in metric.judge(images, references, ["a", "b"])
+    assert None not in measured(metric, images, references, ["a", "b"])
 
 
 def test_torchmetrics_is_not_installed(monkeypatch):

@@ -7,10 +7,11 @@ import torch
 
 from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.measure.matching import Measure, match
-from lesa_framework.measure.metrics import psnr_db
 from lesa_framework.measure.workload import workload_of
 from lesa_framework.pipelines import find_model
+from lesa_metrics.closeness import Psnr
 from lesa_peers.plugin import FAMILIES as ALL
+from tests.measured import measured
 
 STEPS = 20
 FAMILIES = {family.name: family for family in ALL}
@@ -33,7 +34,7 @@ def test_peers_are_matched_at_a_quarter_of_the_work_and_their_pictures_are_alike
     assert 4 <= measure.of(found.chosen.work) <= 5
     with found.chosen.peer.attach(reference_flux):
         run()
-    (psnr,) = psnr_db(images[-1], images[0])
+    (psnr,) = measured(Psnr().load("cpu"), images[-1], images[0], ["a red ring"])
     assert 10 < psnr < 60
     run()
     assert torch.equal(images[-1], images[0])

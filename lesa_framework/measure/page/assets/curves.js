@@ -86,11 +86,11 @@ function pickOf(row) {
   return button;
 }
 
-function curveFigure(target, rows, steps) {
+function curveFigure(nfe, rows, steps) {
   const figure = document.createElement("figure"), caption = document.createElement("figcaption");
   const plot = document.createElement("div"), picks = document.createElement("div");
   figure.className = "card wide";
-  caption.textContent = `${target} of ${steps} steps computed`;
+  caption.textContent = `${nfe} of ${steps} steps computed`;
   plot.className = "plot";
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", `Error at each step, ${caption.textContent}`);
@@ -102,13 +102,13 @@ function curveFigure(target, rows, steps) {
 
 onView(view => {
   const rows = view.rows.filter(row => !row.uncached && row.curve.some(value => value > 0));
-  const targets = [...new Set(rows.map(row => row.target))].sort((a, b) => b - a);
-  $("#curves").hidden = targets.length === 0;
+  const nfes = [...new Set(rows.map(row => row.nfe))].sort((a, b) => b - a);
+  $("#curves").hidden = nfes.length === 0;
   $$("#curve-plots .plot").forEach(Plotly.purge);
   $("#curve-plots").replaceChildren();
-  for (const target of targets) {
-    const shown = rows.filter(row => row.target === target).sort((a, b) => a.over - b.over || b.psnr - a.psnr);
-    const figure = curveFigure(target, shown, data.models[view.model].steps);
+  for (const nfe of nfes) {
+    const shown = rows.filter(row => row.nfe === nfe).sort((a, b) => a.over - b.over || b.psnr - a.psnr);
+    const figure = curveFigure(nfe, shown, data.models[view.model].steps);
     $("#curve-plots").append(figure);
     showCurves(figure, shown);
   }

@@ -16,7 +16,7 @@ for (const button of $$("[data-show-model]")) {
   button.addEventListener("click", () => {
     $(`[name=model][value="${button.dataset.showModel}"]`).checked = true;
     fitChoices();
-    $(`[name=target][value="${button.dataset.showTarget}"]`).checked = true;
+    $(`[name=nfe][value="${button.dataset.showNfe}"]`).checked = true;
     refresh();
     $("#measured").scrollIntoView();
   });
@@ -33,7 +33,7 @@ dark.addEventListener("change", refresh);
 function reveal(number) {
   const {model, family} = data.rows[number];
   $(`[name=model][value="${model}"]`).checked = true;
-  $("[name=target][value='']").checked = true;
+  $("[name=nfe][value='']").checked = true;
   for (const box of $$("[name=family]")) box.checked ||= box.value === family;
   refresh();
 }

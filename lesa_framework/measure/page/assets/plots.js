@@ -4,7 +4,7 @@ const NARROW_PLOT = 720;
 const EDGE = {l: 52, r: 16, t: 10, b: 46};
 const SYMBOLS = {circle: "circle", square: "square", diamond: "diamond", triangle: "triangle-up"};
 const COSTS = {
-  nfe: {title: "work, in uncached steps", unit: 1, say: value => `${+value.toFixed(1)} steps of work`},
+  work: {title: "work, in uncached steps", unit: 1, say: value => `${+value.toFixed(1)} steps of work`},
   seconds: {title: "seconds a sample", unit: 1, say: value => `${value.toPrecision(3)} s`},
   cache: {title: "memory of the cache, MiB", unit: 2 ** 20, say: value => `${(value / 2 ** 20).toFixed(2)} MiB`},
 };
@@ -57,7 +57,7 @@ function costScale(values, unit) {
   return {place, tickvals: shown.map(tick => tick.at), ticktext: shown.map(tick => tick.text)};
 }
 
-/** What is drawn first lies below: what is out of competition, then peers, then plain runs, then this framework's. */
+/** What is drawn first lies below: what is excluded, then peers, then plain runs, then this framework's. */
 const layerOf = row => (row.over ? 0 : row.peer ? 1 : row.ours ? 3 : 2);
 
 /** The points in the order in which they are named: what nothing beats, the best of each family, then the others. */

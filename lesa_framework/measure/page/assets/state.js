@@ -5,7 +5,7 @@ const data = JSON.parse($("#payload").textContent);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const told = [];
 
-/** Call `listener(view)` now and at every change; a view has `model`, `target` ("" for all) and the shown `rows`. */
+/** Call `listener(view)` now and at every change; a view has `model`, `nfe` ("" for all) and the shown `rows`. */
 function onView(listener) {
   told.push(listener);
 }
@@ -14,21 +14,21 @@ function currentView() {
   const form = new FormData($("#filters"));
   const model = Number(form.get("model"));
   const families = new Set(form.getAll("family"));
-  const target = form.get("target");
+  const nfe = form.get("nfe");
   const rows = Object.entries(data.rows)
     .map(([number, row]) => ({number: Number(number), ...row}))
     .filter(row => row.model === model)
-    .filter(row => row.uncached || (families.has(row.family) && (target === "" || row.target === Number(target))));
-  return {model, target, rows};
+    .filter(row => row.uncached || (families.has(row.family) && (nfe === "" || row.nfe === Number(nfe))));
+  return {model, nfe, rows};
 }
 
 /** Offer only what the chosen model has. */
 function fitChoices() {
   const model = Number(new FormData($("#filters")).get("model"));
   const rows = Object.values(data.rows).filter(row => row.model === model);
-  for (const label of $$("[data-target-choice]")) {
-    label.hidden = !data.models[model].targets.includes(Number(label.dataset.targetChoice));
-    if (label.hidden && $("input", label).checked) $("[name=target][value='']").checked = true;
+  for (const label of $$("[data-nfe-choice]")) {
+    label.hidden = !data.models[model].nfes.includes(Number(label.dataset.nfeChoice));
+    if (label.hidden && $("input", label).checked) $("[name=nfe][value='']").checked = true;
   }
   for (const label of $$("[data-family-choice]")) {
     label.hidden = !rows.some(row => row.family === label.dataset.familyChoice);

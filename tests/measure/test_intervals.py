@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesa_framework.measure.results import BenchRow, Kind, MethodDetails, ModelResults
-from lesa_framework.measure.rows import Pair
-from lesa_framework.measure.statistics import differences, interval
+from lesa_framework.measure.intervals import differences, interval
+from lesa_framework.measure.results import Details, Kind, ModelResults, Pair, Row
 
 #: 97.5 % point of Student's t with 3 degrees of freedom, from a printed table.
 T_3 = 3.1824
@@ -19,9 +18,9 @@ def pairs(prompts: int, seeds: int) -> list[Pair]:
     return [Pair(prompt=f"p{prompt}", seed=seed) for seed in range(seeds) for prompt in range(prompts)]
 
 
-def row(name: str, target: int, psnr_db: float | None, **other) -> BenchRow:
-    known = {"model": "m", "kind": Kind.CACHE, "family": "f", "num_steps": 50, "nfe": target, **other}
-    return BenchRow(name=name, target_nfe=target, psnr_db=psnr_db, **known)
+def row(name: str, nfe: int, psnr_db: float | None, **other) -> Row:
+    known = {"model": "m", "kind": Kind.CACHE, "family": "f", "num_steps": 50, **other}
+    return Row(name=name, nfe=nfe, psnr_db=psnr_db, **known)
 
 
 def test_an_interval_by_hand():
@@ -45,34 +44,34 @@ def test_one_prompt_has_no_interval_and_equal_gains_an_empty_one():
     assert interval(list(zip(pairs(3, 1), [1.0, 1.0, 1.0], strict=True))) == (1.0, 1.0)
 
 
-def test_the_best_of_each_target_against_the_others():
+def test_the_best_of_each_nfe_against_the_others():
     rows = [
         row("uncached", 50, None, kind=Kind.UNCACHED),
         row("good", 10, 30.0),
         row("poor", 10, 20.0),
-        row("greedy", 10, 40.0, nfe=34.0, kind=Kind.PEER),
+        row("greedy", 10, 40.0, work=34.0, kind=Kind.PEER),
         row("broken", 10, None, error="it fell over"),
         row("alone", 8, 25.0),
     ]
     details = {
-        "good": MethodDetails(psnr_db=[31.0, 29.0]),
-        "poor": MethodDetails(psnr_db=[19.0, 31.0]),
-        "greedy": MethodDetails(psnr_db=[40.0, 40.0]),
-        "alone": MethodDetails(psnr_db=[25.0, 25.0]),
+        "good": Details(scores={"psnr_db": [31.0, 29.0]}),
+        "poor": Details(scores={"psnr_db": [19.0, 31.0]}),
+        "greedy": Details(scores={"psnr_db": [40.0, 40.0]}),
+        "alone": Details(scores={"psnr_db": [25.0, 25.0]}),
     }
     found = ModelResults(model="m", num_steps=50, batch=1, pairs=pairs(2, 1), details=details)
     (only,) = differences(rows, found)
-    assert (only.ours, only.theirs, only.target_nfe) == ("good", "poor", 10)
+    assert (only.ours, only.theirs, only.nfe) == ("good", "poor", 10)
     assert only.mean_db == pytest.approx(5.0)
     assert only.better_share == 0.5
-    assert not only.sure
+    assert not only.certain
 
 
-def test_pairs_without_a_number_are_left_out():
+def test_pairs_without_a_number_do_not_count():
     rows = [row("a", 10, 30.0), row("b", 10, 20.0)]
-    details = {"a": MethodDetails(psnr_db=[30.0, None]), "b": MethodDetails(psnr_db=[20.0, 5.0])}
+    details = {"a": Details(scores={"psnr_db": [30.0, None]}), "b": Details(scores={"psnr_db": [20.0, 5.0]})}
     found = ModelResults(model="m", num_steps=50, batch=1, pairs=pairs(2, 1), details=details)
     (only,) = differences(rows, found)
     assert (only.mean_db, only.low_db) == (10.0, None)
-    details["a"] = MethodDetails(psnr_db=[None, None])
+    details["a"] = Details(scores={"psnr_db": [None, None]})
     assert differences(rows, found.model_copy(update={"details": details})) == []

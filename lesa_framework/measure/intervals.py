@@ -1,4 +1,4 @@
-"""Is one method better than another, or was it luck?"""
+"""How far one method is ahead of another, and how certain that is on other prompts."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
-from lesa_framework.measure.results import BenchRow, Difference, ModelResults, ranked
-from lesa_framework.measure.rows import Pair
+from lesa_framework.measure.results import ALWAYS, Difference, ModelResults, Pair, Row, ranked
 
 _CONFIDENCE = 0.95
 
 
-def differences(rows: Sequence[BenchRow], found: ModelResults) -> list[Difference]:
-    """At each target the best method against each of the others.
+def differences(rows: Sequence[Row], found: ModelResults) -> list[Difference]:
+    """At each NFE the best method against each of the others.
 
     Args:
         rows: The model's rows.
         found: Its values pair by pair.
     """
     result: list[Difference | None] = []
-    for target in sorted({row.target_nfe for row in rows}, reverse=True):
-        rivals = ranked(rows, target)
+    for nfe in sorted({row.nfe for row in rows}, reverse=True):
+        rivals = ranked(rows, nfe)
         result += [compared(rivals[0], rival, found) for rival in rivals[1:]]
     return [difference for difference in result if difference is not None]
 
 
-def compared(ours: BenchRow, theirs: BenchRow, found: ModelResults) -> Difference | None:
+def compared(ours: Row, theirs: Row, found: ModelResults) -> Difference | None:
     """The difference of two methods' PSNR on the same prompts and seeds; None when no pair has both."""
-    each = zip(found.pairs, found.details[ours.name].psnr_db, found.details[theirs.name].psnr_db, strict=True)
+    first, second = (found.details[row.name].scores[ALWAYS[0]] for row in (ours, theirs))
+    each = zip(found.pairs, first, second, strict=True)
     gains = [(pair, a - b) for pair, a, b in each if a is not None and b is not None]
     if not gains:
         return None
     low, high = interval(gains)
     return Difference(
         model=ours.model,
-        target_nfe=ours.target_nfe,
+        nfe=ours.nfe,
         ours=ours.name,
         theirs=theirs.name,
         mean_db=fmean(_by_prompt(gains)),

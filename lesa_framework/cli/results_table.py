@@ -1,0 +1,55 @@
+"""Results on a terminal: the tables of `lesa eval`, `lesa demo` and `lesa bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+from rich import box
+from rich.table import Table
+
+from lesa_framework.cli import console
+from lesa_framework.measure.columns import Column, columns
+from lesa_framework.measure.results import Kind, ModelResults, Results, Row, ranked
+
+#: Columns that only the page has room for.
+_ON_THE_PAGE = ("features", "peak memory")
+
+
+def show_results(results: Results, text: str, *, as_json: bool) -> None:
+    """Print notes to standard error, and the results as tables or as their JSON `text` to standard output."""
+    for remark in results.notes:
+        console.note(remark)
+    if as_json:
+        typer.echo(text, nl=False)
+        return
+    shown = [column for column in columns(results) if column.heading not in _ON_THE_PAGE]
+    for model in results.models:
+        console.results().print(_table(results, model, shown))
+
+
+def _table(results: Results, found: ModelResults, shown: Sequence[Column]) -> Table:
+    """The uncached run, then by NFE the rows that compete, best first and in bold, then the others, dimmed."""
+    rows = results.of_model(found.model)
+    samples = f", {len(found.pairs)} samples" if found.pairs else ""
+    table = Table(box=box.SIMPLE_HEAD, title=f"{found.model}, {found.num_steps} steps{samples}")
+    table.add_column("method", no_wrap=True)
+    for column in shown:
+        table.add_column(column.heading, justify="right", no_wrap=True)
+    for row in rows:
+        if row.kind is Kind.UNCACHED:
+            table.add_row(*_cells(row, shown), style="dim")
+    for nfe in results.nfes(found.model):
+        best = ranked(rows, nfe)[:1]
+        rivals = [row for row in rows if row.nfe == nfe and row.kind is not Kind.UNCACHED]
+        for row in sorted(rivals, key=lambda row: (not row.competes, -(row.psnr_db or 0.0))):
+            excluded = row.error is not None or row.over
+            table.add_row(*_cells(row, shown), style="bold green" if row in best else "dim" if excluded else "")
+        table.add_section()
+    return table
+
+
+def _cells(row: Row, shown: Sequence[Column]) -> list[str]:
+    if row.error is not None:
+        return [row.name, shown[0].text(row), "failed"]
+    return [row.name, *(column.text(row) for column in shown)]

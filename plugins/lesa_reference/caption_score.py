@@ -1,0 +1,54 @@
+"""The caption score as a metric; registering it is light, loading it needs diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from lesa_framework import LoadedMetric, Metric, MetricUnavailableError, Samples
+
+if TYPE_CHECKING:
+    from lesa_reference.judge import Judge
+
+
+class CaptionScore(Metric):
+    """Whether a drawn scene shows the things that its caption names; it stands in for CLIP or ImageReward."""
+
+    name = "caption_score"
+    heading = "caption"
+    higher_is_better = True
+    summary = "Does the picture show what its caption names? In [0, 1]; for drawn scenes only."
+
+    def load(self, device: torch.device | str) -> LoadedCaptionScore:  # noqa: ARG002 - small enough for the CPU
+        """Read the bundled network.
+
+        Raises:
+            MetricUnavailableError: It cannot be read.
+        """
+        from lesa_reference.judge import load_judge
+
+        try:
+            return LoadedCaptionScore(load_judge())
+        except OSError as error:
+            raise MetricUnavailableError(
+                f"{self.name}: the bundled network cannot be read ({error}); reinstall lesa-framework"
+            ) from error
+
+
+class LoadedCaptionScore(LoadedMetric):
+    """The caption score, ready.
+
+    Args:
+        judge: The network that says which pairs of colour and shape a picture holds.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    def measure(self, samples: Samples, references: Samples, prompts: Sequence[str]) -> list[float | None]:  # noqa: ARG002
+        """The score of each picture, and of a video that of its middle frame; None where the caption names nothing."""
+        from lesa_reference.judge import caption_scores
+
+        return caption_scores(self._judge, samples.images, prompts)

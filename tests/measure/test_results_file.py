@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lesa_framework import ConfigError
+from lesa_framework.measure.results_file import read_results
+from tests.measure.page.samples import sample_results
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(sample_results().model_dump_json())
+    assert read_results(path) == sample_results()
+
+
+ROW = {"model": "m", "name": "a", "kind": "cache", "family": "f", "nfe": 1, "num_steps": 2}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"a": 1}, "has no schema_version, .*: make|has no schema_version, .* Make a new one with `lesa bench FILE"),
+        ({"rows": [], "command": "lesa eval a.yaml --out b.json"}, "Make a new one with `lesa eval a.yaml --out b"),
+        ({"schema_version": 1, "command": "lesa bench b.yaml"}, "is 1, .* reads 2. Make a new one with `lesa bench b"),
+        ({"schema_version": 99, "command": 3}, "is 99, .* reads 2. Make a new one with `lesa bench FILE.yaml` or"),
+        ({"schema_version": 2, "rows": []}, "models: Field required"),
+        ({"schema_version": 2, "rows": [{**ROW, "lpips": 1}], "models": []}, "lpips: `metrics` has no description"),
+        ({"schema_version": 2, "rows": [{**ROW, "lpips": "x"}], "models": []}, "rows.0.lpips: Input should be a valid"),
+        ([], "has no schema_version"),
+    ],
+)
+def test_other_files_are_refused_with_the_command_that_makes_a_new_one(
+    tmp_path: Path, content: object, message: str
+) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_results(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "Make a new one with `lesa " in str(caught.value)
+
+
+def test_what_is_not_json_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read as JSON"):
+        read_results(path)
