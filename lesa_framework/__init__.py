@@ -19,13 +19,13 @@ from lesa_framework.errors import (
 )
 from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.fit import Batch, Fit, FitTask, Progress, TrainingConfig
 from lesa_framework.interfaces.metric import LoadedMetric, Metric
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerSettings, PeerWorkload
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
 from lesa_framework.interfaces.schedule import Always, ScheduleConfig, SchedulePolicy
-from lesa_framework.interfaces.trainable import TrainablePredictor
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
 from lesa_framework.runtime.engine import Strategy
@@ -53,12 +53,15 @@ __all__ = [
     "ArtifactError",
     "BackboneAdapter",
     "BackboneConfig",
+    "Batch",
     "ConfigError",
     "ConfigPath",
     "CustomBackboneConfig",
     "Decision",
     "EntryInfo",
     "Filter",
+    "Fit",
+    "FitTask",
     "HasTransformer",
     "HistoryView",
     "LesaConfig",
@@ -77,6 +80,7 @@ __all__ = [
     "PluginContractError",
     "Predictor",
     "PredictorConfig",
+    "Progress",
     "Reason",
     "Recorder",
     "Registrar",
@@ -92,7 +96,7 @@ __all__ = [
     "StepRecord",
     "Strategy",
     "Tap",
-    "TrainablePredictor",
+    "TrainingConfig",
     "UnknownPluginError",
     "UnsupportedBackboneError",
     "accelerate",

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from lesa_framework.cli import files
 from lesa_framework.cli.options import OutFile
-from lesa_framework.config.schema import EngineConfig, TrainingConfig
+from lesa_framework.config.schema import EngineConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import write_text
 from lesa_framework.measure.spec import BenchSpec
@@ -62,7 +62,7 @@ def select(section: str | None = None, kind: str | None = None) -> Schema:
             raise ConfigError(f"--kind {kind}: not a kind of {section}. Known: {known}.")
         return _with_kinds(models[kind].model_json_schema(), models[kind], models)
     (parts,), definitions = _schemas(models)
-    return {**_one_of(parts), "$defs": definitions}
+    return {**_any_of(parts), "$defs": definitions}
 
 
 def of_benchmarks() -> Schema:
@@ -76,7 +76,7 @@ def of_benchmarks() -> Schema:
 
 
 def _sections() -> dict[str, dict[str, type[BaseModel]]]:
-    """Section -> kind -> model; sections that are no plugin's have the single kind ''."""
+    """Section -> kind -> model; a section that is nobody's own has the single kind ''. Training goes by predictor."""
     registry = plugins().registry
     return {
         "schedule": dict(registry.schedules.items()),
@@ -84,7 +84,7 @@ def _sections() -> dict[str, dict[str, type[BaseModel]]]:
         "predictor": dict(registry.predictors.items()),
         "backbone": {kind: registry.backbone_config(kind) for kind in (AUTO, *registry.backbone_kinds())},
         "engine": {"": EngineConfig},
-        "training": {"": TrainingConfig},
+        "training": {kind: config.training_config for kind, config in registry.predictors.items().items()},
     }
 
 
@@ -96,7 +96,7 @@ def _whole(sections: dict[str, dict[str, type[BaseModel]]]) -> Schema:
         "type": "object",
         "additionalProperties": False,
         "required": ["schedule", "predictor"],
-        "properties": {section: _one_of(part) for section, part in zip(sections, parts, strict=True)},
+        "properties": {section: _any_of(part) for section, part in zip(sections, parts, strict=True)},
         "$defs": definitions,
     }
 
@@ -117,11 +117,12 @@ def _schemas(*sections: dict[str, type[BaseModel]]) -> tuple[list[list[Schema]],
 def _with_kinds(schema: Schema, model: type[BaseModel], models: dict[str, type[BaseModel]]) -> Schema:
     """Of a model that several kinds share, `kind` is a plain string: name them, for editors to offer."""
     kinds = [kind for kind, one in models.items() if one is model]
-    if len(kinds) < 2:
-        return schema
     properties = schema["properties"]
+    if len(kinds) < 2 or "kind" not in properties:
+        return schema
     return {**schema, "properties": {**properties, "kind": {**properties["kind"], "enum": kinds}}}
 
 
-def _one_of(parts: list[Schema]) -> Schema:
-    return parts[0] if len(parts) == 1 else {"oneOf": parts}
+def _any_of(parts: list[Schema]) -> Schema:
+    # Not oneOf: what all fits have in common is valid in each one's training section.
+    return parts[0] if len(parts) == 1 else {"anyOf": parts}

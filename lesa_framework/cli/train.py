@@ -14,9 +14,9 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import read_prompts
 from lesa_framework.generation import check_call
+from lesa_framework.interfaces.fit import Progress as Step
 from lesa_framework.pipelines import find_model, load_pipeline
-from lesa_framework.training.run import train
-from lesa_framework.training.two_stage import Progress as Step
+from lesa_framework.training.run import check_has_fit, train
 
 
 def command(
@@ -47,8 +47,7 @@ def command(
     name = model or loaded.training.model
     if name is None:
         raise ConfigError("--model: the configuration names no training.model. Give one, for example reference:flux.")
-    # Says so at once when there is nothing to train, before a model is loaded.
-    loaded.predictor.trainable(loaded.training.num_steps, loaded.training.seed)
+    check_has_fit(loaded)
     source = find_model(name)
     settings = options.generation_settings(
         source, loaded.training.num_steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,

@@ -10,10 +10,11 @@ import yaml
 from pydantic import BaseModel
 
 from lesa_framework.config.reading import read_section, read_yaml
-from lesa_framework.config.schema import EngineConfig, LesaConfig, TrainingConfig
+from lesa_framework.config.schema import EngineConfig, LesaConfig
 from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.fit import TrainingConfig
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO, Registry, Shelf
 
@@ -75,9 +76,11 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
             parts[key] = _plugin_section(_shelf(registry, key), key, merged[key], folder, problems)
     if "backbone" in merged:
         parts["backbone"] = _backbone_section(registry, merged["backbone"], folder, problems)
-    for key, model in (("engine", EngineConfig), ("training", TrainingConfig)):
-        if key in merged:
-            parts[key] = read_section(model, key, merged[key], folder, problems)
+    if "engine" in merged:
+        parts["engine"] = read_section(EngineConfig, "engine", merged["engine"], folder, problems)
+    if "training" in merged:
+        training = _training_class(registry, merged.get("predictor"))
+        parts["training"] = read_section(training, "training", merged["training"], folder, problems)
     if problems:
         raise ConfigError("\n".join(problems))
     return LesaConfig.model_validate({**parts, "name": name})
@@ -134,6 +137,9 @@ def _override(raw: Raw, text: str) -> None:
         kept = {key: place[key] for key in place if keys[0] == "backbone" and key in BackboneConfig.model_fields}
         place.clear()
         place.update(kept)
+        training = raw.get("training")
+        if keys[0] == "predictor" and isinstance(training, dict):  # another predictor has another fit
+            raw["training"] = {key: training[key] for key in training if key in TrainingConfig.model_fields}
     place[keys[-1]] = parsed
 
 
@@ -158,6 +164,13 @@ def _plugin_section(
         problems.append(str(error))
         return None
     return read_section(model, key, raw, folder, problems)
+
+
+def _training_class(registry: Registry, predictor: Any) -> type[TrainingConfig]:
+    """The class that the predictor names; of a predictor that is not valid, what all have in common."""
+    kind = predictor.get("kind") if isinstance(predictor, dict) else None
+    known = isinstance(kind, str) and kind in registry.predictors
+    return registry.predictors.get(str(kind)).training_config if known else TrainingConfig
 
 
 def _backbone_section(registry: Registry, raw: Any, folder: Path, problems: list[str]) -> BaseModel | None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.fit import Fit, FitTask, TrainingConfig
 from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext
-
-if TYPE_CHECKING:
-    from lesa_framework.interfaces.trainable import TrainablePredictor
 
 
 class Predictor(ABC):
@@ -82,16 +80,30 @@ class AffinePredictor(Predictor):
 
 
 class PredictorConfig(PluginConfig, ABC):
-    """Configuration of a predictor; registering this class registers the predictor."""
+    """Configuration of a predictor; registering this class registers the predictor.
+
+    A predictor whose numbers are fitted to a model names the class of its `training` section as `training_config`
+    and returns its fit from `fit`.
+    """
+
+    training_config: ClassVar[type[TrainingConfig]] = TrainingConfig
 
     @abstractmethod
     def build(self) -> Predictor:
         """Make the predictor; reads weights files, so it may raise `ArtifactError`."""
 
-    def trainable(self, num_steps: int, seed: int) -> TrainablePredictor:  # noqa: ARG002 - for those that learn
-        """Make an untrained predictor for runs of `num_steps` steps.
+    @classmethod
+    def has_fit(cls) -> bool:
+        """Whether there is anything to fit."""
+        return cls.fit is not PredictorConfig.fit
+
+    def fit(self, task: FitTask) -> Fit:  # noqa: ARG002 - for those that are fitted
+        """Make a fit of an unfitted predictor.
+
+        Args:
+            task: What it is fitted to, and runs of the sampler.
 
         Raises:
-            ConfigError: There is nothing to train, which is the default.
+            ConfigError: There is nothing to fit, which is the default.
         """
-        raise ConfigError(f"predictor.kind: '{self.kind}' has nothing to train; use it as it is, or train 'lesa'.")
+        raise ConfigError(f"predictor.kind: '{self.kind}' has nothing to fit; use it as it is.")

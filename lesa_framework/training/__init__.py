@@ -1,1 +1,22 @@
-"""Training of predictors: two stages, from true features and in closed loop."""
+"""What any fit needs: runs of the sampler, histories, distances, checkpoints. No method's own settings."""
+
+from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
+from lesa_framework.training.drift import drift, drift_db
+from lesa_framework.training.graph_history import GraphHistory
+from lesa_framework.training.run import Trained, train
+from lesa_framework.training.sampler import Sampler
+from lesa_framework.training.task import Task
+from lesa_framework.training.true_history import TrueHistory
+
+__all__ = [
+    "GraphHistory",
+    "Sampler",
+    "Task",
+    "Trained",
+    "TrueHistory",
+    "drift",
+    "drift_db",
+    "load_checkpoint",
+    "save_checkpoint",
+    "train",
+]

@@ -1,4 +1,4 @@
-"""From a configuration to a folder with trained weights: what `lesa train` does."""
+"""From a configuration to a folder with fitted weights: what `lesa train` does, whatever the fit."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.files import write_text
 from lesa_framework.generation import GenerationSettings, sampler_grid
+from lesa_framework.interfaces.fit import Batch, Fit, Progress
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.engine import Strategy, plan
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
-from lesa_framework.training.rollout import Batch, Sampler
-from lesa_framework.training.two_stage import Progress, TwoStageTrainer
+from lesa_framework.training.sampler import Sampler
+from lesa_framework.training.task import Task
 from lesa_framework.types import Reason
 
 #: Training seeds start here, so that nobody's "seed 0" picture was trained on.
@@ -35,19 +37,33 @@ _FIRST_SEED = 10_000
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training left.
+    """What a fit left on disk.
 
     Attributes:
         weights: The artifact.
         config: A configuration that uses it.
-        log: JSON, one entry a batch.
-        drift_db: Mean closed-loop distance over the last epoch, in dB.
+        log: JSON, the fit's own entries.
+        drift_db: Closed-loop distance from the uncached run, in dB, when the fit measured it.
     """
 
     weights: Path
     config: Path
     log: Path
     drift_db: float | None
+
+
+def check_has_fit(config: LesaConfig) -> None:
+    """Refuse a predictor with nothing to fit, before a model is loaded.
+
+    Raises:
+        ConfigError: There is nothing to fit; the message names the kinds that have a fit.
+    """
+    if not config.predictor.has_fit():
+        known = ", ".join(kind for kind, each in plugins().registry.predictors.items().items() if each.has_fit())
+        raise ConfigError(
+            f"predictor.kind: '{config.predictor.kind}' has nothing to train. Use it as it is, or train one that has: "
+            f"{known}."
+        )
 
 
 def train(
@@ -58,44 +74,42 @@ def train(
     out: Path,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Trained:
-    """Train a configuration's predictor on a pipeline.
+    """Fit a configuration's predictor to a pipeline.
 
-    An interrupted training goes on when it is started again with the same `out`.
+    An interrupted fit resumes when it is started again with the same `out`.
 
     Args:
-        config: Schedule, router, predictor and tap to train for, and how.
+        config: Schedule, router, predictor and tap to fit for, and how.
         pipe: The pipeline; its weights are frozen.
         call: Keyword arguments of the pipeline's call (size, guidance).
-        prompts: What to train on; each gets a seed of its own.
+        prompts: What to fit on; each gets a seed of its own.
         out: Folder for `<name>.safetensors`, `<name>.yaml` and `<name>.json`.
-        progress: Called after every batch.
+        progress: Called after every part.
 
     Raises:
-        ConfigError: There is nothing to train, the pipeline refuses the call, or `out` holds the checkpoint of
-            another training.
+        ConfigError: There is nothing to fit, the pipeline refuses the call, or `out` holds the checkpoint of
+            another fit.
         ArtifactError: `out` holds a checkpoint that cannot be read.
-        LesaError: The training diverged; no weights are written.
+        LesaError: The fit diverged; no weights are written.
     """
+    check_has_fit(config)
     settings = config.training
-    learner = config.predictor.trainable(settings.num_steps, settings.seed)
     kind, _ = find_adapter(pipe.transformer, config.backbone)
-    schedule, router = config.schedule.build(), config.router.build()
     grid = sampler_grid(pipe, GenerationSettings(num_steps=settings.num_steps, call=dict(call)))
-    _check_predicts(Strategy(schedule, router, learner), grid)
+    task = Task(
+        settings,
+        Sampler(pipe, settings.num_steps, dict(call)),
+        grid,
+        config.schedule.build(),
+        config.router.build(),
+        config.backbone,
+        config.backbone.tap,
+        make_batches(prompts, settings.batch, settings.seed),
+    )
+    fit = config.predictor.fit(task)
+    _check_predicts(Strategy(task.schedule, task.router, fit.predictor), grid)
     checkpoint = out / f"{config.name}.checkpoint.safetensors"
     fingerprint = _fingerprint(config, call, prompts, pipe.transformer)
-    trainer = TwoStageTrainer(
-        Sampler(pipe, settings.num_steps, dict(call)),
-        learner,
-        schedule,
-        router,
-        settings,
-        make_batches(prompts, settings.batch, settings.seed),
-        sigmas=grid,
-        backbone=config.backbone,
-        tap=config.backbone.tap,
-        saved=lambda: save_checkpoint(checkpoint, {"fingerprint": fingerprint, **trainer.state_dict()}),
-    )
     if checkpoint.exists():
         state = load_checkpoint(checkpoint)
         if state.get("fingerprint") != fingerprint:
@@ -103,39 +117,43 @@ def train(
                 f"{checkpoint}: belongs to a training with other settings or prompts, or on another model. "
                 "Choose another --out, or delete the file to start afresh."
             )
-        trainer.load_state_dict(state)
-    for step in trainer.train():
+        fit.load_state_dict(state)
+    task.sampler.freeze()
+    for step in fit.run():
+        if step.save:
+            save_checkpoint(checkpoint, {"fingerprint": fingerprint, **fit.state_dict()})
         progress(step)
-    weights, tensors = out / f"{config.name}.safetensors", learner.tensors(grid)
+    tensors = fit.tensors()
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise LesaError(
-            "training: it diverged, the weights are not finite; none were written. Lower training.guided_lr and "
-            f"training.closed_loop_lr, and delete {checkpoint} to start afresh."
+            "training: it diverged, the weights are not finite; none were written. Lower the learning rates of the "
+            f"training section, if it has any, and delete {checkpoint} to start afresh."
         )
     metadata = ArtifactMetadata(
         kind=config.predictor.kind,
-        settings=learner.settings(),
+        settings=fit.settings(),
         sigmas=grid,
         backbone=kind,
         tap=config.backbone.tap,
         config=json.loads(fingerprint)["config"],
         training={
             "prompts": len(prompts),
-            "drift_db": _drift_db(trainer, settings.closed_loop_epochs),
+            "drift_db": fit.drift_db,
             "torch": torch.__version__,
             "device": device_name(pipe),
         },
     )
+    weights = out / f"{config.name}.safetensors"
     save_artifact(weights, Artifact(metadata, tensors))
-    return _write_rest(config, out, weights, trainer)
+    return _write_rest(config, out, weights, fit)
 
 
-def make_batches(prompts: Sequence[str], size: int, seed: int) -> list[Batch]:
+def make_batches(prompts: Sequence[str], size: int, seed: int) -> tuple[Batch, ...]:
     """Prompts in batches, each prompt with a seed of its own."""
     first = _FIRST_SEED * (1 + seed)
     pairs = [(prompt, first + number) for number, prompt in enumerate(prompts)]
     parts = [pairs[start : start + size] for start in range(0, len(pairs), size)]
-    return [Batch(tuple(p for p, _ in part), tuple(s for _, s in part)) for part in parts]
+    return tuple(Batch(tuple(p for p, _ in part), tuple(s for _, s in part)) for part in parts)
 
 
 def device_name(pipe: Pipeline) -> str:
@@ -144,21 +162,14 @@ def device_name(pipe: Pipeline) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
 
 
-def _write_rest(config: LesaConfig, out: Path, weights: Path, trainer: TwoStageTrainer) -> Trained:
+def _write_rest(config: LesaConfig, out: Path, weights: Path, fit: Fit) -> Trained:
     log, yaml = out / f"{config.name}.json", out / f"{config.name}.yaml"
-    drift = _drift_db(trainer, config.training.closed_loop_epochs)
     versions = {name: version(name) for name in ("lesa-framework", "torch")}
-    write_text(log, json.dumps({"versions": versions, "drift_db": drift, "log": trainer.log}, indent=1) + "\n")
+    content = {"versions": versions, "drift_db": fit.drift_db, "log": list(fit.log)}
+    write_text(log, json.dumps(content, indent=1) + "\n")
     predictor = config.predictor.model_copy(update={"weights": Path(weights.name)})
     write_text(yaml, dump_config(config.model_copy(update={"predictor": predictor})))
-    return Trained(weights, yaml, log, drift)
-
-
-def _drift_db(trainer: TwoStageTrainer, epochs: int) -> float | None:
-    """Mean over the batches of the last epoch of the closed loop; None when there was none."""
-    every = [entry["drift_db"] for entry in trainer.log if entry["stage"] == "closed loop"]
-    last = every[-max(1, len(every) // max(epochs, 1)) :]
-    return sum(last) / len(last) if last else None
+    return Trained(weights, yaml, log, fit.drift_db)
 
 
 def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:
@@ -167,7 +178,7 @@ def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:
     needed = min(strategy.predictor.min_history(stage) for stage in range(strategy.router.num_stages))
     raise ConfigError(
         f"training.num_steps: in a run of {len(sigmas) - 1} steps no step would be predicted, so there is nothing to "
-        f"learn. The predictor needs {needed} features before its first prediction: run more steps, or choose a "
+        f"fit. The predictor needs {needed} features before its first prediction: run more steps, or choose a "
         "schedule that computes fewer of them."
     )
 

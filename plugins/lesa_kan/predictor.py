@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -17,13 +17,18 @@ from lesa_framework import (
     ConfigPath,
     EntryInfo,
     Filter,
+    Fit,
+    FitTask,
     PredictorConfig,
     RunInfo,
     StepContext,
+    TrainingConfig,
 )
 from lesa_framework.artifacts import Artifact, check_run, load_artifact, same_grid
 from lesa_kan.experts import Experts, ExpertShape
-from lesa_kan.learner import LesaLearner
+from lesa_kan.settings import LesaTrainingConfig
+from lesa_kan.trainable_lesa import TrainableLesa
+from lesa_kan.two_stage import TwoStageFit
 
 
 class Lesa(AffinePredictor):
@@ -136,6 +141,8 @@ _SHAPED = ("stage_history", "hidden", "grid", "order", "grid_range", "branches")
 class LesaPredictorConfig(PredictorConfig):
     """Learned stage-aware prediction: a KAN-gated filter over the newest features."""
 
+    training_config: ClassVar[type[TrainingConfig]] = LesaTrainingConfig
+
     kind: Literal["lesa"] = "lesa"
     weights: ConfigPath | None = None
     """The safetensors file that `lesa train` wrote; relative to this file."""
@@ -186,9 +193,14 @@ class LesaPredictorConfig(PredictorConfig):
                 )
         return trained
 
-    def trainable(self, num_steps: int, seed: int) -> LesaLearner:
-        """Untrained experts."""
-        return LesaLearner(self._shape(num_steps), seed)
+    def fit(self, task: FitTask) -> Fit:
+        """The paper's two-stage training of untrained experts."""
+        settings = LesaTrainingConfig.model_validate(task.settings.model_dump())
+        return TwoStageFit(self.untrained(len(task.sigmas) - 1, settings.seed), settings, task)
+
+    def untrained(self, num_steps: int, seed: int) -> TrainableLesa:
+        """Untrained experts for runs of `num_steps` steps."""
+        return TrainableLesa(self._shape(num_steps), seed)
 
     def _shape(self, num_steps: int) -> ExpertShape:
         lengths = self.stage_history or (min(4, self.history), self.history, self.history)

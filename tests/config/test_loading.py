@@ -43,6 +43,17 @@ def test_defaults():
     assert config.name == "config"
 
 
+def test_the_training_section_is_the_predictors_own():
+    without = load_config({**RAW, "predictor": {"kind": "lesa"}})
+    assert without.training.closed_loop_epochs == 20
+    text = refused({**RAW, "training": {"closed_loop_epochs": 3}})
+    assert text.startswith("training.closed_loop_epochs: unknown key. Known: ")
+    assert "num_steps" in text
+    assert load_config({**RAW, "predictor": {"kind": "lesa"}, "training": {"closed_loop_epochs": 3}}).training == (
+        without.training.model_copy(update={"closed_loop_epochs": 3})
+    )
+
+
 def test_a_preset_by_name():
     name = "ref-flux-reuse-n7"
     config = load_config(name)
@@ -69,74 +80,6 @@ def test_paths_count_from_the_files_folder(tmp_path, monkeypatch):
     assert load_config("configs/run.yaml").predictor.weights == tmp_path / "configs/w/x.safetensors"
     absolute = load_config(file, [f"predictor.weights={tmp_path / 'y.safetensors'}"])
     assert absolute.predictor.weights == tmp_path / "y.safetensors"
-
-
-# -------------------------------------------------------------------------------------------- overrides
-@pytest.mark.parametrize(
-    ("override", "read"),
-    [
-        ("schedule.interval=7", lambda config: config.schedule.interval == 7),
-        ("engine.check_finite=false", lambda config: config.engine.check_finite is False),
-        ("backbone.tap=output", lambda config: config.backbone.tap is Tap.OUTPUT),
-        (" training.lr_schedule = constant", lambda config: config.training.lr_schedule == "constant"),
-        ("training.guided_lr=1e-2", lambda config: config.training.guided_lr == 0.01),
-        ("router={kind: thresholds, boundaries: [0.7]}", lambda config: config.router.boundaries == (0.7,)),
-    ],
-)
-def test_an_override(override, read):
-    assert read(load_config(RAW, [override]))
-
-
-def test_another_kind_drops_the_old_ones_settings():
-    config = load_config(RAW, ["predictor.kind=reuse"])
-    assert config.predictor.kind == "reuse"
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_a_kind_keeps_what_is_set_beside_it_in_any_order(order):
-    overrides = ["schedule.kind=steps", "schedule.compute=[0, 4]"][::order]
-    assert load_config(RAW, overrides).schedule.compute == (0, 4)
-
-
-def test_the_same_kind_keeps_everything():
-    assert load_config(RAW, ["predictor.kind=taylorseer"]).predictor.order == 2
-
-
-def test_another_adapter_keeps_the_tap():
-    config = load_config({**RAW, "backbone": {"kind": "auto", "tap": "output"}}, ["backbone.kind=flux"])
-    assert (config.backbone.kind, config.backbone.tap) == ("flux", Tap.OUTPUT)
-
-
-values = st.one_of(
-    st.integers(-1000, 1000),
-    st.booleans(),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.none(),
-    st.text("abcdefghij _-./:,#'\"", max_size=12),
-    st.lists(st.integers(0, 50), max_size=4),
-)
-
-
-@given(
-    section=st.sampled_from(["engine", "training"]), key=st.from_regex(r"[a-z_]{1,10}", fullmatch=True), value=values
-)
-def test_an_override_says_what_yaml_says(section, key, value):
-    from lesa_framework.config.loading import _override
-
-    raw: dict[str, dict[str, object]] = {}
-    written = yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("...")
-    _override(raw, f"{section}.{key}={written}")
-    assert raw == {section: {key: value}}
-
-
-@pytest.mark.parametrize("override", ["interval", "=5", "schedule.=5", ".interval=5", "schedule..interval=5", ""])
-def test_overrides_without_key_or_value(override):
-    assert "expected SECTION.KEY=VALUE, for example schedule.interval=5" in refused(overrides=[override])
-
-
-def test_overrides_that_are_no_yaml_or_go_into_a_value():
-    assert "the value is not YAML" in refused(overrides=["schedule.compute=[0, 1"])
-    assert "'interval' is a value, not a section" in refused(overrides=["schedule.interval.more=1"])
 
 
 # ------------------------------------------------------------------------------------------- round trips

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 import lesa_framework as lesa
-from lesa_framework import ArtifactError, ConfigError, LesaError, load_config
+from lesa_framework import ArtifactError, ConfigError, LesaError, Progress, load_config
 from lesa_framework.artifacts import load_artifact
 from lesa_framework.training.checkpoint import save_checkpoint
 from lesa_framework.training.run import Trained, train
-from lesa_framework.training.two_stage import Progress
 
 CALL = {"height": 16, "width": 16, "max_sequence_length": 8, "true_cfg_scale": 3.0, "negative_prompt": ""}
 RAW = {
@@ -72,7 +71,7 @@ def test_a_finished_training_is_not_repeated(flux: Any, tmp_path: Path) -> None:
     ("overrides", "message"),
     [
         (("training.num_steps=3",), "in a run of 3 steps no step would be predicted"),
-        (("schedule.kind=always",), "nothing to learn"),
+        (("schedule.kind=always",), "nothing to fit"),
         (("predictor.stage_history=[9,3,3]",), "needs 9 features"),
         (("router.kind=single",), r"router: it has 1 stage\(s\)"),
         (("schedule={kind: steps, compute: [0, 9]}",), "step 9 does not exist"),

@@ -211,7 +211,7 @@ def lesa_weights(tmp_path, flux, generate):
 
     generate(flux)
     sigmas = tuple(flux.scheduler.sigmas.double().tolist())
-    learner = LesaPredictorConfig(hidden=(4,)).trainable(num_steps=12, seed=0)
+    learner = LesaPredictorConfig(hidden=(4,)).untrained(num_steps=12, seed=0)
     metadata = ArtifactMetadata(
         kind="lesa", settings=learner.settings(), sigmas=sigmas, backbone="flux", tap=Tap.PRE_HEAD
     )

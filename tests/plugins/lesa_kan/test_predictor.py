@@ -17,8 +17,8 @@ from lesa_framework.runtime.engine import plan
 from lesa_framework.runtime.history import History
 from lesa_framework.types import Decision, Reason, plan_string
 from lesa_kan.experts import ExpertShape
-from lesa_kan.learner import LesaLearner
 from lesa_kan.predictor import Lesa, LesaPredictorConfig, TrainedLesa
+from lesa_kan.trainable_lesa import TrainableLesa
 from lesa_routers.routers import Thresholds
 from lesa_schedules.schedules import FixedInterval
 
@@ -26,15 +26,15 @@ SHAPE = ExpertShape(num_steps=12, stage_history=(3, 5, 4), hidden=(6,), branches
 SIGMAS = (*(1 - i / 12 for i in range(12)), 0.0)
 
 
-def learner(seed: int = 0) -> LesaLearner:
-    made = LesaLearner(SHAPE, seed)
+def learner(seed: int = 0) -> TrainableLesa:
+    made = TrainableLesa(SHAPE, seed)
     with torch.no_grad():
         made.experts.taps.add_(torch.randn(made.experts.taps.shape, generator=torch.Generator().manual_seed(seed)))
         made.experts.bias.add_(0.3)
     return made
 
 
-def artifact(made: LesaLearner, **changes: Any) -> Artifact:
+def artifact(made: TrainableLesa, **changes: Any) -> Artifact:
     metadata = ArtifactMetadata(kind="lesa", settings=made.settings(), sigmas=SIGMAS, backbone="flux", tap=Tap.PRE_HEAD)
     return Artifact(metadata.model_copy(update=changes), made.tensors(SIGMAS))
 
@@ -49,7 +49,7 @@ def filled(count: int) -> tuple[History, list[torch.Tensor]]:
     return history, features[::-1]
 
 
-def formula(made: LesaLearner, features: list[torch.Tensor], index: int, stage: int, branch: int) -> torch.Tensor:
+def formula(made: TrainableLesa, features: list[torch.Tensor], index: int, stage: int, branch: int) -> torch.Tensor:
     """The paper's equation, by hand and in float64."""
     experts = made.experts
     kan = experts.kans[branch * SHAPE.num_stages + stage]
@@ -259,4 +259,4 @@ def test_metadata_survives(tmp_path: Path) -> None:
 
 def test_default_stages_follow_the_history() -> None:
     config = load_config({"schedule": {"kind": "always"}, "predictor": {"kind": "lesa", "history": 12, "hidden": [4]}})
-    assert config.predictor.trainable(10, 0).settings()["stage_history"] == (4, 12, 12)
+    assert config.predictor.untrained(10, 0).settings()["stage_history"] == (4, 12, 12)

@@ -1,4 +1,4 @@
-"""LESA while it learns: the same formula, with gradients."""
+"""LESA while it is trained: the same formula, with gradients."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import HistoryView, StepContext, TrainablePredictor
+from lesa_framework import HistoryView, StepContext
 from lesa_kan.experts import Experts, ExpertShape
+from lesa_kan.trainable import TrainablePredictor
 
 
-class LesaLearner(TrainablePredictor):
+class TrainableLesa(TrainablePredictor):
     """Differentiable LESA.
 
     Args:

@@ -1,4 +1,4 @@
-"""Runs of the sampler for training: the pipeline's own code, to the latents, with gradients if wanted."""
+"""Runs of the sampler for fits: the pipeline's own code, to the latents, with gradients if wanted."""
 
 from __future__ import annotations
 
@@ -13,18 +13,7 @@ from torch import Tensor, nn
 from lesa_framework.api import Pipeline
 from lesa_framework.errors import ConfigError
 from lesa_framework.generation import expanded_call
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Prompts that are sampled together, each with a seed of its own."""
-
-    prompts: tuple[str, ...]
-    seeds: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.prompts) != len(self.seeds):
-            raise ValueError(f"{len(self.prompts)} prompts but {len(self.seeds)} seeds")
+from lesa_framework.interfaces.fit import Batch
 
 
 @dataclass(frozen=True)
@@ -42,7 +31,7 @@ class Sampler:
     call: Mapping[str, Any]
 
     def freeze(self) -> None:
-        """Switch off gradients of every weight: only predictors learn."""
+        """Switch off gradients of every weight: only predictors are fitted."""
         for part in vars(self.pipe).values():
             if isinstance(part, nn.Module):
                 part.requires_grad_(False)

@@ -19,7 +19,7 @@ class Optimiser:
     """Steps parameters in float32.
 
     Args:
-        parameters: What learns.
+        parameters: What is trained.
         lr: The initial learning rate.
         weight_decay: AdamW's.
         clip: Largest norm of a gradient.
@@ -52,7 +52,7 @@ class Optimiser:
     def learn(self, loss: Tensor) -> None:
         """One step down the gradient; a step without a finite gradient is left out and counted."""
         self._adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip)
         if not bool(torch.isfinite(norm)):
             self.skipped += 1

@@ -1,4 +1,4 @@
-"""Predictors that learn."""
+"""What the two-stage training trains."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lesa_framework.interfaces.predictor import Predictor
+from lesa_framework import Predictor
 
 
 class TrainablePredictor(Predictor):
     """A predictor with parameters. It predicts differentiably and knows nothing of optimisers or files.
 
-    The trainer calls `prepare` before every optimiser step, lets the predictor work in the loop, and
-    stores what `tensors` and `settings` return as the artifact that the plain predictor then reads.
+    The two-stage training calls `prepare` before every optimiser step and lets the predictor work in the loop. What
+    `tensors` and `settings` return becomes the artifact that the plain predictor then reads.
     """
 
     @abstractmethod
@@ -28,9 +28,9 @@ class TrainablePredictor(Predictor):
 
     @abstractmethod
     def restrain(self, factor: float) -> None:
-        """Shrink the learnt correction towards reuse of the newest feature: 1 keeps it, 0 removes it.
+        """Shrink the trained correction towards reuse of the newest feature: 1 keeps it, 0 removes it.
 
-        Whatever the factor, the parameters must still have gradients afterwards: the closed loop learns on.
+        Whatever the factor, the parameters must still have gradients afterwards: the closed loop trains on.
 
         A predictor fitted on true features may blow up on its own; the closed loop starts from the
         strongest version of it that does not.

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import BackboneAdapter, HistoryView, StepContext, TrainablePredictor
+from lesa_framework import BackboneAdapter, HistoryView, StepContext
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.testing.tiny_pipeline import TinyScheduler
+from lesa_kan.trainable import TrainablePredictor
 
 TOKENS, CHANNELS = 3, 4
 
@@ -72,7 +73,7 @@ class ToyPipeline:
 
 
 class Slope(TrainablePredictor):
-    """One number to learn: `h_0 + a (h_0 - h_1)`."""
+    """One number to find: `h_0 + a (h_0 - h_1)`."""
 
     depth = 2
     records: Literal["all", "computed"] = "all"

@@ -1,0 +1,65 @@
+"""A predictor whose numbers are fitted: `h_hat_i = w_i1 h_1 + w_i2 h_2`, with two weights for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from lesa_framework import (
+    AffinePredictor,
+    ConfigError,
+    ConfigPath,
+    EntryInfo,
+    Filter,
+    FitTask,
+    PredictorConfig,
+    RunInfo,
+    StepContext,
+)
+from lesa_framework.artifacts import Artifact, check_run, load_artifact
+from lesa_lagrange.least_squares import LeastSquares
+
+
+class TwoTap(AffinePredictor):
+    """Weighs the two newest computed features.
+
+    Args:
+        artifact: What the fit left: `weights`, shape (steps, 2).
+    """
+
+    depth = 2
+
+    def __init__(self, artifact: Artifact) -> None:
+        made_for = self._made_for = artifact.metadata
+        self.trained_for = RunInfo(made_for.sigmas, made_for.backbone, made_for.tap)  # the grid that `lesa plan` shows
+        self._weights = artifact.tensors["weights"].tolist()
+
+    def min_history(self, stage: int) -> int:
+        """Both features."""
+        return 2
+
+    def check(self, run: RunInfo) -> None:
+        """Refuse a run that the weights were not fitted for."""
+        check_run(self._made_for, run)
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+        """The step's weights."""
+        return Filter(tuple(self._weights[ctx.index]))
+
+
+class TwoTapConfig(PredictorConfig):
+    """Two weights for each step, fitted by least squares."""
+
+    kind: Literal["two_tap"] = "two_tap"
+    weights: ConfigPath | None = None
+    """The file that `lesa train` wrote."""
+
+    def build(self) -> TwoTap:
+        """Read the weights."""
+        if self.weights is None:
+            raise ConfigError("predictor.weights: 'two_tap' has to be fitted first. Fit it with `lesa train`.")
+        return TwoTap(load_artifact(self.weights, self.kind))
+
+    def fit(self, task: FitTask) -> LeastSquares:
+        """Fit the weights to a model."""
+        return LeastSquares(task)

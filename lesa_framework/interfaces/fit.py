@@ -1,0 +1,169 @@
+"""Fits: how a predictor's numbers come about."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from lesa_framework.interfaces.observer import Observer
+from lesa_framework.interfaces.router import StageRouter
+from lesa_framework.interfaces.schedule import SchedulePolicy
+from lesa_framework.types import Tap
+
+if TYPE_CHECKING:
+    from lesa_framework.interfaces.predictor import Predictor
+
+
+class TrainingConfig(BaseModel):
+    """The `training` section: what every fit needs. A predictor's own fit adds its settings in a subclass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: str | None = None
+    """Model to train on: a name such as `reference:flux`, a folder or a hub id."""
+    prompts: int = Field(64, ge=1)
+    """How many prompts to draw when no file of prompts is given (named models only)."""
+    num_steps: int = Field(50, ge=2)
+    """Steps of the sampler; fixes the sigma grid."""
+    batch: int = Field(16, ge=1)
+    """Prompts a rollout."""
+    seed: int = Field(0, ge=0, le=2**31)
+    """Seed of weights, prompts and noise."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts that are sampled together, each with a seed of its own.
+
+    Raises:
+        ValueError: There are not as many seeds as prompts.
+    """
+
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.prompts) != len(self.seeds):
+            raise ValueError(f"{len(self.prompts)} prompts but {len(self.seeds)} seeds")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One part of a fit is done.
+
+    Attributes:
+        stage: What it was part of, in a word or two.
+        done: Parts done in the whole fit.
+        total: Parts of the whole fit.
+        epoch: Passes over the prompts finished in this stage.
+        loss: Of this part, when it had one.
+        drift_db: PSNR-like distance of the final latents from the uncached run's, when it was measured.
+        save: Whether the state is worth saving now; an interrupted fit resumes from there.
+    """
+
+    stage: str
+    done: int
+    total: int
+    epoch: int = 0
+    loss: float | None = None
+    drift_db: float | None = None
+    save: bool = False
+
+
+class FitTask(ABC):
+    """What the core hands to a fit: prompts, the choices that are fixed, and runs of the sampler.
+
+    Attributes:
+        settings: The configuration's `training` section, of the predictor's own class.
+        sigmas: The sampler's grid, `num_steps + 1` noise levels, the final 0 included.
+        schedule: Which steps will be computed.
+        router: Noise level to stage.
+        tap: Where features are taken.
+        batches: Prompts and seeds to fit on.
+    """
+
+    settings: TrainingConfig
+    sigmas: tuple[float, ...]
+    schedule: SchedulePolicy
+    router: StageRouter
+    tap: Tap
+    batches: tuple[Batch, ...]
+
+    @abstractmethod
+    def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:
+        """Run the bare model, without gradients.
+
+        Args:
+            batch: What to sample.
+            observers: Watch the run, which takes features at the task's tap.
+
+        Returns:
+            T + 1 latents, from the initial noise to the result; batch first.
+        """
+
+    @abstractmethod
+    def rollout(
+        self,
+        batch: Batch,
+        predictor: Predictor,
+        *,
+        gradients: bool = False,
+        through_model: bool = False,
+        observers: Sequence[Observer] = (),
+    ) -> list[Tensor]:
+        """Run the schedule for real, in closed loop: histories hold predictions, computed steps see the drifted latent.
+
+        Args:
+            batch: What to sample.
+            predictor: Predicts; its predictions may carry gradients.
+            gradients: Keep the graph from predictions to every latent.
+            through_model: Keep it through computed steps too: exact, and as costly as training the model.
+            observers: Watch the run.
+
+        Returns:
+            T + 1 latents, as above.
+        """
+
+
+class Fit(ABC):
+    """One fit of a predictor: gradient training, least squares, or the import of somebody's numbers.
+
+    `lesa train` makes it with [`PredictorConfig.fit`][lesa_framework.PredictorConfig], runs it, saves its state
+    when it says so, and writes what `tensors` and `settings` return as the artifact that the predictor reads.
+
+    Attributes:
+        predictor: What is being fitted. Its `depth`, `records` and `min_history` decide what is predicted.
+        log: Entries for the log file, each of JSON values.
+    """
+
+    predictor: Predictor
+    log: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def drift_db(self) -> float | None:
+        """Closed-loop distance of the fitted predictor from the uncached run, in dB; None when not measured."""
+        return None
+
+    @abstractmethod
+    def run(self) -> Iterator[Progress]:
+        """Do what remains of the fit, and yield after every part of it."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """What the artifact holds."""
+
+    def settings(self) -> dict[str, Any]:
+        """Shape of the predictor, as JSON values, for the artifact's metadata."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed fit needs: nested dicts and lists of tensors and JSON values. Nothing by default."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most fits have nothing to resume
+        """Resume from a state; by default there is nothing to take, and the fit starts again."""

@@ -1,0 +1,88 @@
+"""What a fit is handed: prompts, grid, schedule, router, and runs of the sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lesa_framework.api import attach_strategy
+from lesa_framework.interfaces.backbone import BackboneConfig
+from lesa_framework.interfaces.fit import Batch, FitTask, TrainingConfig
+from lesa_framework.interfaces.observer import Observer
+from lesa_framework.interfaces.predictor import Predictor
+from lesa_framework.interfaces.router import StageRouter
+from lesa_framework.interfaces.schedule import Always, SchedulePolicy
+from lesa_framework.runtime.engine import Strategy
+from lesa_framework.runtime.recorder import Recorder
+from lesa_framework.training.graph_history import GraphHistory
+from lesa_framework.training.sampler import Sampler
+from lesa_framework.types import HistoryView, StepContext, Tap
+
+
+@dataclass(frozen=True)
+class Task(FitTask):
+    """A fit's task on a pipeline.
+
+    Args:
+        settings: The `training` section.
+        sampler: Pipeline and call.
+        sigmas: The sampler's grid, the final 0 included.
+        schedule: Which steps will be computed.
+        router: Noise level to stage.
+        backbone: Kind of the adapter, or a configuration's `backbone` section.
+        tap: Where features are taken.
+        batches: Prompts and seeds.
+    """
+
+    settings: TrainingConfig
+    sampler: Sampler
+    sigmas: tuple[float, ...]
+    schedule: SchedulePolicy
+    router: StageRouter
+    backbone: str | BackboneConfig
+    tap: Tap
+    batches: tuple[Batch, ...]
+
+    def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:
+        """Run the bare model; the latents of every step."""
+        bare = Strategy(Always(), self.router, _NeverAsked(), check_finite=False)
+        recorder = Recorder(features=False, latents=True)
+        session = attach_strategy(self.sampler.pipe, bare, self.backbone, self.tap, observers=(recorder, *observers))
+        with session, torch.no_grad():
+            final = self.sampler.run(batch)
+        return [*recorder.latents, final]
+
+    def rollout(
+        self,
+        batch: Batch,
+        predictor: Predictor,
+        *,
+        gradients: bool = False,
+        through_model: bool = False,
+        observers: Sequence[Observer] = (),
+    ) -> list[Tensor]:
+        """Run the schedule for real; the latents of every step."""
+        recorder = Recorder(features=False, latents=True)
+        session = attach_strategy(
+            self.sampler.pipe,
+            Strategy(self.schedule, self.router, predictor, check_finite=False),
+            self.backbone,
+            self.tap,
+            observers=(recorder, *observers),
+            new_history=GraphHistory,
+            around_compute=nullcontext if through_model else torch.no_grad,
+        )
+        with session:
+            final = self.sampler.run(batch, gradients=gradients)
+        return [*recorder.latents, final]
+
+
+class _NeverAsked(Predictor):
+    """Stands where a predictor is expected, in runs that compute every step."""
+
+    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:  # noqa: ARG002 - the contract's signature
+        raise AssertionError("a run that computes every step predicted one")

@@ -1,0 +1,59 @@
+"""Predicted steps along an uncached run, with the true features as history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from torch import Tensor
+
+from lesa_framework.interfaces.fit import FitTask
+from lesa_framework.interfaces.observer import Observer
+from lesa_framework.interfaces.predictor import Predictor
+from lesa_framework.runtime.engine import Strategy, due
+from lesa_framework.training.graph_history import GraphHistory
+from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, StepContext, StepRecord
+
+#: Is shown a step that the schedule predicts: the history before it, the step, and the uncached run's feature there.
+Visit: TypeAlias = Callable[[HistoryView, StepContext, Tensor], None]
+
+
+class TrueHistory(Observer):
+    """Watches an uncached run, and shows every step that the task's schedule would predict.
+
+    The history holds the uncached run's own features, as many as the predictor keeps. Nothing is written to disk.
+
+    Args:
+        task: Its schedule and router say which steps are predicted.
+        predictor: Its `depth`, `records` and `min_history` say what a history holds.
+        visit: Is shown each predicted step.
+    """
+
+    def __init__(self, task: FitTask, predictor: Predictor, visit: Visit) -> None:
+        self._strategy = Strategy(task.schedule, task.router, predictor, check_finite=False)
+        self._visit = visit
+        self._sigmas: tuple[float, ...] = ()
+        self._branches: dict[str, GraphHistory] = {}
+
+    def lesa_run_start(self, run: RunInfo) -> None:
+        """Forget the run before."""
+        self._sigmas, self._branches = run.sigmas, {}
+
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
+        """Show the step if it is one that would be predicted, and remember its feature."""
+        predictor = self._strategy.predictor
+        history = self._branches.setdefault(record.branch, GraphHistory(predictor.depth))
+        ctx = StepContext(
+            record.index,
+            self._sigmas,
+            record.branch,
+            list(self._branches).index(record.branch),
+            self._strategy.router.stage(self._sigmas[record.index]),
+            history.entries,
+            latent,
+        )
+        computed = due(self._strategy, ctx) is not Reason.PREDICTED
+        if not computed:
+            self._visit(history, ctx, feature)
+        if computed or predictor.records == "all":
+            history.append(feature.detach().clone(), EntryInfo(record.index, computed))

@@ -1,0 +1,41 @@
+"""The paper's stage 2: learn from each prediction while the schedule runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from lesa_framework import HistoryView, Predictor, StepContext
+from lesa_kan.losses import step_loss
+from lesa_kan.trainable import TrainablePredictor
+
+#: Takes the loss of one predicted step, with its graph, and makes an optimiser step.
+Learn: TypeAlias = Callable[[Tensor], None]
+
+
+class OnlineTraining(Predictor):
+    """Predicts for the engine, and trains on each prediction before handing it over.
+
+    Args:
+        trainable: What is trained.
+        features: (branch, step) -> the uncached run's feature.
+        learn: Makes an optimiser step.
+    """
+
+    def __init__(self, trainable: TrainablePredictor, features: Mapping[tuple[str, int], Tensor], learn: Learn) -> None:
+        self._trainable, self._features, self._learn = trainable, features, learn
+        self.depth, self.records, self.num_stages = trainable.depth, trainable.records, trainable.num_stages
+
+    def min_history(self, stage: int) -> int:
+        """The trainable's."""
+        return self._trainable.min_history(stage)
+
+    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
+        """Train on the prediction, then return what the better weights predict."""
+        self._learn(step_loss(self._trainable, history, ctx, self._features[ctx.branch, ctx.index]))
+        with torch.no_grad():
+            self._trainable.prepare(ctx.sigmas)
+            return self._trainable.predict(history, ctx)

@@ -1,0 +1,32 @@
+"""The `training` section of LESA."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lesa_framework import TrainingConfig
+
+
+class LesaTrainingConfig(TrainingConfig):
+    """How `lesa train` fits LESA, in two stages; unused while sampling."""
+
+    guided_epochs: int = Field(1, ge=0)
+    """Stage 1: passes over the prompts with the true features as history."""
+    closed_loop_epochs: int = Field(20, ge=0)
+    """Stage 2: passes over the prompts with the schedule really run."""
+    guided_lr: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    """AdamW's learning rate in stage 1."""
+    closed_loop_lr: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    """AdamW's learning rate in stage 2."""
+    weight_decay: float = Field(1e-4, ge=0, allow_inf_nan=False)
+    """AdamW's weight decay."""
+    clip: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """Largest norm of a gradient."""
+    lr_schedule: Literal["cosine", "constant", "authors"] = "cosine"
+    """`cosine` and `constant` count epochs; `authors` halves the rate every 500 optimiser steps."""
+    target: Literal["trajectory", "feature"] = "trajectory"
+    """Stage 2's aim: stay on the uncached run's latents, or match its features at each step (the paper)."""
+    through_model: bool = False
+    """With `trajectory`: let gradients pass through computed steps too. Exact, and needs memory for them."""

@@ -1,0 +1,222 @@
+"""LESA's two-stage training (arXiv 2602.20497, section 3.3), for any predictor with parameters."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lesa_framework import Batch, Fit, FitTask, HistoryView, Progress, Recorder, StepContext
+from lesa_framework.training import TrueHistory, drift_db
+from lesa_kan.losses import step_loss, trajectory_loss
+from lesa_kan.online import OnlineTraining
+from lesa_kan.optimiser import Optimiser
+from lesa_kan.settings import LesaTrainingConfig
+from lesa_kan.trainable import TrainablePredictor
+
+_GUIDED, _SAFE_START, _CLOSED_LOOP = "guided", "safe start", "closed loop"
+#: Strengths tried between the stages, from reuse (0) to all that stage 1 has found (1).
+_RESTRAINTS = (1.0, 0.5, 0.25, 0.1, 0.0)
+
+
+@dataclass
+class _LossMeter:
+    """Trains on each loss and remembers their mean."""
+
+    optimiser: Optimiser
+    total: float = 0.0
+    count: int = 0
+
+    def __call__(self, loss: Tensor) -> None:
+        self.optimiser.learn(loss)
+        self.total += float(loss.detach())
+        self.count += 1
+
+    def mean(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+
+class TwoStageFit(Fit):
+    """Stage 1 trains each predicted step on true features; stage 2 trains while the schedule runs.
+
+    Args:
+        trainable: What is trained, in place.
+        settings: Epochs, rates, target.
+        task: Prompts, grid, schedule, and runs of the sampler.
+    """
+
+    def __init__(self, trainable: TrainablePredictor, settings: LesaTrainingConfig, task: FitTask) -> None:
+        self.predictor = self._trainable = trainable
+        self._settings, self._task = settings, task
+        self._references: list[list[Tensor]] = []
+        self._optimisers = {
+            _GUIDED: self._optimiser(settings.guided_lr, settings.guided_epochs),
+            _CLOSED_LOOP: self._optimiser(settings.closed_loop_lr, settings.closed_loop_epochs),
+        }
+        self.epochs = {_GUIDED: 0, _SAFE_START: 0, _CLOSED_LOOP: 0}
+        self.log: list[dict[str, Any]] = []
+
+    def run(self) -> Iterator[Progress]:
+        """Do what remains; yields after every batch."""
+        yield from self._record()
+        yield from self._guided_epochs()
+        if self._settings.closed_loop_epochs and not self.epochs[_SAFE_START]:
+            if self._settings.guided_epochs:
+                yield Progress(_SAFE_START, self._done(), self._total, drift_db=self._safe_start())
+            self.epochs[_SAFE_START] = 1
+        yield from self._closed_loop_epochs()
+
+    @property
+    def drift_db(self) -> float | None:
+        """Mean over the batches of the closed loop's last epoch; None when there was none."""
+        every = [entry["drift_db"] for entry in self.log if entry["stage"] == _CLOSED_LOOP]
+        last = every[-max(1, len(every) // max(self._settings.closed_loop_epochs, 1)) :]
+        return sum(last) / len(last) if last else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The trainable's, tables for the task's grid included."""
+        return self._trainable.tensors(self._task.sigmas)
+
+    def settings(self) -> dict[str, Any]:
+        """The trainable's."""
+        return self._trainable.settings()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs."""
+        return {
+            "learner": self._trainable.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
+            "epochs": dict(self.epochs),
+            "log": list(self.log),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from a checkpoint."""
+        self._trainable.load_state_dict(state["learner"])
+        for name, optimiser in self._optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.epochs, self.log = dict(state["epochs"]), list(state["log"])
+
+    def measure(self, number: int) -> float:
+        """Closed-loop distance of one batch's final latents, in dB (higher is nearer)."""
+        with torch.no_grad():
+            self._trainable.prepare(self._task.sigmas)
+            latents = self._task.rollout(self._task.batches[number], self._trainable)
+            return drift_db(latents, self._references[number])
+
+    # ------------------------------------------------------------------------------------------------- stage 1
+
+    def _record(self) -> Iterator[Progress]:
+        """The uncached runs are needed anyway, so stage 1's first epoch trains while they are recorded."""
+        train = self.epochs[_GUIDED] == 0 and self._settings.guided_epochs > 0
+        for number, batch in enumerate(self._task.batches):
+            loss, latents = self._guided(batch, number / self._count, train=train)
+            self._references.append(latents)
+            last = train and self._ends_epoch(number, _GUIDED)
+            yield Progress(_GUIDED if train else "record", number + 1, self._total, 0, loss, save=last)
+
+    def _guided_epochs(self) -> Iterator[Progress]:
+        while self.epochs[_GUIDED] < self._settings.guided_epochs:
+            epoch, done = self.epochs[_GUIDED], self._done()
+            for number, batch in enumerate(self._task.batches):
+                loss, _ = self._guided(batch, epoch + number / self._count, train=True)
+                last = self._ends_epoch(number, _GUIDED)
+                yield Progress(_GUIDED, done + number + 1, self._total, epoch, loss, save=last)
+
+    def _guided(self, batch: Batch, epoch: float, *, train: bool) -> tuple[float | None, list[Tensor]]:
+        optimiser = self._optimisers[_GUIDED]
+        optimiser.set_epoch(epoch)
+        meter = _LossMeter(optimiser)
+
+        def visit(history: HistoryView, ctx: StepContext, feature: Tensor) -> None:
+            meter(step_loss(self._trainable, history, ctx, feature))
+
+        observers = (TrueHistory(self._task, self._trainable, visit),) if train else ()
+        latents = self._task.uncached(batch, *observers)
+        self._note(_GUIDED, epoch, meter.mean(), None)
+        return meter.mean(), latents
+
+    def _safe_start(self) -> float:
+        """Keep as much of what stage 1 has found as the closed loop bears."""
+        state = self._trainable.state_dict()
+        results: dict[float, float] = {}
+        for factor in _RESTRAINTS:
+            self._trainable.load_state_dict(state)
+            self._trainable.restrain(factor)
+            results[factor] = self.measure(0)
+        best = max(results, key=lambda factor: results[factor])
+        self._trainable.load_state_dict(state)
+        self._trainable.restrain(best)
+        self.log.append({"stage": _SAFE_START, "drift_db": {str(k): v for k, v in results.items()}, "kept": best})
+        return results[best]
+
+    # ------------------------------------------------------------------------------------------------- stage 2
+
+    def _closed_loop_epochs(self) -> Iterator[Progress]:
+        while self.epochs[_CLOSED_LOOP] < self._settings.closed_loop_epochs:
+            epoch, done = self.epochs[_CLOSED_LOOP], self._done()
+            for number in range(self._count):
+                loss, decibels = self._closed_loop(number, epoch + number / self._count)
+                last = self._ends_epoch(number, _CLOSED_LOOP)
+                yield Progress(_CLOSED_LOOP, done + number + 1, self._total, epoch, loss, decibels, save=last)
+
+    def _closed_loop(self, number: int, epoch: float) -> tuple[float | None, float]:
+        optimiser = self._optimisers[_CLOSED_LOOP]
+        optimiser.set_epoch(epoch)
+        meter, reference, batch = _LossMeter(optimiser), self._references[number], self._task.batches[number]
+        if self._settings.target == "trajectory":
+            with torch.enable_grad():
+                self._trainable.prepare(self._task.sigmas)
+                through_model = self._settings.through_model
+                latents = self._task.rollout(batch, self._trainable, gradients=True, through_model=through_model)
+                meter(trajectory_loss(latents, reference))
+        else:
+            recorder = Recorder()
+            self._task.uncached(batch, recorder)
+            with torch.no_grad():
+                latents = self._task.rollout(batch, OnlineTraining(self._trainable, recorder.by_step, meter))
+        decibels = drift_db(latents, reference)
+        self._note(_CLOSED_LOOP, epoch, meter.mean(), decibels)
+        # Sessions are cycles, and this one's histories hold a run's whole graph: gigabytes, which Python takes for a
+        # few small objects and collects later and later.
+        gc.collect()
+        return meter.mean(), decibels
+
+    # --------------------------------------------------------------------------------------------------- parts
+
+    @property
+    def _count(self) -> int:
+        return len(self._task.batches)
+
+    @property
+    def _total(self) -> int:
+        return self._count * (max(1, self._settings.guided_epochs) + self._settings.closed_loop_epochs)
+
+    def _done(self) -> int:
+        """Batches done; recording counts as an epoch of stage 1."""
+        return self._count * (max(1, self.epochs[_GUIDED]) + self.epochs[_CLOSED_LOOP])
+
+    def _ends_epoch(self, number: int, stage: str) -> bool:
+        """Count the epoch that a batch ends, if it ends one."""
+        last = number == self._count - 1
+        self.epochs[stage] += last
+        return last
+
+    def _optimiser(self, lr: float, epochs: int) -> Optimiser:
+        settings = self._settings
+        return Optimiser(
+            self._trainable.parameters(),
+            lr=lr,
+            weight_decay=settings.weight_decay,
+            clip=settings.clip,
+            schedule=settings.lr_schedule,
+            epochs=epochs,
+        )
+
+    def _note(self, stage: str, epoch: float, loss: float | None, decibels: float | None) -> None:
+        if loss is not None:
+            self.log.append({"stage": stage, "epoch": round(epoch, 4), "loss": loss, "drift_db": decibels})

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lesa_framework import ConfigError, Tap, load_config
+
+RAW = {"schedule": {"kind": "fixed_interval", "interval": 5}, "predictor": {"kind": "taylorseer", "order": 2}}
+
+
+def refused(overrides: list[str]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(RAW, overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("schedule.interval=7", lambda config: config.schedule.interval == 7),
+        ("engine.check_finite=false", lambda config: config.engine.check_finite is False),
+        ("backbone.tap=output", lambda config: config.backbone.tap is Tap.OUTPUT),
+        (" training.model = reference:flux", lambda config: config.training.model == "reference:flux"),
+        ("training.seed=3", lambda config: config.training.seed == 3),
+        ("router={kind: thresholds, boundaries: [0.7]}", lambda config: config.router.boundaries == (0.7,)),
+    ],
+)
+def test_an_override(override, read):
+    assert read(load_config(RAW, [override]))
+
+
+def test_another_kind_drops_the_old_ones_settings():
+    config = load_config(RAW, ["predictor.kind=reuse"])
+    assert config.predictor.kind == "reuse"
+
+
+def test_another_predictor_drops_the_settings_of_the_old_ones_fit():
+    lesa_raw = {**RAW, "predictor": {"kind": "lesa"}, "training": {"seed": 3, "guided_lr": 0.5}}
+    assert load_config(lesa_raw).training.guided_lr == 0.5
+    swapped = load_config(lesa_raw, ["predictor.kind=taylorseer"]).training
+    assert swapped.seed == 3
+    assert "guided_lr" not in type(swapped).model_fields
+    assert load_config(lesa_raw, ["predictor.kind=lesa"]).training.guided_lr == 0.5
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_kind_keeps_what_is_set_beside_it_in_any_order(order):
+    overrides = ["schedule.kind=steps", "schedule.compute=[0, 4]"][::order]
+    assert load_config(RAW, overrides).schedule.compute == (0, 4)
+
+
+def test_the_same_kind_keeps_everything():
+    assert load_config(RAW, ["predictor.kind=taylorseer"]).predictor.order == 2
+
+
+def test_another_adapter_keeps_the_tap():
+    config = load_config({**RAW, "backbone": {"kind": "auto", "tap": "output"}}, ["backbone.kind=flux"])
+    assert (config.backbone.kind, config.backbone.tap) == ("flux", Tap.OUTPUT)
+
+
+values = st.one_of(
+    st.integers(-1000, 1000),
+    st.booleans(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.none(),
+    st.text("abcdefghij _-./:,#'\"", max_size=12),
+    st.lists(st.integers(0, 50), max_size=4),
+)
+
+
+@given(
+    section=st.sampled_from(["engine", "training"]), key=st.from_regex(r"[a-z_]{1,10}", fullmatch=True), value=values
+)
+def test_an_override_says_what_yaml_says(section, key, value):
+    from lesa_framework.config.loading import _override
+
+    raw: dict[str, dict[str, object]] = {}
+    written = yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("...")
+    _override(raw, f"{section}.{key}={written}")
+    assert raw == {section: {key: value}}
+
+
+@pytest.mark.parametrize("override", ["interval", "=5", "schedule.=5", ".interval=5", "schedule..interval=5", ""])
+def test_overrides_without_key_or_value(override):
+    assert "expected SECTION.KEY=VALUE, for example schedule.interval=5" in refused(overrides=[override])
+
+
+def test_overrides_that_are_no_yaml_or_go_into_a_value():
+    assert "the value is not YAML" in refused(overrides=["schedule.compute=[0, 1"])
+    assert "'interval' is a value, not a section" in refused(overrides=["schedule.interval.more=1"])
