@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import yaml
 from pydantic import BaseModel
 
+from lesa_framework.config.overrides import override
 from lesa_framework.config.reading import read_section, read_yaml
 from lesa_framework.config.schema import EngineConfig, LesaConfig
 from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.backbone import BackboneConfig
-from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import TrainingConfig
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO, Registry, Shelf
@@ -22,7 +22,6 @@ Raw: TypeAlias = dict[str, Any]
 
 _DEFAULTS: Raw = {"router": {"kind": "single"}}
 _REQUIRED = ("schedule", "predictor")
-_PLUGIN_SECTIONS = ("schedule", "router", "predictor")
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> LesaConfig:
@@ -39,9 +38,7 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
         ConfigError: Something is not valid; the message lists all that was found.
     """
     raw, folder, name = _read(source)
-    # Kinds first: choosing another plugin drops the old one's settings, but never one that was set beside it.
-    for override in sorted(overrides, key=lambda text: not text.partition("=")[0].strip().endswith(".kind")):
-        _override(raw, override)
+    override(raw, overrides)
     return parse_config(raw, folder, name)
 
 
@@ -56,33 +53,19 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
     Raises:
         ConfigError: Something is not valid.
     """
-    registry = plugins().registry
-    problems: list[str] = []
+    reader = _Reader(plugins().registry, folder)
     merged = {**_DEFAULTS, **raw}
     sections = tuple(field for field in LesaConfig.model_fields if field != "name")
-    problems += [
-        f"{key}: unknown section. Known: {', '.join(sections)}.{did_you_mean(str(key), sections)}"
-        for key in raw
-        if key not in sections
-    ]
-    problems += [
-        f"{key}: missing. Add for example `{key}: {{kind: {next(iter(_shelf(registry, key).names()), '...')}}}`."
-        for key in _REQUIRED
-        if key not in merged
-    ]
-    parts: dict[str, BaseModel | None] = {}
-    for key in _PLUGIN_SECTIONS:
-        if key in merged:
-            parts[key] = _plugin_section(_shelf(registry, key), key, merged[key], folder, problems)
-    if "backbone" in merged:
-        parts["backbone"] = _backbone_section(registry, merged["backbone"], folder, problems)
-    if "engine" in merged:
-        parts["engine"] = read_section(EngineConfig, "engine", merged["engine"], folder, problems)
-    if "training" in merged:
-        training = _training_class(registry, merged.get("predictor"))
-        parts["training"] = read_section(training, "training", merged["training"], folder, problems)
-    if problems:
-        raise ConfigError("\n".join(problems))
+    for key in raw:
+        if key not in sections:
+            hint = did_you_mean(str(key), sections)
+            reader.problems.append(f"{key}: unknown section. Known: {', '.join(sections)}.{hint}")
+    for key in _REQUIRED:
+        if key not in merged:
+            reader.problems.append(f"{key}: missing. Add for example `{key}: {{kind: {reader.example(key)}}}`.")
+    parts = {key: reader.section(key, merged) for key in sections if key in merged}
+    if reader.problems:
+        raise ConfigError("\n".join(reader.problems))
     return LesaConfig.model_validate({**parts, "name": name})
 
 
@@ -117,79 +100,72 @@ def _copy(value: Any) -> Any:
     return {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
-def _override(raw: Raw, text: str) -> None:
-    path, equals, value = text.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
-        raise ConfigError(f"--set {text}: expected SECTION.KEY=VALUE, for example schedule.interval=5.")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}: the value is not YAML: {error}") from error
-    place = raw
-    for key in keys[:-1]:
-        inner = place.setdefault(key, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {text}: '{key}' is a value, not a section.")
-        place = inner
-    if keys[1:] == ["kind"] and keys[0] in (*_PLUGIN_SECTIONS, "backbone") and place.get("kind") != parsed:
-        # Another plugin has other settings: the old one's would only be refused. Every backbone has a tap.
-        kept = {key: place[key] for key in place if keys[0] == "backbone" and key in BackboneConfig.model_fields}
-        place.clear()
-        place.update(kept)
-        training = raw.get("training")
-        if keys[0] == "predictor" and isinstance(training, dict):  # another predictor has another fit
-            raw["training"] = {key: training[key] for key in training if key in TrainingConfig.model_fields}
-    place[keys[-1]] = parsed
+class _Reader:
+    """Reads the sections of one file, and collects what is wrong with them."""
 
+    def __init__(self, registry: Registry, folder: Path) -> None:
+        self._registry, self._folder = registry, folder
+        self._catalogs: dict[str, Shelf[Any]] = {
+            "schedule": registry.schedules,
+            "router": registry.routers,
+            "predictor": registry.predictors,
+        }
+        self.problems: list[str] = []
 
-def _shelf(registry: Registry, key: str) -> Shelf[Any]:
-    shelves: dict[str, Shelf[Any]] = {
-        "schedule": registry.schedules,
-        "router": registry.routers,
-        "predictor": registry.predictors,
-    }
-    return shelves[key]
+    def example(self, key: str) -> str:
+        """A kind that the section may have."""
+        return next(iter(self._catalogs[key].names()), "...")
 
+    def section(self, key: str, merged: Raw) -> BaseModel | None:
+        """One section; None when it is not valid."""
+        raw = merged[key]
+        if key in self._catalogs:
+            return self._plugin_section(key, raw)
+        if key == "backbone":
+            return self._backbone(raw)
+        return self._read(EngineConfig if key == "engine" else self._training_class(merged.get("predictor")), key, raw)
 
-def _plugin_section(
-    shelf: Shelf[type[PluginConfig]], key: str, raw: Any, folder: Path, problems: list[str]
-) -> BaseModel | None:
-    if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
-        problems.append(f"{key}: expected a mapping with a 'kind', one of {', '.join(shelf.names())}; found {raw!r}.")
-        return None
-    try:
-        model = shelf.get(raw["kind"])
-    except UnknownPluginError as error:
-        problems.append(str(error))
-        return None
-    return read_section(model, key, raw, folder, problems)
+    def _read(self, model: type[BaseModel], key: str, raw: Any) -> BaseModel | None:
+        return read_section(model, key, raw, self._folder, self.problems)
 
+    def _plugin_section(self, key: str, raw: Any) -> BaseModel | None:
+        known = self._catalogs[key]
+        if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
+            kinds = ", ".join(known.names())
+            self.problems.append(f"{key}: expected a mapping with a 'kind', one of {kinds}; found {raw!r}.")
+            return None
+        try:
+            return self._read(known.get(raw["kind"]), key, raw)
+        except UnknownPluginError as error:
+            self.problems.append(str(error))
+            return None
 
-def _training_class(registry: Registry, predictor: Any) -> type[TrainingConfig]:
-    """The class that the predictor names; of a predictor that is not valid, what all have in common."""
-    kind = predictor.get("kind") if isinstance(predictor, dict) else None
-    known = isinstance(kind, str) and kind in registry.predictors
-    return registry.predictors.get(str(kind)).training_config if known else TrainingConfig
+    def _training_class(self, predictor: Any) -> type[TrainingConfig]:
+        """The class that the predictor names; of a predictor that is not valid, what all have in common."""
+        kind = predictor.get("kind") if isinstance(predictor, dict) else None
+        known = isinstance(kind, str) and kind in self._registry.predictors
+        return self._registry.predictors.get(str(kind)).training_config if known else TrainingConfig
 
+    def _backbone(self, raw: Any) -> BaseModel | None:
+        kind = raw.get("kind", AUTO) if isinstance(raw, dict) else AUTO
+        if not isinstance(raw, dict) or not isinstance(kind, str):
+            return self._read(BackboneConfig, "backbone", raw)
+        try:
+            model = self._registry.backbone_config(kind)
+        except UnknownPluginError as error:
+            self.problems.append(str(error))
+            # Its options are unknown: only what every kind has can be checked.
+            common = {key: value for key, value in raw.items() if key in BackboneConfig.model_fields}
+            return self._read(BackboneConfig, "backbone", common)
+        return self._read(model, "backbone", self._without_others_options(raw, kind, model))
 
-def _backbone_section(registry: Registry, raw: Any, folder: Path, problems: list[str]) -> BaseModel | None:
-    kind = raw.get("kind", AUTO) if isinstance(raw, dict) else AUTO
-    if not isinstance(kind, str):
-        return read_section(BackboneConfig, "backbone", raw, folder, problems)
-    try:
-        model = registry.backbone_config(kind)
-    except UnknownPluginError as error:
-        problems.append(str(error))
-        # Nobody knows its options: only what every kind has can be checked.
-        common = {key: value for key, value in raw.items() if key in BackboneConfig.model_fields}
-        return read_section(BackboneConfig, "backbone", common, folder, problems)
-    if isinstance(raw, dict):
-        for owner, config in registry.custom_backbones.items().items():
+    def _without_others_options(self, raw: Raw, kind: str, model: type[BackboneConfig]) -> Raw:
+        """Options of another kind are reported with that kind's name."""
+        for owner, config in self._registry.custom_backbones.items().items():
             options = [str(key) for key in raw if key in config.model_fields and key not in model.model_fields]
             if options:
-                problems.append(
+                self.problems.append(
                     f"backbone: {', '.join(options)}: options of 'kind: {owner}', but the kind is '{kind}'."
                 )
                 raw = {key: value for key, value in raw.items() if key not in options}
-    return read_section(model, "backbone", raw, folder, problems)
+        return raw

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesa_framework import ConfigError, Tap, load_config
+from lesa_framework.config.overrides import override
 
 RAW = {"schedule": {"kind": "fixed_interval", "interval": 5}, "predictor": {"kind": "taylorseer", "order": 2}}
 
@@ -17,7 +18,7 @@ def refused(overrides: list[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("override", "read"),
+    ("change", "read"),
     [
         ("schedule.interval=7", lambda config: config.schedule.interval == 7),
         ("engine.check_finite=false", lambda config: config.engine.check_finite is False),
@@ -27,8 +28,8 @@ def refused(overrides: list[str]) -> str:
         ("router={kind: thresholds, boundaries: [0.7]}", lambda config: config.router.boundaries == (0.7,)),
     ],
 )
-def test_an_override(override, read):
-    assert read(load_config(RAW, [override]))
+def test_an_override(change, read):
+    assert read(load_config(RAW, [change]))
 
 
 def test_another_kind_drops_the_old_ones_settings():
@@ -74,11 +75,9 @@ values = st.one_of(
     section=st.sampled_from(["engine", "training"]), key=st.from_regex(r"[a-z_]{1,10}", fullmatch=True), value=values
 )
 def test_an_override_says_what_yaml_says(section, key, value):
-    from lesa_framework.config.loading import _override
-
     raw: dict[str, dict[str, object]] = {}
     written = yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("...")
-    _override(raw, f"{section}.{key}={written}")
+    override(raw, [f"{section}.{key}={written}"])
     assert raw == {section: {key: value}}
 
 

@@ -1,0 +1,58 @@
+"""`--set SECTION.KEY=VALUE`: changes to a configuration before it is validated."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Any, Final
+
+import yaml
+
+from lesa_framework.errors import ConfigError
+from lesa_framework.interfaces.backbone import BackboneConfig
+from lesa_framework.interfaces.fit import TrainingConfig
+
+_HAVE_KINDS: Final = ("schedule", "router", "predictor", "backbone")
+
+
+def override(raw: dict[str, Any], changes: Sequence[str]) -> None:
+    """Change a parsed configuration in place.
+
+    Kinds come first: choosing another plugin drops the old one's settings, but never one that was set beside it.
+
+    Raises:
+        ConfigError: A change is not of the form SECTION.KEY=VALUE, or leads into a value.
+    """
+    for text in sorted(changes, key=lambda text: not text.partition("=")[0].strip().endswith(".kind")):
+        keys, value = _parsed(text)
+        place = raw
+        for key in keys[:-1]:
+            inner = place.setdefault(key, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"--set {text}: '{key}' is a value, not a section.")
+            place = inner
+        if keys[1:] == ["kind"] and keys[0] in _HAVE_KINDS and place.get("kind") != value:
+            _drop_settings(raw, keys[0])
+        place[keys[-1]] = value
+
+
+def _parsed(text: str) -> tuple[list[str], Any]:
+    path, equals, value = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"--set {text}: expected SECTION.KEY=VALUE, for example schedule.interval=5.")
+    try:
+        return keys, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not YAML: {error}") from error
+
+
+def _drop_settings(raw: dict[str, Any], section: str) -> None:
+    """Another plugin has other settings: the old one's would only be refused. What all of its sort share is kept."""
+    _keep(raw[section], BackboneConfig.model_fields if section == "backbone" else ())
+    if section == "predictor" and isinstance(raw.get("training"), dict):  # another predictor has another fit
+        _keep(raw["training"], TrainingConfig.model_fields)
+
+
+def _keep(section: dict[str, Any], names: Container[str]) -> None:
+    for key in [key for key in section if key not in names]:
+        del section[key]
