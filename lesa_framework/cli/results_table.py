@@ -14,6 +14,8 @@ from lesa_framework.measure.results import Kind, ModelResults, Results, Row, ran
 
 #: Columns that only the page has room for.
 _ON_THE_PAGE = ("features", "peak memory")
+#: Not every terminal knows the page's signs.
+_PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
 
 
 def show_results(results: Results, text: str, *, as_json: bool) -> None:
@@ -52,4 +54,4 @@ def _table(results: Results, found: ModelResults, shown: Sequence[Column]) -> Ta
 def _cells(row: Row, shown: Sequence[Column]) -> list[str]:
     if row.error is not None:
         return [row.name, shown[0].text(row), "failed"]
-    return [row.name, *(column.text(row) for column in shown)]
+    return [row.name, *(column.text(row).translate(_PLAIN) for column in shown)]

@@ -68,7 +68,7 @@ def quiet() -> Iterator[None]:
 
 
 def finite(pictures: Tensor) -> Tensor:
-    """Which pictures have no NaN and no infinity, shape (pictures,): others are judged NaN, as PSNR does."""
+    """Which pictures have no NaN and no infinity, shape (pictures,): others score NaN, as PSNR does."""
     return torch.isfinite(pictures).flatten(1).all(1)
 
 

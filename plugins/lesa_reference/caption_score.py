@@ -10,7 +10,7 @@ import torch
 from lesa_framework import LoadedMetric, Metric, MetricUnavailableError, Samples
 
 if TYPE_CHECKING:
-    from lesa_reference.judge import Judge
+    from lesa_reference.caption_network import CaptionNetwork
 
 
 class CaptionScore(Metric):
@@ -27,10 +27,10 @@ class CaptionScore(Metric):
         Raises:
             MetricUnavailableError: It cannot be read.
         """
-        from lesa_reference.judge import load_judge
+        from lesa_reference.caption_network import load_network
 
         try:
-            return LoadedCaptionScore(load_judge())
+            return LoadedCaptionScore(load_network())
         except OSError as error:
             raise MetricUnavailableError(
                 f"{self.name}: the bundled network cannot be read ({error}); reinstall lesa-framework"
@@ -41,14 +41,14 @@ class LoadedCaptionScore(LoadedMetric):
     """The caption score, ready.
 
     Args:
-        judge: The network that says which pairs of colour and shape a picture holds.
+        network: Says which pairs of colour and shape a picture holds.
     """
 
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
+    def __init__(self, network: CaptionNetwork) -> None:
+        self._network = network
 
     def measure(self, samples: Samples, references: Samples, prompts: Sequence[str]) -> list[float | None]:  # noqa: ARG002
         """The score of each picture, and of a video that of its middle frame; None where the caption names nothing."""
-        from lesa_reference.judge import caption_scores
+        from lesa_reference.caption_network import caption_scores
 
-        return caption_scores(self._judge, samples.images, prompts)
+        return caption_scores(self._network, samples.images, prompts)

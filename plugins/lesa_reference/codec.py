@@ -54,7 +54,7 @@ class Codec(ABC):
         return self.batch(rng, count)[0]
 
     def frames(self, pixels: Tensor) -> Tensor:
-        """What the judge looks at: pictures (batch, 3, 64, 64)."""
+        """What the caption score looks at: pictures (batch, 3, 64, 64)."""
         return pixels
 
 

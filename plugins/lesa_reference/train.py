@@ -1,7 +1,7 @@
 """Train a reference model from nothing: `python -m lesa_reference.train flux --out DIR`.
 
-Stages: VAE, encoding of the scenes, denoiser with its text encoders, judge, pipeline folder. Every
-stage saves as it goes and picks up where it was stopped when the same command is run again.
+Stages: VAE, encoding of the scenes, denoiser with its text encoders, network of the caption score, pipeline folder.
+Every stage saves as it goes, and the same command resumes where it was stopped.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import load_file, save_file
 
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
+from lesa_reference.caption_network import CaptionNetwork, CaptionNetworkTrainer
 from lesa_reference.codec import ClipCodec, Codec, PictureCodec, QwenPictureCodec, Vae
 from lesa_reference.denoiser import Denoiser, DenoiserTrainer, Examples, encode_examples
 from lesa_reference.flux import FluxDenoiser
 from lesa_reference.hunyuan_video import HunyuanVideoDenoiser
-from lesa_reference.judge import Judge, JudgeTrainer
 from lesa_reference.qwen_image import QwenImageDenoiser
 from lesa_reference.trainer import Trainer
 from lesa_reference.vae import VaeTrainer, calibrate
@@ -64,7 +64,9 @@ def main(
     vae_steps: Annotated[int, typer.Option(min=1, help="Steps of the VAE (16 pictures or 6 clips each).")] = 1700,
     examples: Annotated[int, typer.Option(min=64, help="Scenes or clips the denoiser learns from.")] = 24000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the denoiser (64 scenes or 32 clips each).")] = 5600,
-    judge_steps: Annotated[int, typer.Option(min=0, help="Steps of the judge (64 pictures each); may be 0.")] = 1500,
+    judge_steps: Annotated[
+        int, typer.Option(min=0, help="Steps of the caption score (64 pictures each); may be 0.")
+    ] = 1500,
     device: Annotated[str | None, typer.Option(help="cuda or cpu; the GPU when there is one.")] = None,
 ) -> None:
     """Train a reference model and write it as a diffusers pipeline folder.
@@ -90,10 +92,11 @@ def main(
     console.print(f"[bold]{out}[/]: {sum(f.stat().st_size for f in _weights(out)) / 2**20:.2f} MiB of weights")
     if not judge_steps:
         return
-    judge = Judge().to(place)
-    judging = JudgeTrainer(judge, vae.float().to(place), recipe.codec, judge_steps, seed)
-    _run(judging, work / "judge-training.safetensors", "judge")
-    save_file({name: tensor.half() for name, tensor in judge.state_dict().items()}, work / "judge.safetensors")
+    network = CaptionNetwork().to(place)
+    training = CaptionNetworkTrainer(network, vae.float().to(place), recipe.codec, judge_steps, seed)
+    _run(training, work / "caption-network-training.safetensors", "caption score")
+    weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
+    save_file(weights, work / "caption_network.safetensors")
 
 
 def _weights(folder: Path) -> Iterable[Path]:

@@ -1,4 +1,4 @@
-"""The training loop that the reference VAE, denoiser and judge share."""
+"""The training loop that the reference VAE, denoiser and caption score share."""
 
 from __future__ import annotations
 

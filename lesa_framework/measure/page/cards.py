@@ -11,7 +11,7 @@ _WIDE = (2, 3)
 
 
 def answers(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """By how many times less work: what wins there, model by model, the least saving first."""
+    """By how many times less work: the winners, model by model, the smallest saving first."""
     won = sorted((each for each in verdicts if each.winner is not None), key=lambda each: each.num_steps / each.nfe)
     return {work: [each for each in won if each.work == work] for work in dict.fromkeys(each.work for each in won)}
 

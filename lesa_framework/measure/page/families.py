@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from lesa_framework.measure.results import Kind, Row
 
-#: Families that have the same colour on every page; others get the next free one.
+#: Families that have the same colour on every page; the others get the next free one.
 _FIXED = {"lesa": "0", "taylorseer": "1", "reuse": "2"}
 _FREE = ("3", "4", "5", "6", "7", "8", "9")
-_AGAIN = "triangle"
+_REPEATED = "triangle"
 _PLAIN = "plain"
 _SHAPES = {Kind.UNCACHED: "square", Kind.FEWER_STEPS: "square", Kind.CACHE: "circle", Kind.PEER: "diamond"}
 
@@ -23,8 +23,8 @@ class Family:
         name: As in the rows.
         label: For people.
         colour: Which of the style sheet's `--family-` colours.
-        shape: circle (a cache of this framework), diamond (a peer) or square (plain runs); triangle where colours
-            come round again.
+        shape: circle (a cache of this framework), diamond (a peer) or square (plain runs);
+            triangle where colours repeat.
     """
 
     name: str
@@ -47,7 +47,7 @@ def families(rows: Sequence[Row]) -> dict[str, Family]:
             colour = _PLAIN
         shape = _SHAPES[kind]
         if colour is None:
-            colour, shape = _FREE[free % len(_FREE)], shape if free < len(_FREE) else _AGAIN
+            colour, shape = _FREE[free % len(_FREE)], shape if free < len(_FREE) else _REPEATED
             free += 1
         found[name] = Family(name, "fewer steps" if kind is Kind.FEWER_STEPS else name, colour, shape)
     return found

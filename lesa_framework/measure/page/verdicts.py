@@ -1,4 +1,4 @@
-"""Which method to take, in sentences; our own losses are said as plainly as wins."""
+"""Which method to use, in sentences; our own losses are stated as plainly as wins."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _NEXT = 2
 
 @dataclass(frozen=True)
 class Remark:
-    """How the winner stands to one of the others.
+    """How the winner compares with one of the others.
 
     Attributes:
         text: The sentence.
-        tone: `ahead`, `level` or `lost` (by our own method, or by every cache to a plain run).
+        tone: `ahead`, `level` or `lost` (our own method, or every cache against a plain run).
     """
 
     text: str
@@ -35,8 +35,8 @@ class Verdict:
         model: The model.
         nfe: Computed steps.
         num_steps: Steps of the uncached run.
-        winner: The best method; None when nothing competes.
-        remarks: How it stands to others, the nearest first.
+        winner: The best method; None when no method competes.
+        remarks: How it compares with others, the closest first.
         excluded: Methods that do not compete, and why.
     """
 
@@ -84,13 +84,13 @@ def _remarks(rivals: Sequence[Row], against: dict[str, Difference]) -> list[Rema
     winner, others = rivals[0], rivals[1:]
     found = []
     if winner.kind is Kind.FEWER_STEPS:
-        found.append(Remark("No cache is worth its while here: plainly taking fewer steps is the closest.", "lost"))
+        found.append(Remark("No cache pays off here: a plain run with fewer steps is closest.", "lost"))
     ours = [row for row in others if row.family == _OURS and winner.family != _OURS]
     peers = [row for row in others if row.kind is Kind.PEER]
     plain = [row for row in others if row.kind is Kind.FEWER_STEPS]
     named = {row.name for row in [*others[:_NEXT], *ours[:1], *peers[:1], *plain[:1]]}
     found += [_remark(winner, row, against.get(row.name)) for row in others if row.name in named]
-    return found or [Remark("Nothing else competes here.", "level")]
+    return found or [Remark("No other method competes here.", "level")]
 
 
 def _remark(winner: Row, other: Row, difference: Difference | None) -> Remark:

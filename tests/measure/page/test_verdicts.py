@@ -29,7 +29,7 @@ def verdict(rows: list[Row], differences: list[Difference]) -> Verdict:
 PLAIN = row("fewer_steps_10", "fewer_steps", 27.0, Kind.FEWER_STEPS, num_steps=10)
 
 
-def test_our_own_loss_is_said_as_such() -> None:
+def test_our_own_loss_is_stated_as_such() -> None:
     rows = [row("lesa-n7", "lesa", 30.0), row("taylorseer-n7", "taylorseer", 33.2), PLAIN]
     found = verdict(
         rows,
@@ -59,10 +59,10 @@ def test_one_prompt_has_no_interval() -> None:
     assert [remark.text for remark in found.remarks] == ["1.0 dB ahead of b, on the one prompt that was run"]
 
 
-def test_plain_steps_that_win_are_said_first() -> None:
+def test_plain_steps_that_win_are_stated_first() -> None:
     found = verdict([row("lesa-n7", "lesa", 26.0), PLAIN], [against("fewer_steps_10", "lesa-n7", 1.0, 0.5, 1.5)])
     assert [remark.tone for remark in found.remarks] == ["lost", "lost"]
-    assert found.remarks[0].text.startswith("No cache is worth its while here")
+    assert found.remarks[0].text.startswith("No cache pays off here")
 
 
 def test_the_next_two_ours_the_best_peer_and_plain_steps_are_named_once_each() -> None:
@@ -93,7 +93,7 @@ def test_excluded_methods_are_listed_with_the_reason() -> None:
         "d: its samples are identical to the uncached run's",
         "e: its samples were not scored",
     )
-    assert [remark.text for remark in found.remarks] == ["Nothing else competes here."]
+    assert [remark.text for remark in found.remarks] == ["No other method competes here."]
 
 
 def test_nothing_may_compete() -> None:

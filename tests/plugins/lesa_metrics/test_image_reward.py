@@ -84,7 +84,7 @@ def plain(*colours):
     return torch.tensor(colours)[:, :, None, None].expand(-1, -1, 8, 6)
 
 
-def test_each_picture_is_judged_with_its_prompt(metric):
+def test_each_picture_is_scored_with_its_prompt(metric):
     pictures = plain([1.0, 0.0, 0.0], [0.0, 1.0, 0.5], [0.6, 0.2, 0.0])
     scores = measured(metric.load("cpu"), pictures, pictures, ["a", "bc", "def"])
     assert scores == pytest.approx([1.001, -0.998, 0.403])

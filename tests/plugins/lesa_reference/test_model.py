@@ -12,8 +12,8 @@ import torch
 
 import lesa_reference
 from lesa_framework.plugin.manager import plugins
+from lesa_reference.caption_network import caption_scores, load_network
 from lesa_reference.captions import random_scene
-from lesa_reference.judge import caption_scores, load_judge
 from lesa_reference.scenes import render
 from lesa_reference.train import Backbone
 
@@ -40,17 +40,17 @@ def test_a_clip_moves(reference: Callable[[str], Any]) -> None:
     assert float((frames[:, 0] - frames[:, -1]).abs().mean()) > 0.02
 
 
-def test_judge_tells_right_captions_from_wrong_ones() -> None:
+def test_the_caption_score_tells_right_captions_from_wrong_ones() -> None:
     rng = np.random.default_rng(123)
     scenes = [random_scene(rng) for _ in range(64)]
     pixels = torch.from_numpy(np.stack([render(scene) for scene in scenes])).permute(0, 3, 1, 2)
     captions = [scene.caption for scene in scenes]
-    judge = load_judge()
-    right = caption_scores(judge, pixels, captions)
-    wrong = caption_scores(judge, pixels, [*captions[1:], captions[0]])
+    network = load_network()
+    right = caption_scores(network, pixels, captions)
+    wrong = caption_scores(network, pixels, [*captions[1:], captions[0]])
     assert sum(s for s in right if s is not None) / 64 > 0.8
     assert sum(s for s in wrong if s is not None) / 64 < 0.2
-    assert caption_scores(judge, pixels[:1], ["no such thing"]) == [None]
+    assert caption_scores(network, pixels[:1], ["no such thing"]) == [None]
 
 
 @pytest.mark.slow
@@ -66,6 +66,6 @@ def test_a_prompt_gives_a_picture_of_what_it_names(reference_flux: Any) -> None:
         **call,
     ).images
     assert images.shape == (4, 3, 64, 64)
-    scores = caption_scores(load_judge(), images, prompts)
-    shuffled = caption_scores(load_judge(), images, prompts[::-1])
+    scores = caption_scores(load_network(), images, prompts)
+    shuffled = caption_scores(load_network(), images, prompts[::-1])
     assert sum(s or 0 for s in scores) > sum(s or 0 for s in shuffled) + 1.0

@@ -1,4 +1,4 @@
-// Which methods nothing beats in both: those that are closer than everything that is as cheap.
+// The methods that no other beats in both: those that are closer than everything that is as cheap.
 
 /** The points ({x, y}) that are Pareto-optimal for small x and large y, from left to right. */
 function paretoOf(points) {

@@ -1,8 +1,8 @@
-"""Caption faithfulness: does the picture show the things that its caption names?
+"""The network behind the caption score: does the picture show the things that its caption names?
 
 A small convolutional network, trained on drawn scenes seen through the VAE, says for every pair of
 colour and shape whether the picture holds it. The score of a picture is the mean probability of the
-pairs that its caption names, so it needs no reference picture; it stands in for CLIP or ImageReward.
+pairs that its caption names, so it needs no reference picture.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from lesa_reference.trainer import Trainer
 
 _NOUNS = (*SHAPES, *GLYPHS)
 _PAIRS = {(colour, noun): i for i, (colour, noun) in enumerate((c, n) for c in COLOURS for n in _NOUNS)}
-_WEIGHTS = Path(__file__).parent / "judge.safetensors"
+_WEIGHTS = Path(__file__).parent / "caption_network.safetensors"
 
 
-class Judge(nn.Module):
+class CaptionNetwork(nn.Module):
     """Pictures of shape (batch, 3, 64, 64) in [-1, 1] to logits, one for each (colour, shape) pair.
 
     Every place votes for a colour and for a shape; a pair's evidence at a place is the sum of both, so that
-    what is learnt of red rings helps to know red stars.
+    what is learnt of red rings helps to recognise red stars.
     """
 
     def __init__(self, width: int = 24) -> None:
@@ -63,11 +63,13 @@ def targets(captions: Sequence[str]) -> Tensor:
     return wanted
 
 
-class JudgeTrainer(Trainer):
-    """Trains a judge on scenes, half of them seen through the VAE, with a little noise."""
+class CaptionNetworkTrainer(Trainer):
+    """Trains the network on scenes, half of them seen through the VAE, with a little noise."""
 
-    def __init__(self, judge: Judge, vae: Vae, codec: Codec, steps: int, seed: int, batch: int = 64) -> None:
-        super().__init__(judge, [torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.02)], steps, decay=0.8)
+    def __init__(self, network: CaptionNetwork, vae: Vae, codec: Codec, steps: int, seed: int, batch: int = 64) -> None:
+        super().__init__(
+            network, [torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)], steps, decay=0.8
+        )
         self.vae, self.codec, self.seed, self.batch = vae, codec, seed, batch
 
     def loss(self) -> Tensor:
@@ -83,32 +85,32 @@ class JudgeTrainer(Trainer):
         noise = torch.randn(pixels.shape, generator=random) * torch.rand(self.batch, 1, 1, 1, generator=random) * 0.08
         wanted = targets(captions).to(self.device)
         logits = self.model(pixels + noise.to(self.device))
-        # Two pairs of 112 are there at most: without the weight "nothing is there" would be a fine answer.
+        # At most two pairs of 112 are there: without the weight, "nothing is there" would be a good answer.
         weight = torch.tensor(8.0, device=self.device)
         return nn.functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight) * 10
 
 
-def load_judge(path: Path = _WEIGHTS) -> Judge:
-    """The bundled judge."""
-    judge = Judge()
-    judge.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
-    return judge.eval().requires_grad_(False)
+def load_network(path: Path = _WEIGHTS) -> CaptionNetwork:
+    """The bundled network."""
+    network = CaptionNetwork()
+    network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    return network.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def caption_scores(judge: Judge, pixels: Tensor, captions: Sequence[str]) -> list[float | None]:
+def caption_scores(network: CaptionNetwork, pixels: Tensor, captions: Sequence[str]) -> list[float | None]:
     """Faithfulness of each picture to its caption.
 
     Args:
-        judge: From [`load_judge`][lesa_reference.judge.load_judge].
+        network: From `load_network`.
         pixels: Pictures, shape (batch, 3, 64, 64), in [0, 1]; of clips (frames as second axis) the middle frame
-            is looked at.
-        captions: One a picture.
+            counts.
+        captions: One for each picture.
 
     Returns:
         The mean probability, in [0, 1], that the named things are there; None where a caption names none.
     """
     still = pixels[:, pixels.shape[1] // 2] if pixels.ndim == 5 else pixels
-    chances = torch.sigmoid(judge(resize(still.float(), (SIZE, SIZE), mode="bilinear") * 2 - 1))
+    chances = torch.sigmoid(network(resize(still.float(), (SIZE, SIZE), mode="bilinear") * 2 - 1))
     wanted = targets(captions).to(chances.device).bool()
     return [float(row[mask].mean()) if mask.any() else None for row, mask in zip(chances, wanted, strict=True)]
