@@ -8,7 +8,7 @@ from tests.matrix.case import noise, tiny
 from tests.matrix.cases_video import COG, SMALL
 from tests.matrix.cases_wan import SMALL as WAN
 from tests.pipelines.case import EIGHT, PipelineCase
-from tests.pipelines.images import GUIDED, MODELS, mask, new, run, words
+from tests.pipelines.parts import GUIDED, MODELS, mask, new, run, words
 
 SIZE = {"height": 32, "width": 32, "num_frames": 5}
 PROMPTS = {"prompt_embeds": words(1), "negative_prompt_embeds": words(2)}

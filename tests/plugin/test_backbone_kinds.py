@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from lesa_framework import (
+    BackboneAdapter,
+    BackboneConfig,
+    CustomBackboneConfig,
+    PluginContractError,
+    Registrar,
+    UnknownPluginError,
+    hookimpl,
+)
+from lesa_framework.plugin.manager import Plugins
+from lesa_framework.testing import TinyDiTAdapter
+
+
+class WideConfig(CustomBackboneConfig):
+    kind: Literal["wide"] = "wide"
+    width: int = 4
+
+    def build(self, model) -> BackboneAdapter:
+        return TinyDiTAdapter()
+
+
+def plugin(register):
+    """An object with the registration hook, as a plugin's module has."""
+
+    class Plugin:
+        @hookimpl
+        def lesa_register(self, registrar: Registrar) -> None:
+            register(registrar)
+
+    return Plugin()
+
+
+def test_auto_is_nobodys_name():
+    with pytest.raises(PluginContractError, match="backbone 'auto' is how users ask for any"):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("auto", TinyDiTAdapter)))
+
+
+def test_a_backbone_with_options_of_its_own():
+    found = Plugins()
+    found.add("mine", plugin(lambda registrar: registrar.add_custom_backbone(WideConfig)))
+    found.add("yours", plugin(lambda registrar: registrar.add_backbone("tiny", TinyDiTAdapter)))
+    assert found.registry.backbone_kinds() == {"tiny": "yours", "wide": "mine"}
+    assert found.registry.backbone_config("wide") is WideConfig
+    assert found.registry.backbone_config("tiny") is found.registry.backbone_config("auto") is BackboneConfig
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_backbones_name_is_taken_once_with_options_or_without(first):
+    def one(registrar):
+        registrar.add_custom_backbone(WideConfig)
+
+    def other(registrar):
+        registrar.add_backbone("wide", TinyDiTAdapter)
+
+    found = Plugins()
+    found.add("first", plugin(one if first else other))
+    with pytest.raises(PluginContractError, match="second: backbone 'wide' is already registered by first; pick"):
+        found.add("second", plugin(other if first else one))
+
+
+def test_a_backbone_with_options_needs_a_name_of_its_own():
+    class Nameless(CustomBackboneConfig):
+        def build(self, model) -> BackboneAdapter:
+            return TinyDiTAdapter()
+
+    with pytest.raises(PluginContractError, match="backbone 'auto' is how users ask for any"):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_custom_backbone(Nameless)))
+
+
+def test_an_unknown_backbone_says_what_there_is():
+    found = Plugins()
+    found.add("mine", plugin(lambda registrar: registrar.add_custom_backbone(WideConfig)))
+    with pytest.raises(UnknownPluginError) as caught:
+        found.registry.backbone_config("wild")
+    assert str(caught.value) == (
+        "backbone.kind: 'wild' is not a registered backbone. Known: 'wide' (mine). Did you mean 'wide'? Or 'auto'."
+    )
