@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reference.json"
 README, PAGE, PLOTS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "images"
 START, END = "<!-- results:start -->", "<!-- results:end -->"
-#: So many peers stand on the front page: the best ones at each NFE.
+#: The front page shows this many peers at each NFE, the best ones.
 _PEERS = 2
 #: Scores of the tables by name, with as many decimals as `Results.metrics` says.
 _FRONT = ("psnr_db", "ssim")

@@ -161,7 +161,7 @@ def _sort(row: Row) -> str:
 
 
 def _picture(found: ModelResults, name: str, number: int) -> Any:
-    """A picture, or the middle frame of a video, with every pixel made three, so that nobody smooths them."""
+    """A picture, or the middle frame of a video, with every pixel tripled, so that viewers do not smooth them."""
     import numpy as np
     from PIL import Image
 

@@ -14,8 +14,8 @@ class Column:
     """One column.
 
     Attributes:
-        heading: What stands above it.
-        title: What it means, for those who point at it.
+        heading: Its heading.
+        title: What it means, shown on hover.
         read: A row's value; None when it has none.
         write: The value for people.
         better: `up` when higher is better, else `down`; the first click on the heading puts the best on top.
@@ -50,7 +50,7 @@ def _score(name: str, info: MetricInfo) -> Column:
     )
 
 
-#: The first two stand beside each other: what a method may do, and what it did.
+#: What a method may do, and what it did.
 _WORK = (
     Column("NFE", "Computed steps at which it competes", lambda row: row.nfe, formats.steps, "up"),
     Column("work", "Work that was counted, in uncached steps", lambda row: row.work, formats.steps, "down"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: What stands where nothing was measured.
+#: Shown where nothing was measured.
 NOTHING = "–"
 _MINUS = "−"
 

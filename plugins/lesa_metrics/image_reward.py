@@ -30,7 +30,7 @@ class ImageReward(Metric):
     name = "image_reward"
     heading = "ImageReward"
     higher_is_better = True
-    summary = "How much people would like the picture for its prompt; 0 is the average of those it learnt from."
+    summary = "How much people would like the picture for its prompt; 0 is the average of its training pictures."
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or Path.home() / ".cache" / "ImageReward"
@@ -103,4 +103,4 @@ def _tokenizer_from(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        del BertTokenizer.from_pretrained  # the inherited one is there again
+        del BertTokenizer.from_pretrained  # back to the inherited one

@@ -1,4 +1,4 @@
-"""LPIPS: how far pictures are from the uncached run's, in the features of a network that learnt to see."""
+"""LPIPS: how far pictures are from the uncached run's, in the features of a trained network."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ class LoadedLpips(LoadedMetric):
         if known.any():
             given = (part[known].float().clamp(0, 1).to(self._device) for part in (pictures, references))
             scores[known] = self._network(*given).float().cpu()
-            self._network.reset()  # it keeps what it is given, for a mean that nobody asks for
+            self._network.reset()  # it accumulates its inputs for a mean that is not needed here
         return [float(score) for score in scores]

@@ -8,7 +8,7 @@ from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row
 from tests.browser.conftest import Visit
 from tests.browser.looking import assert_names_apart, shown_rows
-from tests.measure.page.samples import METRICS
+from tests.measure.page.samples import METRICS, timed_results
 
 _PHONE, _EDGE = 390, 16
 
@@ -55,3 +55,14 @@ def test_results_without_images_curves_and_plans(visit: Visit, tmp_path: Path) -
         expect(page.locator(section)).to_be_hidden()
     assert shown_rows(page, "#measured") == ["uncached", "fewer_steps_10"]
     expect(page.locator("[data-x=work] .main-svg").first).to_be_visible()
+
+
+def test_a_model_that_was_only_timed(visit: Visit, tmp_path: Path) -> None:
+    path = tmp_path / "timed.html"
+    path.write_text(write_page(timed_results()), "utf-8")
+    page = visit(path, width=_PHONE)
+    for section in ("#plots", "#curves", "#side", "#images", "#differences"):
+        expect(page.locator(section)).to_be_hidden()
+    assert shown_rows(page, "#measured") == shown_rows(page, "#parts") == ["uncached", "lesa-n7"]
+    expect(page.locator("#plans")).to_be_visible()
+    assert _widths(page) == [_PHONE, _PHONE]

@@ -54,10 +54,12 @@ class Verdict:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """One for each model and NFE, in the order of the file, most computed steps first."""
+    """One for each NFE of each model that was scored, in the order of the file, most computed steps first."""
+    scored = {row.model for row in results.rows for value in row.scores.values() if value is not None}
     return [
         _verdict(results, found.model, found.num_steps, nfe)
         for found in results.models
+        if found.model in scored
         for nfe in results.nfes(found.model)
     ]
 

@@ -119,7 +119,9 @@ class ModelView:
         strips: What ran when.
         examples: Its images.
         contrasts: Its paired differences.
+        time_parts: Parts of a run that were timed, if any.
         call: Arguments of the pipeline, as YAML.
+        properties: What is known of the model itself, as YAML.
     """
 
     number: int
@@ -129,7 +131,9 @@ class ModelView:
     strips: tuple[Strip, ...]
     examples: tuple[Example, ...]
     contrasts: tuple[Contrast, ...]
+    time_parts: tuple[str, ...]
     call: str
+    properties: str
 
 
 def model_views(results: Results, families: dict[str, Family], columns: Sequence[Column]) -> list[ModelView]:
@@ -173,7 +177,9 @@ def _model_view(
         strips=tuple(strip for view in views for strip in _strips(view)),
         examples=tuple(_examples(found, views)),
         contrasts=tuple(_contrasts([each for each in results.differences if each.model == found.model], named)),
+        time_parts=tuple(next((view.details.split_seconds for view in views if view.details.split_seconds), ())),
         call=as_yaml({**found.call, "batch": found.batch}),
+        properties=as_yaml(found.properties),
     )
 
 

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lesa_framework.measure.intervals import differences
-from lesa_framework.measure.results import Details, Kind, MetricInfo, ModelResults, Pair, Results, Row, Source
+from lesa_framework.measure.results import (
+    Bandwidth,
+    Details,
+    Kind,
+    MetricInfo,
+    ModelResults,
+    Pair,
+    Results,
+    Row,
+    Source,
+)
 
 PICTURES, VIDEOS = "reference:flux", "reference:hunyuan_video"
 STEPS, FRAMES, SHOWN = 50, 9, 5
@@ -109,6 +119,37 @@ def sample_results() -> Results:
         environment={"python": "3.11.7", "torch": "2.13.0", "device": "cpu, 2 threads"},
         notes=["made-up numbers: this page is for tests"],
     )
+
+
+@cache
+def timed_results() -> Results:
+    """A model that was only timed: no prompts, no images and no scores."""
+    parts = {"prelude": 0.5, "stack": 8.0, "predictor": 0.25, "head": 0.25}
+    bandwidth = Bandwidth(
+        taps=2, feature_shape=(1, 8, 4), dtype="bfloat16", bytes_read=128, bytes_written=64, seconds=1e-6,
+        bytes_per_second=1.92e8, copy_seconds=9e-7, copy_bytes_per_second=2.13e8, share_of_copy=0.9, samples=5,
+    )  # fmt: skip
+    made = {
+        "uncached": Row(
+            model="big", name="uncached", kind=Kind.UNCACHED, family="uncached", nfe=50, num_steps=50, seconds=40.0,
+            speedup=1.0, cache_bytes=0,
+        ),
+        "lesa-n7": Row(
+            model="big", name="lesa-n7", kind=Kind.CACHE, family="lesa", nfe=10, num_steps=50, work=10.2, seconds=9.0,
+            speedup=4.4, cache_bytes=2**28,
+        ),
+    }  # fmt: skip
+    found = ModelResults(
+        model="big",
+        num_steps=50,
+        batch=1,
+        properties={"parameters": 12_000_000_000},
+        details={
+            "uncached": Details(split_seconds={part: 4 * value for part, value in parts.items()}),
+            "lesa-n7": Details(split_seconds=parts, bandwidth=bandwidth, plans={"cond": N7}),
+        },
+    )
+    return Results(title="At full size", rows=list(made.values()), models=[found], environment={"device": "a GPU"})
 
 
 def _model(name: str, made: tuple[_Made, ...], frames: int) -> tuple[list[Row], ModelResults]:

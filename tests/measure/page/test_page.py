@@ -9,7 +9,7 @@ import pytest
 from lesa_framework.errors import ConfigError
 from lesa_framework.measure.page import render as page
 from lesa_framework.measure.page.render import check_report, write_page
-from tests.measure.page.samples import PICTURES, VIDEOS, sample_results
+from tests.measure.page.samples import PICTURES, VIDEOS, sample_results, timed_results
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,10 @@ def test_missing_packages_are_named_early(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(page, "find_spec", lambda name: None if name in {"plotly", "PIL"} else object())
     with pytest.raises(ConfigError, match=r"^--report: needs pillow and plotly\. Install with"):
         check_report()
+
+
+def test_a_model_that_was_only_timed_has_no_verdicts_and_shows_where_the_time_goes() -> None:
+    markup = write_page(timed_results())
+    assert 'id="which"' not in markup
+    assert "<td>0.250</td><td>90 %</td></tr>" in markup
+    assert "parameters: 12000000000" in markup

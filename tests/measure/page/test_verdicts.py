@@ -97,6 +97,7 @@ def test_excluded_methods_are_listed_with_the_reason() -> None:
 
 
 def test_nothing_may_compete() -> None:
-    found = verdict([row("b", "b", None, Kind.PEER, error="no")], [])
+    bare = row("uncached", "uncached", None, Kind.UNCACHED, ssim=1.0)
+    found = verdict([bare, row("b", "b", None, Kind.PEER, error="no")], [])
     assert found.winner is None
     assert found.remarks == ()

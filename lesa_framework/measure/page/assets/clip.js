@@ -1,4 +1,4 @@
-// Pictures and videos are shown alike: a video's frames stand side by side in one picture, and one is in the window.
+// Pictures and videos are shown the same way: a video's frames stand side by side in one picture, and one is visible.
 const FRAME_MS = 80;
 const SMALL = 128; // pixels
 const playhead = {frame: 0, frames: 1, timer: null, listeners: []};

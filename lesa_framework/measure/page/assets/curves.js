@@ -1,7 +1,7 @@
 // The error step by step, one plot for each number of computed steps.
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 const NARROW = 560;
-/** So many curves, of the closest methods, stand out at first, and the best of LESA and of peers with them. */
+/** This many curves of the closest methods stand out at first, and the best of LESA and of peers. */
 const CLOSEST = 5;
 /** Row number -> whether the reader wants its curve to stand out. */
 const wanted = new Map();

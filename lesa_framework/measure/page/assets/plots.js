@@ -1,4 +1,4 @@
-// PSNR against what it costs. Ranges are set here, not by plotly, so that it is known where each mark lies.
+// PSNR against cost. Ranges are set here, not by plotly, so that labels know where each mark lies.
 const CONFIG = {displayModeBar: false, responsive: false};
 const NARROW_PLOT = 720;
 const EDGE = {l: 52, r: 16, t: 10, b: 46};
@@ -42,7 +42,7 @@ function span(values, share) {
   return [low - room, high + room];
 }
 
-/** Costs on a logarithmic axis: some do several times the work of others. Nothing at all gets a place at its left end. */
+/** Costs on a logarithmic axis: some methods do several times the work of others. A cost of 0 has a place at the left end. */
 function costScale(values, unit) {
   const some = values.filter(value => value > 0).map(value => Math.log10(value / unit));
   const low = some.length ? Math.min(...some) : 0, high = some.length ? Math.max(...some) : 1;
@@ -57,10 +57,10 @@ function costScale(values, unit) {
   return {place, tickvals: shown.map(tick => tick.at), ticktext: shown.map(tick => tick.text)};
 }
 
-/** What is drawn first lies below: what is excluded, then peers, then plain runs, then this framework's. */
+/** Later ones lie on top: excluded methods, then peers, then plain runs, then this framework's. */
 const layerOf = row => (row.over ? 0 : row.peer ? 1 : row.ours ? 3 : 2);
 
-/** The points in the order in which they are named: what nothing beats, the best of each family, then the others. */
+/** The points in the order in which they get labels: the front, the best of each family, then the others. */
 function mostTelling(points, front) {
   const best = new Map([...points].sort((a, b) => a.y - b.y).map(point => [point.row.family, point]));
   const rank = point => 4 * front.includes(point) + 2 * point.row.best + (best.get(point.row.family) === point);
@@ -70,7 +70,7 @@ function mostTelling(points, front) {
 function drawPareto(figure, view) {
   const cost = COSTS[figure.dataset.x];
   const rows = view.rows.filter(row => row.psnr !== null && row[figure.dataset.x] !== null)
-    .sort((a, b) => layerOf(a) - layerOf(b) || a.psnr - b.psnr); // of a layer the closest are on top
+    .sort((a, b) => layerOf(a) - layerOf(b) || a.psnr - b.psnr); // in each layer the closest are on top
   figure.parentElement.hidden = rows.length === 0;
   if (!rows.length) return;
   const scale = costScale(rows.map(row => row[figure.dataset.x]), cost.unit);
@@ -128,4 +128,5 @@ function drawLegend(view) {
 onView(view => {
   drawLegend(view);
   for (const figure of $$("#plots .plot")) drawPareto(figure, view);
+  $("#plots").hidden = $$("#plots .plot").every(figure => figure.parentElement.hidden);
 });

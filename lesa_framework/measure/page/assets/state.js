@@ -1,13 +1,13 @@
-// What the reader has chosen, and who is told when that changes.
+// What the reader has chosen, and who is notified when that changes.
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const data = JSON.parse($("#payload").textContent);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-const told = [];
+const listeners = [];
 
 /** Call `listener(view)` now and at every change; a view has `model`, `nfe` ("" for all) and the shown `rows`. */
 function onView(listener) {
-  told.push(listener);
+  listeners.push(listener);
 }
 
 function currentView() {
@@ -44,5 +44,5 @@ function refresh() {
   for (const section of $$("[data-optional]")) {
     section.hidden = !$$("[data-row]:not([hidden])", section).some(element => !element.closest("[data-model][hidden]"));
   }
-  for (const listener of told) listener(view);
+  for (const listener of listeners) listener(view);
 }

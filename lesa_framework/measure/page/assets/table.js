@@ -1,6 +1,6 @@
 // Sorting: the first click on a heading puts the best on top, the next one the worst.
 function compareValues(a, b) {
-  if (a === "" || b === "") return (a === "") - (b === ""); // what was not measured stands last, whichever way
+  if (a === "" || b === "") return (a === "") - (b === ""); // unmeasured values come last in both directions
   return null;
 }
 
