@@ -113,19 +113,22 @@ def load_pipeline(
     keyword = "dtype" if version >= _DTYPE_SINCE else "torch_dtype"
     try:
         with _quiet():
-            pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: precision})
-            pipe = pipe.to(place)
+            pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: precision}).to(place)
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # hub, network, JSON and weights each have errors of their own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        reason = reason.replace("Please check out the root cause in the stacktrace above.", "").strip()
-        raise ConfigError(
-            f"model: '{source.name}' could not be loaded: {reason} "
-            f"Check the name, the folder's files or the network. Registered models: {_known()}."
-        ) from error
+        raise _not_loaded(source, error) from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _not_loaded(source: ModelSource, error: Exception) -> ConfigError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = reason.replace("Please check out the root cause in the stacktrace above.", "").strip()
+    return ConfigError(
+        f"model: '{source.name}' could not be loaded: {reason} "
+        f"Check the name, the folder's files or the network. Registered models: {_known()}."
+    )
 
 
 def _check_device(place: str) -> None:
