@@ -50,5 +50,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def in_one_line(error: Exception) -> str:
-    """The class and message of an error of anybody's code, for a row of results."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    """The class and message of an error of any code, for a row of results; without the details of a full GPU."""
+    name = type(error).__name__
+    return "out of memory" if name == "OutOfMemoryError" else " ".join(f"{name}: {error}".split())

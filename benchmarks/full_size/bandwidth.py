@@ -9,39 +9,33 @@ from typing import Any
 import torch
 
 from benchmarks.full_size.device import Device
-from benchmarks.full_size.results import Bandwidth
-from lesa_framework import AffinePredictor, EntryInfo, StepContext, Strategy
+from benchmarks.full_size.sampler import Denoiser
+from lesa_framework import AffinePredictor, EntryInfo, Recorder, StepContext, Strategy
+from lesa_framework.api import attach_strategy
+from lesa_framework.measure.results import Bandwidth
 from lesa_framework.runtime.history import History
 
 
 @torch.no_grad()
 def measure_bandwidth(
-    name: str,
-    strategy: Strategy,
-    feature: torch.Tensor,
-    sigmas: tuple[float, ...],
-    device: Device,
-    *,
-    samples: int = 20,
-    inner: int = 10,
+    denoiser: Denoiser, strategy: Strategy, device: Device, *, samples: int = 20, inner: int = 10
 ) -> Bandwidth | None:
     """Apply a predictor's last filter to a full history of real size, in turns with a device-to-device copy.
 
-    Counted are the bytes that have to move: each tap's feature is read once, the prediction written once. What an
-    implementation moves beyond that lowers its figure.
+    The bytes counted are those that have to move: each tap's feature is read once, the prediction written once. What
+    an implementation moves beyond that lowers its figure.
 
     Args:
-        name: The row's name.
+        denoiser: Whose features have the shape and dtype.
         strategy: Whose predictor is measured.
-        feature: A feature of the run, for its shape and dtype.
-        sigmas: The grid.
         device: Where.
         samples: How often each of the two is timed, in turns.
-        inner: Repetitions within one timing, so that a GPU is never waiting for the CPU's first launch.
+        inner: Repetitions within one timing, so that a GPU never waits for the CPU's first launch.
 
     Returns:
         The measurement; None for a predictor that moves nothing.
     """
+    sigmas, feature = denoiser.grid(denoiser.case.num_steps), _feature(denoiser, strategy)
     predictor, last = strategy.predictor, len(sigmas) - 2
     assert isinstance(predictor, AffinePredictor)
     history = History(predictor.depth)
@@ -62,7 +56,6 @@ def measure_bandwidth(
         times[1].append(_time(lambda: target.copy_(source), device, inner))
     predicting, copying = (median(each[1:]) for each in times)  # the first of each warms up
     return Bandwidth(
-        name=name,
         taps=taps,
         feature_shape=tuple(feature.shape),
         dtype=str(feature.dtype).removeprefix("torch."),
@@ -75,6 +68,14 @@ def measure_bandwidth(
         share_of_copy=(read + written) / predicting / (2 * source.nbytes / copying),
         samples=samples,
     )
+
+
+def _feature(denoiser: Denoiser, strategy: Strategy) -> torch.Tensor:
+    """The feature of a first step."""
+    recorder, case = Recorder(), denoiser.case
+    with attach_strategy(denoiser, strategy, case.name, case.tap, observers=(recorder,)):
+        denoiser.run(case.num_steps, stop=1)
+    return recorder.features[0]
 
 
 def _time(act: Callable[[], Any], device: Device, inner: int) -> float:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from benchmarks.full_size.bandwidth import measure_bandwidth
 from benchmarks.full_size.cases import Case
 from benchmarks.full_size.device import Device
-from benchmarks.full_size.environment import environment
-from benchmarks.full_size.measure import Race, SpoiltError
-from benchmarks.full_size.methods import Method
-from benchmarks.full_size.results import Bandwidth, Results, save
-from benchmarks.full_size.sampler import build_denoiser, build_model
-from benchmarks.full_size.trial import row_of
+from benchmarks.full_size.first_steps import FirstSteps
+from benchmarks.full_size.sampler import Denoiser, build_denoiser, build_model
+from benchmarks.full_size.subject import DenoiserSubject
+from lesa_framework.errors import in_one_line
+from lesa_framework.files import write_text
+from lesa_framework.generation import GenerationSettings
+from lesa_framework.measure.assembly import Measured, assemble
+from lesa_framework.measure.environment import environment
+from lesa_framework.measure.fingerprint import ChangedModelError
+from lesa_framework.measure.lineup import Contender
+from lesa_framework.measure.model_bench import ModelBench
+from lesa_framework.measure.progress import Progress
+from lesa_framework.measure.results import Bandwidth, ModelResults, Pair, Results
+from lesa_framework.measure.scoring import Metrics
+from lesa_framework.measure.store import Store
+from lesa_framework.measure.tasks import Benchmark, Task
+from lesa_framework.pipelines import ModelSource
 
+#: The share of a model's time that the search for one peer's settings may take.
+_SEARCHING = 0.06
 _NOTES = (
     "Weights and prompts are random: times and memory are those of the real model, pictures are not.",
     "LESA is untrained: its speed does not depend on its numbers.",
@@ -30,7 +46,7 @@ class Settings:
 
     Attributes:
         rounds: How often each method is timed.
-        budget: Seconds for a model, building it included, after which no method is begun.
+        budget: Seconds for a model, building it included, after which no method begins.
         seed: Of weights, prompts and noise.
         tiny: Whether the case is a stand-in.
         command: The command line, for the record.
@@ -45,55 +61,56 @@ class Settings:
 
 def run_case(
     case: Case,
-    methods: Sequence[Method],
+    contenders: Sequence[Contender],
     device: Device,
     settings: Settings,
     say: Callable[[str], None],
     path: Path | None,
 ) -> Results:
-    """Measure a model; the file is written anew after every round, so that a killed run leaves what it had.
+    """Measure a model; the file is written again after every round, so that a killed run leaves what it had.
 
     Args:
         case: The model.
-        methods: What is compared, the bare model first.
+        contenders: What is compared, the bare model first.
         device: Where.
         settings: How.
         say: Told about progress.
-        path: Where the results go; nowhere when None.
+        path: Where the results go; nowhere if None.
     """
     began = time.monotonic()
-    blank = _blank(case, device, settings)
+    report = _Report(case, device, settings, path)
     device.free()
-    say(f"{blank.title}: making {blank.parameters / 1e9:.2f} billion weights, {blank.weights_bytes / 2**30:.1f} GiB")
+    say(f"{case.title}: making {report.parameters / 1e9:.2f} billion weights, {report.weights_bytes / 2**30:.1f} GiB")
     try:
         denoiser = build_denoiser(case, device, settings.seed)
     except torch.OutOfMemoryError:
-        return _saved(blank.model_copy(update={"error": "out of memory while the model was made"}), path)
+        return report.failed("out of memory while the model was made")
     device.synchronize()
     say(f"made in {time.monotonic() - began:.1f} s")
-    race = Race(denoiser, device, methods, say, began + settings.budget)
-    bandwidth: list[Bandwidth] = []
-    notes = list(blank.notes)
-
-    def results() -> Results:
-        rows = [row_of(trial, race.uncached) for trial in race.trials]
-        return blank.model_copy(update={"rows": rows, "bandwidth": bandwidth, "notes": notes})
-
+    subject = DenoiserSubject(denoiser, device, began + settings.budget)
+    running = ModelBench(
+        subject, report.task, contenders, Metrics(), FirstSteps(denoiser), Store(), report.environment,
+        uuid.uuid4().hex, search_seconds=settings.budget * _SEARCHING,
+    )  # fmt: skip
     try:
-        race.first_round()
-        bandwidth = race.bandwidths()
-        _saved(results(), path)
-        for number in range(1, settings.rounds):
-            say(f"round {number + 1} of {settings.rounds}")
-            if not race.next_round():
-                notes.append(
+        running.prepare(_Lines(say))
+        for number in range(settings.rounds):
+            if number and time.monotonic() + _round_seconds(running.measured()) > began + settings.budget:
+                report.notes.append(
                     f"The time budget of {settings.budget:.0f} s allowed {number} of {settings.rounds} rounds."
                 )
                 break
-            _saved(results(), path)
-    except SpoiltError as error:
-        notes.append(f"Stopped: {error} left the model changed.")
-    return _saved(results(), path)
+            say(f"round {number + 1} of {settings.rounds}")
+            running.round(number)
+            if number == 0:
+                report.bandwidth = _bandwidths(denoiser, running.measured(), device)
+            report.save(running.measured())
+            subject.deadline = math.inf  # a further round begins only if there is time for all of it
+    except ChangedModelError as error:
+        report.notes.append(f"Stopped: {error}")
+    except Exception as error:  # only the uncached run's end up here
+        return report.failed(f"the uncached model failed: {in_one_line(error)}")
+    return report.save(running.measured())
 
 
 def results_path(folder: Path, case: Case, device: Device, *, tiny: bool) -> Path:
@@ -101,31 +118,92 @@ def results_path(folder: Path, case: Case, device: Device, *, tiny: bool) -> Pat
     return folder / f"full-size-{case.name}-{device.slug}{'-tiny' if tiny else ''}.json"
 
 
-def _saved(results: Results, path: Path | None) -> Results:
-    if path is not None:
-        save(results, path)
-    return results
+class _Lines(Progress):
+    """A line whenever another method begins."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._last = say, ""
+
+    def expect(self, steps: int) -> None:
+        """Nothing to show."""
+
+    def step(self, method: str) -> None:
+        """Show the method's name, once."""
+        if method != self._last:
+            self._say(method)
+        self._last = method
 
 
-def _blank(case: Case, device: Device, settings: Settings) -> Results:
-    """Everything that is known before anything is measured."""
-    shapes = [parameter.numel() for parameter in build_model(case, torch.device("meta"), device.dtype).parameters()]
-    return Results(
-        model=case.name,
-        title=case.title,
-        tiny=settings.tiny,
-        parameters=sum(shapes),
-        weights_bytes=sum(shapes) * device.dtype.itemsize,
-        config=dict(case.config),
-        scheduler=dict(case.scheduler),
-        latent_shape=case.latent,
-        text_tokens=case.text_tokens,
-        dtype=str(device.dtype).removeprefix("torch."),
-        tap=str(case.tap),
-        seed=settings.seed,
-        rows=[],
-        bandwidth=[],
-        environment=environment(device),
-        command=settings.command,
-        notes=list(_NOTES),
-    )
+class _Report:
+    """Turns what was measured into results, and writes them."""
+
+    def __init__(self, case: Case, device: Device, settings: Settings, path: Path | None) -> None:
+        shapes = [each.numel() for each in build_model(case, torch.device("meta"), device.dtype).parameters()]
+        self.parameters, self.weights_bytes = sum(shapes), sum(shapes) * device.dtype.itemsize
+        self.environment = environment(device.place, device.dtype)
+        self.notes = list(_NOTES)
+        self.bandwidth: dict[str, Bandwidth] = {}
+        # Every round has the same inputs, under a name of its own.
+        pairs = [Pair(prompt=f"random, round {number + 1}", seed=settings.seed) for number in range(settings.rounds)]
+        source, sampling = ModelSource(case.name, "random weights", None), GenerationSettings(num_steps=case.num_steps)
+        self.task = Task(source, (), {}, pairs, sampling, batch=case.latent[0])
+        self._bench = Benchmark([self.task], title=case.title, command=settings.command)
+        self._path = path
+        self._properties = {
+            "tiny": settings.tiny,
+            "parameters": self.parameters,
+            "weights_bytes": self.weights_bytes,
+            "config": dict(case.config),
+            "scheduler": dict(case.scheduler),
+            "latent_shape": list(case.latent),
+            "text_tokens": list(case.text_tokens),
+            "tap": str(case.tap),
+        }
+
+    def save(self, measured: Measured) -> Results:
+        """The results so far, written to the file."""
+        results = assemble(self._bench, [measured], self.environment)
+        (found,) = results.models
+        details = {
+            name: each.model_copy(update={"bandwidth": self.bandwidth.get(name)})
+            for name, each in found.details.items()
+        }
+        model = found.model_copy(update={"pairs": [], "details": details, "properties": self._properties})
+        return self._written(results.model_copy(update={"models": [model], "notes": self.notes}))
+
+    def failed(self, reason: str) -> Results:
+        """Results without rows."""
+        self.notes.append(f"Failed: {reason}")
+        model = ModelResults(
+            model=self.task.source.name, num_steps=self.task.settings.num_steps, batch=self.task.batch,
+            properties=self._properties,
+        )  # fmt: skip
+        return self._written(
+            Results(
+                title=self._bench.title, rows=[], models=[model], command=self._bench.command,
+                environment=self.environment, notes=self.notes,
+            )
+        )  # fmt: skip
+
+    def _written(self, results: Results) -> Results:
+        if self._path is not None:
+            write_text(self._path, results.model_dump_json(indent=1) + "\n")
+        return results
+
+
+def _round_seconds(measured: Measured) -> float:
+    """How long the last round took."""
+    return sum(row.turns[-1].seconds for row in measured.rows if row.error is None)
+
+
+def _bandwidths(denoiser: Denoiser, measured: Measured, device: Device) -> dict[str, Bandwidth]:
+    """Of the first method of each kind of predictor."""
+    found: dict[type, tuple[str, Bandwidth]] = {}
+    for row in measured.rows:
+        strategy = row.contender.strategy
+        if row.error is not None or strategy is None or type(strategy.predictor) in found:
+            continue
+        reached = measure_bandwidth(denoiser, strategy, device)
+        if reached is not None:
+            found[type(strategy.predictor)] = (row.contender.name, reached)
+    return dict(found.values())

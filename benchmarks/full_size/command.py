@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -17,15 +16,11 @@ from rich.console import Console
 from benchmarks.full_size.bench import Settings, results_path, run_case
 from benchmarks.full_size.cases import CASES, tiny
 from benchmarks.full_size.device import choose
-from benchmarks.full_size.methods import UNCACHED, Method, methods_of
-from benchmarks.full_size.peers import peers_of
-from benchmarks.full_size.results import Results
+from benchmarks.full_size.lineup import chosen, line_up
 from benchmarks.full_size.table import bandwidth_table, rows_table
+from lesa_framework.measure.results import Results
 
 FOLDER = Path(__file__).resolve().parent.parent / "results"
-
-#: The share of a model's time that the search for a peer's settings may take.
-_SEARCHING = 0.06
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -38,7 +33,7 @@ def main(
         list[str] | None, typer.Option(help="Only methods with such names, for example 'lesa-*'; repeatable.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each method is timed.")] = 3,
-    budget: Annotated[float, typer.Option(min=0, help="Seconds a model, after which no method is begun.")] = 480.0,
+    budget: Annotated[float, typer.Option(min=0, help="Seconds for a model, after which no method begins.")] = 480.0,
     seed: Annotated[int, typer.Option(help="Of weights, prompts and noise.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
     out: Annotated[
@@ -55,44 +50,22 @@ def main(
     for name in models or list(CASES):
         case = tiny(CASES[name]) if tiny_models else CASES[name]
         say = partial(_progress, notices, name)
-        peers = peers_of(case, budget * _SEARCHING, say)
         settings = Settings(rounds, budget, seed, tiny_models, command)
         path = None if folder is None else results_path(folder, case, place, tiny=tiny_models)
-        results = run_case(
-            case,
-            chosen([*methods_of(case, seed), *peers], methods),
-            place,
-            settings,
-            say,
-            path,
-        )
-        failed |= results.error is not None or results.row(UNCACHED).error is not None
+        results = run_case(case, chosen(line_up(case, seed), methods), place, settings, say, path)
+        failed |= not results.rows
         show(results)
         if path is not None:
             notices.print(f"{name}: written to {path}", markup=False)
     raise typer.Exit(int(failed))
 
 
-def chosen(methods: Sequence[Method], patterns: Sequence[str] | None) -> list[Method]:
-    """Those whose names fit a pattern, and always the bare model, which the others are compared with."""
-    if not patterns:
-        return list(methods)
-    return [
-        method
-        for method in methods
-        if method.name == UNCACHED or any(fnmatchcase(method.name, pattern) for pattern in patterns)
-    ]
-
-
 def show(results: Results) -> None:
     """Print the tables."""
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=132)
-    if results.error is not None:
-        console.print(f"{results.title}: {results.error}", markup=False)
-        return
     console.print(rows_table(results))
-    if results.bandwidth:
+    if any(details.bandwidth for details in results.models[0].details.values()):
         console.print(bandwidth_table(results))
     for row in results.rows:
         if row.error or row.note:

@@ -42,11 +42,11 @@ class Device(ABC):
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until all that was asked for is done."""
+        """Wait until everything asked for is done."""
 
     @abstractmethod
     def held_bytes(self) -> int | None:
-        """Bytes in tensors; None where nobody counts them."""
+        """Bytes in tensors; None where they are not counted."""
 
     @abstractmethod
     def peak_bytes(self) -> int | None:
@@ -58,7 +58,7 @@ class Device(ABC):
 
     @abstractmethod
     def free(self) -> None:
-        """Give back what nobody refers to any more."""
+        """Give back what is no longer referred to."""
 
 
 class Cuda(Device):
@@ -120,18 +120,18 @@ class Cpu(Device):
         return end - start
 
     def synchronize(self) -> None:
-        """There is nothing to wait for."""
+        """Nothing to wait for."""
 
     def held_bytes(self) -> int | None:
-        """Nobody counts."""
+        """Not counted here."""
         return None
 
     def peak_bytes(self) -> int | None:
-        """Nobody counts."""
+        """Not counted here."""
         return None
 
     def reset_peak(self) -> None:
-        """Nobody counts."""
+        """Not counted here."""
 
     def free(self) -> None:
         """Collect cycles."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -81,19 +81,20 @@ class Denoiser:
         self.scheduler.set_begin_index(0)  # as the pipelines do: otherwise the first step waits for the GPU
 
     @torch.no_grad()
-    def run(self, num_steps: int, stop: int | None = None) -> Tensor:
+    def run(self, num_steps: int, stop: int | None = None, on_step: Callable[[int], None] | None = None) -> Tensor:
         """Sample.
 
         Args:
             num_steps: Steps of the grid.
             stop: How many of them to make; all when None.
+            on_step: Called after every step with the step's number.
 
         Returns:
             The final latent.
         """
         self._set_up(num_steps)
         latent: Tensor = self.noise
-        for timestep in self.scheduler.timesteps[:stop]:
+        for index, timestep in enumerate(self.scheduler.timesteps[:stop]):
             told = timestep.expand(latent.shape[0]).to(latent.dtype) / self.case.timestep_divisor
             outputs = [
                 self._call(name, arguments, latent, told)
@@ -101,6 +102,8 @@ class Denoiser:
             ]
             velocity = outputs[0] if len(outputs) == 1 else self._guided(*outputs)
             (latent,) = self.scheduler.step(velocity, timestep, latent, return_dict=False)
+            if on_step is not None:
+                on_step(index)
         return latent
 
     def _call(self, name: str, arguments: Mapping[str, Any], latent: Tensor, timestep: Tensor) -> Tensor:

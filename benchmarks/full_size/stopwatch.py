@@ -15,8 +15,9 @@ from torch import nn
 from benchmarks.full_size.device import Device, Mark
 from lesa_framework import BackboneAdapter
 
-#: What a call is divided into. `predictor` is all that is not the model's own forward: deciding, predicting, looking
-#: for NaNs, writing to the history. Peers work inside the forward: their time is in `stack`, or wherever they hook.
+#: What a call is divided into. `predictor` is everything outside of the model's own forward: deciding, predicting,
+#: looking for NaNs, writing to the history. Peers work inside the forward: their time is in `stack`, or wherever they
+#: hook.
 PARTS = ("prelude", "stack", "predictor", "head")
 
 Seconds = dict[str, float]
@@ -44,7 +45,7 @@ class CallMarks:
         parts = dict.fromkeys(PARTS, 0.0)
         inside = [("prelude", self.own_start), ("stack", self.stack_start), ("head", self.head_start)]
         found = [(part, mark) for part, mark in inside if mark is not None]
-        if found and self.own_start is None:  # a peer has put another forward in the place of the watched one
+        if found and self.own_start is None:  # a peer has replaced the forward that is timed
             found.insert(0, ("prelude", self.start))
         last = self.end if self.own_end is None else self.own_end
         for (part, mark), (_, following) in pairwise([*found, ("", last)]):
@@ -55,7 +56,7 @@ class CallMarks:
 
 @dataclass
 class Stopwatch:
-    """Marks the calls of one model. Six marks a call, some microseconds each, and no waiting.
+    """Marks the calls of one model. Six marks a call, a few microseconds each, and no waiting.
 
     Args:
         device: Whose clock is used.

@@ -4,38 +4,40 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from benchmarks.full_size.results import Results, Row
+from benchmarks.full_size.stopwatch import PARTS
+from lesa_framework.measure.results import ModelResults, Results, Row
 
 
 def rows_table(results: Results) -> Table:
-    """Time, where it went, and memory."""
-    table = Table(title=f"{results.title}: {results.parameters / 1e9:.2f} B weights, {results.environment['device']}")
+    """Time, its parts, and memory."""
+    (model,) = results.models
+    size = model.properties["parameters"] / 1e9
+    table = Table(title=f"{results.title}: {size:.2f} B weights, {results.environment['device']}")
     table.add_column("method", no_wrap=True)
-    for title in ("steps", "seconds", "speed-up", "prelude", "stack", "predictor", "head", "cache, MiB", "peak, GiB"):
+    for title in ("NFE", "work", "seconds", "speed-up", *PARTS, "cache, MiB", "peak, GiB"):
         table.add_column(title, justify="right")
     for row in results.rows:
-        cells = [row.name, "failed"] if row.error is not None else _cells(row)
+        cells = [row.name, "failed"] if row.error is not None else _cells(row, model)
         table.add_row(*cells, style="dim" if row.error is not None else None)
     return table
 
 
-def _cells(row: Row) -> list[str]:
-    parts = [f"{row.split_seconds[part]:.3f}" for part in ("prelude", "stack", "predictor", "head")]
+def _cells(row: Row, model: ModelResults) -> list[str]:
+    details, weights = model.details[row.name], model.properties["weights_bytes"]
     return [
         row.name,
-        f"{_computed(row)} of {row.num_steps}",
-        f"{row.seconds:.3f}",
+        f"{row.nfe} of {row.num_steps}",
+        _number(row.work, 1),
+        _number(row.seconds, 3),
         "" if row.speedup is None else f"{row.speedup:.2f}x",
-        *parts,
+        *(_number(details.split_seconds[part], 3) for part in PARTS),
         "" if row.cache_bytes is None else f"{row.cache_bytes / 2**20:.1f}",
-        "" if row.peak_bytes is None else f"{row.peak_bytes / 2**30:.1f}",
+        "" if row.peak_bytes is None else f"{(row.peak_bytes + weights) / 2**30:.1f}",
     ]
 
 
-def _computed(row: Row) -> str:
-    if row.nfe is not None:
-        return str(row.nfe)
-    return "?" if row.work_steps is None else f"{row.work_steps:.1f}"
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def bandwidth_table(results: Results) -> Table:
@@ -44,14 +46,16 @@ def bandwidth_table(results: Results) -> Table:
     table.add_column("predictor", no_wrap=True)
     for title in ("taps", "MiB moved", "ms", "GB/s", "copy, GB/s", "share"):
         table.add_column(title, justify="right")
-    for each in results.bandwidth:
-        table.add_row(
-            each.name,
-            str(each.taps),
-            f"{(each.bytes_read + each.bytes_written) / 2**20:.1f}",
-            f"{each.seconds * 1e3:.3f}",
-            f"{each.bytes_per_second / 1e9:.0f}",
-            f"{each.copy_bytes_per_second / 1e9:.0f}",
-            f"{each.share_of_copy:.0%}",
-        )
+    for name, details in results.models[0].details.items():
+        each = details.bandwidth
+        if each is not None:
+            table.add_row(
+                name,
+                str(each.taps),
+                f"{(each.bytes_read + each.bytes_written) / 2**20:.1f}",
+                f"{each.seconds * 1e3:.3f}",
+                f"{each.bytes_per_second / 1e9:.0f}",
+                f"{each.copy_bytes_per_second / 1e9:.0f}",
+                f"{each.share_of_copy:.0%}",
+            )
     return table

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lesa_framework.cli import console, files, options
-from lesa_framework.cli.results_table import show_results
+from lesa_framework.cli.results_table import require_all, show_results
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
@@ -17,8 +18,10 @@ from lesa_framework.files import write_bytes, write_text
 from lesa_framework.measure.grid_image import grid_png
 from lesa_framework.measure.images import from_data_uri, png_bytes
 from lesa_framework.measure.page.render import check_report, write_page
+from lesa_framework.measure.probing import WarmUp
 from lesa_framework.measure.results import Pair
-from lesa_framework.measure.run import Evaluation, evaluate
+from lesa_framework.measure.runner import run_bench
+from lesa_framework.measure.tasks import comparison
 from lesa_framework.pipelines import find_model
 from lesa_framework.plugin.manager import plugins
 
@@ -56,9 +59,11 @@ def command(
     check_report("lesa demo")
     line = ["lesa", "demo", "--steps", str(steps), "--prompts", str(prompts), "--seed", str(seed), "--out", str(out)]
     pairs = [Pair(prompt=prompt, seed=seed + index) for index, prompt in enumerate(chosen)]
-    task = Evaluation(source, configs, pairs, call, min(prompts, 8), device, shlex.join(line))
+    bench = comparison(
+        source, configs, pairs, call, batch=min(prompts, 8), images=min(prompts, _SHOWN), command=shlex.join(line)
+    )
     with console.StepProgress("loading") as progress:
-        results = evaluate(task, keep=min(prompts, _SHOWN), watcher=progress)
+        results = run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device)
     results = results.model_copy(update={"notes": [*results.notes, *missing]})
     (found,) = results.models
     for name, images in found.images.items():
@@ -73,6 +78,7 @@ def command(
         f"wrote {out / 'report.html'}, {out / 'grid.png'}, {out / 'results.json'} and {out / 'images'}",
         markup=False, soft_wrap=True,
     )  # fmt: skip
+    require_all(results)
 
 
 def _configs(backbone: str) -> tuple[list[LesaConfig], list[str]]:
@@ -87,4 +93,4 @@ def _configs(backbone: str) -> tuple[list[LesaConfig], list[str]]:
             absent += [name for name in names if name not in presets]
     if not found:
         raise ConfigError(f"--backbone {backbone}: there are no presets ref-{backbone}-*. Is its plugin installed?")
-    return found, [f"left out, because they are not shipped: {', '.join(absent)}."] if absent else []
+    return found, [f"not compared, because they are not shipped: {', '.join(absent)}."] if absent else []

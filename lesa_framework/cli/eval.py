@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lesa_framework.cli import console, files, options
-from lesa_framework.cli.results_table import show_results
+from lesa_framework.cli.results_table import require_all, show_results
 from lesa_framework.config.loading import load_config
 from lesa_framework.files import read_prompts, write_text
 from lesa_framework.measure.page.render import check_report, write_page
+from lesa_framework.measure.probing import WarmUp
 from lesa_framework.measure.results import Pair
-from lesa_framework.measure.run import Evaluation, evaluate
+from lesa_framework.measure.runner import run_bench
+from lesa_framework.measure.tasks import comparison
 from lesa_framework.pipelines import find_model
 
 #: How many pairs a report shows.
@@ -27,7 +30,7 @@ def command(
     model: options.Model = "reference:flux",
     prompts: options.Prompts = None,
     count: Annotated[int, typer.Option(min=1, help="How many prompts to draw when there is no --prompts.")] = 8,
-    prompt_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Another one draws others.")] = 0,
+    prompt_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of the drawn prompts.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds each prompt is run with.")] = 1,
     first_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="The first of the seeds.")] = 0,
     steps: options.Steps = 50,
@@ -48,8 +51,8 @@ def command(
 ) -> None:
     """Compare configurations on the same prompts and seeds.
 
-    Adds the uncached run, and for every NFE a plain run with that many steps. All methods take turns on
-    each batch, so that their times can be compared.
+    Adds the uncached run and, for every NFE, a plain run with that many steps. All methods take turns on each batch,
+    so that their times can be compared.
 
     Example: lesa eval my-cache.yaml ref-flux-lesa-n7 --model reference:flux --seeds 2 --out results.json
     """
@@ -65,9 +68,11 @@ def command(
         check_report()
     line = shlex.join(["lesa", *sys.argv[1:]])
     pairs = [Pair(prompt=prompt, seed=first_seed + offset) for prompt in chosen for offset in range(seeds)]
-    task = Evaluation(source, loaded, pairs, settings, batch, device, line)
+    bench = comparison(
+        source, loaded, pairs, settings, batch=batch, images=_SHOWN if report is not None else 0, command=line
+    )
     with console.StepProgress("loading") as progress:
-        results = evaluate(task, keep=_SHOWN if report else 0, watcher=progress)
+        results = run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device)
     text = results.model_dump_json(indent=2) + "\n"
     if out is not None:
         write_text(out, text)
@@ -77,3 +82,4 @@ def command(
     for written in (out, report):
         if written is not None:
             console.notices().print(f"wrote {written}", markup=False, soft_wrap=True)
+    require_all(results)

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from lesa_framework.cli import console
+from lesa_framework.errors import LesaError
 from lesa_framework.measure.columns import Column, columns
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row, ranked
 
@@ -28,6 +29,17 @@ def show_results(results: Results, text: str, *, as_json: bool) -> None:
     shown = [column for column in columns(results) if column.heading not in _ON_THE_PAGE]
     for model in results.models:
         console.results().print(_table(results, model, shown))
+
+
+def require_all(results: Results) -> None:
+    """End the command with an error if a method failed; everything that was measured has been shown by then.
+
+    Raises:
+        LesaError: A method failed.
+    """
+    failed = [f"{row.name}: {row.error}" for row in results.rows if row.error is not None]
+    if failed:
+        raise LesaError("\n".join(failed))
 
 
 def _table(results: Results, found: ModelResults, shown: Sequence[Column]) -> Table:

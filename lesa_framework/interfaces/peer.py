@@ -1,4 +1,4 @@
-"""Peers: somebody else's caches, attached and detached as their authors meant them to be."""
+"""Peers: caches of other libraries, attached and detached as their authors intend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import nn
 
-#: What a row of results shows of a peer's configuration, in the peer's own words.
+#: A peer's configuration as a row of results shows it, in the peer's own words.
 PeerSettings: TypeAlias = Mapping[str, int | float | str]
 
 
@@ -19,7 +19,7 @@ class HasTransformer(Protocol):
 
 
 class PeerWorkload(Protocol):
-    """The runs that peers are matched on: a few samples, made the same way each time."""
+    """The run on which peers are matched: a few samples, made the same way each time."""
 
     @property
     def num_steps(self) -> int:
@@ -34,11 +34,11 @@ class PeerWorkload(Protocol):
         """Blocks that do arithmetic in an uncached call."""
 
     def run(self) -> object:
-        """Sample once, with whatever is attached to the pipeline; for peers that have to be calibrated."""
+        """Sample once, with whatever is attached to the pipeline; for peers that need calibration."""
 
 
 class Peer(Protocol):
-    """A cache of somebody else's with all its settings chosen."""
+    """A cache of another library with all its settings chosen."""
 
     @property
     def name(self) -> str:
@@ -49,9 +49,9 @@ class Peer(Protocol):
         """What was chosen."""
 
     def attach(self, pipe: HasTransformer) -> AbstractContextManager[None]:
-        """Put the peer into the pipeline; leaving the context takes it out, and everything is as before.
+        """Attach the peer to the pipeline; leaving the context detaches it, and everything is as before.
 
-        Its state is fresh at the start. Inside, make whole runs of the number of steps that it was made for.
+        Its state is fresh at the start. Inside, make only whole runs, of the number of steps that it was made for.
 
         Raises:
             PeerError: The peer cannot be attached to this.
@@ -60,7 +60,7 @@ class Peer(Protocol):
 
 @runtime_checkable
 class PeerFamily(Protocol):
-    """A kind of cache, in which one setting decides how much work is done. Nothing need be derived from it.
+    """A kind of cache in which one setting decides how much work is done. You need not derive from it.
 
     Example:
         A cache whose interval is searched, `Every` being a [`Peer`][lesa_framework.Peer]::
@@ -80,18 +80,18 @@ class PeerFamily(Protocol):
         """The name of its rows."""
 
     def refusal(self, pipe: HasTransformer) -> str | None:
-        """Why it cannot be attached to this, in a sentence for the user; None when it can."""
+        """Why it cannot be attached to this pipeline, in a sentence for the user; None when it can."""
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> Sequence[Sequence[Peer]]:
         """Candidates for matching, each ladder from the most work to the least.
 
-        The first ladder has the authors' defaults in everything but the one setting that is climbed. The others let
-        go of more and more of them; they are for targets that the ladders before cannot reach.
+        The first ladder keeps the authors' defaults in everything but the one setting that is searched. Each further
+        ladder gives up more of them, for an NFE that the ladders before it cannot reach.
 
         Args:
-            pipe: The pipeline, bare.
-            workload: What the candidates will be run on.
+            pipe: The pipeline, bare, with exactly one transformer.
+            workload: The run on which candidates are counted.
 
         Raises:
-            PeerError: There are none for this.
+            PeerError: There are no candidates for this pipeline.
         """

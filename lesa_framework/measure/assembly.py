@@ -33,10 +33,10 @@ class MeasuredRow:
     """All that is known of one contender.
 
     Attributes:
-        contender: Whom.
+        contender: The method.
         choice: Of peers, what they were set to.
         probe: The untimed run.
-        turns: The timed runs, one a batch; none after a failed probe.
+        turns: The timed runs, one for each batch; none after a failed probe.
     """
 
     contender: Contender
@@ -55,7 +55,7 @@ class MeasuredRow:
         """The untimed run; what it did not measure is taken from the timed ones."""
         probe, first = self.probe, next((turn for turn in self.turns if turn.plans), None)
         found = {
-            "nfe": _most(probe.nfe, [turn.nfe for turn in self.turns]),
+            "work": _most(probe.work, [turn.nfe for turn in self.turns]),
             "cache_bytes": _most(probe.cache_bytes, [turn.cache_bytes for turn in self.turns]),
             "peak_bytes": _most(probe.peak_bytes, [turn.peak_bytes for turn in self.turns]),
         }
@@ -95,7 +95,8 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
         machine: Versions and machine.
     """
     described = {name: info for part in measured for name, info in part.metrics.described.items()}
-    described[FEATURE_ERROR] = _FEATURES
+    if any(row.probe.step_rel_l2 for part in measured for row in part.rows):
+        described[FEATURE_ERROR] = _FEATURES
     rows = [_row(each, part, described) for part in measured for each in part.rows]
     models = [_model(bench, part) for part in measured]
     return Results(
@@ -137,14 +138,14 @@ def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:
     notes = (blank.note, _fallbacks(probe), _identical(contender, found), remark)
     return blank.model_copy(
         update={
-            "work": probe.nfe,
+            "work": probe.work,
             "seconds": median(turn.seconds / size for turn, size in zip(row.turns, part.sizes, strict=True)),
             "speedup": speedup,
             "flops": None if probe.flops is None else probe.flops // part.sizes[0],
             "cache_bytes": probe.cache_bytes,
             "peak_bytes": probe.peak_bytes,
             "note": " ".join(filter(None, notes)),
-            FEATURE_ERROR: mean(found.step_rel_l2),
+            **({FEATURE_ERROR: mean(found.step_rel_l2)} if FEATURE_ERROR in blank.scores else {}),
             **{name: mean(values) for name, values in found.scores.items()},
         }
     )
@@ -179,13 +180,17 @@ def _fallbacks(probe: Probe) -> str:
 
 
 def _details(row: MeasuredRow) -> Details:
-    names, probe = row.turns[0].scores if row.turns else {}, row.completed
+    names, probe = row.turns[0].scores, row.completed
+    typical = sorted(row.turns, key=lambda turn: turn.seconds)[(len(row.turns) - 1) // 2]
     return Details(
         scores={name: [value for turn in row.turns for value in turn.scores[name]] for name in names},
         seconds=[turn.seconds for turn in row.turns],
         plans=probe.plans,
         fallbacks=probe.fallbacks,
         step_rel_l2=probe.step_rel_l2,
+        split_seconds=typical.split_seconds,
+        computed_call=typical.computed_call,
+        predicted_call=typical.predicted_call,
     )
 
 

@@ -1,9 +1,9 @@
-"""Measures what a cache keeps between two calls of the transformer, whatever is attached; nobody's word is taken.
+"""Measures what a cache keeps between two calls of the transformer, whatever is attached and whatever it reports.
 
-Memory that is made inside a call of the transformer and is still there when the next one begins was kept by somebody.
-Latents, text embeddings, the sampler's tables and what a callback keeps are made outside of calls and do not count;
-weights were there before. What a call returns would be taken for kept while the pipeline still holds it, so the
-pipeline is given a copy.
+Memory that is allocated inside a call of the transformer and is still there when the next one begins is kept by the
+cache. Latents, text embeddings, the sampler's tables and what a callback keeps are made outside of calls and do not
+count; weights were there before. What a call returns would look as if it were kept while the pipeline still holds it,
+so the pipeline gets a copy.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ def held_bytes(
 ) -> int:
     """Attach something, run once, and return the most bytes that it kept between two calls of the transformer.
 
-    Whole storages are counted, each once, wherever they are referred to from: a view keeps all of its storage, and two
-    references to one cost nothing more. What is made while attaching counts as well, so build a strategy that reads
-    weights before. Memory of compiled code and of extensions that torch cannot see is not counted.
+    Whole storages are counted, each once: a view keeps all of its storage, and two references to one cost nothing more.
+    Memory that is allocated while attaching counts as well, so build a strategy that reads weights before. Memory of
+    compiled code and of extensions that torch cannot see is not counted.
 
-    It works on every device, without gradients, and takes somewhat longer than the run.
+    It works on every device, without gradients, and takes a little longer than the run.
 
     Args:
-        pipe: The pipeline, bare. Run it once before: tables that a model makes in its first run and keeps from then on
+        pipe: The pipeline, bare. Run it once before, because tables that a model makes in its first run and keeps
             would count.
         run: Samples once.
-        attach: Puts the cache in, and takes it out when its context is left; nothing when left out, to see what the
-            model itself keeps.
+        attach: Attaches the cache, and detaches it when its context is left. By default nothing is attached, which
+            shows what the model itself keeps.
     """
     watch = _Watch()
     with torch.no_grad(), ExitStack() as stack:
@@ -49,7 +49,7 @@ def held_bytes(
         stack.enter_context(attach())
         watch.end_call()
         for model in transformers_of(pipe).values():
-            # Around everything that the cache does in a call: the first hook before it, and the last one behind.
+            # Around everything that the cache does in a call: the first hook before it, and the last one after it.
             stack.callback(model.register_forward_pre_hook(watch.begin_call, prepend=True).remove)
             stack.callback(model.register_forward_hook(watch.end_call_with).remove)
         run()
@@ -58,16 +58,16 @@ def held_bytes(
 
 
 class _Watch(TorchFunctionMode):
-    """Knows the storages that were made inside calls and are still there.
+    """Knows the storages that were allocated inside calls and are still there.
 
     Attributes:
-        most: The most bytes of them that were there when somebody looked.
+        most: The most bytes of them that were there between two calls.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.most = 0
-        self._inside = True  # what attaching makes counts too
+        self._inside = True  # what attaching allocates counts too
         self._made: list[weakref.ref[UntypedStorage]] = []
 
     def __torch_function__(
@@ -77,7 +77,7 @@ class _Watch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run a function, and note the memory that it makes."""
+        """Run a function, and note the memory that it allocates."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if self._inside and getattr(func, "__name__", "") != "__get__":  # `.shape` and the like
@@ -99,7 +99,7 @@ class _Watch(TorchFunctionMode):
     def look(self) -> None:
         """See how much is there."""
         if self._left() > self.most:
-            gc.collect()  # garbage in cycles is not kept by anybody
+            gc.collect()  # garbage in cycles is not kept
             self.most = max(self.most, self._left())
 
     def _left(self) -> int:

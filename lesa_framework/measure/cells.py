@@ -24,12 +24,12 @@ class Work(_Cell):
 
 
 class Choice(_Cell):
-    """How a peer was set for a target.
+    """The setting of a peer that was matched to an NFE.
 
     Attributes:
         settings: In the peer's own words; empty when there is an error.
         note: What a reader should know.
-        error: Why it cannot take part.
+        error: Why it cannot be measured.
     """
 
     settings: dict[str, int | float | str] = Field(default_factory=dict)
@@ -38,28 +38,28 @@ class Choice(_Cell):
 
 
 class Probe(_Cell):
-    """One untimed run of a method on the first batch, with everything counted.
+    """What is known of a method before it is timed; None and empty where that was not measured.
 
     Attributes:
-        nfe: Arithmetic inside the blocks over that of one uncached step; None where it cannot be counted.
+        work: Arithmetic inside the blocks over that of one uncached step; None where it was not counted.
         flops: Floating-point operations of the transformer.
         cache_bytes: Bytes that are kept between calls.
         peak_bytes: The most memory held beyond what was held before.
-        plans: Branch -> a letter a step.
+        plans: Branch -> a letter for each step.
         fallbacks: How often a step was computed because something was not as assumed.
         step_rel_l2: Relative distance of the model's output from the uncached run's, step by step.
-        work: Of the uncached run, what each call did.
+        calls: Of the uncached run, what each call did.
         error: Why there is nothing.
     """
 
-    nfe: int | float | None = None
+    work: int | float | None = None
     flops: int | None = None
     cache_bytes: int | None = None
     peak_bytes: int | None = None
     plans: dict[str, str] = Field(default_factory=dict)
     fallbacks: dict[str, int] = Field(default_factory=dict)
     step_rel_l2: list[float | None] = Field(default_factory=list)
-    work: Work | None = None
+    calls: Work | None = None
     error: str | None = None
 
 

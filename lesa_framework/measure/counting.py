@@ -1,7 +1,7 @@
 """Counts the work that a transformer really does, whatever is attached to it.
 
-Nothing is read from a peer's configuration or statistics. A block counts as called when arithmetic was done inside it:
-some peers call a block and let it return zeros, or what it was given.
+Nothing is read from a peer's configuration or statistics. A block counts as called only if arithmetic was done inside
+it: some peers call a block and let it return zeros, or its own input.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Count:
         num_steps: Steps of the sampler.
         block_nfe: Calls of blocks, over those of one uncached step.
         flops_nfe: Floating-point operations inside the blocks, over those of one uncached step. What always runs
-            (embeddings, head) is left out, so that a step without blocks counts 0 for everybody.
+            (embeddings, head) is excluded, so that a step without blocks counts 0 for every method.
         full_steps: Calls in which all blocks did all their work, over the calls of a step.
         flops: Floating-point operations of all the transformer's calls.
         plans: One string a branch with a letter a step: F all the stack's work was done, P none of it, a digit the
@@ -81,9 +81,9 @@ class Count:
 
 @contextmanager
 def counting(model: nn.Module) -> Iterator[Tally]:
-    """Inside, every call of the transformer is counted. Attach peers before or after, as you like.
+    """Inside, every call of the transformer is counted. Peers may be attached before or after.
 
-    Counting costs some time, most on small models: do not report the time of these runs. Compiled code is not seen.
+    Counting takes time, most on small models: do not report the time of these runs. Compiled code is not seen.
 
     Raises:
         UnsupportedBackboneError: No backbone adapter knows which of the model's modules are its blocks.

@@ -140,7 +140,7 @@ def line_up(
     """
     every = sorted(set(nfes or [each.nfe for each in caches if each.nfe is not None]), reverse=True)
     if not every and not caches:
-        raise ConfigError("nothing to compare. Add `methods` with `schedules`, a model's `configs`, or `targets`.")
+        raise ConfigError("nothing to compare. Add `methods` with `schedules`, a model's `configs`, or `nfe`.")
     rows = [uncached(num_steps), *caches, *map(fewer_steps, every)]
     families = plugins().registry.peers
     for names, suffix, measure in ((peers, "", Measure.FLOPS), (peers_by_steps, "_whole", Measure.STEPS)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,13 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+
+def release_memory() -> None:
+    """Free what nothing refers to: garbage in cycles first, which may hold tensors, then the pool of the GPU."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @dataclass
@@ -26,10 +34,9 @@ class Peak:
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[Peak]:
-    """Inside, memory is watched: by the allocator on a GPU, by counting live tensors elsewhere.
+    """Inside, memory is measured: by the allocator on a GPU, by counting live tensors elsewhere.
 
-    Counting costs some time: do not report the time of these runs. What a kernel allocates for itself is not seen
-    there.
+    Counting takes time: do not report the time of these runs. What a kernel allocates for itself is not seen there.
     """
     peak = Peak()
     if device.type == "cuda":
@@ -46,7 +53,7 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
 
 
 class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
-    """Adds up the storages that operations make, and takes off those that die."""
+    """Adds up the storages that operations allocate, and subtracts those that are freed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch's

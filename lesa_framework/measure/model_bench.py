@@ -17,6 +17,7 @@ from lesa_framework.measure.assembly import Measured, MeasuredRow
 from lesa_framework.measure.cells import Choice, Probe, Turn
 from lesa_framework.measure.identity import Identities
 from lesa_framework.measure.lineup import Contender, fewer_steps
+from lesa_framework.measure.memory import release_memory
 from lesa_framework.measure.peer_settings import PeerChooser
 from lesa_framework.measure.probing import Prober, Reference
 from lesa_framework.measure.progress import Progress
@@ -157,7 +158,7 @@ class ModelBench:
         found, kept = self._store.find(cell, Probe), self._store.find_tensors(tensors)
         if found is not None and kept is not None:
             ends = kept.pop("steps").tolist()
-            return Reference(found.work, [kept[f"{call:05d}"] for call in range(len(kept))], ends, steps), found
+            return Reference(found.calls, [kept[f"{call:05d}"] for call in range(len(kept))], ends, steps), found
         run = self._sampling.run_of(self._uncached)
         reference, found = self._prober.uncached(self._sampling.pipe, steps, run)
         outputs = {f"{call:05d}": output for call, output in enumerate(reference.outputs)}
@@ -206,9 +207,9 @@ class ModelBench:
             try:
                 peer = self._chooser.peer(contender, choice)
                 found = self._prober.probe(self._sampling.pipe, contender, peer, run, self._reference[0])
-            except Exception as error:  # it must not cost the other methods their hours; the next start tries again
+            except Exception as error:  # it must not cost the other methods their hours; the next launch tries again
                 found = Probe(error=in_one_line(error))
-            self._sampling.check_model(contender)
+            self._finish(contender, found.error)
             if found.error is None:
                 self._store.keep(where, found)
                 self._warm.add(contender.name)
@@ -228,7 +229,7 @@ class ModelBench:
                 found, _ = self._timed(contender, group)
             except Exception as error:  # as above
                 found = Turn(launch=self._launch, error=in_one_line(error))
-            self._sampling.check_model(contender)
+            self._finish(contender, found.error)
             if found.error is None:
                 self._store.keep(where, found)
         return found
@@ -246,6 +247,12 @@ class ModelBench:
         return _with_run(turn, contender, report, readings), samples
 
     # ----------------------------------------------------------------------------------------------------- parts
+
+    def _finish(self, contender: Contender, error: str | None) -> None:
+        """After a method was detached: free what a failure left, and see that the model is as before."""
+        if error is not None:
+            release_memory()
+        self._sampling.check_model(contender)
 
     def _identity(self, part: str, contender: Contender, group: Sequence[Pair]) -> dict[str, Any]:
         choice = self._choices.get(contender.name)

@@ -1,4 +1,4 @@
-"""What the transformer returns at every step, kept of the uncached run and compared with it in the others."""
+"""The transformer's output at every step: kept for the uncached run, compared with it for the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Outputs:
     """The outputs of a run, in the order of the calls.
 
     Attributes:
-        calls: One tensor a call, float32 on the CPU; empty for a run that is compared.
+        calls: One tensor for each call, float32 on the CPU; empty for a run that is compared.
         steps: After how many calls each step ended.
     """
 
@@ -49,7 +49,7 @@ class Outputs:
             reference_steps: After how many calls each step of the uncached run ended.
 
         Returns:
-            A number a step; empty when the runs did not make the same calls.
+            A number for each step; empty when the runs did not make the same calls.
         """
         if self.steps != list(reference_steps):
             return []
@@ -58,8 +58,8 @@ class Outputs:
 
 
 @contextmanager
-def watched_outputs(pipe: Pipeline, outputs: Outputs) -> Iterator[None]:
-    """Inside, every call of the pipeline's transformers is told to `outputs`."""
+def taking_outputs(pipe: Pipeline, outputs: Outputs) -> Iterator[None]:
+    """Inside, `outputs` takes what every call of the pipeline's transformers returns."""
 
     def after(module: object, arguments: object, output: Any) -> None:  # noqa: ARG001
         outputs.take(output)

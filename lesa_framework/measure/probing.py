@@ -19,7 +19,7 @@ from lesa_framework.measure.cells import Probe, Work
 from lesa_framework.measure.counting import Call, Tally, count, counting
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.memory import peak_memory
-from lesa_framework.measure.outputs import Outputs, watched_outputs
+from lesa_framework.measure.outputs import Outputs, taking_outputs
 from lesa_framework.measure.results import Kind
 
 #: Counts are ratios of whole numbers: this near to one, it is one.
@@ -125,7 +125,7 @@ class Counted(Prober):
                 flops=[call.flops for call in calls],
             )
         probe = Probe(
-            nfe=num_steps, flops=None if tally is None else tally.flops, cache_bytes=0, peak_bytes=peak, work=work
+            work=num_steps, flops=None if tally is None else tally.flops, cache_bytes=0, peak_bytes=peak, calls=work
         )
         return Reference(work, outputs.calls, outputs.steps, num_steps), probe
 
@@ -141,10 +141,9 @@ class Counted(Prober):
         if report is not None:
             plans = {branch: report.plan(branch) for branch in report.branches}
         else:
-            plans = _peer_plans(tally, reference) if contender.kind is Kind.PEER else {}
-        counted = _work(tally, reference)
+            plans = peer_plans(tally, reference) if contender.kind is Kind.PEER else {}
         return Probe(
-            nfe=report.nfe if counted is None and report is not None else counted,
+            work=counted_work(tally, reference),
             flops=None if tally is None else tally.flops,
             cache_bytes=kept,
             peak_bytes=peak,
@@ -159,7 +158,7 @@ def _counted(pipe: Pipeline, run: Run, outputs: Outputs) -> tuple[Tally | None, 
     models = list(transformers_of(pipe).values())
     device = next(models[0].parameters()).device
     tally = None
-    with peak_memory(device) as peak, watched_outputs(pipe, outputs), ExitStack() as stack:
+    with peak_memory(device) as peak, taking_outputs(pipe, outputs), ExitStack() as stack:
         if len(models) == 1:
             with suppress(UnsupportedBackboneError):
                 tally = stack.enter_context(counting(models[0]))
@@ -167,7 +166,8 @@ def _counted(pipe: Pipeline, run: Run, outputs: Outputs) -> tuple[Tally | None, 
     return tally, peak.bytes
 
 
-def _work(tally: Tally | None, reference: Reference) -> int | float | None:
+def counted_work(tally: Tally | None, reference: Reference) -> int | float | None:
+    """Arithmetic inside the blocks over that of one uncached step; None where it is not counted."""
     whole = reference.tally
     if tally is None or whole is None:
         return None
@@ -175,7 +175,8 @@ def _work(tally: Tally | None, reference: Reference) -> int | float | None:
     return round(steps) if abs(steps - round(steps)) < _ROUNDING else steps
 
 
-def _peer_plans(tally: Tally | None, reference: Reference) -> dict[str, str]:
+def peer_plans(tally: Tally | None, reference: Reference) -> dict[str, str]:
+    """What was counted as a letter for each step, branch by branch; empty where there are no steps to name."""
     whole = reference.tally
     if tally is None or whole is None:
         return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from lesa_framework.generation import check_call
 from lesa_framework.measure.assembly import Measured, assemble
 from lesa_framework.measure.environment import environment
 from lesa_framework.measure.lineup import Contender, cached, line_up
+from lesa_framework.measure.memory import release_memory
 from lesa_framework.measure.model_bench import ModelBench
 from lesa_framework.measure.planning import naming
 from lesa_framework.measure.probing import Counted, Prober
@@ -53,7 +53,7 @@ def run_bench(
     if len(bench.tasks) > 1:  # a mistake in the last model shows before hours are spent on the first
         for task in bench.tasks:
             _opened(bench, task, only, device)
-            _free()
+            release_memory()
     measured: list[Measured] = []
     machine: dict[str, str] = {}
     for number, task in enumerate(bench.tasks, start=1):
@@ -68,7 +68,7 @@ def run_bench(
                 measured.append(running.run(shown))
             del running, subject
         del pipe
-        _free()
+        release_memory()  # two large models at once may be one too many
     if not measured:
         raise ConfigError(f"--only {' '.join(only)}: fits no row. Rows are named MODEL/NAME; see `lesa bench --help`.")
     return assemble(bench, measured, machine)
@@ -89,13 +89,6 @@ def _opened(
 def _metrics(task: Task, device: torch.device) -> Metrics:
     own = task.source.named.metrics if task.source.named else ()
     return load_metrics([*own, *task.metrics], device)
-
-
-def _free() -> None:
-    """Two large models at once may be one too many."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _chosen(task: Task, contenders: Sequence[Contender], only: Sequence[str]) -> list[Contender]:

@@ -25,9 +25,9 @@ class Prompts(_Section):
     """Where prompts come from: exactly one of `draw`, `file` and `texts`."""
 
     draw: Annotated[int, Field(ge=1)] | None = None
-    """Draw so many held-out prompts; registered models such as `reference:flux` only."""
+    """Draw this many held-out prompts; only for registered models such as `reference:flux`."""
     seed: _Seed = 0
-    """Another one draws others."""
+    """Another seed draws other prompts."""
     file: ConfigPath | None = None
     """A text file with a prompt on each line."""
     texts: list[str] | None = Field(None, min_length=1)
@@ -41,7 +41,7 @@ class Prompts(_Section):
 
 
 class ModelEntry(_Section):
-    """One model, and what is particular to it."""
+    """One model, and what is specific to it."""
 
     configs: list[str] = Field(default_factory=list)
     """Further caches by YAML file or preset: those whose weights were trained for this model and a schedule."""
@@ -57,19 +57,19 @@ class BenchSpec(_Section):
     """A benchmark."""
 
     title: str = ""
-    """What it is about; the report's heading."""
+    """The report's heading."""
     models: dict[str, ModelEntry] = Field(min_length=1)
-    """Registered models, local diffusers folders or hub ids, each with what is particular to it."""
+    """Registered models, local diffusers folders or hub ids, each with what is specific to it."""
     schedules: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Name -> a `schedule` section. Every method runs with every schedule."""
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Name -> a configuration without its schedule: `predictor`, and if need be `router` and `engine`."""
+    """Name -> a configuration without its schedule: `predictor`, and, where needed, `router` and `engine`."""
     peers: list[str] = Field(default_factory=list)
-    """Other people's caches by name (`lesa plugins --section peer`), each set to the work of every target."""
+    """Caches of other libraries by name (`lesa plugins --section peer`), each matched to the work of every NFE."""
     peers_by_steps: list[str] = Field(default_factory=list)
-    """Peers once more, set to as many whole steps instead. What they compute in the others (the first blocks, by which
-    they decide) comes on top, so such rows are out of competition: they show what a peer can do with more work."""
-    targets: list[Annotated[int, Field(ge=1)]] | None = None
+    """Peers once more, matched to as many whole steps instead. What they compute in the other steps (the first blocks,
+    by which they decide) comes on top, so such rows are excluded: they show what a peer can do with more work."""
+    nfe: list[Annotated[int, Field(ge=1)]] | None = None
     """Numbers of computed steps that peers and plain runs compete at; by default those of the caches."""
     metrics: list[str] = Field(default_factory=list)
     """Further metrics by name (`lesa plugins --section metric`); those that cannot be loaded are skipped by name."""
@@ -92,10 +92,10 @@ class BenchSpec(_Section):
                 known = ", ".join(self.schedules) or "none"
                 raise ValueError(f"models.{name}.schedules: {', '.join(unknown)}: unknown. Known: {known}")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: one is given twice; each counts once")
-        too_many = [target for target in self.targets or () if target > self.steps]
+            raise ValueError("seeds: one is given twice; give each once")
+        too_many = [nfe for nfe in self.nfe or () if nfe > self.steps]
         if too_many:
-            raise ValueError(f"targets: {too_many[0]} is more than the {self.steps} steps of a run")
+            raise ValueError(f"nfe: {too_many[0]} is more than the {self.steps} steps of a run")
         if self.methods and not self.schedules:
             raise ValueError("methods run with each of `schedules`, and there are none; add one")
         return self
@@ -134,7 +134,7 @@ def load_spec(path: Path) -> BenchFile:
             f"found {type(raw).__name__}."
         )
     folder, problems = path.resolve().parent, list[str]()
-    # What stands inside is checked by itself, so that a message lists the keys that are valid there.
+    # Inner sections are checked separately, so that a message lists the keys that are valid there.
     models = raw.get("models")
     for name, entry in models.items() if isinstance(models, dict) else ():
         read_section(ModelEntry, f"models.{name}", entry, folder, problems)

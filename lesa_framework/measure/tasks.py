@@ -129,7 +129,7 @@ def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in dict.fromkeys(prompts)]
     return Task(
         source, caches, strategies, pairs, GenerationSettings(num_steps=spec.steps, call=call), spec.batch, spec.images,
-        spec.metrics, spec.targets or (), spec.peers, spec.peers_by_steps,
+        spec.metrics, spec.nfe or (), spec.peers, spec.peers_by_steps,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The runs on which peers are counted and matched."""
+"""The run on which peers are counted and matched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lesa_framework.measure.counting import Count, Tally, calls_per_step, count,
 class Workload:
     """A few samples, made the same way each time.
 
-    Caches that look at the features decide once for a whole batch: count them with the batch that is timed.
+    Caches that look at the features decide once for a whole batch, so count them with the batch that is timed.
 
     Attributes:
         num_steps: Steps of the sampler.
@@ -45,7 +45,7 @@ class Workload:
 
 
 def workload_of(pipe: HasTransformer, num_steps: int, run: Callable[[], object]) -> Workload:
-    """Run once with nothing attached, to have what all others are compared with.
+    """Run once with nothing attached; this run is what all others are compared with.
 
     Args:
         pipe: The pipeline, bare.

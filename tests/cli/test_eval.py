@@ -23,7 +23,7 @@ def test_results_and_report(lesa: Lesa, cache: Path, model: Path, workplace: Pat
     (found,) = results["models"]
     assert (found["model"], found["num_steps"]) == (str(model), 8)
     rows = {row["name"]: row for row in results["rows"]}
-    assert list(rows) == ["uncached", "mine", "always", "fewer_steps_4", "fewer_steps_8"]
+    assert list(rows) == ["uncached", "mine", "always", "fewer_steps_8", "fewer_steps_4"]
     assert all(set(row) > _ROW for row in rows.values())
     assert rows["uncached"]["psnr_db"] is None
     assert rows["uncached"]["nfe"] == 8

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lesa_framework.measure.outputs import Outputs, watched_outputs
+from lesa_framework.measure.outputs import Outputs, taking_outputs
 
 
 class Answering(nn.Module):
@@ -19,7 +19,7 @@ class Answering(nn.Module):
 def ran(values, calls_per_step, reference=None):
     pipe = SimpleNamespace(transformer=Answering(), scheduler=None)
     outputs = Outputs(reference)
-    with watched_outputs(pipe, outputs):
+    with taking_outputs(pipe, outputs):
         for number, value in enumerate(values, start=1):
             pipe.transformer(value)
             if number % calls_per_step == 0:

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from benchmarks.full_size import bench
 from benchmarks.full_size.cases import CASES
 from benchmarks.full_size.command import app
-from benchmarks.full_size.results import Results
+from lesa_framework.measure.page.render import write_page
+from lesa_framework.measure.results_file import read_results
 
 
 def _run(*arguments):
@@ -16,25 +17,28 @@ def _run(*arguments):
 
 
 @pytest.mark.parametrize("model", CASES)
-def test_a_tiny_race_writes_its_results(model, tmp_path):
+def test_a_tiny_model_writes_results_that_report_opens(model, tmp_path):
     interval = CASES[model].intervals[0]
     outcome = _run(model, "--tiny", "--rounds", "1", "--methods", f"lesa-n{interval}", "--out", tmp_path)
     assert outcome.exit_code == 0, outcome.stderr
-    results = Results.model_validate_json((tmp_path / f"full-size-{model}-cpu-tiny.json").read_text("utf-8"))
-    assert (results.schema_version, results.model, results.tiny) == (1, model, True)
+    path = tmp_path / f"full-size-{model}-cpu-tiny.json"
+    results = read_results(path)
+    (found,) = results.models
+    assert (found.model, found.properties["tiny"]) == (model, True)
+    assert "<html" in write_page(read_results(path))
     assert [row.name for row in results.rows] == ["uncached", f"lesa-n{interval}"]
     assert results.environment["device"] == "cpu"
     assert {"torch", "diffusers", "python"} <= set(results.environment)
     assert results.command.startswith("python benchmarks/full_size.py")
     assert f"lesa-n{interval}" in outcome.stdout
-    assert "warming up" in outcome.stderr
-    assert "warming up" not in outcome.stdout
+    assert "round 1 of 1" in outcome.stderr
+    assert "round 1 of 1" not in outcome.stdout
 
 
 def test_a_file_is_plain_json(tmp_path):
     _run("flux", "--tiny", "--rounds", "1", "--methods", "reuse-n7", "--out", tmp_path)
     written = json.loads((tmp_path / "full-size-flux-cpu-tiny.json").read_text("utf-8"))
-    assert written["config"]["num_layers"] == 2
+    assert written["models"][0]["properties"]["config"]["num_layers"] == 2
     assert written["rows"][1]["nfe"] == 6
 
 
@@ -60,12 +64,10 @@ def test_a_model_that_does_not_fit_says_so(tmp_path, monkeypatch):
     outcome = _run("flux", "--tiny", "--out", tmp_path)
     assert outcome.exit_code == 1
     assert "out of memory while the model was made" in outcome.stdout
-    results = Results.model_validate_json((tmp_path / "full-size-flux-cpu-tiny.json").read_text("utf-8"))
-    assert results.rows == []
+    assert read_results(tmp_path / "full-size-flux-cpu-tiny.json").rows == []
 
 
 def test_a_budget_that_is_spent_is_noted(tmp_path):
     outcome = _run("flux", "--tiny", "--budget", "0", "--methods", "reuse-n7", "--out", tmp_path)
     assert outcome.exit_code == 1
-    results = Results.model_validate_json((tmp_path / "full-size-flux-cpu-tiny.json").read_text("utf-8"))
-    assert "time budget" in results.row("uncached").error
+    assert "time budget" in read_results(tmp_path / "full-size-flux-cpu-tiny.json").notes[-1]

@@ -8,16 +8,16 @@ import torch
 
 from benchmarks.full_size.cases import FLUX, HUNYUAN_VIDEO
 from benchmarks.full_size.device import Cpu
-from benchmarks.full_size.methods import methods_of
+from benchmarks.full_size.lineup import line_up
 from benchmarks.full_size.sampler import build_denoiser
 from benchmarks.full_size.stopwatch import Stopwatch, split
 from lesa_framework import find_adapter
-from tests.benchmarks.full_size.races import STEPS, short
+from tests.benchmarks.full_size.benches import STEPS, short
 
 
 @dataclass
 class Ticks(Cpu):
-    """Every mark is one second behind the one before."""
+    """Every mark is one second after the one before."""
 
     now: float = 0.0
 
@@ -32,9 +32,9 @@ class Ticks(Cpu):
 def _watched(case, name):
     case, device = short(case), Ticks()
     denoiser = build_denoiser(case, device)
-    method = next(method for method in methods_of(case) if method.name == name)
+    method = next(each for each in line_up(case) if each.name == name)
     watch = Stopwatch(device, denoiser.transformer, find_adapter(denoiser.transformer, case.name)[1])
-    with watch.running(), method.attach(denoiser):
+    with watch.running(), method.attached(denoiser):
         output = denoiser.run(STEPS)
     return split(watch.calls, device, seconds=1000.0), watch, output, denoiser
 

@@ -1,0 +1,29 @@
+"""Which methods are timed."""
+
+from benchmarks.full_size.cases import FLUX, paper_steps
+from benchmarks.full_size.lineup import chosen, line_up
+from lesa_framework.measure.results import Kind
+from lesa_framework.plugin.manager import plugins
+
+
+def test_there_is_a_row_for_every_family_of_peers_at_the_headlines_nfe():
+    peers = [each for each in line_up(FLUX) if each.kind is Kind.PEER]
+    assert [each.name for each in peers] == list(plugins().registry.peers.names())
+    assert {each.nfe for each in peers} == {len(paper_steps(7, 50))}
+
+
+def test_every_interval_has_the_three_predictors():
+    names = [each.name for each in line_up(FLUX) if each.kind is not Kind.PEER]
+    assert names[0] == "uncached"
+    assert {f"{name}-n{n}" for name in ("lesa", "taylorseer", "reuse") for n in (5, 7, 10)} <= set(names)
+
+
+def test_the_uncached_run_is_always_chosen():
+    assert [each.name for each in chosen(line_up(FLUX), ["reuse-*"])] == [
+        "uncached",
+        "reuse-n7",
+        "reuse-n5",
+        "reuse-n10",
+    ]
+    every = line_up(FLUX)
+    assert chosen(every, None) == every

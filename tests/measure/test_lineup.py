@@ -1,0 +1,73 @@
+"""Which methods are measured, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lesa_framework import ConfigError, load_config
+from lesa_framework.generation import GenerationSettings
+from lesa_framework.measure.lineup import Cache, cached, line_up, uncached
+from lesa_framework.measure.matching import Measure
+from lesa_framework.measure.planning import build_strategies, planned_nfe
+from lesa_framework.types import RunInfo, Tap
+from tests.measure.benches import CALL, STEPS
+
+SETTINGS = GenerationSettings(num_steps=STEPS, call=CALL)
+
+
+def config(name: str, **schedule: Any) -> Any:
+    chosen = schedule or {"kind": "fixed_interval", "interval": 3, "warmup": 2}
+    raw = {"schedule": chosen, "predictor": {"kind": "reuse"}}
+    return load_config(raw).model_copy(update={"name": name})
+
+
+def test_caches_compete_at_what_their_schedules_compute(flux):
+    chosen = config("a")
+    (found,) = cached(flux, [Cache(chosen, "every third")], build_strategies([chosen]), SETTINGS)
+    assert (found.name, found.nfe, found.num_steps, found.family) == ("a", 4, STEPS, "reuse")
+    assert found.schedule == "every third"
+
+
+def test_errors_begin_with_the_configurations_name(flux):
+    late = config("late", kind="steps", compute=[0, 30])
+    with pytest.raises(ConfigError, match=r"^late: schedule\.compute: step 30"):
+        cached(flux, [Cache(late)], build_strategies([late]), SETTINGS)
+
+
+def test_too_few_steps_for_the_history_are_refused():
+    strategy = build_strategies([config("a")])["a"]
+    with pytest.raises(ConfigError, match="at least 2 steps"):
+        planned_nfe(strategy, RunInfo((1.0, 0.0), "flux", Tap.PRE_HEAD))
+
+
+def test_plain_runs_and_peers_stand_at_every_nfe():
+    rows = line_up([], 8, (2, 4), ["diffusers_magcache"], ["diffusers_first_block_cache"])
+    assert [(row.name, row.nfe, row.num_steps) for row in rows] == [
+        ("uncached", 8, 8),
+        ("fewer_steps_4", 4, 4),
+        ("fewer_steps_2", 2, 2),
+        ("diffusers_magcache_4", 4, 8),
+        ("diffusers_magcache_2", 2, 8),
+        ("diffusers_first_block_cache_4_whole", 4, 8),
+        ("diffusers_first_block_cache_2_whole", 2, 8),
+    ]
+    assert {row.measure for row in rows[5:]} == {Measure.STEPS}
+
+
+def test_two_rows_of_one_name_are_refused():
+    with pytest.raises(ConfigError, match="2 rows are called 'uncached'"):
+        line_up([uncached(8)], 8)
+
+
+def test_nothing_to_compare_is_refused():
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        line_up([], 8)
+
+
+def test_a_plain_run_attaches_nothing(flux):
+    before = dict(flux.transformer.__dict__)
+    with uncached(8).attached(flux) as session:
+        assert session is None
+        assert flux.transformer.__dict__ == before
