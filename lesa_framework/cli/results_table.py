@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from lesa_framework.cli import console
@@ -13,8 +14,9 @@ from lesa_framework.errors import LesaError
 from lesa_framework.measure.columns import Column, columns
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row, ranked
 
-#: Columns that only the page has room for.
-_ON_THE_PAGE = ("features", "peak memory")
+#: The first columns to go where there is no room for all; after them go scores, the last first, but never the PSNR.
+_LEAST = ("peak memory", "FLOPs")
+_UNLIMITED = 1000
 #: Not every terminal knows the page's signs.
 _PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
 
@@ -26,9 +28,18 @@ def show_results(results: Results, text: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(text, nl=False)
         return
-    shown = [column for column in columns(results) if column.heading not in _ON_THE_PAGE]
+    shown, out = columns(results), console.results()
+    scores = [info.heading for info in results.metrics.values()][:0:-1]
+    for heading in (*_LEAST, *scores):
+        if all(_width(_table(results, model, shown)) <= out.width for model in results.models):
+            break
+        shown = [column for column in shown if column.heading != heading]
     for model in results.models:
-        console.results().print(_table(results, model, shown))
+        out.print(_table(results, model, shown))
+
+
+def _width(table: Table) -> int:
+    return Console(width=_UNLIMITED).measure(table).maximum
 
 
 def require_all(results: Results) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lesa_framework.measure.images import png_bytes, strip, thumbnail
+from lesa_framework.measure.images import data_uri, from_data_uri, png_bytes, strip, thumbnail
 
 
 def test_png_holds_the_nearest_8_bit_values() -> None:
@@ -32,3 +32,10 @@ def test_a_strip_shows_how_a_video_moves() -> None:
     assert strip(video).shape == (3, 4, 6)
     assert strip(video)[0, 0].tolist() == [0, 0, 2, 2, 4, 4]
     assert torch.equal(strip(video[0]), video[0])
+
+
+def test_small_images_survive_a_data_uri() -> None:
+    picture = torch.rand(3, 16, 16)
+    assert torch.equal(from_data_uri(data_uri(picture)), picture.mul(255).round() / 255)
+    video = torch.rand(5, 3, 8, 16)
+    assert torch.equal(from_data_uri(data_uri(video), 5), video.mul(255).round() / 255)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from lesa_framework.cli import console
+from lesa_framework.cli.results_table import show_results
+from lesa_framework.measure.results import Results
+from tests.measure.page.samples import sample_results, timed_results
+
+
+def shown(results: Results, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    show_results(results, "{}\n", as_json=False)
+    return [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+
+def test_a_table_for_each_model_by_nfe_with_the_best_first(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(sample_results(), capsys)
+    names = [line.split()[0] for line in lines]
+    assert [line for line in lines if line.endswith("samples")] == [
+        "reference:flux, 50 steps, 12 samples", "reference:hunyuan_video, 50 steps, 12 samples",
+    ]  # fmt: skip
+    first = names.index("uncached")
+    assert names[first + 1] == "ref-flux-taylorseer-every5"
+    assert names[first + 7 : first + 9] == ["diffusers-taylorseer", "diffusers-magcache"], "excluded ones last"
+    assert names[first + 9] == "ref-flux-lesa-n10"
+    assert lines[first + 8].split() == ["diffusers-magcache", "10", "failed"]
+
+
+def test_signs_that_every_terminal_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [line for line in shown(sample_results(), capsys) if line.startswith(("uncached", "ref-"))]
+    assert rows
+    assert all(line.isascii() for line in rows)
+
+
+def test_a_model_that_was_only_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(timed_results(), capsys)
+    assert lines[0] == "big, 50 steps"
+    assert lines[-1].split() == ["lesa-n7", "10", "10.2", "9.000", "4.40x", "256", "MiB"]
+
+
+def test_json_is_the_text_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    show_results(sample_results(), "{}\n", as_json=True)
+    assert capsys.readouterr().out == "{}\n"
+
+
+def test_columns_go_where_there_is_no_room_and_no_number_is_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headings = {}
+    for width in (70, 110, 200):
+        monkeypatch.setattr(console, "results", lambda width=width: Console(width=width))
+        lines = shown(sample_results(), capsys)
+        assert "…" not in "".join(lines) or width == 70
+        headings[width] = next(line for line in lines if line.startswith("method"))
+    assert "peak memory" in headings[200]
+    assert "peak memory" not in headings[110]
+    assert "SSIM" in headings[110]
+    assert "PSNR" in headings[70]

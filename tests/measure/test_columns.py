@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from lesa_framework.measure.columns import columns
+from lesa_framework.measure.results import MetricInfo, ModelResults, Results
+from tests.measure.page.samples import METRICS, sample_results, timed_results
+from tests.measure.test_results import row
+
+
+def test_every_measured_score_is_a_column_between_work_and_cost() -> None:
+    headings = [column.heading for column in columns(sample_results())]
+    assert headings == [
+        "NFE", "work", "PSNR, dB", "SSIM", "rel. L2", "caption", "LPIPS", "s / sample", "speed-up", "FLOPs", "cache",
+        "peak memory",
+    ]  # fmt: skip
+
+
+def test_a_metric_says_how_its_column_is_written_and_sorted() -> None:
+    flicker = MetricInfo(heading="flicker", summary="Does it flicker?", higher_is_better=False, digits=1)
+    found = row("a", psnr_db=30.0, flicker=-0.25)
+    results = Results(
+        rows=[found, row("b")],
+        models=[ModelResults(model="m", num_steps=50, batch=1)],
+        metrics={**METRICS, "flicker": flicker},
+    )
+    (column,) = [each for each in columns(results) if each.heading == "flicker"]
+    assert column.text(found) == "−0.2"
+    assert column.text(results.rows[1]) == "–"
+    assert (column.better, column.title) == ("down", "Does it flicker?; lower is better")
+
+
+def test_a_model_that_was_only_timed_has_no_scores() -> None:
+    assert [column.heading for column in columns(timed_results())] == [
+        "NFE", "work", "s / sample", "speed-up", "cache",
+    ]  # fmt: skip
