@@ -12,8 +12,8 @@ from lesa_framework.errors import did_you_mean
 
 __all__ = ["CONTAINERS", "Guess", "arguments", "guess", "is_list", "lists_inside", "missing", "no_module"]
 
-#: Modules that hold blocks, and that the engine can empty.
 CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
+"""Modules that hold blocks, and that the engine can empty."""
 #: Names of the argument that holds the time, the commonest first.
 _TIMES = ("timestep", "timesteps", "t", "time", "sigma", "sigmas", "noise_level", "noise_labels")
 _BLOCKS = ("block", "layer")

@@ -13,5 +13,5 @@ def _anchor(path: Path, info: ValidationInfo) -> Path:
     return path if folder is None or path.is_absolute() else folder / path
 
 
-#: A path that is relative to the configuration file in which it stands.
 ConfigPath = Annotated[Path, AfterValidator(_anchor)]
+"""A path that is relative to the configuration file in which it stands."""

@@ -13,8 +13,8 @@ from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.samples import named, stacked
 from lesa_framework.types import Tap
 
-#: The model's own argument names -> what it was called with.
 Arguments = Mapping[str, object]
+"""What a model was called with, by the model's own argument names."""
 
 
 class BackboneAdapter:

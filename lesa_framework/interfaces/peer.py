@@ -8,8 +8,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import nn
 
-#: A peer's configuration as a row of results shows it, in the peer's own words.
 PeerSettings: TypeAlias = Mapping[str, int | float | str]
+"""A peer's configuration as a row of results shows it, in the peer's own words."""
 
 
 class HasTransformer(Protocol):

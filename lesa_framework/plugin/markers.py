@@ -1,4 +1,4 @@
-"""The marker that a plugin puts on its hooks: `@lesa_framework.hookimpl`."""
+"""The markers of hooks: `hookspec` declares one here, `hookimpl` implements one in a plugin."""
 
 from __future__ import annotations
 
@@ -7,3 +7,4 @@ import pluggy
 PROJECT = "lesa"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin as the implementation of the hook of the same name: `@lesa_framework.hookimpl`."""

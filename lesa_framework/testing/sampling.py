@@ -17,8 +17,8 @@ from lesa_framework.runtime.grid import FixedGrid
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.types import Tap
 
-#: Calls a model: (model, latent, noise level, prompt's number) -> its velocity, of the latent's shape.
 ModelCall = Callable[[nn.Module, Tensor, float, int], Tensor]
+"""Calls a model: (model, latent, noise level, prompt's number) -> its velocity, of the latent's shape."""
 
 
 def even_grid(num_steps: int) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """What any fit needs: runs of the sampler, histories, distances, checkpoints. No method's own settings."""
 
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
-from lesa_framework.training.drift import drift, drift_db
+from lesa_framework.training.distance import drift, drift_db
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.run import Trained, train
 from lesa_framework.training.sampler import Sampler
