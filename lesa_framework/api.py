@@ -59,7 +59,7 @@ class Session:
         self._engine.close()
 
     def __enter__(self) -> Session:
-        if self._detached:  # runs would be uncached, and nobody told
+        if self._detached:  # runs would silently be uncached
             raise LesaError("Session: it was detached, so nothing would be cached. Call accelerate() again.")
         return self
 

@@ -140,5 +140,5 @@ def check_run(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool = Fals
         raise ArtifactError(
             f"predictor.weights: trained for another sigma grid of {trained} steps (noise levels differ by up to "
             f"{worst:.3f}). Use the scheduler settings of the training, set predictor.retabulate=true to evaluate the "
-            "KANs on this grid (needs the 'kan' extra; quality is not promised), or train again."
+            "KANs on this grid (needs the 'kan' extra; the quality is not guaranteed), or train again."
         )

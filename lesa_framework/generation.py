@@ -115,7 +115,7 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
 
     Raises:
         ConfigError: The pipeline refuses the arguments.
-        UnsupportedBackboneError: It is no pipeline of a diffusion transformer, or its scheduler has no noise levels.
+        UnsupportedBackboneError: It is not a pipeline of a diffusion transformer, or its scheduler has no noise levels.
     """
     models = transformers_of(pipe)
     if not models:

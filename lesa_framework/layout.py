@@ -1,4 +1,4 @@
-"""What a model that nobody described is made of, in words: for error messages, never for caching."""
+"""Guesses how a model without an adapter is laid out: for error messages, never for caching."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Guess:
 
     Attributes:
         blocks: Paths of its stacks of blocks, in the order of their definition; empty when none was found.
-        head: Path of the module behind them.
+        head: Path of the module after them.
         time: Name of the forward's argument that holds the time.
     """
 
@@ -47,7 +47,7 @@ def guess(model: nn.Module) -> Guess:
     for last, words in zip(range(len(blocks), 0, -1), (_BEHIND, *[_HEADS] * len(blocks)), strict=False):
         named = _behind(model, blocks[last - 1], words)
         if named and named not in stacks:
-            # What is defined behind the head embeds something, whatever its name.
+            # What is defined after the head embeds something, whatever its name.
             blocks, head = blocks[:last], named
             break
     names = arguments(model)
@@ -73,7 +73,7 @@ def no_module(model: nn.Module, path: str) -> str:
 
 
 def is_list(module: nn.Module) -> bool:
-    """Whether it only holds modules and cannot be called, so that it is no block itself."""
+    """Whether it only holds modules and cannot be called, so that it cannot be a block itself."""
     return isinstance(module, nn.ModuleList | nn.ModuleDict)
 
 

@@ -55,14 +55,14 @@ def find_model(name: str) -> ModelSource:
         name: A registered model's name, a diffusers folder or a hub id.
 
     Raises:
-        ConfigError: It is none of these.
+        ConfigError: It is not one of these.
     """
-    shelf = plugins().registry.models
-    if name in shelf:
-        named = shelf.get(name)
+    catalog = plugins().registry.models
+    if name in catalog:
+        named = catalog.get(name)
         if not (named.folder / "model_index.json").is_file():
             raise ConfigError(
-                f"model: '{name}' is registered by {shelf.names()[name]}, but its weights are not in {named.folder}. "
+                f"model: '{name}' is registered by {catalog.names()[name]}, but its weights are not in {named.folder}. "
                 "Reinstall the plugin, or train the model."
             )
         return ModelSource(name, str(named.folder), named)
@@ -70,14 +70,14 @@ def find_model(name: str) -> ModelSource:
     if name and folder.is_dir():
         if not (folder / "model_index.json").is_file():
             raise ConfigError(
-                f"model: {name} is no diffusers pipeline folder: it has no model_index.json. "
+                f"model: {name} is not a diffusers pipeline folder: it has no model_index.json. "
                 "Give the folder that `save_pretrained` wrote."
             )
-        same = (named for named in shelf.items().values() if named.folder.resolve() == folder.resolve())
+        same = (named for named in catalog.items().values() if named.folder.resolve() == folder.resolve())
         return ModelSource(name, str(folder), next(same, None))
     if _HUB_ID.fullmatch(name):
         return ModelSource(name, name, None)
-    hint = did_you_mean(name, shelf.names())
+    hint = did_you_mean(name, catalog.names())
     raise ConfigError(
         f"model: '{name}' is neither a registered model ({_known()}), nor an existing folder, "
         f"nor a hub id such as owner/model.{hint}"

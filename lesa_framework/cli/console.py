@@ -10,7 +10,7 @@ _PLAIN_WIDTH = 132
 
 
 def results() -> Console:
-    """Where results go. Made anew each time, so that it follows a redirected standard output."""
+    """Where results go. Made for each use, so that it follows a redirected standard output."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
@@ -35,7 +35,7 @@ def note(message: str) -> None:
 
 
 class Tenths:
-    """Finds out when another tenth of the work is done: where there is no bar to look at, that is worth a line."""
+    """Tells when another tenth of the work is done: without a progress bar, each tenth is worth a line."""
 
     def __init__(self) -> None:
         self._reached = 0

@@ -44,7 +44,7 @@ Call = Annotated[
 
 
 def check_steps(steps: int) -> None:
-    """Refuse runs that are none.
+    """Refuse runs of fewer than two steps.
 
     Raises:
         ConfigError: Fewer than 2 steps.
@@ -94,8 +94,10 @@ def draw_prompts(source: ModelSource, count: int, seed: int, *, training: bool =
     """Prompts for a registered model; those for training never share a seed with the others.
 
     Raises:
-        ConfigError: Nobody draws prompts for this model.
+        ConfigError: The model has no prompts to draw from.
     """
     if source.named is None or source.named.prompts is None:
-        raise ConfigError(f"--prompts: nobody draws prompts for '{source.name}'. Give a file with one prompt a line.")
+        raise ConfigError(
+            f"--prompts: '{source.name}' has no prompts to draw from. Give a file with one prompt on each line."
+        )
     return source.named.prompts(seed, count, training=training)

@@ -58,13 +58,13 @@ def registered() -> list[Entry]:
     """Everything that plugins registered, section by section."""
     registry = plugins().registry
     entries: list[Entry] = []
-    for section, shelf in (
+    for section, catalog in (
         ("schedule", registry.schedules),
         ("router", registry.routers),
         ("predictor", registry.predictors),
     ):
-        names = shelf.names()
-        entries += [Entry(section, kind, names[kind], _first_line(item)) for kind, item in shelf.items().items()]
+        names = catalog.names()
+        entries += [Entry(section, kind, names[kind], _first_line(item)) for kind, item in catalog.items().items()]
     summaries = {kind: adapter.model_class for kind, adapter in registry.backbones.items().items()}
     summaries |= {kind: _first_line(config) for kind, config in registry.custom_backbones.items().items()}
     entries += [Entry("backbone", kind, plugin, summaries[kind]) for kind, plugin in registry.backbone_kinds().items()]

@@ -76,7 +76,7 @@ def of_benchmarks() -> Schema:
 
 
 def _sections() -> dict[str, dict[str, type[BaseModel]]]:
-    """Section -> kind -> model; a section that is nobody's own has the single kind ''. Training goes by predictor."""
+    """Section -> kind -> model; a section of the core's own has the single kind ''. Training goes by predictor."""
     registry = plugins().registry
     return {
         "schedule": dict(registry.schedules.items()),

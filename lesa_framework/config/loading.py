@@ -16,7 +16,7 @@ from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.plugin.registry import AUTO, Registry, Shelf
+from lesa_framework.plugin.registry import AUTO, Catalog, Registry
 
 Raw: TypeAlias = dict[str, Any]
 
@@ -74,7 +74,8 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
         return {key: _copy(value) for key, value in source.items()}, Path.cwd(), "config"
     if not isinstance(source, str | Path):
         raise ConfigError(  # notebooks have no type checker
-            f"config: a {type(source).__name__} is none. Give a YAML file, a preset's name, a mapping or a LesaConfig."
+            f"config: a {type(source).__name__} is not a configuration. Give a YAML file, a preset's name, a mapping "
+            "or a LesaConfig."
         )
     path = Path(source)
     try:
@@ -105,7 +106,7 @@ class _Reader:
 
     def __init__(self, registry: Registry, folder: Path) -> None:
         self._registry, self._folder = registry, folder
-        self._catalogs: dict[str, Shelf[Any]] = {
+        self._catalogs: dict[str, Catalog[Any]] = {
             "schedule": registry.schedules,
             "router": registry.routers,
             "predictor": registry.predictors,

@@ -36,7 +36,7 @@ class Plugins:
         """
         try:
             self._manager.register(plugin, name)
-            self._manager.check_pending()  # a misspelt hook would otherwise never be called, and nobody told
+            self._manager.check_pending()  # a misspelt hook would otherwise silently never be called
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginContractError(f"plugin '{name}': {error}") from error
         for impl in self.hook.lesa_register.get_hookimpls():

@@ -55,7 +55,7 @@ class NamedModel:
     metrics: tuple[str, ...] = ()
 
 
-class Shelf(Generic[Item]):
+class Catalog(Generic[Item]):
     """Named things of one sort; knows which plugin brought each."""
 
     def __init__(self, section: str, noun: str) -> None:
@@ -99,7 +99,7 @@ class Shelf(Generic[Item]):
 
 
 def unknown(section: str, noun: str, name: str, known: Mapping[str, str]) -> UnknownPluginError:
-    """The error for a name that nobody registered.
+    """The error for a name that is not registered.
 
     Args:
         section: What was asked for, such as `predictor.kind`.
@@ -114,18 +114,18 @@ def unknown(section: str, noun: str, name: str, known: Mapping[str, str]) -> Unk
 
 
 class Registry:
-    """All shelves."""
+    """Everything that plugins have registered, a catalog for each sort."""
 
     def __init__(self) -> None:
-        self.predictors: Shelf[type[PredictorConfig]] = Shelf("predictor.kind", "predictor")
-        self.schedules: Shelf[type[ScheduleConfig]] = Shelf("schedule.kind", "schedule")
-        self.routers: Shelf[type[RouterConfig]] = Shelf("router.kind", "router")
-        self.backbones: Shelf[type[BackboneAdapter]] = Shelf("backbone.kind", "backbone")
-        self.custom_backbones: Shelf[type[CustomBackboneConfig]] = Shelf("backbone.kind", "backbone")
-        self.models: Shelf[NamedModel] = Shelf("model", "model")
-        self.presets: Shelf[Path] = Shelf("preset", "preset")
-        self.metrics: Shelf[Metric] = Shelf("metric", "metric")
-        self.peers: Shelf[PeerFamily] = Shelf("peer", "peer")
+        self.predictors: Catalog[type[PredictorConfig]] = Catalog("predictor.kind", "predictor")
+        self.schedules: Catalog[type[ScheduleConfig]] = Catalog("schedule.kind", "schedule")
+        self.routers: Catalog[type[RouterConfig]] = Catalog("router.kind", "router")
+        self.backbones: Catalog[type[BackboneAdapter]] = Catalog("backbone.kind", "backbone")
+        self.custom_backbones: Catalog[type[CustomBackboneConfig]] = Catalog("backbone.kind", "backbone")
+        self.models: Catalog[NamedModel] = Catalog("model", "model")
+        self.presets: Catalog[Path] = Catalog("preset", "preset")
+        self.metrics: Catalog[Metric] = Catalog("metric", "metric")
+        self.peers: Catalog[PeerFamily] = Catalog("peer", "peer")
 
     def backbone_kinds(self) -> dict[str, str]:
         """Kind of backbone -> plugin, sorted; those with options of their own too."""
@@ -225,7 +225,7 @@ class Registrar:
             )
         self._registry.metrics.add(metric.name, metric, self._plugin)
 
-    def _require_free(self, kind: str, other: Shelf[Any]) -> None:
+    def _require_free(self, kind: str, other: Catalog[Any]) -> None:
         if kind == AUTO:
             raise PluginContractError(f"{self._plugin}: backbone '{AUTO}' is how users ask for any; pick another name.")
         if kind in other:

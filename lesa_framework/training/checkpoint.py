@@ -64,7 +64,7 @@ def _flatten(state: State, tensors: dict[str, Tensor]) -> State:
 
 def _restore(skeleton: State, tensors: Mapping[str, Tensor]) -> State:
     if not isinstance(skeleton, dict):
-        raise TypeError(f"{skeleton!r} is no node of a state")
+        raise TypeError(f"{skeleton!r} is not a node of a state")
     ((kind, content),) = skeleton.items()
     if kind == "tensor":
         return tensors[content]
@@ -74,4 +74,4 @@ def _restore(skeleton: State, tensors: Mapping[str, Tensor]) -> State:
         return [_restore(value, tensors) for value in content]
     if kind == "value":
         return content
-    raise ValueError(f"'{kind}' is no sort of node")
+    raise ValueError(f"'{kind}' is not a kind of node")

@@ -31,7 +31,7 @@ from lesa_framework.training.sampler import Sampler
 from lesa_framework.training.task import Task
 from lesa_framework.types import Reason
 
-#: Training seeds start here, so that nobody's "seed 0" picture was trained on.
+#: Training seeds start here, so that a picture of seed 0 was never trained on.
 _FIRST_SEED = 10_000
 
 

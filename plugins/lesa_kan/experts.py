@@ -143,13 +143,13 @@ class Experts(nn.Module):
 
     @torch.no_grad()
     def multiply_gains(self, factor: float) -> None:
-        """Multiply every gain, in the weights of the KANs' last layer: even from 0 they can still be learnt."""
+        """Multiply every gain, in the weights of the KANs' last layer: even from 0 they can still be trained."""
         for kan in self.kans:
             last = kan.get_submodule(f"act_fun.{len(self.shape.hidden)}")
             for name in ("scale_base", "coef"):
                 last.get_parameter(name).mul_(factor)
 
-    def learnt(self) -> list[nn.Parameter]:
+    def trainable(self) -> list[nn.Parameter]:
         """What an optimiser changes."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 

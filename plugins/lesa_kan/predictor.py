@@ -71,7 +71,7 @@ class TrainedLesa(Lesa):
 
     Args:
         artifact: What `lesa train` wrote.
-        retabulate: Evaluate the KANs anew when the grid has other noise levels (needs pykan).
+        retabulate: Evaluate the KANs again when the grid has other noise levels (needs pykan).
     """
 
     def __init__(self, artifact: Artifact, *, retabulate: bool = False) -> None:
@@ -161,7 +161,7 @@ class LesaPredictorConfig(PredictorConfig):
     branches: int = Field(1, ge=1)
     """Sets of experts: 1 shares them, 2 gives `cond` and `uncond` their own."""
     retabulate: bool = False
-    """Evaluate the KANs anew when the scheduler's grid differs from the training's (needs pykan)."""
+    """Evaluate the KANs again when the scheduler's grid differs from the training's (needs pykan)."""
 
     @field_validator("grid_range")
     @classmethod

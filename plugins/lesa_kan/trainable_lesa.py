@@ -35,7 +35,7 @@ class TrainableLesa(TrainablePredictor):
 
     def parameters(self) -> Sequence[nn.Parameter]:
         """Splines, taps and biases."""
-        return self.experts.learnt()
+        return self.experts.trainable()
 
     def prepare(self, sigmas: Sequence[float]) -> None:
         """Evaluate the KANs on the whole grid at once."""

@@ -1,8 +1,8 @@
 """Draws prompts: `python -m lesa_reference.prompts flux --seed 1 --count 64 --out prompts.txt`.
 
 The scenes that the models and the caption score were trained on came from seeds below `HELD_OUT_SEED`; prompts are
-drawn from seeds above it, so nobody has seen them. (A short caption such as "a red ring" may still have been
-drawn twice: there are only so many.)
+drawn from seeds above it, so they were never trained on. (A short caption such as "a red ring" may still have been
+drawn twice: there are not many.)
 """
 
 from __future__ import annotations

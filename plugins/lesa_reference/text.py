@@ -33,7 +33,7 @@ class Chat:
 
     Attributes:
         before: All of it in front of the prompt.
-        after: All of it behind the prompt.
+        after: All of it after the prompt.
         crop: How many tokens the pipeline cuts off the front, which is how many the front must have.
     """
 
@@ -140,7 +140,7 @@ def new_llama(words: int, width: int = 64) -> LlamaModel:
 
 
 def new_qwen_vl(words: int, width: int = 96) -> Qwen2_5_VLForConditionalGeneration:
-    """An untrained two-layer Qwen2.5-VL; its eye is as small as the class allows, for nobody looks through it."""
+    """An untrained two-layer Qwen2.5-VL; its vision tower is as small as the class allows, because it is never used."""
     size = len(_SPECIAL) + words + 1
     return Qwen2_5_VLForConditionalGeneration(
         Qwen2_5_VLConfig(

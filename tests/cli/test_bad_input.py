@@ -50,7 +50,7 @@ _WITHOUT_MODEL = {
     "eval: a name of ours": ("eval", "uncached.yaml", "--model", "MODEL", "--prompts", "prompts.txt"),
     "eval: no prompts file": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "none.txt"),
     "eval: an empty prompts file": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "empty.txt"),
-    "eval: nobody draws prompts": ("eval", "mine.yaml", "--model", "MODEL"),
+    "eval: no prompts to draw from": ("eval", "mine.yaml", "--model", "MODEL"),
     "eval: --out is a folder": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "prompts.txt", "--out", "other"),
     "eval: no seeds": ("eval", "mine.yaml", "--seeds", "0"),
     "eval: a seed beyond all numbers": ("eval", "mine.yaml", "--first-seed", "99999999999999999999"),

@@ -248,7 +248,7 @@ def test_anchors_and_merges_are_read(tmp_path):
 
 @pytest.mark.parametrize("source", [None, 5, ["ref-flux-reuse-n7"]])
 def test_no_configuration_at_all(source):
-    assert f"config: a {type(source).__name__} is none. Give a YAML file" in refused(source)
+    assert f"config: a {type(source).__name__} is not a configuration. Give a YAML file" in refused(source)
 
 
 def test_neither_file_nor_preset(tmp_path):

@@ -39,8 +39,8 @@ def plugin(guide: str) -> types.ModuleType:
 def test_the_guides_plugin_registers(guide):
     found = Plugins()
     found.add("guide", plugin(guide))
-    shelves = (found.registry.predictors, found.registry.schedules, found.registry.routers, found.registry.backbones)
-    assert sum(len(shelf.names()) for shelf in shelves) == 1
+    catalogs = (found.registry.predictors, found.registry.schedules, found.registry.routers, found.registry.backbones)
+    assert sum(len(catalog.names()) for catalog in catalogs) == 1
 
 
 def test_the_guides_metric():

@@ -61,8 +61,8 @@ def test_it_is_registered_through_its_entry_point(installed):
         "-c",
         "import json, lesa_framework\n"
         "from lesa_framework.plugin.manager import plugins\n"
-        "shelves = plugins().registry\n"
-        "print(json.dumps([plugins().names(), shelves.predictors.names(), shelves.backbones.names()]))",
+        "catalogs = plugins().registry\n"
+        "print(json.dumps([plugins().names(), catalogs.predictors.names(), catalogs.backbones.names()]))",
     )
     names, predictors, backbones = json.loads(printed)
     assert "lesa_lagrange" in names
