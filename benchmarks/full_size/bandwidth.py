@@ -12,7 +12,7 @@ from benchmarks.full_size.device import Device
 from benchmarks.full_size.sampler import Denoiser
 from lesa_framework import AffinePredictor, EntryInfo, Recorder, StepContext, Strategy
 from lesa_framework.api import attach_strategy
-from lesa_framework.measure.results import Bandwidth
+from lesa_framework.measure.details import Bandwidth
 from lesa_framework.runtime.history import History
 
 

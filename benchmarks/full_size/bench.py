@@ -21,12 +21,13 @@ from lesa_framework.errors import in_one_line
 from lesa_framework.files import write_text
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.measure.assembly import Measured, assemble
+from lesa_framework.measure.details import Bandwidth
 from lesa_framework.measure.environment import environment
 from lesa_framework.measure.fingerprint import ChangedModelError
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.model_bench import ModelBench
 from lesa_framework.measure.progress import Progress
-from lesa_framework.measure.results import Bandwidth, ModelResults, Pair, Results
+from lesa_framework.measure.results import ModelResults, Pair, Results
 from lesa_framework.measure.scoring import Metrics
 from lesa_framework.measure.store import Store
 from lesa_framework.measure.tasks import Benchmark, Task

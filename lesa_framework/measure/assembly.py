@@ -13,9 +13,10 @@ from typing import Final
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.measure.cells import Choice, Probe, Turn
+from lesa_framework.measure.details import Details
 from lesa_framework.measure.intervals import differences
 from lesa_framework.measure.lineup import Contender
-from lesa_framework.measure.results import ALWAYS, Details, Kind, MetricInfo, ModelResults, Results, Row, Source
+from lesa_framework.measure.results import ALWAYS, Kind, MetricInfo, ModelResults, Results, Row, Source
 from lesa_framework.measure.scoring import Metrics, mean
 from lesa_framework.measure.tasks import Benchmark, Task
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from lesa_framework.measure.details import Details, Frozen
 
 SCHEMA_VERSION: Final = 2
 #: The name of the row that everything is measured against.
@@ -24,10 +26,6 @@ def fewer_steps_name(num_steps: int) -> str:
     return f"fewer_steps_{num_steps}"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
 class Kind(StrEnum):
     """What a row is."""
 
@@ -41,7 +39,7 @@ class Kind(StrEnum):
     """A plain run with fewer steps."""
 
 
-class Row(_Frozen):
+class Row(Frozen):
     """One method on one model: means over all prompt and seed pairs, None where something was not measured.
 
     Scores are flat keys of their own, such as `psnr_db`. `Results.metrics` describes them, and in Python they are
@@ -126,57 +124,7 @@ class Row(_Frozen):
         return "its samples are identical to the uncached run's"
 
 
-class Bandwidth(_Frozen):
-    """How close a prediction comes to a copy of as many bytes, both timed in turns."""
-
-    taps: int
-    """Features that are read."""
-    feature_shape: tuple[int, ...]
-    """Batch first."""
-    dtype: str
-    """Of the features."""
-    bytes_read: int
-    """Taps times a feature's bytes."""
-    bytes_written: int
-    """A feature's bytes."""
-    seconds: float
-    """Median time of a prediction."""
-    bytes_per_second: float
-    """Read and written."""
-    copy_seconds: float
-    """Median time of a device-to-device copy that reads and writes as many bytes."""
-    copy_bytes_per_second: float
-    """Read and written."""
-    share_of_copy: float
-    """The predictor's bandwidth divided by the copy's."""
-    samples: int
-    """Timings of each."""
-
-
-class Details(_Frozen):
-    """One method's values pair by pair, in the order of `ModelResults.pairs`, and what it did step by step."""
-
-    scores: dict[str, list[float | None]] = Field(default_factory=dict)
-    """Score -> a value for each pair; None where a metric has nothing to say."""
-    seconds: list[float] = Field(default_factory=list)
-    """Wall time of each batch."""
-    plans: dict[str, str] = Field(default_factory=dict)
-    """Branch -> a letter for each step: F computed, P predicted, a digit the tenths of the work that were done."""
-    fallbacks: dict[str, int] = Field(default_factory=dict)
-    """How often a step was computed because something was not as assumed."""
-    step_rel_l2: list[float | None] = Field(default_factory=list)
-    """For each step the relative distance of the model's output from the uncached run's, over the first batch."""
-    split_seconds: dict[str, float] = Field(default_factory=dict)
-    """The median run's seconds by part: prelude, stack, predictor, head, sampler. Empty where they were not timed."""
-    computed_call: dict[str, float] = Field(default_factory=dict)
-    """Median seconds by part of a call in which a block was called."""
-    predicted_call: dict[str, float] = Field(default_factory=dict)
-    """Median seconds by part of the other calls."""
-    bandwidth: Bandwidth | None = None
-    """How fast its predictor reads and writes, where that was measured."""
-
-
-class Source(_Frozen):
+class Source(Frozen):
     """How to reproduce a method's numbers."""
 
     config: str = ""
@@ -185,14 +133,14 @@ class Source(_Frozen):
     """A command that measures it."""
 
 
-class Pair(_Frozen):
+class Pair(Frozen):
     """A prompt and a seed."""
 
     prompt: str
     seed: int
 
 
-class ModelResults(_Frozen):
+class ModelResults(Frozen):
     """Everything about one model that is not in the rows."""
 
     model: str
@@ -217,7 +165,7 @@ class ModelResults(_Frozen):
     """Method -> data URIs of the first pairs' samples; a video's frames stand side by side in one picture."""
 
 
-class Difference(_Frozen):
+class Difference(Frozen):
     """How far one method is ahead of another at the same NFE, pair by pair."""
 
     model: str
@@ -241,7 +189,7 @@ class Difference(_Frozen):
         return self.low_db is not None and self.low_db > 0
 
 
-class MetricInfo(_Frozen):
+class MetricInfo(Frozen):
     """What a score is, for headings."""
 
     heading: str
@@ -254,7 +202,7 @@ class MetricInfo(_Frozen):
     """Decimals in tables."""
 
 
-class Results(_Frozen):
+class Results(Frozen):
     """A whole measurement."""
 
     schema_version: int = SCHEMA_VERSION

@@ -6,9 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
+from lesa_framework.measure.details import Details
 from lesa_framework.measure.grid_image import grid_png
 from lesa_framework.measure.images import data_uri
-from lesa_framework.measure.results import Details, ModelResults, Pair
+from lesa_framework.measure.results import ModelResults, Pair
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (5, 3, 16, 16)])

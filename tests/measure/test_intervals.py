@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lesa_framework.measure.details import Details
 from lesa_framework.measure.intervals import differences, interval
-from lesa_framework.measure.results import Details, Kind, ModelResults, Pair, Row
+from lesa_framework.measure.results import Kind, ModelResults, Pair, Row
 
 #: 97.5 % point of Student's t with 3 degrees of freedom, from a printed table.
 T_3 = 3.1824

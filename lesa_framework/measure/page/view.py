@@ -8,19 +8,10 @@ from dataclasses import dataclass
 import yaml
 
 from lesa_framework.measure.columns import Column
+from lesa_framework.measure.details import Details
 from lesa_framework.measure.page.families import Family
 from lesa_framework.measure.page.names import short_names
-from lesa_framework.measure.results import (
-    ALWAYS,
-    Details,
-    Difference,
-    Kind,
-    ModelResults,
-    Results,
-    Row,
-    Source,
-    ranked,
-)
+from lesa_framework.measure.results import ALWAYS, Difference, Kind, ModelResults, Results, Row, Source, ranked
 
 
 @dataclass(frozen=True)

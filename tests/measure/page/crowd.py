@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from lesa_framework.measure.results import Details, Kind, Results, Row
+from lesa_framework.measure.details import Details
+from lesa_framework.measure.results import Kind, Results, Row
 from tests.measure.page.samples import PICTURES, STEPS, VIDEOS, sample_results
 
 PEERS, FAR = 9, 34.3

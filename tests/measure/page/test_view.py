@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from lesa_framework.measure.columns import columns
+from lesa_framework.measure.details import Details
 from lesa_framework.measure.page.families import families
 from lesa_framework.measure.page.view import ModelView, model_views
-from lesa_framework.measure.results import Details, ModelResults, Results
+from lesa_framework.measure.results import ModelResults, Results
 from tests.measure.page.samples import METRICS, PICTURES, sample_results
 from tests.measure.page.test_verdicts import against, row
 

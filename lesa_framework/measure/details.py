@@ -1,0 +1,61 @@
+"""What is known of one method besides its row: its values pair by pair, and what it did step by step."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """A part of a results file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Bandwidth(Frozen):
+    """How close a prediction comes to a copy of as many bytes, both timed in turns."""
+
+    taps: int
+    """Features that are read."""
+    feature_shape: tuple[int, ...]
+    """Batch first."""
+    dtype: str
+    """Of the features."""
+    bytes_read: int
+    """Taps times a feature's bytes."""
+    bytes_written: int
+    """A feature's bytes."""
+    seconds: float
+    """Median time of a prediction."""
+    bytes_per_second: float
+    """Read and written."""
+    copy_seconds: float
+    """Median time of a device-to-device copy that reads and writes as many bytes."""
+    copy_bytes_per_second: float
+    """Read and written."""
+    share_of_copy: float
+    """The predictor's bandwidth divided by the copy's."""
+    samples: int
+    """Timings of each."""
+
+
+class Details(Frozen):
+    """One method's values pair by pair, in the order of `ModelResults.pairs`, and what it did step by step."""
+
+    scores: dict[str, list[float | None]] = Field(default_factory=dict)
+    """Score -> a value for each pair; None where a metric has nothing to say."""
+    seconds: list[float] = Field(default_factory=list)
+    """Wall time of each batch."""
+    plans: dict[str, str] = Field(default_factory=dict)
+    """Branch -> a letter for each step: F computed, P predicted, a digit the tenths of the work that were done."""
+    fallbacks: dict[str, int] = Field(default_factory=dict)
+    """How often a step was computed because something was not as assumed."""
+    step_rel_l2: list[float | None] = Field(default_factory=list)
+    """For each step the relative distance of the model's output from the uncached run's, over the first batch."""
+    split_seconds: dict[str, float] = Field(default_factory=dict)
+    """The median run's seconds by part: prelude, stack, predictor, head, sampler. Empty where they were not timed."""
+    computed_call: dict[str, float] = Field(default_factory=dict)
+    """Median seconds by part of a call in which a block was called."""
+    predicted_call: dict[str, float] = Field(default_factory=dict)
+    """Median seconds by part of the other calls."""
+    bandwidth: Bandwidth | None = None
+    """How fast its predictor reads and writes, where that was measured."""
