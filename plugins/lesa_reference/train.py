@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
 
-from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
+from lesa_framework.training import load_checkpoint, save_checkpoint
 from lesa_reference.caption_network import CaptionNetwork, CaptionNetworkTrainer
 from lesa_reference.codec import ClipCodec, Codec, PictureCodec, QwenPictureCodec, Vae
 from lesa_reference.denoiser import Denoiser, DenoiserTrainer, Examples, encode_examples

@@ -1,0 +1,130 @@
+"""The rooms of the house and the doors between them: who may import whom, and what is public."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE, PLUGINS = ROOT / "lesa_framework", ROOT / "plugins"
+#: The modules that plugins, examples and docs may import from; each has a list of its public names.
+PUBLIC = (
+    "lesa_framework",
+    "lesa_framework.artifacts",
+    "lesa_framework.layout",
+    "lesa_framework.measure",
+    "lesa_framework.pipelines",
+    "lesa_framework.testing",
+    "lesa_framework.training",
+)
+_CODE = re.compile(r"^( *)```python[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+NAMES = {entry.name for entry in distribution("lesa-framework").entry_points if entry.group == "lesa"}
+
+
+def imported(source: str) -> Iterator[tuple[str, str]]:
+    """(module, name) of every import in a Python source; the name is empty for a plain `import module`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+
+
+def private_imports(source: str) -> list[str]:
+    """Imports of the framework that are not public."""
+    found = []
+    for module, name in imported(source):
+        if module.partition(".")[0] != "lesa_framework":
+            continue
+        if module not in PUBLIC or (name and name not in importlib.import_module(module).__all__):
+            found.append(f"{module}.{name}".rstrip("."))
+    return found
+
+
+def snippets(page: Path) -> Iterator[str]:
+    """The Python code of a Markdown page, dedented."""
+    for indent, code in re.findall(
+        r"^( *)```python[^\n]*\n(.*?)^\1```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    ):
+        yield "\n".join(line.removeprefix(indent) for line in code.splitlines())
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_built_in_plugin_imports_only_what_a_stranger_may(name):
+    for path in sorted((PLUGINS / name).rglob("*.py")):
+        assert private_imports(path.read_text("utf-8")) == [], path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.py")), ids=lambda path: path.name)
+def test_examples_import_only_what_is_public(path):
+    assert private_imports(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name
+)
+def test_the_docs_import_only_what_is_public(page):
+    for code in snippets(page):
+        assert private_imports(code) == [], code
+
+
+def test_the_check_of_imports_can_fail():
+    assert private_imports("from lesa_framework.runtime.engine import Engine") == [
+        "lesa_framework.runtime.engine.Engine"
+    ]
+    assert private_imports("from lesa_framework import Engine") == ["lesa_framework.Engine"]
+    assert private_imports("import lesa_framework as lesa\nfrom lesa_framework import Filter") == []
+
+
+def test_every_folder_of_plugins_is_registered_and_documented():
+    folders = {path.name for path in PLUGINS.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == NAMES
+    assert all((PLUGINS / name / "README.md").is_file() for name in NAMES)
+
+
+def test_the_core_imports_no_plugin():
+    for path in CORE.rglob("*.py"):
+        packages = {module.partition(".")[0] for module, _ in imported(path.read_text("utf-8"))}
+        assert not packages & NAMES, path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_plugins_do_not_know_each_other(name):
+    for path in (PLUGINS / name).rglob("*.py"):
+        packages = {module.partition(".")[0] for module, _ in imported(path.read_text("utf-8"))}
+        assert not packages & NAMES - {name}, path.relative_to(ROOT)
+
+
+def test_no_rooms_of_the_core_import_each_other_in_a_circle():
+    rooms: dict[str, set[str]] = {}
+    for path in CORE.rglob("*.py"):
+        room = path.relative_to(CORE).parts[0].removesuffix(".py")
+        for module, name in imported(path.read_text("utf-8")):
+            if module.partition(".")[0] == "lesa_framework":
+                rooms.setdefault(room, set()).update({f"{module}.{name}".split(".")[1]} - {room})
+    # A cycle is an error of its own, which names the rooms.
+    assert "runtime" in TopologicalSorter(rooms).static_order()
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_a_public_module_lists_and_documents_its_names(module):
+    found = importlib.import_module(module)
+    assert all(hasattr(found, name) for name in found.__all__)
+    assert f"::: {module}\n" in (ROOT / "docs" / "api.md").read_text("utf-8")
+
+
+def test_files_stay_small():
+    large = {
+        str(path.relative_to(ROOT)): lines
+        for folder in (CORE, PLUGINS, ROOT / "benchmarks", ROOT / "examples", ROOT / "tests")
+        for path in folder.rglob("*.py")
+        if (lines := len(path.read_text("utf-8").splitlines())) > 300
+    }
+    assert large == {}
