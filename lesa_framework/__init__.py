@@ -1,7 +1,7 @@
 """LESA Framework: learned feature-cache predictors for diffusion transformers."""
 
 from lesa_framework.api import Session, accelerate, attach_strategy, build_strategy
-from lesa_framework.backbones import find_adapter
+from lesa_framework.backbones import AdapterMatch, find_adapter
 from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.paths import ConfigPath
 from lesa_framework.config.schema import LesaConfig
@@ -28,12 +28,13 @@ from lesa_framework.interfaces.router import RouterConfig, StageRouter
 from lesa_framework.interfaces.schedule import Always, ScheduleConfig, SchedulePolicy
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
-from lesa_framework.runtime.engine import Strategy
 from lesa_framework.runtime.recorder import Recorder
+from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.types import (
     Decision,
     EntryInfo,
     Filter,
+    HistoryPlace,
     HistoryView,
     Reason,
     RunInfo,
@@ -47,6 +48,7 @@ from lesa_framework.types import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdapterMatch",
     "AffinePredictor",
     "Always",
     "Arguments",
@@ -63,6 +65,7 @@ __all__ = [
     "Fit",
     "FitTask",
     "HasTransformer",
+    "HistoryPlace",
     "HistoryView",
     "LesaConfig",
     "LesaError",

@@ -18,9 +18,10 @@ from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.attach import Attachment
-from lesa_framework.runtime.engine import Engine, Store, Strategy
+from lesa_framework.runtime.engine import Engine, NewHistory
 from lesa_framework.runtime.grid import FixedGrid, GridSource, Scheduler, SchedulerGrid
 from lesa_framework.runtime.history import History
+from lesa_framework.runtime.strategy import Agree, Strategy, alone
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.types import RunInfo, RunReport, StepRecord, Tap
 
@@ -32,7 +33,7 @@ class Pipeline(Protocol):
     scheduler: Scheduler
 
 
-#: Where pipelines keep their transformers; those that a pipeline lacks, or has as None, are left out.
+#: Where pipelines keep their transformers; those that a pipeline lacks, or has as None, are skipped.
 _TRANSFORMERS = ("transformer", "transformer_2", "unconditional_transformer")
 
 
@@ -77,7 +78,11 @@ def build_strategy(config: LesaConfig) -> Strategy:
         ArtifactError: The predictor's weights cannot be used.
     """
     return Strategy(
-        config.schedule.build(), config.router.build(), config.predictor.build(), config.engine.check_finite
+        config.schedule.build(),
+        config.router.build(),
+        config.predictor.build(),
+        check_finite=config.engine.check_finite,
+        history=config.engine.history.build(),
     )
 
 
@@ -87,6 +92,7 @@ def accelerate(
     *,
     sigmas: Sequence[float] | None = None,
     observers: Sequence[Observer] = (),
+    agree: Agree = alone,
 ) -> Session:
     """Cache the features of a pipeline's transformer.
 
@@ -95,6 +101,8 @@ def accelerate(
         config: A configuration, a YAML file, a preset's name or a mapping.
         sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
         observers: Watch the runs; see [`Observer`][lesa_framework.Observer].
+        agree: For a model that is split over several processes: every decision that depends on data, "compute?", passes
+            through it. Exchange it there, so that all compute if one wants to. By default decisions are as they are.
 
     Returns:
         A session; use it as a context manager, or call its `detach`.
@@ -119,6 +127,7 @@ def accelerate(
         settings.backbone.tap,
         sigmas=sigmas,
         observers=observers,
+        agree=agree,
     )
 
 
@@ -130,7 +139,8 @@ def attach_strategy(
     *,
     sigmas: Sequence[float] | None = None,
     observers: Sequence[Observer] = (),
-    new_history: Callable[[int], Store] = History,
+    agree: Agree = alone,
+    new_history: NewHistory = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
     """[`accelerate`][lesa_framework.accelerate] with objects in place of a configuration, for notebooks.
@@ -142,6 +152,7 @@ def attach_strategy(
         tap: Where the feature is taken.
         sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
         observers: Watch the runs; see [`Observer`][lesa_framework.Observer].
+        agree: As in [`accelerate`][lesa_framework.accelerate].
         new_history: Makes a branch's history; training keeps graphs in it.
         around_compute: Makes a context for each computed step; training switches gradients off with it.
 
@@ -150,21 +161,23 @@ def attach_strategy(
         ConfigError: `sigmas` are not noise levels.
     """
     models, source = _split(target, sigmas)
-    chosen = {name: find_adapter(model, backbone) for name, model in models.items()}
-    for name, (_, adapter) in chosen.items():
-        if tap not in adapter.taps:
+    found = {name: find_adapter(model, backbone) for name, model in models.items()}
+    for name, match in found.items():
+        if tap not in match.adapter.taps:
             raise UnsupportedBackboneError(
                 f"backbone.tap: '{tap}' does not work on {type(models[name]).__name__}. "
-                f"Valid: {', '.join(adapter.taps)}."
+                f"Valid: {', '.join(match.adapter.taps)}."
             )
-    kind, _ = next(iter(chosen.values()))
-    engine = Engine(strategy, kind, Tap(tap), (*_plugin_observers(), *observers), new_history)
+    kind = next(iter(found.values())).kind
+    engine = Engine(strategy, kind, Tap(tap), (*_plugin_observers(), *observers), new_history, agree)
     tracker = Tracker(source)
     attachments: list[Attachment] = []
     try:
-        for name, (_, adapter) in chosen.items():
+        for name, match in found.items():
             part = "" if name == _TRANSFORMERS[0] else name
-            attachments.append(Attachment(models[name], adapter, engine, tracker, around_compute, part))
+            attachments.append(
+                Attachment(models[name], match.adapter, engine, tracker, around_compute, part, match.verified)
+            )
     except BaseException:
         for attachment in attachments:
             attachment.detach()

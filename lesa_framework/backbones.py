@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -19,8 +20,24 @@ _PAGE = "docs/extend/backbone.md"
 _COMMON = re.compile("(Transformer)?([23]D)?(Model)?$")
 
 
-def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> tuple[str, BackboneAdapter]:
-    """The adapter for a transformer, and its kind.
+@dataclass(frozen=True)
+class AdapterMatch:
+    """The adapter that was found for a model.
+
+    Attributes:
+        kind: Its name, for example `flux`.
+        adapter: The adapter.
+        verified: Whether it is known to fit. If not, the first computed step of a session checks it: the adapter says
+            that it is `unverified`, or it is for another class whose modules only have the same names.
+    """
+
+    kind: str
+    adapter: BackboneAdapter
+    verified: bool
+
+
+def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> AdapterMatch:
+    """The adapter for a transformer.
 
     Args:
         model: The transformer.
@@ -39,18 +56,20 @@ def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> tup
         )
     registry = plugins().registry
     if isinstance(backbone, CustomBackboneConfig):
-        return backbone.kind, backbone.build(model)
+        adapter = backbone.build(model)
+        return AdapterMatch(backbone.kind, adapter, verified=not adapter.unverified)
     kind = backbone if isinstance(backbone, str) else backbone.kind
     if kind != AUTO:
-        return kind, _by_name(model, kind, registry)
+        return _by_name(model, kind, registry)
     for base in type(model).__mro__:
-        for name, adapter in registry.backbones.items().items():
-            if adapter.model_class == base.__name__:
-                return name, adapter()
+        for name, made in registry.backbones.items().items():
+            if made.model_class == base.__name__:
+                adapter = made()
+                return AdapterMatch(name, adapter, verified=not adapter.unverified)
     raise UnsupportedBackboneError(_unknown_model(model, registry))
 
 
-def _by_name(model: nn.Module, kind: str, registry: Registry) -> BackboneAdapter:
+def _by_name(model: nn.Module, kind: str, registry: Registry) -> AdapterMatch:
     config = registry.backbone_config(kind)
     if config is not BackboneConfig:
         raise ConfigError(
@@ -68,9 +87,9 @@ def _by_name(model: nn.Module, kind: str, registry: Registry) -> BackboneAdapter
             + (f" Missing too: {', '.join(absent[1:])}." if absent[1:] else "")
             + f"{hint} See {_PAGE}."
         )
-    if adapter.model_class not in {base.__name__ for base in type(model).__mro__}:
-        adapter.unverified = True  # the same names are not yet the same layout
-    return adapter
+    # The same names are not yet the same layout.
+    is_for_class = adapter.model_class in {base.__name__ for base in type(model).__mro__}
+    return AdapterMatch(kind, adapter, verified=is_for_class and not adapter.unverified)
 
 
 def _unknown_model(model: nn.Module, registry: Registry) -> str:

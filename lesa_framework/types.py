@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 
 
@@ -19,7 +20,7 @@ class Decision(StrEnum):
 
 
 class Tap(StrEnum):
-    """Where the feature is taken: before the final norm, behind it, or at the model's output."""
+    """Where the feature is taken: before the final norm, after it, or at the model's output."""
 
     PRE_HEAD = "pre_head"
     POST_NORM = "post_norm"
@@ -27,7 +28,7 @@ class Tap(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a step was computed or predicted."""
+    """Why a step is computed or predicted."""
 
     SCHEDULE = "schedule"
     HISTORY = "history too short"
@@ -35,15 +36,17 @@ class Reason(StrEnum):
     SHAPE = "shape changed"
     UNKNOWN_STEP = "unknown step"
     NON_FINITE = "non-finite prediction"
+    NON_FINITE_CORRECTION = "non-finite correction"
+    DATA = "depends on data"  # in plans alone: a dynamic schedule decides while the run goes on
 
 
-#: Reasons that mean "not as assumed": the step was computed although a prediction was due.
-FALLBACKS = frozenset({Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.NON_FINITE})
+#: Reasons that mean "not as assumed": the computed feature was used although another one was due.
+FALLBACKS = frozenset({Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.NON_FINITE, Reason.NON_FINITE_CORRECTION})
 
 
 @dataclass(frozen=True, slots=True)
 class EntryInfo:
-    """One feature in a history: at which step it arose, and whether the block stack made it."""
+    """One feature in a history: which step it belongs to, and whether the block stack made it."""
 
     step: int
     computed: bool
@@ -51,7 +54,7 @@ class EntryInfo:
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """Everything a schedule or a predictor may know when a step begins.
+    """Everything a schedule or a predictor may know when a step begins. Tensors are read-only.
 
     Attributes:
         index: The step, counted from 0 on the whole grid.
@@ -60,7 +63,11 @@ class StepContext:
         branch_index: Its number in order of first appearance in the run.
         stage: The router's answer for this step's noise level.
         entries: What the branch's history holds, newest first.
-        latent: The model's input at this step, read-only; None when only a plan is drawn up.
+        others: What the histories of the other branches hold, by the branch's name. The branch that is called first
+            in a step sees the others as they were after the step before.
+        latent: The model's input at this step; None in a plan.
+        computed_latent: The model's input at the newest computed step of this branch; None before there is one, in a
+            plan, and unless the schedule is `dynamic` or the predictor `reads_latents`.
     """
 
     index: int
@@ -69,7 +76,9 @@ class StepContext:
     branch_index: int = 0
     stage: int = 0
     entries: tuple[EntryInfo, ...] = ()
+    others: Mapping[str, tuple[EntryInfo, ...]] = field(default_factory=dict, hash=False)
     latent: Tensor | None = field(default=None, compare=False, repr=False)
+    computed_latent: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
     def num_steps(self) -> int:
@@ -82,17 +91,48 @@ class StepContext:
         return self.sigmas[self.index]
 
 
-@dataclass(frozen=True, slots=True)
+#: One number for each entry of a history, or a tensor (entries, channels).
+Weights: TypeAlias = tuple[float, ...] | Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Filter:
-    """An affine filter over a history: `sum_k weights[k] * h_k + bias`, `h_0` being the newest.
+    """An affine filter over histories: `sum_k weights[k] * h_k + bias`, `h_0` being the newest feature.
+
+    Weights are one number for each entry, which is the fast way, or a tensor (entries, channels): one number for each
+    entry and channel. Missing trailing entries count as 0. A feature's channels are its last axis. Where they are
+    another one, as at the tap `output` of models that return (batch, channels, height, width), give
+    (entries, channels, 1, 1): `weights[k]` broadcasts over the feature.
 
     Attributes:
-        weights: One number for each history entry; missing trailing ones count as 0.
-        bias: Added to every element.
+        weights: For the branch's own history.
+        bias: Added to every element; a number, or a tensor that broadcasts over the feature, such as (channels,).
+        others: For the histories of other branches, by name. Their features must have the shape of this branch's.
     """
 
-    weights: tuple[float, ...]
-    bias: float = 0.0
+    weights: Weights
+    bias: float | Tensor = 0.0
+    others: Mapping[str, Weights] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all numbers are the same."""
+        return (
+            isinstance(other, Filter)
+            and _equal(self.weights, other.weights)
+            and _equal(self.bias, other.bias)
+            and self.others.keys() == other.others.keys()
+            and all(_equal(weights, other.others[name]) for name, weights in self.others.items())
+        )
+
+    def __hash__(self) -> int:
+        """A hash that equal filters share."""
+        return hash((len(self.weights), frozenset(self.others)))
+
+
+def _equal(one: Weights | float, other: Weights | float) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    return not isinstance(one, Tensor) and not isinstance(other, Tensor) and one == other
 
 
 class HistoryView(Protocol):
@@ -102,11 +142,27 @@ class HistoryView(Protocol):
     def entries(self) -> tuple[EntryInfo, ...]:
         """What is held, newest first."""
 
+    @property
+    def branches(self) -> Mapping[str, HistoryView]:
+        """The histories of all branches of the run by name, this one included."""
+
     def feature(self, k: int) -> Tensor:
-        """The k-th newest feature, (batch, tokens, channels); not to be written to."""
+        """The k-th newest feature, (batch, tokens, channels), on the model's device; not to be written to."""
 
     def apply(self, filter: Filter) -> Tensor:  # noqa: A002 - the field's word
-        """Evaluate an affine filter; the result has the features' shape and dtype."""
+        """Evaluate an affine filter; the result has the features' shape, dtype and device."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPlace:
+    """Where histories keep their features, and in which dtype; None is as the model made them."""
+
+    device: torch.device | None = None
+    dtype: torch.dtype | None = None
+
+
+#: Where and as the model made them.
+AS_MADE = HistoryPlace()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,33 @@ class TestAccelerate:
                 results.append(pipe())
         assert all(torch.equal(result, results[0]) for result in results)
 
+    def test_where_the_history_is_kept(self):
+        raw = {**RAW, "predictor": {"kind": "taylorseer", "order": 2}}
+        results = {}
+        for dtype in ("float32", "bfloat16"):
+            pipe = TinyPipeline(TinyDiT())
+            with lesa.accelerate(pipe, {**raw, "engine": {"history": {"device": "cpu", "dtype": dtype}}}) as session:
+                result = pipe()
+            results[dtype] = (result, session.report.cache_bytes)
+        pipe = TinyPipeline(TinyDiT())
+        with lesa.accelerate(pipe, raw):
+            assert torch.equal(pipe(), results["float32"][0])
+        assert not torch.equal(results["bfloat16"][0], results["float32"][0])
+        torch.testing.assert_close(results["bfloat16"][0], results["float32"][0], atol=0.1, rtol=0.1)
+        assert 2 * results["bfloat16"][1] == results["float32"][1]
+
+    def test_decisions_that_depend_on_data_are_agreed_on(self):
+        pipe, asked = TinyPipeline(TinyDiT()), []
+
+        def agree(compute):
+            asked.append(compute)
+            return len(asked) == 2
+
+        with lesa.accelerate(pipe, RAW, agree=agree) as session:
+            pipe()
+        assert session.report.plan() == "FFFPFPFPPPFP"
+        assert asked == [False] * 7
+
     def test_observers(self):
         pipe, recorder = TinyPipeline(TinyDiT()), Recorder()
         with lesa.accelerate(pipe, RAW, observers=[recorder]):

@@ -91,18 +91,18 @@ def refused(model, backbone="auto") -> str:
 @pytest.mark.usefixtures("registered")
 class TestFinding:
     def test_by_the_names_of_the_class_and_its_bases(self):
-        assert lesa.find_adapter(TinyDiT())[0] == "tiny"
-        assert lesa.find_adapter(type("Derived", (TinyDiT,), {})())[0] == "tiny"
+        assert lesa.find_adapter(TinyDiT()).kind == "tiny"
+        assert lesa.find_adapter(type("Derived", (TinyDiT,), {})()).kind == "tiny"
 
     def test_by_its_own_name_or_a_section(self):
-        kind, adapter = lesa.find_adapter(Foreign(), "tiny")
-        assert kind == "tiny"
-        assert isinstance(adapter, TinyDiTAdapter)
-        assert lesa.find_adapter(Foreign(), BackboneConfig(kind="tiny"))[0] == "tiny"
+        found = lesa.find_adapter(Foreign(), "tiny")
+        assert found.kind == "tiny"
+        assert isinstance(found.adapter, TinyDiTAdapter)
+        assert lesa.find_adapter(Foreign(), BackboneConfig(kind="tiny")).kind == "tiny"
 
-    def test_a_kind_for_another_class_is_not_proved_for_this_one(self):
-        assert lesa.find_adapter(Foreign(), "tiny")[1].unverified
-        assert not lesa.find_adapter(type("Derived", (TinyDiT,), {})(), "tiny")[1].unverified
+    def test_a_kind_for_another_class_is_not_verified_for_this_one(self):
+        assert not lesa.find_adapter(Foreign(), "tiny").verified
+        assert lesa.find_adapter(type("Derived", (TinyDiT,), {})(), "tiny").verified
 
     def test_a_name_that_nobody_has(self):
         with pytest.raises(UnknownPluginError, match=r"backbone.kind: 'tinny' is not a registered backbone") as caught:
@@ -147,7 +147,7 @@ class TestNoneFits:
             lesa.load_config({
                 **RAW, "backbone": {"kind": "module", "blocks": ["core.blocks"], "head": "last", "sigma": "t/1000"}
             }).backbone,
-        )[1]  # fmt: skip
+        ).adapter  # fmt: skip
         assert adapter.blocks == ("core.blocks",)
 
     def test_nothing_to_go_by(self):

@@ -11,7 +11,7 @@ from lesa_framework.measure.counting import counting
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.probing import Prober, Reference, Run, counted_work, peer_plans
 from lesa_framework.measure.results import Kind
-from lesa_framework.runtime.engine import plan
+from lesa_framework.runtime.strategy import plan
 
 #: Predicted steps to run: the second one is as all later ones.
 _PREDICTED = 2

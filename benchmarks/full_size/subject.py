@@ -56,7 +56,7 @@ class DenoiserSubject(Subject):
     def timed(self) -> Iterator[Readings]:
         """Marks the parts of every call, and reads the allocator."""
         device, model = self._device, self.pipe.transformer
-        watch, readings = Stopwatch(device, model, find_adapter(model, self.pipe.case.name)[1]), Readings()
+        watch, readings = Stopwatch(device, model, find_adapter(model, self.pipe.case.name).adapter), Readings()
         device.synchronize()
         before = device.held_bytes()
         device.reset_peak()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Final, TypeAlias
 
 import typer
 from rich import box
 from rich.table import Table
+from torch import Tensor
 
 from lesa_framework.api import build_strategy
 from lesa_framework.cli import console, options
@@ -18,21 +20,40 @@ from lesa_framework.generation import check_call, sampler_grid
 from lesa_framework.interfaces.predictor import AffinePredictor
 from lesa_framework.measure.planning import check_length, run_info
 from lesa_framework.pipelines import find_model, load_pipeline
-from lesa_framework.runtime.engine import Strategy, plan
-from lesa_framework.types import Decision, Reason, RunInfo, plan_string
+from lesa_framework.runtime.strategy import Strategy, count_computed, plan
+from lesa_framework.types import Decision, EntryInfo, Filter, Reason, RunInfo, StepContext, Weights
+
+_PER_CHANNEL: Final = "per channel"
+#: What is shown of a number of a filter: itself, or that there is one for each channel.
+Shown: TypeAlias = float | str
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One row of the plan; weights are None where the step is computed or the predictor is not affine."""
+    """One row of the plan.
+
+    Attributes:
+        step: The step.
+        branch: The branch.
+        sigma: Its noise level.
+        stage: Its stage.
+        decision: None when it depends on data.
+        reason: Why.
+        weights: Of an affine predictor, by the step that each feature comes from: those of its prediction, or of its
+            correction of a computed step. Else None.
+        others: The weights on other branches' features, by branch.
+        bias: What is added; None without weights.
+    """
 
     step: int
+    branch: str
     sigma: float
     stage: int
-    decision: Decision
+    decision: Decision | None
     reason: Reason
-    weights: dict[int, float] | None
-    bias: float | None
+    weights: dict[int, Shown] | None
+    others: dict[str, dict[int, Shown]]
+    bias: Shown | None
 
 
 def command(
@@ -45,9 +66,15 @@ def command(
         str | None, typer.Option("--model", "-m", help="Take the noise levels of this model's own sampler.")
     ] = None,
     shift: Annotated[float, typer.Option(min=0.01, max=100, help="Without --model: shift of the linear grid.")] = 3.0,
+    branches: Annotated[
+        list[str],
+        typer.Option("--branch", help="A branch of guidance, such as cond; repeat it in the order of the calls."),
+    ] = ["branch0"],  # noqa: B006 - typer copies it
     as_json: options.AsJson = False,
 ) -> None:
     """Print what a configuration does at each step: computed (F) or predicted (P), why, and with which weights.
+
+    A question mark is a step that depends on data: a gate decides about it in the run.
 
     Needs no model. Noise levels are those that the weights were trained for, else a shifted linear grid,
     or those of --model.
@@ -60,31 +87,74 @@ def command(
     strategy = build_strategy(settings)
     grid = _grid(settings, strategy, steps, model, shift)
     check_length(strategy, grid)
-    rows = planned_steps(strategy, grid)
-    letters = plan_string([row.decision for row in rows])
-    nfe = letters.count("F")
+    rows = planned_steps(strategy, grid, branches)
+    plans = {branch: [row for row in rows if row.branch == branch] for branch in branches}
+    letters = {branch: "".join(_letter(row.decision) for row in steps) for branch, steps in plans.items()}
+    nfe = _most([count_computed([row.reason for row in steps]) for steps in plans.values()])
+    num_steps = len(grid) - 1
     if as_json:
-        head = {"config": settings.name, "num_steps": len(rows), "nfe": nfe, "plan": letters}
+        first = letters[branches[0]]
+        head = {"config": settings.name, "num_steps": num_steps, "nfe": nfe, "plan": first, "branches": letters}
         typer.echo(json.dumps({**head, "steps": [asdict(row) for row in rows]}, indent=2))
         return
     screen = console.results()
-    screen.print(f"{settings.name}: {nfe} of {len(rows)} steps computed, {len(rows) / nfe:.2f}x fewer")
-    screen.print(letters, soft_wrap=True)
-    screen.print(_table(rows))
+    if nfe is None:
+        screen.print(f"{settings.name}: {num_steps} steps; how many are computed depends on data")
+    else:
+        screen.print(f"{settings.name}: {nfe} of {num_steps} steps computed, {num_steps / nfe:.2f}x fewer")
+    for branch, line in letters.items():
+        screen.print(f"{branch}: {line}" if len(letters) > 1 else line, soft_wrap=True)
+    screen.print(_table(rows, several=len(letters) > 1))
 
 
-def planned_steps(strategy: Strategy, grid: tuple[float, ...]) -> list[PlannedStep]:
+def planned_steps(
+    strategy: Strategy, grid: tuple[float, ...], branches: Sequence[str] = ("branch0",)
+) -> list[PlannedStep]:
     """The plan of a run, with the weights of affine predictors by the step that each feature comes from."""
-    rows = []
-    for ctx, reason in plan(strategy, grid):
-        weights, bias = None, None
-        if reason is Reason.PREDICTED and isinstance(strategy.predictor, AffinePredictor):
-            found = strategy.predictor.filter(ctx.entries, ctx)
-            weights = {entry.step: weight for entry, weight in zip(ctx.entries, found.weights, strict=False)}
-            bias = found.bias
-        decision = Decision.PREDICT if reason is Reason.PREDICTED else Decision.COMPUTE
-        rows.append(PlannedStep(ctx.index, ctx.sigma, ctx.stage, decision, reason, weights, bias))
-    return rows
+    return [_planned(strategy, ctx, reason) for ctx, reason in plan(strategy, grid, branches)]
+
+
+def _planned(strategy: Strategy, ctx: StepContext, reason: Reason) -> PlannedStep:
+    predictor, entries = strategy.predictor, ctx.entries
+    found: Filter | None = None
+    decision = None if reason is Reason.DATA else Decision.COMPUTE
+    if reason is Reason.PREDICTED:
+        decision = Decision.PREDICT
+        if isinstance(predictor, AffinePredictor):
+            found = predictor.filter(entries, ctx)
+    elif reason is not Reason.DATA and isinstance(predictor, AffinePredictor):
+        entries = (EntryInfo(ctx.index, computed=True), *entries)[: predictor.depth]
+        found = predictor.correction(entries, ctx)
+    others = {} if found is None else {name: _by_step(ctx.others[name], found.others[name]) for name in found.others}
+    return PlannedStep(
+        step=ctx.index,
+        branch=ctx.branch,
+        sigma=ctx.sigma,
+        stage=ctx.stage,
+        decision=decision,
+        reason=reason,
+        weights=None if found is None else _by_step(entries, found.weights),
+        others=others,
+        bias=None if found is None else _shown(found.bias),
+    )
+
+
+def _by_step(entries: Sequence[EntryInfo], weights: Weights) -> dict[int, Shown]:
+    return {entry.step: _shown(weight) for entry, weight in zip(entries, weights, strict=False)}
+
+
+def _shown(number: float | Tensor) -> Shown:
+    return _PER_CHANNEL if isinstance(number, Tensor) else number
+
+
+def _letter(decision: Decision | None) -> str:
+    return {Decision.COMPUTE: "F", Decision.PREDICT: "P", None: "?"}[decision]
+
+
+def _most(counts: Sequence[int | None]) -> int | None:
+    """The branch that computes most says how many steps are computed: the others compute at some of the same steps."""
+    known = [count for count in counts if count is not None]
+    return max(known) if len(known) == len(counts) else None
 
 
 def linear_grid(steps: int, shift: float) -> tuple[float, ...]:
@@ -114,19 +184,39 @@ def _grid(
     return grid
 
 
-def _table(rows: list[PlannedStep]) -> Table:
+def _table(rows: list[PlannedStep], *, several: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, caption="h3 is the feature of step 3", caption_justify="left")
     table.add_column("step", justify="right")
+    if several:
+        table.add_column("branch")
     table.add_column("sigma", justify="right")
     table.add_column("stage", justify="right")
     table.add_column("decision")
     table.add_column("reason")
     table.add_column("weights", overflow="fold")
     for row in rows:
-        text = ""
-        if row.weights is not None:
-            text = " ".join(f"{weight:+.3f}·h{step}" for step, weight in row.weights.items() if weight)
-            text += f" {row.bias:+.4f}" if row.bias else ""
         style = "bold" if row.decision is Decision.COMPUTE else ""
-        table.add_row(str(row.step), f"{row.sigma:.4f}", str(row.stage), row.decision, row.reason, text, style=style)
+        start = (str(row.step), *([row.branch] if several else []))
+        decision = row.decision or "?"
+        table.add_row(*start, f"{row.sigma:.4f}", str(row.stage), decision, row.reason, formula(row), style=style)
     return table
+
+
+def formula(row: PlannedStep) -> str:
+    """The filter of a step for people, such as `+2.000·h1 -1.000·h0`; empty when it has none."""
+    if row.weights is None:
+        return ""
+    terms = _terms(row.weights, "h")
+    for branch, weights in row.others.items():
+        terms += _terms(weights, f"{branch}:h")
+    if row.bias:
+        terms.append(row.bias if isinstance(row.bias, str) else f"{row.bias:+.4f}")
+    return ("corrected: " if row.decision is Decision.COMPUTE else "") + " ".join(terms)
+
+
+def _terms(weights: Mapping[int, Shown], feature: str) -> list[str]:
+    return [
+        f"{weight}·{feature}{step}" if isinstance(weight, str) else f"{weight:+.3f}·{feature}{step}"
+        for step, weight in weights.items()
+        if weight
+    ]

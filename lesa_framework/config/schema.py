@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
+import torch
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, field_validator, model_validator
 
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
 from lesa_framework.interfaces.predictor import PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig
 from lesa_framework.interfaces.schedule import ScheduleConfig
+from lesa_framework.types import HistoryPlace
+
+
+class HistoryConfig(BaseModel):
+    """Where a run keeps its features."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    device: str | None = None
+    """Device, such as `cpu`; by default the model's. From another one, each predicted step copies what it reads."""
+    dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = None
+    """Dtype; by default the features' own."""
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, device: str | None) -> str | None:
+        try:
+            return None if device is None else str(torch.device(device))
+        except RuntimeError:
+            raise ValueError("is no device that torch knows, such as cpu, cuda or cuda:1") from None
+
+    def build(self) -> HistoryPlace:
+        """What the engine is given."""
+        return HistoryPlace(
+            None if self.device is None else torch.device(self.device),
+            None if self.dtype is None else getattr(torch, self.dtype),
+        )
 
 
 class EngineConfig(BaseModel):
@@ -19,7 +47,9 @@ class EngineConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     check_finite: bool = True
-    """Compute a step whose prediction has NaN or infinity in it. Costs one device synchronisation a step."""
+    """Compute a step whose prediction has NaN or infinity in it. Costs one device synchronisation a predicted step."""
+    history: HistoryConfig = HistoryConfig()
+    """Where features are kept."""
 
 
 class LesaConfig(BaseModel):

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from torch import Tensor, nn
 
-from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.samples import named, stacked
 from lesa_framework.types import Tap
@@ -16,9 +16,14 @@ from lesa_framework.types import Tap
 Arguments = Mapping[str, object]
 """What a model was called with, by the model's own argument names."""
 
+#: What an adapter must declare.
+REQUIRED = ("model_class", "blocks", "head")
 
-class BackboneAdapter:
+
+class BackboneAdapter(ABC):
     """Declares how one transformer class is laid out. Most adapters only set the class attributes.
+
+    `model_class`, `blocks` and `head` must be set: on the class, or before `super().__init__()` is called.
 
     Attributes:
         model_class: Name of the class, matched against the model's class and its bases, so that no
@@ -32,16 +37,15 @@ class BackboneAdapter:
         head_in_float32: The forward calls the head with `hidden_states.float()`. At `pre_head` the history is
             then kept in the latent's dtype, which loses nothing and takes half the memory.
         block_returns: Empty for nearly every class. Where the forward goes through a list by number (`blocks[i]`),
-            reads attributes of its blocks, or uses behind the loop what only the loop sets, an emptied list would
-            fail: give the list's path the names of those arguments of a block that stand for what it returns, one
-            for a tensor, several for a tuple. On predicted steps stand-ins with the blocks' attributes hand these
-            through.
-        unverified: Nobody has checked the layout with `lesa_framework.testing.check_backbone`, because it comes from a
-            user's options, say. At `pre_head` and `post_norm`, the first computed step of a session is then followed
-            by a second run of the forward with the stack bypassed and the step's own feature put back, which costs
-            what the prelude and the head cost. When its output is another one, that is a `PluginContractError`. It
-            is left at that when two such runs differ, as those of a model in training with dropout outside of its
-            blocks do.
+            reads attributes of its blocks, or uses after the loop what only the loop sets, an emptied list would
+            fail: map the list's path to the names of those arguments of a block that stand for what it returns, one
+            for a tensor, several for a tuple. On predicted steps stand-ins with the blocks' attributes return
+            these unchanged.
+        unverified: The layout has not been checked with `lesa_framework.testing.check_backbone`, for example because
+            it comes from a user's options. At `pre_head` and `post_norm`, the first computed step of a session is
+            then followed by a second run of the forward with the stack bypassed and the step's own feature put back,
+            which costs what the prelude and the head cost. If its output differs, that is a `PluginContractError`.
+            If two such runs differ, as they do in training with dropout outside the blocks, nothing can be verified.
         latent_argument: Name of the argument that holds the current latent, a tensor or a list of tensors of one
             shape.
         condition_argument: Name of the argument that tells branches apart (text embeddings), or None.
@@ -71,6 +75,19 @@ class BackboneAdapter:
     timestep_argument: str = "timestep"
     timestep_scale: float = 1.0
     timestep_offset: float = 0.0
+
+    def __init__(self) -> None:
+        """Check the declaration.
+
+        Raises:
+            PluginContractError: It has no `model_class`, no `blocks` or no `head`.
+        """
+        missing = [name for name in REQUIRED if not getattr(self, name, None)]
+        if missing:
+            raise PluginContractError(
+                f"{type(self).__name__}: sets no {' and no '.join(missing)}. An adapter needs {', '.join(REQUIRED)}: "
+                "set them on the class, or in __init__ before super().__init__()."
+            )
 
     def latent(self, arguments: Arguments) -> Tensor:
         """The current latent, read-only; a list of tensors of one shape is stacked.
@@ -107,6 +124,7 @@ class BackboneAdapter:
         """The call's noise level in [0, 1], up to rounding; a tensor stays on its device.
 
         Of several levels (a timestep for each token) the greatest counts: a conditioning image has less noise.
+        It is asked for only when the scheduler does not know the step, or the timestep is on the CPU.
         """
         return self.timestep(arguments) * self.timestep_scale + self.timestep_offset
 

@@ -17,7 +17,7 @@ from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepCo
 class Predictor(ABC):
     """Says what the block stack would have returned.
 
-    A predictor owns no history: the engine keeps one for each branch and hands it over. Predictors that
+    A predictor owns no history: the engine keeps one for each branch and passes it in. Predictors that
     are affine in the history, which nearly all are, derive from
     [`AffinePredictor`][lesa_framework.AffinePredictor] instead.
 
@@ -26,12 +26,14 @@ class Predictor(ABC):
         records: Whether predicted features enter the history too (`all`) or only computed ones.
         num_stages: How many stages the predictor tells apart; None when it ignores the stage.
         trained_for: The run that its weights were made for; None when it fits every run.
+        reads_latents: Whether it reads `StepContext.computed_latent`, which is kept only then.
     """
 
     depth: int = 1
     records: Literal["all", "computed"] = "computed"
     num_stages: int | None = None
     trained_for: RunInfo | None = None
+    reads_latents: bool = False
 
     def min_history(self, stage: int) -> int:  # noqa: ARG002 - for those that need it
         """How many features must be held before this stage can predict; the engine computes until then."""
@@ -46,7 +48,19 @@ class Predictor(ABC):
 
     @abstractmethod
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
-        """The predicted feature, with the shape and dtype of those in `history`."""
+        """The predicted feature, with the shape, dtype and device of those in `history`."""
+
+    def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> Tensor | None:  # noqa: ARG002
+        """The feature to use in place of one that the block stack has just computed; None, the default, to keep it.
+
+        The head gets the corrected feature; at the tap `output`, the sampler does. The history keeps the computed one.
+
+        Args:
+            history: The branch's history, with `feature` as its entry 0.
+            ctx: The step as it was when it began: `ctx.entries` does not have `feature` yet.
+            feature: What the block stack computed; not to be written to.
+        """
+        return None
 
 
 class AffinePredictor(Predictor):
@@ -77,6 +91,18 @@ class AffinePredictor(Predictor):
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Apply [`filter`][lesa_framework.AffinePredictor.filter] to the history."""
         return history.apply(self.filter(history.entries, ctx))
+
+    def correction(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter | None:  # noqa: ARG002
+        """The filter that corrects a computed step; None, the default, to use the step as it was computed.
+
+        `entries[0]` is the feature just computed; there may be no other.
+        """
+        return None
+
+    def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Apply [`correction`][lesa_framework.AffinePredictor.correction] to the history."""
+        found = self.correction(history.entries, ctx)
+        return None if found is None else history.apply(found)
 
 
 class PredictorConfig(PluginConfig, ABC):

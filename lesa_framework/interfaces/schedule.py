@@ -14,6 +14,11 @@ class SchedulePolicy(ABC):
     The engine also computes whenever the predictor's history is too short, so a schedule need not know
     the predictor.
 
+    Attributes:
+        dynamic: Whether it reads the latents of the context. Such a schedule, a gate, is asked in runs alone: a plan
+            says "depends on data" for its steps, and how many it computes is known after the run. It too must be a
+            pure function of the context, and must answer when `computed_latent` is None: no step is computed yet.
+
     Example:
         Compute every other step::
 
@@ -21,6 +26,8 @@ class SchedulePolicy(ABC):
                 def decide(self, ctx: StepContext) -> Decision:
                     return Decision.PREDICT if ctx.index % 2 else Decision.COMPUTE
     """
+
+    dynamic: bool = False
 
     def check(self, num_steps: int) -> None:  # noqa: B027 - most schedules fit every length
         """Called once when a run begins.
@@ -31,7 +38,7 @@ class SchedulePolicy(ABC):
 
     @abstractmethod
     def decide(self, ctx: StepContext) -> Decision:
-        """Compute or predict; must depend on nothing but `ctx`."""
+        """Compute or predict; must depend on nothing but `ctx`, and unless `dynamic`, not on its latents."""
 
 
 class Always(SchedulePolicy):

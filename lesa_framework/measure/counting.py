@@ -88,7 +88,7 @@ def counting(model: nn.Module) -> Iterator[Tally]:
     Raises:
         UnsupportedBackboneError: No backbone adapter knows which of the model's modules are its blocks.
     """
-    _, adapter = find_adapter(model)
+    adapter = find_adapter(model).adapter
     blocks = [block for path in adapter.blocks for block in model.get_submodule(path).children()]
     tally, meter = Tally(), FlopMeter()
     counter = _Counter(meter, tally)

@@ -18,7 +18,7 @@ from lesa_framework.measure.planning import naming, planned_nfe, run_info
 from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.runtime.engine import Strategy
+from lesa_framework.runtime.strategy import Strategy
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from lesa_framework.backbones import find_adapter
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
 from lesa_framework.measure.results import UNCACHED, fewer_steps_name
-from lesa_framework.runtime.engine import Strategy, plan
-from lesa_framework.types import Reason, RunInfo
+from lesa_framework.runtime.strategy import Strategy, count_computed, plan
+from lesa_framework.types import RunInfo
 
 
 def build_strategies(configs: Sequence[LesaConfig]) -> dict[str, Strategy]:
@@ -39,24 +39,24 @@ def run_info(pipe: Pipeline, config: LesaConfig, grid: tuple[float, ...]) -> Run
     Raises:
         UnsupportedBackboneError: No adapter fits, or it does not have the tap.
     """
-    kind, adapter = find_adapter(pipe.transformer, config.backbone)
-    if config.backbone.tap not in adapter.taps:
+    match = find_adapter(pipe.transformer, config.backbone)
+    if config.backbone.tap not in match.adapter.taps:
         raise UnsupportedBackboneError(
             f"backbone.tap: '{config.backbone.tap}' does not work on {type(pipe.transformer).__name__}. "
-            f"Valid: {', '.join(adapter.taps)}."
+            f"Valid: {', '.join(match.adapter.taps)}."
         )
-    return RunInfo(grid, kind, config.backbone.tap)
+    return RunInfo(grid, match.kind, config.backbone.tap)
 
 
-def planned_nfe(strategy: Strategy, run: RunInfo) -> int:
-    """How many steps a run will compute.
+def planned_nfe(strategy: Strategy, run: RunInfo) -> int | None:
+    """How many steps a run will compute; None when that depends on data.
 
     Raises:
         LesaError: The schedule or the predictor does not fit the run.
     """
     check_length(strategy, run.sigmas)
     strategy.predictor.check(run)
-    return sum(reason is not Reason.PREDICTED for _, reason in plan(strategy, run.sigmas))
+    return count_computed([reason for _, reason in plan(strategy, run.sigmas)])
 
 
 def check_length(strategy: Strategy, sigmas: Sequence[float]) -> None:

@@ -18,7 +18,7 @@ from lesa_framework.measure.results import Pair
 from lesa_framework.measure.spec import BenchFile, ModelEntry
 from lesa_framework.pipelines import ModelSource, find_model
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.runtime.engine import Strategy
+from lesa_framework.runtime.strategy import Strategy
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from lesa_framework.errors import PluginContractError, UnknownPluginError, did_you_mean
-from lesa_framework.interfaces.backbone import BackboneAdapter, BackboneConfig, CustomBackboneConfig
+from lesa_framework.interfaces.backbone import REQUIRED, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.metric import Metric
 from lesa_framework.interfaces.peer import PeerFamily
@@ -20,9 +20,6 @@ Item = TypeVar("Item")
 
 #: The kind of backbone that leaves the choice to the model's class.
 AUTO: Final = "auto"
-
-#: What a backbone adapter must declare.
-_LAYOUT = ("model_class", "blocks", "head")
 
 #: What a metric must declare.
 _LABELS = ("name", "heading", "higher_is_better", "summary")
@@ -169,7 +166,7 @@ class Registrar:
         Raises:
             PluginContractError: The name is taken, or the adapter does not declare its layout.
         """
-        missing = [name for name in _LAYOUT if not getattr(adapter, name, None)]
+        missing = [name for name in REQUIRED if not getattr(adapter, name, None)]
         if missing:
             raise PluginContractError(
                 f"{self._plugin}: backbone '{kind}': {adapter.__name__} sets no {' and no '.join(missing)}."

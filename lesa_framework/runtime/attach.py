@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from lesa_framework.errors import LesaError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.runtime.blocks import BlockLists
-from lesa_framework.runtime.engine import Engine
+from lesa_framework.runtime.engine import Engine, Step
 from lesa_framework.runtime.head import Head
 from lesa_framework.runtime.override import ForwardOverride
 from lesa_framework.runtime.tracking import Call, Tracker
@@ -40,6 +41,7 @@ class Attachment:
         tracker: What tells runs, steps and branches apart.
         around_compute: Makes a context for each computed step; training switches gradients off with it.
         part: Which of a pipeline's transformers it is; empty for the first.
+        verified: Whether the adapter is known to fit the model; if not, the first computed step checks it.
 
     Raises:
         UnsupportedBackboneError: The adapter does not fit the model, or a session is attached already.
@@ -55,6 +57,7 @@ class Attachment:
         tracker: Tracker,
         around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
         part: str = "",
+        verified: bool = True,
     ) -> None:
         other = model.__dict__.get(_ATTACHED)
         if isinstance(other, Attachment) and other._live:
@@ -67,7 +70,7 @@ class Attachment:
         self._blocks_are_called = False  # not known until a computed step has shown it
         self._head = Head(model, adapter, engine.tap)
         # At the output a predicted step has nothing of the model's layout in it.
-        self._verified = not adapter.unverified or engine.tap is Tap.OUTPUT
+        self._verified = (verified and not adapter.unverified) or engine.tap is Tap.OUTPUT
         self._around_compute, self._part = around_compute, part
         self._signature = inspect.signature(type(model).forward)
         self._context: str | None = None
@@ -129,13 +132,19 @@ class Attachment:
         if refusal:
             raise UnsupportedBackboneError(f"{type(self._model).__name__}: {refusal}")
         latent = self._adapter.latent(arguments)
-        condition, level = self._adapter.condition(arguments), self._adapter.noise_level(arguments)
-        call = Call(latent, condition, level, self._context, self._part)
+        call = Call(
+            latent=latent,
+            condition=self._adapter.condition(arguments),
+            timestep=self._adapter.timestep(arguments),
+            context=self._context,
+            part=self._part,
+            noise_level=partial(self._adapter.noise_level, arguments),
+        )
         try:
             step = self._engine.begin(self._tracker.locate(call), latent)
-            self._head.begin(latent, step.prediction)
+            self._head.begin(latent, step.prediction, partial(self._engine.computed, step))
             if step.prediction is None:
-                output, feature = self._compute(latent, arguments, args, kwargs)
+                output, feature = self._compute(step, arguments, args, kwargs)
             else:
                 output, feature = self._replay(step.prediction, arguments, args, kwargs), step.prediction
             self._engine.end(step, feature)
@@ -156,7 +165,7 @@ class Attachment:
         return named
 
     def _compute(
-        self, latent: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: Step, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, Tensor]:
         # A forward may write into what it is given, or take items out of it; the second one is to get the same.
         again = None if self._verified else (copied(args), copied(kwargs))
@@ -166,29 +175,29 @@ class Attachment:
             self._head.check()
         self._blocks_are_called = True
         if self._engine.tap is Tap.OUTPUT:
-            self._wrappers[bool(arguments.get("return_dict", True))] = wrapper_like(output)
-            return output, unwrap(output)
-        feature = self._head.feature
-        assert feature is not None  # the head was called
+            wrapper = self._wrappers[bool(arguments.get("return_dict", True))] = wrapper_like(output)
+            feature = unwrap(output)
+            used = self._engine.computed(step, feature)
+            return (output if used is feature else wrapper(used.clone())), used
+        read = self._head.feature
+        assert read is not None  # the head was called
         if again is not None:
-            self._verify(latent, feature, output, *again)
-        return output, feature
+            self._verify(step, read, output, *again)
+        return output, read
 
-    def _verify(
-        self, latent: Tensor, feature: Tensor, output: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def _verify(self, step: Step, feature: Tensor, output: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         def replay() -> Any:
-            self._head.begin(latent, feature.detach().clone())
+            self._head.begin(step.latent, feature.detach().clone())
             return self._bypass(copied(args), copied(kwargs))
 
         verify(self._model, self._adapter, output, replay)
         self._verified = True
 
     def _replay(self, feature: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        box = self._wrappers.get(bool(arguments.get("return_dict", True)))
-        if self._engine.tap is Tap.OUTPUT and box is not None:
+        wrap = self._wrappers.get(bool(arguments.get("return_dict", True)))
+        if self._engine.tap is Tap.OUTPUT and wrap is not None:
             # The sampler owns what it gets; the history's memory will be written again.
-            return box(feature.clone())
+            return wrap(feature.clone())
         output = self._bypass(args, kwargs)
         return wrapper_like(output)(feature.clone()) if self._engine.tap is Tap.OUTPUT else output
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from lesa_framework.errors import ConfigError, PluginContractError
+from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.observer import Observer
-from lesa_framework.interfaces.predictor import Predictor
-from lesa_framework.interfaces.router import StageRouter
-from lesa_framework.interfaces.schedule import SchedulePolicy
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.history import History, Kind, kind_of
+from lesa_framework.runtime.strategy import Agree, Strategy, alone, due
 from lesa_framework.runtime.tracking import Position
 from lesa_framework.types import (
     Decision,
     EntryInfo,
+    HistoryPlace,
     HistoryView,
     Reason,
     RunInfo,
@@ -37,49 +36,30 @@ class Store(HistoryView, Protocol):
     def nbytes(self) -> int:
         """Bytes held."""
 
+    @property
+    def kind(self) -> Kind:
+        """Shape, dtype and device of the features as they came."""
+
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Take in a feature."""
 
 
-@dataclass
-class Strategy:
-    """What a configuration builds: the choices that the engine joins.
-
-    Raises:
-        ConfigError: The router's stages are not the predictor's.
-        PluginContractError: The predictor asks for more history than it keeps.
-    """
-
-    schedule: SchedulePolicy
-    router: StageRouter
-    predictor: Predictor
-    check_finite: bool = True
-
-    def __post_init__(self) -> None:
-        wanted, given = self.predictor.num_stages, self.router.num_stages
-        if wanted is not None and wanted != given:
-            remedy = (
-                "Set `router.kind` to `single`."
-                if wanted == 1
-                else f"Give `router.boundaries` {wanted - 1} noise level(s); `router.kind` is then `thresholds`."
-            )
-            raise ConfigError(f"router: it has {given} stage(s), but the predictor has experts for {wanted}. {remedy}")
-        for stage in range(given):
-            least = self.predictor.min_history(stage)
-            if least > self.predictor.depth:
-                raise PluginContractError(
-                    f"{type(self.predictor).__name__}: min_history({stage}) is {least}, but depth is "
-                    f"{self.predictor.depth}, so it could never predict. Raise depth."
-                )
+#: Makes a branch's history: (depth, where to keep it, the histories of all branches) -> an empty one.
+NewHistory: TypeAlias = Callable[[int, HistoryPlace, Mapping[str, HistoryView]], Store]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Branch:
     history: Store
     latent_shape: torch.Size | None = None
+    computed_latent: Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.history.nbytes + (0 if self.computed_latent is None else self.computed_latent.nbytes)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Step:
     """One call in progress.
 
@@ -87,7 +67,7 @@ class Step:
         ctx: What is known about it; None when its step is unknown.
         record: What will be reported.
         latent: The model's input.
-        prediction: The feature to use instead of the block stack's; None when the stack is to run.
+        prediction: The feature to use in place of the block stack's; None when the stack is to run.
         branch: The branch's name.
     """
 
@@ -108,15 +88,19 @@ class Engine:
         tap: Where the adapter takes features.
         observers: Called at the start and end of runs and after every step.
         new_history: Makes a branch's history; training replaces it.
+        agree: Every decision that depends on data passes through it: those of a dynamic schedule, and whether a tensor
+            is finite.
     """
 
     strategy: Strategy
     backbone: str
     tap: Tap
     observers: Sequence[Observer] = ()
-    new_history: Callable[[int], Store] = History
+    new_history: NewHistory = History
+    agree: Agree = alone
     _info: RunInfo | None = None
     _branches: dict[str, _Branch] = field(default_factory=dict)
+    _histories: dict[str, HistoryView] = field(default_factory=dict)  # as histories see each other
     _records: list[StepRecord] = field(default_factory=list)
     _started: float = 0.0
     _finished: float = 0.0
@@ -127,7 +111,7 @@ class Engine:
         """The run in progress, or the last one."""
         if self._info is None:
             return self._last or RunReport(RunInfo((), self.backbone, self.tap), (), 0, 0.0)
-        size = sum(branch.history.nbytes for branch in self._branches.values())
+        size = sum(branch.nbytes for branch in self._branches.values())
         return RunReport(self._info, tuple(self._records), size, self._finished - self._started)
 
     def begin(self, position: Position, latent: Tensor) -> Step:
@@ -139,41 +123,50 @@ class Engine:
         """
         if position.new_run:
             self._open(position.grid.sigmas)
-        branch = self._branches.setdefault(position.branch, _Branch(self._make_history()))
+        name = position.branch
+        branch = self._branches.get(name) or self._open_branch(name)
         if position.index is None:
-            record = StepRecord(-1, position.branch, -1, Decision.COMPUTE, Reason.UNKNOWN_STEP)
-            return Step(None, record, latent, None, position.branch)
+            return Step(None, StepRecord(-1, name, -1, Decision.COMPUTE, Reason.UNKNOWN_STEP), latent, None, name)
         reason = None
         if branch.latent_shape not in (None, latent.shape):
-            self._branches[position.branch] = branch = _Branch(self._make_history())
-            reason = Reason.SHAPE
+            branch, reason = self._open_branch(name), Reason.SHAPE
         branch.latent_shape = latent.shape
-        sigmas = position.grid.sigmas
-        ctx = StepContext(
-            index=position.index,
-            sigmas=sigmas,
-            branch=position.branch,
-            branch_index=position.branch_index,
-            stage=self.strategy.router.stage(sigmas[position.index]),
-            entries=branch.history.entries,
-            latent=latent,
-        )
-        reason = reason or due(self.strategy, ctx)
+        ctx = self._context(position, position.index, branch, latent)
+        reason = reason or due(self.strategy, ctx, self.agree)
         prediction = None
         if reason is Reason.PREDICTED:
             prediction = self._predict(branch.history, ctx)
-            if self.strategy.check_finite and not bool(torch.isfinite(prediction.detach()).all()):
+            if self._is_refused(prediction):
                 prediction, reason = None, Reason.NON_FINITE
         decision = Decision.COMPUTE if prediction is None else Decision.PREDICT
-        return Step(ctx, StepRecord(ctx.index, ctx.branch, ctx.stage, decision, reason), latent, prediction, ctx.branch)
+        return Step(ctx, StepRecord(ctx.index, name, ctx.stage, decision, reason), latent, prediction, name)
+
+    def computed(self, step: Step, feature: Tensor) -> Tensor:
+        """Take in a feature that the block stack made.
+
+        Returns:
+            The feature for the head: this very tensor, unless the predictor corrects it.
+        """
+        if step.ctx is None:
+            return feature
+        branch = self._branches[step.branch]
+        branch.history.append(feature, EntryInfo(step.ctx.index, computed=True))
+        if self.strategy.reads_latents:
+            branch.computed_latent = step.latent.detach().clone()  # a sampler may write to its own
+        corrected = self.strategy.predictor.correct(branch.history, step.ctx, feature)
+        if corrected is None:
+            return feature
+        self._check("correct", corrected, kind_of(feature))
+        if self._is_refused(corrected):
+            step.record = replace(step.record, reason=Reason.NON_FINITE_CORRECTION)
+            return feature
+        return _outside_the_ring(corrected)
 
     def end(self, step: Step, feature: Tensor) -> None:
         """Close a call with the feature that was used."""
         self._records.append(step.record)
-        if step.ctx is not None:
-            computed = step.prediction is None
-            if computed or self.strategy.predictor.records == "all":
-                self._branches[step.branch].history.append(feature, EntryInfo(step.ctx.index, computed))
+        if step.ctx is not None and step.prediction is not None and self.strategy.predictor.records == "all":
+            self._branches[step.branch].history.append(feature, EntryInfo(step.ctx.index, computed=False))
         self._finished = time.perf_counter()
         for observer in self.observers:
             observer.lesa_step_end(record=step.record, latent=step.latent, feature=feature)
@@ -185,6 +178,7 @@ class Engine:
         self._last = report = self.report
         # Before the observers: one that fails must not keep the run open.
         self._info, self._branches, self._records = None, {}, []
+        self._histories.clear()  # they hold it: a cycle would keep their memory
         for observer in self.observers:
             observer.lesa_run_end(report=report)
 
@@ -198,41 +192,44 @@ class Engine:
         for observer in self.observers:
             observer.lesa_run_start(run=info)
 
-    def _make_history(self) -> Store:
-        return self.new_history(self.strategy.predictor.depth)
+    def _open_branch(self, name: str) -> _Branch:
+        history = self.new_history(self.strategy.predictor.depth, self.strategy.history, self._histories)
+        self._histories[name] = history
+        self._branches[name] = branch = _Branch(history)
+        return branch
+
+    def _context(self, position: Position, index: int, branch: _Branch, latent: Tensor) -> StepContext:
+        sigmas = position.grid.sigmas
+        return StepContext(
+            index=index,
+            sigmas=sigmas,
+            branch=position.branch,
+            branch_index=position.branch_index,
+            stage=self.strategy.router.stage(sigmas[index]),
+            entries=branch.history.entries,
+            others={name: held.entries for name, held in self._histories.items() if name != position.branch},
+            latent=latent,
+            computed_latent=branch.computed_latent,
+        )
 
     def _predict(self, history: Store, ctx: StepContext) -> Tensor:
         prediction = self.strategy.predictor.predict(history, ctx)
-        newest = history.feature(0)
-        if prediction.shape != newest.shape or prediction.dtype != newest.dtype:
+        self._check("predict", prediction, history.kind)
+        return _outside_the_ring(prediction)
+
+    def _check(self, method: str, found: Tensor, wanted: Kind) -> None:
+        if kind_of(found) != wanted:
+            shape, dtype, device = wanted
             raise PluginContractError(
-                f"{type(self.strategy.predictor).__name__}.predict returned {tuple(prediction.shape)} "
-                f"{prediction.dtype}; it must keep the features' {tuple(newest.shape)} {newest.dtype}."
+                f"{type(self.strategy.predictor).__name__}.{method} returned {tuple(found.shape)} {found.dtype} on "
+                f"{found.device}; it must keep the features' {tuple(shape)} {dtype} on {device}."
             )
-        # A view of the ring must not enter a graph: the ring is written over before the graph is walked back.
-        return prediction.clone() if torch.is_grad_enabled() else prediction
+
+    def _is_refused(self, feature: Tensor) -> bool:
+        """Whether a feature has NaN or infinity in it, so that the step is computed."""
+        return self.strategy.check_finite and self.agree(not bool(torch.isfinite(feature.detach()).all()))
 
 
-def due(strategy: Strategy, ctx: StepContext) -> Reason:
-    """What the rules say about a step: predicted, or computed because of the schedule or the history."""
-    if strategy.schedule.decide(ctx) is Decision.COMPUTE:
-        return Reason.SCHEDULE
-    if len(ctx.entries) < strategy.predictor.min_history(ctx.stage):
-        return Reason.HISTORY
-    return Reason.PREDICTED
-
-
-def plan(strategy: Strategy, sigmas: Sequence[float]) -> list[tuple[StepContext, Reason]]:
-    """What a run over a grid will do, without a model."""
-    grid = tuple(sigmas)
-    strategy.schedule.check(len(grid) - 1)
-    entries: tuple[EntryInfo, ...] = ()
-    steps = []
-    for index in range(len(grid) - 1):
-        ctx = StepContext(index, grid, stage=strategy.router.stage(grid[index]), entries=entries)
-        reason = due(strategy, ctx)
-        steps.append((ctx, reason))
-        computed = reason is not Reason.PREDICTED
-        if computed or strategy.predictor.records == "all":
-            entries = (EntryInfo(index, computed), *entries)[: strategy.predictor.depth]
-    return steps
+def _outside_the_ring(feature: Tensor) -> Tensor:
+    """A view of the ring must not enter a graph: the ring is written over before the graph is walked back."""
+    return feature.clone() if torch.is_grad_enabled() else feature

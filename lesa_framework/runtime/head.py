@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ class Head:
         tap: Where the feature is taken; at the output the module is only counted.
 
     Attributes:
-        feature: What was read during the last call.
+        feature: What was read during the last call, corrected if the engine corrected it.
 
     Raises:
         UnsupportedBackboneError: The model has no such module.
@@ -35,11 +36,12 @@ class Head:
         self._argument = adapter.head_argument or _first_parameter(module)
         self._open, self._calls = False, 0
         self._prediction: Tensor | None = None
+        self._computed: Callable[[Tensor], Tensor] = _unchanged
         self._dtype: torch.dtype | None = None
         self.feature: Tensor | None = None
         self._handles = [
             module.register_forward_pre_hook(self._before, with_kwargs=True),
-            module.register_forward_hook(self._behind),
+            module.register_forward_hook(self._after),
         ]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Head:
@@ -54,14 +56,23 @@ class Head:
         for handle in self._handles:
             handle.remove()
 
-    def begin(self, latent: Tensor, prediction: Tensor | None) -> None:
-        """From now on, read the feature, or put the prediction in its place."""
+    def begin(
+        self, latent: Tensor, prediction: Tensor | None, computed: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        """From now on, read the feature, or put the prediction in its place.
+
+        Args:
+            latent: The model's input.
+            prediction: None on a computed step.
+            computed: Takes the feature that was read; what it returns is used in its place. None to use it as it is.
+        """
         self._open, self._calls, self._prediction, self.feature = True, 0, prediction, None
+        self._computed = computed or _unchanged
         self._dtype = latent.dtype if self._adapter.head_in_float32 else None
 
     def end(self) -> None:
         """From now on, do nothing, and hold no tensor."""
-        self._open, self._prediction, self.feature = False, None, None
+        self._open, self._prediction, self._computed, self.feature = False, None, _unchanged, None
 
     @property
     def called(self) -> bool:
@@ -92,23 +103,28 @@ class Head:
         if self._tap is not Tap.PRE_HEAD:
             return None
         given = self._hidden(module, args, kwargs)
-        if self._prediction is None:
-            self.feature = given if self._dtype is None else given.to(self._dtype)
-            return None
-        hidden = self._prediction if self._dtype is None else self._prediction.to(given.dtype)
+        used = self._prediction
+        if used is None:
+            feature = given if self._dtype is None else given.to(self._dtype)
+            self.feature = used = self._computed(feature)
+            if used is feature:
+                return None
+        hidden = used if self._dtype is None else used.to(given.dtype)
         if self._argument in kwargs:
             return args, {**kwargs, self._argument: hidden}
         place = self._place(module)
         return (*args[:place], hidden, *args[place + 1 :]), kwargs
 
-    def _behind(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:  # noqa: ARG002 - torch's signature
+    def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:  # noqa: ARG002 - torch's signature
         if not self._open or self._tap is not Tap.POST_NORM:
             return None
-        several = isinstance(output, tuple)
-        if self._prediction is None:
-            self.feature = self._tensor(output[0] if several else output, "returned")
-            return None
-        return (self._prediction, *output[1:]) if several else self._prediction
+        several, used = isinstance(output, tuple), self._prediction
+        if used is None:
+            feature = self._tensor(output[0] if several else output, "returned")
+            self.feature = used = self._computed(feature)
+            if used is feature:
+                return None
+        return (used, *output[1:]) if several else used
 
     def _hidden(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         if self._argument in kwargs:
@@ -130,6 +146,10 @@ class Head:
             f"{type(value).__name__} where the hidden state, a tensor, was expected. Set head_argument to the name "
             "of the argument that is the hidden state, or `head` to another module, or declare other taps."
         )
+
+
+def _unchanged(feature: Tensor) -> Tensor:
+    return feature
 
 
 def _first_parameter(module: nn.Module) -> str:

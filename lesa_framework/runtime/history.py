@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 
-from lesa_framework.errors import PluginContractError
-from lesa_framework.types import EntryInfo, Filter
+from lesa_framework.runtime.filters import apply_general, check_count
+from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
+
+#: Shape, dtype and device of a feature.
+Kind: TypeAlias = tuple[torch.Size, torch.dtype, torch.device]
+
+
+def kind_of(feature: Tensor) -> Kind:
+    """The feature's shape, dtype and device."""
+    return feature.shape, feature.dtype, feature.device
 
 
 class History:
@@ -14,11 +26,21 @@ class History:
 
     Args:
         depth: How many features are kept.
+        place: Where they are kept, and in which dtype; by default as they come. What is read comes back on the
+            device and in the dtype of the features, so that each reading from another place is a copy.
+        branches: The histories of all branches, for filters that read others.
     """
 
-    def __init__(self, depth: int) -> None:
-        self.depth = depth
+    def __init__(
+        self,
+        depth: int,
+        place: HistoryPlace = AS_MADE,
+        branches: Mapping[str, HistoryView] = MappingProxyType({}),
+    ) -> None:
+        self.depth, self.branches = depth, branches
+        self._place = place
         self._ring: Tensor | None = None
+        self._kind: Kind | None = None
         self._head = 0  # slot of the newest feature
         self._entries: tuple[EntryInfo, ...] = ()
 
@@ -26,6 +48,13 @@ class History:
     def entries(self) -> tuple[EntryInfo, ...]:
         """What is held, newest first."""
         return self._entries
+
+    @property
+    def kind(self) -> Kind:
+        """Shape, dtype and device of the features as they came, and as they are given back."""
+        if self._kind is None:
+            raise IndexError("history holds 0 features")
+        return self._kind
 
     @property
     def nbytes(self) -> int:
@@ -37,49 +66,60 @@ class History:
 
         A feature of another shape, dtype or device cannot be mixed with the older ones: they are dropped.
         """
-        ring = self._ring
-        if ring is None or (ring.shape[1:], ring.dtype, ring.device) != (feature.shape, feature.dtype, feature.device):
+        ring, kind = self._ring, kind_of(feature)
+        if ring is None or kind != self._kind:
             # Outside of inference mode, so that a run may leave it. Zeros, not garbage: a weight of 0 must give 0
             # even in slots that were never filled.
             with torch.inference_mode(False):
-                ring = torch.zeros((self.depth, *feature.shape), dtype=feature.dtype, device=feature.device)
-            self._ring, self._entries = ring, ()
+                ring = torch.zeros(
+                    (self.depth, *feature.shape),
+                    dtype=self._place.dtype or feature.dtype,
+                    device=self._place.device or feature.device,
+                )
+            self._ring, self._kind, self._entries = ring, kind, ()
         self._head = (self._head - 1) % self.depth
         ring[self._head].copy_(feature.detach())
         self._entries = (info, *self._entries[: self.depth - 1])
 
     def feature(self, k: int) -> Tensor:
-        """The k-th newest feature: a view into the ring, not to be written to."""
-        if self._ring is None or k >= len(self._entries):
-            raise IndexError(f"history holds {len(self._entries)} features, asked for number {k}")
-        return self._ring[(self._head + k) % self.depth]
+        """The k-th newest feature: a view into the ring, not to be written to; a copy if that is another place."""
+        return self._back(self._held(k))
 
     def apply(self, filter: Filter) -> Tensor:  # noqa: A002 - the field's word
         """Evaluate an affine filter.
 
         Returns:
-            A tensor with the features' shape and dtype, accumulated in float32 (float64 for float64
+            A tensor with the features' shape, dtype and device, accumulated in float32 (float64 for float64
             features). A filter that picks one feature returns a view of it, bit for bit.
 
         Raises:
-            PluginContractError: The filter has more weights than there are features.
+            PluginContractError: The filter does not fit the features that are held.
         """
-        if len(filter.weights) > len(self._entries):
-            raise PluginContractError(
-                f"The predictor's filter has {len(filter.weights)} weights, but the history holds "
-                f"{len(self._entries)} features. Return at most one for each entry, or raise min_history."
-            )
-        taps = [(k, weight) for k, weight in enumerate(filter.weights) if weight != 0.0]
-        if filter.bias == 0.0 and len(taps) == 1 and taps[0][1] == 1.0:
+        weights, bias = filter.weights, filter.bias
+        if filter.others or isinstance(weights, Tensor) or isinstance(bias, Tensor):
+            return apply_general(filter, self)
+        check_count(weights, self, "")
+        taps = [(k, weight) for k, weight in enumerate(weights) if weight != 0.0]
+        if bias == 0.0 and len(taps) == 1 and taps[0][1] == 1.0:
             return self.feature(taps[0][0])
-        newest = self.feature(0)
+        newest = self._held(0)
         if newest.dtype == torch.float32 and len(taps) > 2:
-            return self._single_pass(taps, filter.bias)
+            return self._back(self._single_pass(taps, bias))
         exact = torch.promote_types(newest.dtype, torch.float32)
-        total = torch.full_like(newest, filter.bias, dtype=exact)
+        total = torch.full_like(newest, bias, dtype=exact)
         for k, weight in taps:
-            total.add_(self.feature(k), alpha=weight)
-        return total.to(newest.dtype)
+            total.add_(self._held(k), alpha=weight)
+        return self._back(total)
+
+    def _held(self, k: int) -> Tensor:
+        if self._ring is None or k >= len(self._entries):
+            raise IndexError(f"history holds {len(self._entries)} features, asked for number {k}")
+        return self._ring[(self._head + k) % self.depth]
+
+    def _back(self, value: Tensor) -> Tensor:
+        """The value on the features' device and in their dtype; the same tensor when it is so already."""
+        _, dtype, device = self.kind
+        return value.to(device=device, dtype=dtype)
 
     def _single_pass(self, taps: list[tuple[int, float]], bias: float) -> Tensor:
         """One matrix-vector product: the ring is read once, however many taps there are."""

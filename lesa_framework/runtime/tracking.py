@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -17,9 +18,11 @@ class Call:
     Attributes:
         latent: The current latent.
         condition: What tells branches apart, when the call has it.
-        timestep: In the model's units times the adapter's scale, that is, a noise level.
+        timestep: In the model's units.
         context: The name that the pipeline gave with `cache_context`, when it did.
         part: Which of a pipeline's transformers it is; empty for the first.
+        noise_level: Works out the noise level in [0, 1] when it is asked for: on a GPU that takes kernels, which a
+            call whose scheduler knows its step does without. The timestep itself if None.
     """
 
     latent: Tensor
@@ -27,11 +30,13 @@ class Call:
     timestep: Tensor | float
     context: str | None = None
     part: str = ""
+    noise_level: Callable[[], Tensor | float] | None = None
 
     def sigma(self) -> float:
         """The noise level; synchronises when the timestep lives on another device."""
         # Where each token has a timestep of its own, those of a given frame or picture are without noise.
-        return float(self.timestep.max()) if isinstance(self.timestep, Tensor) else float(self.timestep)
+        level = self.timestep if self.noise_level is None else self.noise_level()
+        return float(level.max()) if isinstance(level, Tensor) else float(level)
 
     @property
     def sigma_is_free(self) -> bool:

@@ -12,8 +12,9 @@ from lesa_framework.api import Session
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.runtime.attach import Attachment
-from lesa_framework.runtime.engine import Engine, Strategy
+from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.grid import FixedGrid
+from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.types import Tap
 

@@ -25,7 +25,7 @@ from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.interfaces.fit import Batch, Fit, Progress
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.runtime.engine import Strategy, plan
+from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_framework.training.sampler import Sampler
 from lesa_framework.training.task import Task
@@ -94,7 +94,7 @@ def train(
     """
     check_has_fit(config)
     settings = config.training
-    kind, _ = find_adapter(pipe.transformer, config.backbone)
+    kind = find_adapter(pipe.transformer, config.backbone).kind
     grid = sampler_grid(pipe, GenerationSettings(num_steps=settings.num_steps, call=dict(call)))
     task = Task(
         settings,
@@ -173,7 +173,7 @@ def _write_rest(config: LesaConfig, out: Path, weights: Path, fit: Fit) -> Train
 
 
 def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:
-    if any(reason is Reason.PREDICTED for _, reason in plan(strategy, sigmas)):
+    if any(reason in (Reason.PREDICTED, Reason.DATA) for _, reason in plan(strategy, sigmas)):
         return
     needed = min(strategy.predictor.min_history(stage) for stage in range(strategy.router.num_stages))
     raise ConfigError(

@@ -16,8 +16,8 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import Always, SchedulePolicy
-from lesa_framework.runtime.engine import Strategy
 from lesa_framework.runtime.recorder import Recorder
+from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.sampler import Sampler
 from lesa_framework.types import HistoryView, StepContext, Tap

@@ -10,7 +10,7 @@ from torch import Tensor
 from lesa_framework.interfaces.fit import FitTask
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
-from lesa_framework.runtime.engine import Strategy, due
+from lesa_framework.runtime.strategy import Strategy, due
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, StepContext, StepRecord
 
@@ -34,26 +34,32 @@ class TrueHistory(Observer):
         self._visit = visit
         self._sigmas: tuple[float, ...] = ()
         self._branches: dict[str, GraphHistory] = {}
+        self._latents: dict[str, Tensor] = {}  # of the newest computed step of each branch
 
     def lesa_run_start(self, run: RunInfo) -> None:
         """Forget the run before."""
-        self._sigmas, self._branches = run.sigmas, {}
+        self._sigmas, self._branches, self._latents = run.sigmas, {}, {}
 
     def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
         """Show the step if it is one that would be predicted, and remember its feature."""
         predictor = self._strategy.predictor
-        history = self._branches.setdefault(record.branch, GraphHistory(predictor.depth))
+        branch = record.branch
+        history = self._branches.setdefault(branch, GraphHistory(predictor.depth, branches=self._branches))
         ctx = StepContext(
-            record.index,
-            self._sigmas,
-            record.branch,
-            list(self._branches).index(record.branch),
-            self._strategy.router.stage(self._sigmas[record.index]),
-            history.entries,
-            latent,
+            index=record.index,
+            sigmas=self._sigmas,
+            branch=branch,
+            branch_index=list(self._branches).index(branch),
+            stage=self._strategy.router.stage(self._sigmas[record.index]),
+            entries=history.entries,
+            others={name: held.entries for name, held in self._branches.items() if name != branch},
+            latent=latent,
+            computed_latent=self._latents.get(branch),
         )
         computed = due(self._strategy, ctx) is not Reason.PREDICTED
         if not computed:
             self._visit(history, ctx, feature)
+        elif self._strategy.reads_latents:
+            self._latents[branch] = latent.detach().clone()
         if computed or predictor.records == "all":
             history.append(feature.detach().clone(), EntryInfo(record.index, computed))

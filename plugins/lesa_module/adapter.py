@@ -57,6 +57,7 @@ class ModuleAdapter(BackboneAdapter):
         self.latent_argument, self.timestep_argument = layout.latent, sigma.name
         self.condition_argument = next(iter(layout.conditions), None)
         self._layout, self._sigma = layout, sigma
+        super().__init__()
 
     def latent(self, arguments: Arguments) -> Tensor:
         """The current latent, read-only; a list of tensors of one shape is stacked."""
@@ -87,11 +88,12 @@ class ModuleAdapter(BackboneAdapter):
         return self._sigma(self.timestep(arguments))
 
     def refuse(self, model: nn.Module, arguments: Arguments) -> str | None:  # noqa: ARG002 - the contract's signature
-        """Noise levels that are none, where finding out needs no synchronisation."""
-        level = self.noise_level(arguments)
+        """Invalid noise levels, where finding out needs no synchronisation."""
+        timestep = self.timestep(arguments)
+        if isinstance(timestep, Tensor) and (timestep.device.type != "cpu" or not timestep.numel()):
+            return None
+        level = self._sigma(timestep)
         if isinstance(level, Tensor):
-            if level.device.type != "cpu" or not level.numel():
-                return None
             first = float(level.flatten()[0])
             if bool((level != first).any()):
                 return "the samples of a batch are at different noise levels, which cannot be cached together."

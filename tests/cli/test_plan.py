@@ -1,11 +1,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
-from lesa_framework.cli.plan import linear_grid
+from lesa_framework import (
+    AffinePredictor,
+    Decision,
+    EntryInfo,
+    Filter,
+    Reason,
+    SchedulePolicy,
+    StepContext,
+    Strategy,
+)
+from lesa_framework.cli.plan import formula, linear_grid, planned_steps
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
+from lesa_schedules.schedules import FixedIntervalConfig
 from tests.cli.conftest import Lesa
 
 _GOLDEN = "FFFFPPPPPFPPPPPPFPPPPPPFPPPPPPFPPPPPPFPPPPPPFPPPPP"
@@ -41,3 +55,62 @@ def test_the_model_s_own_grid(lesa: Lesa, cache: Path, model: Path) -> None:
 def test_linear_grid() -> None:
     assert linear_grid(4, 1.0) == (1.0, 0.75, 0.5, 0.25, 0.0)
     assert linear_grid(2, 3.0) == (1.0, 0.75, 0.0)
+
+
+class Rich(AffinePredictor):
+    """Everything that a filter may have."""
+
+    depth = 2
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+        others = {name: (0.25,) for name, held in ctx.others.items() if held}
+        return Filter(torch.ones(1, 4), torch.ones(4), others)
+
+    def correction(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter | None:
+        return Filter((0.75, 0.25), 0.5) if len(entries) > 1 else None
+
+
+class Gate(SchedulePolicy):
+    dynamic = True
+
+    def decide(self, ctx: StepContext) -> Decision:
+        raise AssertionError("a plan has no latents")
+
+
+def test_numbers_for_each_channel_other_branches_and_corrections() -> None:
+    strategy = Strategy(ComputeSteps((0, 2)), EqualStages(), Rich())
+    rows = planned_steps(strategy, linear_grid(4, 1.0), ("cond", "uncond"))
+    first, corrected, predicted = rows[0], rows[4], rows[3]
+    assert (first.branch, first.weights, first.others) == ("cond", None, {})
+    assert (corrected.step, corrected.weights, corrected.bias) == (2, {2: 0.75, 0: 0.25}, 0.5)
+    assert (predicted.step, predicted.branch) == (1, "uncond")
+    assert predicted.weights == {0: "per channel"}
+    assert predicted.others == {"cond": {0: 0.25}}
+    assert formula(corrected) == "corrected: +0.750·h2 +0.250·h0 +0.5000"
+    assert formula(predicted) == "per channel·h0 +0.250·cond:h0 per channel"
+
+
+def test_what_depends_on_data() -> None:
+    strategy = Strategy(Gate(), EqualStages(), Rich())
+    rows = planned_steps(strategy, linear_grid(4, 1.0))
+    assert [(row.decision, row.reason) for row in rows] == [(Decision.COMPUTE, Reason.HISTORY)] + [
+        (None, Reason.DATA)
+    ] * 3
+    assert [row.weights for row in rows] == [None] * 4
+
+
+def test_a_plan_that_depends_on_data(lesa: Lesa, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FixedIntervalConfig, "build", lambda self: Gate())
+    plan = json.loads(lesa("plan", "--config", "mine.yaml", "--steps", "8", "--json").out)
+    assert (plan["plan"], plan["nfe"]) == ("F" + "?" * 7, None)
+    out = lesa("plan", "--config", "mine.yaml", "--steps", "8").out
+    assert "8 steps; how many are computed depends on data" in out
+    assert "depends on data" in out.splitlines()[-4]
+
+
+def test_branches_are_planned_one_after_the_other(lesa: Lesa, cache: Path) -> None:
+    call = ("plan", "--config", "mine.yaml", "--steps", "8", "--branch", "cond", "--branch", "uncond")
+    plan = json.loads(lesa(*call, "--json").out)
+    assert plan["branches"] == {"cond": "FFPPFPPF", "uncond": "FFPPFPPF"}
+    assert [step["branch"] for step in plan["steps"][:2]] == ["cond", "uncond"]
+    assert "uncond: FFPPFPPF" in lesa(*call).out

@@ -115,7 +115,12 @@ shapes = st.fixed_dictionaries(
         "backbone": st.builds(
             lambda kind, tap: {"kind": kind, "tap": tap.value}, st.sampled_from(["auto", "flux"]), st.sampled_from(Tap)
         ),
-        "engine": st.builds(lambda check: {"check_finite": check}, st.booleans()),
+        "engine": st.builds(
+            lambda check, device, dtype: {"check_finite": check, "history": {"device": device, "dtype": dtype}},
+            st.booleans(),
+            st.sampled_from([None, "cpu", "cuda:1"]),
+            st.sampled_from([None, "bfloat16", "float32"]),
+        ),
         "training": st.builds(lambda seed: {"seed": seed, "model": "reference:flux"}, st.integers(0, 99)),
     },
 )
@@ -166,7 +171,7 @@ def test_everything_that_is_wrong_is_told_at_once():
             "router": {"kind": "thresholds", "boundaries": [2]},
             "predictor": {"kind": "taylorseer", "order": 9, "ordr": 1},
             "backbone": {"kind": "fluks", "tap": "nowhere"},
-            "engine": {"check": True},
+            "engine": {"check": True, "history": {"device": "gpu", "dtype": "int8"}},
             "training": {"batch": 0, "target": "both"},
         }
     )
@@ -181,6 +186,8 @@ def test_everything_that_is_wrong_is_told_at_once():
             "backbone.tap",
             "backbone.kind",
             "engine.check",
+            "engine.history.device",
+            "engine.history.dtype",
             "training.batch",
             "training.target",
         ]

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesa_framework import ConfigError, Tap, load_config
+from lesa_framework import ConfigError, HistoryPlace, Tap, load_config
 from lesa_framework.config.overrides import override
 
 RAW = {"schedule": {"kind": "fixed_interval", "interval": 5}, "predictor": {"kind": "taylorseer", "order": 2}}
@@ -21,6 +22,10 @@ def refused(overrides: list[str]) -> str:
     ("change", "read"),
     [
         ("schedule.interval=7", lambda config: config.schedule.interval == 7),
+        (
+            "engine.history.dtype=bfloat16",
+            lambda config: config.engine.history.build() == HistoryPlace(None, torch.bfloat16),
+        ),
         ("engine.check_finite=false", lambda config: config.engine.check_finite is False),
         ("backbone.tap=output", lambda config: config.backbone.tap is Tap.OUTPUT),
         (" training.model = reference:flux", lambda config: config.training.model == "reference:flux"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lesa_framework import ArtifactError, Reason, Strategy, build_strategy, load_config
-from lesa_framework.runtime.engine import plan
+from lesa_framework.runtime.strategy import plan
 from lesa_framework.testing import even_grid
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -142,7 +142,7 @@ def test_a_path_to_no_container_is_an_error():
         attach(TinyDiT(), Wrong(), strategy(), even_grid(4))
 
 
-@pytest.mark.parametrize("lists", [(), ("transformer_blocks",), ("transformer_blocks", "single_transformer_blocks")])
+@pytest.mark.parametrize("lists", [("transformer_blocks",), ("transformer_blocks", "single_transformer_blocks")])
 def test_lists_without_a_block_are_an_error(lists):
     class Empty(TinyDiTAdapter):
         blocks = lists

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from lesa_framework import (
     Decision,
     EntryInfo,
     Filter,
+    HistoryPlace,
     PluginContractError,
     Predictor,
     Reason,
@@ -22,9 +24,11 @@ from lesa_framework import (
     Strategy,
     Tap,
 )
-from lesa_framework.runtime.engine import Engine, plan
+from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.grid import Grid
+from lesa_framework.runtime.history import History
 from lesa_framework.runtime.recorder import Recorder
+from lesa_framework.runtime.strategy import plan
 from lesa_framework.runtime.tracking import Position
 from lesa_framework.testing import even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
@@ -65,7 +69,10 @@ def drive(engine: Engine, steps=range(8), *, branch="a", shape=(1, 2), first=Tru
     for step in steps:
         latent = torch.zeros(shape)
         work = engine.begin(Position(first and not used, GRID, step, branch, 0), latent)
-        used.append(torch.full(shape, float(step)) if work.prediction is None else work.prediction.clone())
+        if work.prediction is None:
+            used.append(engine.computed(work, torch.full(shape, float(step))))
+        else:
+            used.append(work.prediction.clone())
         engine.end(work, used[-1])
     return used
 
@@ -122,7 +129,7 @@ def test_unknown_steps_are_computed_counted_and_not_remembered():
     for _ in range(2):
         lost = engine_.begin(Position(False, GRID, None, "a", 0), torch.zeros(1, 2))
         assert lost.prediction is None
-        engine_.end(lost, torch.full((1, 2), 99.0))
+        engine_.end(lost, engine_.computed(lost, torch.full((1, 2), 99.0)))
     assert values(drive(engine_, [2], first=False)) == [0]
     report = engine_.report
     assert report.fallbacks == {Reason.UNKNOWN_STEP: 2}
@@ -143,10 +150,36 @@ def test_the_check_can_be_switched_off():
     assert engine_.report.plan() == "FPPPFPPP"
 
 
-@pytest.mark.parametrize("result", [torch.zeros(2, 2), torch.zeros(1, 2, dtype=torch.float16)])
-def test_a_prediction_of_another_shape_or_dtype_is_the_predictors_fault(result):
-    with pytest.raises(PluginContractError, match=r"Broken.predict returned .* it must keep the features' \(1, 2\)"):
+@pytest.mark.parametrize(
+    "result",
+    [torch.zeros(2, 2), torch.zeros(1, 2, dtype=torch.float16), torch.zeros(1, 2, device="meta")],
+)
+def test_a_prediction_of_another_shape_dtype_or_device_is_the_predictors_fault(result):
+    returned = re.escape(f"Broken.predict returned {tuple(result.shape)} {result.dtype} on {result.device}")
+    kept = re.escape("it must keep the features' (1, 2) torch.float32 on cpu.")
+    with pytest.raises(PluginContractError, match=f"{returned}; {kept}"):
         drive(engine(Broken(result)))
+
+
+def test_a_history_is_made_once_for_each_branch_of_a_run():
+    made = []
+
+    def make(depth, place, branches):
+        made.append(depth)
+        return History(depth, place, branches)
+
+    engine_ = Engine(Strategy(ComputeSteps((0,)), EqualStages(), Hold()), "flux", Tap.PRE_HEAD, new_history=make)
+    drive(engine_)
+    drive(engine_, branch="b", first=False)
+    assert made == [1, 1]
+
+
+def test_histories_are_kept_where_the_strategy_says():
+    engine_ = engine(Sum(), history=HistoryPlace(dtype=torch.bfloat16))
+    used = drive(engine_)
+    assert {feature.dtype for feature in used} == {torch.float32}
+    assert engine_.report.cache_bytes == 3 * 2 * 2
+    assert values(used) == values(drive(engine(Sum())))  # whole numbers, which bfloat16 keeps
 
 
 def test_a_predictor_that_can_never_predict_is_refused():

@@ -154,6 +154,20 @@ def test_a_finished_scheduler_gives_no_step():
     assert Tracker(SchedulerGrid(pipe)).locate(Call(latent(), None, 0.25)).index is None
 
 
+def test_the_noise_level_is_not_worked_out_when_the_scheduler_knows_the_step():
+    def work_out():
+        raise AssertionError("nobody needs it")
+
+    pipe = TinyPipeline(TinyDiT())
+    pipe.scheduler.set_timesteps(4)
+    pipe.scheduler.set_begin_index(2)
+    elsewhere = torch.ones(1, device="meta")  # reading it would wait
+    call = Call(latent(), None, elsewhere, noise_level=work_out)
+    assert Tracker(SchedulerGrid(pipe)).locate(call).index == 2
+    with pytest.raises(AssertionError, match="nobody needs it"):
+        fixed().locate(call)
+
+
 def test_guidance_without_conditioning_on_separate_latents_is_one_run_of_a_pipeline():
     # Two calls a step that nothing but their order tells apart; the scheduler says that the run goes on.
     pipe = TinyPipeline(TinyDiT())

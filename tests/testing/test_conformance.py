@@ -6,6 +6,7 @@ import random
 from typing import Literal
 
 import pytest
+import torch
 
 from lesa_framework import (
     AffinePredictor,
@@ -117,8 +118,48 @@ class Stubborn(Predictor):
         return self.first.setdefault((ctx.index, history.feature(0).dtype, ctx.entries), history.feature(0).clone())
 
 
+class WrongCorrection(Affine):
+    def correct(self, history, ctx, feature):
+        return feature[:1]
+
+
+class LongCorrection(Affine):
+    def correction(self, entries, ctx):
+        return Filter((0.5,) * (len(entries) + 1))
+
+
+class WritesWhenCorrecting(Affine):
+    def correct(self, history, ctx, feature):
+        return feature.mul_(0.5)
+
+
+class Moody(Affine):
+    def correct(self, history, ctx, feature):
+        return feature * random.random()
+
+
+class NotFiniteForOthers(Affine):
+    def filter(self, entries, ctx):
+        return Filter((self.gain,), others={name: (float("nan"),) for name, held in ctx.others.items() if held})
+
+
+class Everything(AffinePredictor):
+    """Weights for each channel, the other branch, the latents and a correction."""
+
+    depth, reads_latents = 2, True
+
+    def filter(self, entries, ctx):
+        gain = float(ctx.computed_latent.mean())
+        weights = torch.linspace(0.5, 1.5, 1).expand(len(entries), 1) + gain
+        return Filter(weights, gain, {name: (0.1,) for name, held in ctx.others.items() if held})
+
+    def correction(self, entries, ctx):
+        return Filter((0.9, 0.1)) if len(entries) > 1 else None
+
+
 def test_a_good_predictor_passes():
     check_predictor(GoodConfig(gain=0.9))
+    check_predictor(predictor_of(Everything))
 
 
 @pytest.mark.parametrize(
@@ -134,6 +175,11 @@ def test_a_good_predictor_passes():
         (WrongDtype, "dtype torch.float64, not the features'"),
         (Writes, "the predictor wrote to feature 0"),
         (Nan, "the prediction is not finite"),
+        (WrongCorrection, "not the features'"),
+        (LongCorrection, "correction: 3 weights for a history of 2|correction: 2 weights for a history of 1"),
+        (WritesWhenCorrecting, "correct wrote to the computed feature"),
+        (Moody, "asked again, the correction is another one"),
+        (NotFiniteForOthers, "a filter that is not finite"),
         (Random, "asked again, the prediction is another one"),
         (Stubborn, "the second run depends on more than itself"),
     ],
@@ -153,6 +199,42 @@ class Alternating(SchedulePolicy):
         return Decision.COMPUTE if self.calls % 2 else Decision.PREDICT
 
 
+class Secretive(SchedulePolicy):
+    """Reads the latent when there is one, and does not say so."""
+
+    def decide(self, ctx):
+        return Decision.COMPUTE if ctx.latent is None or ctx.latent.mean() > 0 else Decision.PREDICT
+
+
+class Careless(SchedulePolicy):
+    def decide(self, ctx):
+        return Decision.COMPUTE if ctx.latent.mean() > 0 else Decision.PREDICT
+
+
+class Gate(SchedulePolicy):
+    dynamic = True
+
+    def decide(self, ctx):
+        moved = ctx.computed_latent is None or (ctx.latent - ctx.computed_latent).abs().mean() > 1.1
+        return Decision.COMPUTE if moved else Decision.PREDICT
+
+
+class Remembers(Gate):
+    def __init__(self):
+        self.before = None
+
+    def decide(self, ctx):
+        moved = self.before is None or (ctx.latent - self.before).mean() > 0
+        self.before = ctx.latent
+        return Decision.COMPUTE if moved else Decision.PREDICT
+
+
+class WritesLatent(Gate):
+    def decide(self, ctx):
+        ctx.latent.zero_()
+        return Decision.COMPUTE
+
+
 class Wordy(SchedulePolicy):
     def decide(self, ctx):
         return "yes"
@@ -166,10 +248,24 @@ class Never(SchedulePolicy):
         return Decision.COMPUTE
 
 
+def test_a_gate_passes():
+    class GateConfig(ScheduleConfig):
+        kind: Literal["gate"] = "gate"
+
+        def build(self) -> SchedulePolicy:
+            return Gate()
+
+    check_schedule(GateConfig())
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
         (Alternating, "depends on more than the context"),
+        (Secretive, "the answer depends on the latent; .* declares `dynamic = True`"),
+        (Careless, "fails without latents .* declares `dynamic = True`"),
+        (Remembers, "depends on more than the context"),
+        (WritesLatent, "wrote to a latent"),
         (Wordy, "'yes', which is no Decision"),
         (Never, "refuses every one"),
     ],

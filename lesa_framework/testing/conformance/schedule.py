@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
 
 from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.schedule import ScheduleConfig, SchedulePolicy
-from lesa_framework.runtime.engine import Strategy, plan
-from lesa_framework.testing.conformance.probes import EqualStages, Hold
+from lesa_framework.runtime.strategy import Strategy, plan
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from lesa_framework.testing.sampling import even_grid
+from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.types import Decision, StepContext
+
+_SHAPE = (2, 3, 4)
+_GAP = 3  # from one computed step to the next, for schedules that have no plan
 
 
 def check_schedule(config: ScheduleConfig, *, num_steps: Sequence[int] = (20, 50)) -> None:
     """Check a schedule.
 
-    Checked: it answers with a `Decision` without a latent; the answer depends on nothing but the context, in
-    whatever order steps are asked for; a length of run that it cannot serve is refused with `ConfigError`; its
-    configuration survives being written and read.
+    Checked: it answers with a `Decision`; the answer depends on nothing but the context, in whatever order steps are
+    asked for, and on latents only if it declares that it is `dynamic`; it does not write to them; a length of run that
+    it cannot serve is refused with `ConfigError`; its configuration survives being written and read.
 
     Args:
         config: The configuration of the schedule under test.
@@ -32,7 +39,7 @@ def check_schedule(config: ScheduleConfig, *, num_steps: Sequence[int] = (20, 50
     assert served, f"{config.kind}: check() refuses every one of {list(num_steps)} steps"
     for steps in served:
         schedule = config.build()
-        contexts = [ctx for ctx, _ in plan(Strategy(schedule, EqualStages(), Hold()), even_grid(steps))]
+        contexts = _contexts(config, schedule, steps)
         decisions = [schedule.decide(ctx) for ctx in contexts]
         for ctx, decision in zip(contexts, decisions, strict=True):
             assert isinstance(decision, Decision), f"{_at(config, ctx)}: returned {decision!r}, which is no Decision"
@@ -40,6 +47,42 @@ def check_schedule(config: ScheduleConfig, *, num_steps: Sequence[int] = (20, 50
         fresh = [config.build().decide(ctx) for ctx in contexts]
         for ctx, first, second, third in zip(contexts, decisions, backwards, fresh, strict=True):
             assert first is second is third, f"{_at(config, ctx)}: the answer depends on more than the context"
+        _check_latents(config, schedule, contexts, decisions)
+
+
+def _contexts(config: ScheduleConfig, schedule: SchedulePolicy, num_steps: int) -> list[StepContext]:
+    """The contexts of a run: its own, or for a dynamic schedule those of another one, with latents."""
+    policy = ComputeSteps(range(0, num_steps, _GAP)) if schedule.dynamic else schedule
+    try:
+        found = [ctx for ctx, _ in plan(Strategy(policy, EqualStages(), Hold()), even_grid(num_steps))]
+    except (AttributeError, TypeError) as error:
+        raise AssertionError(
+            f"{config.kind}: fails without latents ({error}). A schedule that reads them declares `dynamic = True`"
+        ) from error
+    return [_with_latents(ctx) for ctx in found] if schedule.dynamic else found
+
+
+def _with_latents(ctx: StepContext) -> StepContext:
+    newest = ctx.entries[0].step if ctx.entries else None
+    return replace(
+        ctx, latent=noise(_SHAPE, ctx.index), computed_latent=None if newest is None else noise(_SHAPE, newest)
+    )
+
+
+def _check_latents(
+    config: ScheduleConfig, schedule: SchedulePolicy, contexts: Sequence[StepContext], decisions: Sequence[Decision]
+) -> None:
+    for ctx, decision in zip(contexts, decisions, strict=True):
+        shown, untouched = _with_latents(ctx), _with_latents(ctx)
+        assert schedule.decide(shown) is decision, (
+            f"{_at(config, ctx)}: the answer depends on the latent; a schedule that reads it declares `dynamic = True`"
+        )
+        for found, wanted in (
+            (shown.latent, untouched.latent),
+            (shown.computed_latent, untouched.computed_latent),
+        ):
+            same = found is None or wanted is None or torch.equal(found, wanted)
+            assert same, f"{_at(config, ctx)}: wrote to a latent"
 
 
 def _serves(schedule: SchedulePolicy, num_steps: int) -> bool:

@@ -33,7 +33,7 @@ def _watched(case, name):
     case, device = short(case), Ticks()
     denoiser = build_denoiser(case, device)
     method = next(each for each in line_up(case) if each.name == name)
-    watch = Stopwatch(device, denoiser.transformer, find_adapter(denoiser.transformer, case.name)[1])
+    watch = Stopwatch(device, denoiser.transformer, find_adapter(denoiser.transformer, case.name).adapter)
     with watch.running(), method.attached(denoiser):
         output = denoiser.run(STEPS)
     return split(watch.calls, device, seconds=1000.0), watch, output, denoiser
@@ -69,7 +69,7 @@ def test_a_peer_that_exchanges_the_forward_still_shows_its_parts():
     case, device = short(FLUX), Ticks()
     denoiser = build_denoiser(case, device)
     model = denoiser.transformer
-    watch = Stopwatch(device, model, find_adapter(model, case.name)[1])
+    watch = Stopwatch(device, model, find_adapter(model, case.name).adapter)
     with watch.running():
         model.forward = MethodType(type(model).forward, model)
         denoiser.run(STEPS)

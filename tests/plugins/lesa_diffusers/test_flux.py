@@ -238,7 +238,7 @@ def test_weights_for_another_step_count_are_refused_by_the_run(flux, generate, l
 def test_a_class_derived_from_flux_is_found(flux, generate):
     derived = type("MyFlux", (type(flux.transformer),), {})
     flux.transformer.__class__ = derived
-    assert lesa.find_adapter(flux.transformer)[0] == "flux"
+    assert lesa.find_adapter(flux.transformer).kind == "flux"
 
 
 def test_a_model_without_an_adapter_is_told_what_there_is():

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from lesa_framework import ArtifactError, ConfigError, EntryInfo, RunInfo, StepContext, Strategy, Tap, load_config
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact, save_artifact
-from lesa_framework.runtime.engine import plan
 from lesa_framework.runtime.history import History
+from lesa_framework.runtime.strategy import plan
 from lesa_framework.types import Decision, Reason, plan_string
 from lesa_kan.experts import ExpertShape
 from lesa_kan.predictor import Lesa, LesaPredictorConfig, TrainedLesa
@@ -141,7 +141,7 @@ def test_sampling_needs_no_pykan(tmp_path: Path) -> None:
 import sys
 sys.modules["kan"] = None
 from lesa_framework import build_strategy, load_config
-from lesa_framework.runtime.engine import plan
+from lesa_framework.runtime.strategy import plan
 strategy = build_strategy(load_config({{
     "schedule": {{"kind": "fixed_interval", "interval": 4}},
     "router": {{"kind": "thresholds"}},

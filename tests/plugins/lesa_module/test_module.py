@@ -184,7 +184,7 @@ class TestBranches:
                 return super().forward(x, t, y)
 
         model = TimeFirst()
-        adapter = lesa.find_adapter(model, config().backbone)[1]
+        adapter = lesa.find_adapter(model, config().backbone).adapter
         assert (adapter.latent_argument, adapter.condition_argument) == ("x", "y")
         with lesa.accelerate(model, config(), sigmas=GRID) as session, torch.no_grad():
             for time in TIMES[:-1]:
@@ -200,7 +200,7 @@ def call(model, latent, sigma, prompt):
 @pytest.mark.parametrize(
     "check",
     backbone_checks(
-        lesa.find_adapter(PlainDiT(), config().backbone)[1],
+        lesa.find_adapter(PlainDiT(), config().backbone).adapter,
         make_model=PlainDiT,
         call=call,
         make_latent=lambda size: noise(size=8 * size)[:1],

@@ -123,7 +123,7 @@ def section(**options):
 )
 def test_what_fits(make_model, options):
     check_backbone(
-        lesa.find_adapter(make_model(), section(**options))[1],
+        lesa.find_adapter(make_model(), section(**options)).adapter,
         make_model=make_model,
         call=call,
         make_latent=lambda size: noise(size=8 * size)[:1],

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesa_framework import AffinePredictor, ConfigError, Decision, Filter, SchedulePolicy, StepContext, Strategy
-from lesa_framework.runtime.engine import plan
+from lesa_framework.runtime.strategy import plan
 from lesa_framework.testing import check_schedule, even_grid
 from lesa_framework.testing.conformance.probes import EqualStages, Hold
 from lesa_framework.types import Reason

@@ -17,10 +17,6 @@ class OtherClass(Good):
     model_class = "BigDiT"
 
 
-class Blockless(Good):
-    blocks = ()
-
-
 class Tapless(Good):
     taps = ()
 
@@ -64,7 +60,6 @@ class Restless(TinyDiT):
 
 LAYOUT = [
     Mutant("other class", ("names_the_model_class",), "'BigDiT' is none of the model's classes", OtherClass),
-    Mutant("no list", ("names_blocks_and_taps",), "blocks: names no list", Blockless, spreads=True),
     Mutant("no tap", ("names_blocks_and_taps",), "taps: names none", Tapless),
     Mutant("absent list", ("finds_its_modules",), "expects 'blocks' in TinyDiT", NoSuchList, spreads=True),
     Mutant("absent head", ("finds_its_modules",), "expects 'final' in TinyDiT", NoSuchClosing, spreads=True),

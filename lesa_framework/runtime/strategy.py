@@ -1,0 +1,122 @@
+"""Schedule, router and predictor together, and what they will do in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lesa_framework.errors import ConfigError, PluginContractError
+from lesa_framework.interfaces.predictor import Predictor
+from lesa_framework.interfaces.router import StageRouter
+from lesa_framework.interfaces.schedule import SchedulePolicy
+from lesa_framework.types import AS_MADE, Decision, EntryInfo, HistoryPlace, Reason, StepContext
+
+#: Whether to compute, as this process sees it -> as all processes agree; see `attach_strategy`.
+Agree: TypeAlias = Callable[[bool], bool]
+
+
+def alone(compute: bool) -> bool:
+    """The decision of the only process."""
+    return compute
+
+
+@dataclass
+class Strategy:
+    """What a configuration builds: the choices that the engine joins.
+
+    Args:
+        schedule: Which steps to compute.
+        router: Which stage a noise level is in.
+        predictor: What the other steps get.
+        check_finite: Compute a step whose prediction is not finite; costs a synchronisation for each prediction.
+        history: Where the features are kept.
+
+    Raises:
+        ConfigError: The router's stages are not the predictor's.
+        PluginContractError: The predictor asks for more history than it keeps.
+    """
+
+    schedule: SchedulePolicy
+    router: StageRouter
+    predictor: Predictor
+    check_finite: bool = True
+    history: HistoryPlace = AS_MADE
+
+    def __post_init__(self) -> None:
+        wanted, given = self.predictor.num_stages, self.router.num_stages
+        if wanted is not None and wanted != given:
+            remedy = (
+                "Set `router.kind` to `single`."
+                if wanted == 1
+                else f"Give `router.boundaries` {wanted - 1} noise level(s); `router.kind` is then `thresholds`."
+            )
+            raise ConfigError(f"router: it has {given} stage(s), but the predictor has experts for {wanted}. {remedy}")
+        for stage in range(given):
+            least = self.predictor.min_history(stage)
+            if least > self.predictor.depth:
+                raise PluginContractError(
+                    f"{type(self.predictor).__name__}: min_history({stage}) is {least}, but depth is "
+                    f"{self.predictor.depth}, so it could never predict. Raise depth."
+                )
+
+    @property
+    def reads_latents(self) -> bool:
+        """Whether the latent of the newest computed step has to be kept."""
+        return self.schedule.dynamic or self.predictor.reads_latents
+
+
+def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:
+    """What the rules say about a step: predicted, or computed because of the schedule or the history."""
+    compute = strategy.schedule.decide(ctx) is Decision.COMPUTE
+    if strategy.schedule.dynamic:
+        compute = agree(compute)
+    if compute:
+        return Reason.SCHEDULE
+    return Reason.HISTORY if _is_short(strategy, ctx) else Reason.PREDICTED
+
+
+def plan(
+    strategy: Strategy, sigmas: Sequence[float], branches: Sequence[str] = ("branch0",)
+) -> list[tuple[StepContext, Reason]]:
+    """What a run over a grid will do, without a model.
+
+    Args:
+        strategy: Schedule, router and predictor.
+        sigmas: The grid, the final 0 included.
+        branches: The branches in the order in which the pipeline calls them at each step.
+
+    Returns:
+        One pair for each step and branch. A dynamic schedule is not asked: its steps are computed while the history
+        is too short, and depend on data from then on.
+    """
+    grid = tuple(sigmas)
+    strategy.schedule.check(len(grid) - 1)
+    entries: dict[str, tuple[EntryInfo, ...]] = dict.fromkeys(branches, ())
+    is_open = dict.fromkeys(branches, False)  # whether data have decided about a step of the branch
+    steps = []
+    for index in range(len(grid) - 1):
+        for number, branch in enumerate(branches):
+            others = {name: held for name, held in entries.items() if name != branch}
+            stage = strategy.router.stage(grid[index])
+            ctx = StepContext(index, grid, branch, number, stage, entries[branch], others)
+            if not strategy.schedule.dynamic:
+                reason = due(strategy, ctx)
+            elif is_open[branch] or not _is_short(strategy, ctx):
+                reason, is_open[branch], entries[branch] = Reason.DATA, True, ()
+            else:
+                reason = Reason.HISTORY
+            steps.append((ctx, reason))
+            computed = reason is not Reason.PREDICTED
+            if reason is not Reason.DATA and (computed or strategy.predictor.records == "all"):
+                entries[branch] = (EntryInfo(index, computed), *entries[branch])[: strategy.predictor.depth]
+    return steps
+
+
+def count_computed(reasons: Sequence[Reason]) -> int | None:
+    """How many steps of a branch's plan are computed, its NFE; None when that depends on data."""
+    return None if Reason.DATA in reasons else sum(reason is not Reason.PREDICTED for reason in reasons)
+
+
+def _is_short(strategy: Strategy, ctx: StepContext) -> bool:
+    return len(ctx.entries) < strategy.predictor.min_history(ctx.stage)

@@ -1,0 +1,124 @@
+"""Predictors that correct what the block stack computed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lesa_framework import AffinePredictor, Filter, PluginContractError, Predictor, Reason, Recorder, Strategy, Tap
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid, sample
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.tiny_pipeline import noise
+
+GRID = even_grid(6)
+EVERY_TAP = pytest.mark.parametrize("tap", list(Tap))
+
+
+class Halved(Hold):
+    """Reuse that halves each computed feature; its reuse is of the feature as it was computed."""
+
+    def correction(self, entries, ctx):
+        assert entries[0].step == ctx.index
+        assert entries[0].computed
+        return Filter((0.5,))
+
+
+class Same(Hold):
+    def correction(self, entries, ctx):
+        return Filter((1.0,))
+
+
+class Smoothed(AffinePredictor):
+    depth = 2
+
+    def filter(self, entries, ctx):
+        return Filter((1.0,))
+
+    def correction(self, entries, ctx):
+        return Filter((0.75, 0.25)) if len(entries) > 1 else None
+
+
+class Returns(Hold):
+    def __init__(self, change):
+        self.change = change
+
+    def correct(self, history, ctx, feature):
+        return self.change(feature)
+
+
+def call(model, latent, sigma, prompt):
+    return model(latent, sigma, noise((1, 3, 4), prompt), return_dict=False)[0]
+
+
+def run(predictor: Predictor, tap=Tap.PRE_HEAD, computed=(0, 2, 3), adapter=TinyDiTAdapter, **options):
+    recorder, model = Recorder(), TinyDiT()
+    strategy = Strategy(ComputeSteps(computed), EqualStages(), predictor, **options)
+    with attach(model, adapter(), strategy, GRID, tap, (recorder,)) as session:
+        outputs = sample(model, call, noise((1, 5, 4), 0), GRID)
+    return outputs, recorder, session.report
+
+
+def assert_equal(found, expected):
+    assert [torch.equal(a, b) for a, b in zip(found, expected, strict=True)] == [True] * len(expected)
+
+
+@EVERY_TAP
+def test_a_correction_that_changes_nothing_is_bit_identical(tap):
+    assert_equal(run(Same(), tap)[0], run(Hold(), tap)[0])
+
+
+@EVERY_TAP
+def test_the_head_gets_the_corrected_feature_and_the_history_the_computed_one(tap):
+    outputs, recorder, report = run(Halved(), tap, computed=(0,))
+    plain, uncorrected, _ = run(Hold(), tap, computed=(0,))
+    computed = uncorrected.features[0]
+    assert torch.equal(recorder.features[0], 0.5 * computed)
+    assert torch.equal(recorder.features[1], computed)  # reused from the history
+    assert not torch.equal(outputs[0], plain[0])
+    assert report.plan() == "FPPPPP"
+    assert report.fallbacks == {}
+
+
+def test_at_the_output_the_sampler_gets_the_corrected_one():
+    outputs, _, _ = run(Halved(), Tap.OUTPUT, computed=(0,))
+    plain, _, _ = run(Hold(), Tap.OUTPUT, computed=(0,))
+    assert torch.equal(outputs[0], 0.5 * plain[0])
+
+
+@EVERY_TAP
+def test_a_correction_may_read_the_history(tap):
+    _, recorder, _ = run(Smoothed(), tap, computed=range(2))
+    _, plain, _ = run(Hold(), tap, computed=range(2))
+    assert torch.equal(recorder.features[0], plain.features[0])
+    assert torch.equal(recorder.features[1], 0.75 * recorder.features[2] + 0.25 * plain.features[0])
+
+
+@EVERY_TAP
+def test_a_correction_that_is_not_finite_is_counted_and_the_computed_feature_used(tap):
+    outputs, _, report = run(Returns(lambda feature: feature * float("nan")), tap)
+    assert_equal(outputs, run(Hold(), tap)[0])
+    assert report.fallbacks == {Reason.NON_FINITE_CORRECTION: 3}
+    assert "3x: non-finite correction" in str(report)
+
+
+@pytest.mark.parametrize("change", [lambda feature: feature[:, :2], lambda feature: feature.double()])
+def test_a_correction_of_another_kind_is_refused(change):
+    with pytest.raises(PluginContractError, match=r"Returns.correct returned .* must keep the features' \(1, 5, 16\)"):
+        run(Returns(change))
+
+
+def test_an_unverified_layout_is_verified_with_the_corrected_feature():
+    class Unverified(TinyDiTAdapter):
+        unverified = True
+
+    assert_equal(run(Halved(), adapter=Unverified)[0], run(Halved())[0])
+
+
+def test_corrections_keep_their_graph():
+    gain = torch.ones((), requires_grad=True)
+    model = TinyDiT()
+    strategy = Strategy(ComputeSteps(), EqualStages(), Returns(lambda feature: feature * gain))
+    with attach(model, TinyDiTAdapter(), strategy, GRID):
+        call(model, noise((1, 5, 4), 0), GRID[0], 0).sum().backward()
+    assert gain.grad is not None
+    assert gain.grad != 0
