@@ -175,7 +175,7 @@ def page(results: Results) -> str:
             (
                 "PSNR is against the uncached run; *work* is counted, in uncached steps; bold is the best that does no "
                 f"more work than its number of steps. Measured with `{results.command}`. "
-                "[How to read and repeat it](bench.md)."
+                "[How to read and reproduce it](bench.md)."
             ),
             _page_pictures("quality", "PSNR of every method against the uncached run"),
             _page_pictures("pareto", "PSNR against wall time and against cache memory"),
