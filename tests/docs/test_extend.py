@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from lesa_framework import PredictorConfig, RouterConfig, ScheduleConfig
+from lesa_framework import PredictorConfig, RouterConfig, ScheduleConfig, Strategy
 from lesa_framework.plugin.manager import Plugins
 from lesa_framework.testing import (
     TinyDiT,
     TinyDiTAdapter,
     TinyPipeline,
+    attach,
     check_metric,
     check_predictor,
     check_router,
     check_schedule,
+    even_grid,
 )
+from lesa_framework.testing.conformance.probes import EqualStages, Hold
 from tests.measured import measured
 
 GUIDES = Path(__file__).parents[2] / "docs" / "extend"
@@ -103,3 +106,48 @@ def test_the_guides_tests_pass(monkeypatch):
     assert len(module.CHECKS) > 20
     for check in module.CHECKS:
         module.test_adapter(check)
+
+
+def shown(guide: str, title: str) -> types.ModuleType:
+    """The module that a guide shows under a title."""
+    (source,) = re.findall(rf'```python title="{title}"\n(.*?)```', (GUIDES / guide).read_text(), re.DOTALL)
+    module = types.ModuleType(title.removesuffix(".py").replace("/", "_"))
+    exec(compile(source, title, "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("title", "make"),
+    [
+        ("per_channel.py", lambda module: module.PerChannel(torch.full((20, 1), 0.9), torch.full((20, 1), 0.1))),
+        ("other_branch.py", lambda module: module.FollowsTheOther()),
+        ("smoothing.py", lambda module: module.Smoothing()),
+        ("keep_sign.py", lambda module: module.KeepSign()),
+    ],
+)
+def test_the_guides_predictors_keep_their_contract(title, make):
+    module = shown("predictor.md", title)
+
+    class Shown(PredictorConfig):
+        kind: str = "shown"
+
+        def build(self):
+            return make(module)
+
+    check_predictor(Shown())
+
+
+def test_the_guides_gate_decides_by_the_latent():
+    module = shown("schedule.md", "my_package/gate.py")
+    check_schedule(module.LatentGateConfig())
+    found = Plugins()
+    found.add("guide", module)
+    assert found.registry.schedules.names() == {"latent_gate": "guide"}
+    nfe = []
+    for threshold in (0.05, 0.2, 100):
+        strategy = Strategy(module.LatentGate(threshold=threshold), EqualStages(), Hold())
+        pipe = TinyPipeline(TinyDiT())
+        with attach(pipe.transformer, TinyDiTAdapter(), strategy, even_grid(12)) as session:
+            pipe()
+        nfe.append(session.report.nfe)
+    assert nfe[0] > nfe[1] > nfe[2] == 1
