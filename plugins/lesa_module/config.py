@@ -1,9 +1,9 @@
-"""The options of `backbone: {kind: module}`, and how they are held against a model."""
+"""The options of `backbone: {kind: module}`, and their checks against a model."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -37,7 +37,7 @@ class ModuleConfig(CustomBackboneConfig):
     blocks: Annotated[Names, Field(min_length=1)]
     """Path of the list of blocks, such as `blocks` or `core.layers`; several when the stack is made of several."""
     head: Annotated[str, Field(min_length=1)]
-    """Path of the module behind the stack, called once, with the hidden state."""
+    """Path of the module after the stack, called once, with the hidden state."""
     sigma: Annotated[str, AfterValidator(_readable)]
     """The noise level in [0, 1] from one argument of the forward: `timestep`, `t/1000`, `1 - t`."""
     latent: str | None = None
@@ -53,23 +53,15 @@ class ModuleConfig(CustomBackboneConfig):
         """Make the adapter for a model.
 
         Raises:
-            UnsupportedBackboneError: The model has not what the options name; the message has all that was found.
+            UnsupportedBackboneError: The model does not have what the options name; the message lists every mismatch.
         """
         formula = Formula(self.sigma)
-        problems = self._wrong_modules(model)
-        named, takes_any = _signature(model)
-        wanted = {"sigma": formula.name, "latent": self.latent}
-        wanted["condition"] = None if self.condition == "auto" else self.condition
-        for option, name in wanted.items():
-            if name is not None and name not in named and not takes_any:
-                given = f"'{self.sigma}' needs an argument" if option == "sigma" else "there is no argument"
-                problems.append(
-                    f"backbone.{option}: {given} '{name}'. {_called(model, named)}{did_you_mean(name, named)}"
-                )
+        problems = [*self._wrong_modules(model), *self._wrong_arguments(model, formula)]
+        named = arguments(model)
         others = [name for name in named if name != formula.name]
         latent = self.latent or next(iter(others), None)
         if latent is None:
-            problems.append(f"backbone.latent: {_called(model, named)} None of it can be the latent; name it.")
+            problems.append(f"backbone.latent: {_called(model, named)} None of these can be the latent; name it.")
         if latent == formula.name:
             problems.append(f"backbone.latent: '{latent}' is what backbone.sigma takes for the time; name another one.")
         if latent is None or problems:
@@ -93,41 +85,53 @@ class ModuleConfig(CustomBackboneConfig):
             return tuple(others)
         return () if self.condition is None else (self.condition,)
 
-    def _wrong_modules(self, model: nn.Module) -> list[str]:
+    def _wrong_arguments(self, model: nn.Module, formula: Formula) -> Iterator[str]:
+        """A message for every argument that an option names and the forward does not take."""
+        if _takes_any(model):
+            return
+        named = arguments(model)
+        wanted = {"sigma": formula.name, "latent": self.latent}
+        wanted["condition"] = None if self.condition == "auto" else self.condition
+        for option, name in wanted.items():
+            if name is not None and name not in named:
+                given = f"'{self.sigma}' needs an argument" if option == "sigma" else "there is no argument"
+                yield f"backbone.{option}: {given} '{name}'. {_called(model, named)}{did_you_mean(name, named)}"
+
+    def _wrong_modules(self, model: nn.Module) -> Iterator[str]:
+        """A message for every path at which the model does not have what the option needs."""
         absent = missing(model, [*self.blocks, self.head])
-        problems = [f"backbone.blocks: {no_module(model, path)}" for path in self.blocks if path in absent]
+        yield from (f"backbone.blocks: {no_module(model, path)}" for path in self.blocks if path in absent)
         for path in self.blocks:
-            if path in absent:
-                continue
-            found = model.get_submodule(path)
-            inner = ", ".join(name for name, _ in found.named_children()) or "nothing"
-            if not isinstance(found, CONTAINERS):
-                problems.append(
-                    f"backbone.blocks: '{path}' is a {type(found).__name__}, and no ModuleList, Sequential or "
-                    f"ModuleDict. Name the list of blocks inside it: it has {inner}."
-                )
-            elif not len(found):
-                problems.append(f"backbone.blocks: '{path}' is empty, so nothing would be saved.")
-            elif lists := lists_inside(path, found):
-                problems.append(
-                    f"backbone.blocks: '{path}' is a ModuleDict of lists. Name the lists inside it: {', '.join(lists)}."
-                )
-        problems += [
-            f"backbone.block_returns: '{path}' is none of backbone.blocks, which are: {', '.join(self.blocks)}."
-            for path in self.block_returns
-            if path not in self.blocks
-        ]
+            problem = None if path in absent else _no_stack(path, model.get_submodule(path))
+            if problem:
+                yield f"backbone.blocks: '{path}' {problem}"
+        for path in self.block_returns:
+            if path not in self.blocks:
+                yield f"backbone.block_returns: '{path}' is not among backbone.blocks: {', '.join(self.blocks)}."
         if self.head in absent:
-            problems.append(f"backbone.head: {no_module(model, self.head)}")
+            yield f"backbone.head: {no_module(model, self.head)}"
         elif any(f"{self.head}.".startswith(f"{path}.") for path in self.blocks):
-            problems.append(f"backbone.head: '{self.head}' is in the blocks; name the module behind them.")
-        return problems
+            yield f"backbone.head: '{self.head}' is in the blocks; name the module after them."
 
 
-def _signature(model: nn.Module) -> tuple[tuple[str, ...], bool]:
-    """Names of the forward's arguments, and whether it takes others as `**kwargs`."""
+def _no_stack(path: str, found: nn.Module) -> str | None:
+    """Why a module cannot be a stack of blocks; None when it can."""
+    if not isinstance(found, CONTAINERS):
+        inner = ", ".join(name for name, _ in found.named_children()) or "nothing"
+        return (
+            f"is a {type(found).__name__}, not a ModuleList, Sequential or ModuleDict. "
+            f"Name the list of blocks inside it: it has {inner}."
+        )
+    if not len(found):
+        return "is empty, so nothing would be saved."
+    lists = lists_inside(path, found)
+    return f"is a ModuleDict of lists. Name the lists inside it: {', '.join(lists)}." if lists else None
+
+
+def _takes_any(model: nn.Module) -> bool:
+    """Whether the forward takes any further argument as `**kwargs`."""
     parameters = inspect.signature(type(model).forward).parameters.values()
-    return arguments(model), any(one.kind is one.VAR_KEYWORD for one in parameters)
+    return any(one.kind is one.VAR_KEYWORD for one in parameters)
 
 
 def _called(model: nn.Module, named: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ _THING = re.compile(
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing a caption promises."""
+    """One thing that a caption names."""
 
     shape: str
     colour: str
@@ -47,7 +47,7 @@ def claims(caption: str) -> tuple[Claim, ...]:
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """Draw a scene and its caption; everything the caption leaves out is random too."""
+    """Draw a scene and its caption; everything that the caption does not say is random too."""
     count = 1 if rng.random() < 0.35 else 2
     relation = str(rng.choice(RELATIONS)) if count == 2 else ""
     behind, said = str(rng.choice(list(COLOURS))), bool(rng.random() < 0.3)
@@ -95,15 +95,20 @@ def _thing(
     shape = str(rng.choice(GLYPHS)) if not plain and rng.random() < 0.25 else str(rng.choice(SHAPES))
     # Strokes are too thin to carry a texture that anyone could see.
     texture = str(rng.choice(TEXTURES[1:])) if textured and shape not in GLYPHS else "plain"
-    strength = 0.25 if colour != "white" else 0.55
-    accent = tuple(c * strength for c in rgb) if rng.random() < 0.6 else tuple(1 - (1 - c) * 0.25 for c in rgb)
-    if colour == "white":
-        accent = tuple(c * strength for c in rgb)
+    accent = _accent(colour, rgb, darker=rng.random() < 0.6)
     spin = 0.35 if shape in (*GLYPHS, "square", "diamond", "cross") else np.pi
     return Thing(
         shape, colour, texture, (float(centre[0]), float(centre[1])), float(radius),
-        float(rng.uniform(-spin, spin)), rgb, (accent[0], accent[1], accent[2]), float(rng.uniform(0.09, 0.14)),
+        float(rng.uniform(-spin, spin)), rgb, accent, float(rng.uniform(0.09, 0.14)),
     )  # fmt: skip
+
+
+def _accent(colour: str, rgb: tuple[float, float, float], *, darker: bool) -> tuple[float, float, float]:
+    """The second colour of a texture: a darker or a lighter shade, for white always a darker one."""
+    if colour == "white":
+        return _dimmed(rgb, 0.55)
+    red, green, blue = rgb
+    return _dimmed(rgb, 0.25) if darker else (1 - (1 - red) * 0.25, 1 - (1 - green) * 0.25, 1 - (1 - blue) * 0.25)
 
 
 def _random_background(rng: np.random.Generator, colour: str, said: bool) -> Background:

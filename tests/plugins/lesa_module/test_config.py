@@ -86,7 +86,7 @@ class TestTheModel:
 
     def test_a_module_that_is_no_list(self):
         assert misfit(blocks=["t_embedder"]) == (
-            "backbone.blocks: 't_embedder' is a TimeEmbedder, and no ModuleList, Sequential or ModuleDict. "
+            "backbone.blocks: 't_embedder' is a TimeEmbedder, not a ModuleList, Sequential or ModuleDict. "
             "Name the list of blocks inside it: it has mlp."
         )
 
@@ -104,7 +104,7 @@ class TestTheModel:
 
     @pytest.mark.parametrize("head", ["blocks.2", "blocks"])
     def test_a_head_inside_of_the_blocks(self, head):
-        assert misfit(head=head) == f"backbone.head: '{head}' is in the blocks; name the module behind them."
+        assert misfit(head=head) == f"backbone.head: '{head}' is in the blocks; name the module after them."
 
     def test_wrong_names_of_arguments(self):
         assert misfit(sigma="timestep/1000", latent="z", condition="label") == (
@@ -121,11 +121,11 @@ class TestTheModel:
             def forward(self, t):
                 return t
 
-        assert "None of it can be the latent" in misfit(Clock())
+        assert "None of these can be the latent" in misfit(Clock())
 
     def test_stand_ins_for_a_list_that_is_not_named(self):
         assert misfit(block_returns={"layers": "x"}) == (
-            "backbone.block_returns: 'layers' is none of backbone.blocks, which are: blocks."
+            "backbone.block_returns: 'layers' is not among backbone.blocks: blocks."
         )
 
 
