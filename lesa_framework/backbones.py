@@ -144,7 +144,7 @@ def _same_layout(model: nn.Module, registry: Registry) -> list[str]:
 
 
 def _likeness(one: str, other: str) -> float:
-    """How like the names of two classes are, what all of them share left out; 1 when they are the same."""
+    """How similar the names of two classes are, without the words that all of them share; 1 if they are the same."""
     mine, theirs = (_COMMON.sub("", name).lower() or name.lower() for name in (one, other))
     return difflib.SequenceMatcher(None, mine, theirs).ratio()
 

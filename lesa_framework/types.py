@@ -37,7 +37,7 @@ class Reason(StrEnum):
     UNKNOWN_STEP = "unknown step"
     NON_FINITE = "non-finite prediction"
     NON_FINITE_CORRECTION = "non-finite correction"
-    DATA = "depends on data"  # in plans alone: a dynamic schedule decides while the run goes on
+    DATA = "depends on data"  # in plans alone: a dynamic schedule decides during the run
 
 
 #: Reasons that mean "not as assumed": the computed feature was used although another one was due.

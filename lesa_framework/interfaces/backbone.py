@@ -30,7 +30,7 @@ class BackboneAdapter(ABC):
             import of it is needed.
         blocks: Paths of the `ModuleList`s (or `Sequential`s, `ModuleDict`s) that make up the stack; they are
             empty on predicted steps. Name every list whose blocks are to be saved.
-        head: Path of the module that closes the stack. The model's forward calls it exactly once, with the hidden
+        head: Path of the module after the stack. The model's forward calls it exactly once, with the hidden
             state.
         taps: Taps that work on this class.
         head_argument: Name of the head's argument that is the hidden state; its first one when empty.

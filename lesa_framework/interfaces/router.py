@@ -11,7 +11,7 @@ class StageRouter(ABC):
     """A pure map from noise level to stage.
 
     Attributes:
-        num_stages: Stages are numbered from 0 (the noisiest, by custom) to `num_stages - 1`.
+        num_stages: Stages are numbered from 0 (by convention the noisiest) to `num_stages - 1`.
 
     Example:
         Two stages, split in the middle::

@@ -31,8 +31,8 @@ class Attachment:
     """An engine at work in one transformer.
 
     The transformer's `forward` is replaced on the instance (never on the class), and its head
-    gets two hooks. On predicted steps the block lists are swapped for empty ones while the model's own
-    forward runs, so that no block is touched and no offloaded weight moved.
+    gets two hooks. On predicted steps the block lists are empty while the model's own forward runs, so that no block
+    is touched and no offloaded weight moved.
 
     Args:
         model: The transformer.
@@ -101,7 +101,7 @@ class Attachment:
     def __deepcopy__(self, memo: dict[int, Any]) -> Attachment:
         """A copy of an attached model is a bare one: what stands in its forward only passes calls on.
 
-        Copying the engine would copy histories, and the pipeline with its scheduler, which nobody would step.
+        Copying the engine would copy histories, and the pipeline with its scheduler, which would never be stepped.
         """
         twin = object.__new__(Attachment)
         memo[id(self)] = twin
@@ -111,7 +111,7 @@ class Attachment:
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse to be saved: the file would hold the engine and its histories, and what is loaded would cache on.
+        """Refuse to be saved: the file would hold the engine and its histories, and a loaded model would go on caching.
 
         Raises:
             UnsupportedBackboneError: A session is attached; a copy of an attached model, a bare one, may be saved.
@@ -157,7 +157,7 @@ class Attachment:
         return output
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """What the model was called with, by name; what its forward takes as `**kwargs` included."""
+        """What the model was called with, by name, including what its forward takes as `**kwargs`."""
         named = self._signature.bind(self._model, *args, **kwargs).arguments
         for name, parameter in self._signature.parameters.items():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
@@ -167,7 +167,7 @@ class Attachment:
     def _compute(
         self, step: Step, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, Tensor]:
-        # A forward may write into what it is given, or take items out of it; the second one is to get the same.
+        # A forward may change what it is given; the second one has to get the same.
         again = None if self._verified else (copied(args), copied(kwargs))
         watched = nullcontext() if self._blocks_are_called else self._blocks.watched(lambda: self._head.called)
         with self._around_compute(), watched:

@@ -1,4 +1,4 @@
-"""The containers that hold a model's blocks: emptied on predicted steps, watched on the first computed one."""
+"""The containers that hold a model's blocks: empty on predicted steps, watched on the first computed one."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class BlockLists:
         adapter: Names the lists.
 
     Raises:
-        UnsupportedBackboneError: A list is not there, is no container, is a `ModuleDict` of lists, or there is no
-            block in any of them.
+        UnsupportedBackboneError: A list does not exist, is not a container or is a `ModuleDict` of lists, or none of
+            them holds a block.
     """
 
     def __init__(self, model: nn.Module, adapter: BackboneAdapter) -> None:
@@ -46,7 +46,7 @@ class BlockLists:
             if inner:
                 raise UnsupportedBackboneError(
                     f"{type(adapter).__name__}: blocks names '{path}' of {type(model).__name__}, a ModuleDict of "
-                    f"lists, which its forward could not read when it is empty. Name the lists inside it: "
+                    f"lists, which its forward could not read if it were empty. Name the lists inside it: "
                     f"{', '.join(inner)}."
                 )
         if not any(self._list(path)._modules for path in adapter.blocks):
@@ -64,14 +64,14 @@ class BlockLists:
 
     @contextmanager
     def watched(self, closed: Callable[[], bool]) -> Iterator[None]:
-        """Inside, the blocks are called as always.
+        """Inside, the blocks are called as usual.
 
         Args:
             closed: Whether the head was called already.
 
         Raises:
-            PluginContractError: Behind it, when of one of the lists no block was called, or one was called behind
-                the head.
+            PluginContractError: On leaving, if no block of one of the lists was called, or one was called after the
+                head.
         """
         called: set[str] = set()
         late: set[str] = set()
@@ -94,13 +94,12 @@ class BlockLists:
                 f"step, so bypassing it would save nothing. Set blocks to the lists that its forward runs "
                 f"through, among {_children(self._model)}."
             )
-        behind = [path for path in self._adapter.blocks if path in late]
-        if behind:
+        after = [path for path in self._adapter.blocks if path in late]
+        if after:
             raise PluginContractError(
-                f"{type(self._adapter).__name__}: {type(self._model).__name__} called blocks of {behind} behind "
-                f"'{self._adapter.head}', which is to close the stack; what they do would be lost on predicted "
-                f"steps. Set head to the module behind the last block, or leave {behind} out of blocks "
-                "so that they run on every step."
+                f"{type(self._adapter).__name__}: {type(self._model).__name__} called blocks of {after} after "
+                f"'{self._adapter.head}', the head; what they do would be lost on predicted steps. Set head to the "
+                f"module after the last block, or remove {after} from blocks so that they run on every step."
             )
 
     def failed(self, error: Exception) -> None:
@@ -112,8 +111,8 @@ class BlockLists:
         error.add_note(
             f"{type(self._adapter).__name__}: this happened in {type(self._model).__name__} while its blocks were "
             f"bypassed, as on every predicted step: {' and '.join(held)}. If its forward reads a list by number or "
-            "key, or uses behind the loop what the loop sets, give block_returns for that list. If another list "
-            "hands on or takes what these would have made (skips, for example), name all of the lists."
+            "key, or uses after the loop what the loop sets, give block_returns for that list. If another list "
+            "passes on or takes what these would have made (skips, for example), name all of the lists."
         )
 
     def _list(self, path: str) -> nn.Module:
@@ -127,7 +126,7 @@ class BlockLists:
             yield
 
     def _passing(self, path: str) -> _Act | None:
-        """What hands through what a block was given, as the block would return it; None to empty the list."""
+        """Returns what a block was given, as the block would return it; None to empty the list."""
         returns = self._adapter.block_returns.get(path)
         if returns is None:
             return None

@@ -1,4 +1,4 @@
-"""Where the sigma grid comes from, and which step of it a call belongs to."""
+"""Where the sigma grid comes from, and which step a call belongs to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Grid:
 
     Args:
         sigmas: The levels, `num_steps + 1` of them. They fall, except that samplers with two calls a step repeat some.
-        told: The levels as the model is told them at each step; a few schedulers round their timesteps.
+        told: The levels as the model receives them at each step; a few schedulers round their timesteps.
             By default the levels themselves.
     """
 
@@ -60,7 +60,7 @@ def is_near(level: float, sigma: float) -> bool:
 
 
 class GridSource(Protocol):
-    """Tells the grid of the run in progress."""
+    """Knows the grid of the run in progress."""
 
     @property
     def announces_runs(self) -> bool:
@@ -70,7 +70,7 @@ class GridSource(Protocol):
         """The grid; the same object for as long as the sampler keeps it, so that a new one means a new run."""
 
     def hint(self) -> int | None:
-        """The step in progress, when the sampler knows."""
+        """The step in progress, if the sampler knows it."""
 
 
 class FixedGrid:
@@ -96,7 +96,7 @@ class FixedGrid:
         return self._grid
 
     def hint(self) -> int | None:
-        """Nobody knows."""
+        """Not known."""
         return None
 
 
@@ -119,10 +119,10 @@ class SchedulerGrid:
     """The grid of a pipeline's scheduler, read afresh at every call.
 
     Flow-matching schedulers have noise levels in [0, 1], their `sigmas`, and those are the grid, bit for bit. For
-    all others the noise level is `timestep / num_train_timesteps`, with 0 behind the last. Where either rises, as it
+    all others the noise level is `timestep / num_train_timesteps`, with 0 after the last. Where either rises, as it
     does with `invert_sigmas`, the noise level is 1 less that.
 
-    A scheduler that keeps no count of its steps (DDIM) is followed by the timesteps that the model is given. That
+    A scheduler that does not count its steps (DDIM) is followed by the timesteps that the model receives. That
     waits for a GPU, as such a scheduler itself does at every step.
     """
 
@@ -134,7 +134,7 @@ class SchedulerGrid:
         self._grid = Grid(())
 
     def current(self) -> Grid:
-        """The grid; a new object whenever the scheduler made itself new timesteps.
+        """The grid; a new object whenever the scheduler has made new timesteps.
 
         Raises:
             UnsupportedBackboneError: The scheduler works without noise levels.

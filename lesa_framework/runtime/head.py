@@ -1,4 +1,4 @@
-"""The module that closes the block stack: where the feature is read and put back."""
+"""The head, the module after the block stack: where the feature is read and put back."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Head:
         times = "was not called, so nothing was captured" if not self._calls else f"was called {self._calls} times"
         raise PluginContractError(
             f"{type(self._adapter).__name__}: '{self._adapter.head}' {times}, in one call of "
-            f"{type(self._model).__name__}. Set `head` to the module that closes the block stack, which its "
+            f"{type(self._model).__name__}. Set `head` to the module after the block stack, which its "
             "forward calls exactly once, with the hidden state."
         )
 

@@ -1,4 +1,4 @@
-"""Which run, step and branch a call of the model belongs to. Nothing is guessed from parity."""
+"""Which run, step and branch a call of the model belongs to. Calls are never counted as even and odd."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Call:
 
     Attributes:
         latent: The current latent.
-        condition: What tells branches apart, when the call has it.
+        condition: What tells branches apart, if the call has it.
         timestep: In the model's units.
-        context: The name that the pipeline gave with `cache_context`, when it did.
+        context: The name that the pipeline gave with `cache_context`, if any.
         part: Which of a pipeline's transformers it is; empty for the first.
         noise_level: Works out the noise level in [0, 1] when it is asked for: on a GPU that takes kernels, which a
             call whose scheduler knows its step does without. The timestep itself if None.
@@ -78,11 +78,11 @@ class _Branch:
 class Tracker:
     """Follows the calls of a sampler's transformer, or of its transformers.
 
-    A run ends when the sampler makes itself a new grid, when the step goes back, or, without a scheduler, when the
-    noise level rises or the step it began with is repeated on another latent. A noise level that is not on the grid
-    is a step of its own. Every transformer has branches of its own. A branch
-    is known by the pipeline's `cache_context` when there is one, else by its conditioning tensor (the very tensor,
-    kept alive so that its address cannot be taken by another), else by its place among the calls of the step before.
+    A run ends when the sampler makes a new grid, when the step goes back, or, without a scheduler, when the noise
+    level rises or the step it began with is repeated on another latent. A noise level that is not on the grid
+    is a step of its own. Every transformer has branches of its own. A branch is known by the pipeline's
+    `cache_context` if there is one, else by its conditioning tensor (the tensor itself, kept alive so that its
+    address is not reused), else by its place among the calls of the step before.
     """
 
     source: GridSource
@@ -111,7 +111,7 @@ class Tracker:
         return Position(new_run, grid, index, branch.name, branch.number)
 
     def forget(self) -> None:
-        """Let the next call open a run, and let go of every tensor."""
+        """Let the next call open a run, and release every tensor."""
         self._grid, self._index, self._level = None, None, None
         self._branches, self._called, self._before = [], [], []
 
@@ -131,16 +131,16 @@ class Tracker:
         last = self._index
         if len(candidates) < 2 or grid is not self._grid or last is None:
             return candidates[0] if candidates else None
-        # The level repeats: this step goes on, or the next one at the same level begins, or the first behind it.
+        # The level repeats: this step continues, or the next one at the same level begins, or the first after it.
         if last in candidates and not (last + 1 in candidates and self._steps_on(call)):
             return last
         return next((index for index in candidates if index > last), candidates[0])
 
     def _is_another(self, level: float | None, call: Call) -> bool:
-        """Whether a call off the grid, behind another one, is at a step of its own."""
+        """Whether a call off the grid, after another one, is at a step of its own."""
         if level is None or self._level is None:
             return self._steps_on(call)
-        # The branches of a step may come with timesteps that are rounded differently; so may neighbouring steps.
+        # The timesteps of a step's branches may be rounded differently; so may those of neighbouring steps.
         return not is_near(self._level, level) or self._steps_on(call)
 
     def _steps_on(self, call: Call) -> bool:
@@ -155,8 +155,7 @@ class Tracker:
             return not self.source.announces_runs and self._rises(level)
         if index < self._index:
             return True
-        # A pipeline's scheduler makes itself a new grid for a new run; without one, a first step that comes again is
-        # all there is to go by.
+        # A pipeline's scheduler makes a new grid for a new run; without one, a repeated first step is the only sign.
         return (
             not self.source.announces_runs
             and index == self._first_index
@@ -180,7 +179,7 @@ class Tracker:
                 branch.recognised = True
                 return branch
         if call.context is None:
-            # Conditioning made anew at every step: fall back on the order of calls in the step before.
+            # New conditioning tensors at every step: fall back on the order of calls in the step before.
             order = len(called)
             if order < len(before) and not before[order].recognised:
                 return before[order]

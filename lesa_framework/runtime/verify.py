@@ -1,4 +1,4 @@
-"""Holds a layout that nobody has proved against one call of the model."""
+"""Verifies an unverified layout on one call of the model."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _TOLERANCE = 1e-3
 
 
 def verify(model: nn.Module, adapter: BackboneAdapter, output: Any, replay: Callable[[], Any]) -> None:
-    """Check that the model's output is what its head makes of the feature, and of nothing else of the stack.
+    """Check that the model's output depends on the stack through the feature alone.
 
-    Random numbers are drawn as if this had not happened.
+    The random state is left as it was.
 
     Args:
         model: The transformer.
@@ -30,13 +30,13 @@ def verify(model: nn.Module, adapter: BackboneAdapter, output: Any, replay: Call
         replay: Runs the same call with the stack bypassed and that step's own feature put back.
 
     Raises:
-        PluginContractError: The outputs differ, so predicted steps would be wrong in silence.
+        PluginContractError: The outputs differ, so predicted steps would silently be wrong.
     """
     expected = tensors(output)
     with torch.no_grad(), _random_state_of(expected):
         first = tensors(replay())
         distance = _distance(first, expected)
-        # Dropout outside of the stack, in training: no two calls are alike, and nothing can be told from them.
+        # Dropout outside the stack, in training: no two calls are alike, so nothing can be verified.
         if distance <= _TOLERANCE or _distance(tensors(replay()), first) > _TOLERANCE:
             return
     lists = ", ".join(adapter.blocks)
@@ -44,14 +44,14 @@ def verify(model: nn.Module, adapter: BackboneAdapter, output: Any, replay: Call
         f"{type(adapter).__name__}: putting the feature back does not give the output of {type(model).__name__}. With "
         f"the blocks of {lists} bypassed and '{adapter.head}' given what it had on this very step, the output is "
         f"off by {distance:.2g} times its norm, and every predicted step would be. Check blocks: does "
-        "the output of each of these lists reach the rest of the model through that module alone? Leave out those "
+        "the output of each of these lists reach the rest of the model through that module alone? Remove those "
         "that go around it. Check head: does it get the hidden state that the last block returned? Check "
         "head_argument: is that argument the hidden state?"
     )
 
 
 def copied(value: Any) -> Any:
-    """The same arguments once more, in memory of their own: tensors, and lists, tuples and dictionaries of them."""
+    """A copy of arguments: of tensors, and of lists, tuples and dictionaries of them."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if type(value) in (list, tuple):

@@ -1,4 +1,4 @@
-"""What models return their output in: a tensor, a list of tensors, a tuple or a dataclass."""
+"""How models wrap their output: a tensor, a list of tensors, a tuple or a dataclass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.interfaces.samples import named, stacked
 
-#: Puts an output into what a model returns it in.
+#: Wraps an output as a model does.
 Wrapper: TypeAlias = Callable[[Tensor], Any]
 
 
@@ -29,7 +29,7 @@ def unwrap(returned: Any) -> Tensor:
 
 
 def wrapper_like(returned: Any) -> Wrapper:
-    """What makes another output look like `returned`, which it does not keep."""
+    """A function that wraps another output like `returned`; it keeps no reference to it."""
     if isinstance(returned, Tensor):
         return lambda output: output
     if isinstance(returned, list):
@@ -45,7 +45,7 @@ def wrapper_like(returned: Any) -> Wrapper:
 
 
 def tensors(returned: Any) -> list[Tensor]:
-    """Every tensor in what a model returned, in its order; what is none is left out."""
+    """Every tensor in what a model returned, in order; other items are skipped."""
     if isinstance(returned, Tensor):
         return [returned]
     if isinstance(returned, Mapping):

@@ -1,4 +1,4 @@
-"""For authors of plugins: a tiny model to try them on, and suites that say whether they keep to their contract.
+"""For authors of plugins: a tiny model to try them on, and suites that check whether they keep their contract.
 
 Needs no test framework: the suites raise `AssertionError`.
 """

@@ -44,7 +44,7 @@ def attach(
         strategy: Schedule, router and predictor.
         sigmas: The sampler's grid, the final 0 included.
         tap: Where features are taken.
-        observers: Called at the start and end of runs and behind every step.
+        observers: Called at the start and end of runs and after every step.
         backbone: The adapter's kind, as reports and trained predictors see it.
     """
     engine = Engine(strategy, backbone, tap, observers)

@@ -41,7 +41,7 @@ class _Block(nn.Module):
         return hidden_states + change
 
 
-class _ClosingNorm(nn.Module):
+class _HeadNorm(nn.Module):
     """Norm with a scale that depends on the noise level: the head must run on predicted steps too."""
 
     def __init__(self, width: int) -> None:
@@ -74,7 +74,7 @@ class TinyDiT(nn.Module):
             self.context_embed = nn.Linear(channels, width)
             self.transformer_blocks = nn.ModuleList(_Block(width) for _ in range(layers))
             self.single_transformer_blocks = nn.ModuleList(_Block(width) for _ in range(layers))
-            self.norm_out = _ClosingNorm(width)
+            self.norm_out = _HeadNorm(width)
             self.proj_out = nn.Linear(width, channels)
 
     def forward(

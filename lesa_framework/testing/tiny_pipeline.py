@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lesa_framework.testing.tiny_dit import TinyDiT
 
-#: Called behind every step with the pipeline, the step's number and the latent; returns the latent to go on with.
+#: Called after every step with the pipeline, the step's number and the latent; returns the latent to continue with.
 StepCallback = Callable[["TinyPipeline", int, Tensor], Tensor]
 
 
@@ -81,8 +81,8 @@ class TinyPipeline:
             tokens: Size of the latent.
             batch: Samples.
             begin: First step, as in image-to-image.
-            renew_conditions: Make the conditioning tensors anew at every step.
-            callback: Called behind every step.
+            renew_conditions: Make new conditioning tensors at every step.
+            callback: Called after every step.
 
         Returns:
             The final latent, (batch, tokens, channels).

@@ -8,7 +8,7 @@ from lesa_framework import BackboneAdapter, Tap
 
 
 class StableAudioAdapter(BackboneAdapter):
-    """No norm closes the stack, so there is no `post_norm`."""
+    """No norm follows the stack, so there is no `post_norm`."""
 
     model_class = "StableAudioDiTModel"
     blocks = ("transformer_blocks",)

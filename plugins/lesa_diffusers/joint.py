@@ -68,7 +68,7 @@ class CogView4Adapter(BackboneAdapter):
 
 
 class HiDreamAdapter(BackboneAdapter):
-    """The forward uses behind its first loop what only that loop sets, so stand-ins take the blocks' place there."""
+    """The forward uses after its first loop what only that loop sets, so stand-ins take the blocks' place there."""
 
     model_class = "HiDreamImageTransformer2DModel"
     blocks = ("double_stream_blocks", "single_stream_blocks")

@@ -54,7 +54,7 @@ class ZImageAdapter(BackboneAdapter):
 
 
 class ErnieImageAdapter(BackboneAdapter):
-    """A feature is (tokens, batch, channels), the text's rows behind those of the image."""
+    """A feature is (tokens, batch, channels), the text's rows after those of the image."""
 
     model_class = "ErnieImageTransformer2DModel"
     blocks = ("layers",)

@@ -15,7 +15,7 @@ class LTXAdapter(BackboneAdapter):
 
 
 class CogVideoXAdapter(BackboneAdapter):
-    """Two norms follow one another; the first closes the stack."""
+    """Two norms follow one another; the first is the head."""
 
     model_class = "CogVideoXTransformer3DModel"
     blocks = ("transformer_blocks",)
@@ -24,7 +24,7 @@ class CogVideoXAdapter(BackboneAdapter):
 
 
 class ConsisIDAdapter(BackboneAdapter):
-    """The text is cut off between `norm_final` and `norm_out`, so the second norm closes the stack."""
+    """The text is cut off between `norm_final` and `norm_out`, so the second norm is the head."""
 
     model_class = "ConsisIDTransformer3DModel"
     blocks = ("transformer_blocks",)
@@ -79,7 +79,7 @@ class LatteAdapter(BackboneAdapter):
 
 
 class EasyAnimateAdapter(BackboneAdapter):
-    """Two norms follow one another; the first closes the stack."""
+    """Two norms follow one another; the first is the head."""
 
     model_class = "EasyAnimateTransformer3DModel"
     blocks = ("transformer_blocks",)

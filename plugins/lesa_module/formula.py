@@ -1,4 +1,4 @@
-"""A formula in one name, such as `timestep/1000`: read safely, and worked out on numbers and tensors alike."""
+"""A formula in one name, such as `timestep/1000`: read safely, and evaluated on numbers and tensors alike."""
 
 from __future__ import annotations
 

@@ -30,23 +30,23 @@ hide: [navigation, toc]
 
 <!-- Written by `make matrix` from the results of the conformance suite: change the cases in tests/matrix instead. -->
 
-Every model class here has an adapter, and every adapter is held to the whole contract on a tiny model of its class
-with random weights, at every tap it declares. This page is written from the results, and a test compares it with them.
+Every model class here has an adapter, and every adapter is checked against the whole contract, on a tiny model of its
+class with random weights and at every tap it declares. This page is written from the results; a test compares the two.
 {made_with}
 
 A model of another class needs [an adapter](extend/backbone.md), often a dozen lines;
-[the same suite](extend/testing.md) tells whether it is right.
+[the same suite](extend/testing.md) checks whether it is right.
 """
 LEGEND = """\
 Taps: `pre_head`, `post_norm` and `output` are all there are.
 ✓ every check of the group passed at every tap · (✓) those that apply passed · – none applies · ✗ see below.
-What each group holds is listed under [The checks](#the-checks).
+What each group checks is listed under [The checks](#the-checks).
 """
 PIPELINES = """\
 ## Pipelines and samplers
 
 Sessions in real pipelines with tiny random weights: computing every step is bit-identical, a schedule computes and
-predicts in each branch what it should, a second run equals the first, and nothing is left behind.
+predicts in each branch what it should, a second run equals the first, and detaching leaves no trace.
 """
 PIPELINE_HEAD = ("| Case | Pipeline | Sampler | Adapter | Branches | |", "|---|---|---|---|---|:-:|")
 
@@ -124,7 +124,7 @@ def notes(case: Case, outcome: str) -> list[str]:
     """A line for each reason why checks of a case have this outcome, but that nothing is refused."""
     reasons: dict[str, dict[str, None]] = {}
     for result in results(case):
-        # The reason itself; behind the colon may be a message of torch, which differs between its versions.
+        # The reason itself; after the colon may be a message of torch, which differs between its versions.
         reason = result.detail.split(":")[0] if outcome == "not applicable" else result.detail
         if result.outcome == outcome and reason != "the adapter refuses nothing":
             reasons.setdefault(reason, {})[_words(result.check)] = None

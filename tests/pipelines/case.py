@@ -1,4 +1,4 @@
-"""One real pipeline with tiny random weights, and what a session has to prove in it."""
+"""One real pipeline with tiny random weights, and what must hold for a session in it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check_report(case: PipelineCase, report: RunReport) -> None:
 
 
 def trace(model: nn.Module) -> tuple[object, ...]:
-    """What attaching could leave behind in a model."""
+    """What attaching could leave in a model."""
     hooks = [(len(each._forward_hooks), len(each._forward_pre_hooks)) for each in model.modules()]
     return sorted(vars(model)), hooks, [name for name, _ in model.named_modules()], model.forward
 

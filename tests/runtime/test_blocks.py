@@ -107,7 +107,7 @@ class NumberedAdapter(StackAdapter):
 
 
 def test_a_list_that_is_read_by_number_gets_stand_ins():
-    # The scale of a block is applied behind the stack, so what closes it is the norm's input.
+    # The scale of a block is applied after the stack, so the feature is the norm's input.
     check(NumberedAdapter, NumberedDiT)
 
 

@@ -1,4 +1,4 @@
-"""The head: however it is called, the feature is its hidden state; called twice or never, it is none."""
+"""The head: however it is called, the feature is its hidden state; called twice or never, it is an error."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class SwappedAdapter(InnerAdapter):
 @pytest.mark.parametrize(
     ("adapter", "way"), [(InnerAdapter, ByKeyword), (SwappedAdapter, Swapped), (InnerAdapter, Several)]
 )
-def test_ways_to_call_the_closing(adapter, way):
+def test_ways_to_call_the_head(adapter, way):
     check(adapter, model_with(way))
 
 
@@ -124,7 +124,7 @@ class UpcastAdapter(InnerAdapter):
 
 
 @pytest.mark.parametrize(("adapter", "kept"), [(UpcastAdapter, torch.bfloat16), (InnerAdapter, torch.float32)])
-def test_a_closing_in_float32_may_have_a_history_in_the_latents_dtype(adapter, kept):
+def test_a_head_in_float32_may_have_a_history_in_the_latents_dtype(adapter, kept):
     def make():
         return model_with(Upcast)().to(torch.bfloat16)
 
@@ -142,7 +142,7 @@ def test_a_closing_in_float32_may_have_a_history_in_the_latents_dtype(adapter, k
 
 
 @pytest.mark.parametrize("tap", list(Tap))
-def test_a_closing_that_is_called_twice_is_an_error(tap):
+def test_a_head_that_is_called_twice_is_an_error(tap):
     model = model_with(Twice)()
     with (
         attach(model, InnerAdapter(), strategy(), even_grid(4), tap),
@@ -155,7 +155,7 @@ def test_a_closing_that_is_called_twice_is_an_error(tap):
 
 
 @pytest.mark.parametrize("tap", [Tap.PRE_HEAD, Tap.POST_NORM])
-def test_a_closing_that_only_computed_steps_call_is_an_error(tap):
+def test_a_head_that_only_computed_steps_call_is_an_error(tap):
     # Else what is predicted would be used nowhere.
     class Lazy(TinyDiT):
         def forward(self, hidden_states, timestep):
@@ -168,7 +168,7 @@ def test_a_closing_that_only_computed_steps_call_is_an_error(tap):
             model(torch.zeros(1, 2, 4), 0.75)
 
 
-def test_a_closing_without_a_tensor_is_an_error():
+def test_a_head_without_a_tensor_is_an_error():
     class Wrong(InnerAdapter):
         head_argument = "hiden"
 

@@ -51,7 +51,7 @@ def test_hooked_before_attaching():
 
 
 def test_a_hook_that_comes_and_goes_with_every_run():
-    # What diffusers' enable_model_cpu_offload does behind each call of the pipeline.
+    # What diffusers' enable_model_cpu_offload does after each call of the pipeline.
     pipe = TinyPipeline(TinyDiT())
     offload(pipe.transformer)
     with cached(pipe) as session:

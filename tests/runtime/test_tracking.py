@@ -156,7 +156,7 @@ def test_a_finished_scheduler_gives_no_step():
 
 def test_the_noise_level_is_not_worked_out_when_the_scheduler_knows_the_step():
     def work_out():
-        raise AssertionError("nobody needs it")
+        raise AssertionError("not needed")
 
     pipe = TinyPipeline(TinyDiT())
     pipe.scheduler.set_timesteps(4)
@@ -164,12 +164,12 @@ def test_the_noise_level_is_not_worked_out_when_the_scheduler_knows_the_step():
     elsewhere = torch.ones(1, device="meta")  # reading it would wait
     call = Call(latent(), None, elsewhere, noise_level=work_out)
     assert Tracker(SchedulerGrid(pipe)).locate(call).index == 2
-    with pytest.raises(AssertionError, match="nobody needs it"):
+    with pytest.raises(AssertionError, match="not needed"):
         fixed().locate(call)
 
 
 def test_guidance_without_conditioning_on_separate_latents_is_one_run_of_a_pipeline():
-    # Two calls a step that nothing but their order tells apart; the scheduler says that the run goes on.
+    # Two calls a step that nothing but their order tells apart; the scheduler says that the run continues.
     pipe = TinyPipeline(TinyDiT())
     pipe.scheduler.set_timesteps(4)
     tracker = Tracker(SchedulerGrid(pipe))

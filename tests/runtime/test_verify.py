@@ -1,4 +1,4 @@
-"""Layouts that nobody has proved: what `always` cannot see is an error on the first computed step."""
+"""Unverified layouts: what `always` cannot see is an error on the first computed step."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ proved_taps = pytest.mark.parametrize("tap", [Tap.PRE_HEAD, Tap.POST_NORM])
 
 
 @proved_taps
-def test_a_list_that_goes_around_the_closing(tap):
+def test_a_list_that_goes_around_the_head(tap):
     with pytest.raises(
         PluginContractError,
         match=r"Unproven: putting the feature back does not give the output of AroundDiT.*transformer_blocks, "
@@ -56,7 +56,7 @@ def test_a_list_that_goes_around_the_closing(tap):
         run(AroundDiT(), Unproven(), tap)
 
 
-def test_it_is_looked_for_where_nobody_proved_the_layout():
+def test_only_unverified_layouts_are_checked():
     assert run(AroundDiT(), TinyDiTAdapter())[0].shape == (1, 4, 4)
     assert run(AroundDiT(), Unproven(), Tap.OUTPUT)[0].shape == (1, 4, 4)  # what comes back there is the output
 
@@ -68,7 +68,7 @@ def test_the_list_left_out_it_fits():
     assert len(run(AroundDiT(), Half(), steps=4)[1]) == 4
 
 
-def test_the_wrong_argument_of_the_closing():
+def test_the_wrong_argument_of_the_head():
     class Wrong(Unproven):
         head_argument = "temb"
 
@@ -90,16 +90,16 @@ class PreludeDiT(TinyDiT):
 
 
 @pytest.mark.parametrize("tap", list(Tap))
-@pytest.mark.parametrize("proved", [False, True])
-def test_a_closing_in_front_of_the_stack(tap, proved):
+@pytest.mark.parametrize("verified", [False, True])
+def test_a_head_in_front_of_the_stack(tap, verified):
     class Wrong(TinyDiTAdapter):
         head = "embed.1"
-        unverified = not proved
+        unverified = not verified
 
     with pytest.raises(
         PluginContractError,
-        match=r"Wrong: PreludeDiT called blocks of \['transformer_blocks', 'single_transformer_blocks'\] behind "
-        r"'embed.1', which is to close the stack.*Set head to the module behind the last block",
+        match=r"Wrong: PreludeDiT called blocks of \['transformer_blocks', 'single_transformer_blocks'\] after "
+        r"'embed.1', the head; .*Set head to the module after the last block",
     ):
         run(PreludeDiT(), Wrong(), tap)
 
@@ -112,7 +112,7 @@ def test_it_keeps_the_contract():
 
 
 @proved_taps
-def test_it_runs_once_in_a_session_and_tells_nobody(tap):
+def test_it_runs_once_in_a_session_and_no_observer_sees_it(tap):
     model, calls = TinyDiT(), []
     model.proj_out.register_forward_hook(lambda *_: calls.append(1))
     output, records = run(model, Unproven(), tap, steps=4)

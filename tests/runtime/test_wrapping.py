@@ -36,7 +36,7 @@ BOXES = [
 
 
 @pytest.mark.parametrize("returned", BOXES, ids=lambda returned: type(returned).__name__)
-def test_another_output_comes_in_the_same_box(returned):
+def test_another_output_is_wrapped_in_the_same_way(returned):
     assert torch.equal(unwrap(returned), ONE)
     boxed = wrapper_like(returned)(OTHER)
     assert type(boxed) is type(returned)
@@ -47,10 +47,10 @@ def test_another_output_comes_in_the_same_box(returned):
 @pytest.mark.parametrize("make", [lambda one: (one, None), lambda one: Named(one, None), Output])
 def test_a_box_does_not_keep_what_it_was_made_from(make):
     output = torch.ones(3)
-    box, gone = wrapper_like(make(output)), weakref.ref(output)
+    wrap, gone = wrapper_like(make(output)), weakref.ref(output)
     del output
     assert gone() is None
-    assert torch.equal(unwrap(box(OTHER)), OTHER)
+    assert torch.equal(unwrap(wrap(OTHER)), OTHER)
 
 
 @pytest.mark.parametrize(

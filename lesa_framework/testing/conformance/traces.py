@@ -1,4 +1,4 @@
-"""What a session could leave behind in a model."""
+"""What a session could leave in a model."""
 
 from __future__ import annotations
 

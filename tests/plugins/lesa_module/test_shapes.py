@@ -70,7 +70,7 @@ class UShapedDiT(PlainDiT):
 
 
 class NumberedDiT(PlainDiT):
-    """Reads the blocks by number, and looks at one of them behind the loop."""
+    """Reads the blocks by number, and looks at one of them after the loop."""
 
     def forward(self, x, t, y):
         hidden, c = self.embed(x, t, y)
@@ -88,7 +88,7 @@ class PairBlock(DiTBlock):
 
 
 class PairDiT(PlainDiT):
-    """Blocks return two tensors, and only the first is of use behind them."""
+    """Blocks return two tensors, and only the first is used after them."""
 
     def __init__(self):
         super().__init__()

@@ -128,7 +128,7 @@ class Seeded(TinyDiT):
         ({"make_model": Seeded}, "the same weights each time; seed it"),
         ({"call": lambda *args: call(*args)[:, :2]}, r"it returned \(1, 2, 4\) for a latent of \(1, 6, 4\)"),
         ({"call": lambda *args: torch.zeros_like(args[1])}, "another latent gave the same output"),
-        ({"call": lambda model, latent, _, prompt: call(model, latent, 0.5, prompt)}, "hand it to the model"),
+        ({"call": lambda model, latent, _, prompt: call(model, latent, 0.5, prompt)}, "pass it to the model"),
     ],
 )
 def test_an_example_that_shows_too_little(changes, message):

@@ -25,7 +25,7 @@ class NoSuchList(Good):
     blocks = ("blocks",)
 
 
-class NoSuchClosing(Good):
+class NoSuchHead(Good):
     head = "final"
 
 
@@ -59,10 +59,10 @@ class Restless(TinyDiT):
 
 
 LAYOUT = [
-    Mutant("other class", ("names_the_model_class",), "'BigDiT' is none of the model's classes", OtherClass),
+    Mutant("other class", ("names_the_model_class",), "'BigDiT' is not among the model's classes", OtherClass),
     Mutant("no tap", ("names_blocks_and_taps",), "taps: names none", Tapless),
     Mutant("absent list", ("finds_its_modules",), "expects 'blocks' in TinyDiT", NoSuchList, spreads=True),
-    Mutant("absent head", ("finds_its_modules",), "expects 'final' in TinyDiT", NoSuchClosing, spreads=True),
+    Mutant("absent head", ("finds_its_modules",), "expects 'final' in TinyDiT", NoSuchHead, spreads=True),
     Mutant("ignored level", ("has_a_sound_example",), "another noise level gave the same output", make_model=Timeless),
     Mutant("noise in it", ("has_a_sound_example",), "must give the same output", make_model=Restless, spreads=True),
     Mutant(
@@ -73,9 +73,7 @@ LAYOUT = [
         spreads=True,
     ),
     Mutant("idle list", ("runs_every_list",), r"no block of \['spare'\]", NotTheStack, WithSpare, spreads=True),
-    Mutant(
-        "idle head", ("runs_the_closing_module",), "'spare.0' was called 0 times", NotTheEnd, WithSpare, spreads=True
-    ),
+    Mutant("idle head", ("runs_the_head",), "'spare.0' was called 0 times", NotTheEnd, WithSpare, spreads=True),
     Mutant("half the stack", ("forgets_no_list",), r"\['single_transformer_blocks'\] run between", HalfTheBlocks),
 ]
 

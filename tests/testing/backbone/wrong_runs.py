@@ -107,7 +107,7 @@ RUNS = [
     Mutant(
         "lists stay empty",
         ("survives_an_exception",),
-        "the run behind an exception",
+        "the run after an exception",
         engine=leave_the_lists_empty,
     ),
     Mutant(

@@ -16,7 +16,7 @@ def names_the_model_class(trial: Trial) -> None:
     """`model_class` is the name of the model's class or of one of its bases."""
     names = [base.__name__ for base in type(trial.subject.make_model()).__mro__]
     given = trial.adapter.model_class
-    assert given in names, f"model_class: '{given}' is none of the model's classes: {names}"
+    assert given in names, f"model_class: '{given}' is not among the model's classes: {names}"
 
 
 def names_blocks_and_taps(trial: Trial) -> None:
@@ -51,7 +51,7 @@ def has_a_sound_example(trial: Trial) -> None:
             "make_model: another latent gave the same output; see weights that are zero"
         )
         assert not torch.equal(first, subject.call(model, one, SIGMAS[2], 1)), (
-            "call: another noise level gave the same output; hand it to the model"
+            "call: another noise level gave the same output; pass it to the model"
         )
         assert trial.adapter.condition_argument is None or not torch.equal(
             first, subject.call(model, one, SIGMAS[1], 2)
@@ -67,7 +67,7 @@ def runs_every_list(trial: Trial) -> None:
     assert not unused, f"blocks: no block of {unused} was called on a computed step; those are not the stack"
 
 
-def runs_the_closing_module(trial: Trial) -> None:
+def runs_the_head(trial: Trial) -> None:
     """On a computed step the head is called, once."""
     model, head = trial.subject.make_model(), trial.adapter.head
     with counted({head: [model.get_submodule(head)]}) as calls:

@@ -21,7 +21,7 @@ def may_change_its_dtype(trial: Trial) -> None:
     try:
         _runs_in_bfloat16(trial, kept)
     except RuntimeError:
-        # Some samplers keep timesteps exact, some cast them as everything else; a model may know but one of both.
+        # Some samplers keep timesteps exact, others cast them like the rest; a model may support only one of the two.
         kept = None
         try:
             _runs_in_bfloat16(trial, kept)

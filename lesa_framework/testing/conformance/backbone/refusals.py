@@ -1,4 +1,4 @@
-"""Is a call that cannot be cached refused, and nothing lost by it?"""
+"""Is a call that cannot be cached refused, without harm to the session?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def refuses_what_it_cannot_do(trial: Trial) -> None:
     for number, call in enumerate(subject.refused):
         model = subject.make_model()
         with torch.no_grad():
-            call(model, subject.latent(), SIGMAS[1], 1)  # else the refusal would save nobody from anything
+            call(model, subject.latent(), SIGMAS[1], 1)  # else there would be nothing to refuse
         with trial.attach(model):
             subject.sample(model, steps=1)
             try:
@@ -31,4 +31,4 @@ def refuses_what_it_cannot_do(trial: Trial) -> None:
             else:
                 raise AssertionError(f"refused[{number}]: the call was not refused; name it in the adapter's refuse()")
             outputs = subject.sample(model)
-        trial.require(outputs, trial.fresh(), f"the run behind refused[{number}] must be as a fresh one")
+        trial.require(outputs, trial.fresh(), f"the run after refused[{number}] must be as a fresh one")

@@ -31,7 +31,7 @@ def survives_an_exception(trial: Trial) -> None:
         for step in (1, COMPUTED[-1]):
             _fail(trial, model, step)
             outputs = trial.subject.sample(model)
-            trial.require(outputs, trial.fresh(), "the run behind an exception must be as a fresh one")
+            trial.require(outputs, trial.fresh(), "the run after an exception must be as a fresh one")
 
 
 def survives_another_shape(trial: Trial) -> None:
@@ -65,7 +65,7 @@ def detaching_leaves_no_trace(trial: Trial) -> None:
     subject.sample(model)
     before = traces(model)
     bare = subject.sample(model)
-    own = changes(before, traces(model))  # some models keep what their forward has made
+    own = changes(before, traces(model))  # some models keep what their forward makes
     before = traces(model)
     with trial.attach(model):
         subject.sample(model)
@@ -91,7 +91,7 @@ class _PlannedError(Exception):
 
 
 def _fail(trial: Trial, model: nn.Module, step: int) -> None:
-    """A run that breaks off at a step, in the head; where that is not called, right behind the step."""
+    """A run that breaks off at a step, in the head; if that is not called, right after the step."""
 
     def fail(*_: Any) -> None:
         raise _PlannedError
@@ -119,4 +119,4 @@ def _planned() -> Iterator[None]:
         yield
     except _PlannedError:
         return
-    raise AssertionError("an exception in the model did not come through")
+    raise AssertionError("an exception in the model was swallowed")

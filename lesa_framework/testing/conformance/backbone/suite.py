@@ -33,7 +33,7 @@ _ONCE: tuple[tuple[Group, Callable[[Trial], None]], ...] = (
     ("layout", declaration.finds_its_modules),
     ("layout", declaration.has_a_sound_example),
     ("layout", declaration.runs_every_list),
-    ("layout", declaration.runs_the_closing_module),
+    ("layout", declaration.runs_the_head),
     ("layout", declaration.forgets_no_list),
 )
 _EACH_TAP: tuple[tuple[Group, Callable[[Trial], None]], ...] = (
