@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lesa_framework.api import attach_strategy
+from lesa_framework.api import Session, attach_strategy
 from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
+from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.files import write_bytes
-from lesa_framework.generation import check_call, generate_batch
+from lesa_framework.generation import GenerationSettings, check_call, generate_batch
 from lesa_framework.measure.images import png_bytes
 from lesa_framework.measure.lineup import Cache, cached
 from lesa_framework.measure.planning import build_strategies
-from lesa_framework.pipelines import find_model, load_pipeline
-from lesa_framework.types import RunReport
+from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
+from lesa_framework.runtime.strategy import Strategy
+from lesa_framework.types import RunReport, Samples
 
 
 def command(
     prompts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PROMPT]", help="What to draw; a drawn prompt for registered models if absent."),
+        typer.Argument(metavar="[PROMPT]", help="What to draw; for registered models a random prompt if absent."),
     ] = None,
     model: options.Model = "reference:flux",
     config: Annotated[
@@ -34,9 +38,9 @@ def command(
     overrides: options.Overrides = [],  # noqa: B006 - typer copies it
     out: Annotated[Path, typer.Option(metavar="FILE.png|DIR", help="A PNG, or a folder for several.")] = Path("images"),
     seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of the noise.")] = 0,
-    count: Annotated[int, typer.Option(min=1, help="Images a prompt, with rising seeds.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Images for each prompt, with rising seeds.")] = 1,
     steps: options.Steps = 50,
-    batch: Annotated[int, typer.Option(min=1, help="Images a call of the pipeline.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Images in each call of the pipeline.")] = 8,
     as_json: options.AsJson = False,
     device: options.Device = None,
     height: options.Height = None,
@@ -70,24 +74,10 @@ def command(
         progress.expect(-(-len(pairs) // batch) * steps)
         for start in range(0, len(pairs), batch):
             group = pairs[start : start + batch]
-            report: RunReport | None = None
-            arguments = pipe, [prompt for prompt, _ in group], [number for _, number in group], settings
-            if loaded:
-                backbone = loaded[0].backbone
-                with attach_strategy(pipe, strategies[loaded[0].name], backbone, backbone.tap) as session:
-                    samples = generate_batch(*arguments, lambda _: progress.step("generating"))
-                    report = session.report
-            else:
-                samples = generate_batch(*arguments, lambda _: progress.step("generating"))
-            if not bool(samples.images.isfinite().all()):
-                raise LesaError("generate: the images are not finite. Check the weights of model and predictor.")
-            for image, path, (prompt, number) in zip(samples.images, paths[start : start + batch], group, strict=True):
-                write_bytes(path, png_bytes(image))
-                written.append({
-                    "file": str(path), "prompt": prompt, "seed": number, "num_steps": steps,
-                    "nfe": report.nfe if report else steps, "plan": report.plan() if report else "F" * steps,
-                    "seconds": samples.seconds / len(group),
-                })  # fmt: skip
+            with _session(pipe, loaded, strategies) as session:
+                samples = _sample(pipe, group, settings, progress)
+                report = session.report if session else None
+            written += _write(samples, paths[start : start + batch], group, steps, report)
     if as_json:
         typer.echo(json.dumps({"model": model, "config": config, "images": written}, indent=2))
         return
@@ -100,15 +90,54 @@ def command(
         )  # fmt: skip
 
 
+def _session(
+    pipe: CallablePipeline, loaded: Sequence[LesaConfig], strategies: Mapping[str, Strategy]
+) -> AbstractContextManager[Session | None]:
+    """A session with the configuration, if there is one."""
+    if not loaded:
+        return nullcontext()
+    (config,) = loaded
+    return attach_strategy(pipe, strategies[config.name], config.backbone, config.backbone.tap)
+
+
+def _sample(
+    pipe: CallablePipeline,
+    group: Sequence[tuple[str, int]],
+    settings: GenerationSettings,
+    progress: console.StepProgress,
+) -> Samples:
+    prompts, seeds = [prompt for prompt, _ in group], [seed for _, seed in group]
+    return generate_batch(pipe, prompts, seeds, settings, lambda _: progress.step("generating"))
+
+
+def _write(
+    samples: Samples,
+    paths: Sequence[Path],
+    group: Sequence[tuple[str, int]],
+    steps: int,
+    report: RunReport | None,
+) -> Iterator[dict[str, object]]:
+    """Write the images of one call of the pipeline; yields what there is to say about each."""
+    if not bool(samples.images.isfinite().all()):
+        raise LesaError("generate: the images are not finite. Check the weights of model and predictor.")
+    for image, path, (prompt, number) in zip(samples.images, paths, group, strict=True):
+        write_bytes(path, png_bytes(image))
+        yield {
+            "file": str(path), "prompt": prompt, "seed": number, "num_steps": steps,
+            "nfe": report.nfe if report else steps, "plan": report.plan() if report else "F" * steps,
+            "seconds": samples.seconds / len(group),
+        }  # fmt: skip
+
+
 def _paths(out: Path, pairs: list[tuple[str, int]]) -> list[Path]:
-    """Where each image goes; nothing is made yet."""
+    """Where each image goes; nothing is written yet."""
     if out.suffix.lower() == ".png":
         if len(pairs) > 1:
-            raise ConfigError(f"--out {out}: is one file, but there are {len(pairs)} images. Name a folder.")
+            raise ConfigError(f"--out {out}: is one file, but there are {len(pairs)} images. Give a folder.")
         files.check_out_file(out)
         return [out]
     if out.suffix and not out.is_dir():
-        raise ConfigError(f"--out {out}: images are written as PNG. Name a .png file or a folder.")
+        raise ConfigError(f"--out {out}: images are written as PNG. Give a .png file or a folder.")
     files.check_out_folder(out)
     slugs = [re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] for prompt, _ in pairs]
     return [

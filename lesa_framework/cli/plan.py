@@ -98,13 +98,16 @@ def command(
         typer.echo(json.dumps({**head, "steps": [asdict(row) for row in rows]}, indent=2))
         return
     screen = console.results()
-    if nfe is None:
-        screen.print(f"{settings.name}: {num_steps} steps; how many are computed depends on data")
-    else:
-        screen.print(f"{settings.name}: {nfe} of {num_steps} steps computed, {num_steps / nfe:.2f}x fewer")
+    screen.print(_headline(settings.name, nfe, num_steps))
     for branch, line in letters.items():
         screen.print(f"{branch}: {line}" if len(letters) > 1 else line, soft_wrap=True)
     screen.print(_table(rows, several=len(letters) > 1))
+
+
+def _headline(name: str, nfe: int | None, num_steps: int) -> str:
+    if nfe is None:
+        return f"{name}: {num_steps} steps; how many are computed depends on data"
+    return f"{name}: {nfe} of {num_steps} steps computed, {num_steps / nfe:.2f}x fewer"
 
 
 def planned_steps(

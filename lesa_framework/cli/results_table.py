@@ -66,12 +66,17 @@ def _table(results: Results, found: ModelResults, shown: Sequence[Column]) -> Ta
             table.add_row(*_cells(row, shown), style="dim")
     for nfe in results.nfes(found.model):
         best = ranked(rows, nfe)[:1]
-        rivals = [row for row in rows if row.nfe == nfe and row.kind is not Kind.UNCACHED]
-        for row in sorted(rivals, key=lambda row: (not row.competes, -(row.psnr_db or 0.0))):
+        for row in _rivals(rows, nfe):
             excluded = row.error is not None or row.over
             table.add_row(*_cells(row, shown), style="bold green" if row in best else "dim" if excluded else "")
         table.add_section()
     return table
+
+
+def _rivals(rows: Sequence[Row], nfe: float) -> list[Row]:
+    """The rows that compete at an NFE, best first, then the excluded ones."""
+    rivals = [row for row in rows if row.nfe == nfe and row.kind is not Kind.UNCACHED]
+    return sorted(rivals, key=lambda row: (not row.competes, -(row.psnr_db or 0.0)))
 
 
 def _cells(row: Row, shown: Sequence[Column]) -> list[str]:
