@@ -99,9 +99,15 @@ def command(
         return
     screen = console.results()
     screen.print(_headline(settings.name, nfe, num_steps))
-    for branch, line in letters.items():
-        screen.print(f"{branch}: {line}" if len(letters) > 1 else line, soft_wrap=True)
+    screen.print(_lines(letters), soft_wrap=True)
     screen.print(_table(rows, several=len(letters) > 1))
+
+
+def _lines(letters: Mapping[str, str]) -> str:
+    """A line of letters for each branch, named when there are several."""
+    if len(letters) == 1:
+        return next(iter(letters.values()))
+    return "\n".join(f"{branch}: {line}" for branch, line in letters.items())
 
 
 def _headline(name: str, nfe: int | None, num_steps: int) -> str:
