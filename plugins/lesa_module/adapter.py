@@ -17,17 +17,17 @@ _MARGIN = 0.02
 
 @dataclass(frozen=True)
 class Layout:
-    """A model's layout, found to be there.
+    """A model's layout, checked against the model.
 
     Attributes:
         model_class: Name of the model's class.
         blocks: Paths of the containers of blocks.
         head: Path of the head.
-        head_argument: Its argument that is the hidden state; its first when empty.
+        head_argument: Its argument that is the hidden state; the first when empty.
         block_returns: As in [`BackboneAdapter`][lesa_framework.BackboneAdapter].
         latent: Name of the argument that holds the latent.
         conditions: Names of the arguments that may tell branches apart, in their order.
-        any_condition: Whether what the forward takes as `**kwargs` may do so too.
+        any_condition: Whether arguments that the forward takes as `**kwargs` may do so too.
     """
 
     model_class: str
@@ -41,7 +41,7 @@ class Layout:
 
 
 class ModuleAdapter(BackboneAdapter):
-    """Reads the calls of a model as a configuration says.
+    """Reads the calls of a model as a configuration describes them.
 
     Args:
         layout: The model's layout.
@@ -74,7 +74,7 @@ class ModuleAdapter(BackboneAdapter):
         return next(self._conditions(arguments), None)
 
     def timestep(self, arguments: Arguments) -> Tensor | float:
-        """The argument that the noise level is made from."""
+        """The argument that the noise level is computed from."""
         timestep = self._given(arguments, self.timestep_argument, "sigma")
         if isinstance(timestep, Tensor | float | int):
             return timestep
@@ -88,7 +88,7 @@ class ModuleAdapter(BackboneAdapter):
         return self._sigma(self.timestep(arguments))
 
     def refuse(self, model: nn.Module, arguments: Arguments) -> str | None:  # noqa: ARG002 - the contract's signature
-        """Invalid noise levels, where finding out needs no synchronisation."""
+        """Refuses invalid noise levels, where checking needs no synchronisation."""
         timestep = self.timestep(arguments)
         if isinstance(timestep, Tensor) and (timestep.device.type != "cpu" or not timestep.numel()):
             return None
@@ -101,7 +101,7 @@ class ModuleAdapter(BackboneAdapter):
         if math.isfinite(level) and -_MARGIN <= level <= 1 + _MARGIN:
             return None
         return (
-            f"backbone.sigma: '{self._sigma.text}' gave {level:.6g}, and noise levels are in [0, 1], 1 being noise. "
+            f"backbone.sigma: '{self._sigma.text}' gave {level:.6g}, but noise levels are in [0, 1]; 1 is noise. "
             f"For timesteps up to 1000 write '{self._sigma.name}/1000', for a time from noise to data "
             f"'1 - {self._sigma.name}'."
         )

@@ -35,7 +35,7 @@ class ModuleConfig(CustomBackboneConfig):
 
     kind: Literal["module"] = "module"
     blocks: Annotated[Names, Field(min_length=1)]
-    """Path of the list of blocks, such as `blocks` or `core.layers`; several when the stack is made of several."""
+    """Path of the list of blocks, such as `blocks` or `core.layers`; several paths when the stack has several lists."""
     head: Annotated[str, Field(min_length=1)]
     """Path of the module after the stack, called once, with the hidden state."""
     sigma: Annotated[str, AfterValidator(_readable)]
@@ -63,7 +63,7 @@ class ModuleConfig(CustomBackboneConfig):
         if latent is None:
             problems.append(f"backbone.latent: {_called(model, named)} None of these can be the latent; name it.")
         if latent == formula.name:
-            problems.append(f"backbone.latent: '{latent}' is what backbone.sigma takes for the time; name another one.")
+            problems.append(f"backbone.latent: '{latent}' is the argument that backbone.sigma reads; name another one.")
         if latent is None or problems:
             raise UnsupportedBackboneError("\n".join(problems))
         return ModuleAdapter(
@@ -123,7 +123,7 @@ def _no_stack(path: str, found: nn.Module) -> str | None:
             f"Name the list of blocks inside it: it has {inner}."
         )
     if not len(found):
-        return "is empty, so nothing would be saved."
+        return "is empty, so caching it would save nothing."
     lists = lists_inside(path, found)
     return f"is a ModuleDict of lists. Name the lists inside it: {', '.join(lists)}." if lists else None
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-_VALID: Final = "Valid are for example: timestep, timestep/1000, 1 - t, (t + 1)/1000"
+_VALID: Final = "Valid examples: timestep, timestep/1000, 1 - t, (t + 1)/1000"
 _LONGEST: Final = 200
 _OPERATORS: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
@@ -24,7 +24,7 @@ _SIGNS: Final[dict[type[ast.unaryop], Callable[[Any], Any]]] = {ast.UAdd: operat
 
 @dataclass(frozen=True)
 class Formula:
-    """Sums, differences, products and quotients of numbers and of one name.
+    """Sums, differences, products and quotients of numbers and one name.
 
     Args:
         text: The formula.
@@ -33,7 +33,7 @@ class Formula:
         name: The name in it.
 
     Raises:
-        ValueError: It is not such a formula; the message says why, and shows examples.
+        ValueError: The text is not such a formula; the message says why and shows examples.
     """
 
     text: str
@@ -41,12 +41,12 @@ class Formula:
     _tree: ast.expr = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Read the text; nothing of it is ever executed as Python."""
+        """Parse the text; it is never executed as Python."""
         tree = _parse(self.text)
         names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
         if len(names) != 1:
-            found = f"it names {', '.join(names)}" if names else "it names none"
-            raise ValueError(f"it takes the name of exactly one argument of the model's forward, and {found}. {_VALID}")
+            found = ", ".join(names) or "none"
+            raise ValueError(f"it must name exactly one argument of the model's forward, but names {found}. {_VALID}")
         object.__setattr__(self, "name", names[0])
         object.__setattr__(self, "_tree", tree)
         try:
@@ -57,9 +57,9 @@ class Formula:
             raise ValueError(f"it divides by zero or overflows. {_VALID}")
 
     def __call__(self, value: Tensor | float) -> Tensor | float:
-        """The formula's value, in float32 for tensors; nothing waits for another device."""
-        # Timesteps come as integers and as bfloat16: neither is fit for a difference.
-        result: Tensor | float = _work_out(self._tree, value.float() if isinstance(value, Tensor) else float(value))
+        """The formula's value, in float32 for tensors, without synchronising devices."""
+        # Timesteps may be integers or bfloat16: neither is precise enough for a difference.
+        result: Tensor | float = _evaluate(self._tree, value.float() if isinstance(value, Tensor) else float(value))
         return result
 
 
@@ -69,7 +69,7 @@ def _parse(text: str) -> ast.expr:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(f"it cannot be read. {_VALID}") from None
+        raise ValueError(f"it cannot be parsed. {_VALID}") from None
     _check(tree)
     return tree
 
@@ -86,15 +86,17 @@ def _check(node: ast.expr) -> None:
         case ast.Constant(value=value) if type(value) in (int, float):
             pass
         case _:
-            raise ValueError(f"'{ast.unparse(node)}' is more than + - * / of numbers and one name. {_VALID}")
+            raise ValueError(
+                f"'{ast.unparse(node)}' is not allowed: only + - * / on numbers and one name are. {_VALID}"
+            )
 
 
-def _work_out(node: ast.expr, value: Any) -> Any:
+def _evaluate(node: ast.expr, value: Any) -> Any:
     match node:
         case ast.BinOp(left=left, op=op, right=right):
-            return _OPERATORS[type(op)](_work_out(left, value), _work_out(right, value))
+            return _OPERATORS[type(op)](_evaluate(left, value), _evaluate(right, value))
         case ast.UnaryOp(op=op, operand=operand):
-            return _SIGNS[type(op)](_work_out(operand, value))
+            return _SIGNS[type(op)](_evaluate(operand, value))
         case ast.Constant(value=number):
             return number
         case _:

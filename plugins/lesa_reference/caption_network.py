@@ -1,8 +1,8 @@
-"""The network behind the caption score: does the picture show the things that its caption names?
+"""The network of the caption score: does a picture show the things that its caption names?
 
-A small convolutional network, trained on drawn scenes seen through the VAE, says for every pair of
-colour and shape whether the picture holds it. The score of a picture is the mean probability of the
-pairs that its caption names, so it needs no reference picture.
+A small convolutional network, trained on drawn scenes seen through the VAE, gives the probability of every pair of
+colour and shape. A picture's score is the mean probability of the pairs that its caption names, so it needs no
+reference picture.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _WEIGHTS = Path(__file__).parent / "caption_network.safetensors"
 class CaptionNetwork(nn.Module):
     """Pictures of shape (batch, 3, 64, 64) in [-1, 1] to logits, one for each (colour, shape) pair.
 
-    Every place votes for a colour and for a shape; a pair's evidence at a place is the sum of both, so that
-    what is learnt of red rings helps to recognise red stars.
+    Every place votes for a colour and for a shape. A pair's evidence at a place is the sum of the two, so what the
+    network learns about red rings helps it to recognise red stars.
     """
 
     def __init__(self, width: int = 24) -> None:
@@ -47,7 +47,7 @@ class CaptionNetwork(nn.Module):
         self.nouns = nn.Conv2d(channels, len(_NOUNS), 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """A pair is in the picture when it is at some place of it."""
+        """A pair counts as shown when it is found at any place in the picture."""
         features = self.trunk(pixels)
         colours, nouns = self.colours(features).flatten(2), self.nouns(features).flatten(2)
         evidence = colours[:, :, None] + nouns[:, None, :]  # (batch, colours, nouns, places)
@@ -85,7 +85,7 @@ class CaptionNetworkTrainer(Trainer):
         noise = torch.randn(pixels.shape, generator=random) * torch.rand(self.batch, 1, 1, 1, generator=random) * 0.08
         wanted = targets(captions).to(self.device)
         logits = self.model(pixels + noise.to(self.device))
-        # At most two pairs of 112 are there: without the weight, "nothing is there" would be a good answer.
+        # At most two of the 112 pairs are shown: without the weight, "none" would be a good answer.
         weight = torch.tensor(8.0, device=self.device)
         return nn.functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight) * 10
 
@@ -99,16 +99,16 @@ def load_network(path: Path = _WEIGHTS) -> CaptionNetwork:
 
 @torch.no_grad()
 def caption_scores(network: CaptionNetwork, pixels: Tensor, captions: Sequence[str]) -> list[float | None]:
-    """Faithfulness of each picture to its caption.
+    """How well each picture shows what its caption names.
 
     Args:
         network: From `load_network`.
-        pixels: Pictures, shape (batch, 3, 64, 64), in [0, 1]; of clips (frames as second axis) the middle frame
-            counts.
+        pixels: Pictures, shape (batch, 3, 64, 64), in [0, 1]; of clips (frames as second axis) only the
+            middle frame counts.
         captions: One for each picture.
 
     Returns:
-        The mean probability, in [0, 1], that the named things are there; None where a caption names none.
+        The mean probability, in [0, 1], that the named things are shown; None where a caption names none.
     """
     still = pixels[:, pixels.shape[1] // 2] if pixels.ndim == 5 else pixels
     chances = torch.sigmoid(network(resize(still.float(), (SIZE, SIZE), mode="bilinear") * 2 - 1))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CaptionScore(Metric):
-    """Whether a drawn scene shows the things that its caption names; it stands in for CLIP or ImageReward."""
+    """Whether a drawn scene shows the things that its caption names; used here instead of CLIP or ImageReward."""
 
     name = "caption_score"
     heading = "caption"
@@ -41,14 +41,14 @@ class LoadedCaptionScore(LoadedMetric):
     """The caption score, ready.
 
     Args:
-        network: Says which pairs of colour and shape a picture holds.
+        network: Gives the probability of each pair of colour and shape.
     """
 
     def __init__(self, network: CaptionNetwork) -> None:
         self._network = network
 
     def measure(self, samples: Samples, references: Samples, prompts: Sequence[str]) -> list[float | None]:  # noqa: ARG002
-        """The score of each picture, and of a video that of its middle frame; None where the caption names nothing."""
+        """The score of each picture, or of a video's middle frame; None where the caption names nothing."""
         from lesa_reference.caption_network import caption_scores
 
         return caption_scores(self._network, samples.images, prompts)

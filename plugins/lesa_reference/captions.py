@@ -1,4 +1,4 @@
-"""Captions: what is said of a scene, and scenes drawn at random to match what is said.
+"""Captions, and random scenes that match them.
 
 Grammar: `[a TEXTURE] COLOUR SHAPE [RELATION a ...] [on COLOUR]`, for example
 `a red ring`, `a striped blue star left of a green letter K on yellow`.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lesa_reference.scenes import BACKGROUNDS, COLOURS, GLYPHS, SHAPES, TEXTURES, Background, Scene, Thing, shade
+from lesa_reference.scenes import BACKGROUNDS, COLOURS, GLYPHS, SHAPES, TEXTURES, Background, Rgb, Scene, Thing, shade
 
 RELATIONS = ("and", "left of", "right of", "above", "below")
 #: Every word a caption can hold; the tokenizers know these and no others.
@@ -20,7 +20,7 @@ VOCABULARY: tuple[str, ...] = (
     *(glyph.lower() for glyph in GLYPHS),
 )  # fmt: skip
 
-#: Seeds below this are for training; prompts are drawn from seeds at or above it.
+#: Seeds below this are for training. Held-out prompts are drawn from seeds at or above it.
 HELD_OUT_SEED = 1_000_000_000
 
 _THING = re.compile(
@@ -47,26 +47,26 @@ def claims(caption: str) -> tuple[Claim, ...]:
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """Draw a scene and its caption; everything that the caption does not say is random too."""
+    """Draw a scene and its caption; whatever the caption does not mention is random too."""
     count = 1 if rng.random() < 0.35 else 2
     relation = str(rng.choice(RELATIONS)) if count == 2 else ""
-    behind, said = str(rng.choice(list(COLOURS))), bool(rng.random() < 0.3)
+    backdrop, named = str(rng.choice(list(COLOURS))), bool(rng.random() < 0.3)
     things = tuple(
-        _thing(rng, centre, rng.uniform(0.13, 0.21) if count == 2 else rng.uniform(0.17, 0.32), behind)
+        _thing(rng, centre, rng.uniform(0.13, 0.21) if count == 2 else rng.uniform(0.17, 0.32), backdrop)
         for centre in _centres(rng, count, relation)
     )
     confetti = tuple(
-        _thing(rng, (rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)), rng.uniform(0.03, 0.06), behind, plain=True)
+        _thing(rng, (rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)), rng.uniform(0.03, 0.06), backdrop, plain=True)
         for _ in range(rng.choice([0, 0, 2, 4, 6]))
     )
     scene = Scene(
-        things, confetti, _random_background(rng, behind, said), "", relation, f" on {behind}" if said else ""
+        things, confetti, _random_background(rng, backdrop, named), "", relation, f" on {backdrop}" if named else ""
     )
     return replace(scene, caption=scene.caption_of([describe(thing) for thing in things]))
 
 
 def describe(thing: Thing) -> str:
-    """What a caption calls a thing, such as "a striped blue star"."""
+    """How a caption names a thing, for example "a striped blue star"."""
     texture = "" if thing.texture == "plain" else f"{thing.texture} "
     noun = f"letter {thing.shape}" if thing.shape in GLYPHS else thing.shape
     phrase = f"{texture}{thing.colour} {noun}"
@@ -86,16 +86,14 @@ def _centres(rng: np.random.Generator, count: int, relation: str) -> list[tuple[
 
 
 def _thing(
-    rng: np.random.Generator, centre: tuple[float, float], radius: float, behind: str, plain: bool = False
+    rng: np.random.Generator, centre: tuple[float, float], radius: float, backdrop: str, plain: bool = False
 ) -> Thing:
-    """A random thing that does not have the colour of what lies behind it."""
-    colour = str(rng.choice([name for name in COLOURS if name != behind]))
+    """A random thing, never in the main colour of the background."""
+    # The order of the draws is part of every seed: another order would give other scenes.
+    colour = str(rng.choice([name for name in COLOURS if name != backdrop]))
     rgb = shade(colour, rng)
-    textured = not plain and rng.random() < 0.45
-    shape = str(rng.choice(GLYPHS)) if not plain and rng.random() < 0.25 else str(rng.choice(SHAPES))
-    # Strokes are too thin to carry a texture that anyone could see.
-    texture = str(rng.choice(TEXTURES[1:])) if textured and shape not in GLYPHS else "plain"
-    accent = _accent(colour, rgb, darker=rng.random() < 0.6)
+    shape, texture = (str(rng.choice(SHAPES)), "plain") if plain else _look(rng)
+    accent = _accent(rng, colour, rgb)
     spin = 0.35 if shape in (*GLYPHS, "square", "diamond", "cross") else np.pi
     return Thing(
         shape, colour, texture, (float(centre[0]), float(centre[1])), float(radius),
@@ -103,18 +101,28 @@ def _thing(
     )  # fmt: skip
 
 
-def _accent(colour: str, rgb: tuple[float, float, float], *, darker: bool) -> tuple[float, float, float]:
-    """The second colour of a texture: a darker or a lighter shade, for white always a darker one."""
+def _look(rng: np.random.Generator) -> tuple[str, str]:
+    """A shape or letter, and its texture."""
+    textured = rng.random() < 0.45
+    shape = str(rng.choice(GLYPHS)) if rng.random() < 0.25 else str(rng.choice(SHAPES))
+    # Strokes are too thin to carry a texture that anyone could see.
+    return shape, str(rng.choice(TEXTURES[1:])) if textured and shape not in GLYPHS else "plain"
+
+
+def _accent(rng: np.random.Generator, colour: str, rgb: Rgb) -> Rgb:
+    """The second colour of a texture: darker or lighter than the first; beside white only darker."""
+    darker = rng.random() < 0.6
     if colour == "white":
         return _dimmed(rgb, 0.55)
-    red, green, blue = rgb
-    return _dimmed(rgb, 0.25) if darker else (1 - (1 - red) * 0.25, 1 - (1 - green) * 0.25, 1 - (1 - blue) * 0.25)
+    if darker:
+        return _dimmed(rgb, 0.25)
+    return 1 - (1 - rgb[0]) * 0.25, 1 - (1 - rgb[1]) * 0.25, 1 - (1 - rgb[2]) * 0.25
 
 
-def _random_background(rng: np.random.Generator, colour: str, said: bool) -> Background:
-    """Shades of one colour when the caption says which, else patches of any colours."""
-    names = [colour] * 4 if said else [colour, *map(str, rng.choice(list(COLOURS), size=4))]
-    dim = rng.uniform(0.45, 0.95, size=len(names)) if said else rng.uniform(0.6, 0.9, size=len(names))
+def _random_background(rng: np.random.Generator, colour: str, named: bool) -> Background:
+    """Shades of one colour when the caption names it, otherwise patches of any colours."""
+    names = [colour] * 4 if named else [colour, *map(str, rng.choice(list(COLOURS), size=4))]
+    dim = rng.uniform(0.45, 0.95, size=len(names)) if named else rng.uniform(0.6, 0.9, size=len(names))
     palette = tuple(_dimmed(shade(name, rng), float(d)) for name, d in zip(names, dim, strict=True))
     return Background(
         str(rng.choice(BACKGROUNDS)), palette, float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.13, 0.26)),
@@ -122,5 +130,5 @@ def _random_background(rng: np.random.Generator, colour: str, said: bool) -> Bac
     )  # fmt: skip
 
 
-def _dimmed(rgb: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
+def _dimmed(rgb: Rgb, factor: float) -> Rgb:
     return rgb[0] * factor, rgb[1] * factor, rgb[2] * factor

@@ -1,4 +1,4 @@
-"""What a reference model draws, and how its VAE sees it: pictures of 2-D and 3-D VAEs, and clips."""
+"""What a reference model draws, and how its VAE reads it: pictures for 2-D and 3-D VAEs, and clips."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lesa_reference.captions import random_scene
 from lesa_reference.motion import random_clip, render_clip
 from lesa_reference.scenes import SIZE, render
 
-#: An autoencoder of diffusers; the three classes share `encode` and `decode`, but no type that says so.
+#: A diffusers autoencoder. The three classes share `encode` and `decode`, but no base class that declares them.
 Vae: TypeAlias = Any
 
 
 class Codec(ABC):
-    """A VAE's class, its input and its normalisation, as the pipeline around it has them."""
+    """A VAE's class, its input and its normalisation, as its pipeline has them."""
 
     vae_class: ClassVar[Vae]
 
@@ -29,20 +29,20 @@ class Codec(ABC):
         """An untrained VAE."""
 
     def load(self, folder: str) -> Vae:
-        """A trained one."""
+        """A trained VAE."""
         return self.vae_class.from_pretrained(folder)
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
-        """One random example: pixels in [-1, 1] in the VAE's layout, batch axis left out, and its caption."""
+        """One random example: pixels in [-1, 1] in the VAE's layout, without a batch axis, and its caption."""
 
     @abstractmethod
     def calibrate(self, vae: Vae, latents: Tensor) -> None:
-        """Make the VAE's configuration such that latents like these have mean 0 and variance 1."""
+        """Set the VAE's configuration so that latents like these have mean 0 and variance 1."""
 
     @abstractmethod
     def normalise(self, vae: Vae, latents: Tensor) -> Tensor:
-        """Latents as the denoiser sees them."""
+        """Latents as the denoiser gets them."""
 
     def batch(self, rng: np.random.Generator, count: int) -> tuple[Tensor, list[str]]:
         """`count` random examples."""
@@ -50,15 +50,15 @@ class Codec(ABC):
         return torch.stack([pixels for pixels, _ in drawn]), [caption for _, caption in drawn]
 
     def lesson(self, rng: np.random.Generator, count: int, done: float) -> Tensor:  # noqa: ARG002 - clips need it
-        """Pixels for one step of the VAE's training, of which the share `done` is over."""
+        """Pixels for one step of the VAE's training; `done` is the share of the training that is over."""
         return self.batch(rng, count)[0]
 
     def frames(self, pixels: Tensor) -> Tensor:
-        """What the caption score looks at: pictures (batch, 3, 64, 64)."""
+        """What the caption score looks at: pictures of shape (batch, 3, 64, 64)."""
         return pixels
 
 
-#: Share of the training of a clips' VAE behind which it sees clips.
+#: A VAE for clips sees clips after this share of its training, and single pictures before.
 _CLIPS_FROM = 0.6
 
 
@@ -125,7 +125,7 @@ class QwenPictureCodec(Codec):
         return pixels[:, None], caption
 
     def calibrate(self, vae: Vae, latents: Tensor) -> None:
-        """A shift and a scale for each channel."""
+        """One shift and one scale for each channel."""
         flat = latents.transpose(0, 1).flatten(1)
         vae.register_to_config(latents_mean=flat.mean(dim=1).tolist(), latents_std=flat.std(dim=1).tolist())
 
@@ -169,7 +169,7 @@ class ClipCodec(Codec):
         return self._shrunk(torch.from_numpy(render_clip(clip)).permute(0, 3, 1, 2)) * 2 - 1, clip.caption
 
     def lesson(self, rng: np.random.Generator, count: int, done: float) -> Tensor:
-        """Single pictures first, five times as many: they teach colours and shapes at a fraction of the cost."""
+        """Single pictures first, five times as many: they teach colours and shapes for a fraction of the cost."""
         if done >= _CLIPS_FROM:
             return super().lesson(rng, count, done)
         drawn = [_picture(rng)[0] for _ in range(5 * count)]
@@ -180,7 +180,7 @@ class ClipCodec(Codec):
         return small.transpose(0, 1).contiguous()
 
     def calibrate(self, vae: Vae, latents: Tensor) -> None:
-        """A scale; this class has no shift."""
+        """One scale; this class has no shift."""
         vae.register_to_config(scaling_factor=float(1 / latents.std()))
 
     def normalise(self, vae: Vae, latents: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Denoiser(nn.Module, ABC):
         Args:
             latents: Noised latents, batch first, normalised.
             sigma: Noise level of each sample, shape (batch,), in [0, 1].
-            captions: One a sample; the empty string is "no caption".
+            captions: One for each sample; the empty string means no caption.
 
         Returns:
             Predicted `noise - clean` in the layout of `pack`.
@@ -40,7 +40,7 @@ class Denoiser(nn.Module, ABC):
 
     @abstractmethod
     def pack(self, latents: Tensor) -> Tensor:
-        """Latents in the layout in which the pipeline holds them."""
+        """Latents in the layout that the pipeline uses."""
 
     @abstractmethod
     def pipeline(self, vae: Vae) -> Any:
@@ -83,7 +83,7 @@ class DenoiserTrainer(Trainer):
         examples: What to learn from.
         steps: Length of the whole training.
         seed: Seed of batches, noise and noise levels.
-        batch: Samples a step.
+        batch: Samples for each step.
     """
 
     def __init__(self, model: Denoiser, examples: Examples, steps: int, seed: int, batch: int = 64) -> None:
@@ -111,7 +111,7 @@ class DenoiserTrainer(Trainer):
         clean = self.examples.latents[index]
         noise = torch.randn(clean.shape, generator=random)
         sigma = torch.sigmoid(torch.randn(self.batch, generator=random))
-        sigma = 2 * sigma / (1 + sigma)  # towards noise, where the layout is decided
+        sigma = 2 * sigma / (1 + sigma)  # more often at high noise levels, where the layout is decided
         level = sigma.view(-1, *[1] * (clean.ndim - 1))
         noised = ((1 - level) * clean + level * noise).to(self.device)
         velocity = self.denoiser(noised, sigma.to(self.device), captions)
@@ -125,10 +125,10 @@ class DenoiserTrainer(Trainer):
             kept.lerp_(new, 1 - decay)
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
+        """Everything that resuming needs."""
         return {**super().state(), "average": self.average.state_dict()}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Resume from what `state` returned."""
         super().load(state)
         self.average.load_state_dict(state["average"])

@@ -12,7 +12,7 @@ from lesa_reference.flux import SHIFT
 from lesa_reference.motion import CLIP_VOCABULARY
 from lesa_reference.text import Chat, clip_tokenizer, new_clip, new_llama, new_tokenizer
 
-#: Tokens that a prompt is padded to for LLaMA; the longest caption of a clip has 18 words.
+#: Number of tokens to which prompts are padded for LLaMA; the longest caption of a clip has 18 words.
 CLIP_TEXT_TOKENS = 20
 #: The same for CLIP; the pipeline allows no other number.
 _POOLED_TOKENS = 77
@@ -61,7 +61,7 @@ class HunyuanVideoDenoiser(Denoiser):
         )[0]
 
     def pack(self, latents: Tensor) -> Tensor:
-        """As they are."""
+        """Unchanged."""
         return latents
 
     def pipeline(self, vae: Vae) -> HunyuanVideoPipeline:

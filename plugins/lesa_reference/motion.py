@@ -1,7 +1,7 @@
-"""Clips: scenes whose captioned things move, and what is said of the movement.
+"""Clips: scenes whose captioned things move, and captions that may describe the movement.
 
-Every thing moves in one of the ways of [`MOTIONS`][lesa_reference.motion.MOTIONS]; a caption names the
-movement of a thing or leaves it out, for example `a red ring moving left and a blue star`.
+Every captioned thing has one of the [`MOTIONS`][lesa_reference.motion.MOTIONS]. The caption names it or not, for
+example `a red ring moving left and a blue star`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from lesa_reference.scenes import Scene, Thing, draw_thing, render
 
 #: Frames of a clip.
 FRAMES = 9
-#: What a thing can do -> (change of x, change of y) over the clip, in picture widths.
+#: Motion -> (change of x, change of y) over the clip, in picture widths.
 _PATHS = {"moving left": (-1, 0), "moving right": (1, 0), "moving up": (0, -1), "moving down": (0, 1)}
 MOTIONS = (*_PATHS, "growing", "shrinking", "spinning")
 #: Every word of a clip's caption.
 CLIP_VOCABULARY: tuple[str, ...] = (*VOCABULARY, "moving", "up", "down", "growing", "shrinking", "spinning")
-#: Share of things whose movement is named.
-_SAID = 0.7
+#: Share of things whose motion the caption names.
+_NAMED = 0.7
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Motion:
     amount: float  # picture widths, natural logarithm of the growth, or radians, over the whole clip
 
     def at(self, thing: Thing, phase: float) -> Thing:
-        """The thing at a moment; phase runs from -0.5 to 0.5 and the scene shows 0."""
+        """The thing at one moment: `phase` runs from -0.5 to 0.5, and the scene shows it at 0."""
         way = self.amount * phase
         if self.kind in _PATHS:
             dx, dy = _PATHS[self.kind]
@@ -52,11 +52,11 @@ class Clip:
 
 
 def random_clip(rng: np.random.Generator) -> Clip:
-    """Draw a clip; everything that its caption leaves out is random too."""
+    """Draw a clip; whatever its caption does not mention is random too."""
     scene = random_scene(rng)
     motions = tuple(_motion(rng) for _ in scene.things)
     phrases = [
-        f"{describe(thing)} {motion.kind}" if rng.random() < _SAID else describe(thing)
+        f"{describe(thing)} {motion.kind}" if rng.random() < _NAMED else describe(thing)
         for thing, motion in zip(scene.things, motions, strict=True)
     ]
     return Clip(scene, motions, scene.caption_of(phrases))

@@ -11,7 +11,7 @@ from lesa_reference.caption_score import CaptionScore
 _HERE = Path(__file__).parent
 _PICTURE = {"height": 64, "width": 64, "max_sequence_length": 16}
 _GUIDANCE = {"negative_prompt": "", "true_cfg_scale": 4.0}
-#: Model -> what its pipeline is called with.
+#: Model -> arguments of its pipeline.
 _CALLS: dict[str, dict[str, object]] = {
     "flux": {**_PICTURE, **_GUIDANCE},
     "qwen_image": {**_PICTURE, **_GUIDANCE},
@@ -21,7 +21,7 @@ _CALLS: dict[str, dict[str, object]] = {
 
 @hookimpl
 def lesa_register(registrar: Registrar) -> None:
-    """Register `reference:flux` and its sisters, their metric `caption_score`, and every preset."""
+    """Register the reference models, their metric `caption_score`, and every preset."""
     metric = CaptionScore()
     registrar.add_metric(metric)
     for name, call in _CALLS.items():
@@ -30,7 +30,7 @@ def lesa_register(registrar: Registrar) -> None:
     registrar.add_presets(_HERE / "presets")
 
 
-# Imported where it is used, so that registering stays light.
+# The import waits until it is needed, so that registering stays light.
 def _draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str) -> list[str]:
     from lesa_reference.prompts import draw_prompts
 

@@ -1,8 +1,8 @@
 """Draws prompts: `python -m lesa_reference.prompts flux --seed 1 --count 64 --out prompts.txt`.
 
-The scenes that the models and the caption score were trained on came from seeds below `HELD_OUT_SEED`; prompts are
-drawn from seeds above it, so they were never trained on. (A short caption such as "a red ring" may still have been
-drawn twice: there are not many.)
+The scenes that the models and the caption score were trained on came from seeds below `HELD_OUT_SEED`. Prompts are
+drawn from seeds at or above it, so they were never used in training. A short caption such as "a red ring" may still
+occur in both: there are not many short ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lesa_reference.captions import HELD_OUT_SEED, random_scene
 from lesa_reference.motion import Clip, random_clip
 from lesa_reference.scenes import Scene
 
-#: Keeps the prompts of predictor trainings apart from the streams that the models' own trainings use.
+#: The random stream of prompts for predictor training, separate from those of the models' own training.
 _TRAINING_STREAM = 5
 
 
@@ -34,10 +34,10 @@ def draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str
     """`count` different captions.
 
     Args:
-        seed: Which draw, from 0 to below `HELD_OUT_SEED`.
+        seed: At least 0 and below `HELD_OUT_SEED`; another seed draws other prompts.
         count: How many.
-        training: Draw for the training of a predictor; such prompts and the others never share a seed.
-        backbone: Whose: captions of pictures, or of clips.
+        training: Draw for the training of a predictor, from a random stream that held-out prompts never use.
+        backbone: The reference model; clips have captions of their own.
     """
     rng = np.random.default_rng([seed, _TRAINING_STREAM] if training else [HELD_OUT_SEED + seed, 0])
     captions: dict[str, None] = {}
@@ -47,14 +47,14 @@ def draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str
 
 
 def main(
-    backbone: Annotated[str, typer.Argument(help=f"Whose prompts: {', '.join(_DRAWN)}.")],
+    backbone: Annotated[str, typer.Argument(help=f"Reference model: {', '.join(_DRAWN)}.")],
     seed: Annotated[int, typer.Option(min=0, max=HELD_OUT_SEED - 1, help="Another seed draws other prompts.")] = 0,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many prompts.")] = 64,
     out: Annotated[
-        Path | None, typer.Option(help="File to write, one prompt a line; standard output if absent.")
+        Path | None, typer.Option(help="File to write, one prompt on each line; standard output if absent.")
     ] = None,
 ) -> None:
-    """Draw held-out prompts for a reference model, one a line.
+    """Draw held-out prompts for a reference model, one on each line.
 
     Example: python -m lesa_reference.prompts flux --seed 1 --count 64 --out prompts.txt
     """

@@ -1,9 +1,9 @@
 """Scenes drawn by code: the pictures that the reference models learn.
 
-A [`Scene`][lesa_reference.scenes.Scene] holds everything in a picture. Its caption names only some
-of it (see `captions.py`): positions, sizes, rotations, exact shades, the confetti and every patch of the
-background are left for the model to choose. Each is a decision of its own, taken somewhere along the
-trajectory, and that is what makes few-step sampling hard.
+A [`Scene`][lesa_reference.scenes.Scene] holds everything in a picture. Its caption names only some of it
+(see `captions.py`). The model chooses the rest: positions, sizes, rotations, exact shades, the confetti and every
+patch of the background. It makes each of these choices somewhere along the trajectory, which is what makes few-step
+sampling hard.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -18,6 +19,8 @@ from PIL import Image, ImageDraw
 SIZE = 64
 _SUPERSAMPLE = 4
 
+#: Red, green and blue, each in [0, 1].
+Rgb: TypeAlias = tuple[float, float, float]
 #: Colour name -> (hue, saturation, value), each in [0, 1].
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.00, 0.90, 0.88),
@@ -51,7 +54,7 @@ _POLYGONS: dict[str, Points] = {
     "cross": [(-_W, -1), (_W, -1), (_W, -_W), (1, -_W), (1, _W), (_W, _W), (_W, 1), (-_W, 1), (-_W, _W), (-1, _W),
               (-1, -_W), (-_W, -_W)],
 }  # fmt: skip
-#: Glyph -> pen strokes in the unit square around the origin. No A: captions are read without regard to case.
+#: Glyph -> pen strokes in the unit square around the origin. No A: captions are read regardless of case.
 _GLYPHS: dict[str, list[Points]] = {
     "E": [[(0.6, -0.9), (-0.6, -0.9), (-0.6, 0.9), (0.6, 0.9)], [(-0.6, 0.0), (0.4, 0.0)]],
     "H": [[(-0.6, -0.9), (-0.6, 0.9)], [(0.6, -0.9), (0.6, 0.9)], [(-0.6, 0.0), (0.6, 0.0)]],
@@ -66,7 +69,7 @@ SHAPES = ("circle", "ring", *_POLYGONS)
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: what it is (sayable) and where and how it lies (unsaid)."""
+    """One object: what it is, which a caption may say, and where and how it lies, which no caption says."""
 
     shape: str  # one of SHAPES or GLYPHS
     colour: str
@@ -74,17 +77,17 @@ class Thing:
     centre: tuple[float, float]  # x, y in [0, 1]
     radius: float  # in [0, 1]
     angle: float  # radians
-    rgb: tuple[float, float, float]  # the exact shade
-    accent: tuple[float, float, float]  # second colour of a texture
+    rgb: Rgb  # the exact shade
+    accent: Rgb  # second colour of a texture
     pitch: float  # period of the texture, in picture widths
 
 
 @dataclass(frozen=True)
 class Background:
-    """What lies behind: a pattern of patches, each with a colour of its own from a palette."""
+    """A pattern of patches, each with its own colour from a palette."""
 
     kind: str  # one of BACKGROUNDS
-    palette: tuple[tuple[float, float, float], ...]
+    palette: tuple[Rgb, ...]
     angle: float
     pitch: float  # size of a patch, in picture widths
     centre: tuple[float, float]
@@ -100,14 +103,14 @@ class Scene:
     background: Background
     caption: str
     joint: str = ""  # the caption between its things, such as "left of"
-    behind: str = ""  # what the caption says of the background, such as " on yellow"
+    ending: str = ""  # what the caption says about the background, such as " on yellow"
 
     def caption_of(self, phrases: Sequence[str]) -> str:
         """The caption with other words for its things."""
-        return f" {self.joint} ".join(phrases) + self.behind
+        return f" {self.joint} ".join(phrases) + self.ending
 
 
-def shade(name: str, rng: np.random.Generator, jitter: float = 1.0) -> tuple[float, float, float]:
+def shade(name: str, rng: np.random.Generator, jitter: float = 1.0) -> Rgb:
     """A random shade of a named colour, as RGB in [0, 1]."""
     hue, saturation, value = COLOURS[name]
     hue = (hue + jitter * rng.uniform(-0.015, 0.015)) % 1.0
@@ -131,7 +134,7 @@ def render(scene: Scene) -> np.ndarray:
 
 
 def draw_thing(picture: np.ndarray, thing: Thing, *, rim: bool = False) -> np.ndarray:
-    """The picture with a thing in it; a dark rim makes it stand out from whatever patches lie behind."""
+    """The picture with a thing in it; a dark rim sets it off from the background."""
     if rim:
         picture = picture * (1 - 0.85 * _mask(replace(thing, radius=thing.radius + 1.6 / SIZE))[..., None])
     mask = _mask(thing)[..., None]

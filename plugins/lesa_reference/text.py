@@ -20,7 +20,7 @@ from transformers import (
 
 from lesa_reference.captions import VOCABULARY
 
-#: Tokens a prompt is padded to; the longest caption has 11 words.
+#: Number of tokens to which prompts are padded; the longest caption has 11 words.
 TEXT_TOKENS = 16
 _SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
 #: Stands for each token of a chat template.
@@ -32,9 +32,9 @@ class Chat:
     """The chat template that a pipeline wraps prompts in.
 
     Attributes:
-        before: All of it in front of the prompt.
-        after: All of it after the prompt.
-        crop: How many tokens the pipeline cuts off the front, which is how many the front must have.
+        before: The text before the prompt.
+        after: The text after the prompt.
+        crop: How many tokens the pipeline cuts off at the front, so how many `before` must have.
     """
 
     before: str
@@ -48,9 +48,9 @@ def new_tokenizer(
     """A word-level tokenizer.
 
     Args:
-        template: Where the special tokens go, `$A` being the text.
+        template: Where the special tokens go; `$A` is the text.
         vocabulary: The words it knows.
-        tokens: Length that texts are padded and cut to.
+        tokens: Length to which texts are padded and cut.
         chat: What the pipeline wraps every prompt in.
     """
     extra = () if chat is None else (_TURN,)
@@ -104,7 +104,7 @@ def new_clip(width: int = 64, words: int = len(VOCABULARY), tokens: int = TEXT_T
 
 
 def new_t5(width: int = 96) -> T5EncoderModel:
-    """An untrained two-layer T5 encoder; `width` numbers a token."""
+    """An untrained two-layer T5 encoder; `width` numbers for each token."""
     return T5EncoderModel(
         T5Config(
             vocab_size=len(_SPECIAL) + len(VOCABULARY),
@@ -140,7 +140,7 @@ def new_llama(words: int, width: int = 64) -> LlamaModel:
 
 
 def new_qwen_vl(words: int, width: int = 96) -> Qwen2_5_VLForConditionalGeneration:
-    """An untrained two-layer Qwen2.5-VL; its vision tower is as small as the class allows, because it is never used."""
+    """An untrained two-layer Qwen2.5-VL; its vision tower is never used, so it is as small as can be."""
     size = len(_SPECIAL) + words + 1
     return Qwen2_5_VLForConditionalGeneration(
         Qwen2_5_VLConfig(

@@ -1,7 +1,7 @@
-"""Train a reference model from nothing: `python -m lesa_reference.train flux --out DIR`.
+"""Train a reference model from scratch: `python -m lesa_reference.train flux --out DIR`.
 
 Stages: VAE, encoding of the scenes, denoiser with its text encoders, network of the caption score, pipeline folder.
-Every stage saves as it goes, and the same command resumes where it was stopped.
+Every stage saves its state regularly, and the same command resumes an interrupted training.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Backbone(StrEnum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained for a transformer class, and on how much at a time."""
+    """What is trained for a transformer class, and with which batch sizes."""
 
     denoiser: Callable[[], Denoiser]
     codec: Codec
@@ -62,17 +62,20 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the pipeline; checkpoints go to its work/.")],
     seed: Annotated[int, typer.Option(help="Seed of weights, scenes and noise.")] = 0,
     vae_steps: Annotated[int, typer.Option(min=1, help="Steps of the VAE (16 pictures or 6 clips each).")] = 1700,
-    examples: Annotated[int, typer.Option(min=64, help="Scenes or clips the denoiser learns from.")] = 24000,
+    examples: Annotated[int, typer.Option(min=64, help="Scenes or clips to train the denoiser on.")] = 24000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the denoiser (64 scenes or 32 clips each).")] = 5600,
-    judge_steps: Annotated[
-        int, typer.Option(min=0, help="Steps of the caption score (64 pictures each); may be 0.")
+    score_steps: Annotated[
+        int,
+        typer.Option(
+            "--score-steps", "--judge-steps", min=0, help="Steps of the caption score (64 pictures each); may be 0."
+        ),
     ] = 1500,
     device: Annotated[str | None, typer.Option(help="cuda or cpu; the GPU when there is one.")] = None,
 ) -> None:
     """Train a reference model and write it as a diffusers pipeline folder.
 
-    The bundled ones took about an hour each on a CPU core or two; a GPU needs minutes. Stop it at any time and run the
-    same command to go on.
+    Each bundled model took about an hour on one or two CPU cores; a GPU needs minutes. You can stop it at any time; the
+    same command resumes.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     work = out / "work"
@@ -84,16 +87,16 @@ def main(
     trainer = DenoiserTrainer(model, data, steps, seed, recipe.batch)
     _run(trainer, work / "denoiser.safetensors", "denoiser")
     pipeline = trainer.average.float().pipeline(vae.float())
-    # Half precision on the disk for what is big; text encoders stay in float32 because transformers loads
+    # The large parts are stored in half precision. Text encoders stay in float32, because transformers loads
     # them in the precision they are stored in.
     pipeline.transformer.half()
     pipeline.vae.half()
     pipeline.save_pretrained(out)
     console.print(f"[bold]{out}[/]: {sum(f.stat().st_size for f in _weights(out)) / 2**20:.2f} MiB of weights")
-    if not judge_steps:
+    if not score_steps:
         return
     network = CaptionNetwork().to(place)
-    training = CaptionNetworkTrainer(network, vae.float().to(place), recipe.codec, judge_steps, seed)
+    training = CaptionNetworkTrainer(network, vae.float().to(place), recipe.codec, score_steps, seed)
     _run(training, work / "caption-network-training.safetensors", "caption score")
     weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
     save_file(weights, work / "caption_network.safetensors")
@@ -129,7 +132,7 @@ def _run(trainer: Trainer, checkpoint: Path, name: str) -> None:
 def _vae(recipe: Recipe, work: Path, steps: int, seed: int, device: torch.device) -> Vae:
     if (work / "vae").exists():
         kept = recipe.codec.load(str(work / "vae"))
-        kept.register_to_config(_name_or_path="")  # else the folder would tell where it was trained
+        kept.register_to_config(_name_or_path="")  # otherwise the saved model would name the folder it was trained in
         return kept.to(device).eval()
     vae = recipe.codec.new().to(device)
     _run(VaeTrainer(vae, recipe.codec, steps, seed, recipe.vae_batch), work / "vae-training.safetensors", "vae")

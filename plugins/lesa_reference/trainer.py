@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 
 class Trainer(ABC):
-    """Steps, learning-rate trapezoid, state to save and resume.
+    """Steps, a trapezoidal learning rate, and a state to save and resume.
 
     Args:
         model: Trained in place.
-        optimisers: All are stepped on every step.
+        optimisers: All of them take every step.
         steps: Length of the whole training, for the trapezoid.
-        decay: Share of the steps over which the learning rate falls to nothing.
+        decay: Share of the steps, at the end, over which the learning rate falls to almost zero.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def loss(self) -> Tensor:
-        """Loss of step `self.step`; its random numbers must depend on nothing but the seed and the step."""
+        """Loss of step `self.step`; its random numbers may depend only on the seed and the step."""
 
     def stepped(self) -> None:  # noqa: B027 - most trainers have nothing to add
         """Called after every optimiser step."""
@@ -62,7 +62,7 @@ class Trainer(ABC):
         self.model.eval()
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
+        """Everything that resuming needs."""
         return {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -70,12 +70,12 @@ class Trainer(ABC):
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what [`state`][lesa_reference.trainer.Trainer.state] returned."""
+        """Resume from what [`state`][lesa_reference.trainer.Trainer.state] returned."""
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         for optimiser, schedule, kept in zip(self.optimisers, self.schedules, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
-            # The trapezoid is recomputed, so that a training may be resumed with another length.
+            # The trapezoid is recomputed, so that training can resume with another length.
             schedule.last_epoch = self.step
             for group, base, rate in zip(optimiser.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
                 group["lr"] = base * rate(self.step)

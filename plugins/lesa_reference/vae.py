@@ -13,7 +13,7 @@ _KL_WEIGHT = 1e-4
 
 
 def reconstruction_loss(vae: Vae, batch: Tensor) -> Tensor:
-    """Errors of pixels and of edges, and a small pull of the latents towards a unit Gaussian."""
+    """Errors of pixels and of edges, and a small term that pulls the latents towards a unit Gaussian."""
     posterior = vae.encode(batch).latent_dist
     restored = vae.decode(posterior.sample()).sample
     error = restored - batch
@@ -27,10 +27,10 @@ class VaeTrainer(Trainer):
 
     Args:
         vae: Trained in place.
-        codec: Draws what it sees.
+        codec: Draws the examples.
         steps: Length of the whole training.
         seed: Seed of the examples.
-        batch: Examples a step.
+        batch: Examples for each step.
     """
 
     def __init__(self, vae: Vae, codec: Codec, steps: int, seed: int, batch: int = 16) -> None:

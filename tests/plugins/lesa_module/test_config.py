@@ -42,10 +42,10 @@ class TestTheFile:
         assert again.backbone == config.backbone
         assert again.backbone.block_returns == {"blocks": ("x",)}
 
-    def test_a_formula_that_is_none(self):
+    def test_an_invalid_formula(self):
         assert refusal({**SECTION, "sigma": "t**2"}) == (
-            "backbone.sigma: Value error, 't ** 2' is more than + - * / of numbers and one name. "
-            "Valid are for example: timestep, timestep/1000, 1 - t, (t + 1)/1000 (given 't**2')."
+            "backbone.sigma: Value error, 't ** 2' is not allowed: only + - * / on numbers and one name are. "
+            "Valid examples: timestep, timestep/1000, 1 - t, (t + 1)/1000 (given 't**2')."
         )
 
     def test_stand_ins_that_return_nothing(self):
@@ -93,7 +93,7 @@ class TestTheModel:
     def test_an_empty_list(self):
         model = PlainDiT()
         model.blocks = nn.ModuleList()
-        assert misfit(model) == "backbone.blocks: 'blocks' is empty, so nothing would be saved."
+        assert misfit(model) == "backbone.blocks: 'blocks' is empty, so caching it would save nothing."
 
     def test_a_dictionary_of_lists(self):
         model = PlainDiT()
@@ -114,7 +114,7 @@ class TestTheModel:
         )
 
     def test_the_latent_is_not_the_time(self):
-        assert misfit(latent="t") == "backbone.latent: 't' is what backbone.sigma takes for the time; name another one."
+        assert misfit(latent="t") == "backbone.latent: 't' is the argument that backbone.sigma reads; name another one."
 
     def test_a_forward_that_takes_the_time_alone(self):
         class Clock(PlainDiT):
@@ -143,11 +143,11 @@ class TestTheCall:
     @pytest.mark.parametrize(
         ("sigma", "t", "level"), [("t", 500.0, "500"), ("t/10", 500.0, "50"), ("1 - t", 500.0, "-499")]
     )
-    def test_noise_levels_that_are_none(self, sigma, t, level):
+    def test_invalid_noise_levels(self, sigma, t, level):
         with pytest.raises(UnsupportedBackboneError) as caught:
             run(self.latent, torch.full((2,), t), self.y, sigma=sigma)
         assert str(caught.value) == (
-            f"PlainDiT: backbone.sigma: '{sigma}' gave {level}, and noise levels are in [0, 1], 1 being noise. "
+            f"PlainDiT: backbone.sigma: '{sigma}' gave {level}, but noise levels are in [0, 1]; 1 is noise. "
             "For timesteps up to 1000 write 't/1000', for a time from noise to data '1 - t'."
         )
 

@@ -166,7 +166,7 @@ class TestBranches:
         assert {record.branch for record in recorder.records} == {"branch0"}
         assert "".join("P" if r.decision == "predict" else "F" for r in recorder.records) == "FPPFPPFPPF"
 
-    def test_arguments_behind_two_stars(self):
+    def test_arguments_in_kwargs(self):
         class Loose(PlainDiT):
             def forward(self, x, **kwargs):
                 return super().forward(x, kwargs["t"], kwargs["y"])
