@@ -105,6 +105,7 @@ def train(
         config.backbone,
         config.backbone.tap,
         make_batches(prompts, settings.batch, settings.seed),
+        config.engine.history.build(),
     )
     fit = config.predictor.fit(task)
     _check_predicts(Strategy(task.schedule, task.router, fit.predictor), grid)

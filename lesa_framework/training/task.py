@@ -20,7 +20,7 @@ from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.sampler import Sampler
-from lesa_framework.types import HistoryView, StepContext, Tap
+from lesa_framework.types import AS_MADE, HistoryPlace, HistoryView, StepContext, Tap
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Task(FitTask):
         backbone: Kind of the adapter, or a configuration's `backbone` section.
         tap: Where features are taken.
         batches: Prompts and seeds.
+        history: Where a rollout keeps its features.
     """
 
     settings: TrainingConfig
@@ -46,6 +47,7 @@ class Task(FitTask):
     backbone: str | BackboneConfig
     tap: Tap
     batches: tuple[Batch, ...]
+    history: HistoryPlace = AS_MADE
 
     def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:
         """Run the bare model; the latents of every step."""
@@ -69,7 +71,7 @@ class Task(FitTask):
         recorder = Recorder(features=False, latents=True)
         session = attach_strategy(
             self.sampler.pipe,
-            Strategy(self.schedule, self.router, predictor, check_finite=False),
+            Strategy(self.schedule, self.router, predictor, check_finite=False, history=self.history),
             self.backbone,
             self.tap,
             observers=(recorder, *observers),
