@@ -35,7 +35,7 @@ def test_the_plots_that_the_pages_show_are_there():
             assert (folder / name).is_file(), name
 
 
-def test_of_each_sort_the_best_and_of_the_peers_two():
+def test_the_front_page_has_the_best_of_each_sort_and_two_peers():
     rows = [
         row("taylor1-n7", 30.0, schedule="n7"),
         row("taylor2-n7", 31.0, schedule="n7"),

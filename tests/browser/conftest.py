@@ -1,4 +1,4 @@
-"""One browser for all tests, and pages that must stay quiet."""
+"""One browser for all tests, and pages that must send no message and no request."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FLAGS = (
 Visit = Callable[..., Page]
 
 
-class Desk:
-    """Opens pages, and writes down whatever they say and wherever they call."""
+class Pages:
+    """Opens pages, and records their messages and requests."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -68,28 +68,28 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _opened(browser: Browser, report: Path) -> Iterator[tuple[Desk, Page]]:
-    desk = Desk(browser)
-    yield desk, desk.open(report)
-    desk.close()
+def _opened(browser: Browser, report: Path) -> Iterator[tuple[Pages, Page]]:
+    pages = Pages(browser)
+    yield pages, pages.open(report)
+    pages.close()
 
 
 @pytest.fixture
-def opened(_opened: tuple[Desk, Page]) -> Iterator[Page]:
-    """The report as it opens, shared (it takes a second to load): look, but change nothing."""
-    desk, page = _opened
+def opened(_opened: tuple[Pages, Page]) -> Iterator[Page]:
+    """The report as it opens, shared because it takes a second to load: look, but do not change it."""
+    pages, page = _opened
     yield page
-    assert desk.said == []
+    assert pages.said == []
 
 
 @pytest.fixture
 def visit(browser: Browser, report: Path) -> Iterator[Visit]:
-    """`visit(width=390, scheme="dark")` opens the report; whatever it says, and wherever it calls, fails the test."""
-    desk = Desk(browser)
+    """`visit(width=390, scheme="dark")` opens the report; any message or request fails the test."""
+    pages = Pages(browser)
 
     def open_page(path: Path = report, **how: str | int) -> Page:
-        return desk.open(path, **how)
+        return pages.open(path, **how)
 
     yield open_page
-    desk.close()
-    assert desk.said == []
+    pages.close()
+    assert pages.said == []

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from lesa_framework.measure.page.render import write_page
-from tests.browser.conftest import Desk
+from tests.browser.conftest import Pages
 from tests.browser.looking import assert_names_apart, middles_of_marks, pixels, share_of, shown_rows
 from tests.measure.page.crowd import NOTE, PEERS, crowded_results
 
@@ -20,10 +20,10 @@ def crowded(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """Shared: each test leaves it as it was."""
     path = tmp_path_factory.mktemp("crowded") / "report.html"
     path.write_text(write_page(crowded_results()), "utf-8")
-    desk = Desk(browser)
-    yield desk.open(path)
-    desk.close()
-    assert desk.said == []
+    pages = Pages(browser)
+    yield pages.open(path)
+    pages.close()
+    assert pages.said == []
 
 
 def _heights(page: Page) -> set[int]:
@@ -47,7 +47,7 @@ def test_every_row_is_one_line_high(crowded: Page) -> None:
     crowded.set_viewport_size({"width": 1280, "height": 844})
 
 
-def test_notes_are_behind_a_mark(crowded: Page) -> None:
+def test_notes_open_from_a_badge(crowded: Page) -> None:
     row = crowded.locator("#measured").get_by_role("row", name="somebody_elses_block_cache_3_10")
     mark = row.get_by_role("link", name="note", exact=True)
     assert mark.get_attribute("title") == NOTE

@@ -67,7 +67,7 @@ def test_a_video_plays_and_its_frames_can_be_chosen(visit: Visit) -> None:
     assert abs(box["width"] / box["height"] - 48 / 32) < 0.01
 
 
-def test_nothing_moves_by_itself_where_that_is_not_wanted_and_pictures_are_enlarged(visit: Visit) -> None:
+def test_videos_stand_still_with_reduced_motion_and_pictures_are_enlarged(visit: Visit) -> None:
     page = visit(motion="reduce")
     page.locator("#images .enlarge:visible").nth(2).click()
     dialog = page.get_by_role("dialog")

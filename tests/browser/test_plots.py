@@ -42,7 +42,7 @@ def test_dark_is_dark_and_can_be_switched_by_hand(visit: Visit, opened: Page) ->
     assert np.array_equal(pixels(page, "#plots"), dark)
 
 
-def test_the_dashed_line_joins_what_nothing_beats(opened: Page) -> None:
+def test_the_dashed_line_joins_the_pareto_front(opened: Page) -> None:
     points = plotted(opened, "[data-x=seconds]")
     unbeaten = [(x, y) for x, y in points if not any((a, b) != (x, y) and a <= x and b >= y for a, b in points)]
     assert plotted(opened, "[data-x=seconds]", trace=0) == sorted(unbeaten)

@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_refused(images, references, prompts, message):
         measured(Red(), images, references, prompts)
 
 
-def test_a_number_too_few_is_the_plugins_fault():
+def test_too_few_numbers_are_refused():
     class Short(LoadedMetric):
         def score(self, pictures, references, prompts):
             return [1.0]

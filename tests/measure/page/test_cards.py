@@ -14,7 +14,7 @@ def _verdict(model: str, nfe: int, num_steps: int = 50, winner: str = "best") ->
 FOUND = [_verdict("a", 8), _verdict("a", 10), _verdict("b", 6, 30), _verdict("c", 8, winner="")]
 
 
-def test_what_wins_is_told_by_work_and_not_by_steps() -> None:
+def test_winners_are_grouped_by_work_and_not_by_steps() -> None:
     told = {work: [verdict.model for verdict in each] for work, each in answers(FOUND).items()}
     assert told == {"5×": ["a", "b"], "6.25×": ["a"]}
     assert list(told) == ["5×", "6.25×"]

@@ -10,7 +10,7 @@ from tests.measure.page.samples import PICTURES, sample_results
 from tests.measure.page.test_verdicts import PLAIN, row
 
 
-def test_names_leave_out_what_all_configurations_begin_with() -> None:
+def test_short_names_drop_the_common_prefix() -> None:
     names = short_names(sample_results().of_model(PICTURES))
     assert names["ref-flux-lesa-n7"] == "lesa-n7"
     assert names["fewer_steps_8"] == "8 plain steps"

@@ -62,7 +62,7 @@ def test_only_the_first_prompts_are_shown_at_once(markup: str) -> None:
     assert markup.count("<summary>2 more prompts</summary>") == 2
 
 
-def test_metrics_that_were_skipped_are_no_notes() -> None:
+def test_skipped_metrics_are_listed_apart_from_notes() -> None:
     found = sample_results().model_copy(update={"notes": ["not measured: lpips: no torchvision", "made up"]})
     markup = write_page(found)
     assert "<summary>1 metric was not measured</summary>" in markup

@@ -73,6 +73,6 @@ def test_the_best_of_each_nfe_is_marked() -> None:
 
 
 @pytest.mark.parametrize("images", [{}, {"uncached": []}])
-def test_no_images_are_no_examples(images: dict[str, list[str]]) -> None:
+def test_no_images_make_no_examples(images: dict[str, list[str]]) -> None:
     found = ModelResults(model="m", num_steps=50, batch=1, images=images)
     assert _view(Results(rows=[row("a", "a", 1.0)], metrics=METRICS, models=[found])).examples == ()

@@ -111,7 +111,7 @@ def test_a_picture_that_is_not_finite_has_a_score_that_is_not(metric):
     assert math.isfinite(whole)
 
 
-def test_it_keeps_the_contract_without_calling_home(clip_folder, calls_home):
+def test_it_keeps_the_contract_without_a_request(clip_folder, calls_home):
     check_metric(ClipScore(clip_folder))
     assert calls_home == []
 
@@ -138,7 +138,7 @@ def test_what_is_neither_a_folder_nor_on_the_hub(tmp_path, calls_home):
     assert calls_home == []
 
 
-def test_a_model_in_the_cache_is_found_without_calling_home(clip_folder, tmp_path, monkeypatch, calls_home):
+def test_a_model_in_the_cache_is_found_without_a_request(clip_folder, tmp_path, monkeypatch, calls_home):
     repository = tmp_path / "models--somebody--clip"
     shutil.copytree(clip_folder, repository / "snapshots" / "c0ffee")
     (repository / "refs").mkdir()

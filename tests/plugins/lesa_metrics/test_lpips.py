@@ -143,7 +143,7 @@ def test_a_picture_that_is_not_finite_has_a_distance_that_is_not(torchvision):
     assert [third] == pytest.approx(whole, rel=1e-4)
 
 
-def test_alexnet_cannot_see_tiny_pictures(torchvision):
+def test_tiny_pictures_have_no_lpips(torchvision):
     metric = Lpips().load("cpu")
     images, references = pairs(2, 3, 64, 30)
     assert measured(metric, images, references, ["a", "b"]) == [None, None]
