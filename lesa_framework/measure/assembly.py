@@ -95,9 +95,7 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
         measured: Each model's part.
         machine: Versions and machine.
     """
-    described = {name: info for part in measured for name, info in part.metrics.described.items()}
-    if any(row.probe.step_rel_l2 for part in measured for row in part.rows):
-        described[FEATURE_ERROR] = _FEATURES
+    described = _described(measured)
     rows = [_row(each, part, described) for part in measured for each in part.rows]
     models = [_model(bench, part) for part in measured]
     return Results(
@@ -115,6 +113,14 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
         environment=dict(machine),
         notes=list(dict.fromkeys(note for part in measured for note in part.metrics.notes)),
     )
+
+
+def _described(measured: Sequence[Measured]) -> dict[str, MetricInfo]:
+    """Every score that a row may have."""
+    found = {name: info for part in measured for name, info in part.metrics.described.items()}
+    if any(row.probe.step_rel_l2 for part in measured for row in part.rows):
+        found[FEATURE_ERROR] = _FEATURES
+    return found
 
 
 def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:

@@ -91,13 +91,17 @@ class BenchSpec(_Section):
             if unknown:
                 known = ", ".join(self.schedules) or "none"
                 raise ValueError(f"models.{name}.schedules: {', '.join(unknown)}: unknown. Known: {known}")
+        if self.methods and not self.schedules:
+            raise ValueError("methods run with each of `schedules`, and there are none; add one")
+        return self
+
+    @model_validator(mode="after")
+    def _runs_are_possible(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is given twice; give each once")
         too_many = [nfe for nfe in self.nfe or () if nfe > self.steps]
         if too_many:
             raise ValueError(f"nfe: {too_many[0]} is more than the {self.steps} steps of a run")
-        if self.methods and not self.schedules:
-            raise ValueError("methods run with each of `schedules`, and there are none; add one")
         return self
 
 

@@ -87,12 +87,17 @@ def _remarks(rivals: Sequence[Row], against: dict[str, Difference]) -> list[Rema
     found = []
     if winner.kind is Kind.FEWER_STEPS:
         found.append(Remark("No cache pays off here: a plain run with fewer steps is closest.", "lost"))
+    named = {row.name for row in _worth_naming(winner, others)}
+    found += [_remark(winner, row, against.get(row.name)) for row in others if row.name in named]
+    return found or [Remark("No other method competes here.", "level")]
+
+
+def _worth_naming(winner: Row, others: Sequence[Row]) -> list[Row]:
+    """The next best, and the best of our own method, of the peers and of the plain runs."""
     ours = [row for row in others if row.family == _OURS and winner.family != _OURS]
     peers = [row for row in others if row.kind is Kind.PEER]
     plain = [row for row in others if row.kind is Kind.FEWER_STEPS]
-    named = {row.name for row in [*others[:_NEXT], *ours[:1], *peers[:1], *plain[:1]]}
-    found += [_remark(winner, row, against.get(row.name)) for row in others if row.name in named]
-    return found or [Remark("No other method competes here.", "level")]
+    return [*others[:_NEXT], *ours[:1], *peers[:1], *plain[:1]]
 
 
 def _remark(winner: Row, other: Row, difference: Difference | None) -> Remark:

@@ -140,11 +140,29 @@ def as_yaml(content: object) -> str:
 def _model_view(
     number: int, found: ModelResults, results: Results, families: dict[str, Family], columns: Sequence[Column]
 ) -> ModelView:
+    views = _row_views(found, results, families, columns)
+    named = {view.row.name: view for view in views}
+    return ModelView(
+        number=number,
+        found=found,
+        rows=views,
+        nfes=tuple(results.nfes(found.model)),
+        strips=tuple(strip for view in views for strip in _strips(view)),
+        examples=tuple(_examples(found, views)),
+        contrasts=tuple(_contrasts([each for each in results.differences if each.model == found.model], named)),
+        time_parts=tuple(next((view.details.split_seconds for view in views if view.details.split_seconds), ())),
+        call=as_yaml({**found.call, "batch": found.batch}),
+        properties=as_yaml(found.properties),
+    )
+
+
+def _row_views(
+    found: ModelResults, results: Results, families: dict[str, Family], columns: Sequence[Column]
+) -> tuple[RowView, ...]:
     rows = results.of_model(found.model)
     labels = short_names(rows)
-    nfes = results.nfes(found.model)
-    best = {ranking[0].name for nfe in nfes if (ranking := ranked(rows, nfe))}
-    views = tuple(
+    best = {ranking[0].name for nfe in results.nfes(found.model) if (ranking := ranked(rows, nfe))}
+    return tuple(
         RowView(
             number=place,
             row=row,
@@ -158,19 +176,6 @@ def _model_view(
         )
         for place, row in sorted(enumerate(results.rows), key=_order)
         if row.model == found.model
-    )
-    named = {view.row.name: view for view in views}
-    return ModelView(
-        number=number,
-        found=found,
-        rows=views,
-        nfes=tuple(nfes),
-        strips=tuple(strip for view in views for strip in _strips(view)),
-        examples=tuple(_examples(found, views)),
-        contrasts=tuple(_contrasts([each for each in results.differences if each.model == found.model], named)),
-        time_parts=tuple(next((view.details.split_seconds for view in views if view.details.split_seconds), ())),
-        call=as_yaml({**found.call, "batch": found.batch}),
-        properties=as_yaml(found.properties),
     )
 
 
