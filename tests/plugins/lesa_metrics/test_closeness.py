@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
 
-from lesa_framework import Metric
+from lesa_framework import Metric, MetricUnavailableError
 from lesa_framework.testing import check_metric
 from lesa_metrics.closeness import Psnr, RelativeL2, Ssim
 from tests.measured import measured
@@ -75,3 +76,10 @@ def test_psnr_of_a_video_is_over_the_whole_clip_and_ssim_the_mean_over_its_frame
     (whole,) = measured(SSIM, video, reference)
     first, second = measured(SSIM, video[0], reference[0])
     assert (first, whole) == (1.0, (first + second) / 2)
+
+
+def test_without_scikit_image_there_is_no_ssim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "skimage.metrics", raising=False)
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(MetricUnavailableError, match=r"ssim: skimage.* pip install .*diffusers"):
+        Ssim().load("cpu")
