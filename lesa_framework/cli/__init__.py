@@ -1,4 +1,4 @@
-"""The `lesa` command: one file a command, all of them joined here."""
+"""The `lesa` command: one file for each command, registered here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lesa_framework.errors import LesaError
 app = typer.Typer(
     name="lesa",
     help="Learned feature-cache predictors for diffusion transformers: train, swap and measure them.",
-    epilog="Start with: lesa demo. Each command explains itself: lesa eval --help",
+    epilog="Start with: lesa demo. Every command has help and an example: lesa eval --help",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: What stands behind `lesa`; the process's own arguments by default.
+        arguments: What follows `lesa`; the process's own arguments by default.
 
     Returns:
         The exit code: 0, 1 (failed) or 2 (bad input).
@@ -66,7 +66,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except LesaError as error:
         complain(str(error))
-        return 1 if type(error) is LesaError else 2  # those that blame an input have a class of their own
+        return 1 if type(error) is LesaError else 2  # errors about an input have a class of their own
     except OSError as error:
         complain(str(error))
         return 1
@@ -74,5 +74,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def main() -> None:
-    """Entry point of the `lesa` script."""
+    """The entry point of the `lesa` script."""
     sys.exit(run())

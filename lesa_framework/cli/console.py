@@ -5,43 +5,43 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-#: Tables need room even when they go into a file or a pipe, where there is no terminal to measure.
+#: Width of tables in a file or a pipe, where there is no terminal to measure.
 _PLAIN_WIDTH = 132
 
 
 def results() -> Console:
-    """Where results go. Made for each use, so that it follows a redirected standard output."""
+    """The console for results. Made for each use, so that it follows a redirected standard output."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
 
 def notices() -> Console:
-    """Where progress, notes and complaints go."""
+    """The console for progress, notes and errors."""
     return Console(stderr=True, highlight=False)
 
 
 def complain(message: str) -> None:
-    """Say what is wrong."""
+    """Print an error message."""
     console = notices()
     console.print("error:", style="bold red", end=" ")
     console.print(message, markup=False, soft_wrap=True)
 
 
 def note(message: str) -> None:
-    """Say something that is good to know."""
+    """Print a note: something worth knowing."""
     console = notices()
     console.print("note:", style="bold yellow", end=" ")
     console.print(message, markup=False, soft_wrap=True)
 
 
 class Tenths:
-    """Tells when another tenth of the work is done: without a progress bar, each tenth is worth a line."""
+    """Tells when another tenth of the work is done; where there is no progress bar, each tenth gets a line."""
 
     def __init__(self) -> None:
         self._reached = 0
 
     def reached(self, done: int, total: int) -> int | None:
-        """The new percentage, in tens; None while it is the old one, or the total unknown."""
+        """The new percentage, a multiple of ten; None while it has not changed or the total is unknown."""
         tenth = min(10 * done // total, 10) if total else 0
         if tenth <= self._reached:
             return None
@@ -50,10 +50,7 @@ class Tenths:
 
 
 class StepProgress:
-    """Counts steps of the sampler: a bar on a terminal, a line for every tenth elsewhere. A context manager.
-
-    It is the watcher of comparisons.
-    """
+    """Counts the sampler's steps: a bar on a terminal, a line for every tenth elsewhere. A context manager."""
 
     def __init__(self, title: str) -> None:
         console = notices()
@@ -72,12 +69,12 @@ class StepProgress:
         self._task = self._bar.add_task(title, total=None)
 
     def expect(self, steps: int) -> None:
-        """So many steps are to come in all."""
+        """Set the total number of steps."""
         self._total = steps
         self._bar.update(self._task, total=steps)
 
     def step(self, method: str) -> None:
-        """A method made a step."""
+        """Count one step of a method."""
         self._done += 1
         self._bar.update(self._task, advance=1, description=method)
         percent = self._tenths.reached(self._done, self._total)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share, and how they are read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lesa_framework.errors import ConfigError
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.pipelines import ModelSource
 
-_CALL = "Calling the pipeline"
-#: The largest seed that is taken; room is left to count up from it.
+_CALL = "Arguments of the pipeline"
+#: The largest valid seed; there is room to count up from it.
 MAX_SEED = 2**62
 
 Config = Annotated[
@@ -24,11 +24,13 @@ Overrides = Annotated[
 ]
 Model = Annotated[str, typer.Option("--model", "-m", help="A registered model, a local diffusers folder, or a hub id.")]
 Steps = Annotated[int, typer.Option("--steps", help="Steps of the sampler, at least 2.")]
-Device = Annotated[str | None, typer.Option("--device", help="cuda or cpu; the GPU when there is one.")]
+Device = Annotated[str | None, typer.Option("--device", help="cuda or cpu; by default the GPU when there is one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Prompts = Annotated[
     Path | None,
-    typer.Option("--prompts", metavar="FILE", help="One prompt a line; drawn for registered models if absent."),
+    typer.Option(
+        "--prompts", metavar="FILE", help="One prompt on each line; by default drawn at random, for registered models."
+    ),
 ]
 OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")]
 
@@ -67,7 +69,7 @@ def generation_settings(
     """The model's own arguments, changed by what the user gave.
 
     Raises:
-        ConfigError: Too few steps, or a `--call` that is not KEY=VALUE.
+        ConfigError: There are too few steps, or a `--call` is not KEY=VALUE.
     """
     check_steps(steps)
     arguments: dict[str, Any] = dict(source.named.call) if source.named else {}
@@ -86,18 +88,18 @@ def generation_settings(
         try:
             arguments[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ConfigError(f"--call {text}: the value is not YAML: {error}") from error
+            raise ConfigError(f"--call {text}: the value is not valid YAML: {error}") from error
     return GenerationSettings(num_steps=steps, call=arguments)
 
 
 def draw_prompts(source: ModelSource, count: int, seed: int, *, training: bool = False) -> list[str]:
-    """Prompts for a registered model; those for training never share a seed with the others.
+    """Draw prompts for a registered model; those for training come from other random numbers than the rest.
 
     Raises:
-        ConfigError: The model has no prompts to draw from.
+        ConfigError: The model has no source of prompts.
     """
     if source.named is None or source.named.prompts is None:
         raise ConfigError(
-            f"--prompts: '{source.name}' has no prompts to draw from. Give a file with one prompt on each line."
+            f"--prompts: '{source.name}' has no source of prompts. Give a file with one prompt on each line."
         )
     return source.named.prompts(seed, count, training=training)

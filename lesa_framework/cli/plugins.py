@@ -1,4 +1,4 @@
-"""`lesa plugins`: what is installed."""
+"""`lesa plugins`: what the installed plugins registered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lesa_framework.plugin.manager import plugins
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered thing."""
+    """One line of the list."""
 
     section: str
     kind: str
@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """List every schedule, router, predictor, backbone, model, preset, peer and metric, and the plugin it came from.
 
-    A backbone's last column is the class of the models that it is for.
+    The last column of a backbone is the class of the models that it supports.
 
     Example: lesa plugins --section backbone
     """
@@ -55,7 +55,7 @@ def command(
 
 
 def registered() -> list[Entry]:
-    """Everything that plugins registered, section by section."""
+    """Everything that the plugins registered, section by section."""
     registry = plugins().registry
     entries: list[Entry] = []
     for section, catalog in (

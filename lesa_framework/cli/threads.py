@@ -1,4 +1,4 @@
-"""No more threads than there are cores to run them."""
+"""Keeps torch from using more threads than there are cores for them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def respect_quota(cgroup: Path = _CGROUP) -> None:
-    """Lower torch's threads to the container's CPU quota, which torch does not look at.
+    """Lower torch's number of threads to the container's CPU quota, which torch ignores.
 
-    With 64 visible cores and a quota of 2, 64 threads would take turns and mostly wait for one another. A
-    user's own OMP_NUM_THREADS is left alone.
+    With 64 visible cores and a quota of 2, 64 threads would take turns and mostly wait for each other. When the user
+    has set OMP_NUM_THREADS, nothing changes.
     """
     quota = cpu_quota(cgroup)
     if quota is not None and "OMP_NUM_THREADS" not in os.environ:
@@ -22,7 +22,7 @@ def respect_quota(cgroup: Path = _CGROUP) -> None:
 
 
 def cpu_quota(cgroup: Path) -> float | None:
-    """Cores that the control group may use, from version 2 or 1 of its files; None when there is no limit."""
+    """How many cores the control group may use, read from its files (version 2 or 1); None without a limit."""
     try:
         if (cgroup / "cpu.max").exists():
             limit, period = (cgroup / "cpu.max").read_text("ascii").split()

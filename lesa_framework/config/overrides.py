@@ -43,7 +43,7 @@ def _parsed(text: str) -> tuple[list[str], Any]:
     try:
         return keys, yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}: the value is not YAML: {error}") from error
+        raise ConfigError(f"--set {text}: the value is not valid YAML: {error}") from error
 
 
 def _drop_settings(raw: dict[str, Any], section: str) -> None:

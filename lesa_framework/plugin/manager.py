@@ -1,4 +1,4 @@
-"""Finds plugins by their entry points (group `lesa`) and lets each register."""
+"""Finds plugins by their entry points (group `lesa`) and lets each of them register."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Plugins:
     """All plugins of this process.
 
     Attributes:
-        hook: Pluggy's relay; observers are called through it.
+        hook: Pluggy's hook caller; observers are called through it.
         registry: What the plugins registered.
     """
 
@@ -29,14 +29,14 @@ class Plugins:
         self.registry = Registry()
 
     def add(self, name: str, plugin: object) -> None:
-        """Take in one plugin (a module or an object with hooks).
+        """Add one plugin: a module or an object with hooks.
 
         Raises:
-            PluginContractError: A hook's name or signature is wrong, it fails to register, or a name is taken twice.
+            PluginContractError: A hook's name or signature is wrong, `lesa_register` fails, or a name is taken.
         """
         try:
             self._manager.register(plugin, name)
-            self._manager.check_pending()  # a misspelt hook would otherwise silently never be called
+            self._manager.check_pending()  # otherwise a misspelt hook would silently never be called
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginContractError(f"plugin '{name}': {error}") from error
         for impl in self.hook.lesa_register.get_hookimpls():
@@ -50,7 +50,7 @@ class Plugins:
             raise
         except Exception as error:
             raise PluginContractError(
-                f"plugin '{name}': lesa_register failed: {error}. Repair or uninstall it."
+                f"plugin '{name}': lesa_register failed: {error}. Fix the plugin or uninstall it."
             ) from error
 
     def names(self) -> list[str]:
@@ -60,7 +60,7 @@ class Plugins:
 
 @lru_cache(maxsize=1)
 def plugins() -> Plugins:
-    """The plugins installed in this environment, found once.
+    """The plugins that are installed in this environment; found once for each process.
 
     Raises:
         PluginContractError: A plugin cannot be imported or breaks its contract.
@@ -71,7 +71,7 @@ def plugins() -> Plugins:
             module = entry.load()
         except Exception as error:
             raise PluginContractError(
-                f"plugin '{entry.name}' ({entry.value}) cannot be imported: {error}. Repair or uninstall it."
+                f"plugin '{entry.name}' ({entry.value}) cannot be imported: {error}. Fix the plugin or uninstall it."
             ) from error
         found.add(entry.name, module)
     return found

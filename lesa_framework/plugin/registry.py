@@ -1,4 +1,4 @@
-"""What is registered under which name, and by which plugin."""
+"""The registry: what is registered, under which name, and by which plugin."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lesa_framework.interfaces.schedule import ScheduleConfig
 
 Item = TypeVar("Item")
 
-#: The kind of backbone that leaves the choice to the model's class.
+#: The kind of backbone that is chosen by the model's class.
 AUTO: Final = "auto"
 
 #: What a metric must declare.
 _LABELS = ("name", "heading", "higher_is_better", "summary")
 
-#: As many names fit into an error message together with their plugins.
+#: Up to this many names, an error message lists their plugins too.
 _LISTED = 20
 
 
@@ -32,18 +32,18 @@ class PromptSource(Protocol):
     """Draws prompts that suit a model."""
 
     def __call__(self, seed: int, count: int, *, training: bool = False) -> list[str]:
-        """`count` different prompts; those for training come from other random numbers than the rest."""
+        """Draw `count` different prompts; those for training come from other random numbers than the rest."""
 
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model that can be asked for by name.
+    """A model that users can name.
 
     Attributes:
         folder: A diffusers pipeline folder.
         call: Keyword arguments that its pipeline should be called with, such as height and width.
-        prompts: Draws prompts for it, where there is such a thing.
-        metrics: Names of registered metrics that its samples are always measured by, besides the usual ones.
+        prompts: Draws prompts for it; None when it has no source of prompts.
+        metrics: Names of registered metrics that always measure its samples, besides the usual ones.
     """
 
     folder: Path
@@ -53,22 +53,22 @@ class NamedModel:
 
 
 class Catalog(Generic[Item]):
-    """Named things of one sort; knows which plugin brought each."""
+    """Named items of one sort, each with the plugin that registered it."""
 
     def __init__(self, section: str, noun: str) -> None:
         self._section, self._noun = section, noun
         self._items: dict[str, tuple[Item, str]] = {}
 
     def add(self, name: str, item: Item, plugin: str) -> None:
-        """Register; a name is taken only once.
+        """Register an item under a name of its own.
 
         Raises:
-            PluginContractError: Another plugin has the name.
+            PluginContractError: The name is taken.
         """
         if name in self._items:
             other = self._items[name][1]
             raise PluginContractError(
-                f"{plugin}: {self._noun} '{name}' is already registered by {other}; pick another name."
+                f"{plugin}: {self._noun} '{name}' is already registered by {other}. Choose another name."
             )
         self._items[name] = (item, plugin)
 
@@ -77,18 +77,18 @@ class Catalog(Generic[Item]):
         return name in self._items
 
     def names(self) -> dict[str, str]:
-        """Name -> plugin, sorted."""
+        """Name -> plugin, sorted by name."""
         return {name: self._items[name][1] for name in sorted(self._items)}
 
     def items(self) -> dict[str, Item]:
-        """Name -> item, sorted."""
+        """Name -> item, sorted by name."""
         return {name: self._items[name][0] for name in sorted(self._items)}
 
     def get(self, name: str) -> Item:
-        """Look up.
+        """The item with a name.
 
         Raises:
-            UnknownPluginError: Nothing has that name; the message lists what there is.
+            UnknownPluginError: Nothing has that name; the message lists the names that exist.
         """
         if name in self._items:
             return self._items[name][0]
@@ -99,10 +99,10 @@ def unknown(section: str, noun: str, name: str, known: Mapping[str, str]) -> Unk
     """The error for a name that is not registered.
 
     Args:
-        section: What was asked for, such as `predictor.kind`.
-        noun: What it is called in a sentence.
-        name: What was given.
-        known: Name -> plugin.
+        section: Where the name was given, such as `predictor.kind`.
+        noun: What it names, for a sentence.
+        name: The unknown name.
+        known: Valid name -> plugin.
     """
     hint = did_you_mean(str(name), known)
     brief = len(known) > _LISTED
@@ -111,7 +111,7 @@ def unknown(section: str, noun: str, name: str, known: Mapping[str, str]) -> Unk
 
 
 class Registry:
-    """Everything that plugins have registered, a catalog for each sort."""
+    """Everything that plugins have registered, in one catalog for each sort."""
 
     def __init__(self) -> None:
         self.predictors: Catalog[type[PredictorConfig]] = Catalog("predictor.kind", "predictor")
@@ -125,14 +125,14 @@ class Registry:
         self.peers: Catalog[PeerFamily] = Catalog("peer", "peer")
 
     def backbone_kinds(self) -> dict[str, str]:
-        """Kind of backbone -> plugin, sorted; those with options of their own too."""
+        """Kind of backbone -> plugin, sorted by kind, with and without options of their own."""
         return dict(sorted({**self.backbones.names(), **self.custom_backbones.names()}.items()))
 
     def backbone_config(self, kind: str) -> type[BackboneConfig]:
-        """What the `backbone` section may hold for a kind, or for `auto`.
+        """The class that validates the `backbone` section for a kind or for `auto`.
 
         Raises:
-            UnknownPluginError: Nothing has that name.
+            UnknownPluginError: No backbone has that kind.
         """
         if kind in self.custom_backbones:
             return self.custom_backbones.get(kind)
@@ -143,7 +143,7 @@ class Registry:
 
 
 class Registrar:
-    """What a plugin's `lesa_register` is given; everything it adds carries the plugin's name."""
+    """The argument of a plugin's `lesa_register`; everything that it adds is registered under the plugin's name."""
 
     def __init__(self, registry: Registry, plugin: str) -> None:
         self._registry, self._plugin = registry, plugin
@@ -178,7 +178,7 @@ class Registrar:
         """Register a backbone kind that has options of its own, by its configuration class.
 
         Raises:
-            PluginContractError: The name is taken, or the class has none.
+            PluginContractError: The name is taken, or the class declares none.
         """
         kind = _kind(config)
         self._require_free(kind, self._registry.backbones)
@@ -189,20 +189,20 @@ class Registrar:
         self._registry.models.add(name, model, self._plugin)
 
     def add_presets(self, folder: Path) -> None:
-        """Register every `*.yaml` in a folder as a preset of its stem's name."""
+        """Register every `*.yaml` file in a folder as a preset, named after the file."""
         for path in sorted(folder.glob("*.yaml")):
             self._registry.presets.add(path.stem, path, self._plugin)
 
     def add_peer(self, family: PeerFamily) -> None:
-        """Register a family of peers, somebody else's caches, under its name.
+        """Register a family of peers, which are another library's caches, under its name.
 
         Raises:
-            PluginContractError: The name is taken, or something else was given, such as the class.
+            PluginContractError: The name is taken, or this is not a family object, for example its class.
         """
         given: object = family
         if isinstance(given, type) or not isinstance(given, PeerFamily):
             raise PluginContractError(
-                f"{self._plugin}: a peer is registered as an object with `name`, `refusal` and `ladders` "
+                f"{self._plugin}: add_peer needs an object with `name`, `refusal` and `ladders` "
                 f"(see lesa_framework.PeerFamily), not {given!r}."
             )
         self._registry.peers.add(family.name, family, self._plugin)
@@ -211,10 +211,10 @@ class Registrar:
         """Register a metric under its own name.
 
         Raises:
-            PluginContractError: The name is taken, or the metric does not say what it is.
+            PluginContractError: The name is taken, or the metric does not describe itself.
         """
         if not isinstance(metric, Metric):
-            raise PluginContractError(f"{self._plugin}: add_metric: {metric!r} is no Metric; give it one, ready-made.")
+            raise PluginContractError(f"{self._plugin}: add_metric needs a Metric instance, not {metric!r}.")
         missing = [name for name in _LABELS if getattr(metric, name, None) in {None, ""}]
         if missing:
             raise PluginContractError(
@@ -224,10 +224,13 @@ class Registrar:
 
     def _require_free(self, kind: str, other: Catalog[Any]) -> None:
         if kind == AUTO:
-            raise PluginContractError(f"{self._plugin}: backbone '{AUTO}' is how users ask for any; pick another name.")
+            raise PluginContractError(
+                f"{self._plugin}: backbone '{AUTO}' is reserved for the automatic choice. Choose another name."
+            )
         if kind in other:
             raise PluginContractError(
-                f"{self._plugin}: backbone '{kind}' is already registered by {other.names()[kind]}; pick another name."
+                f"{self._plugin}: backbone '{kind}' is already registered by {other.names()[kind]}. "
+                "Choose another name."
             )
 
 

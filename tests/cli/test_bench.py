@@ -117,7 +117,7 @@ def test_a_killed_process_is_resumed(file, workplace):
         (["nothing.yaml"], "nothing.yaml: cannot be read"),
         (["two.yaml", "--only", "reus"], "--only reus: fits no row"),
         (["two.yaml", "--out", "."], "is a folder"),
-        (["two.yaml", "--out", "same.json", "--report", "same.json"], "same.json: is the file of --out too"),
+        (["two.yaml", "--out", "same.json", "--report", "same.json"], "same.json: --out names the same file"),
         (["two.yaml", "--device", "tpu"], "--device tpu"),
     ],
 )

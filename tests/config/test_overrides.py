@@ -92,5 +92,5 @@ def test_overrides_without_key_or_value(override):
 
 
 def test_overrides_that_are_no_yaml_or_go_into_a_value():
-    assert "the value is not YAML" in refused(overrides=["schedule.compute=[0, 1"])
+    assert "the value is not valid YAML" in refused(overrides=["schedule.compute=[0, 1"])
     assert "'interval' is a value, not a section" in refused(overrides=["schedule.interval.more=1"])

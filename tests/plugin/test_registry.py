@@ -106,16 +106,14 @@ def test_a_peer_is_registered_by_its_name():
 
 @pytest.mark.parametrize("given", [Every, SimpleNamespace(name="every")])
 def test_something_else_than_a_family_of_peers_is_refused(given):
-    with pytest.raises(PluginContractError, match=r"^mine: a peer is registered as an object with .*, not "):
+    with pytest.raises(PluginContractError, match=r"^mine: add_peer needs an object with .*, not "):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_peer(given)))
 
 
 def test_a_name_is_taken_once():
     found = Plugins()
     found.add("first", plugin(lambda registrar: registrar.add_predictor(LineConfig)))
-    with pytest.raises(
-        PluginContractError, match="second: predictor 'line' is already registered by first; pick another"
-    ):
+    with pytest.raises(PluginContractError, match="second: predictor 'line' is already registered by first"):
         found.add("second", plugin(lambda registrar: registrar.add_predictor(LineConfig)))
 
 
@@ -203,7 +201,7 @@ def test_a_metric_says_what_it_is():
 
 
 def test_a_metrics_class_is_no_metric():
-    with pytest.raises(PluginContractError, match=r"^mine: add_metric: .*Sharpness'> is no Metric; give it one"):
+    with pytest.raises(PluginContractError, match=r"^mine: add_metric needs a Metric instance, not .*Sharpness'>"):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_metric(Sharpness)))
 
 
