@@ -6,8 +6,8 @@ from benchmarks.full_size.sampler import Denoiser
 from lesa_framework import Reason
 from lesa_framework.api import Pipeline
 from lesa_framework.interfaces.peer import Peer
-from lesa_framework.measure.cells import Probe, Work
-from lesa_framework.measure.counting import counting
+from lesa_framework.measure.cells import Probe
+from lesa_framework.measure.counting import Tally, counting
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.probing import Prober, Reference, Run, counted_work, peer_plans
 from lesa_framework.measure.results import Kind
@@ -35,14 +35,9 @@ class FirstSteps(Prober):
         """One step: all are alike."""
         with counting(self._denoiser.transformer) as tally:
             self._denoiser.run(num_steps, stop=1)
-        calls = tally.calls * num_steps
-        work = Work(
-            blocks=[call.blocks for call in calls],
-            stack_flops=[call.stack_flops for call in calls],
-            flops=[call.flops for call in calls],
-        )
-        flops = sum(work.flops)
-        return Reference(work, (), (), num_steps), Probe(work=num_steps, flops=flops, cache_bytes=0, calls=work)
+        whole = Tally(tally.calls * num_steps)
+        probe = Probe(work=num_steps, flops=whole.flops, cache_bytes=0, calls=whole.calls)
+        return Reference(whole, (), (), num_steps), probe
 
     def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:
         """A cache's first steps, a peer's whole run, nothing of a plain run."""

@@ -13,8 +13,9 @@ from benchmarks.full_size.sampler import Denoiser
 from benchmarks.full_size.stopwatch import Stopwatch, split
 from lesa_framework import LesaError, find_adapter
 from lesa_framework.generation import StepCallback
+from lesa_framework.measure.cells import Readings
 from lesa_framework.measure.results import Pair
-from lesa_framework.measure.subject import Readings, Subject
+from lesa_framework.measure.subject import Subject
 from lesa_framework.types import Samples
 
 

@@ -57,8 +57,8 @@ class MeasuredRow:
         probe, first = self.probe, next((turn for turn in self.turns if turn.plans), None)
         found = {
             "work": _most(probe.work, [turn.nfe for turn in self.turns]),
-            "cache_bytes": _most(probe.cache_bytes, [turn.cache_bytes for turn in self.turns]),
-            "peak_bytes": _most(probe.peak_bytes, [turn.peak_bytes for turn in self.turns]),
+            "cache_bytes": _most(probe.cache_bytes, [turn.readings.cache_bytes for turn in self.turns]),
+            "peak_bytes": _most(probe.peak_bytes, [turn.readings.peak_bytes for turn in self.turns]),
         }
         if first is None or probe.plans:
             return probe.model_copy(update=found)
@@ -188,7 +188,7 @@ def _fallbacks(probe: Probe) -> str:
 
 def _details(row: MeasuredRow) -> Details:
     names, probe = row.turns[0].scores, row.completed
-    typical = sorted(row.turns, key=lambda turn: turn.seconds)[(len(row.turns) - 1) // 2]
+    typical = sorted(row.turns, key=lambda turn: turn.seconds)[(len(row.turns) - 1) // 2].readings
     return Details(
         scores={name: [value for turn in row.turns for value in turn.scores[name]] for name in names},
         seconds=[turn.seconds for turn in row.turns],

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from lesa_framework.measure.counting import Call
 
 
 class _Cell(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Work(_Cell):
-    """What the transformer does in an uncached run, call by call.
+@dataclass
+class Readings:
+    """What a timed run showed besides its samples; None and empty where nothing measures it.
 
     Attributes:
-        blocks: Blocks that did any arithmetic.
-        stack_flops: Floating-point operations inside the blocks.
-        flops: Those of the whole call.
+        cache_bytes: Bytes that the method kept when the run ended.
+        peak_bytes: The most memory held beyond what was held before.
+        split_seconds: Where the run's time went, by part.
+        computed_call: Median seconds by part of a call in which a block ran.
+        predicted_call: Median seconds by part of the other calls.
     """
 
-    blocks: list[int]
-    stack_flops: list[int]
-    flops: list[int]
+    cache_bytes: int | None = None
+    peak_bytes: int | None = None
+    split_seconds: dict[str, float] = field(default_factory=dict)
+    computed_call: dict[str, float] = field(default_factory=dict)
+    predicted_call: dict[str, float] = field(default_factory=dict)
 
 
 class Choice(_Cell):
@@ -48,7 +57,7 @@ class Probe(_Cell):
         plans: Branch -> a letter for each step.
         fallbacks: How often a step was computed because something was not as assumed.
         step_rel_l2: Relative distance of the model's output from the uncached run's, step by step.
-        calls: Of the uncached run, what each call did.
+        calls: Of the uncached run, what each call did; empty where it was not counted.
         error: Why there is nothing.
     """
 
@@ -59,7 +68,7 @@ class Probe(_Cell):
     plans: dict[str, str] = Field(default_factory=dict)
     fallbacks: dict[str, int] = Field(default_factory=dict)
     step_rel_l2: list[float | None] = Field(default_factory=list)
-    calls: Work | None = None
+    calls: list[Call] = Field(default_factory=list)
     error: str | None = None
 
 
@@ -72,13 +81,9 @@ class Turn(_Cell):
         scores: Score -> a value for each pair.
         images: Data URIs of those pairs of the batch whose images are kept.
         nfe: Steps that were computed, as the session reports; the sampler's of plain runs; None for peers.
-        cache_bytes: Bytes that were kept, as the session reports or the subject read.
-        peak_bytes: The most memory that the subject saw held beyond what was held before.
         plans: Branch -> a letter a step, as the session reports.
         fallbacks: How often a step was computed because something was not as assumed.
-        split_seconds: Where the time went, by part.
-        computed_call: Median seconds by part of a call in which a block ran.
-        predicted_call: Median seconds by part of the other calls.
+        readings: What else the subject read.
         error: Why there is nothing.
     """
 
@@ -87,11 +92,7 @@ class Turn(_Cell):
     scores: dict[str, list[float | None]] = Field(default_factory=dict)
     images: list[str] = Field(default_factory=list)
     nfe: int | None = None
-    cache_bytes: int | None = None
-    peak_bytes: int | None = None
     plans: dict[str, str] = Field(default_factory=dict)
     fallbacks: dict[str, int] = Field(default_factory=dict)
-    split_seconds: dict[str, float] = Field(default_factory=dict)
-    computed_call: dict[str, float] = Field(default_factory=dict)
-    predicted_call: dict[str, float] = Field(default_factory=dict)
+    readings: Readings = Field(default_factory=Readings)
     error: str | None = None

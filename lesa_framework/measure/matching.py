@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lesa_framework.api import transformers_of
-from lesa_framework.errors import in_one_line
+from lesa_framework.errors import PeerError, in_one_line
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
 from lesa_framework.measure.counting import Count
-from lesa_framework.measure.time_limit import TimeLimit, time_limit
 from lesa_framework.measure.workload import Workload
 
 #: Counts are ratios of whole numbers; the NFE is met up to their rounding.
@@ -25,15 +25,12 @@ class Measure(StrEnum):
 
     FLOPS = "flops_nfe"
     """Arithmetic inside the blocks: the one measure that is the same for everybody."""
-    BLOCKS = "block_nfe"
-    """Calls of blocks."""
     STEPS = "full_steps"
     """Steps that are computed whole. Kind to caches that look at their first blocks, whose cost it does not see."""
 
     def of(self, work: Count) -> float:
         """A count's value in this measure."""
-        values = {Measure.FLOPS: work.flops_nfe, Measure.BLOCKS: work.block_nfe, Measure.STEPS: work.full_steps}
-        return float(values[self])
+        return work.flops_nfe if self is Measure.FLOPS else work.full_steps
 
 
 @dataclass(frozen=True)
@@ -99,30 +96,46 @@ def match(
     if len(models) != 1:
         have = ", ".join(models) or "none"
         return replace(blank, error=f"Peers need a pipeline with exactly one transformer. This one has: {have}.")
-    with time_limit(pipe.transformer, seconds) as limit:
-        try:
-            refused = family.refusal(pipe)
-            if refused is not None:
-                return replace(blank, error=refused)
-            ladders = family.ladders(pipe, workload)
-        except Exception as error:  # other people's code raises what it likes; so below
-            return replace(blank, error=in_one_line(error))
-        return _searched(blank, [_Climb(ladder, pipe, workload, measure) for ladder in ladders], limit)
+    until = time.monotonic() + seconds
+
+    def stop_late_runs(*_: object) -> None:  # a GPU is given work only a little ahead, so the CPU's clock will do
+        if time.monotonic() > until:
+            raise SearchTimeoutError(f"no settings were found in {seconds:.0f} s")
+
+    handle = pipe.transformer.register_forward_pre_hook(stop_late_runs)
+    try:
+        refused = family.refusal(pipe)
+        if refused is not None:
+            return replace(blank, error=refused)
+        ladders = family.ladders(pipe, workload)
+        return _searched(blank, [_Climb(ladder, pipe, workload, measure) for ladder in ladders])
+    except SearchTimeoutError as error:
+        return replace(blank, error=str(error))
+    except Exception as error:  # other people's code raises what it likes; so below
+        return replace(blank, error=in_one_line(error))
+    finally:
+        handle.remove()
 
 
-def _searched(blank: Match, climbs: Sequence[_Climb], limit: TimeLimit) -> Match:
+class SearchTimeoutError(PeerError):
+    """The search took too long."""
+
+
+def _searched(blank: Match, climbs: Sequence[_Climb]) -> Match:
     tried: list[Trial] = []
     problems: list[str] = []
     for rung, climb in enumerate(climbs):
         try:
             chosen = climb.search(blank.nfe)
+        except SearchTimeoutError:
+            if not [*tried, *climb.tried]:
+                raise
+            return _cut_short(blank, [*tried, *climb.tried])
         except Exception as error:
             problems.append(f"{_shown(climb.last)} failed: {in_one_line(error)}")
-            tried += climb.tried
-            if limit.passed:
-                return _cut_short(blank, tried, limit)
             continue
-        tried += climb.tried
+        finally:
+            tried += climb.tried
         if chosen is not None:
             note = " ".join(problems) if rung else ""
             return replace(blank, chosen=chosen, reached=True, note=note, tried=tuple(tried))
@@ -135,10 +148,8 @@ def _searched(blank: Match, climbs: Sequence[_Climb], limit: TimeLimit) -> Match
     return replace(blank, chosen=least, note=note, tried=tuple(tried))
 
 
-def _cut_short(blank: Match, tried: Sequence[Trial], limit: TimeLimit) -> Match:
+def _cut_short(blank: Match, tried: Sequence[Trial]) -> Match:
     """The best of a search that took too long."""
-    if not tried:
-        return replace(blank, error=f"no settings were found in {limit.seconds:.0f} s")
     within = [trial for trial in tried if blank.work(trial) <= blank.nfe + _ROUNDING]
     chosen = max(within, key=blank.work) if within else min(tried, key=blank.work)
     note = (

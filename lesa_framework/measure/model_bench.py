@@ -14,7 +14,8 @@ from torch import Tensor
 from lesa_framework.errors import in_one_line
 from lesa_framework.interfaces.peer import PeerFamily
 from lesa_framework.measure.assembly import Measured, MeasuredRow
-from lesa_framework.measure.cells import Choice, Probe, Turn
+from lesa_framework.measure.cells import Choice, Probe, Readings, Turn
+from lesa_framework.measure.counting import Tally
 from lesa_framework.measure.identity import Identities
 from lesa_framework.measure.lineup import Contender, fewer_steps
 from lesa_framework.measure.memory import release_memory
@@ -25,7 +26,7 @@ from lesa_framework.measure.results import Kind, Pair
 from lesa_framework.measure.sampling import Sampling
 from lesa_framework.measure.scoring import Metrics, scored
 from lesa_framework.measure.store import Store
-from lesa_framework.measure.subject import Readings, Subject
+from lesa_framework.measure.subject import Subject
 from lesa_framework.measure.tasks import Task
 from lesa_framework.types import RunReport, Samples
 
@@ -158,7 +159,8 @@ class ModelBench:
         found, kept = self._store.find(cell, Probe), self._store.find_tensors(tensors)
         if found is not None and kept is not None:
             ends = kept.pop("steps").tolist()
-            return Reference(found.calls, [kept[f"{call:05d}"] for call in range(len(kept))], ends, steps), found
+            tally = Tally(found.calls) if found.calls else None
+            return Reference(tally, [kept[f"{call:05d}"] for call in range(len(kept))], ends, steps), found
         run = self._sampling.run_of(self._uncached)
         reference, found = self._prober.uncached(self._sampling.pipe, steps, run)
         outputs = {f"{call:05d}": output for call, output in enumerate(reference.outputs)}
@@ -281,19 +283,14 @@ class ModelBench:
 
 def _with_run(turn: Turn, contender: Contender, report: RunReport | None, readings: Readings) -> Turn:
     """A timed run with what its session reported and its subject read."""
-    found: dict[str, Any] = {
-        "nfe": None if contender.kind is Kind.PEER else contender.num_steps,
-        "cache_bytes": readings.cache_bytes,
-        "peak_bytes": readings.peak_bytes,
-        "split_seconds": readings.split_seconds,
-        "computed_call": readings.computed_call,
-        "predicted_call": readings.predicted_call,
-    }
-    if report is not None:
-        found |= {
+    if report is None:
+        nfe = None if contender.kind is Kind.PEER else contender.num_steps
+        return turn.model_copy(update={"nfe": nfe, "readings": readings})
+    return turn.model_copy(
+        update={
             "nfe": report.nfe,
-            "cache_bytes": report.cache_bytes,
             "plans": {branch: report.plan(branch) for branch in report.branches},
             "fallbacks": {reason.value: times for reason, times in report.fallbacks.items()},
+            "readings": replace(readings, cache_bytes=report.cache_bytes),
         }
-    return turn.model_copy(update=found)
+    )

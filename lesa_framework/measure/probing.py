@@ -15,8 +15,8 @@ from lesa_framework.errors import PeerError, UnsupportedBackboneError
 from lesa_framework.generation import StepCallback
 from lesa_framework.interfaces.peer import Peer
 from lesa_framework.measure.cache_memory import held_bytes
-from lesa_framework.measure.cells import Probe, Work
-from lesa_framework.measure.counting import Call, Tally, count, counting
+from lesa_framework.measure.cells import Probe
+from lesa_framework.measure.counting import Tally, count, counting
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.memory import peak_memory
 from lesa_framework.measure.outputs import Outputs, taking_outputs
@@ -38,24 +38,16 @@ class Reference:
     """The uncached run that all others are compared with.
 
     Attributes:
-        work: Its work, call by call; None where it is not counted.
+        tally: Its work, call by call; None where it is not counted.
         outputs: What the transformer returned, call by call.
         steps: After how many calls each step ended.
         num_steps: Steps of the sampler.
     """
 
-    work: Work | None
+    tally: Tally | None
     outputs: Sequence[Tensor]
     steps: Sequence[int]
     num_steps: int
-
-    @property
-    def tally(self) -> Tally | None:
-        """Its work, in the form that the matching of peers needs."""
-        if self.work is None:
-            return None
-        calls = zip(self.work.blocks, self.work.stack_flops, self.work.flops, strict=True)
-        return Tally([Call(*call) for call in calls])
 
 
 class Prober(ABC):
@@ -116,18 +108,9 @@ class Counted(Prober):
         """Run the bare pipeline with everything counted."""
         outputs = Outputs()
         tally, peak = _counted(pipe, run, outputs)
-        work = None
-        if tally is not None:
-            calls = tally.calls
-            work = Work(
-                blocks=[call.blocks for call in calls],
-                stack_flops=[call.stack_flops for call in calls],
-                flops=[call.flops for call in calls],
-            )
-        probe = Probe(
-            work=num_steps, flops=None if tally is None else tally.flops, cache_bytes=0, peak_bytes=peak, calls=work
-        )
-        return Reference(work, outputs.calls, outputs.steps, num_steps), probe
+        flops, calls = (None, []) if tally is None else (tally.flops, tally.calls)
+        probe = Probe(work=num_steps, flops=flops, cache_bytes=0, peak_bytes=peak, calls=calls)
+        return Reference(tally, outputs.calls, outputs.steps, num_steps), probe
 
     def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:
         """Run a method twice, untimed."""

@@ -17,15 +17,5 @@ class Progress(Protocol):
         """A method made a step."""
 
 
-class NoProgress:
-    """Shows nothing."""
-
-    def expect(self, steps: int) -> None:
-        """Nothing to do."""
-
-    def step(self, method: str) -> None:
-        """Nothing to do."""
-
-
 #: Opens the progress of one model's part of the work, from a title.
 OpenProgress: TypeAlias = Callable[[str], AbstractContextManager[Progress]]

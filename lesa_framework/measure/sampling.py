@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from lesa_framework.generation import StepCallback
 from lesa_framework.interfaces.peer import Peer
+from lesa_framework.measure.cells import Readings
 from lesa_framework.measure.fingerprint import ChangedModelError, fingerprint
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.probing import Run
-from lesa_framework.measure.progress import NoProgress, Progress
+from lesa_framework.measure.progress import Progress
 from lesa_framework.measure.results import Pair
-from lesa_framework.measure.subject import Readings, Subject
+from lesa_framework.measure.subject import Subject
 from lesa_framework.types import RunReport, Samples
 
 
@@ -23,20 +24,21 @@ class Sampling:
         first: The batch on which methods are probed.
 
     Attributes:
-        progress: Told of every step.
+        progress: Is shown every step.
     """
 
     def __init__(self, subject: Subject, first: Sequence[Pair]) -> None:
         self.pipe = subject.pipe
         self._subject, self._first = subject, first
         self._clean: list[object] | None = None
-        self.progress: Progress = NoProgress()
+        self.progress: Progress | None = None
 
     def sample(self, contender: Contender, group: Sequence[Pair], on_step: StepCallback | None = None) -> Samples:
         """Sample a batch with whatever is attached."""
 
         def after_step(index: int) -> None:
-            self.progress.step(contender.name)
+            if self.progress is not None:
+                self.progress.step(contender.name)
             if on_step is not None:
                 on_step(index)
 

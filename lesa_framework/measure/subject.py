@@ -5,32 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from lesa_framework.api import Pipeline
 from lesa_framework.generation import GenerationSettings, StepCallback, generate_batch
+from lesa_framework.measure.cells import Readings
 from lesa_framework.measure.results import Pair
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.types import Samples
-
-
-@dataclass
-class Readings:
-    """What a subject's own clocks and counters showed in a timed run.
-
-    Attributes:
-        cache_bytes: Bytes that the method kept when the run ended; None where nothing counts them.
-        peak_bytes: The most memory held beyond what was held before; None where nothing counts it.
-        split_seconds: Where the run's time went, by part.
-        computed_call: Median seconds by part of a call in which a block ran.
-        predicted_call: Median seconds by part of the other calls.
-    """
-
-    cache_bytes: int | None = None
-    peak_bytes: int | None = None
-    split_seconds: dict[str, float] = field(default_factory=dict)
-    computed_call: dict[str, float] = field(default_factory=dict)
-    predicted_call: dict[str, float] = field(default_factory=dict)
 
 
 class Subject(ABC):

@@ -100,15 +100,16 @@ def test_a_broken_method_says_so_in_its_row_and_the_others_continue(flux_folder)
 
 
 class Looks(SchedulePolicy):
-    """Computes more when it sees a latent, which no plan can know."""
+    """A gate: it decides by the latent, so no plan knows what it computes."""
+
+    dynamic = True
 
     def decide(self, ctx: StepContext) -> Decision:
-        wanted = ctx.index < 3 if ctx.latent is not None else ctx.index < 2
-        return Decision.COMPUTE if wanted else Decision.PREDICT
+        assert ctx.latent is not None
+        return Decision.COMPUTE if ctx.index < 3 else Decision.PREDICT
 
 
-def test_a_dynamic_schedule_competes_at_the_nfe_of_its_runs_beside_a_plain_run(flux_folder, monkeypatch):
-    monkeypatch.setattr("lesa_framework.measure.lineup.planned_nfe", lambda *_: None)
+def test_a_dynamic_schedule_competes_at_the_nfe_of_its_runs_beside_a_plain_run(flux_folder):
     results = run(
         flux_folder, config("gate"), batch=2, change=lambda each: Strategy(Looks(), each.router, each.predictor)
     )
