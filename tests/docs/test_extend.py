@@ -57,6 +57,12 @@ def test_the_guides_metric():
     assert measured(metric.load("cpu"), stripes, torch.zeros_like(stripes), ["a"]) == [None]
 
 
+def test_the_guides_metric_of_videos():
+    still = torch.full((1, 3, 3, 4, 4), 0.5)
+    flickering = still + 0.25 * torch.tensor([0, 1, 0]).view(1, 3, 1, 1, 1)
+    assert measured(shown("metric.md", "flicker.py").LoadedFlicker(), flickering, still) == [0.25]
+
+
 def test_the_guides_peer_registers():
     found = Plugins()
     found.add("guide", plugin("peer.md"))
