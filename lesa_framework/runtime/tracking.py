@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -171,26 +171,27 @@ class Tracker:
 
     def _branch(self, call: Call) -> _Branch:
         mine = [branch for branch in self._branches if branch.part == call.part]
-        called, before = ([branch for branch in calls if branch in mine] for calls in (self._called, self._before))
         # A branch is called once a step: one that comes twice (skip-layer guidance) is two branches.
-        free = [branch for branch in mine if branch not in called]
-        for branch in free:
-            if self._same(branch, call):
-                branch.recognised = True
-                return branch
-        if call.context is None:
-            # New conditioning tensors at every step: fall back on the order of calls in the step before.
-            order = len(called)
-            if order < len(before) and not before[order].recognised:
-                return before[order]
-        number = len(mine)
-        name = call.context or f"branch{number}"
-        twins = sum(branch.context == call.context for branch in mine) if call.context else 0
-        name += f"#{twins + 1}" if twins else ""
-        name += f" ({call.part})" if call.part else ""
-        branch = _Branch(name, number, call.part, call.condition, call.context)
-        self._branches.append(branch)
+        free = [branch for branch in mine if branch not in self._called]
+        branch = next((branch for branch in free if self._same(branch, call)), None)
+        if branch is not None:
+            branch.recognised = True
+            return branch
+        branch = self._by_order(call)
+        if branch is None:
+            branch = _new_branch(mine, call)
+            self._branches.append(branch)
         return branch
+
+    def _by_order(self, call: Call) -> _Branch | None:
+        """New conditioning tensors at every step: fall back on the order of calls in the step before."""
+        if call.context is not None:
+            return None
+        called, before = (
+            [branch for branch in calls if branch.part == call.part] for calls in (self._called, self._before)
+        )
+        order = len(called)
+        return before[order] if order < len(before) and not before[order].recognised else None
 
     @staticmethod
     def _same(branch: _Branch, call: Call) -> bool:
@@ -203,3 +204,13 @@ class Tracker:
             return True
         same_memory = mine.data_ptr() == theirs.data_ptr() and mine.shape == theirs.shape
         return same_memory or (theirs.device.type == "cpu" and mine.shape == theirs.shape and torch.equal(mine, theirs))
+
+
+def _new_branch(others: Sequence[_Branch], call: Call) -> _Branch:
+    """A branch of its own, named by the pipeline or numbered; a name that comes twice is numbered too."""
+    number = len(others)
+    name = call.context or f"branch{number}"
+    twins = sum(branch.context == call.context for branch in others) if call.context else 0
+    name += f"#{twins + 1}" if twins else ""
+    name += f" ({call.part})" if call.part else ""
+    return _Branch(name, number, call.part, call.condition, call.context)

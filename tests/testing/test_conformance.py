@@ -266,7 +266,7 @@ def test_a_gate_passes():
         (Careless, "fails without latents .* declares `dynamic = True`"),
         (Remembers, "depends on more than the context"),
         (WritesLatent, "wrote to a latent"),
-        (Wordy, "'yes', which is no Decision"),
+        (Wordy, "'yes', which is not a Decision"),
         (Never, "refuses every one"),
     ],
 )

@@ -38,9 +38,7 @@ def check_metric(metric: Metric, *, size: tuple[int, int] = (64, 48), device: st
         before = [_part(each, slice(None)) for each in (samples, references)]
         scores = loaded.measure(samples, references, _PROMPTS)
         at = f"{metric.name}, {what}"
-        assert isinstance(scores, list), f"{at}: measure returned {type(scores).__name__}, not a list"
-        assert len(scores) == len(_PROMPTS), f"{at}: {len(scores)} scores for {len(_PROMPTS)} samples"
-        assert all(score is None or isinstance(score, float) for score in scores), f"{at}: {scores!r} are not floats"
+        _check_scores(at, scores)
         for copy, given, name in zip(before, (samples, references), ("samples", "references"), strict=True):
             assert torch.equal(copy.images, given.images), f"{at}: it wrote to the images of the {name}"
             assert torch.equal(copy.latents, given.latents), f"{at}: it wrote to the latents of the {name}"
@@ -69,3 +67,9 @@ def _same(left: list[float | None], right: list[float | None]) -> bool:
         (a is None) == (b is None) if a is None or b is None else math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-4)
         for a, b in zip(left, right, strict=True)
     )
+
+
+def _check_scores(at: str, scores: object) -> None:
+    assert isinstance(scores, list), f"{at}: measure returned {type(scores).__name__}, not a list"
+    assert len(scores) == len(_PROMPTS), f"{at}: {len(scores)} scores for {len(_PROMPTS)} samples"
+    assert all(score is None or isinstance(score, float) for score in scores), f"{at}: {scores!r} are not floats"

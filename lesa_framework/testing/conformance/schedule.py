@@ -40,14 +40,20 @@ def check_schedule(config: ScheduleConfig, *, num_steps: Sequence[int] = (20, 50
     for steps in served:
         schedule = config.build()
         contexts = _contexts(config, schedule, steps)
-        decisions = [schedule.decide(ctx) for ctx in contexts]
-        for ctx, decision in zip(contexts, decisions, strict=True):
-            assert isinstance(decision, Decision), f"{_at(config, ctx)}: returned {decision!r}, which is no Decision"
-        backwards = [schedule.decide(ctx) for ctx in reversed(contexts)][::-1]
-        fresh = [config.build().decide(ctx) for ctx in contexts]
-        for ctx, first, second, third in zip(contexts, decisions, backwards, fresh, strict=True):
-            assert first is second is third, f"{_at(config, ctx)}: the answer depends on more than the context"
-        _check_latents(config, schedule, contexts, decisions)
+        _check_latents(config, schedule, contexts, _checked_decisions(config, schedule, contexts))
+
+
+def _checked_decisions(
+    config: ScheduleConfig, schedule: SchedulePolicy, contexts: Sequence[StepContext]
+) -> list[Decision]:
+    decisions = [schedule.decide(ctx) for ctx in contexts]
+    for ctx, decision in zip(contexts, decisions, strict=True):
+        assert isinstance(decision, Decision), f"{_at(config, ctx)}: returned {decision!r}, which is not a Decision"
+    backwards = [schedule.decide(ctx) for ctx in reversed(contexts)][::-1]
+    fresh = [config.build().decide(ctx) for ctx in contexts]
+    for ctx, first, second, third in zip(contexts, decisions, backwards, fresh, strict=True):
+        assert first is second is third, f"{_at(config, ctx)}: the answer depends on more than the context"
+    return decisions
 
 
 def _contexts(config: ScheduleConfig, schedule: SchedulePolicy, num_steps: int) -> list[StepContext]:

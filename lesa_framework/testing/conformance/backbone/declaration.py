@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 
+from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.testing.conformance.backbone.subject import SIGMAS, Trial, blocks, counted
 from lesa_framework.types import Decision
 
@@ -81,22 +81,7 @@ def runs_the_head(trial: Trial) -> None:
 def forgets_no_list(trial: Trial) -> None:
     """On a predicted step, nothing runs of a list that is called between the named blocks and the head."""
     model, adapter, subject = trial.subject.make_model(), trial.adapter, trial.subject
-    order: list[str] = []
-
-    def note(name: str) -> Callable[..., None]:
-        def call(*_: Any) -> None:
-            order.append(name)
-
-        return call
-
-    named = {module for path in adapter.blocks for module in model.get_submodule(path).modules()}
-    model.get_submodule(adapter.head).register_forward_pre_hook(note("head"))
-    for block in (block for listed in blocks(model, adapter).values() for block in listed):
-        block.register_forward_pre_hook(note("named"))
-    for path, container in model.named_modules():
-        if isinstance(container, nn.ModuleList | nn.ModuleDict) and container not in named:
-            for block in container.children():
-                block.register_forward_pre_hook(note(path))
+    order = _noted_order(model, adapter)
     subject.sample(model, steps=1)
     start = order.index("named")
     before, between = order[:start], order[start : order.index("head")]
@@ -110,3 +95,21 @@ def forgets_no_list(trial: Trial) -> None:
     assert not forgotten, (
         f"blocks: {forgotten} run between the named blocks and '{adapter.head}', on predicted steps too; name them"
     )
+
+
+def _noted_order(model: nn.Module, adapter: BackboneAdapter) -> list[str]:
+    """A list that notes calls as they come: `head`, `named` for the named blocks, of the other lists their paths."""
+    order: list[str] = []
+
+    def note(name: str) -> Callable[..., None]:
+        return lambda *_: order.append(name)
+
+    named = {module for path in adapter.blocks for module in model.get_submodule(path).modules()}
+    model.get_submodule(adapter.head).register_forward_pre_hook(note("head"))
+    for block in (block for listed in blocks(model, adapter).values() for block in listed):
+        block.register_forward_pre_hook(note("named"))
+    for path, container in model.named_modules():
+        if isinstance(container, nn.ModuleList | nn.ModuleDict) and container not in named:
+            for block in container.children():
+                block.register_forward_pre_hook(note(path))
+    return order
