@@ -1,10 +1,10 @@
 """A diffusion transformer in plain PyTorch, cached from a configuration alone.
 
-python examples/plain_dit.py                       # reads plain_dit.yaml beside this file
+python examples/plain_dit.py                       # reads plain_dit.yaml next to this file
 python examples/plain_dit.py --steps 100 --config examples/plain_dit.yaml
 
-The model knows nothing of the framework, and the framework nothing of the model: `plain_dit.yaml` says where the
-blocks are. Its weights are random, so the numbers show what a cache costs and saves, not how good a picture is.
+The model knows nothing about the framework, and the framework nothing about the model: `plain_dit.yaml` says where the
+blocks are. The weights are random, so the numbers show what a cache costs and saves, not how good an image is.
 """
 
 from __future__ import annotations

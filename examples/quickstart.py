@@ -34,7 +34,7 @@ def main() -> None:
 
     source = find_model(chosen.model)
     pipe = load_pipeline(source)
-    # A registered model says how it wants to be called (its size, its guidance).
+    # A registered model brings the arguments to call it with (its size, its guidance).
     call = dict(source.named.call) if source.named else {}
     if chosen.size:
         call |= {"height": chosen.size, "width": chosen.size}

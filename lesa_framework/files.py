@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and files of prompts."""
+"""Files that are written completely or not at all, and files of prompts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lesa_framework.errors import ConfigError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Write to the path that this gives; when all went well it takes the place of `path`.
+    """Gives a path to write to; it replaces `path` when the block ends without an error.
 
     Args:
-        path: The file to write; its folder is made when missing.
+        path: The file to write; its folder is created when missing.
 
     Yields:
-        A path beside it, which is gone afterwards.
+        A path next to it, which is gone afterwards.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -29,25 +29,25 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, all or nothing; its folder is made when missing."""
+    """Write a file, all or nothing; its folder is created when missing."""
     with whole_file(path) as partial:
         partial.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a UTF-8 file, all or nothing; its folder is made when missing."""
+    """Write a UTF-8 file, all or nothing; its folder is created when missing."""
     write_bytes(path, content.encode("utf-8"))
 
 
 def read_prompts(path: Path, name: str = "--prompts") -> list[str]:
-    """The prompts of a file, one a line; empty lines do not count.
+    """The prompts of a file, one per line; empty lines are ignored.
 
     Args:
         path: A UTF-8 text file.
-        name: What asked for it, for messages.
+        name: The option that named it, for messages.
 
     Raises:
-        ConfigError: It cannot be read, or holds none.
+        ConfigError: The file cannot be read or holds no prompts.
     """
     try:
         lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]

@@ -1,4 +1,4 @@
-"""One call of a pipeline: its settings, its seeds, its images as floats and its final latents."""
+"""One call of a pipeline: its settings and seeds, its images as floats and its final latents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lesa_framework.types import Samples
 #: Called after every step with the step's number.
 StepCallback = Callable[[int], None]
 
-#: Arguments that belong to us; a user's value would break seeds, pairing or the result's format.
+#: Arguments that are set here; a user's value would break seeds, pairing or the format of the result.
 _OURS = frozenset(
     {
         "prompt", "generator", "latents", "output_type", "return_dict", "num_inference_steps", "sigmas", "timesteps",
@@ -48,16 +48,16 @@ def check_call(pipe: CallablePipeline, call: Mapping[str, object]) -> None:
     """Refuse arguments that the pipeline does not take.
 
     Raises:
-        ConfigError: It does not take them, or they are not the user's to set.
+        ConfigError: It does not take them, or they are set by the command.
     """
     accepted = inspect.signature(type(pipe).__call__).parameters
     name = type(pipe).__name__
     if "callback_on_step_end" not in accepted or "num_inference_steps" not in accepted:
-        raise ConfigError(f"model: {name} has no steps that can be watched (no callback_on_step_end).")
+        raise ConfigError(f"model: {name} reports no steps (it has no callback_on_step_end), so it cannot be run here.")
     valid = sorted(key for key in accepted if key != "self" and key not in _OURS)
     for key in call:
         if key in _OURS:
-            raise ConfigError(f"--call {key}: is set for you; use the command's own arguments and options instead.")
+            raise ConfigError(f"--call {key}: is set by the command; use its own arguments and options instead.")
         if key not in valid:
             raise ConfigError(f"--call {key}: {name} does not take it. Valid: {', '.join(valid)}.")
 
@@ -71,13 +71,13 @@ def generate_batch(
 ) -> Samples:
     """Run the pipeline once on a batch.
 
-    Every sample has a generator of its own on the CPU, so that its noise depends on its seed alone, not on
-    the batch it happens to be in or on the device.
+    Every sample has its own generator on the CPU, so that its noise depends on its seed alone, not on
+    its batch or the device.
 
     Args:
         pipe: The pipeline; a session may be attached to it.
-        prompts: One a sample.
-        seeds: One a sample.
+        prompts: One for each sample.
+        seeds: One for each sample.
         settings: Steps and further arguments.
         on_step: Called after every step.
     """
@@ -111,7 +111,7 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
     """The noise levels a call would have, the final 0 included; the transformer is not run.
 
     The pipeline's own code makes its grid, which may depend on the image's size; the call is stopped when it
-    reaches the transformer. So bad arguments show here, before anything heavy.
+    reaches the transformer. So bad arguments show here, before anything expensive.
 
     Raises:
         ConfigError: The pipeline refuses the arguments.
@@ -146,7 +146,7 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
 
 
 def expanded_call(call: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """A pipeline's arguments for `count` prompts: it wants as many second and negative prompts."""
+    """A pipeline's arguments for `count` prompts: it needs as many second and negative prompts."""
     return {
         key: [value] * count if key.startswith(("prompt_", "negative_prompt")) and isinstance(value, str) else value
         for key, value in call.items()
@@ -154,7 +154,7 @@ def expanded_call(call: Mapping[str, Any], count: int) -> dict[str, Any]:
 
 
 def _synchronise(pipe: CallablePipeline) -> None:
-    """Wait for the pipeline's devices: what was asked of them is not done yet."""
+    """Wait until the pipeline's devices have done what was asked of them."""
     for model in transformers_of(pipe).values():
         device = next(model.parameters()).device
         if device.type == "cuda":

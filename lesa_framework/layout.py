@@ -14,12 +14,12 @@ __all__ = ["CONTAINERS", "Guess", "arguments", "guess", "is_list", "lists_inside
 
 CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 """Modules that hold blocks, and that the engine can empty."""
-#: Names of the argument that holds the time, the commonest first.
+#: Names of the argument that holds the time, the most common first.
 _TIMES = ("timestep", "timesteps", "t", "time", "sigma", "sigmas", "noise_level", "noise_labels")
 _BLOCKS = ("block", "layer")
-#: Words in the names of modules that end a model, and of those right behind a stack.
+#: Words in the names of modules that end a model, and of those right after a stack.
 _HEADS = frozenset({"out", "final", "head"})
-_BEHIND = _HEADS | {"norm"}
+_AFTER = _HEADS | {"norm"}
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Guess:
 def guess(model: nn.Module) -> Guess:
     """How the model is probably laid out: modules are taken to run in the order of their definition."""
     stacks = list(_stacks(model))
-    # Small stacks beside a large one refine the prompt or the noise level; they are no part of it.
+    # Small stacks next to a large one refine the prompt or the noise level; they are not part of it.
     sizes = {path: sum(weight.numel() for weight in model.get_submodule(path).parameters()) for path in stacks}
     blocks = tuple(path for path in stacks if sizes[path] * 10 >= max(sizes.values()))
-    head = _behind(model, blocks[-1]) if blocks else None
-    for last, words in zip(range(len(blocks), 0, -1), (_BEHIND, *[_HEADS] * len(blocks)), strict=False):
-        named = _behind(model, blocks[last - 1], words)
+    head = _after(model, blocks[-1]) if blocks else None
+    for last, words in zip(range(len(blocks), 0, -1), (_AFTER, *[_HEADS] * len(blocks)), strict=False):
+        named = _after(model, blocks[last - 1], words)
         if named and named not in stacks:
             # What is defined after the head embeds something, whatever its name.
             blocks, head = blocks[:last], named
@@ -55,7 +55,7 @@ def guess(model: nn.Module) -> Guess:
 
 
 def arguments(model: nn.Module) -> tuple[str, ...]:
-    """Names of the arguments of the model's forward, without `self`; `*args` and `**kwargs` left out."""
+    """Names of the arguments of the model's forward, without `self`, `*args` and `**kwargs`."""
     parameters = list(inspect.signature(type(model).forward).parameters.values())[1:]
     return tuple(one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
 
@@ -109,11 +109,11 @@ def _is_stack(name: str, module: nn.Module) -> bool:
     return listed and alike and composed and (len(inner) > 1 or any(word in name for word in _BLOCKS))
 
 
-def _behind(model: nn.Module, path: str, words: Set[str] = frozenset()) -> str | None:
-    """The first module behind another; with words, the first that has one of them in its name."""
+def _after(model: nn.Module, path: str, words: Set[str] = frozenset()) -> str | None:
+    """The first module after another; with words, the first that has one of them in its name."""
     parent, _, name = path.rpartition(".")
     siblings = [child for child, _ in model.get_submodule(parent).named_children()]
     later = [one for one in siblings[siblings.index(name) + 1 :] if not words or words & set(one.split("_"))]
     if later:
         return f"{parent}.{later[0]}" if parent else later[0]
-    return _behind(model, parent, words) if parent else None
+    return _after(model, parent, words) if parent else None

@@ -50,7 +50,7 @@ def test_the_grid_is_the_one_of_a_real_call_and_the_transformer_does_not_run(flu
 def test_arguments_are_checked_by_name_and_by_the_pipeline(flux: Any) -> None:
     with pytest.raises(ConfigError, match=r"--call heigth: FluxPipeline does not take it\. Valid: .*height"):
         check_call(flux, {"heigth": 16})
-    with pytest.raises(ConfigError, match="is set for you"):
+    with pytest.raises(ConfigError, match="is set by the command"):
         check_call(flux, {"generator": 1})
     with pytest.raises(ConfigError, match="FluxPipeline refuses the call"):
         sampler_grid(flux, GenerationSettings(num_steps=5, call={"max_sequence_length": 100_000}))
