@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class LesaError(Exception):
-    """Base of every error that the framework raises on purpose."""
+    """The base class of every error that the framework raises on purpose."""
 
 
 class ConfigError(LesaError):
@@ -15,19 +15,19 @@ class ConfigError(LesaError):
 
 
 class UnknownPluginError(ConfigError):
-    """A `kind` names no registered plugin."""
+    """A name, such as a `kind`, is not registered by any plugin."""
 
 
 class PluginContractError(LesaError):
-    """A plugin does not keep its contract, for example by returning the wrong shape."""
+    """A plugin breaks its contract, for example by returning the wrong shape."""
 
 
 class ArtifactError(LesaError):
-    """A weights file is missing, damaged or made for something else."""
+    """A weights file is missing or damaged, or was made for something else."""
 
 
 class UnsupportedBackboneError(LesaError):
-    """No backbone adapter fits the model, or the adapter refuses what it was asked to do."""
+    """No backbone adapter fits the model, or the adapter does not support what it was asked to do."""
 
 
 class PeerError(LesaError):
@@ -35,21 +35,21 @@ class PeerError(LesaError):
 
 
 class MetricUnavailableError(LesaError):
-    """A metric cannot be loaded: a library or weights are not on the machine; the message says how to get them."""
+    """A metric cannot be loaded, because a library or weights are missing; the message says how to get them."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the nearest name, with a space before it; empty when none is near.
+    """A hint at the closest name, beginning with a space; empty when no name is close.
 
     Args:
-        word: What was given.
-        known: What is valid.
+        word: The name that was given.
+        known: The valid names.
     """
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def in_one_line(error: Exception) -> str:
-    """The class and message of an error of any code, for a row of results; without the details of a full GPU."""
+    """The class and message of any error in one line, for a row of results; only "out of memory" for a full GPU."""
     name = type(error).__name__
     return "out of memory" if name == "OutOfMemoryError" else " ".join(f"{name}: {error}".split())

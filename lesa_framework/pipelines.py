@@ -1,4 +1,4 @@
-"""Loads diffusers pipelines: registered models, local folders and hub ids, all through one door.
+"""Loads diffusers pipelines: registered models, local folders and hub ids, all with one function.
 
 The only module of the core that imports diffusers, and only inside functions.
 """
@@ -28,19 +28,19 @@ _DTYPE_SINCE = (0, 42)
 
 
 class CallablePipeline(Pipeline, Protocol):
-    """A pipeline that can be called; what it takes differs from class to class."""
+    """A pipeline that can be called; its arguments differ from class to class."""
 
     __call__: Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model that was asked for, found but not loaded.
+    """A model that was found but is not loaded yet.
 
     Attributes:
         name: What the user wrote.
         location: A folder or a hub id.
-        named: The registered model that it is, if it is one.
+        named: The registered model; None when it is not registered.
     """
 
     name: str
@@ -49,13 +49,13 @@ class ModelSource:
 
 
 def find_model(name: str) -> ModelSource:
-    """Look a model up without loading it.
+    """Find a model without loading it.
 
     Args:
         name: A registered model's name, a diffusers folder or a hub id.
 
     Raises:
-        ConfigError: It is not one of these.
+        ConfigError: The name is none of these, or the folder is not that of a diffusers pipeline.
     """
     catalog = plugins().registry.models
     if name in catalog:
@@ -71,7 +71,7 @@ def find_model(name: str) -> ModelSource:
         if not (folder / "model_index.json").is_file():
             raise ConfigError(
                 f"model: {name} is not a diffusers pipeline folder: it has no model_index.json. "
-                "Give the folder that `save_pretrained` wrote."
+                "Give a folder that `save_pretrained` wrote."
             )
         same = (named for named in catalog.items().values() if named.folder.resolve() == folder.resolve())
         return ModelSource(name, str(folder), next(same, None))
@@ -87,15 +87,15 @@ def find_model(name: str) -> ModelSource:
 def load_pipeline(
     model: str | ModelSource, *, device: str | None = None, dtype: torch.dtype | None = None
 ) -> CallablePipeline:
-    """Load a pipeline, quietly.
+    """Load a pipeline, without progress bars and notices.
 
     Args:
         model: A registered model's name, a diffusers folder, a hub id, or what `find_model` returned.
-        device: Where to; by default the GPU when there is one.
-        dtype: Precision; by default bfloat16 on a GPU, float32 for registered models and on the CPU.
+        device: The device to load it on; by default the GPU when there is one.
+        dtype: Precision; by default float32 for registered models and on the CPU, bfloat16 otherwise.
 
     Raises:
-        ConfigError: diffusers is not installed, there is no such model or device, or it cannot be loaded.
+        ConfigError: diffusers is not installed, the model or device does not exist, or the model cannot be loaded.
     """
     source = find_model(model) if isinstance(model, str) else model
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -116,7 +116,7 @@ def load_pipeline(
             pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: precision}).to(place)
     except torch.cuda.OutOfMemoryError:
         raise
-    except Exception as error:  # hub, network, JSON and weights each have errors of their own
+    except Exception as error:  # the hub, the network, JSON and weights raise errors of many classes
         raise _not_loaded(source, error) from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -149,7 +149,7 @@ def _known() -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no notices while loading; the settings are put back afterwards."""
+    """Turns off progress bars and notices while loading, and restores the settings afterwards."""
     from diffusers.utils import logging as ours
     from transformers.utils import logging as theirs
 
