@@ -1,4 +1,4 @@
-"""A watcher of comparisons and benchmarks that writes down what it is told."""
+"""A progress watcher of comparisons and benchmarks that records its calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rooms of the house and the doors between them: who may import whom, and what is public."""
+"""The rooms of the package: which may import which, and what is public."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def snippets(page: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_a_built_in_plugin_imports_only_what_a_stranger_may(name):
+def test_a_built_in_plugin_imports_only_public_names(name):
     for path in sorted((PLUGINS / name).rglob("*.py")):
         assert private_imports(path.read_text("utf-8")) == [], path.relative_to(ROOT)
 

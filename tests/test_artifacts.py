@@ -151,7 +151,7 @@ def test_another_schema_version(path):
     assert f"has schema version {SCHEMA_VERSION + 1}, this version reads {SCHEMA_VERSION}" in refused(path)
 
 
-def test_a_later_schema_with_more_in_it_is_told_as_such(path):
+def test_a_later_schema_with_more_fields_is_refused_as_such(path):
     later = {**metadata(schema_version=SCHEMA_VERSION + 1).model_dump(mode="json"), "licence": "MIT"}
     save_file({"a": torch.zeros(1)}, path, metadata={"lesa": json.dumps(later)})
     assert f"has schema version {SCHEMA_VERSION + 1}" in refused(path)

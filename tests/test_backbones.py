@@ -1,4 +1,4 @@
-"""Which adapter fits, and what the user is told when none does."""
+"""Which adapter fits a model, and the message when none does."""
 
 from __future__ import annotations
 

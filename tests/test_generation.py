@@ -29,7 +29,7 @@ def test_images_are_floats_and_latents_the_pipeline_s_own(flux: Any) -> None:
     assert torch.equal(samples.latents, direct)
 
 
-def test_every_step_is_told(flux: Any) -> None:
+def test_every_step_calls_the_callback(flux: Any) -> None:
     seen: list[int] = []
     generate_batch(flux, ["a"], [0], SETTINGS, seen.append)
     assert seen == [0, 1, 2, 3, 4]

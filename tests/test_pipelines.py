@@ -20,7 +20,7 @@ def broken(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["reference:flx", "./nowhere", "/nowhere/at/all", "a b", ""])
-def test_unknown_models_are_told_from_known_ones(name: str) -> None:
+def test_unknown_models_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"registered model \(reference:flux"):
         find_model(name)
 

@@ -1,4 +1,4 @@
-"""The public API as a tested object: what is promised is there, documented, and in the list."""
+"""The public API as a tested object: every listed name exists and is documented."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_a_wrong_type_names_the_place_and_the_value():
     assert message.endswith("(given 'often').")
 
 
-def test_everything_that_is_wrong_is_told_at_once():
+def test_everything_that_is_wrong_is_reported_at_once():
     message = refused(
         {
             "schedul": {},

@@ -1,4 +1,4 @@
-"""docs/api.md shows every public name: what has no docstring, or hides behind a module of its name, is not rendered."""
+"""docs/api.md shows every public name; one that lacks a docstring, or is hidden by a module of its name, is missing."""
 
 from __future__ import annotations
 

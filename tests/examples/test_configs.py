@@ -35,8 +35,8 @@ def test_the_plan_is_the_papers(file):
         with pytest.raises(ArtifactError, match=r"no such weights file. Train one with `lesa train"):
             build_strategy(config)
         small = load_config(file, ["predictor.hidden=[4]"])  # the KANs' width does not matter for the plan
-        learner = small.predictor.untrained(num_steps=50, seed=0)
-        strategy = Strategy(config.schedule.build(), config.router.build(), learner)
+        trainable = small.predictor.untrained(num_steps=50, seed=0)
+        strategy = Strategy(config.schedule.build(), config.router.build(), trainable)
     else:
         strategy = build_strategy(config)
     # FLUX.1-dev at 1024x1024 shifts its grid by 3.16.

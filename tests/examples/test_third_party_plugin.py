@@ -1,4 +1,4 @@
-"""The example plugin, as a stranger would use it: built, installed, found through its entry point."""
+"""The example plugin, used as a separate package: built, installed, found through its entry point."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_its_own_tests_pass(installed, tmp_path):
     assert "failed" not in printed
 
 
-def test_a_typo_in_its_kind_is_told_with_its_name(installed):
+def test_a_typo_in_its_kind_suggests_its_name(installed):
     printed = run(
         installed,
         "-c",

@@ -121,7 +121,7 @@ def test_another_ladder_may_work_where_one_fails():
     assert "AssertionError: 8 blocks" in result.note
 
 
-def test_a_failure_half_way_up_is_told_too():
+def test_a_failure_half_way_up_is_reported_too():
     result = found([[50, RuntimeError("overflow"), 5]])
     assert result.chosen.work.flops_nfe == 5
     assert not result.reached or "overflow" in result.note

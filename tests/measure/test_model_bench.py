@@ -123,7 +123,7 @@ def test_peers_set_to_whole_steps_are_out_of_competition(bench):
     assert not whole.competes
 
 
-def test_samples_that_are_identical_are_told_of(bench):
+def test_identical_samples_are_reported(bench):
     bench.raw["schedules"] = {"all": {"kind": "always"}}
     always = row(bench.run(), "reuse-all")
     assert always.psnr_db is None

@@ -61,7 +61,7 @@ def test_what_is_wrong_is_named(tmp_path, text, told):
     assert str(path) in str(caught.value)
 
 
-def test_all_mistakes_are_told_at_once(tmp_path):
+def test_all_mistakes_are_reported_at_once(tmp_path):
     path = written(tmp_path, "models: {m: {a: 1}, n: {b: 2}}\nprompts: {c: 3}")
     with pytest.raises(ConfigError) as caught:
         load_spec(path)

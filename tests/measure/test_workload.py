@@ -11,7 +11,7 @@ from lesa_framework.testing import TinyDiT, TinyPipeline
 from tests.measure.workloads import STEPS, Sampling
 
 
-def test_a_family_is_told_steps_branches_and_blocks(flux, generate):
+def test_a_family_gets_steps_branches_and_blocks(flux, generate):
     load = Sampling(flux, generate).workload()
     assert (load.num_steps, load.branches, load.blocks) == (STEPS, 2, 3)
     assert len(load.uncached.calls) == 2 * STEPS

@@ -129,7 +129,7 @@ OTHER_CALLS = [
 @both_models
 @pytest.mark.parametrize("call", OTHER_CALLS, ids=str)
 @pytest.mark.parametrize("stop", [0, 1, 5])
-def test_a_run_behind_an_exception_equals_a_fresh_one(model_class, call, stop):
+def test_a_run_after_an_exception_equals_a_fresh_one(model_class, call, stop):
     def interrupt(_pipe, step, latent):
         if step == stop:
             raise KeyboardInterrupt

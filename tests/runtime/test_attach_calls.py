@@ -211,7 +211,7 @@ def test_a_run_may_leave_inference_mode():
             model(latent, grid[2])
 
 
-def test_a_call_behind_a_failed_one_builds_on_nothing():
+def test_a_call_after_a_failed_one_starts_fresh():
     # On a fixed grid nothing else says that the run is over.
     model, grid, latent = TinyDiT(), even_grid(6), noise((1, 5, 4), 0)
     with attach(model, TinyDiTAdapter(), strategy([0]), grid) as session, torch.no_grad():

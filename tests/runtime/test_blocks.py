@@ -199,13 +199,13 @@ class Pairs(Rebuilt):
 
 
 def test_a_list_of_lists():
-    class Unproven(StackAdapter):
+    class Unverified(StackAdapter):
         unverified = True  # the feature put back gives the output, or the first step is an error
 
     model, calls = Pairs(), []
     for pair in model.stack:
         pair[1].register_forward_hook(lambda *_: calls.append(1))
-    with attach(model, Unproven(), strategy([0]), even_grid(4)) as session, torch.no_grad():
+    with attach(model, Unverified(), strategy([0]), even_grid(4)) as session, torch.no_grad():
         for sigma in even_grid(4)[:2]:
             call(model, noise((1, 4, 4), 0), sigma, 0)
     assert session.report.plan() == "FP"

@@ -201,7 +201,7 @@ def test_a_call_is_never_given_a_branch_that_was_called_already():
     assert branches(found) == ["branch1", "branch2"]
 
 
-def test_a_later_start_behind_a_whole_run_is_a_new_run():
+def test_a_later_start_after_a_whole_run_is_a_new_run():
     tracker = fixed()
     run(tracker, [prompt(0)])
     assert [position.new_run for position in run(tracker, [prompt(0)], steps=[2, 3])] == [True, False]
@@ -221,7 +221,7 @@ def test_a_level_that_rises_from_or_to_an_unknown_step_opens_a_run(levels):
 
 
 @pytest.mark.parametrize("direct", [[0.5, 0.37], [0.5], [0.37], [0.37, 0.37]], ids=str)
-def test_a_run_behind_direct_calls_is_a_new_one(direct):
+def test_a_run_after_direct_calls_is_a_new_one(direct):
     tracker = fixed()
     run(tracker, [prompt(0)])
     assert sample(tracker, [prompt(0)], direct)[0].new_run

@@ -16,7 +16,7 @@ from lesa_framework.testing.tiny_pipeline import noise
 from tests.runtime.sessions import strategy
 
 
-class Unproven(TinyDiTAdapter):
+class Unverified(TinyDiTAdapter):
     unverified = True
 
 
@@ -42,34 +42,34 @@ def run(model, adapter, tap=Tap.PRE_HEAD, steps=1, computed=(0, 2), **call):
     return output, recorder.records
 
 
-proved_taps = pytest.mark.parametrize("tap", [Tap.PRE_HEAD, Tap.POST_NORM])
+verified_taps = pytest.mark.parametrize("tap", [Tap.PRE_HEAD, Tap.POST_NORM])
 
 
-@proved_taps
+@verified_taps
 def test_a_list_that_goes_around_the_head(tap):
     with pytest.raises(
         PluginContractError,
-        match=r"Unproven: putting the feature back does not give the output of AroundDiT.*transformer_blocks, "
+        match=r"Unverified: putting the feature back does not give the output of AroundDiT.*transformer_blocks, "
         r"single_transformer_blocks bypassed and 'norm_out' given what it had.*off by .* times its norm.*"
         r"Check blocks.*Check head_argument",
     ):
-        run(AroundDiT(), Unproven(), tap)
+        run(AroundDiT(), Unverified(), tap)
 
 
 def test_only_unverified_layouts_are_checked():
     assert run(AroundDiT(), TinyDiTAdapter())[0].shape == (1, 4, 4)
-    assert run(AroundDiT(), Unproven(), Tap.OUTPUT)[0].shape == (1, 4, 4)  # what comes back there is the output
+    assert run(AroundDiT(), Unverified(), Tap.OUTPUT)[0].shape == (1, 4, 4)  # what comes back there is the output
 
 
 def test_the_list_left_out_it_fits():
-    class Half(Unproven):
+    class Half(Unverified):
         blocks = ("transformer_blocks",)
 
     assert len(run(AroundDiT(), Half(), steps=4)[1]) == 4
 
 
 def test_the_wrong_argument_of_the_head():
-    class Wrong(Unproven):
+    class Wrong(Unverified):
         head_argument = "temb"
 
     with pytest.raises(PluginContractError, match=r"Wrong: putting the feature back does not give"):
@@ -108,14 +108,14 @@ def test_it_keeps_the_contract():
     def call(model, latent, sigma, prompt):
         return model(latent, sigma, noise((latent.shape[0], 3, 4), prompt), return_dict=False)[0]
 
-    check_backbone(Unproven, make_model=TinyDiT, call=call, make_latent=lambda size: noise((2, 4 * size, 4), 0))
+    check_backbone(Unverified, make_model=TinyDiT, call=call, make_latent=lambda size: noise((2, 4 * size, 4), 0))
 
 
-@proved_taps
+@verified_taps
 def test_it_runs_once_in_a_session_and_no_observer_sees_it(tap):
     model, calls = TinyDiT(), []
     model.proj_out.register_forward_hook(lambda *_: calls.append(1))
-    output, records = run(model, Unproven(), tap, steps=4)
+    output, records = run(model, Unverified(), tap, steps=4)
     assert len(calls) == 5
     assert [record.index for record in records] == [0, 1, 2, 3]
     assert torch.equal(output, run(TinyDiT(), TinyDiTAdapter(), tap, steps=4)[0])
@@ -136,7 +136,7 @@ class NoisyDiT(TinyDiT):
 @pytest.mark.parametrize("training", [False, True])
 def test_random_numbers_and_the_arguments_are_as_without_it(training):
     left = []
-    for adapter in (TinyDiTAdapter(), Unproven()):
+    for adapter in (TinyDiTAdapter(), Unverified()):
         torch.manual_seed(3)
         latent, model = noise((1, 4, 4), 0), NoisyDiT().train(training)
         with attach(model, adapter, strategy([0]), even_grid(4)), torch.no_grad():
@@ -148,7 +148,7 @@ def test_random_numbers_and_the_arguments_are_as_without_it(training):
 
 def test_gradients_of_the_computed_step_are_as_without_it():
     grads = []
-    for adapter in (TinyDiTAdapter(), Unproven()):
+    for adapter in (TinyDiTAdapter(), Unverified()):
         model = TinyDiT()
         run(model, adapter)[0].square().sum().backward()
         grads.append([weight.grad for weight in model.parameters()])
@@ -166,7 +166,7 @@ class NumberedDiT(TinyDiT):
         return (self.proj_out(self.norm_out(hidden, temb)),)
 
 
-@pytest.mark.parametrize(("adapter", "steps"), [(Unproven, 1), (TinyDiTAdapter, 2)])
+@pytest.mark.parametrize(("adapter", "steps"), [(Unverified, 1), (TinyDiTAdapter, 2)])
 def test_an_error_of_the_model_while_its_blocks_are_bypassed_says_so(adapter, steps):
     with pytest.raises(IndexError) as caught:
         run(NumberedDiT(), adapter(), steps=steps)
@@ -193,7 +193,7 @@ def test_the_note_tells_stand_ins_from_empty_lists():
 def test_an_error_on_a_computed_step_has_no_note():
     model = TinyDiT()
     with (
-        attach(model, Unproven(), strategy(), even_grid(4)),
+        attach(model, Unverified(), strategy(), even_grid(4)),
         pytest.raises(RuntimeError) as caught,
     ):
         model(noise((1, 4, 5), 0), 1.0)

@@ -50,7 +50,7 @@ def test_a_file_is_plain_json(tmp_path):
         (["flux", "--device", "cpu"], "needs a GPU with 40 GB or more"),
     ],
 )
-def test_bad_input_is_told_and_exits_with_2(arguments, told):
+def test_bad_input_gets_a_message_and_exits_with_2(arguments, told):
     outcome = _run(*arguments)
     assert outcome.exit_code == 2
     assert told in outcome.stderr

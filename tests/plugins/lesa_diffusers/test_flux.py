@@ -1,4 +1,4 @@
-"""The promises of a session, on a real `FluxPipeline`."""
+"""What a session guarantees, on a real `FluxPipeline`."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_an_exception_in_the_callback_then_another_call(make_flux, generate, tap
         assert torch.equal(generate(pipe), fresh())
 
 
-def test_resolution_then_step_count_behind_an_exception(make_flux, generate):
+def test_resolution_then_step_count_after_an_exception(make_flux, generate):
     def interrupt(*_):
         raise RuntimeError("stop")
 
@@ -211,12 +211,12 @@ def lesa_weights(tmp_path, flux, generate):
 
     generate(flux)
     sigmas = tuple(flux.scheduler.sigmas.double().tolist())
-    learner = LesaPredictorConfig(hidden=(4,)).untrained(num_steps=12, seed=0)
+    trainable = LesaPredictorConfig(hidden=(4,)).untrained(num_steps=12, seed=0)
     metadata = ArtifactMetadata(
-        kind="lesa", settings=learner.settings(), sigmas=sigmas, backbone="flux", tap=Tap.PRE_HEAD
+        kind="lesa", settings=trainable.settings(), sigmas=sigmas, backbone="flux", tap=Tap.PRE_HEAD
     )
     path = tmp_path / "weights.safetensors"
-    save_artifact(path, Artifact(metadata, learner.tensors(sigmas)))
+    save_artifact(path, Artifact(metadata, trainable.tensors(sigmas)))
     return path
 
 
@@ -241,7 +241,7 @@ def test_a_class_derived_from_flux_is_found(flux, generate):
     assert lesa.find_adapter(flux.transformer).kind == "flux"
 
 
-def test_a_model_without_an_adapter_is_told_what_there_is():
+def test_a_model_without_an_adapter_gets_the_list_of_adapters():
     with pytest.raises(
         UnsupportedBackboneError,
         match=r"^Linear: no backbone adapter is for this class",

@@ -101,7 +101,7 @@ def test_building_leaves_the_random_state() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_pykan_leaves_no_folder_behind(tmp_path: Path) -> None:
+def test_pykan_leaves_no_folder(tmp_path: Path) -> None:
     code = "from lesa_kan.experts import *; Experts(ExpertShape(4, (2,), (3,)), 0).gains((1., .7, .5, .2, 0.))"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ SHAPE = ExpertShape(num_steps=12, stage_history=(3, 5, 4), hidden=(6,), branches
 SIGMAS = (*(1 - i / 12 for i in range(12)), 0.0)
 
 
-def learner(seed: int = 0) -> TrainableLesa:
+def trainable(seed: int = 0) -> TrainableLesa:
     made = TrainableLesa(SHAPE, seed)
     with torch.no_grad():
         made.experts.taps.add_(torch.randn(made.experts.taps.shape, generator=torch.Generator().manual_seed(seed)))
@@ -66,7 +66,7 @@ def formula(made: TrainableLesa, features: list[torch.Tensor], index: int, stage
 @pytest.mark.parametrize("branch", [0, 1])
 @pytest.mark.parametrize("count", [3, 4, 5])
 def test_prediction_equals_the_papers_formula(stage: int, branch: int, count: int) -> None:
-    made = learner()
+    made = trainable()
     history, features = filled(count)
     ctx = StepContext(index=7, sigmas=SIGMAS, branch_index=branch, stage=stage, entries=history.entries)
     expected = formula(made, features, 7, stage, branch)
@@ -114,7 +114,7 @@ def test_plans_of_the_paper(interval: int, computed: list[int]) -> None:
 
 
 def test_round_trip_through_a_file(tmp_path: Path) -> None:
-    made = learner()
+    made = trainable()
     save_artifact(tmp_path / "w.safetensors", artifact(made))
     config = LesaPredictorConfig(weights=tmp_path / "w.safetensors")
     history, features = filled(5)
@@ -127,7 +127,7 @@ def test_round_trip_through_a_file(tmp_path: Path) -> None:
     "settings", [{"history": 8}, {"stage_history": (3, 5, 5)}, {"hidden": (7,)}, {"branches": 1}, {"grid": 4}]
 )
 def test_settings_that_are_not_the_weights_own_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
-    save_artifact(tmp_path / "w.safetensors", artifact(learner()))
+    save_artifact(tmp_path / "w.safetensors", artifact(trainable()))
     (key,) = settings
     with pytest.raises(ConfigError, match=rf"predictor.{key}: asks for .* was trained with .*Leave the setting out"):
         LesaPredictorConfig(weights=tmp_path / "w.safetensors", **settings).build()
@@ -136,7 +136,7 @@ def test_settings_that_are_not_the_weights_own_are_refused(tmp_path: Path, setti
 
 
 def test_sampling_needs_no_pykan(tmp_path: Path) -> None:
-    save_artifact(tmp_path / "w.safetensors", artifact(learner()))
+    save_artifact(tmp_path / "w.safetensors", artifact(trainable()))
     code = f"""
 import sys
 sys.modules["kan"] = None
@@ -155,7 +155,7 @@ print(len([strategy.predictor.filter(ctx.entries, ctx) for ctx, reason in steps 
 
 
 def test_other_grid_is_refused_or_tabulated_again() -> None:
-    made = learner()
+    made = trainable()
     other = tuple(sigma**2 for sigma in SIGMAS)
     run = RunInfo(other, "flux", Tap.PRE_HEAD)
     with pytest.raises(ArtifactError, match=r"another sigma grid.*retabulate=true"):
@@ -175,7 +175,7 @@ def test_other_grid_is_refused_or_tabulated_again() -> None:
 
 
 def test_other_tap_backbone_and_length_are_refused() -> None:
-    lesa = TrainedLesa(artifact(learner()), retabulate=True)
+    lesa = TrainedLesa(artifact(trainable()), retabulate=True)
     right = RunInfo(SIGMAS, "flux", Tap.PRE_HEAD)
     lesa.check(right)
     for wrong, words in (
@@ -193,7 +193,7 @@ def test_weights_are_asked_for() -> None:
 
 
 def test_weights_of_another_shape_of_settings_are_refused(tmp_path: Path) -> None:
-    save_artifact(tmp_path / "w.safetensors", artifact(learner(), settings={"layers": 3}))
+    save_artifact(tmp_path / "w.safetensors", artifact(trainable(), settings={"layers": 3}))
     with pytest.raises(ArtifactError, match="not LESA weights"):
         LesaPredictorConfig(weights=tmp_path / "w.safetensors").build()
 
@@ -208,19 +208,19 @@ def test_weights_of_another_shape_of_settings_are_refused(tmp_path: Path) -> Non
     ],
 )
 def test_damaged_tables_are_refused_before_a_run(name: str, damage: Any, words: str) -> None:
-    whole = artifact(learner())
+    whole = artifact(trainable())
     with pytest.raises(ArtifactError, match=words):
         TrainedLesa(Artifact(whole.metadata, {**whole.tensors, name: damage(whole.tensors[name])}))
 
 
 def test_weights_for_another_length_than_their_grid_are_refused() -> None:
     with pytest.raises(ArtifactError, match="made for 12 steps, but its grid has 11"):
-        TrainedLesa(artifact(learner(), sigmas=SIGMAS[1:]))
+        TrainedLesa(artifact(trainable(), sigmas=SIGMAS[1:]))
 
 
 @pytest.mark.parametrize("missing", ["kan.0.1.scale_base", "kan.3.0.coef"])
 def test_another_grid_needs_the_whole_kans(missing: str) -> None:
-    whole = artifact(learner())
+    whole = artifact(trainable())
     tensors = {name: tensor for name, tensor in whole.tensors.items() if name != missing}
     assert len(tensors) < len(whole.tensors)
     lesa = TrainedLesa(Artifact(whole.metadata, tensors), retabulate=True)
@@ -230,7 +230,7 @@ def test_another_grid_needs_the_whole_kans(missing: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_learning_on_half_precision_features_is_exact(dtype: torch.dtype) -> None:
-    made = learner()
+    made = trainable()
     _, features = filled(5)
     half = History(SHAPE.depth)
     for step, feature in enumerate(reversed(features)):
@@ -245,11 +245,11 @@ def test_learning_on_half_precision_features_is_exact(dtype: torch.dtype) -> Non
 
 def test_stages_of_router_and_experts_must_agree(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"2 stage.*experts for 3"):
-        Strategy(FixedInterval(4), Thresholds((0.5,)), TrainedLesa(artifact(learner())))
+        Strategy(FixedInterval(4), Thresholds((0.5,)), TrainedLesa(artifact(trainable())))
 
 
 def test_metadata_survives(tmp_path: Path) -> None:
-    save_artifact(tmp_path / "w.safetensors", artifact(learner()))
+    save_artifact(tmp_path / "w.safetensors", artifact(trainable()))
     assert load_artifact(tmp_path / "w.safetensors", "lesa").metadata.settings == SHAPE.as_json() | {
         "stage_history": [3, 5, 4],
         "hidden": [6],

@@ -110,7 +110,7 @@ def test_resumed_training_equals_one_that_never_stopped(toy_pipeline: Any, slope
     ]
 
 
-def test_a_finished_rollout_leaves_no_graph_behind(toy_pipeline, slope):
+def test_a_finished_rollout_keeps_no_graph(toy_pipeline, slope):
     def alive() -> int:
         return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
 

@@ -1,4 +1,4 @@
-"""What users get wrong in `backbone: {kind: module}`, and what they are told."""
+"""Mistakes in `backbone: {kind: module}`, and their messages."""
 
 from __future__ import annotations
 

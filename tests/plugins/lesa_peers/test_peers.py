@@ -56,7 +56,7 @@ def test_a_peer_saves_work_and_leaves_the_pipeline_as_it_was(name, flux, generat
 
 
 @pytest.mark.parametrize("name", ["diffusers_taylorseer_lite", "diffusers_first_block_cache", *_CACHE_DIT[:2]])
-def test_a_run_that_fails_leaves_nothing_behind(name, flux, generate):
+def test_a_failed_run_leaves_no_trace(name, flux, generate):
     run = Sampling(flux, generate)
     peer = laziest(name, flux, run.workload())
     trace = traces(flux)

@@ -18,7 +18,7 @@ from lesa_taylorseer.predictor import TaylorSeer, TaylorSeerConfig
 
 GRID = even_grid(100)
 orders = st.integers(0, 4)
-#: Rising step numbers with uneven gaps, and how far behind the last one to predict.
+#: Rising step numbers with uneven gaps, and how far after the last one to predict.
 computed_steps = st.lists(st.integers(1, 9), min_size=1, max_size=8).map(
     lambda gaps: [sum(gaps[:end]) for end in range(1, len(gaps) + 1)]
 )

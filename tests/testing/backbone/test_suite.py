@@ -28,7 +28,7 @@ def test_nothing_runs_before_a_check_is_called():
         checks[0]()
 
 
-def test_checks_are_told_apart_by_their_strings():
+def test_checks_have_distinct_strings():
     names = [str(check) for check in backbone_checks(TinyDiTAdapter, **HOW)]
     assert len(set(names)) == len(names)
     assert names[0] == "names_the_model_class"
