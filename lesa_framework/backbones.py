@@ -94,13 +94,13 @@ def _by_name(model: nn.Module, kind: str, registry: Registry) -> AdapterMatch:
 
 def _unknown_model(model: nn.Module, registry: Registry) -> str:
     name = type(model).__name__
-    lines = [f"{name}: no backbone adapter is for this class."]
+    lines = [f"{name}: no backbone adapter fits this class."]
     fitting = _same_layout(model, registry)
     if fitting:
         lines.append(
             f"Its layout is that of {_listed(fitting, registry)}: "
-            f"try backbone.kind={fitting[0]}; its first step checks that it fits, and schedule.kind=always has to "
-            "change nothing."
+            f"try backbone.kind={fitting[0]}; its first step checks that it fits. With schedule.kind=always "
+            "nothing may change."
         )
     elif registry.backbones.names():
         classes = {kind: adapter.model_class for kind, adapter in registry.backbones.items().items()}
@@ -109,7 +109,7 @@ def _unknown_model(model: nn.Module, registry: Registry) -> str:
             f"The nearest by name are {_listed(alike, registry)}, but none of them fits its modules and arguments."
         )
     lines += [f"Or describe it in the configuration, {text}" for text in _described(model, registry)]
-    lines.append(f"{_PAGE} explains this, and how to write an adapter; `lesa plugins` lists those there are.")
+    lines.append(f"{_PAGE} explains this, and how to write an adapter; `lesa plugins` lists the adapters.")
     return "\n".join(lines)
 
 

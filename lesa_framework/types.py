@@ -64,7 +64,8 @@ class StepContext:
         stage: The router's answer for this step's noise level.
         entries: What the branch's history holds, newest first.
         others: What the histories of the other branches hold, by the branch's name. The branch that is called first
-            in a step sees the others as they were after the step before.
+            in a step sees the others as they were after the step before. If a pipeline has two transformers, the
+            branches of both are here, those of the second one with its name, such as `cond (transformer_2)`.
         latent: The model's input at this step; None in a plan.
         computed_latent: The model's input at the newest computed step of this branch; None before there is one, in a
             plan, and unless the schedule is `dynamic` or the predictor `reads_latents`.

@@ -118,7 +118,7 @@ class TestFinding:
 class TestNoneFits:
     def test_one_of_the_same_layout(self):
         message = refused(Foreign())
-        assert message.startswith("Foreign: no backbone adapter is for this class.\nIts layout is that of 'tiny' ")
+        assert message.startswith("Foreign: no backbone adapter fits this class.\nIts layout is that of 'tiny' ")
         assert "try backbone.kind=tiny" in message
         assert "one_list" not in message  # half of the stack is no fit
         assert "docs/extend/backbone.md" in message
@@ -153,10 +153,10 @@ class TestNoneFits:
     def test_nothing_to_go_by(self):
         message = refused(nn.Linear(1, 1))
         assert message == (
-            "Linear: no backbone adapter is for this class.\n"
+            "Linear: no backbone adapter fits this class.\n"
             "The nearest by name are 'video0' (Video0Model), 'video1' (Video1Model), 'video2' (Video2Model), "
             "but none of them fits its modules and arguments.\n"
-            "docs/extend/backbone.md explains this, and how to write an adapter; `lesa plugins` lists those there are."
+            "docs/extend/backbone.md explains this, and how to write an adapter; `lesa plugins` lists the adapters."
         )
 
     def test_accelerate_says_the_same_and_touches_nothing(self):

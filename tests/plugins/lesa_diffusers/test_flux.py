@@ -244,6 +244,6 @@ def test_a_class_derived_from_flux_is_found(flux, generate):
 def test_a_model_without_an_adapter_gets_the_list_of_adapters():
     with pytest.raises(
         UnsupportedBackboneError,
-        match=r"^Linear: no backbone adapter is for this class",
+        match=r"^Linear: no backbone adapter fits this class",
     ):
         lesa.accelerate(torch.nn.Linear(1, 1), config(), sigmas=[1, 0])
