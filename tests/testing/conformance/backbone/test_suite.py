@@ -7,9 +7,9 @@ import torch
 
 from lesa_framework import Tap
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, backbone_checks, check_backbone, run_backbone
-from tests.testing.backbone.mutant import Good, call, make_latent
-from tests.testing.backbone.wrong_layouts import OtherClass, Restless, Tapless
-from tests.testing.backbone.wrong_runs import Marks, NoBranches
+from tests.testing.conformance.backbone.mutant import Good, call, make_latent
+from tests.testing.conformance.backbone.wrong_layouts import OtherClass, Restless, Tapless
+from tests.testing.conformance.backbone.wrong_runs import Marks, NoBranches
 
 HOW = {"make_model": TinyDiT, "call": call, "make_latent": make_latent}
 

@@ -10,7 +10,7 @@ import torch
 from lesa_framework.runtime import attach, blocks, engine
 from lesa_framework.testing import TinyDiT
 from lesa_framework.testing.tiny_pipeline import noise
-from tests.testing.backbone.mutant import Good, Mutant
+from tests.testing.conformance.backbone.mutant import Good, Mutant
 
 
 # ----------------------------------------------------------------------------------------- branches

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyDiTAdapter, backbone_checks, run_backbone
-from tests.testing.backbone.mutant import Mutant, call, make_latent
-from tests.testing.backbone.mutants import MUTANTS
-from tests.testing.backbone.wrong_runs import Confused, call_with_five_words
+from tests.testing.conformance.backbone.mutant import Mutant, call, make_latent
+from tests.testing.conformance.backbone.mutants import MUTANTS
+from tests.testing.conformance.backbone.wrong_runs import Confused, call_with_five_words
 
 NAMES = [
     check.name for check in backbone_checks(TinyDiTAdapter, make_model=TinyDiT, call=call, make_latent=make_latent)

@@ -9,7 +9,7 @@ from torch import nn
 
 from lesa_framework.runtime import attach, blocks
 from lesa_framework.testing import TinyDiT
-from tests.testing.backbone.mutant import Good, Mutant, make_latent
+from tests.testing.conformance.backbone.mutant import Good, Mutant, make_latent
 
 
 # ------------------------------------------------------------------------------------------- layout

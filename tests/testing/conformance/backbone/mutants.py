@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.testing.backbone.wrong_layouts import LAYOUT, REPLAY
-from tests.testing.backbone.wrong_runs import BRANCHES, OTHERS, RUNS
+from tests.testing.conformance.backbone.wrong_layouts import LAYOUT, REPLAY
+from tests.testing.conformance.backbone.wrong_runs import BRANCHES, OTHERS, RUNS
 
 MUTANTS = [*LAYOUT, *REPLAY, *BRANCHES, *RUNS, *OTHERS]

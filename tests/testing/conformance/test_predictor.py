@@ -1,4 +1,4 @@
-"""The suites must find what is wrong: each of these plugins breaks its contract in one way."""
+"""The suite of predictors must find what is wrong: each of these breaks the contract in one way."""
 
 from __future__ import annotations
 
@@ -10,24 +10,15 @@ import torch
 
 from lesa_framework import (
     AffinePredictor,
-    ConfigError,
-    Decision,
     Filter,
     Predictor,
     PredictorConfig,
-    RouterConfig,
-    ScheduleConfig,
-    SchedulePolicy,
-    StageRouter,
 )
 from lesa_framework.testing import (
     check_predictor,
-    check_router,
-    check_schedule,
 )
 
 
-# --------------------------------------------------------------------------------------- predictors
 class GoodConfig(PredictorConfig):
     kind: Literal["good"] = "good"
     gain: float = 1.0
@@ -187,147 +178,3 @@ def test_a_good_predictor_passes():
 def test_predictors_that_break_the_contract(made, message):
     with pytest.raises(AssertionError, match=message):
         check_predictor(predictor_of(made))
-
-
-# ---------------------------------------------------------------------------- schedules and routers
-class Alternating(SchedulePolicy):
-    def __init__(self):
-        self.calls = 0
-
-    def decide(self, ctx):
-        self.calls += 1
-        return Decision.COMPUTE if self.calls % 2 else Decision.PREDICT
-
-
-class Secretive(SchedulePolicy):
-    """Reads the latent when there is one, and does not say so."""
-
-    def decide(self, ctx):
-        return Decision.COMPUTE if ctx.latent is None or ctx.latent.mean() > 0 else Decision.PREDICT
-
-
-class Careless(SchedulePolicy):
-    def decide(self, ctx):
-        return Decision.COMPUTE if ctx.latent.mean() > 0 else Decision.PREDICT
-
-
-class Gate(SchedulePolicy):
-    dynamic = True
-
-    def decide(self, ctx):
-        moved = ctx.computed_latent is None or (ctx.latent - ctx.computed_latent).abs().mean() > 1.1
-        return Decision.COMPUTE if moved else Decision.PREDICT
-
-
-class Remembers(Gate):
-    def __init__(self):
-        self.before = None
-
-    def decide(self, ctx):
-        moved = self.before is None or (ctx.latent - self.before).mean() > 0
-        self.before = ctx.latent
-        return Decision.COMPUTE if moved else Decision.PREDICT
-
-
-class WritesLatent(Gate):
-    def decide(self, ctx):
-        ctx.latent.zero_()
-        return Decision.COMPUTE
-
-
-class Wordy(SchedulePolicy):
-    def decide(self, ctx):
-        return "yes"
-
-
-class Never(SchedulePolicy):
-    def check(self, num_steps):
-        raise ConfigError("no")
-
-    def decide(self, ctx):
-        return Decision.COMPUTE
-
-
-def test_a_gate_passes():
-    class GateConfig(ScheduleConfig):
-        kind: Literal["gate"] = "gate"
-
-        def build(self) -> SchedulePolicy:
-            return Gate()
-
-    check_schedule(GateConfig())
-
-
-@pytest.mark.parametrize(
-    ("made", "message"),
-    [
-        (Alternating, "depends on more than the context"),
-        (Secretive, "the answer depends on the latent; .* declares `dynamic = True`"),
-        (Careless, "fails without latents .* declares `dynamic = True`"),
-        (Remembers, "depends on more than the context"),
-        (WritesLatent, "wrote to a latent"),
-        (Wordy, "'yes', which is not a Decision"),
-        (Never, "refuses every one"),
-    ],
-)
-def test_schedules_that_break_the_contract(made, message):
-    class BadConfig(ScheduleConfig):
-        kind: Literal["bad"] = "bad"
-
-        def build(self) -> SchedulePolicy:
-            return made()
-
-    with pytest.raises(AssertionError, match=message):
-        check_schedule(BadConfig())
-
-
-class OutOfRange(StageRouter):
-    num_stages = 2
-
-    def stage(self, sigma):
-        return 2 if sigma == 0 else 0
-
-
-class Drifting(StageRouter):
-    num_stages = 1000000
-
-    def __init__(self):
-        self.calls = 0
-
-    def stage(self, sigma):
-        self.calls += 1
-        return self.calls
-
-
-class NoStages(StageRouter):
-    num_stages = 0
-
-    def stage(self, sigma):
-        return 0
-
-
-class Fractional(StageRouter):
-    num_stages = 2
-
-    def stage(self, sigma):
-        return sigma
-
-
-@pytest.mark.parametrize(
-    ("made", "message"),
-    [
-        (OutOfRange, "stage 2, valid are 0 to 1"),
-        (Drifting, "depends on more than the noise level"),
-        (NoStages, "num_stages is 0"),
-        (Fractional, "which is no int"),
-    ],
-)
-def test_routers_that_break_the_contract(made, message):
-    class BadConfig(RouterConfig):
-        kind: Literal["bad"] = "bad"
-
-        def build(self) -> StageRouter:
-            return made()
-
-    with pytest.raises(AssertionError, match=message):
-        check_router(BadConfig())
