@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.front_plots import write_plots
 from lesa_framework.files import write_text
-from lesa_framework.measure.results import Difference, Kind, ModelResults, Results, Row, ranked
+from lesa_framework.measure.results import IN_EVERY_ROW, Difference, Kind, ModelResults, Results, Row, ranked
 from lesa_framework.measure.results_file import read_results
 from lesa_framework.measure.scoring import SKIPPED
 
@@ -20,9 +20,8 @@ README, PAGE, PLOTS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 #: The front page shows this many peers at each NFE, the best ones.
 _PEERS = 2
-#: Scores of the tables by name, with as many decimals as `Results.metrics` says.
-_FRONT = ("psnr_db", "ssim")
-_BACK = ("psnr_db", "ssim", "rel_l2", "caption_score")
+#: Scores of the front page's table; the benchmark page has those of every row.
+_FRONT = IN_EVERY_ROW[:2]
 
 
 def summary(results: Results) -> str:
@@ -94,7 +93,7 @@ def table(results: Results, model: str, nfe: int) -> str:
     best = ranked(rows, nfe)[:1]
     at_nfe = [row for row in rows if row.nfe == nfe and row.kind is not Kind.UNCACHED]
     ordered = sorted(at_nfe, key=lambda row: (not row.competes, -(row.psnr_db or 0.0)))
-    scores = _headings(results, _BACK)
+    scores = _headings(results, IN_EVERY_ROW)
     lines = [
         _header(["method", "work", *scores, "s / sample", "speed-up", "cache, MiB", "peak, MiB"], words=1),
         *(_line(results, row, bold=row in best) for row in ordered),
@@ -128,7 +127,7 @@ def _line(results: Results, row: Row, *, bold: bool) -> str:
     if row.error is not None:
         return f"| `{row.name}` | failed |" + " |" * 8
     cells = [
-        f"`{row.name}`", f"{_number(row.work, 1)} of {row.num_steps}", *_scores(results, row, _BACK),
+        f"`{row.name}`", f"{_number(row.work, 1)} of {row.num_steps}", *_scores(results, row, IN_EVERY_ROW),
         _number(row.seconds, 3), f"{_number(row.speedup, 2)}x", _mebibytes(row.cache_bytes),
         _mebibytes(row.peak_bytes),
     ]  # fmt: skip

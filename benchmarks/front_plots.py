@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lesa_framework.files import write_bytes
-from lesa_framework.measure.results import ALWAYS, Kind, ModelResults, Results, Row, ranked
+from lesa_framework.measure.results import QUALITY, Kind, ModelResults, Results, Row, ranked
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def gallery(results: Results, theme: Theme) -> Any:
             axis.axis("off")
         for axis, row in zip(axes, rows, strict=False):
             axis.imshow(_picture(found, row.name, number), interpolation="none")
-            psnr = found.details[row.name].scores[ALWAYS[0]][number]
+            psnr = found.details[row.name].scores[QUALITY][number]
             title = "uncached" if row.kind is Kind.UNCACHED else f"{short(row)}\n{psnr:.1f} dB" if psnr else short(row)
             axis.set_title(title, fontsize=7.5, color=theme.lesa if row.family == "lesa" else theme.ink)
     return figure

@@ -16,7 +16,7 @@ from lesa_framework.measure.cells import Choice, Probe, Turn
 from lesa_framework.measure.details import Details
 from lesa_framework.measure.intervals import differences
 from lesa_framework.measure.lineup import Contender
-from lesa_framework.measure.results import ALWAYS, Kind, MetricInfo, ModelResults, Results, Row, Source
+from lesa_framework.measure.results import QUALITY, Kind, MetricInfo, ModelResults, Results, Row, Source
 from lesa_framework.measure.scoring import Metrics, mean
 from lesa_framework.measure.tasks import Benchmark, Task
 
@@ -173,7 +173,7 @@ def _speedup(ours: Sequence[Turn], theirs: Sequence[Turn]) -> tuple[float | None
 
 
 def _identical(contender: Contender, found: Details) -> str:
-    count = 0 if contender.kind is Kind.UNCACHED else found.scores.get(ALWAYS[0], []).count(None)
+    count = 0 if contender.kind is Kind.UNCACHED else found.scores.get(QUALITY, []).count(None)
     return (
         f"{count} samples are identical to the uncached run's. They have no PSNR, so its mean is over the others."
         if count

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from lesa_framework.measure.images import from_data_uri, strip, thumbnail, to_pil
-from lesa_framework.measure.results import ALWAYS, UNCACHED, ModelResults
+from lesa_framework.measure.results import QUALITY, UNCACHED, ModelResults
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -46,7 +46,7 @@ def grid_png(found: ModelResults) -> bytes:
                 (width, height), Image.Resampling.NEAREST
             )
             sheet.paste(tile, (left, top + _CAPTION))
-            psnr = found.details[name].scores[ALWAYS[0]][row]
+            psnr = found.details[name].scores[QUALITY][row]
             label = "" if name == UNCACHED else "identical" if psnr is None else f"{psnr:.1f} dB"
             draw.text((left, top + _CAPTION + height + 3), label, _SOFT, small)
     return _encoded(sheet)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
-from lesa_framework.measure.results import ALWAYS, Difference, ModelResults, Pair, Row, ranked
+from lesa_framework.measure.results import QUALITY, Difference, ModelResults, Pair, Row, ranked
 
 _CONFIDENCE = 0.95
 
@@ -27,7 +27,7 @@ def differences(rows: Sequence[Row], found: ModelResults) -> list[Difference]:
 
 def compared(ours: Row, theirs: Row, found: ModelResults) -> Difference | None:
     """The difference of two methods' PSNR on the same prompts and seeds; None when no pair has both."""
-    first, second = (found.details[row.name].scores[ALWAYS[0]] for row in (ours, theirs))
+    first, second = (found.details[row.name].scores[QUALITY] for row in (ours, theirs))
     each = zip(found.pairs, first, second, strict=True)
     gains = [(pair, a - b) for pair, a, b in each if a is not None and b is not None]
     if not gains:

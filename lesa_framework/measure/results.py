@@ -13,8 +13,10 @@ from lesa_framework.measure.details import Details, Frozen
 SCHEMA_VERSION: Final = 2
 #: The name of the row that everything is measured against.
 UNCACHED: Final = "uncached"
-#: Scores that are measured on every sample. The first one ranks methods.
-ALWAYS: Final = ("psnr_db", "ssim", "rel_l2")
+#: The score that ranks methods.
+QUALITY: Final = "psnr_db"
+#: Scores that are measured on every sample.
+ALWAYS: Final = (QUALITY, "ssim", "rel_l2")
 #: Scores that every row has in JSON, null where they were not measured.
 IN_EVERY_ROW: Final = (*ALWAYS, "caption_score")
 #: A method whose work is above its NFE by more than this, in uncached steps, is excluded.
@@ -98,7 +100,7 @@ class Row(Frozen):
     @property
     def psnr_db(self) -> float | None:
         """The score that ranks methods; None for the uncached run, and where every sample is identical to it."""
-        return self.scores[ALWAYS[0]]
+        return self.scores[QUALITY]
 
     @property
     def over(self) -> bool:

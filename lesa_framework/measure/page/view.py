@@ -11,7 +11,7 @@ from lesa_framework.measure.columns import Column
 from lesa_framework.measure.details import Details
 from lesa_framework.measure.page.families import Family
 from lesa_framework.measure.page.names import short_names
-from lesa_framework.measure.results import ALWAYS, Difference, Kind, ModelResults, Results, Row, Source, ranked
+from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResults, Results, Row, Source, ranked
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _examples(found: ModelResults, views: Sequence[RowView]) -> list[Example]:
 def _below(view: RowView, index: int) -> str:
     if view.row.kind is Kind.UNCACHED:
         return ""
-    each = view.details.scores.get(ALWAYS[0], [])
+    each = view.details.scores.get(QUALITY, [])
     if index >= len(each):
         return ""
     value = each[index]
