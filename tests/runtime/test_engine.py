@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from lesa_framework import (
-    AffinePredictor,
     ArtifactError,
     ConfigError,
     Decision,
     EntryInfo,
-    Filter,
     HistoryPlace,
     PluginContractError,
     Predictor,
@@ -25,28 +23,11 @@ from lesa_framework import (
     Tap,
 )
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.grid import Grid
 from lesa_framework.runtime.history import History
 from lesa_framework.runtime.recorder import Recorder
-from lesa_framework.runtime.strategy import plan
 from lesa_framework.runtime.tracking import Position
-from lesa_framework.testing import even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
-from lesa_framework.types import plan_string
-
-GRID = Grid(even_grid(8))
-
-
-class Sum(AffinePredictor):
-    """Adds up what it has; reads its own predictions."""
-
-    depth, records = 3, "all"
-
-    def min_history(self, stage: int) -> int:
-        return 2
-
-    def filter(self, entries, ctx):
-        return Filter((1.0,) * len(entries))
+from tests.runtime.loop import GRID, Sum, drive, engine, values
 
 
 class Broken(Predictor):
@@ -57,28 +38,6 @@ class Broken(Predictor):
 
     def predict(self, history, ctx):
         return self.result
-
-
-def engine(predictor: Predictor, computed=(0, 4), **options) -> Engine:
-    return Engine(Strategy(ComputeSteps(computed), EqualStages(), predictor, **options), "flux", Tap.PRE_HEAD)
-
-
-def drive(engine: Engine, steps=range(8), *, branch="a", shape=(1, 2), first=True) -> list[Tensor]:
-    """A run whose features are the step's number."""
-    used = []
-    for step in steps:
-        latent = torch.zeros(shape)
-        work = engine.begin(Position(first and not used, GRID, step, branch, 0), latent)
-        if work.prediction is None:
-            used.append(engine.computed(work, torch.full(shape, float(step))))
-        else:
-            used.append(work.prediction.clone())
-        engine.end(work, used[-1])
-    return used
-
-
-def values(features: list[Tensor]) -> list[float]:
-    return [float(feature.flatten()[0]) for feature in features]
 
 
 def test_computed_features_are_held():
@@ -182,23 +141,6 @@ def test_histories_are_kept_where_the_strategy_says():
     assert values(used) == values(drive(engine(Sum())))  # whole numbers, which bfloat16 keeps
 
 
-def test_a_predictor_that_can_never_predict_is_refused():
-    class Hungry(Hold):
-        def min_history(self, stage: int) -> int:
-            return 2
-
-    with pytest.raises(PluginContractError, match=r"Hungry: min_history\(0\) is 2, but depth is 1"):
-        engine(Hungry())
-
-
-def test_stages_that_do_not_match_are_refused_with_the_remedy():
-    class Staged(Hold):
-        num_stages = 3
-
-    with pytest.raises(ConfigError, match=r"router: it has 1 stage\(s\).*experts for 3.*`router.boundaries` 2"):
-        engine(Staged())
-
-
 def test_the_schedule_and_the_predictor_are_asked_before_a_run():
     class Picky(Hold):
         def check(self, run: RunInfo) -> None:
@@ -298,19 +240,6 @@ def test_an_observer_that_fails_does_not_keep_the_run_open():
 def test_without_a_run_there_is_an_empty_report():
     report = engine(Hold()).report
     assert (report.num_steps, report.nfe, report.plan(), str(report)) == (0, 0, "", "no run yet")
-
-
-@pytest.mark.parametrize("predictor", [Hold(), Sum()])
-@pytest.mark.parametrize("computed", [(0,), (0, 4), (0, 1, 2, 5), range(8)])
-def test_the_plan_is_what_happens(predictor, computed):
-    engine_ = engine(predictor, computed)
-    drive(engine_)
-    planned = plan(engine_.strategy, GRID.sigmas)
-    letters = plan_string(
-        [Decision.PREDICT if reason is Reason.PREDICTED else Decision.COMPUTE for _, reason in planned]
-    )
-    assert letters == engine_.report.plan()
-    assert [reason for _, reason in planned] == [record.reason for record in engine_.report.records]
 
 
 def test_predictions_do_not_alias_the_ring_under_autograd():
