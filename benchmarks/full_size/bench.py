@@ -194,7 +194,7 @@ class _Report:
 
 def _round_seconds(measured: Measured) -> float:
     """How long the last round took."""
-    return sum(row.turns[-1].seconds for row in measured.rows if row.error is None)
+    return sum(row.runs[-1].seconds for row in measured.rows if row.error is None)
 
 
 def _bandwidths(denoiser: Denoiser, measured: Measured, device: Device) -> dict[str, Bandwidth]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.measure.cells import Choice, Probe, Turn
+from lesa_framework.measure.cells import Choice, Probe, TimedRun
 from lesa_framework.measure.details import Details
 from lesa_framework.measure.intervals import differences
 from lesa_framework.measure.lineup import Contender
@@ -37,34 +37,34 @@ class MeasuredRow:
         contender: The method.
         choice: Of peers, what they were set to.
         probe: The untimed run.
-        turns: The timed runs, one for each batch; none after a failed probe.
+        runs: The timed runs, one for each batch; none after a failed probe.
     """
 
     contender: Contender
     choice: Choice | None
     probe: Probe
-    turns: Sequence[Turn]
+    runs: Sequence[TimedRun]
 
     @property
     def error(self) -> str | None:
         """Why there are no numbers."""
-        found = next((found for found in (self.probe.error, *(turn.error for turn in self.turns)) if found), None)
-        return found or (None if self.turns else "not run")
+        found = next((found for found in (self.probe.error, *(run.error for run in self.runs)) if found), None)
+        return found or (None if self.runs else "not run")
 
     @property
     def completed(self) -> Probe:
         """The untimed run; what it did not measure is taken from the timed ones."""
-        probe, first = self.probe, next((turn for turn in self.turns if turn.plans), None)
+        probe, first = self.probe, next((run for run in self.runs if run.plans), None)
         found = {
-            "work": _most(probe.work, [turn.nfe for turn in self.turns]),
-            "cache_bytes": _most(probe.cache_bytes, [turn.readings.cache_bytes for turn in self.turns]),
-            "peak_bytes": _most(probe.peak_bytes, [turn.readings.peak_bytes for turn in self.turns]),
+            "work": _most(probe.work, [run.nfe for run in self.runs]),
+            "cache_bytes": _most(probe.cache_bytes, [run.readings.cache_bytes for run in self.runs]),
+            "peak_bytes": _most(probe.peak_bytes, [run.readings.peak_bytes for run in self.runs]),
         }
         if first is None or probe.plans:
             return probe.model_copy(update=found)
         fallbacks: Counter[str] = Counter()
-        for turn in self.turns:
-            fallbacks.update(turn.fallbacks)
+        for run in self.runs:
+            fallbacks.update(run.fallbacks)
         return probe.model_copy(update={**found, "plans": first.plans, "fallbacks": dict(fallbacks)})
 
 
@@ -141,12 +141,12 @@ def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:
     if row.error is not None:
         return blank
     found, bare, probe = _details(row), part.rows[0], row.completed
-    speedup, remark = _speedup(row.turns, bare.turns)
+    speedup, remark = _speedup(row.runs, bare.runs)
     notes = (blank.note, _fallbacks(probe), _identical(contender, found), remark)
     return blank.model_copy(
         update={
             "work": probe.work,
-            "seconds": median(turn.seconds / size for turn, size in zip(row.turns, part.sizes, strict=True)),
+            "seconds": median(run.seconds / size for run, size in zip(row.runs, part.sizes, strict=True)),
             "speedup": speedup,
             "flops": None if probe.flops is None else probe.flops // part.sizes[0],
             "cache_bytes": probe.cache_bytes,
@@ -164,7 +164,7 @@ def _most(probed: float | None, reported: Sequence[float | None]) -> float | Non
     return probed if probed is not None else max(known, default=None)
 
 
-def _speedup(ours: Sequence[Turn], theirs: Sequence[Turn]) -> tuple[float | None, str]:
+def _speedup(ours: Sequence[TimedRun], theirs: Sequence[TimedRun]) -> tuple[float | None, str]:
     """Batch by batch, so that drift of the machine cancels; only of batches that both ran in one launch."""
     together = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.launch == b.launch]
     if not together:
@@ -187,11 +187,11 @@ def _fallbacks(probe: Probe) -> str:
 
 
 def _details(row: MeasuredRow) -> Details:
-    names, probe = row.turns[0].scores, row.completed
-    typical = sorted(row.turns, key=lambda turn: turn.seconds)[(len(row.turns) - 1) // 2].readings
+    names, probe = row.runs[0].scores, row.completed
+    typical = sorted(row.runs, key=lambda run: run.seconds)[(len(row.runs) - 1) // 2].readings
     return Details(
-        scores={name: [value for turn in row.turns for value in turn.scores[name]] for name in names},
-        seconds=[turn.seconds for turn in row.turns],
+        scores={name: [value for run in row.runs for value in run.scores[name]] for name in names},
+        seconds=[run.seconds for run in row.runs],
         plans=probe.plans,
         fallbacks=probe.fallbacks,
         step_rel_l2=probe.step_rel_l2,
@@ -212,7 +212,7 @@ def _model(bench: Benchmark, part: Measured) -> ModelResults:
         details={row.contender.name: _details(row) for row in good},
         sources={row.contender.name: _source(bench, row.contender, part) for row in part.rows},
         frames=part.frames,
-        images={row.contender.name: [image for turn in row.turns for image in turn.images] for row in good},
+        images={row.contender.name: [image for run in row.runs for image in run.images] for row in good},
     )
 
 

@@ -72,7 +72,7 @@ class Probe(_Cell):
     error: str | None = None
 
 
-class Turn(_Cell):
+class TimedRun(_Cell):
     """One timed run of a method on a batch, and how good it was.
 
     Attributes:

@@ -40,12 +40,12 @@ class Identities:
         """The identity of one part.
 
         Args:
-            part: What it is: a choice, a probe, a turn, ...
+            part: What it is: a choice, a probe, a run, ...
             contender: Of which method.
             group: On which prompts and seeds.
             settings: Of peers, what they were set to.
         """
-        scored = {"metrics": self._metrics, "images": self.images_kept(group)} if part == "turn" else {}
+        scored = {"metrics": self._metrics, "images": self.images_kept(group)} if part == "run" else {}
         return {
             **self._model,
             **scored,

@@ -14,7 +14,7 @@ from torch import Tensor
 from lesa_framework.errors import in_one_line
 from lesa_framework.interfaces.peer import PeerFamily
 from lesa_framework.measure.assembly import Measured, MeasuredRow
-from lesa_framework.measure.cells import Choice, Probe, Readings, Turn
+from lesa_framework.measure.cells import Choice, Probe, Readings, TimedRun
 from lesa_framework.measure.counting import Tally
 from lesa_framework.measure.identity import Identities
 from lesa_framework.measure.lineup import Contender, fewer_steps
@@ -71,7 +71,7 @@ class ModelBench:
         self._warm: set[str] = set()
         self._choices: dict[str, Choice] = {}
         self._probes: dict[str, Probe] = {}
-        self._turns: dict[str, list[Turn]] = {each.name: [] for each in contenders}
+        self._timed_runs: dict[str, list[TimedRun]] = {each.name: [] for each in contenders}
         self._rounds = 0
 
     def run(self, progress: Progress) -> Measured:
@@ -103,7 +103,7 @@ class ModelBench:
     def round(self, number: int) -> None:
         """Time every method on one batch."""
         group = self._groups[number]
-        self._turns[self._uncached.name].append(self._reference_turn(group))
+        self._timed_runs[self._uncached.name].append(self._reference_run(group))
         for each in self._in_turn(number):
             self._extend(each, group)
         self._rounds = number + 1
@@ -116,7 +116,7 @@ class ModelBench:
                 replace(each, nfe=self._nfe(each)),
                 self._choices.get(each.name),
                 self._probes.get(each.name, Probe()),
-                self._turns[each.name][:rounds],
+                self._timed_runs[each.name][:rounds],
             )
             for each in (self._uncached, *self._others)
         ]
@@ -135,7 +135,7 @@ class ModelBench:
 
     def _nfe(self, contender: Contender) -> int | None:
         """What it competes at: as planned, or, where that depends on data, the most that a batch needed."""
-        reported = [turn.nfe for turn in self._turns[contender.name] if turn.nfe is not None]
+        reported = [run.nfe for run in self._timed_runs[contender.name] if run.nfe is not None]
         return contender.nfe if contender.nfe is not None else max(reported, default=None)
 
     def _run_plain_beside_dynamic(self) -> None:
@@ -145,7 +145,7 @@ class ModelBench:
         for nfe in sorted(found for found in dynamic - known if found is not None):
             plain = fewer_steps(nfe)
             self._others.append(plain)
-            self._turns[plain.name] = []
+            self._timed_runs[plain.name] = []
             self._probes[plain.name] = self._probe(plain)
             for group in self._groups:
                 self._extend(plain, group)
@@ -168,9 +168,9 @@ class ModelBench:
         self._store.keep(cell, found)
         return reference, found
 
-    def _reference_turn(self, group: Sequence[Pair]) -> Turn:
-        cell, tensors = (self._identities.of(part, self._uncached, group) for part in ("turn", "samples"))
-        found = self._store.find(cell, Turn)
+    def _reference_run(self, group: Sequence[Pair]) -> TimedRun:
+        cell, tensors = (self._identities.of(part, self._uncached, group) for part in ("run", "samples"))
+        found = self._store.find(cell, TimedRun)
         if found is None or self._store.find_tensors(tensors) is None:
             found, samples = self._timed(self._uncached, group)
             self._store.keep_tensors(tensors, {"images": samples.images, "latents": samples.latents})
@@ -219,24 +219,24 @@ class ModelBench:
 
     def _extend(self, contender: Contender, group: Sequence[Pair]) -> None:
         """Time a method on one more batch, unless it has failed."""
-        turns = self._turns[contender.name]
-        if self._probes[contender.name].error is None and all(turn.error is None for turn in turns):
-            turns.append(self._turn(contender, group))
+        runs = self._timed_runs[contender.name]
+        if self._probes[contender.name].error is None and all(run.error is None for run in runs):
+            runs.append(self._run(contender, group))
 
-    def _turn(self, contender: Contender, group: Sequence[Pair]) -> Turn:
-        where = self._identity("turn", contender, group)
-        found = self._store.find(where, Turn)
+    def _run(self, contender: Contender, group: Sequence[Pair]) -> TimedRun:
+        where = self._identity("run", contender, group)
+        found = self._store.find(where, TimedRun)
         if found is None:
             try:
                 found, _ = self._timed(contender, group)
             except Exception as error:  # as above
-                found = Turn(launch=self._launch, error=in_one_line(error))
+                found = TimedRun(launch=self._launch, error=in_one_line(error))
             self._finish(contender, found.error)
             if found.error is None:
                 self._store.keep(where, found)
         return found
 
-    def _timed(self, contender: Contender, group: Sequence[Pair]) -> tuple[Turn, Samples]:
+    def _timed(self, contender: Contender, group: Sequence[Pair]) -> tuple[TimedRun, Samples]:
         """Run a method on a batch, and score it."""
         peer = self._chooser.peer(contender, self._choices.get(contender.name)) if contender.peer is not None else None
         if contender is not self._uncached and contender.name not in self._warm:  # an earlier launch has probed it
@@ -245,8 +245,8 @@ class ModelBench:
         samples, report, readings = self._sampling.timed(contender, group, peer)
         reference = samples if contender is self._uncached else self._reference_samples(group)
         assert reference is not None
-        turn = scored(samples, reference, group, self._metrics, self._launch, self._identities.images_kept(group))
-        return _with_run(turn, contender, report, readings), samples
+        run = scored(samples, reference, group, self._metrics, self._launch, self._identities.images_kept(group))
+        return _with_run(run, contender, report, readings), samples
 
     # ----------------------------------------------------------------------------------------------------- parts
 
@@ -276,17 +276,17 @@ class ModelBench:
                 left += 0 if choice else _SEARCH_RUNS * each.num_steps
             probed = self._store.find(self._identities.of("probe", each, first, settings), Probe)
             left += 0 if probed else self._prober.runs(each) * each.num_steps
-            where = [self._identities.of("turn", each, group, settings) for group in self._groups]
-            left += [self._store.find(one, Turn) for one in where].count(None) * each.num_steps
+            where = [self._identities.of("run", each, group, settings) for group in self._groups]
+            left += [self._store.find(one, TimedRun) for one in where].count(None) * each.num_steps
         return left
 
 
-def _with_run(turn: Turn, contender: Contender, report: RunReport | None, readings: Readings) -> Turn:
+def _with_run(run: TimedRun, contender: Contender, report: RunReport | None, readings: Readings) -> TimedRun:
     """A timed run with what its session reported and its subject read."""
     if report is None:
         nfe = None if contender.kind is Kind.PEER else contender.num_steps
-        return turn.model_copy(update={"nfe": nfe, "readings": readings})
-    return turn.model_copy(
+        return run.model_copy(update={"nfe": nfe, "readings": readings})
+    return run.model_copy(
         update={
             "nfe": report.nfe,
             "plans": {branch: report.plan(branch) for branch in report.branches},

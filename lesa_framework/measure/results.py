@@ -36,7 +36,7 @@ class Kind(StrEnum):
     CACHE = "cache"
     """A configuration of this framework."""
     PEER = "peer"
-    """Somebody else's cache."""
+    """A cache of another library."""
     FEWER_STEPS = "fewer_steps"
     """A plain run with fewer steps."""
 

@@ -11,7 +11,7 @@ import torch
 
 from lesa_framework.errors import LesaError, MetricUnavailableError
 from lesa_framework.interfaces.metric import LoadedMetric
-from lesa_framework.measure.cells import Turn
+from lesa_framework.measure.cells import TimedRun
 from lesa_framework.measure.images import data_uri
 from lesa_framework.measure.results import ALWAYS, MetricInfo, Pair
 from lesa_framework.plugin.manager import plugins
@@ -67,7 +67,7 @@ def load_metrics(names: Iterable[str], device: torch.device) -> Metrics:
 
 def scored(
     samples: Samples, reference: Samples, group: Sequence[Pair], metrics: Metrics, launch: str, keep: int
-) -> Turn:
+) -> TimedRun:
     """Measure a batch against the uncached run's.
 
     Args:
@@ -85,7 +85,7 @@ def scored(
         if not bool(torch.isfinite(values).all()):
             raise LesaError(f"the {what} became NaN or infinite")
     prompts = [pair.prompt for pair in group]
-    return Turn(
+    return TimedRun(
         launch=launch,
         seconds=samples.seconds,
         scores={

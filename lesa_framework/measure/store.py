@@ -27,7 +27,7 @@ class Store:
     """A folder with a line for each finished cell, and a file for each group of tensors.
 
     A cell is found by what it was measured with (model, method, prompts, versions, machine): change that, and it is
-    measured anew, while the others stay.
+    measured again, while the others stay.
 
     Args:
         folder: Where to keep them; only in memory, for this run alone, if None.

@@ -18,11 +18,11 @@ def samples(value: float, latents: float = 1.0) -> Samples:
 
 
 def test_a_batch_is_measured_pair_by_pair():
-    turn = scored(samples(0.6, 1.5), samples(0.5), GROUP, USUAL, "now", keep=1)
-    assert turn.scores["psnr_db"] == [pytest.approx(20.0, abs=1e-4)] * 2
-    assert turn.scores["rel_l2"] == [0.5, 0.5]
-    assert list(turn.scores) == ["psnr_db", "ssim", "rel_l2"]
-    assert (turn.launch, turn.seconds, len(turn.images)) == ("now", 0.5, 1)
+    run = scored(samples(0.6, 1.5), samples(0.5), GROUP, USUAL, "now", keep=1)
+    assert run.scores["psnr_db"] == [pytest.approx(20.0, abs=1e-4)] * 2
+    assert run.scores["rel_l2"] == [0.5, 0.5]
+    assert list(run.scores) == ["psnr_db", "ssim", "rel_l2"]
+    assert (run.launch, run.seconds, len(run.images)) == ("now", 0.5, 1)
 
 
 def test_json_has_no_infinity_and_no_nan():
@@ -31,9 +31,9 @@ def test_json_has_no_infinity_and_no_nan():
             return [math.nan, float(len(prompts[1]))]
 
     metrics = Metrics({**USUAL.loaded, "letters": Broken()})
-    turn = scored(samples(0.5), samples(0.5), GROUP, metrics, "now", keep=0)
-    assert turn.scores["letters"] == [None, 6.0]
-    assert turn.scores["psnr_db"] == [None, None], "identical"
+    run = scored(samples(0.5), samples(0.5), GROUP, metrics, "now", keep=0)
+    assert run.scores["letters"] == [None, 6.0]
+    assert run.scores["psnr_db"] == [None, None], "identical"
 
 
 @pytest.mark.parametrize(("broken", "what"), [(samples(math.nan), "images"), (samples(0.5, math.inf), "latents")])

@@ -4,19 +4,19 @@ import pytest
 import torch
 
 from lesa_framework import ConfigError
-from lesa_framework.measure.cells import Choice, Turn
+from lesa_framework.measure.cells import Choice, TimedRun
 from lesa_framework.measure.store import Store
 
-HERE, THERE = {"part": "turn", "pairs": [("a", 1)]}, {"part": "turn", "pairs": [("a", 2)]}
+HERE, THERE = {"part": "run", "pairs": [("a", 1)]}, {"part": "run", "pairs": [("a", 2)]}
 
 
 def test_a_cell_is_found_by_the_next_start(tmp_path):
     store = Store(tmp_path / "cells")
-    turn = Turn(launch="one", seconds=0.1, scores={"psnr_db": [30.000000000000004, None]}, images=["data:,"])
-    store.keep(HERE, turn)
+    run = TimedRun(launch="one", seconds=0.1, scores={"psnr_db": [30.000000000000004, None]}, images=["data:,"])
+    store.keep(HERE, run)
     again = Store(tmp_path / "cells")
-    assert again.find(HERE, Turn) == turn, "to the last digit"
-    assert again.find(THERE, Turn) is None
+    assert again.find(HERE, TimedRun) == run, "to the last digit"
+    assert again.find(THERE, TimedRun) is None
     assert len(again) == 1
 
 
@@ -33,10 +33,10 @@ def test_what_was_being_written_when_the_program_was_killed_is_lost_and_nothing_
     assert Store(tmp_path / "cells").find(THERE, Choice) == Choice(note="anew")
 
 
-def test_a_cell_in_another_form_is_measured_anew(tmp_path):
+def test_a_cell_in_another_form_is_measured_again(tmp_path):
     store = Store(tmp_path / "cells")
     store.keep(HERE, Choice(note="a choice"))
-    assert store.find(HERE, Turn) is None
+    assert store.find(HERE, TimedRun) is None
 
 
 def test_tensors_come_back_bit_for_bit(tmp_path):
@@ -50,7 +50,7 @@ def test_tensors_come_back_bit_for_bit(tmp_path):
     assert again.find_tensors(THERE) is None
 
 
-def test_a_damaged_file_of_tensors_is_made_anew(tmp_path):
+def test_a_damaged_file_of_tensors_is_made_again(tmp_path):
     store = Store(tmp_path / "cells")
     store.keep_tensors(HERE, {"images": torch.ones(2)})
     (path,) = (tmp_path / "cells").glob("*.safetensors")
