@@ -132,7 +132,7 @@ def _searched(blank: Match, climbs: Sequence[_Climb]) -> Match:
                 raise
             return _cut_short(blank, [*tried, *climb.tried])
         except Exception as error:
-            problems.append(f"{_shown(climb.last)} failed: {in_one_line(error)}")
+            problems.append(f"{_shown(climb.running)} failed: {in_one_line(error)}")
             continue
         finally:
             tried += climb.tried
@@ -143,20 +143,27 @@ def _searched(blank: Match, climbs: Sequence[_Climb]) -> Match:
         problems.append(f"{_shown(least.peer)} does {blank.work(least):.2f}, more than {blank.nfe:g}.")
     if not tried:
         return replace(blank, error=" ".join(problems))
-    least = min(tried, key=blank.work)
-    note = f"Cannot do as little as {blank.nfe:g}: the least is {blank.work(least):.2f}. " + " ".join(problems)
-    return replace(blank, chosen=least, note=note, tried=tuple(tried))
+    chosen, reached = _best(blank, tried)
+    note = " ".join(problems)
+    if not reached:
+        note = f"Cannot do as little as {blank.nfe:g}: the least is {blank.work(chosen):.2f}. {note}"
+    return replace(blank, chosen=chosen, reached=reached, note=note, tried=tuple(tried))
+
+
+def _best(blank: Match, tried: Sequence[Trial]) -> tuple[Trial, bool]:
+    """The candidate with the most work at or below the NFE, else the one with the least; and whether it is within."""
+    within = [trial for trial in tried if blank.work(trial) <= blank.nfe + _ROUNDING]
+    return (max(within, key=blank.work) if within else min(tried, key=blank.work)), bool(within)
 
 
 def _cut_short(blank: Match, tried: Sequence[Trial]) -> Match:
     """The best of a search that took too long."""
-    within = [trial for trial in tried if blank.work(trial) <= blank.nfe + _ROUNDING]
-    chosen = max(within, key=blank.work) if within else min(tried, key=blank.work)
+    chosen, reached = _best(blank, tried)
     note = (
         f"The search was cut short after {len(tried)} runs: it does {blank.work(chosen):.2f}, "
         f"and {blank.nfe:g} was asked for."
     )
-    return replace(blank, chosen=chosen, reached=bool(within), note=note, tried=tuple(tried))
+    return replace(blank, chosen=chosen, reached=reached, note=note, tried=tuple(tried))
 
 
 class _Climb:
@@ -165,11 +172,7 @@ class _Climb:
     def __init__(self, ladder: Sequence[Peer], pipe: HasTransformer, workload: Workload, measure: Measure) -> None:
         self._ladder, self._pipe, self._workload, self._measure = ladder, pipe, workload, measure
         self.tried: list[Trial] = []
-
-    @property
-    def last(self) -> Peer:
-        """The candidate that should do the least."""
-        return self._ladder[-1]
+        self.running = ladder[-1]
 
     def search(self, nfe: float) -> Trial | None:
         """The candidate with the most work at or below the NFE among those tried; None when the last is above."""
@@ -190,7 +193,8 @@ class _Climb:
         return max(fitting, key=lambda trial: self._measure.of(trial.work))
 
     def _work(self, index: int) -> float:
-        peer, known = self._ladder[index], self._workload.known
+        self.running = peer = self._ladder[index]
+        known = self._workload.known
         key = (peer.name, tuple(sorted(peer.settings.items())))
         if key not in known:
             with peer.attach(self._pipe):

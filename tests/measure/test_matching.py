@@ -124,7 +124,14 @@ def test_another_ladder_may_work_where_one_fails():
 def test_a_failure_half_way_up_is_reported_too():
     result = found([[50, RuntimeError("overflow"), 5]])
     assert result.chosen.work.flops_nfe == 5
-    assert not result.reached or "overflow" in result.note
+    assert result.reached
+    assert result.note == "knob = overflow failed: RuntimeError: overflow"
+
+
+def test_a_failure_half_way_up_sends_the_search_to_the_next_ladder_first():
+    result = found([[50, RuntimeError("overflow"), 5], [50, 9, 1]])
+    assert (result.chosen.work.flops_nfe, result.reached) == (9, True)
+    assert "overflow" in result.note
 
 
 def test_refusals_and_failed_preparations_are_errors():

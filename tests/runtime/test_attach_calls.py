@@ -203,12 +203,14 @@ def test_gradient_modes(mode, tap):
 def test_a_run_may_leave_inference_mode():
     model, grid = TinyDiT(), even_grid(6)
     latent = noise((1, 5, 4), 0)
-    with attach(model, TinyDiTAdapter(), strategy([0, 2]), grid):
+    with attach(model, TinyDiTAdapter(), strategy([0, 2]), grid) as session:
         with torch.inference_mode():
             model(latent, grid[0])
         with torch.no_grad():
             model(latent, grid[1])
             model(latent, grid[2])
+    assert session.report.plan() == "FPF"
+    assert not session.report.fallbacks
 
 
 def test_a_call_after_a_failed_one_starts_fresh():
