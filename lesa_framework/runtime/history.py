@@ -99,6 +99,9 @@ class History:
         if filter.others or isinstance(weights, Tensor) or isinstance(bias, Tensor):
             return apply_general(filter, self)
         check_count(weights, self, "")
+        return self._sum(weights, bias)
+
+    def _sum(self, weights: tuple[float, ...], bias: float) -> Tensor:
         taps = [(k, weight) for k, weight in enumerate(weights) if weight != 0.0]
         if bias == 0.0 and len(taps) == 1 and taps[0][1] == 1.0:
             return self.feature(taps[0][0])
