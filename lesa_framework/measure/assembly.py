@@ -20,7 +20,7 @@ from lesa_framework.measure.results import QUALITY, Kind, MetricInfo, ModelResul
 from lesa_framework.measure.scoring import Metrics, mean
 from lesa_framework.measure.tasks import Benchmark, Task
 
-#: The one score that is not of the samples: the probe takes it.
+#: The only score that is not measured on samples: the probe measures it.
 FEATURE_ERROR: Final = "feature_rel_l2"
 _FEATURES: Final = MetricInfo(
     heading="features",
@@ -31,7 +31,7 @@ _FEATURES: Final = MetricInfo(
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """All that is known of one contender.
+    """All measurements of one contender.
 
     Attributes:
         contender: The method.
@@ -47,13 +47,13 @@ class MeasuredRow:
 
     @property
     def error(self) -> str | None:
-        """Why there are no numbers."""
+        """Why it has no numbers."""
         found = next((found for found in (self.probe.error, *(run.error for run in self.runs)) if found), None)
         return found or (None if self.runs else "not run")
 
     @property
     def completed(self) -> Probe:
-        """The untimed run; what it did not measure is taken from the timed ones."""
+        """The untimed run; values that it did not measure come from the timed runs."""
         probe, first = self.probe, next((run for run in self.runs if run.plans), None)
         found = {
             "work": _most(probe.work, [run.nfe for run in self.runs]),
@@ -159,13 +159,13 @@ def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:
 
 
 def _most(probed: float | None, reported: Sequence[float | None]) -> float | None:
-    """What the probe measured; else the most that a timed run reported."""
+    """The probe's measurement; without one, the most that a timed run reported."""
     known = [value for value in reported if value is not None]
     return probed if probed is not None else max(known, default=None)
 
 
 def _speedup(ours: Sequence[TimedRun], theirs: Sequence[TimedRun]) -> tuple[float | None, str]:
-    """Batch by batch, so that drift of the machine cancels; only of batches that both ran in one launch."""
+    """Batch by batch, so that drift of the machine cancels; only for batches that both ran in the same launch."""
     together = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.launch == b.launch]
     if not together:
         return None, "Its times and the uncached run's are from different launches, so there is no speed-up."
@@ -225,6 +225,6 @@ def _source(bench: Benchmark, contender: Contender, part: Measured) -> Source:
 
 
 def portable(config: LesaConfig) -> LesaConfig:
-    """The configuration with bare file names: results are shown to others, who have other folders."""
+    """The configuration with bare file names: results are shared with people who have other folders."""
     names = {key: Path(value.name) for key, value in config.predictor if isinstance(value, Path)}
     return config.model_copy(update={"predictor": config.predictor.model_copy(update=names)})

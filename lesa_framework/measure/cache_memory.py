@@ -58,7 +58,7 @@ def held_bytes(
 
 
 class _Watch(TorchFunctionMode):
-    """Knows the storages that were allocated inside calls and are still there.
+    """Tracks the storages that were allocated inside calls and are still alive.
 
     Attributes:
         most: The most bytes of them that were there between two calls.
@@ -77,7 +77,7 @@ class _Watch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run a function, and note the memory that it allocates."""
+        """Run a function and record the memory that it allocates."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if self._inside and getattr(func, "__name__", "") != "__get__":  # `.shape` and the like
@@ -97,7 +97,7 @@ class _Watch(TorchFunctionMode):
         return copy.deepcopy(returned)
 
     def look(self) -> None:
-        """See how much is there."""
+        """Measure how much is still alive."""
         if self._left() > self.most:
             gc.collect()  # garbage in cycles is not kept
             self.most = max(self.most, self._left())

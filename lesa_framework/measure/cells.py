@@ -1,4 +1,4 @@
-"""The small parts that a benchmark is made of; each is measured once and kept, so that a stopped one can resume."""
+"""The cells of a benchmark: small parts that are measured once and stored, so that a stopped benchmark can resume."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Choice(_Cell):
 
 
 class Probe(_Cell):
-    """What is known of a method before it is timed; None and empty where that was not measured.
+    """Measurements of a method before it is timed; None and empty where something was not measured.
 
     Attributes:
         work: Arithmetic inside the blocks over that of one uncached step; None where it was not counted.

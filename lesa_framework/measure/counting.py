@@ -1,4 +1,4 @@
-"""Counts the work that a transformer really does, whatever is attached to it.
+"""Counts the work that a transformer does, whatever is attached to it.
 
 Nothing is read from a peer's configuration or statistics. A block counts as called only if arithmetic was done inside
 it: some peers call a block and let it return zeros, or its own input.
@@ -21,7 +21,7 @@ from lesa_framework.measure.meter import FlopMeter
 
 @dataclass(frozen=True)
 class Call:
-    """What one call of the transformer did.
+    """The work of one call of the transformer.
 
     Attributes:
         blocks: How many blocks did any arithmetic.
@@ -36,13 +36,13 @@ class Call:
 
 @dataclass
 class Tally:
-    """All calls of the transformer in the order they were made."""
+    """All calls of the transformer, in order."""
 
     calls: list[Call] = field(default_factory=list)
 
     @property
     def blocks(self) -> int:
-        """How often a block did any arithmetic."""
+        """Number of calls of blocks that did any arithmetic."""
         return sum(call.blocks for call in self.calls)
 
     @property
@@ -81,7 +81,7 @@ class Count:
 
 @contextmanager
 def counting(model: nn.Module) -> Iterator[Tally]:
-    """Inside, every call of the transformer is counted. Peers may be attached before or after.
+    """Count every call of the transformer inside the context. Peers may be attached before or after.
 
     Counting takes time, most on small models: do not report the time of these runs. Compiled code is not seen.
 
@@ -128,7 +128,7 @@ def count(tally: Tally, uncached: Tally, num_steps: int) -> Count:
 
 
 def calls_per_step(tally: Tally, num_steps: int) -> int:
-    """How often a step calls the transformer.
+    """How many times a step calls the transformer.
 
     Raises:
         PeerError: Not equally often at every step.

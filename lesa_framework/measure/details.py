@@ -1,4 +1,4 @@
-"""What is known of one method besides its row: its values pair by pair, and what it did step by step."""
+"""The details of one method besides its row: its values pair by pair, and what it did step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Frozen(BaseModel):
 
 
 class Bandwidth(Frozen):
-    """How close a prediction comes to a copy of as many bytes, both timed in turns."""
+    """How close a prediction comes to the speed of copying as many bytes; both are timed in turns."""
 
     taps: int
     """Features that are read."""
@@ -42,13 +42,13 @@ class Details(Frozen):
     """One method's values pair by pair, in the order of `ModelResults.pairs`, and what it did step by step."""
 
     scores: dict[str, list[float | None]] = Field(default_factory=dict)
-    """Score -> a value for each pair; None where a metric has nothing to say."""
+    """Score -> a value for each pair; None where a metric has no answer."""
     seconds: list[float] = Field(default_factory=list)
     """Wall time of each batch."""
     plans: dict[str, str] = Field(default_factory=dict)
-    """Branch -> a letter for each step: F computed, P predicted, a digit the tenths of the work that were done."""
+    """Branch -> one letter per step: F computed, P predicted, a digit how many tenths of the work were done."""
     fallbacks: dict[str, int] = Field(default_factory=dict)
-    """How often a step was computed because something was not as assumed."""
+    """How often a step was computed because an assumption failed."""
     step_rel_l2: list[float | None] = Field(default_factory=list)
     """For each step the relative distance of the model's output from the uncached run's, over the first batch."""
     split_seconds: dict[str, float] = Field(default_factory=dict)
@@ -58,4 +58,4 @@ class Details(Frozen):
     predicted_call: dict[str, float] = Field(default_factory=dict)
     """Median seconds by part of the other calls."""
     bandwidth: Bandwidth | None = None
-    """How fast its predictor reads and writes, where that was measured."""
+    """The predictor's bandwidth, where it was measured."""

@@ -1,4 +1,4 @@
-"""Versions and machine, so that a time can be read for what it is."""
+"""Versions and machine, without which a time means little."""
 
 from __future__ import annotations
 

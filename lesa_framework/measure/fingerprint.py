@@ -1,4 +1,4 @@
-"""Notices a method that is detached and leaves the model changed."""
+"""Detects a method that leaves the model changed when it is detached."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lesa_framework.errors import LesaError
 
 
 class ChangedModelError(LesaError):
-    """A method left the model changed, so nothing that is measured after it would be valid."""
+    """A method left the model changed, so no measurement after it would be valid."""
 
 
 def fingerprint(model: nn.Module) -> list[object]:

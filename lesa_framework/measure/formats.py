@@ -8,7 +8,7 @@ _MINUS = "−"
 
 
 def decimals(value: float, digits: int) -> str:
-    """A number with so many decimals, and a real minus sign."""
+    """A number with a given number of decimals, and a real minus sign."""
     return f"{value:.{digits}f}".replace("-", _MINUS)
 
 
@@ -39,7 +39,7 @@ def times(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds with three digits that say something."""
+    """Seconds with three significant digits."""
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 

@@ -27,7 +27,7 @@ def grid_png(found: ModelResults) -> bytes:
     shown = min(len(images) for images in found.images.values())
     images = {name: [from_data_uri(uri, found.frames) for uri in found.images[name][:shown]] for name in names}
     first = strip(images[names[0]][0])
-    # A strip of three frames may be wider than a picture, so that each frame can still be seen.
+    # A strip of three frames may be wider than a picture, so that every frame stays visible.
     longest = _TILE if first.shape == images[names[0]][0].shape else 2 * _TILE
     height, width = (max(1, round(side * longest / max(first.shape[-2:]))) for side in first.shape[-2:])
     step_x, step_y = width + _GAP, _CAPTION + height + _FOOTER + _GAP

@@ -1,4 +1,4 @@
-"""What a measurement depends on: where any of it changes, the measurement is made again."""
+"""Everything that a measurement depends on: when any of it changes, the measurement is repeated."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Identities:
         }
 
     def images_kept(self, group: Sequence[Pair]) -> int:
-        """Of how many pairs of a batch, from its first, the images are kept."""
+        """How many pairs of a batch, from its first, have their images kept."""
         return max(0, self._task.images - self._task.pairs.index(group[0]))
 
 
 def _of_contender(contender: Contender, settings: Mapping[str, object] | None) -> dict[str, Any]:
-    """A method with everything that was chosen, its trained weights included."""
+    """A method with all its settings, trained weights included."""
     found: dict[str, Any] = {"name": contender.name, "num_steps": contender.num_steps}
     if contender.config is not None:
         found |= {"config": dump_config(contender.config), "weights": _weights(contender.config)}

@@ -1,4 +1,4 @@
-"""Float images to PNG, the last step before eyes."""
+"""Float images to PNG and WebP, for people to look at."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-#: Milliseconds a frame of a video is shown.
+#: How long each frame of a video is shown, in milliseconds.
 _FRAME_MS = 66
-#: Longer side of an embedded picture or frame, so that a page of large ones still opens.
+#: The longest side of an embedded picture or frame, in pixels; a page with larger ones might not open.
 _LIMIT = 512
-#: WebP holds no wider pictures.
+#: The widest picture that WebP can store, in pixels.
 _WIDEST = 16383
-#: Up to this side a picture is embedded without loss: it is small anyway, and pixels can be compared.
+#: Up to this side a picture is embedded without loss: it is small anyway, and its pixels can be compared.
 _LOSSLESS = 128
 
 
@@ -43,7 +43,7 @@ def thumbnail(image: Tensor, limit: int) -> Tensor:
 
 
 def strip(image: Tensor) -> Tensor:
-    """A still picture: of a video the first, the middle and the last frame side by side."""
+    """A still picture; for a video, its first, middle and last frame side by side."""
     if image.ndim == 3:
         return image
     return torch.cat([image[0], image[len(image) // 2], image[-1]], dim=-1)

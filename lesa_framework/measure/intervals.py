@@ -12,7 +12,7 @@ _CONFIDENCE = 0.95
 
 
 def differences(rows: Sequence[Row], found: ModelResults) -> list[Difference]:
-    """At each NFE the best method against each of the others.
+    """The best method at each NFE, compared with each of the others.
 
     Args:
         rows: The model's rows.

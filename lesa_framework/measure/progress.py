@@ -1,4 +1,4 @@
-"""How far a measurement is."""
+"""The progress of a measurement."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol, TypeAlias
 
 
 class Progress(Protocol):
-    """Shows how far a measurement is."""
+    """Shows the progress of a measurement."""
 
     def expect(self, steps: int) -> None:
-        """The measurement makes this many steps of the sampler in all."""
+        """Set the total number of sampler steps of the measurement."""
 
     def step(self, method: str) -> None:
-        """A method made a step."""
+        """Count one step of a method."""
 
 
-#: Opens the progress of one model's part of the work, from a title.
+#: Opens the progress display of one model, from a title.
 OpenProgress: TypeAlias = Callable[[str], AbstractContextManager[Progress]]

@@ -19,7 +19,7 @@ QUALITY: Final = "psnr_db"
 ALWAYS: Final = (QUALITY, "ssim", "rel_l2")
 #: Scores that every row has in JSON, null where they were not measured.
 IN_EVERY_ROW: Final = (*ALWAYS, "caption_score")
-#: A method whose work is above its NFE by more than this, in uncached steps, is excluded.
+#: A method whose work exceeds its NFE by more than this, in uncached steps, is excluded.
 _ROUNDING = 0.05
 
 
@@ -29,7 +29,7 @@ def fewer_steps_name(num_steps: int) -> str:
 
 
 class Kind(StrEnum):
-    """What a row is."""
+    """The sort of a row."""
 
     UNCACHED = "uncached"
     """The run that everything is measured against."""
@@ -52,11 +52,11 @@ class Row(Frozen):
     __pydantic_extra__: dict[str, float | None] = Field(init=False)
 
     model: str
-    """The model, as it was asked for."""
+    """The model, as the user named it."""
     name: str
-    """The method's name, unique for a model."""
+    """The method's name, unique within a model."""
     kind: Kind
-    """What the row is."""
+    """The sort of the row."""
     family: str
     """What methods of one sort share: a predictor's kind, a peer's name, `fewer_steps` or `uncached`."""
     schedule: str = ""
@@ -81,9 +81,9 @@ class Row(Frozen):
     peak_bytes: int | None = None
     """The most memory that a run of a batch held beyond what was held before it."""
     settings: dict[str, int | float | str | None] = Field(default_factory=dict)
-    """What a peer was set to, in its own words."""
+    """A peer's settings, in its library's own words."""
     note: str = ""
-    """What a reader should know."""
+    """Anything else that a reader should know."""
     error: str | None = None
     """Why there are no numbers."""
 
@@ -104,12 +104,12 @@ class Row(Frozen):
 
     @property
     def over(self) -> bool:
-        """Whether it did more work than it may."""
+        """Whether it did more work than its NFE allows."""
         return self.work is not None and self.work > self.nfe + _ROUNDING
 
     @property
     def competes(self) -> bool:
-        """Whether it has a quality, and did not do more work than it may."""
+        """Whether it has a quality, and did not do more work than its NFE allows."""
         return self.kind is not Kind.UNCACHED and self.error is None and self.psnr_db is not None and not self.over
 
     @property
@@ -146,11 +146,11 @@ class ModelResults(Frozen):
     """Everything about one model that is not in the rows."""
 
     model: str
-    """The model, as it was asked for."""
+    """The model, as the user named it."""
     num_steps: int
     """Steps of the uncached and the cached runs."""
     batch: int
-    """Samples a call of the pipeline."""
+    """Samples in each call of the pipeline."""
     call: dict[str, Any] = Field(default_factory=dict)
     """Further arguments that the pipeline was called with."""
     properties: dict[str, Any] = Field(default_factory=dict)
@@ -164,7 +164,7 @@ class ModelResults(Frozen):
     frames: int = 1
     """Frames of a sample: 1 for pictures, more for videos."""
     images: dict[str, list[str]] = Field(default_factory=dict)
-    """Method -> data URIs of the first pairs' samples; a video's frames stand side by side in one picture."""
+    """Method -> data URIs of the first pairs' samples; a video's frames are side by side in one picture."""
 
 
 class Difference(Frozen):
@@ -177,13 +177,13 @@ class Difference(Frozen):
     theirs: str
     """One of the others."""
     mean_db: float
-    """Mean over prompts of the difference in PSNR; positive when ours is better."""
+    """Mean over prompts of the difference in PSNR; positive when the best method is better."""
     low_db: float | None
     """Lower end of the 95 % interval; None with fewer than two prompts."""
     high_db: float | None
-    """Upper end of it."""
+    """Upper end of the interval."""
     better_share: float
-    """On which share of the pairs ours is better."""
+    """Share of the pairs on which the best method is better."""
 
     @property
     def certain(self) -> bool:
@@ -199,7 +199,7 @@ class MetricInfo(Frozen):
     summary: str
     """What it is, in one line."""
     higher_is_better: bool
-    """The direction."""
+    """Whether higher values are better."""
     digits: int = 3
     """Decimals in tables."""
 
@@ -210,9 +210,9 @@ class Results(Frozen):
     schema_version: int = SCHEMA_VERSION
     """Version of this format."""
     title: str = ""
-    """What it is about."""
+    """The heading of the page."""
     rows: list[Row]
-    """One for each method on each model."""
+    """One row for each method on each model."""
     differences: list[Difference] = Field(default_factory=list)
     """At each NFE the best method against each of the others."""
     models: list[ModelResults]
@@ -220,13 +220,13 @@ class Results(Frozen):
     metrics: dict[str, MetricInfo] = Field(default_factory=dict)
     """What each score is, in the order of the tables."""
     spec: dict[str, Any] = Field(default_factory=dict)
-    """The benchmark's file, as it was read."""
+    """The benchmark's file, as read."""
     command: str = ""
     """The command line."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Versions and machine."""
     notes: list[str] = Field(default_factory=list)
-    """What a reader should know."""
+    """Anything else that a reader should know."""
 
     @model_validator(mode="after")
     def _scores_are_described(self) -> Self:

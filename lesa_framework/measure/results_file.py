@@ -1,4 +1,4 @@
-"""Reads results files, and says of others how to make a new one."""
+"""Reads results files; for files of another format, the error says how to make a new one."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def read_results(path: Path) -> Results:
 
 
 def _command(content: Any) -> str:
-    """The command that the file says made it; else what makes such files."""
+    """The command that made the file, if the file names it; otherwise the commands that make such files."""
     made_by = content.get("command") if isinstance(content, dict) else None
     return f"`{made_by}`" if isinstance(made_by, str) and made_by.startswith("lesa ") else _COMMANDS

@@ -1,4 +1,4 @@
-"""Runs methods on a subject, timed or not, and notices one that leaves the model changed."""
+"""Runs methods on a subject, timed or not, and detects a method that leaves the model changed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Sampling:
         return run
 
     def warm_up(self, contender: Contender, peer: Peer | None) -> None:
-        """An untimed run: slow first calls are not a method's speed."""
+        """An untimed run, because a method's first calls are slower than the others."""
         with contender.attached(self.pipe, peer):
             self.sample(contender, self._first)
 
@@ -71,11 +71,11 @@ class Sampling:
         return samples, report, readings
 
     def remember_model(self) -> None:
-        """From now on the model shall be as it is."""
+        """Remember the model as it is now, as the state to compare with."""
         self._clean = fingerprint(self.pipe.transformer)
 
     def check_model(self, contender: Contender) -> None:
-        """See that a method which was detached left the model as it was.
+        """Verify that a detached method left the model as it was.
 
         Raises:
             ChangedModelError: It did not.

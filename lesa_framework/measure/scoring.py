@@ -1,4 +1,4 @@
-"""Which metrics a measurement has, and what they say of a batch."""
+"""The metrics of a measurement, and the scores that they give a batch."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def scored(
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """Mean of the values that there are; None when there is none."""
+    """Mean of the values that are not None; None when there are none."""
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
 

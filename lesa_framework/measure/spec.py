@@ -12,7 +12,7 @@ from lesa_framework.config.paths import ConfigPath
 from lesa_framework.config.reading import read_section, read_yaml
 from lesa_framework.errors import ConfigError
 
-#: The largest seed; room is left to count up from it.
+#: A seed, with room to count up from the largest.
 _Seed = Annotated[int, Field(ge=0, le=2**62)]
 _Steps = Annotated[int, Field(ge=2)]
 
@@ -27,7 +27,7 @@ class Prompts(_Section):
     draw: Annotated[int, Field(ge=1)] | None = None
     """Draw this many held-out prompts; only for registered models such as `reference:flux`."""
     seed: _Seed = 0
-    """Another seed draws other prompts."""
+    """Seed of the drawn prompts."""
     file: ConfigPath | None = None
     """A text file with a prompt on each line."""
     texts: list[str] | None = Field(None, min_length=1)
@@ -41,10 +41,10 @@ class Prompts(_Section):
 
 
 class ModelEntry(_Section):
-    """One model, and what is specific to it."""
+    """One model, and its own settings."""
 
     configs: list[str] = Field(default_factory=list)
-    """Further caches by YAML file or preset: those whose weights were trained for this model and a schedule."""
+    """Whole configurations, as YAML files or presets: for example those with weights trained for this model."""
     schedules: list[str] | None = None
     """Names of the schedules to run the methods with; all by default."""
     backbone: dict[str, Any] = Field(default_factory=dict)
@@ -59,30 +59,30 @@ class BenchSpec(_Section):
     title: str = ""
     """The report's heading."""
     models: dict[str, ModelEntry] = Field(min_length=1)
-    """Registered models, local diffusers folders or hub ids, each with what is specific to it."""
+    """Registered models, local diffusers folders or hub ids, each with its own settings."""
     schedules: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Name -> a `schedule` section. Every method runs with every schedule."""
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Name -> a configuration without its schedule: `predictor`, and, where needed, `router` and `engine`."""
+    """Name -> a configuration without its schedule: `predictor` and, if needed, `router` and `engine`."""
     peers: list[str] = Field(default_factory=list)
     """Caches of other libraries by name (`lesa plugins --section peer`), each matched to the work of every NFE."""
     peers_by_steps: list[str] = Field(default_factory=list)
-    """Peers once more, matched to as many whole steps instead. What they compute in the other steps (the first blocks,
-    by which they decide) comes on top, so such rows are excluded: they show what a peer can do with more work."""
+    """Peers matched to that many whole steps instead. In the other steps they still compute the first blocks, by which
+    they decide. Such rows do more work than their NFE allows, so they are excluded from the ranking."""
     nfe: list[Annotated[int, Field(ge=1)]] | None = None
-    """Numbers of computed steps that peers and plain runs compete at; by default those of the caches."""
+    """Numbers of computed steps at which peers and plain runs compete; by default those of the caches."""
     metrics: list[str] = Field(default_factory=list)
-    """Further metrics by name (`lesa plugins --section metric`); those that cannot be loaded are skipped by name."""
+    """Further metrics by name (`lesa plugins --section metric`); those that cannot be loaded are skipped, and noted."""
     prompts: Prompts = Prompts(draw=8)
-    """Where prompts come from."""
+    """The source of the prompts."""
     seeds: list[_Seed] = Field(default_factory=lambda: [0], min_length=1)
-    """Every prompt is run with each of them."""
+    """Seeds; every prompt is run with each of them."""
     steps: _Steps = 50
     """Steps of the sampler in the uncached and the cached runs."""
     batch: Annotated[int, Field(ge=1)] = 8
-    """Samples a call of the pipeline. Methods take turns on each batch."""
+    """Samples in each call of the pipeline. Methods take turns on each batch."""
     images: Annotated[int, Field(ge=0)] = 4
-    """Of how many prompts, from the first, the results hold the images."""
+    """Number of prompts, from the first, whose images are in the results."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
@@ -92,13 +92,13 @@ class BenchSpec(_Section):
                 known = ", ".join(self.schedules) or "none"
                 raise ValueError(f"models.{name}.schedules: {', '.join(unknown)}: unknown. Known: {known}")
         if self.methods and not self.schedules:
-            raise ValueError("methods run with each of `schedules`, and there are none; add one")
+            raise ValueError("methods run with each of `schedules`, but there are none; add one")
         return self
 
     @model_validator(mode="after")
     def _runs_are_possible(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: one is given twice; give each once")
+            raise ValueError("seeds: a seed is given twice; give each only once")
         too_many = [nfe for nfe in self.nfe or () if nfe > self.steps]
         if too_many:
             raise ValueError(f"nfe: {too_many[0]} is more than the {self.steps} steps of a run")

@@ -62,12 +62,12 @@ class Store:
             return None
 
     def keep(self, identity: Mapping[str, Any], cell: BaseModel) -> None:
-        """Write a finished cell down."""
+        """Store a finished cell."""
         key, value = _digest(identity), cell.model_dump(mode="json")
         self._cells[key] = value
         if self._folder is None:
             return
-        # The line break comes first: it ends what was being written when the program was stopped.
+        # The line break comes first: it ends a line that was being written when the program was stopped.
         line = b"\n" + json.dumps({"key": key, "cell": value}).encode()
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / _LINES).open("ab") as file:
@@ -76,7 +76,7 @@ class Store:
             os.fsync(file.fileno())
 
     def find_tensors(self, identity: Mapping[str, Any]) -> dict[str, Tensor] | None:
-        """Tensors that were kept; None when they were not, or are damaged."""
+        """Stored tensors; None when there are none, or they are damaged."""
         key = _digest(identity)
         if self._folder is None:
             return dict(self._tensors[key]) if key in self._tensors else None
@@ -87,7 +87,7 @@ class Store:
             return None
 
     def keep_tensors(self, identity: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Write tensors down, all or nothing."""
+        """Store tensors, all or nothing."""
         key = _digest(identity)
         if self._folder is None:
             self._tensors[key] = tensors
@@ -98,7 +98,7 @@ class Store:
         write_bytes(self._folder / f"{key}.safetensors", save(contiguous))
 
     def clear(self) -> None:
-        """Forget everything, and remove the folder: the benchmark is finished."""
+        """Delete everything, with the folder: the benchmark is finished."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._cells.clear()

@@ -1,4 +1,4 @@
-"""What methods are measured on: a model with its sampler, and the way from prompts and seeds to samples."""
+"""The subject of a measurement: a model with its sampler, and how it makes samples from prompts and seeds."""
 
 from __future__ import annotations
 

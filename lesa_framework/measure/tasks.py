@@ -1,4 +1,4 @@
-"""A benchmark's parts, checked as far as possible before a model is loaded."""
+"""A benchmark's tasks, checked as far as possible before a model is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run on which peers are counted and matched."""
+"""The run in which the work of peers is counted and matched."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Workload:
 
     @property
     def branches(self) -> int:
-        """Calls of the transformer a step: 2 where guidance makes a call of its own."""
+        """Calls of the transformer per step: 2 where guidance makes its own call."""
         return calls_per_step(self.uncached, self.num_steps)
 
     @property

@@ -49,7 +49,7 @@ def test_a_file_is_read_with_its_defaults(tmp_path):
         ("models: {m: {}}\nmethods: {a: {predictor: {kind: reuse}}}", "methods run with each of `schedules`"),
         ("models: {m: {}}\nseeds: []", "seeds"),
         ("models: {m: {}}\nsteps: 1", "steps"),
-        ("models: {m: {}}\nseeds: [1, 2, 1]", "seeds: one is given twice"),
+        ("models: {m: {}}\nseeds: [1, 2, 1]", "seeds: a seed is given twice"),
         ("models: {m: {}}\nsteps: 8\nnfe: [9]", "nfe: 9 is more than the 8 steps"),
     ],
 )
