@@ -50,7 +50,7 @@ class Metric(ABC):
         """Load what measuring needs. Nothing is downloaded: only what is on the machine may be used.
 
         Args:
-            device: Where the metric's own model shall run.
+            device: Where the metric's own model runs.
 
         Raises:
             MetricUnavailableError: A library or weights are not on the machine; the message names them and says how

@@ -1,4 +1,4 @@
-"""The page of supported models: its parts that need no model. What it says of each is held to in test_matrix.py."""
+"""The page of supported models: its parts that need no model. test_matrix.py checks what it says about each."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def test_a_prompt_that_changes_for_good_begins_one_branch():
 def test_a_call_is_never_given_a_branch_that_was_called_already():
     tracker = fixed()
     run(tracker, [prompt(0), prompt(1)], steps=[0])
-    # The second prompt's call comes first, then one that nobody knows.
+    # The second prompt's call comes first, then an unknown one.
     found = run(tracker, [prompt(1), prompt(5)], steps=[1])
     assert branches(found) == ["branch1", "branch2"]
 

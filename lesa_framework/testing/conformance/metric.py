@@ -21,7 +21,7 @@ def check_metric(metric: Metric, *, size: tuple[int, int] = (64, 48), device: st
     Args:
         metric: The metric under test.
         size: Height and width of the pictures.
-        device: Where it shall run.
+        device: Where it runs.
 
     Raises:
         AssertionError: The metric breaks the contract; the message says where.

@@ -24,7 +24,7 @@ def check_router(config: RouterConfig) -> None:
     levels = [level / 1000 for level in range(1001)]
     stages = {sigma: router.stage(sigma) for sigma in levels}
     for sigma, stage in stages.items():
-        assert isinstance(stage, int), f"{config.kind}, sigma {sigma}: returned {stage!r}, which is no int"
+        assert isinstance(stage, int), f"{config.kind}, sigma {sigma}: returned {stage!r}, which is not an int"
         assert 0 <= stage < router.num_stages, (
             f"{config.kind}, sigma {sigma}: returned stage {stage}, valid are 0 to {router.num_stages - 1}"
         )

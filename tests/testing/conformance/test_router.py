@@ -53,7 +53,7 @@ class Fractional(StageRouter):
         (OutOfRange, "stage 2, valid are 0 to 1"),
         (Drifting, "depends on more than the noise level"),
         (NoStages, "num_stages is 0"),
-        (Fractional, "which is no int"),
+        (Fractional, "which is not an int"),
     ],
 )
 def test_routers_that_break_the_contract(made, message):

@@ -77,7 +77,7 @@ class Trial:
 
     @cached_property
     def adapter(self) -> BackboneAdapter:
-        """The adapter, to be read."""
+        """The adapter; not to be changed."""
         return self.subject.new_adapter()
 
     @cached_property
