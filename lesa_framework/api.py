@@ -38,7 +38,7 @@ _TRANSFORMERS = ("transformer", "transformer_2", "unconditional_transformer")
 
 
 class Session:
-    """A configuration at work. A context manager: leaving it detaches, for good.
+    """A configuration attached to a model. A context manager: leaving it detaches for good.
 
     Made by [`accelerate`][lesa_framework.accelerate].
     """
@@ -49,7 +49,7 @@ class Session:
 
     @property
     def report(self) -> RunReport:
-        """What the run in progress has done, or the last run."""
+        """The report of the run in progress, or of the last run."""
         return self._engine.report
 
     def detach(self) -> None:
@@ -143,7 +143,7 @@ def attach_strategy(
     new_history: NewHistory = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
-    """[`accelerate`][lesa_framework.accelerate] with objects in place of a configuration, for notebooks.
+    """[`accelerate`][lesa_framework.accelerate] with objects instead of a configuration, for notebooks.
 
     Args:
         target: A diffusers pipeline, or a transformer with `sigmas`.
@@ -202,7 +202,7 @@ def _split(target: Pipeline | nn.Module, sigmas: Sequence[float] | None) -> tupl
 
 
 def transformers_of(pipe: object) -> dict[str, nn.Module]:
-    """A pipeline's transformers by the attributes that hold them, the first one first; empty when it has none."""
+    """A pipeline's transformers by attribute name, the first one first; empty when it has none."""
     found: dict[str, nn.Module] = {}
     for name in _TRANSFORMERS:
         model = getattr(pipe, name, None)

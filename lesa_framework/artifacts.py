@@ -27,7 +27,7 @@ class _Version(BaseModel):
 
 
 class ArtifactMetadata(BaseModel):
-    """What an artifact was made for."""
+    """What an artifact was made for, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,16 +41,16 @@ class ArtifactMetadata(BaseModel):
     backbone: str
     """Kind of the adapter."""
     tap: Tap
-    """Where its features are taken."""
+    """The tap where its features are taken."""
     config: dict[str, Any] = Field(default_factory=dict)
     """The whole configuration it was trained with."""
     training: dict[str, Any] = Field(default_factory=dict)
-    """What the training reported."""
+    """The log of the training."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """Weights and what they are for."""
+    """Weights, and what they were made for."""
 
     metadata: ArtifactMetadata
     tensors: dict[str, Tensor]

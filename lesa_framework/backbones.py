@@ -1,4 +1,4 @@
-"""Which adapter fits a model, and what to tell the user when none does."""
+"""Finds the adapter that fits a model; the error when none does says what to try."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lesa_framework.interfaces.backbone import BackboneAdapter, BackboneConfig, 
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO, Registry
 
-#: As many adapters are worth naming.
+#: How many adapters an error names.
 _NEAREST = 3
 _PAGE = "docs/extend/backbone.md"
 _COMMON = re.compile("(Transformer)?([23]D)?(Model)?$")
@@ -114,7 +114,7 @@ def _unknown_model(model: nn.Module, registry: Registry) -> str:
 
 
 def _described(model: nn.Module, registry: Registry) -> list[str]:
-    """The `module` kind filled in for the model, as far as it can be guessed."""
+    """The `module` section for the model, as far as it can be guessed."""
     found = layout.guess(model)
     if "module" not in registry.custom_backbones or not found.blocks:
         return []
@@ -125,7 +125,7 @@ def _described(model: nn.Module, registry: Registry) -> list[str]:
 
 
 def _same_layout(model: nn.Module, registry: Registry) -> list[str]:
-    """Kinds whose whole layout is in the model, the nearest first."""
+    """Kinds whose whole layout the model has, the closest first."""
     arguments = layout.arguments(model)
     adapters = {kind: adapter() for kind, adapter in registry.backbones.items().items()}
     fitting = [
@@ -144,7 +144,7 @@ def _same_layout(model: nn.Module, registry: Registry) -> list[str]:
 
 
 def _likeness(one: str, other: str) -> float:
-    """How similar the names of two classes are, without the words that all of them share; 1 if they are the same."""
+    """How similar the names of two classes are, without the words that all classes share; 1 for equal names."""
     mine, theirs = (_COMMON.sub("", name).lower() or name.lower() for name in (one, other))
     return difflib.SequenceMatcher(None, mine, theirs).ratio()
 

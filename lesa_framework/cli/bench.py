@@ -1,4 +1,4 @@
-"""`lesa bench`: every method, every schedule, every model and every peer of one file, side by side."""
+"""`lesa bench`: compare every method, schedule, model and peer that a file names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lesa_framework.measure.tasks import benchmark_of
 
 
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What to run.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The benchmark's file.")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -29,22 +29,23 @@ def command(
         ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="REPORT.html", help="Where to write the page; beside the results by default.")
+        Path | None,
+        typer.Option(metavar="REPORT.html", help="Where to write the page; next to the results by default."),
     ] = None,
     only: Annotated[
-        list[str], typer.Option(metavar="ROW", help="Only rows that fit a pattern, e.g. 'reference:flux/lesa-*'.")
+        list[str], typer.Option(metavar="ROW", help="Only rows that match a pattern, e.g. 'reference:flux/lesa-*'.")
     ] = [],  # noqa: B006 - typer copies it
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; do not resume a stopped run.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming a stopped run.")] = False,
     as_json: options.AsJson = False,
     device: options.Device = None,
 ) -> None:
-    """Compare methods, schedules, models and peers, as one file says.
+    """Compare the methods, schedules, models and peers that a file names.
 
-    Every method runs with every schedule on every model. Peers are set to the same work, which is counted, never
+    Every method runs with every schedule on every model. Peers are matched to the same work, which is counted, never
     taken from their settings; a plain run with fewer steps is added. All of them take turns on each batch of prompts.
 
-    Stop it at any time: the same command resumes it. Finished parts are kept in a folder beside the results until
-    everything is done.
+    You can stop it at any time: the same command resumes it. Finished parts are kept in a folder next to the results
+    until everything is done.
 
     Example: lesa bench benchmarks/configs/reference.yaml --out reference.json
     """

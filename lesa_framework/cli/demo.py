@@ -27,7 +27,7 @@ from lesa_framework.plugin.manager import plugins
 
 _PREDICTORS = ("reuse", "taylorseer", "lesa")
 _SCHEDULES = ("n7", "n10", "even10", "even8")
-#: Of how many prompts the images are written and shown; the table is over all.
+#: Number of prompts whose images are written and shown; the table is over all prompts.
 _SHOWN = 8
 
 

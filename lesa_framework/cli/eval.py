@@ -31,10 +31,10 @@ def command(
     prompts: options.Prompts = None,
     count: Annotated[int, typer.Option(min=1, help="How many prompts to draw when there is no --prompts.")] = 8,
     prompt_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of the drawn prompts.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds each prompt is run with.")] = 1,
-    first_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="The first of the seeds.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds for each prompt.")] = 1,
+    first_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="The first seed.")] = 0,
     steps: options.Steps = 50,
-    batch: Annotated[int, typer.Option(min=1, help="Images a call of the pipeline.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Images in each call of the pipeline.")] = 8,
     overrides: options.Overrides = [],  # noqa: B006 - typer copies it
     out: Annotated[Path | None, typer.Option(metavar="RESULTS.json", help="Where to write the results.")] = None,
     report: Annotated[

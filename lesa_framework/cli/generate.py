@@ -117,7 +117,7 @@ def _write(
     steps: int,
     report: RunReport | None,
 ) -> Iterator[dict[str, object]]:
-    """Write the images of one call of the pipeline; yields what there is to say about each."""
+    """Write the images of one call of the pipeline; yields a description of each."""
     if not bool(samples.images.isfinite().all()):
         raise LesaError("generate: the images are not finite. Check the weights of model and predictor.")
     for image, path, (prompt, number) in zip(samples.images, paths, group, strict=True):
@@ -133,7 +133,7 @@ def _paths(out: Path, pairs: list[tuple[str, int]]) -> list[Path]:
     """Where each image goes; nothing is written yet."""
     if out.suffix.lower() == ".png":
         if len(pairs) > 1:
-            raise ConfigError(f"--out {out}: is one file, but there are {len(pairs)} images. Give a folder.")
+            raise ConfigError(f"--out {out}: this is one file, but there are {len(pairs)} images. Give a folder.")
         files.check_out_file(out)
         return [out]
     if out.suffix and not out.is_dir():

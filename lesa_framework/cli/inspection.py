@@ -26,7 +26,7 @@ def command(
     ],
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what a weights file was trained for, how, and what it holds.
+    """Show what a weights file was trained for, how, and what is in it.
 
     Example: lesa inspect ref-flux-lesa-n7
     """

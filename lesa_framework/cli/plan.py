@@ -60,7 +60,7 @@ def command(
     config: options.Config,
     overrides: options.Overrides = [],  # noqa: B006 - typer copies it
     steps: Annotated[
-        int | None, typer.Option("--steps", help="Steps of the sampler; those of the weights, or 50.")
+        int | None, typer.Option("--steps", help="Steps of the sampler; by default those of the weights, or 50.")
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Take the noise levels of this model's own sampler.")
@@ -74,10 +74,10 @@ def command(
 ) -> None:
     """Print what a configuration does at each step: computed (F) or predicted (P), why, and with which weights.
 
-    A question mark is a step that depends on data: a gate decides about it in the run.
+    A question mark is a step that depends on data: a gate decides during the run.
 
-    Needs no model. Noise levels are those that the weights were trained for, else a shifted linear grid,
-    or those of --model.
+    Needs no model. The noise levels are those that the weights were trained for, or a shifted linear grid when there
+    are no weights, or with --model those of its sampler.
 
     Example: lesa plan --config ref-flux-lesa-n7 --set schedule.interval=5
     """

@@ -19,12 +19,13 @@ def command(
         Path, typer.Argument(metavar="RESULTS.json", help="What `lesa bench`, `lesa eval` or `lesa demo` wrote.")
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="REPORT.html", help="Where to write the page; beside the results by default.")
+        Path | None,
+        typer.Option(metavar="REPORT.html", help="Where to write the page; next to the results by default."),
     ] = None,
 ) -> None:
     """Make the page of a results file: one HTML file that needs no network.
 
-    The page shows the images that the file holds.
+    The page shows the images that are in the file.
 
     Example: lesa report reference.json --out reference.html
     """

@@ -39,7 +39,7 @@ def command(
     """Train the predictor of a configuration.
 
     Writes DIR/NAME.safetensors, DIR/NAME.yaml (a configuration that uses it) and DIR/NAME.json (the log).
-    Stop it at any time: the same command goes on after the last finished pass over the prompts.
+    You can stop it at any time: the same command resumes after the last finished pass over the prompts.
 
     Example: lesa train --config ref-flux-lesa-n7 --out trained --set training.closed_loop_epochs=5
     """

@@ -1,4 +1,4 @@
-"""YAML <-> configuration. Every mistake in a file is reported at once."""
+"""YAML <-> configuration. All mistakes in a file are reported at once."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class _Reader:
             return None
 
     def _training_class(self, predictor: Any) -> type[TrainingConfig]:
-        """The class that the predictor names; of a predictor that is not valid, what all have in common."""
+        """The class that the predictor names; for an invalid predictor, the class that all have in common."""
         kind = predictor.get("kind") if isinstance(predictor, dict) else None
         known = isinstance(kind, str) and kind in self._registry.predictors
         return self._registry.predictors.get(str(kind)).training_config if known else TrainingConfig

@@ -47,7 +47,7 @@ def _parsed(text: str) -> tuple[list[str], Any]:
 
 
 def _drop_settings(raw: dict[str, Any], section: str) -> None:
-    """Another plugin has other settings: the old one's would only be refused. What all of its sort share is kept."""
+    """Drop the old plugin's settings, which the new one would refuse; keep the settings that all of its sort share."""
     _keep(raw[section], BackboneConfig.model_fields if section == "backbone" else ())
     if section == "predictor" and isinstance(raw.get("training"), dict):  # another predictor has another fit
         _keep(raw["training"], TrainingConfig.model_fields)

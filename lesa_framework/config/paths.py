@@ -1,4 +1,4 @@
-"""Paths in configuration files count from the file's own folder."""
+"""Paths in configuration files are relative to the file's own folder."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ def _anchor(path: Path, info: ValidationInfo) -> Path:
 
 
 ConfigPath = Annotated[Path, AfterValidator(_anchor)]
-"""A path that is relative to the configuration file in which it stands."""
+"""A path that is relative to the folder of its configuration file."""

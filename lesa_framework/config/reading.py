@@ -1,4 +1,4 @@
-"""What every YAML file of ours is read with: a safe loader, and checks whose messages name the place."""
+"""Reads all our YAML files: a safe loader, and checks whose messages name the place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _OnceLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds.
+    """The content of a YAML file.
 
     Raises:
         ConfigError: It cannot be read, or is no YAML.

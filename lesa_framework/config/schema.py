@@ -1,4 +1,4 @@
-"""The configuration of a cached run: four sections, one plugin each."""
+"""The configuration of a cached run: four sections with a plugin each, and settings of the loop and of training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HistoryConfig(BaseModel):
             raise ValueError("is no device that torch knows, such as cpu, cuda or cuda:1") from None
 
     def build(self) -> HistoryPlace:
-        """What the engine is given."""
+        """The form that the engine takes."""
         return HistoryPlace(
             None if self.device is None else torch.device(self.device),
             None if self.dtype is None else getattr(torch, self.dtype),
@@ -42,12 +42,12 @@ class HistoryConfig(BaseModel):
 
 
 class EngineConfig(BaseModel):
-    """Settings of the loop itself."""
+    """Settings of the engine's loop."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     check_finite: bool = True
-    """Compute a step whose prediction has NaN or infinity in it. Costs one device synchronisation a predicted step."""
+    """Compute a step whose prediction has NaN or infinity in it. Costs a device synchronisation per predicted step."""
     history: HistoryConfig = HistoryConfig()
     """Where features are kept."""
 
@@ -63,13 +63,13 @@ class LesaConfig(BaseModel):
     schedule: SerializeAsAny[ScheduleConfig]
     """Which steps to compute."""
     router: SerializeAsAny[RouterConfig]
-    """Which expert a noise level has."""
+    """Which expert handles a noise level."""
     predictor: SerializeAsAny[PredictorConfig]
     """How to predict the other steps."""
     backbone: SerializeAsAny[BackboneConfig] = BackboneConfig()
-    """Where the feature sits in the model."""
+    """Where the feature is taken in the model."""
     engine: EngineConfig = EngineConfig()
-    """Settings of the loop itself."""
+    """Settings of the engine's loop."""
     training: SerializeAsAny[TrainingConfig]
     """Settings of `lesa train`, of the class that the predictor names; unused while sampling."""
     name: str = "config"

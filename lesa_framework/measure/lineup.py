@@ -61,7 +61,7 @@ class Contender:
 
     @contextmanager
     def attached(self, pipe: Pipeline, peer: Peer | None = None) -> Iterator[Session | None]:
-        """Inside, the method is attached; afterwards the pipeline is as before.
+        """Attach the method inside the context; afterwards the pipeline is as before.
 
         Args:
             pipe: The pipeline, bare.
@@ -93,7 +93,7 @@ def fewer_steps(num_steps: int) -> Contender:
 def cached(
     pipe: CallablePipeline, caches: Sequence[Cache], strategies: Mapping[str, Strategy], settings: GenerationSettings
 ) -> list[Contender]:
-    """Check every cache against the pipeline and its noise levels; nothing is generated.
+    """Check every cache against the pipeline and its noise levels, without generating anything.
 
     Args:
         pipe: The pipeline, bare.

@@ -1,4 +1,4 @@
-"""Chooses a peer's one setting so that the work it really does is at or just below that of so many steps."""
+"""Chooses a peer's setting so that its counted work is at or just below that of a given number of steps."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
 from lesa_framework.measure.counting import Count
 from lesa_framework.measure.workload import Workload
 
-#: Counts are ratios of whole numbers; the NFE is met up to their rounding.
+#: Counts are ratios of whole numbers, so the NFE is met up to rounding.
 _ROUNDING = 1e-9
-#: This near below the NFE, in uncached steps, the search ends.
+#: The search ends when the work is at most this far below the NFE, in uncached steps.
 _NEAR = 0.1
 
 
 class Measure(StrEnum):
-    """What is compared with the NFE."""
+    """The count that is compared with the NFE."""
 
     FLOPS = "flops_nfe"
-    """Arithmetic inside the blocks: the one measure that is the same for everybody."""
+    """Arithmetic inside the blocks: the only measure that means the same for every method."""
     STEPS = "full_steps"
-    """Steps that are computed whole. Kind to caches that look at their first blocks, whose cost it does not see."""
+    """Steps that are computed whole. Favours caches that look at their first blocks, because it ignores that cost."""
 
     def of(self, work: Count) -> float:
-        """A count's value in this measure."""
+        """The value of a count in this measure."""
         return work.flops_nfe if self is Measure.FLOPS else work.full_steps
 
 
@@ -67,7 +67,7 @@ class Match:
     tried: tuple[Trial, ...] = ()
 
     def work(self, trial: Trial) -> float:
-        """What a candidate does, in this measure."""
+        """A candidate's work, in this measure."""
         return self.measure.of(trial.work)
 
 
@@ -79,7 +79,7 @@ def match(
     measure: Measure = Measure.FLOPS,
     seconds: float = math.inf,
 ) -> Match:
-    """Search a family's ladders, by halving, for the candidate at or just below an NFE.
+    """Search a family's ladders, by bisection, for the candidate at or just below an NFE.
 
     Never raises what a peer raises: that becomes the `error` or a `note`, and the model is as before.
 
@@ -151,13 +151,13 @@ def _searched(blank: Match, climbs: Sequence[_Climb]) -> Match:
 
 
 def _best(blank: Match, tried: Sequence[Trial]) -> tuple[Trial, bool]:
-    """The candidate with the most work at or below the NFE, else the one with the least; and whether it is within."""
+    """The candidate with the most work at or below the NFE, or else with the least; and whether it is within."""
     within = [trial for trial in tried if blank.work(trial) <= blank.nfe + _ROUNDING]
     return (max(within, key=blank.work) if within else min(tried, key=blank.work)), bool(within)
 
 
 def _cut_short(blank: Match, tried: Sequence[Trial]) -> Match:
-    """The best of a search that took too long."""
+    """The best candidate of a search that took too long."""
     chosen, reached = _best(blank, tried)
     note = (
         f"The search was cut short after {len(tried)} runs: it does {blank.work(chosen):.2f}, "

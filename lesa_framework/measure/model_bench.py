@@ -30,7 +30,7 @@ from lesa_framework.measure.subject import Subject
 from lesa_framework.measure.tasks import Task
 from lesa_framework.types import RunReport, Samples
 
-#: About as many runs are made to search for a peer's setting; for the progress bar alone.
+#: A rough number of runs that the search for a peer's setting makes; only for the progress bar.
 _SEARCH_RUNS = 8
 
 
@@ -75,7 +75,7 @@ class ModelBench:
         self._rounds = 0
 
     def run(self, progress: Progress) -> Measured:
-        """Measure what is not measured yet.
+        """Measure everything that has not been measured yet.
 
         Raises:
             ChangedModelError: A method left the model changed. What is finished is kept.
@@ -109,7 +109,7 @@ class ModelBench:
         self._rounds = number + 1
 
     def measured(self) -> Measured:
-        """What is known after the rounds so far; of a first round that was broken off, what it reached."""
+        """Everything measured in the rounds so far; an interrupted first round counts as far as it got."""
         rounds = max(1, self._rounds)
         rows = [
             MeasuredRow(
@@ -134,7 +134,7 @@ class ModelBench:
         return turned[::-1] if number % 2 else turned
 
     def _nfe(self, contender: Contender) -> int | None:
-        """What it competes at: as planned, or, where that depends on data, the most that a batch needed."""
+        """The NFE at which it competes: as planned or, where that depends on data, the most that a batch needed."""
         reported = [run.nfe for run in self._timed_runs[contender.name] if run.nfe is not None]
         return contender.nfe if contender.nfe is not None else max(reported, default=None)
 
@@ -251,7 +251,7 @@ class ModelBench:
     # ----------------------------------------------------------------------------------------------------- parts
 
     def _finish(self, contender: Contender, error: str | None) -> None:
-        """After a method was detached: free what a failure left, and see that the model is as before."""
+        """After a method was detached: free what a failure left, and verify that the model is as before."""
         if error is not None:
             release_memory()
         self._sampling.check_model(contender)
@@ -266,7 +266,7 @@ class ModelBench:
         return images.shape[1] if images is not None and images.ndim == 5 else 1
 
     def _steps_left(self) -> int:
-        """Steps of the sampler still to be made; those of searches are estimated."""
+        """Steps of the sampler that remain; those of searches are estimated."""
         first, left = self._groups[0], 0
         for each in (self._uncached, *self._others):
             settings = None
@@ -282,7 +282,7 @@ class ModelBench:
 
 
 def _with_run(run: TimedRun, contender: Contender, report: RunReport | None, readings: Readings) -> TimedRun:
-    """A timed run with what its session reported and its subject read."""
+    """A timed run, with its session's report and its subject's readings."""
     if report is None:
         nfe = None if contender.kind is Kind.PEER else contender.num_steps
         return run.model_copy(update={"nfe": nfe, "readings": readings})

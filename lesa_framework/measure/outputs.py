@@ -29,7 +29,7 @@ class Outputs:
         self._distances: list[tuple[float, float]] = []
 
     def take(self, output: Any) -> None:
-        """A call returned."""
+        """Record what a call returned."""
         tensor: Tensor = output[0].detach()
         if self._reference is None:
             # Through numpy, so that what is kept here is not counted as the run's own memory.
@@ -39,7 +39,7 @@ class Outputs:
         self._made += 1
 
     def end_step(self) -> None:
-        """The sampler made a step."""
+        """Count one step of the sampler."""
         self.steps.append(self._made)
 
     def step_rel_l2(self, reference_steps: Sequence[int]) -> list[float | None]:
@@ -59,7 +59,7 @@ class Outputs:
 
 @contextmanager
 def taking_outputs(pipe: Pipeline, outputs: Outputs) -> Iterator[None]:
-    """Inside, `outputs` takes what every call of the pipeline's transformers returns."""
+    """Record in `outputs`, inside the context, what every call of the pipeline's transformers returns."""
 
     def after(module: object, arguments: object, output: Any) -> None:  # noqa: ARG001
         outputs.take(output)

@@ -1,4 +1,4 @@
-"""The settings that peers are measured with."""
+"""The settings with which peers are measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lesa_framework.measure.workload import Workload
 
 
 class PeerChooser:
-    """Chooses settings of peers, and makes the peers that have them.
+    """Chooses the settings of peers, and makes peers with these settings.
 
     Args:
         sampling: Samples the batch on which peers are matched.
@@ -47,7 +47,7 @@ class PeerChooser:
         return Choice(settings=dict(found.chosen.peer.settings), note=found.note)
 
     def peer(self, contender: Contender, choice: Choice | None) -> Peer | None:
-        """The peer with the settings that were chosen, perhaps by an earlier launch; None for other methods.
+        """The peer with the chosen settings, which may come from an earlier launch; None for other methods.
 
         Raises:
             PeerError: Its family no longer offers these settings.

@@ -34,7 +34,7 @@ def build_strategies(configs: Sequence[LesaConfig]) -> dict[str, Strategy]:
 
 
 def run_info(pipe: Pipeline, config: LesaConfig, grid: tuple[float, ...]) -> RunInfo:
-    """What a run of the configuration will be.
+    """The run that the configuration will make.
 
     Raises:
         UnsupportedBackboneError: No adapter fits, or it does not have the tap.
@@ -77,7 +77,7 @@ def check_length(strategy: Strategy, sigmas: Sequence[float]) -> None:
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Errors raised inside begin with the configuration that they are about."""
+    """Let errors raised inside the context begin with the name of the configuration."""
     try:
         yield
     except LesaError as error:

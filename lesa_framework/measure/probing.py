@@ -1,4 +1,4 @@
-"""What is learned about a method before it is timed."""
+"""Measures a method before it is timed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lesa_framework.measure.memory import peak_memory
 from lesa_framework.measure.outputs import Outputs, taking_outputs
 from lesa_framework.measure.results import Kind
 
-#: Counts are ratios of whole numbers: this near to one, it is one.
+#: Counts are ratios of whole numbers; one this close to a whole number is that number.
 _ROUNDING = 1e-9
 
 
@@ -30,7 +30,7 @@ class Run(Protocol):
     """Samples the first batch."""
 
     def __call__(self, on_step: StepCallback | None = None, *, pairs: int | None = None) -> object:
-        """Sample it, or only so many pairs of it; the callback is called after every step."""
+        """Sample the batch, or only its first pairs; the callback is called after every step."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Reference:
 
 
 class Prober(ABC):
-    """Runs a method before it is timed. Whatever it does not measure is taken from the timed runs' reports."""
+    """Runs a method before it is timed. Whatever it does not measure comes from the timed runs' reports."""
 
     @abstractmethod
     def runs(self, contender: Contender) -> int:
-        """How many runs it makes of a method, for the progress bar."""
+        """How many times it runs a method, for the progress bar."""
 
     @abstractmethod
     def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:
@@ -75,18 +75,18 @@ class Prober(ABC):
 
 
 class WarmUp(Prober):
-    """Runs each cache once on a single pair, so that slow first calls and mistakes show before they cost anything."""
+    """Runs each cache once on a single pair, so that slow first calls do not count and mistakes show early."""
 
     def runs(self, contender: Contender) -> int:
-        """One for caches and peers."""
+        """One run for caches and peers."""
         return int(contender.kind in {Kind.CACHE, Kind.PEER})
 
     def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:  # noqa: ARG002
-        """Nothing: the model is warm."""
+        """Nothing to do: the model is warm."""
         return Reference(None, (), (), num_steps), Probe(cache_bytes=0)
 
     def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:  # noqa: ARG002
-        """Run it on one pair."""
+        """Run the method on one pair."""
         if not self.runs(contender):
             return Probe(cache_bytes=0)
         with contender.attached(pipe, peer):
@@ -101,11 +101,11 @@ class Counted(Prober):
     """
 
     def runs(self, contender: Contender) -> int:
-        """Plain runs keep nothing, so one is enough."""
+        """Two runs; one for plain runs, which keep nothing."""
         return 2 if contender.kind in {Kind.CACHE, Kind.PEER} else 1
 
     def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:
-        """Run the bare pipeline with everything counted."""
+        """Run the bare pipeline and count everything."""
         outputs = Outputs()
         tally, peak = _counted(pipe, run, outputs)
         flops, calls = (None, []) if tally is None else (tally.flops, tally.calls)
@@ -159,7 +159,7 @@ def counted_work(tally: Tally | None, reference: Reference) -> int | float | Non
 
 
 def peer_plans(tally: Tally | None, reference: Reference) -> dict[str, str]:
-    """What was counted as a letter for each step, branch by branch; empty where there are no steps to name."""
+    """The counted work as one letter per step, branch by branch; empty where no steps can be named."""
     whole = reference.tally
     if tally is None or whole is None:
         return {}

@@ -1,4 +1,4 @@
-"""How far a closed loop has come from the uncached run."""
+"""How far a closed loop has drifted from the uncached run."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def drift(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
 
 
 def drift_db(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
-    """Distance of the final latents, `-10 log10` of the mean squared one, mean over the batch; higher is nearer."""
+    """Distance of the final latents: `-10 log10` of the mean squared error, mean over the batch; higher is closer."""
     return float(-10 * torch.log10(drift(latents[-1:], reference[-1:]).detach().clamp_min(_TINY)).mean())

@@ -1,4 +1,4 @@
-"""From a configuration to a folder with fitted weights: what `lesa train` does, whatever the fit."""
+"""From a configuration to a folder with fitted weights: what `lesa train` does for any fit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FIRST_SEED = 10_000
 
 @dataclass(frozen=True)
 class Trained:
-    """What a fit left on disk.
+    """The files that a fit wrote.
 
     Attributes:
         weights: The artifact.
@@ -158,7 +158,7 @@ def make_batches(prompts: Sequence[str], size: int, seed: int) -> tuple[Batch, .
 
 
 def device_name(pipe: Pipeline) -> str:
-    """What the transformer runs on, in words."""
+    """The device of the transformer, in words."""
     device = next(pipe.transformer.parameters()).device
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
 
@@ -193,7 +193,7 @@ def _fingerprint(config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[
 
 
 def _digest(model: nn.Module) -> str:
-    """A hash of the first numbers of every parameter: enough to tell models apart, and quick on large ones."""
+    """A hash of the first numbers of every parameter: enough to distinguish models, and quick on large ones."""
     found = hashlib.sha256(type(model).__name__.encode())
     for name, parameter in model.named_parameters():
         found.update(f"{name} {tuple(parameter.shape)}".encode())

@@ -1,4 +1,4 @@
-"""What a fit is handed: prompts, grid, schedule, router, and runs of the sampler."""
+"""The task that a fit is given: prompts, grid, schedule, router, and runs of the sampler."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Task(FitTask):
     history: HistoryPlace = AS_MADE
 
     def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:
-        """Run the bare model; the latents of every step."""
+        """Run the bare model; returns the latents of every step."""
         bare = Strategy(Always(), self.router, _NeverAsked(), check_finite=False)
         recorder = Recorder(features=False, latents=True)
         session = attach_strategy(self.sampler.pipe, bare, self.backbone, self.tap, observers=(recorder, *observers))
@@ -67,7 +67,7 @@ class Task(FitTask):
         through_model: bool = False,
         observers: Sequence[Observer] = (),
     ) -> list[Tensor]:
-        """Run the schedule for real; the latents of every step."""
+        """Run the schedule with the predictor; returns the latents of every step."""
         recorder = Recorder(features=False, latents=True)
         session = attach_strategy(
             self.sampler.pipe,
@@ -84,7 +84,7 @@ class Task(FitTask):
 
 
 class _NeverAsked(Predictor):
-    """Stands where a predictor is expected, in runs that compute every step."""
+    """Takes the predictor's place in runs that compute every step."""
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:  # noqa: ARG002 - the contract's signature
         raise AssertionError("a run that computes every step predicted one")

@@ -14,19 +14,19 @@ from lesa_framework.runtime.strategy import Strategy, due
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, StepContext, StepRecord
 
-#: Is shown a step that the schedule predicts: the history before it, the step, and the uncached run's feature there.
+#: Called at a step that the schedule predicts, with the history before it, the step, and the uncached run's feature.
 Visit: TypeAlias = Callable[[HistoryView, StepContext, Tensor], None]
 
 
 class TrueHistory(Observer):
-    """Watches an uncached run, and shows every step that the task's schedule would predict.
+    """Observes an uncached run, and reports every step that the task's schedule would predict.
 
     The history holds the uncached run's own features, as many as the predictor keeps. Nothing is written to disk.
 
     Args:
         task: Its schedule and router say which steps are predicted.
         predictor: Its `depth`, `records` and `min_history` say what a history holds.
-        visit: Is shown each predicted step.
+        visit: Called at each step that would be predicted.
     """
 
     def __init__(self, task: FitTask, predictor: Predictor, visit: Visit) -> None:
@@ -37,11 +37,11 @@ class TrueHistory(Observer):
         self._latents: dict[str, Tensor] = {}  # of the newest computed step of each branch
 
     def lesa_run_start(self, run: RunInfo) -> None:
-        """Forget the run before."""
+        """Forget the previous run."""
         self._sigmas, self._branches, self._latents = run.sigmas, {}, {}
 
     def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
-        """Show the step if it is one that would be predicted, and remember its feature."""
+        """Report the step if it would be predicted, and remember its feature."""
         predictor = self._strategy.predictor
         branch = record.branch
         history = self._branches.setdefault(branch, GraphHistory(predictor.depth, branches=self._branches))

@@ -1,4 +1,4 @@
-"""How the answers are laid out: in a line for each amount of work, and on cards, those of a model together."""
+"""The layout of the answers: a line for each amount of work, and cards, grouped by model."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from lesa_framework.measure.page.verdicts import Verdict
 
-#: Numbers of columns to choose from on a wide screen.
+#: Possible numbers of columns on a wide screen.
 _WIDE = (2, 3)
 
 
 def answers(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """By how many times less work: the winners, model by model, the smallest saving first."""
+    """Factor of saved work -> the winners, model by model; the smallest saving first."""
     won = sorted((each for each in verdicts if each.winner is not None), key=lambda each: each.num_steps / each.nfe)
     return {work: [each for each in won if each.work == work] for work in dict.fromkeys(each.work for each in won)}
 
@@ -22,7 +22,7 @@ def card_groups(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
 
 
 def grid_columns(sizes: Sequence[int]) -> int:
-    """How many columns leave the fewest holes when groups of such sizes follow each other.
+    """The number of columns that leaves the fewest gaps when groups of these sizes follow each other.
 
     Args:
         sizes: Cards of each group. A group stays together where a line is long enough for it.

@@ -1,4 +1,4 @@
-"""What methods of one sort share on the page: a colour, a shape and a name."""
+"""Families: methods of one sort share a colour, a shape and a name on the page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lesa_framework.measure.results import Kind, Row
 
-#: Families that have the same colour on every page; the others get the next free one.
+#: Families that have the same colour on every page; each other family gets the next free colour.
 _FIXED = {"lesa": "0", "taylorseer": "1", "reuse": "2"}
 _FREE = ("3", "4", "5", "6", "7", "8", "9")
 _REPEATED = "triangle"

@@ -1,4 +1,4 @@
-"""Names for places with little room."""
+"""Short names, for places with little room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lesa_framework.measure.results import Kind, Row
 
 
 def short_names(rows: Sequence[Row]) -> dict[str, str]:
-    """Names of one model's rows without what those of all its configurations begin with.
+    """Names of one model's rows, without the beginning that all its configurations share.
 
     `ref-flux-lesa-n7` becomes `lesa-n7`, and `fewer_steps_10` becomes `10 plain steps`.
     """
@@ -22,7 +22,7 @@ def _plain(row: Row) -> str:
 
 
 def _shared_prefix(names: Sequence[str]) -> str:
-    """What all names begin with, in whole words that a hyphen ends; never a whole name."""
+    """The beginning that all names share, in whole words that end in a hyphen; never a whole name."""
     columns = zip(*(name.split("-")[:-1] for name in names), strict=False)
     shared = takewhile(lambda words: len(set(words)) == 1, columns)
     return "".join(f"{words[0]}-" for words in shared) if len(names) > 1 else ""

@@ -1,4 +1,4 @@
-"""What the page's scripts read: the numbers behind plots and filters, as JSON."""
+"""The data that the page's scripts read: the numbers of plots and filters, as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lesa_framework.measure.results import Kind
 
 
 def payload(models: Sequence[ModelView], families: Iterable[Family]) -> dict[str, Any]:
-    """Models, families and rows; a row's number is the one that elements of the page carry."""
+    """Models, families and rows; elements of the page refer to rows by number."""
     return {
         "models": [
             {

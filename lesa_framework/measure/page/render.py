@@ -1,4 +1,4 @@
-"""The report: one HTML page that holds everything, images included, and needs no network."""
+"""The report: one HTML page with everything in it, images included, that needs no network."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from lesa_framework.measure.scoring import SKIPPED
 
 _PACKAGE = "lesa_framework.measure.page"
 _STYLES = ("look.css", "parts.css")
-#: In the order in which they build on each other.
+#: In the order of their dependencies.
 _SCRIPTS = (
     "state.js", "pareto.js", "labels.js", "plots.js", "curves.js", "table.js", "clip.js", "slider.js", "gallery.js",
     "main.js",
 )  # fmt: skip
-#: Prompts whose images are shown at once; the others fold out.
+#: Number of prompts whose images are shown at once; the others unfold.
 _OPEN = 3
 _NEEDED = (("jinja2", "jinja2"), ("pillow", "PIL"), ("plotly", "plotly"))
 
 
 def check_report(option: str = "--report") -> None:
-    """Refuse early when no page can be made.
+    """Fail early when no page can be made.
 
     Args:
         option: What asked for the page; the message begins with it.

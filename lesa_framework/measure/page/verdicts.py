@@ -1,4 +1,4 @@
-"""Which method to use, in sentences; our own losses are stated as plainly as wins."""
+"""Which method to use, in sentences; losses of LESA are stated as plainly as wins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lesa_framework.measure.results import Difference, Kind, Results, Row, ranke
 
 #: The family that this framework is named after.
 _OURS = "lesa"
-#: How many of the next best are named.
+#: How many of the next best methods are named.
 _NEXT = 2
 
 
@@ -49,12 +49,12 @@ class Verdict:
 
     @property
     def work(self) -> str:
-        """How many times less work than uncached."""
+        """By which factor the work is less than uncached."""
         return f"{self.num_steps / self.nfe:.2f}".rstrip("0").rstrip(".") + "×"
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """One for each NFE of each model that was scored, in the order of the file, most computed steps first."""
+    """One verdict for each NFE of each scored model, in the order of the file, most computed steps first."""
     scored = {row.model for row in results.rows for value in row.scores.values() if value is not None}
     return [
         _verdict(results, found.model, found.num_steps, nfe)
@@ -93,7 +93,7 @@ def _remarks(rivals: Sequence[Row], against: dict[str, Difference]) -> list[Rema
 
 
 def _worth_naming(winner: Row, others: Sequence[Row]) -> list[Row]:
-    """The next best, and the best of our own method, of the peers and of the plain runs."""
+    """The next best methods, and the best of LESA, of the peers and of the plain runs."""
     ours = [row for row in others if row.family == _OURS and winner.family != _OURS]
     peers = [row for row in others if row.kind is Kind.PEER]
     plain = [row for row in others if row.kind is Kind.FEWER_STEPS]

@@ -1,4 +1,4 @@
-"""What the template shows, made from results: everything that belongs to one model, in the page's order."""
+"""The data that the template shows, made from results: everything about one model, in the order of the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResul
 
 @dataclass(frozen=True)
 class RowView:
-    """A row with what the page needs to know of it.
+    """A row, with what the page needs to know about it.
 
     Attributes:
         number: Its place in the file; elements that show it carry this number.
@@ -43,7 +43,7 @@ class RowView:
 
 @dataclass(frozen=True)
 class Strip:
-    """What one method did on the branches that did the same, a letter a step."""
+    """The plan of one method on the branches that share it, one letter per step."""
 
     view: RowView
     branches: str
@@ -52,7 +52,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of the grid, with its PSNR as it is written below."""
+    """One image of the grid, with the PSNR that is written below it."""
 
     view: RowView
     source: str
@@ -69,7 +69,7 @@ class Example:
 
     @property
     def turns(self) -> list[tuple[int | None, list[Picture]]]:
-        """The uncached image, and then those of each NFE, which is None for the uncached one."""
+        """The uncached image, with None as its NFE, and then those of each NFE."""
         found: dict[int | None, list[Picture]] = {}
         for picture in self.pictures:
             row = picture.view.row
@@ -79,7 +79,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Bar:
-    """Where an interval lies on a scale that all those of a model share, in percent of its width."""
+    """Position of an interval on the scale that all intervals of a model share, in percent of its width."""
 
     left: float
     width: float
@@ -133,7 +133,7 @@ def model_views(results: Results, families: dict[str, Family], columns: Sequence
 
 
 def as_yaml(content: object) -> str:
-    """YAML of something that JSON can hold, for people."""
+    """A JSON value as YAML, for people to read."""
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100) if content else ""
 
 
