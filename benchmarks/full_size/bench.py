@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 import uuid
@@ -75,7 +76,7 @@ def run_case(
         contenders: What is compared, the bare model first.
         device: Where.
         settings: How.
-        say: Told about progress.
+        say: Shows progress.
         path: Where the results go; nowhere if None.
     """
     began = time.monotonic()
@@ -102,6 +103,7 @@ def run_case(
                 )
                 break
             say(f"round {number + 1} of {settings.rounds}")
+            gc.collect()  # now, and not within a run
             running.round(number)
             if number == 0:
                 report.bandwidth = _bandwidths(denoiser, running.measured(), device)

@@ -1,4 +1,4 @@
-"""Measures one model: settings of peers first, then a probe of each method, then timed rounds over all batches."""
+"""Measures one model: a probe of each method, settings of peers before it, then timed rounds over all batches."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lesa_framework.errors import in_one_line
 from lesa_framework.interfaces.peer import PeerFamily
 from lesa_framework.measure.assembly import Measured, MeasuredRow
 from lesa_framework.measure.cells import Choice, Probe, Readings, TimedRun
-from lesa_framework.measure.counting import Tally
 from lesa_framework.measure.identity import Identities
 from lesa_framework.measure.lineup import Contender, fewer_steps
 from lesa_framework.measure.memory import release_memory
 from lesa_framework.measure.peer_settings import PeerChooser
-from lesa_framework.measure.probing import Prober, Reference
+from lesa_framework.measure.probing import Prober
 from lesa_framework.measure.progress import Progress
 from lesa_framework.measure.results import Kind, Pair
 from lesa_framework.measure.sampling import Sampling
@@ -28,6 +26,7 @@ from lesa_framework.measure.scoring import Metrics, scored
 from lesa_framework.measure.store import Store
 from lesa_framework.measure.subject import Subject
 from lesa_framework.measure.tasks import Task
+from lesa_framework.measure.uncached_run import UncachedRun
 from lesa_framework.types import RunReport, Samples
 
 #: A rough number of runs that the search for a peer's setting makes; only for the progress bar.
@@ -68,6 +67,7 @@ class ModelBench:
         self._identities = Identities(task, environment, list(metrics.loaded))
         self._groups = [task.pairs[start : start + task.batch] for start in range(0, len(task.pairs), task.batch)]
         self._sampling = Sampling(subject, self._groups[0])
+        self._reference = UncachedRun(self._uncached, self._groups[0], self._sampling, prober, store, self._identities)
         self._warm: set[str] = set()
         self._choices: dict[str, Choice] = {}
         self._probes: dict[str, Probe] = {}
@@ -81,29 +81,26 @@ class ModelBench:
             ChangedModelError: A method left the model changed. What is finished is kept.
         """
         self.prepare(progress)
+        for each in self._others:
+            self._look_at(each)
         for number in range(len(self._groups)):
             self.round(number)
         self._run_plain_beside_dynamic()
         return self.measured()
 
     def prepare(self, progress: Progress) -> None:
-        """Warm the model up, choose the settings of peers, and probe every method."""
+        """Warm the model up, and probe the uncached run."""
         progress.expect(self._steps_left())
         # Tables that the model makes once and keeps, and slow first calls, belong to no method.
         self._sampling.sample(replace(self._uncached, num_steps=2), self._groups[0])
         self._sampling.progress = progress
         self._sampling.remember_model()
-        for each in self._others:
-            if each.peer is not None:
-                self._choices[each.name] = self._choice(each, each.peer)
-        self._probes[self._uncached.name] = self._reference[1]
-        for each in self._others:
-            self._probes[each.name] = self._probe(each)
+        self._probes[self._uncached.name] = self._reference.probed[1]
 
     def round(self, number: int) -> None:
-        """Time every method on one batch."""
+        """Time every method on one batch; one that was not looked at before is probed first."""
         group = self._groups[number]
-        self._timed_runs[self._uncached.name].append(self._reference_run(group))
+        self._timed_runs[self._uncached.name].append(self._uncached_run(group))
         for each in self._in_turn(number):
             self._extend(each, group)
         self._rounds = number + 1
@@ -146,46 +143,21 @@ class ModelBench:
             plain = fewer_steps(nfe)
             self._others.append(plain)
             self._timed_runs[plain.name] = []
-            self._probes[plain.name] = self._probe(plain)
             for group in self._groups:
                 self._extend(plain, group)
 
-    # ------------------------------------------------------------------------------------------ the uncached run
-
-    @cached_property
-    def _reference(self) -> tuple[Reference, Probe]:
-        steps, group = self._uncached.num_steps, self._groups[0]
-        cell, tensors = (self._identities.of(part, self._uncached, group) for part in ("probe", "outputs"))
-        found, kept = self._store.find(cell, Probe), self._store.find_tensors(tensors)
-        if found is not None and kept is not None:
-            ends = kept.pop("steps").tolist()
-            tally = Tally(found.calls) if found.calls else None
-            return Reference(tally, [kept[f"{call:05d}"] for call in range(len(kept))], ends, steps), found
-        run = self._sampling.run_of(self._uncached)
-        reference, found = self._prober.uncached(self._sampling.pipe, steps, run)
-        outputs = {f"{call:05d}": output for call, output in enumerate(reference.outputs)}
-        self._store.keep_tensors(tensors, outputs | {"steps": torch.tensor(reference.steps)})
-        self._store.keep(cell, found)
-        return reference, found
-
-    def _reference_run(self, group: Sequence[Pair]) -> TimedRun:
-        cell, tensors = (self._identities.of(part, self._uncached, group) for part in ("run", "samples"))
-        found = self._store.find(cell, TimedRun)
-        if found is None or self._store.find_tensors(tensors) is None:
+    def _uncached_run(self, group: Sequence[Pair]) -> TimedRun:
+        found = self._reference.find(group)
+        if found is None:
             found, samples = self._timed(self._uncached, group)
-            self._store.keep_tensors(tensors, {"images": samples.images, "latents": samples.latents})
-            self._store.keep(cell, found)
+            self._reference.keep(group, found, samples)
         return found
-
-    def _reference_samples(self, group: Sequence[Pair]) -> Samples | None:
-        kept = self._store.find_tensors(self._identities.of("samples", self._uncached, group))
-        return None if kept is None else Samples(kept["images"], kept["latents"], 0.0)
 
     # ------------------------------------------------------------------------------------------------ the others
 
     @cached_property
     def _chooser(self) -> PeerChooser:
-        tally, steps = self._reference[0].tally, self._uncached.num_steps
+        tally, steps = self._reference.probed[0].tally, self._uncached.num_steps
         return PeerChooser(self._sampling, self._groups[0], tally, steps, self._search_seconds)
 
     def _choice(self, contender: Contender, family: PeerFamily) -> Choice:
@@ -208,7 +180,7 @@ class ModelBench:
             run = self._sampling.run_of(contender)
             try:
                 peer = self._chooser.peer(contender, choice)
-                found = self._prober.probe(self._sampling.pipe, contender, peer, run, self._reference[0])
+                found = self._prober.probe(self._sampling.pipe, contender, peer, run, self._reference.probed[0])
             except Exception as error:  # it must not cost the other methods their hours; the next launch tries again
                 found = Probe(error=in_one_line(error))
             self._finish(contender, found.error)
@@ -217,8 +189,17 @@ class ModelBench:
                 self._warm.add(contender.name)
         return found
 
+    def _look_at(self, contender: Contender) -> None:
+        """Choose the settings of a peer, and probe a method, once."""
+        if contender.name in self._probes:
+            return
+        if contender.peer is not None:
+            self._choices[contender.name] = self._choice(contender, contender.peer)
+        self._probes[contender.name] = self._probe(contender)
+
     def _extend(self, contender: Contender, group: Sequence[Pair]) -> None:
         """Time a method on one more batch, unless it has failed."""
+        self._look_at(contender)
         runs = self._timed_runs[contender.name]
         if self._probes[contender.name].error is None and all(run.error is None for run in runs):
             runs.append(self._run(contender, group))
@@ -243,7 +224,7 @@ class ModelBench:
             self._sampling.warm_up(contender, peer)
             self._warm.add(contender.name)
         samples, report, readings = self._sampling.timed(contender, group, peer)
-        reference = samples if contender is self._uncached else self._reference_samples(group)
+        reference = samples if contender is self._uncached else self._reference.samples(group)
         assert reference is not None
         run = scored(samples, reference, group, self._metrics, self._launch, self._identities.images_kept(group))
         return _with_run(run, contender, report, readings), samples
@@ -261,7 +242,7 @@ class ModelBench:
         return self._identities.of(part, contender, group, None if choice is None else choice.settings)
 
     def _frames(self) -> int:
-        samples = self._reference_samples(self._groups[0])
+        samples = self._reference.samples(self._groups[0])
         images: Tensor | None = None if samples is None else samples.images
         return images.shape[1] if images is not None and images.ndim == 5 else 1
 

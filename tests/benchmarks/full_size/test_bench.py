@@ -111,6 +111,11 @@ def test_nothing_begins_after_the_deadline():
     assert "time budget" in results.notes[-1]
 
 
+def test_our_methods_are_timed_before_the_search_for_peers_begins():
+    _, said = measure(FLUX, "reuse-n7", "diffusers_first_block_cache")
+    assert said.index("reuse-n7") < said.index("settings of peers") < said.index("diffusers_first_block_cache")
+
+
 def test_a_round_begins_only_if_there_is_time_for_all_of_it(monkeypatch):
     monkeypatch.setattr(bench, "_round_seconds", lambda _: 1e9)
     results, _ = measure(FLUX, "lesa-n5", rounds=3)
