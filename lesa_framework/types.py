@@ -40,7 +40,7 @@ class Reason(StrEnum):
     DATA = "depends on data"  # in plans alone: a dynamic schedule decides during the run
 
 
-#: Reasons that mean "not as assumed": the computed feature was used although another one was due.
+#: Reasons that mean a failed assumption: the computed feature was used although something else was planned.
 FALLBACKS = frozenset({Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.NON_FINITE, Reason.NON_FINITE_CORRECTION})
 
 
@@ -162,13 +162,13 @@ class HistoryPlace:
     dtype: torch.dtype | None = None
 
 
-#: Where and as the model made them.
+#: On the device and in the dtype in which the model made them.
 AS_MADE = HistoryPlace()
 
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What is fixed during a run.
+    """Everything that is fixed during a run.
 
     Attributes:
         sigmas: The whole grid, `num_steps + 1` noise levels.
@@ -274,7 +274,7 @@ def plan_string(decisions: Sequence[Decision]) -> str:
 
 @dataclass(frozen=True)
 class Samples:
-    """What one call of a pipeline made.
+    """The samples of one call of a pipeline.
 
     Attributes:
         images: Shape (batch, channels, height, width), or with frames as second axis for videos; float32 in [0, 1]

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class PluginConfig(BaseModel):
-    """What a user writes about one plugin: its `kind`, and its own settings beside it.
+    """A user's settings for one plugin: its `kind`, and the plugin's own settings.
 
     Subclasses set `kind` to a `Literal` with a default; unknown keys are refused.
     """

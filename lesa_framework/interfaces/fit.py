@@ -54,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Progress:
-    """One part of a fit is done.
+    """The progress of a fit after one of its parts.
 
     Attributes:
         stage: What it was part of, in a word or two.
@@ -76,7 +76,7 @@ class Progress:
 
 
 class FitTask(ABC):
-    """What the core hands to a fit: prompts, the choices that are fixed, and runs of the sampler.
+    """What the core gives a fit: prompts, the choices that are fixed, and runs of the sampler.
 
     Attributes:
         settings: The configuration's `training` section, of the predictor's own class.
@@ -116,7 +116,7 @@ class FitTask(ABC):
         through_model: bool = False,
         observers: Sequence[Observer] = (),
     ) -> list[Tensor]:
-        """Run the schedule for real, in closed loop: histories hold predictions, computed steps see the drifted latent.
+        """Run the schedule in closed loop: histories hold predictions, and computed steps see the drifted latent.
 
         Args:
             batch: What to sample.
@@ -131,7 +131,7 @@ class FitTask(ABC):
 
 
 class Fit(ABC):
-    """One fit of a predictor: gradient training, least squares, or the import of somebody's numbers.
+    """One fit of a predictor: gradient training, least squares, or the import of published numbers.
 
     `lesa train` makes it with [`PredictorConfig.fit`][lesa_framework.PredictorConfig], runs it, saves its state
     when it says so, and writes what `tensors` and `settings` return as the artifact that the predictor reads.

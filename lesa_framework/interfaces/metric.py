@@ -13,7 +13,7 @@ from lesa_framework.types import Samples
 
 
 class Metric(ABC):
-    """Names a measure of samples, and loads it. Making one is cheap and needs no library and no weights.
+    """Describes a measure of samples, and loads it. Making one is cheap and needs no library and no weights.
 
     Attributes:
         name: The name that a benchmark asks for it by, and the key of its scores in results.
@@ -84,7 +84,7 @@ class LoadedMetric(ABC):  # noqa: B024 - which of the two methods a metric defin
         raise PluginContractError(f"{type(self).__name__}: defines neither `score` nor `measure`. Define one of them.")
 
     def measure(self, samples: Samples, references: Samples, prompts: Sequence[str]) -> list[float | None]:
-        """Score a batch: by default each picture by `score`, and of a video the mean over its frames.
+        """Score a batch: by default each picture by `score`, and a video by the mean over its frames.
 
         Args:
             samples: Images of shape (batch, 3, height, width), or (batch, frames, 3, height, width) for videos, floats

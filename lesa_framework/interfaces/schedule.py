@@ -9,7 +9,7 @@ from lesa_framework.types import Decision, StepContext
 
 
 class SchedulePolicy(ABC):
-    """A pure rule that says for each step whether the block stack runs.
+    """A pure rule that decides for each step whether the block stack runs.
 
     The engine also computes whenever the predictor's history is too short, so a schedule need not know
     the predictor.

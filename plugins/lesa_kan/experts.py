@@ -50,7 +50,7 @@ class ExpertShape:
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> ExpertShape:
-        """What `as_json` returned, also after a trip through JSON.
+        """The inverse of `as_json`, also for values that were written as JSON and read again.
 
         Raises:
             TypeError: A setting is missing or unknown.
@@ -161,7 +161,7 @@ class Experts(nn.Module):
 
     @torch.no_grad()
     def load_compact(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `compact_state` returned.
+        """Restore what `compact_state` returned.
 
         Raises:
             KeyError: A tensor is missing.

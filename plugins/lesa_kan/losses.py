@@ -29,7 +29,7 @@ def step_loss(trainable: TrainablePredictor, history: HistoryView, ctx: StepCont
 
 
 def trajectory_loss(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
-    """Mean over samples of the log of the drift, half of it at the end, half averaged over all steps.
+    """Mean over samples of the log of the drift, half from the end of the run, half averaged over all steps.
 
     The log makes every sample count alike, as it does in PSNR: a few that went to another composition
     would otherwise drown the rest.

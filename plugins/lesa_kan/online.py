@@ -1,4 +1,4 @@
-"""The paper's stage 2: learn from each prediction while the schedule runs."""
+"""The paper's stage 2: train on each prediction while the schedule runs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lesa_framework import HistoryView, Predictor, StepContext
 from lesa_kan.losses import step_loss
 from lesa_kan.trainable import TrainablePredictor
 
-#: Takes the loss of one predicted step, with its graph, and makes an optimiser step.
+#: Called with the loss of one predicted step, with its graph; makes an optimiser step.
 Learn: TypeAlias = Callable[[Tensor], None]
 
 
 class OnlineTraining(Predictor):
-    """Predicts for the engine, and trains on each prediction before handing it over.
+    """Predicts for the engine, and trains on each prediction before returning it.
 
     Args:
         trainable: What is trained.
@@ -30,11 +30,11 @@ class OnlineTraining(Predictor):
         self.depth, self.records, self.num_stages = trainable.depth, trainable.records, trainable.num_stages
 
     def min_history(self, stage: int) -> int:
-        """The trainable's."""
+        """That of the trainable."""
         return self._trainable.min_history(stage)
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
-        """Train on the prediction, then return what the better weights predict."""
+        """Train on the prediction, then return the prediction of the updated weights."""
         self._learn(step_loss(self._trainable, history, ctx, self._features[ctx.branch, ctx.index]))
         with torch.no_grad():
             self._trainable.prepare(ctx.sigmas)

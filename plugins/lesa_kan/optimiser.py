@@ -1,4 +1,4 @@
-"""AdamW with a learning rate that is counted in epochs, and the authors' schedule as an option."""
+"""AdamW with a learning rate that follows epochs, or the authors' schedule as an option."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-#: The authors' StepLR: halved every 500 optimiser steps. With one step a predicted step that is a few
-#: prompts, so the rate is gone before the closed loop has begun; kept for comparison.
+#: The authors' StepLR: halved every 500 optimiser steps. With one for each predicted step, that is a
+#: few prompts, so the rate is almost 0 before the closed loop begins; kept for comparison.
 _AUTHORS_PERIOD, _AUTHORS_FACTOR = 500, 0.5
 _FLOOR = 0.02
 
@@ -44,13 +44,13 @@ class Optimiser:
         self.skipped = 0
 
     def set_epoch(self, epoch: float) -> None:
-        """Set the rate for a moment of the training, counted in epochs and parts of them."""
+        """Set the learning rate for a point of the training, in epochs and fractions of them."""
         if self._schedule == "cosine":
             share = min(1.0, epoch / max(self._epochs, 1))
             self._set_lr(self._lr * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * share))))
 
     def learn(self, loss: Tensor) -> None:
-        """One step down the gradient; a step without a finite gradient is left out and counted."""
+        """Make one optimiser step; a step without a finite gradient is skipped and counted."""
         self._adam.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip)
@@ -63,11 +63,11 @@ class Optimiser:
             self._set_lr(self._lr * _AUTHORS_FACTOR ** (self.steps // _AUTHORS_PERIOD))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training needs."""
+        """Everything that resuming needs."""
         return {"adam": self._adam.state_dict(), "steps": self.steps, "skipped": self.skipped}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the state back."""
+        """Resume from a state."""
         self._adam.load_state_dict(state["adam"])
         self.steps, self.skipped = state["steps"], state["skipped"]
 

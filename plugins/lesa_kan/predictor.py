@@ -1,4 +1,4 @@
-"""LESA while it samples: a table of gains, a few taps, no KAN."""
+"""LESA for sampling: a table of gains and a few weights, without a KAN."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TrainedLesa(Lesa):
         self.trained_for = RunInfo(artifact.metadata.sigmas, artifact.metadata.backbone, artifact.metadata.tap)
 
     def check(self, run: RunInfo) -> None:
-        """Compare backbone, tap and grid with the training's; retabulate when asked to."""
+        """Compare backbone, tap and grid with those of the training; evaluate the KANs again if configured."""
         check_run(self._artifact.metadata, run, any_grid=self._retabulate)
         if not same_grid(run.sigmas, self._grid):
             self._gains = tabulate(self._artifact, run.sigmas).tolist()
@@ -96,7 +96,7 @@ class TrainedLesa(Lesa):
 
 
 def _check_table(shape: ExpertShape, tensors: Mapping[str, Tensor], num_steps: int) -> None:
-    """Refuse what would only fail in the middle of a run.
+    """Refuse an artifact that would only fail in the middle of a run.
 
     Raises:
         KeyError: A tensor is missing.
@@ -147,7 +147,7 @@ class LesaPredictorConfig(PredictorConfig):
     weights: ConfigPath | None = None
     """The safetensors file that `lesa train` wrote; relative to this file."""
     history: int = Field(8, ge=1, le=64)
-    """K: how many of the newest features are weighed in every stage but the first."""
+    """K: how many of the newest features the filter weighs, in every stage except the first."""
     stage_history: tuple[Annotated[int, Field(ge=1, le=64)], ...] | None = None
     """K_s of each stage; by default three stages, the first with 4 at most: [4, 8, 8]."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (256, 256)
@@ -157,9 +157,9 @@ class LesaPredictorConfig(PredictorConfig):
     order: int = Field(3, ge=1)
     """Spline order."""
     grid_range: tuple[float, float] = (-3.0, 3.0)
-    """Where the splines live."""
+    """The interval on which the splines are defined."""
     branches: int = Field(1, ge=1)
-    """Sets of experts: 1 shares them, 2 gives `cond` and `uncond` their own."""
+    """Sets of experts: with 1 all branches share them, with 2 `cond` and `uncond` have their own."""
     retabulate: bool = False
     """Evaluate the KANs again when the scheduler's grid differs from the training's (needs pykan)."""
 

@@ -15,7 +15,7 @@ class LesaTrainingConfig(TrainingConfig):
     guided_epochs: int = Field(1, ge=0)
     """Stage 1: passes over the prompts with the true features as history."""
     closed_loop_epochs: int = Field(20, ge=0)
-    """Stage 2: passes over the prompts with the schedule really run."""
+    """Stage 2: passes over the prompts in closed loop."""
     guided_lr: float = Field(1e-3, gt=0, allow_inf_nan=False)
     """AdamW's learning rate in stage 1."""
     closed_loop_lr: float = Field(1e-3, gt=0, allow_inf_nan=False)
@@ -27,6 +27,6 @@ class LesaTrainingConfig(TrainingConfig):
     lr_schedule: Literal["cosine", "constant", "authors"] = "cosine"
     """`cosine` and `constant` count epochs; `authors` halves the rate every 500 optimiser steps."""
     target: Literal["trajectory", "feature"] = "trajectory"
-    """Stage 2's aim: stay on the uncached run's latents, or match its features at each step (the paper)."""
+    """Stage 2's target: the uncached run's latents, or its features at each step (as in the paper)."""
     through_model: bool = False
     """With `trajectory`: let gradients pass through computed steps too. Exact, and needs memory for them."""

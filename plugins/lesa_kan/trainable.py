@@ -1,4 +1,4 @@
-"""What the two-stage training trains."""
+"""The predictors that the two-stage training can train."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lesa_framework import Predictor
 
 
 class TrainablePredictor(Predictor):
-    """A predictor with parameters. It predicts differentiably and knows nothing of optimisers or files.
+    """A predictor with parameters. It predicts differentiably and knows nothing about optimisers or files.
 
     The two-stage training calls `prepare` before every optimiser step and lets the predictor work in the loop. What
     `tensors` and `settings` return becomes the artifact that the plain predictor then reads.
@@ -20,11 +20,11 @@ class TrainablePredictor(Predictor):
 
     @abstractmethod
     def parameters(self) -> Sequence[nn.Parameter]:
-        """What the optimiser changes."""
+        """The parameters that the optimiser changes."""
 
     @abstractmethod
     def prepare(self, sigmas: Sequence[float]) -> None:
-        """Evaluate what depends on parameters and grid alone, with gradients, for the predictions to come."""
+        """Evaluate what depends only on parameters and grid, with gradients, for the predictions that follow."""
 
     @abstractmethod
     def restrain(self, factor: float) -> None:
@@ -42,11 +42,11 @@ class TrainablePredictor(Predictor):
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> object:
-        """Take parameters back."""
+        """Restore parameters."""
 
     @abstractmethod
     def tensors(self, sigmas: Sequence[float]) -> dict[str, Tensor]:
-        """What the artifact holds, tables for this grid included."""
+        """The tensors of the artifact, tables for this grid included."""
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class TrainableLesa(TrainablePredictor):
         return self.experts.compact_state()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take weights back."""
+        """Restore weights."""
         self.experts.load_compact(dict(state))
 
     @torch.no_grad()

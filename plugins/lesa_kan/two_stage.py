@@ -19,7 +19,7 @@ from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable import TrainablePredictor
 
 _GUIDED, _SAFE_START, _CLOSED_LOOP = "guided", "safe start", "closed loop"
-#: Strengths tried between the stages, from reuse (0) to all that stage 1 has found (1).
+#: Strengths tried between the stages, from reuse (0) to the whole correction of stage 1 (1).
 _RESTRAINTS = (1.0, 0.5, 0.25, 0.1, 0.0)
 
 
@@ -61,7 +61,7 @@ class TwoStageFit(Fit):
         self.log: list[dict[str, Any]] = []
 
     def run(self) -> Iterator[Progress]:
-        """Do what remains; yields after every batch."""
+        """Run the rest of the training; yields after every batch."""
         yield from self._record()
         yield from self._guided_epochs()
         if self._settings.closed_loop_epochs and not self.epochs[_SAFE_START]:
@@ -78,15 +78,15 @@ class TwoStageFit(Fit):
         return sum(last) / len(last) if last else None
 
     def tensors(self) -> dict[str, Tensor]:
-        """The trainable's, tables for the task's grid included."""
+        """Those of the trainable, tables for the task's grid included."""
         return self._trainable.tensors(self._task.sigmas)
 
     def settings(self) -> dict[str, Any]:
-        """The trainable's."""
+        """Those of the trainable."""
         return self._trainable.settings()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed training needs."""
+        """Everything that resuming needs."""
         return {
             "learner": self._trainable.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
@@ -102,7 +102,7 @@ class TwoStageFit(Fit):
         self.epochs, self.log = dict(state["epochs"]), list(state["log"])
 
     def measure(self, number: int) -> float:
-        """Closed-loop distance of one batch's final latents, in dB (higher is nearer)."""
+        """Closed-loop distance of one batch's final latents, in dB (higher is closer)."""
         with torch.no_grad():
             self._trainable.prepare(self._task.sigmas)
             latents = self._task.rollout(self._task.batches[number], self._trainable)
@@ -111,7 +111,7 @@ class TwoStageFit(Fit):
     # ------------------------------------------------------------------------------------------------- stage 1
 
     def _record(self) -> Iterator[Progress]:
-        """The uncached runs are needed anyway, so stage 1's first epoch trains while they are recorded."""
+        """Record the uncached runs and train stage 1's first epoch on them: the runs are needed anyway."""
         train = self.epochs[_GUIDED] == 0 and self._settings.guided_epochs > 0
         for number, batch in enumerate(self._task.batches):
             loss, latents = self._guided(batch, number / self._count, train=train)
@@ -141,7 +141,7 @@ class TwoStageFit(Fit):
         return meter.mean(), latents
 
     def _safe_start(self) -> float:
-        """Keep as much of what stage 1 has found as the closed loop bears."""
+        """Keep as much of stage 1's correction as is stable in closed loop."""
         state = self._trainable.state_dict()
         results: dict[float, float] = {}
         for factor in _RESTRAINTS:
@@ -197,11 +197,11 @@ class TwoStageFit(Fit):
         return self._count * (max(1, self._settings.guided_epochs) + self._settings.closed_loop_epochs)
 
     def _done(self) -> int:
-        """Batches done; recording counts as an epoch of stage 1."""
+        """Finished batches; recording counts as an epoch of stage 1."""
         return self._count * (max(1, self.epochs[_GUIDED]) + self.epochs[_CLOSED_LOOP])
 
     def _ends_epoch(self, number: int, stage: str) -> bool:
-        """Count the epoch that a batch ends, if it ends one."""
+        """Count an epoch when the batch was its last."""
         last = number == self._count - 1
         self.epochs[stage] += last
         return last

@@ -15,7 +15,7 @@ from lesa_metrics.needs import cached, finite, library, quiet
 from lesa_metrics.pixels import Preparation
 
 _REMEDY: Final = 'pip install "lesa-framework[diffusers]"'
-#: CLIP's tokenizers know every byte, inside of words and at their end; one with less was not found, but made up.
+#: CLIP's tokenizers know every byte, inside words and at their end. A smaller one was not loaded but made up.
 _FEWEST_TOKENS: Final = 512
 
 
@@ -40,7 +40,7 @@ class ClipScore(Metric):
         self.summary = f"Agreement of picture and prompt, 0 to 100, by {Path(model).name}."
 
     def load(self, device: torch.device | str) -> LoadedClipScore:
-        """Load the model, its tokenizer and what it does to pictures.
+        """Load the model, its tokenizer and its preprocessing of pictures.
 
         Raises:
             MetricUnavailableError: transformers or the model's files are not on the machine.

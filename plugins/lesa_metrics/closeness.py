@@ -1,4 +1,4 @@
-"""How close samples are to the uncached run's. Everything is float; nothing is rounded to 8 bits."""
+"""Closeness to the uncached run's samples. Everything is in float; nothing is rounded to 8 bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lesa_metrics.needs import library
 
 
 class Psnr(Metric):
-    """Peak signal-to-noise ratio, `10 log10(1 / mse)`; of a video over all its frames at once."""
+    """Peak signal-to-noise ratio, `10 log10(1 / mse)`; for a video over all its frames at once."""
 
     name = "psnr_db"
     heading = "PSNR, dB"
@@ -22,7 +22,7 @@ class Psnr(Metric):
     digits = 2
 
     def load(self, device: torch.device | str) -> LoadedPsnr:  # noqa: ARG002 - it runs on the CPU
-        """There is nothing to load."""
+        """Nothing has to be loaded."""
         return LoadedPsnr()
 
 
@@ -57,7 +57,7 @@ class LoadedSsim(LoadedMetric):
     """SSIM, ready."""
 
     def score(self, pictures: Tensor, references: Tensor, prompts: Sequence[str]) -> list[float | None]:  # noqa: ARG002
-        """The similarity of each picture; of smaller ones than 7 pixels over windows that fit."""
+        """The similarity of each picture; for pictures smaller than 7 pixels, over windows that fit."""
         from skimage.metrics import structural_similarity
 
         window = min(7, pictures.shape[-1], pictures.shape[-2])
@@ -78,7 +78,7 @@ class RelativeL2(Metric):
     summary = "Relative Euclidean distance of the final latents from the uncached run's."
 
     def load(self, device: torch.device | str) -> LoadedRelativeL2:  # noqa: ARG002 - it runs on the CPU
-        """There is nothing to load."""
+        """Nothing has to be loaded."""
         return LoadedRelativeL2()
 
 

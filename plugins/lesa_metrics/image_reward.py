@@ -1,4 +1,4 @@
-"""ImageReward: would people like a picture for its prompt?"""
+"""ImageReward: how much would people like a picture for its prompt?"""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class LoadedImageReward(LoadedMetric):
 
 @contextmanager
 def _tokenizer_from(folder: Path) -> Iterator[None]:
-    """The package asks the hub for its tokenizer; for a while it gets the one in this folder."""
+    """Give the package the tokenizer in this folder while it loads; otherwise it would ask the hub for it."""
     from transformers import BertTokenizer
 
     read = BertTokenizer.from_pretrained

@@ -1,4 +1,4 @@
-"""What the metrics need of this machine: libraries, and quiet while weights are read."""
+"""Helpers for loading metrics: optional libraries, the local hub cache, and no output while weights are read."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def cached(model: str, file: str) -> Path | None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and no notices of transformers while loading; its settings are put back afterwards."""
+    """Turn off transformers' progress bars and notices while loading, and restore its settings afterwards."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

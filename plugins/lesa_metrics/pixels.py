@@ -1,4 +1,4 @@
-"""What a CLIP model does to pictures first, in float and on any device.
+"""The preprocessing of pictures for CLIP, in float and on any device.
 
 The processors of transformers need torchvision, or go through 8-bit pictures one by one; methods that differ by
 less than that, and videos of many frames, want neither.
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 _DONE: Final = ("do_resize", "do_center_crop", "do_normalize")
-#: Pillow's number of a filter -> torch's name.
+#: Pillow's number of a filter -> torch's name for it.
 _FILTERS: Final = {2: "bilinear", 3: "bicubic"}
 
 
@@ -39,7 +39,7 @@ class Preparation:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Preparation:
-        """From a `preprocessor_config.json`; what it does not say is as the first CLIP had it.
+        """Read a `preprocessor_config.json`; missing values are those of the first CLIP.
 
         Raises:
             ValueError: It asks for something else than a CLIP model needs.

@@ -1,4 +1,4 @@
-"""Registers the metrics: those that every measurement has, and those that need a library or weights of their own."""
+"""Registers the metrics: those of every measurement, and those that need a library or weights of their own."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Other people's caches, attached for real; see README.md."""
+"""Caches of other libraries, attached as they are; see README.md."""

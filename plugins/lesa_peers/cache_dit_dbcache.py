@@ -1,4 +1,4 @@
-"""cache-dit's DBCache: the first blocks run, and when they changed little the others are skipped or extrapolated."""
+"""cache-dit's DBCache: the first blocks run, and when they change little, the others are skipped or extrapolated."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lesa_framework import HasTransformer, Peer, PeerError, PeerSettings, PeerWo
 from lesa_peers.pristine import pristine
 from lesa_peers.thresholds import rising
 
-#: (blocks that always run, first steps that are always computed): cache-dit's defaults, then what its users choose
+#: (blocks that always run, first steps that are always computed): cache-dit's defaults, then the usual choices
 #: for more speed. The last ones are for small models, where one block is a large part of a call.
 _LIMITS = ((8, 8), (1, 8), (1, 4), (1, 1))
-#: cache-dit's calibrators, by what to call them; none is plain DBCache.
+#: Names of cache-dit's calibrators; the empty name is plain DBCache.
 CALIBRATORS = ("", "taylorseer", "dmd", "foca")
-#: From 1 on, cache-dit takes any two steps for the same.
+#: From this threshold on, cache-dit treats any two steps as equal.
 _ALWAYS = 1.0
 
 
@@ -84,7 +84,7 @@ class CacheDit:
 
     @property
     def settings(self) -> PeerSettings:
-        """What was chosen, in cache-dit's own words."""
+        """The chosen settings, in cache-dit's own words."""
         return {
             "residual_diff_threshold": self.threshold,
             "Fn_compute_blocks": self.first_blocks,
@@ -93,7 +93,7 @@ class CacheDit:
 
     @contextmanager
     def attach(self, pipe: HasTransformer) -> Iterator[None]:
-        """Put the cache in; leaving takes it out again.
+        """Attach the cache; leaving the context detaches it.
 
         cache-dit patches the pipeline's class: while it is attached, run no other pipeline of that class.
 
@@ -146,7 +146,7 @@ def refusal(pipe: HasTransformer) -> str | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Inside, cache-dit logs errors only: it writes to standard output, where results go."""
+    """Let cache-dit log only errors inside the context, because it logs to standard output, where results go."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

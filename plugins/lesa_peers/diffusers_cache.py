@@ -1,4 +1,4 @@
-"""Whatever `enable_cache` of a diffusers model takes."""
+"""diffusers' own caches, attached by `enable_cache`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DiffusersCache:
 
     @contextmanager
     def attach(self, pipe: HasTransformer) -> Iterator[None]:
-        """Put the cache in; leaving takes it out again.
+        """Attach the cache; leaving the context detaches it.
 
         Raises:
             PeerError: The model takes no cache.
@@ -45,7 +45,7 @@ class DiffusersCache:
 
 
 def refusal(pipe: HasTransformer) -> str | None:
-    """Why a model takes none of diffusers' caches; None when it does."""
+    """Why a model supports none of diffusers' caches; None when it does."""
     try:
         from diffusers import CacheMixin
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""diffusers' FirstBlockCache: the first block runs, and when it changed little the others are skipped."""
+"""diffusers' FirstBlockCache: the first block runs, and when it changes little, the others are skipped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DiffusersFirstBlock:
         return refusal(pipe)
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:  # noqa: ARG002 - any model
-        """Thresholds from nearly nothing to everything; it has no other setting."""
+        """Thresholds from almost no work saved to all that can be saved; there is no other setting."""
         return [[self._with(threshold) for threshold in rising(1e-3, 10.0)]]
 
     def _with(self, threshold: float) -> Peer:

@@ -1,4 +1,4 @@
-"""diffusers' MagCache: a table of how residuals grow, measured once a model, decides which steps are skipped."""
+"""diffusers' MagCache: a table of how residuals grow, measured once per model, decides which steps are skipped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIMITS = ((0.2, 3), (0.1, 5), (0.02, 1000))
 
 @dataclass(frozen=True)
 class DiffusersMagCache:
-    """diffusers' MagCache, calibrated on the model at hand; its threshold is searched."""
+    """diffusers' MagCache, calibrated on the model; its threshold is searched."""
 
     @property
     def name(self) -> str:
@@ -59,7 +59,7 @@ class DiffusersMagCache:
 
 
 def calibrated(pipe: HasTransformer, workload: PeerWorkload) -> tuple[float, ...]:
-    """The model's residual ratios, by diffusers' own calibration: it prints them, one list a branch.
+    """The model's residual ratios, by diffusers' own calibration: it prints them, one list for each branch.
 
     The configuration takes one list for all branches, so the first one printed (`cond`) is taken.
 

@@ -1,4 +1,4 @@
-"""Registers other people's caches; each is imported when it is attached."""
+"""Registers the caches of other libraries; each library is imported when its cache is attached."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lesa_peers.diffusers_first_block import DiffusersFirstBlock
 from lesa_peers.diffusers_magcache import DiffusersMagCache
 from lesa_peers.diffusers_taylorseer import DiffusersTaylorSeer
 
-#: All of them.
+#: All families of this plugin.
 FAMILIES: tuple[PeerFamily, ...] = (
     DiffusersTaylorSeer(),
     DiffusersTaylorSeer(lite=True),

@@ -1,4 +1,4 @@
-"""Puts a pipeline and its model back to what they were, whatever was attached in between.
+"""Restores a pipeline and its model to what they were, whatever was attached in between.
 
 The peers' own ways to detach leave things behind: bound methods in place of a class's `forward`, registries of hooks,
 patched methods of classes.
@@ -17,7 +17,7 @@ from lesa_framework import HasTransformer
 
 @contextmanager
 def pristine(pipe: HasTransformer) -> Iterator[None]:
-    """On leaving, the pipeline, its class and every module of its transformer have the attributes they had before.
+    """Restore the attributes of the pipeline, its class and every module of its transformer on leaving the context.
 
     Weights are not copied: what is written into a tensor stays written.
     """
@@ -37,7 +37,7 @@ def pristine(pipe: HasTransformer) -> Iterator[None]:
 
 
 class _Snapshot:
-    """A module's attributes, and what its own dictionaries (submodules, hooks) held."""
+    """A module's attributes, and the contents of its own dictionaries (submodules, hooks)."""
 
     def __init__(self, module: nn.Module) -> None:
         self._attributes = dict(vars(module))

@@ -1,8 +1,8 @@
-"""Thresholds to try."""
+"""Thresholds for the search."""
 
 from __future__ import annotations
 
-#: Over four powers of ten neighbours differ by 7 %, and halving needs seven runs.
+#: Over four powers of ten, neighbouring thresholds differ by 7 %, and bisection needs seven runs.
 _COUNT = 128
 
 

@@ -60,7 +60,7 @@ class FixedIntervalConfig(ScheduleConfig):
     interval: int = Field(ge=1)
     """N: steps from one computed step to the next."""
     warmup: int = Field(3, ge=1)
-    """E: how many first steps are computed."""
+    """E: how many steps at the beginning are computed."""
 
     def build(self) -> FixedInterval:
         """Make the schedule."""
