@@ -3,8 +3,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from lesa_framework import LesaError
 from lesa_framework.files import read_prompts
+from lesa_framework.measure.lineup import Contender
 from tests.cli.conftest import SMALL, Lesa
 
 _ROW = {"name", "nfe", "num_steps", "psnr_db", "ssim", "rel_l2", "caption_score", "seconds", "speedup", "cache_bytes"}
@@ -49,6 +54,28 @@ def test_json_on_standard_output(lesa: Lesa, cache: Path, model: Path, workplace
     assert outcome.code == 0, outcome.err
     assert [row["name"] for row in json.loads(outcome.out)["rows"]] == ["uncached", "mine", "fewer_steps_3"]
     assert "100%" in outcome.err
+
+
+def test_a_method_that_fails_is_an_error_after_the_others_were_measured(
+    lesa: Lesa, cache: Path, model: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attached = Contender.attached
+
+    def failing(contender: Contender, *arguments: Any) -> Any:
+        if contender.name == "mine":
+            raise LesaError("no memory left")
+        return attached(contender, *arguments)
+
+    monkeypatch.setattr(Contender, "attached", failing)
+    (workplace / "prompts.txt").write_text("a red ring\n")
+    outcome = lesa(
+        "eval", "mine.yaml", "--model", model, "--prompts", "prompts.txt", "--steps", 6, "--out", "results.json", *SMALL
+    )
+    assert outcome.code == 1
+    assert "error: mine: LesaError: no memory left" in outcome.err
+    rows = {row["name"]: row for row in json.loads((workplace / "results.json").read_text())["rows"]}
+    assert rows["mine"]["error"] == "LesaError: no memory left"
+    assert rows["fewer_steps_3"]["psnr_db"] is not None
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_prompt(workplace: Path) -> None:
