@@ -1,1 +1,1 @@
-"""The speed benchmark at full size. Start at `command.py`; `measure.py` says what is done to one model."""
+"""The speed benchmark at full size. Start at `command.py`; `bench.py` measures one model."""

@@ -42,7 +42,7 @@ class Device(ABC):
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until everything asked for is done."""
+        """Wait until all submitted work is done."""
 
     @abstractmethod
     def held_bytes(self) -> int | None:
@@ -58,7 +58,7 @@ class Device(ABC):
 
     @abstractmethod
     def free(self) -> None:
-        """Give back what is no longer referred to."""
+        """Free memory that is no longer used."""
 
 
 class Cuda(Device):

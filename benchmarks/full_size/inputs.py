@@ -1,4 +1,4 @@
-"""What the pipelines pass to the three transformers beside latent and timestep, with random prompts."""
+"""The arguments that the pipelines pass to the three transformers besides latent and timestep, for random prompts."""
 
 from __future__ import annotations
 

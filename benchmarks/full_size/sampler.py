@@ -21,7 +21,7 @@ BRANCHES = ("cond", "uncond")
 
 @contextmanager
 def _made_in(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Inside, new tensors are made on the device in this dtype, so that there is never a copy in float32."""
+    """Make new tensors on the device in this dtype inside the context, so that there is never a copy in float32."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -46,7 +46,7 @@ def build_model(case: Case, device: torch.device, dtype: torch.dtype, seed: int 
 
 @dataclass
 class Denoiser:
-    """What a pipeline does between its text encoders and its VAE.
+    """The loop of a pipeline, without its text encoders and its VAE.
 
     It has a pipeline's `transformer` and `scheduler`, so that sessions and other caches can be attached to it.
 

@@ -1,4 +1,4 @@
-"""The results for people: one row a method."""
+"""The results as tables: one row for each method."""
 
 from __future__ import annotations
 

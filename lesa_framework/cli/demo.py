@@ -82,7 +82,7 @@ def command(
 
 
 def _configs(backbone: str) -> tuple[list[LesaConfig], list[str]]:
-    """The presets that there are, and a note about those that are missing at a schedule that has some."""
+    """The presets that exist, with a note about those that are missing for a schedule that has some."""
     presets = plugins().registry.presets
     found: list[LesaConfig] = []
     absent: list[str] = []

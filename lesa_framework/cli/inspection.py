@@ -56,7 +56,7 @@ def command(
 
 
 def weights_file(name: str) -> Path:
-    """The weights that a file, a configuration or a preset stands for.
+    """The weights that a weights file is, or that a configuration or preset names.
 
     Raises:
         ConfigError: It names none.

@@ -24,7 +24,7 @@ from lesa_framework.runtime.strategy import Strategy, count_computed, plan
 from lesa_framework.types import Decision, EntryInfo, Filter, Reason, RunInfo, StepContext, Weights
 
 _PER_CHANNEL: Final = "per channel"
-#: What is shown of a number of a filter: itself, or that there is one for each channel.
+#: How a number of a filter is shown: as it is, or as "per channel".
 Shown: TypeAlias = float | str
 
 
@@ -37,12 +37,12 @@ class PlannedStep:
         branch: The branch.
         sigma: Its noise level.
         stage: Its stage.
-        decision: None when it depends on data.
-        reason: Why.
-        weights: Of an affine predictor, by the step that each feature comes from: those of its prediction, or of its
-            correction of a computed step. Else None.
+        decision: The decision; None when it depends on data.
+        reason: The reason for it.
+        weights: For an affine predictor, by the step that each feature comes from, the weights of its prediction or of
+            its correction of a computed step; None otherwise.
         others: The weights on other branches' features, by branch.
-        bias: What is added; None without weights.
+        bias: The bias of the filter; None without weights.
     """
 
     step: int
@@ -161,7 +161,7 @@ def _letter(decision: Decision | None) -> str:
 
 
 def _most(counts: Sequence[int | None]) -> int | None:
-    """The branch that computes most says how many steps are computed: the others compute at some of the same steps."""
+    """The number of computed steps is that of the branch that computes most: the others compute some of these."""
     known = [count for count in counts if count is not None]
     return max(known) if len(known) == len(counts) else None
 
@@ -212,7 +212,7 @@ def _table(rows: list[PlannedStep], *, several: bool) -> Table:
 
 
 def formula(row: PlannedStep) -> str:
-    """The filter of a step for people, such as `+2.000·h1 -1.000·h0`; empty when it has none."""
+    """The filter of a step as text, such as `+2.000·h1 -1.000·h0`; empty when it has none."""
     if row.weights is None:
         return ""
     terms = _terms(row.weights, "h")

@@ -14,10 +14,10 @@ from lesa_framework.errors import LesaError
 from lesa_framework.measure.columns import Column, columns
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row, ranked
 
-#: The first columns to go where there is no room for all; after them go scores, the last first, but never the PSNR.
+#: The first columns to drop where there is no room; after them scores are dropped, the last first, never the PSNR.
 _LEAST = ("peak memory", "FLOPs")
 _UNLIMITED = 1000
-#: Not every terminal knows the page's signs.
+#: Some of the page's signs are missing on some terminals.
 _PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
 
 

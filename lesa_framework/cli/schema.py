@@ -66,7 +66,7 @@ def select(section: str | None = None, kind: str | None = None) -> Schema:
 
 
 def of_benchmarks() -> Schema:
-    """The schema of the files of `lesa bench`, with the names of the peers and metrics that there are."""
+    """The schema of the files of `lesa bench`, with the names of all peers and metrics."""
     schema = BenchSpec.model_json_schema()
     registry = plugins().registry
     peers, metrics = list(registry.peers.names()), list(registry.metrics.names())
@@ -115,7 +115,7 @@ def _schemas(*sections: dict[str, type[BaseModel]]) -> tuple[list[list[Schema]],
 
 
 def _with_kinds(schema: Schema, model: type[BaseModel], models: dict[str, type[BaseModel]]) -> Schema:
-    """Of a model that several kinds share, `kind` is a plain string: name them, for editors to offer."""
+    """In a model that several kinds share, `kind` is a plain string: list the kinds, so that editors offer them."""
     kinds = [kind for kind, one in models.items() if one is model]
     properties = schema["properties"]
     if len(kinds) < 2 or "kind" not in properties:

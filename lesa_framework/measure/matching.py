@@ -111,7 +111,7 @@ def match(
         return _searched(blank, [_Climb(ladder, pipe, workload, measure) for ladder in ladders])
     except SearchTimeoutError as error:
         return replace(blank, error=str(error))
-    except Exception as error:  # other people's code raises what it likes; so below
+    except Exception as error:  # other libraries may raise anything; so below
         return replace(blank, error=in_one_line(error))
     finally:
         handle.remove()

@@ -1,4 +1,4 @@
-"""Puts an engine into a transformer, and takes it out again without a trace."""
+"""Attaches an engine to a transformer, and detaches it again without a trace."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NameContext: TypeAlias = Callable[..., AbstractContextManager[Any]]
 
 
 class Attachment:
-    """An engine at work in one transformer.
+    """An engine attached to one transformer.
 
     The transformer's `forward` is replaced on the instance (never on the class), and its head
     gets two hooks. On predicted steps the block lists are empty while the model's own forward runs, so that no block
@@ -99,7 +99,7 @@ class Attachment:
         self._tracker.forget()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Attachment:
-        """A copy of an attached model is a bare one: what stands in its forward only passes calls on.
+        """A copy of an attached model is bare: what replaces its forward only passes calls on.
 
         Copying the engine would copy histories, and the pipeline with its scheduler, which would never be stepped.
         """
@@ -111,7 +111,7 @@ class Attachment:
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse to be saved: the file would hold the engine and its histories, and a loaded model would go on caching.
+        """Refuse to be saved: the file would hold the engine and its histories, and a loaded model would cache.
 
         Raises:
             UnsupportedBackboneError: A session is attached; a copy of an attached model, a bare one, may be saved.
@@ -157,7 +157,7 @@ class Attachment:
         return output
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """What the model was called with, by name, including what its forward takes as `**kwargs`."""
+        """The arguments of the call, by name, including those that the forward takes as `**kwargs`."""
         named = self._signature.bind(self._model, *args, **kwargs).arguments
         for name, parameter in self._signature.parameters.items():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
@@ -215,7 +215,7 @@ class Attachment:
 
     @contextmanager
     def _hear_context(self, name: str, **kwargs: Any) -> Iterator[Any]:
-        """Stands in for the model's `cache_context`: notes the name and passes it on."""
+        """Replaces the model's `cache_context`: records the name and passes it on."""
         assert self._name_context is not None
         outer, self._context = self._context, name
         try:

@@ -1,4 +1,4 @@
-"""The containers that hold a model's blocks: empty on predicted steps, watched on the first computed one."""
+"""The containers that hold a model's blocks: empty on predicted steps, checked on the first computed step."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class BlockLists:
 
     @contextmanager
     def bypassed(self) -> Iterator[None]:
-        """Inside, no block is called: the lists are empty, or hold stand-ins where the adapter asks for them."""
+        """Bypass the blocks inside the context: the lists are empty, or hold stand-ins if the adapter needs them."""
         with self._holding(self._passing):
             yield
 
     @contextmanager
     def watched(self, closed: Callable[[], bool]) -> Iterator[None]:
-        """Inside, the blocks are called as usual.
+        """Check the calls of the blocks inside the context; they run as usual.
 
         Args:
             closed: Whether the head was called already.
@@ -103,7 +103,7 @@ class BlockLists:
             )
 
     def failed(self, error: Exception) -> None:
-        """Say on an error of the model's own code that its blocks were bypassed."""
+        """Add a note to an error of the model's own code, that its blocks were bypassed."""
         returns = self._adapter.block_returns
         empty = [path for path in self._adapter.blocks if path not in returns]
         stand_ins = [path for path in self._adapter.blocks if path in returns]
@@ -126,7 +126,7 @@ class BlockLists:
             yield
 
     def _passing(self, path: str) -> _Act | None:
-        """Returns what a block was given, as the block would return it; None to empty the list."""
+        """A function that returns a block's arguments as the block would return them; None to empty the list."""
         returns = self._adapter.block_returns.get(path)
         if returns is None:
             return None

@@ -30,7 +30,7 @@ from lesa_framework.types import (
 
 
 class Store(HistoryView, Protocol):
-    """A history that the engine can write to."""
+    """A history to which the engine can write."""
 
     @property
     def nbytes(self) -> int:
@@ -41,7 +41,7 @@ class Store(HistoryView, Protocol):
         """Shape, dtype and device of the features as they came."""
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
-        """Take in a feature."""
+        """Append a feature."""
 
 
 #: Makes a branch's history: (depth, where to keep it, the histories of all branches) -> an empty one.
@@ -80,7 +80,7 @@ class Step:
 
 @dataclass
 class Engine:
-    """Decides, predicts and remembers. It knows no model: features go in and come out.
+    """Decides, predicts and remembers. It knows nothing of models: features go in and come out.
 
     Args:
         strategy: Schedule, router and predictor.
@@ -142,7 +142,7 @@ class Engine:
         return Step(ctx, StepRecord(ctx.index, name, ctx.stage, decision, reason), latent, prediction, name)
 
     def computed(self, step: Step, feature: Tensor) -> Tensor:
-        """Take in a feature that the block stack made.
+        """Use a feature that the block stack computed.
 
         Returns:
             The feature for the head: this very tensor, unless the predictor corrects it.

@@ -1,4 +1,4 @@
-"""Where the sigma grid comes from, and which step a call belongs to."""
+"""The source of the sigma grid, and the step to which a call belongs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Scheduler: TypeAlias = Any
 
 
 class SchedulerOwner(Protocol):
-    """A pipeline: its scheduler may be exchanged at any time."""
+    """A pipeline whose scheduler may be exchanged at any time."""
 
     scheduler: Scheduler
 
@@ -43,7 +43,7 @@ class Grid:
         return next(iter(self.candidates(sigma)), None)
 
     def candidates(self, sigma: float) -> list[int]:
-        """Every step at the noise level that is nearest; none when that is not near."""
+        """Every step at the nearest noise level; none when that is not near."""
         nearest = min(self._told, key=lambda told: abs(told - sigma), default=None)
         if nearest is None or not is_near(nearest, sigma):
             return []
@@ -96,7 +96,7 @@ class FixedGrid:
         return self._grid
 
     def hint(self) -> int | None:
-        """Not known."""
+        """Unknown."""
         return None
 
 
@@ -147,7 +147,7 @@ class SchedulerGrid:
         return self._grid
 
     def hint(self) -> int | None:
-        """The scheduler's own step index; before its first step, where it was told to begin."""
+        """The scheduler's own step index; before its first step, the index at which it will begin."""
         scheduler = self._owner.scheduler
         index: int | None = getattr(scheduler, "step_index", None)
         if index is None:

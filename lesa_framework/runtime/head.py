@@ -52,14 +52,14 @@ class Head:
         return twin
 
     def remove(self) -> None:
-        """Take the hooks off."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
     def begin(
         self, latent: Tensor, prediction: Tensor | None, computed: Callable[[Tensor], Tensor] | None = None
     ) -> None:
-        """From now on, read the feature, or put the prediction in its place.
+        """Start to read the feature, or to replace it by the prediction.
 
         Args:
             latent: The model's input.
@@ -71,7 +71,7 @@ class Head:
         self._dtype = latent.dtype if self._adapter.head_in_float32 else None
 
     def end(self) -> None:
-        """From now on, do nothing, and hold no tensor."""
+        """Stop doing anything, and hold no tensor."""
         self._open, self._prediction, self._computed, self.feature = False, None, _unchanged, None
 
     @property

@@ -62,7 +62,7 @@ class History:
         return 0 if self._ring is None else self._ring.nbytes
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
-        """Take in a feature without its graph, dropping the oldest when full.
+        """Append a feature without its graph, dropping the oldest when full.
 
         A feature of another shape, dtype or device cannot be mixed with the older ones: they are dropped.
         """

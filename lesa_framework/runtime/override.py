@@ -1,4 +1,4 @@
-"""Takes the place of one instance's `forward`, together with the offloading that does the same."""
+"""Replaces one instance's `forward`, and cooperates with offloading, which does the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ForwardOverride:
         self._own[place] = forward
 
     def remove(self) -> None:
-        """Put the original back, wherever ours has got to meanwhile.
+        """Put the original back, wherever ours is held by now.
 
         Where something else wraps ours and keeps it to itself, both stay.
         """

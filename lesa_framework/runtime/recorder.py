@@ -36,11 +36,11 @@ class Recorder(Observer):
         }
 
     def lesa_run_start(self, run: RunInfo) -> None:  # noqa: ARG002 - the hook's signature
-        """Forget the run before."""
+        """Forget the previous run."""
         self.records, self.features, self.latents = [], [], []
 
     def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
-        """Keep what was asked for."""
+        """Keep what this recorder records."""
         if self._keep_latents and (not self.records or record.index != self.records[-1].index):
             self.latents.append(latent)
         if self._keep_features:

@@ -1,4 +1,4 @@
-"""Schedule, router and predictor together, and what they will do in a run."""
+"""Schedule, router and predictor together, and their plan for a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def alone(compute: bool) -> bool:
 
 @dataclass
 class Strategy:
-    """What a configuration builds: the choices that the engine joins.
+    """The parts that a configuration builds and the engine joins.
 
     Args:
         schedule: Which steps to compute.
@@ -67,7 +67,7 @@ class Strategy:
 
 
 def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:
-    """What the rules say about a step: predicted, or computed because of the schedule or the history."""
+    """The rules' answer for a step: predicted, or computed because of the schedule or the history."""
     compute = strategy.schedule.decide(ctx) is Decision.COMPUTE
     if strategy.schedule.dynamic:
         compute = agree(compute)
@@ -79,7 +79,7 @@ def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:
 def plan(
     strategy: Strategy, sigmas: Sequence[float], branches: Sequence[str] = ("branch0",)
 ) -> list[tuple[StepContext, Reason]]:
-    """What a run over a grid will do, without a model.
+    """The plan of a run over a grid, without a model.
 
     Args:
         strategy: Schedule, router and predictor.

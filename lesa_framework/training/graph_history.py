@@ -26,7 +26,7 @@ class GraphHistory(History):
         return sum(feature.nbytes for feature in self._features)
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
-        """Take in a feature, dropping the oldest when full."""
+        """Append a feature, dropping the oldest when full."""
         self._kind = kind_of(feature)
         kept = feature.to(device=self._place.device, dtype=self._place.dtype)
         self._features = [kept, *self._features[: self.depth - 1]]

@@ -1,4 +1,4 @@
-"""What a metric must satisfy."""
+"""The contract of metrics, as a check."""
 
 from __future__ import annotations
 

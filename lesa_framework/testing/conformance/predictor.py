@@ -1,4 +1,4 @@
-"""What a predictor must keep to."""
+"""The contract of predictors, as a check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plainest schedule, router and predictors, and an observer: what the suites put beside the plugin under test."""
+"""The simplest schedule, router and predictors, with which the suites combine the plugin under test."""
 
 from __future__ import annotations
 

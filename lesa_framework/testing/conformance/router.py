@@ -1,4 +1,4 @@
-"""What a router must keep to."""
+"""The contract of routers, as a check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a schedule must keep to."""
+"""The contract of schedules, as a check."""
 
 from __future__ import annotations
 
