@@ -15,8 +15,8 @@ class Case:
     """One model and what it is called with.
 
     Attributes:
-        name: What it is selected by.
-        title: What people call it.
+        name: Its name on the command line.
+        title: Its name in tables.
         model_class: Class in diffusers.
         config: Its arguments.
         latent: Shape of the latent as the model takes it, batch first.
@@ -29,7 +29,7 @@ class Case:
         tap: Where the LESA authors take the feature.
         boundaries: Noise levels between LESA's stages.
         intervals: The paper's N; the first is the headline.
-            num_steps: Steps of the sampler.
+        num_steps: Steps of the sampler.
     """
 
     name: str
