@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))  # the package of the same name stands beside this file
+    sys.path.insert(0, str(ROOT))  # the package of the same name is next to this file
 
     from benchmarks.full_size.command import app
 

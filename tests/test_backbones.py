@@ -104,7 +104,7 @@ class TestFinding:
         assert not lesa.find_adapter(Foreign(), "tiny").verified
         assert lesa.find_adapter(type("Derived", (TinyDiT,), {})(), "tiny").verified
 
-    def test_a_name_that_nobody_has(self):
+    def test_an_unknown_name(self):
         with pytest.raises(UnknownPluginError, match=r"backbone.kind: 'tinny' is not a registered backbone") as caught:
             lesa.find_adapter(TinyDiT(), "tinny")
         assert str(caught.value).endswith("Did you mean 'tiny'? Or 'auto'.")

@@ -1,4 +1,4 @@
-"""Guesses about models that nobody described."""
+"""Guesses about models without an adapter."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_lists_inside_of_modules_and_sequences():
 
 
 def test_a_head_goes_by_its_name_before_its_place():
-    # Embeddings may be defined behind the head, and one of them may look like a stack.
+    # Embeddings may be defined after the head, and one of them may look like a stack.
     model = Shaped(blocks=stack(3), norm_out=nn.Identity(), text_layers=stack(3), embed=nn.Linear(2, 2))
     assert layout.guess(model) == layout.Guess(("blocks",), "norm_out", "timesteps")
     model = Shaped(blocks=stack(2), embed=nn.Linear(2, 2), final_layer=nn.Identity(), norm_out=nn.Identity())

@@ -20,7 +20,7 @@ RAW = {"schedule": {"kind": "fixed_interval", "interval": 4}, "predictor": {"kin
 
 
 class TwoTransformers(TinyPipeline):
-    """Changes the transformer behind the sampler's back, which is all that Wan's pipeline does."""
+    """Switches transformers without telling the sampler, as Wan's pipeline does."""
 
     def __init__(self, model_class=TinyDiT):
         super().__init__(model_class(seed=0))

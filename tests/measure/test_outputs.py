@@ -10,7 +10,7 @@ from lesa_framework.measure.outputs import Outputs, taking_outputs
 
 
 class Answering(nn.Module):
-    """Returns what it is told to."""
+    """Returns what it was given."""
 
     def forward(self, value):
         return (value,)

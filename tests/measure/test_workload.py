@@ -36,7 +36,7 @@ def test_steps_that_do_not_call_equally_often_are_refused(registered):
         workload_of(pipe, 5, pipe)
 
 
-def test_a_model_whose_blocks_nobody_knows_is_refused():
+def test_a_model_with_unknown_blocks_is_refused():
     pipe = TinyPipeline(TinyDiT())
     with pytest.raises(UnsupportedBackboneError, match="TinyDiT"):
         workload_of(pipe, 12, pipe)

@@ -13,7 +13,7 @@ import lesa_framework as lesa
 from lesa_framework import RunReport
 from lesa_framework.api import transformers_of
 
-#: Computes 0, 1, 2, 5 and 8, as far as there are so many steps.
+#: Computes 0, 1, 2, 5 and 8, as far as the run has these steps.
 INTERVAL = {"kind": "fixed_interval", "interval": 3, "warmup": 3}
 #: The plan of eight steps under it.
 EIGHT = "FFFPPFPP"

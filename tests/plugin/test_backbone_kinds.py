@@ -36,7 +36,7 @@ def plugin(register):
     return Plugin()
 
 
-def test_auto_is_nobodys_name():
+def test_auto_cannot_be_registered():
     with pytest.raises(PluginContractError, match="backbone 'auto' is reserved for the automatic choice"):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("auto", TinyDiTAdapter)))
 

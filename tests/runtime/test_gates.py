@@ -81,7 +81,7 @@ def test_the_latent_is_a_copy_that_is_counted_and_freed():
     assert not work.ctx.computed_latent.requires_grad
 
 
-def test_without_anybody_to_read_it_no_latent_is_kept():
+def test_no_latent_is_kept_when_nothing_reads_it():
     loop = Engine(Strategy(ComputeSteps((0,)), EqualStages(), Hold()), "testing", Tap.PRE_HEAD)
     work = loop.begin(Position(True, GRID, 0, "a", 0), torch.ones(1, 2))
     loop.end(work, loop.computed(work, torch.ones(1, 2)))
