@@ -35,6 +35,18 @@ def pixels(page: Page, selector: str) -> NDArray[np.int16]:
     return np.asarray(Image.open(io.BytesIO(taken)).convert("RGB"), dtype=np.int16)
 
 
+def settled(page: Page, selector: str, pictures: int = 20) -> NDArray[np.int16]:
+    """A picture of one element when two in a row are alike: on a busy machine plots are redrawn late."""
+    before = pixels(page, selector)
+    for _ in range(pictures):
+        page.wait_for_timeout(100)
+        now = pixels(page, selector)
+        if np.array_equal(before, now):
+            return now
+        before = now
+    raise AssertionError(f"{selector}: still changing after {pictures} pictures")
+
+
 def middles_of_marks(page: Page, plot: str) -> list[tuple[int, int]]:
     """Where the marks of a plot are in its picture: x and y."""
     found = page.evaluate(

@@ -4,7 +4,7 @@ import numpy as np
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Visit
-from tests.browser.looking import assert_names_apart, middles_of_marks, pixels, plotted, share_of
+from tests.browser.looking import assert_names_apart, middles_of_marks, pixels, plotted, settled, share_of
 from tests.measure.page.samples import N7
 
 #: Of lesa, taylorseer and reuse; the last one is the card's own.
@@ -32,14 +32,14 @@ def test_plots_hold_marks_in_the_colours_of_their_families(opened: Page) -> None
 def test_dark_is_dark_and_can_be_switched_by_hand(visit: Visit, opened: Page) -> None:
     page = visit(scheme="dark")
     _assert_drawn(page, _DARK)
-    dark = pixels(page, "#plots")
+    dark = settled(page, "#plots")
     page.get_by_role("button", name="Switch between light and dark").click()
-    light = pixels(page, "#plots")
-    assert np.array_equal(light, pixels(opened, "#plots"))
+    light = settled(page, "#plots")
+    assert np.array_equal(light, settled(opened, "#plots"))
     assert light.mean() > 200
     assert dark.mean() < 80
     page.get_by_role("button", name="Switch between light and dark").click()
-    assert np.array_equal(pixels(page, "#plots"), dark)
+    assert np.array_equal(settled(page, "#plots"), dark)
 
 
 def test_the_dashed_line_joins_the_pareto_front(opened: Page) -> None:
