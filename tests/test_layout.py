@@ -25,7 +25,7 @@ class Shaped(nn.Module):
         return x
 
 
-def test_the_lists_of_blocks_and_what_is_behind_them():
+def test_the_lists_of_blocks_and_what_follows_them():
     assert layout.guess(TinyDiT()) == layout.Guess(
         ("transformer_blocks", "single_transformer_blocks"), "norm_out", "timestep"
     )
@@ -67,7 +67,7 @@ def test_a_single_block_counts_when_it_is_called_so():
     assert layout.guess(Shaped(pair=stack(1), head=nn.Identity())).blocks == ()
 
 
-def test_nothing_behind_the_blocks():
+def test_nothing_after_the_blocks():
     assert layout.guess(Shaped(blocks=stack(2))).head is None
 
 

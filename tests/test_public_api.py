@@ -23,7 +23,7 @@ def test_the_list_is_in_order_and_each_name_once():
     assert lesa_framework.testing.__all__ == sorted(set(lesa_framework.testing.__all__))
 
 
-def test_nothing_public_is_left_out_of_the_list():
+def test_every_public_name_is_in_the_list():
     found = {
         name for name, value in vars(lesa_framework).items() if not name.startswith("_") and not inspect.ismodule(value)
     }

@@ -88,7 +88,7 @@ class TwoStageFit(Fit):
     def state_dict(self) -> dict[str, Any]:
         """Everything that resuming needs."""
         return {
-            "learner": self._trainable.state_dict(),
+            "trainable": self._trainable.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
             "epochs": dict(self.epochs),
             "log": list(self.log),
@@ -96,7 +96,7 @@ class TwoStageFit(Fit):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume from a checkpoint."""
-        self._trainable.load_state_dict(state["learner"])
+        self._trainable.load_state_dict(state["trainable"])
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         self.epochs, self.log = dict(state["epochs"]), list(state["log"])

@@ -9,7 +9,7 @@ from tests.cli.conftest import Lesa
 from tests.measure.page.samples import sample_results
 
 
-def test_the_page_lies_beside_the_results_by_default(lesa: Lesa, workplace: Path) -> None:
+def test_the_page_is_next_to_the_results_by_default(lesa: Lesa, workplace: Path) -> None:
     (workplace / "mine.json").write_text(sample_results().model_dump_json())
     outcome = lesa("report", "mine.json")
     assert outcome.code == 0, outcome.err

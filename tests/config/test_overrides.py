@@ -52,7 +52,7 @@ def test_another_predictor_drops_the_settings_of_the_old_ones_fit():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_kind_keeps_what_is_set_beside_it_in_any_order(order):
+def test_a_kind_keeps_what_is_set_with_it_in_any_order(order):
     overrides = ["schedule.kind=steps", "schedule.compute=[0, 4]"][::order]
     assert load_config(RAW, overrides).schedule.compute == (0, 4)
 

@@ -235,7 +235,7 @@ def test_the_key_value_cache_of_flux2_keeps_working(tap: Tap):
     assert torch.equal(cached[1], bare[1])
 
 
-def test_an_output_beside_which_there_is_another_is_refused():
+def test_an_output_with_a_second_one_is_refused():
     case = BY_KIND["flux2"]
     model = case.make_model()
 

@@ -109,7 +109,7 @@ class Looks(SchedulePolicy):
         return Decision.COMPUTE if ctx.index < 3 else Decision.PREDICT
 
 
-def test_a_dynamic_schedule_competes_at_the_nfe_of_its_runs_beside_a_plain_run(flux_folder):
+def test_a_dynamic_schedule_competes_with_a_plain_run_at_the_nfe_of_its_runs(flux_folder):
     results = run(
         flux_folder, config("gate"), batch=2, change=lambda each: Strategy(Looks(), each.router, each.predictor)
     )

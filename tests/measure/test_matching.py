@@ -102,7 +102,7 @@ def test_the_next_ladder_is_for_what_the_first_cannot_reach_and_the_note_says_so
     assert result.note == "knob = 20 does 20.00, more than 10."
 
 
-def test_a_nfe_out_of_reach_gives_the_least_and_says_so():
+def test_an_nfe_out_of_reach_gives_the_least_and_says_so():
     result = found([[50, 20], [50, 15]])
     assert not result.reached
     assert result.chosen.work.flops_nfe == 15

@@ -44,7 +44,7 @@ def test_methods_take_turns_and_each_begins_a_round(bench):
     assert log.steps <= log.expected
 
 
-def test_a_method_that_fails_says_so_in_its_row_and_the_others_go_on(bench, monkeypatch):
+def test_a_method_that_fails_says_so_in_its_row_and_the_others_continue(bench, monkeypatch):
     real = Counted.probe
 
     def probe(prober: Counted, pipe: Any, contender: Contender, *rest: Any) -> Any:

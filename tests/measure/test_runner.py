@@ -20,7 +20,7 @@ def bench(tmp_path, flux_folder):
     return Bench(tmp_path, flux_folder)
 
 
-def test_methods_by_schedules_with_plain_runs_beside_them(bench):
+def test_methods_by_schedules_and_plain_runs(bench):
     bench.raw["schedules"]["b"] = {"kind": "steps", "compute": [0, 4]}
     results = bench.run()
     assert [(each.name, each.kind, each.nfe, each.work) for each in results.rows] == [

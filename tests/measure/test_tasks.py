@@ -14,7 +14,7 @@ def bench(tmp_path, flux_folder):
     return Bench(tmp_path, flux_folder)
 
 
-def test_a_model_folder_may_lie_beside_the_file(bench, tmp_path):
+def test_a_model_folder_may_be_next_to_the_file(bench, tmp_path):
     (tmp_path / "mine").symlink_to(bench.model)
     bench.raw["models"] = {"./mine": {"call": CALL}}
     results = bench.run(only=("reuse-a",))

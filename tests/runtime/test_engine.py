@@ -212,7 +212,7 @@ def test_observers_hear_of_everything_in_order():
     assert heard == ["start", "0", "1", "end after 2", "start", "0", "end after 1"]
 
 
-def test_closing_keeps_the_report_and_frees_the_histories():
+def test_ending_a_run_keeps_the_report_and_frees_the_histories():
     engine_ = engine(Hold())
     drive(engine_)
     before = engine_.report

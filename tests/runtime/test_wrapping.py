@@ -23,7 +23,7 @@ class Output:
 Named = namedtuple("Named", "sample state")
 
 ONE, OTHER = torch.ones(2, 3), torch.zeros(2, 3)
-BOXES = [
+WRAPPERS = [
     ONE,
     (ONE,),
     (ONE, None),
@@ -35,7 +35,7 @@ BOXES = [
 ]
 
 
-@pytest.mark.parametrize("returned", BOXES, ids=lambda returned: type(returned).__name__)
+@pytest.mark.parametrize("returned", WRAPPERS, ids=lambda returned: type(returned).__name__)
 def test_another_output_is_wrapped_in_the_same_way(returned):
     assert torch.equal(unwrap(returned), ONE)
     boxed = wrapper_like(returned)(OTHER)
@@ -45,7 +45,7 @@ def test_another_output_is_wrapped_in_the_same_way(returned):
 
 
 @pytest.mark.parametrize("make", [lambda one: (one, None), lambda one: Named(one, None), Output])
-def test_a_box_does_not_keep_what_it_was_made_from(make):
+def test_a_wrapper_does_not_keep_what_it_was_made_from(make):
     output = torch.ones(3)
     wrap, gone = wrapper_like(make(output)), weakref.ref(output)
     del output
@@ -69,7 +69,7 @@ def test_what_cannot_be_put_back_is_refused(returned, message):
         unwrap(returned)
 
 
-@pytest.mark.parametrize("returned", BOXES)
+@pytest.mark.parametrize("returned", WRAPPERS)
 def test_the_output_is_found(returned):
     assert sum(float(tensor.sum()) for tensor in tensors(returned)) == 6.0
 

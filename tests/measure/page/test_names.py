@@ -23,7 +23,7 @@ def test_a_name_is_never_shortened_to_nothing() -> None:
     assert set(short_names([row("a-b", "a", 1.0), row("a-c", "a", 1.0)]).values()) == {"b", "c"}
 
 
-def test_families_keep_their_colours_whatever_stands_beside_them() -> None:
+def test_families_keep_their_colours_next_to_any_others() -> None:
     peers = [row(f"p{number}", f"p{number}", 1.0, Kind.PEER) for number in range(9)]
     few = families([row("lesa-n7", "lesa", 1.0)])
     many = families([*peers, PLAIN, row("lesa-n7", "lesa", 1.0), row("reuse", "reuse", 1.0)])

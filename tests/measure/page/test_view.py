@@ -18,7 +18,7 @@ def _view(results: Results) -> ModelView:
 def test_rows_stand_by_nfe_and_by_psnr_with_failures_last() -> None:
     names = [view.row.name for view in _view(sample_results()).rows]
     assert names[:2] == ["uncached", "ref-flux-taylorseer-every5"]
-    # What did too much work stands below what competes, and above what failed.
+    # Rows that did too much work are below those that compete, and above those that failed.
     assert names[7:10] == ["diffusers-taylorseer", "diffusers-magcache", "ref-flux-lesa-n10"]
     assert [view.row.name for view in _view(sample_results()).rows if view.over] == ["diffusers-taylorseer"]
     assert names[-1] == "ref-flux-reuse-n10"
