@@ -41,14 +41,14 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_section(model: type[Config], key: str, raw: Any, folder: Path, problems: list[str]) -> Config | None:
-    """Validate a mapping; what is wrong is added to `problems`, and the result is then None.
+    """Validate a mapping. When it is invalid, the result is None and the reasons are added to `problems`.
 
     Args:
-        model: What it should be.
-        key: Where it stands, for messages; empty for a whole file.
-        raw: What was found.
-        folder: Where relative paths in it count from.
-        problems: Takes a line for each thing that is not valid.
+        model: The class that validates it.
+        key: Its place in the file, for messages; empty for a whole file.
+        raw: The mapping.
+        folder: The folder to which its relative paths refer.
+        problems: Receives one line for each invalid value.
     """
     try:
         return model.model_validate(raw, context={"folder": folder})
@@ -64,5 +64,5 @@ def read_section(model: type[Config], key: str, raw: Any, folder: Path, problems
                 near = did_you_mean(str(detail["loc"][-1]), known)
                 problems.append(f"{place}: unknown key. Known: {', '.join(known)}.{near}")
             else:
-                problems.append(f"{place}: {detail['msg']} (given {detail['input']!r}).")
+                problems.append(f"{place}: {detail['msg'].removeprefix('Value error, ')} (given {detail['input']!r}).")
         return None

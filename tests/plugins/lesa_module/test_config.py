@@ -44,7 +44,7 @@ class TestTheFile:
 
     def test_an_invalid_formula(self):
         assert refusal({**SECTION, "sigma": "t**2"}) == (
-            "backbone.sigma: Value error, 't ** 2' is not allowed: only + - * / on numbers and one name are. "
+            "backbone.sigma: 't ** 2' is not allowed: only + - * / on numbers and one name are. "
             "Valid examples: timestep, timestep/1000, 1 - t, (t + 1)/1000 (given 't**2')."
         )
 
