@@ -101,6 +101,11 @@ def _copy(value: Any) -> Any:
     return {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
+def _only(raw: Any, model: type[BaseModel]) -> Any:
+    """The keys that a class knows."""
+    return {key: value for key, value in raw.items() if key in model.model_fields} if isinstance(raw, dict) else raw
+
+
 class _Reader:
     """Reads the sections of one file, and collects what is wrong with them."""
 
@@ -124,7 +129,7 @@ class _Reader:
             return self._plugin_section(key, raw)
         if key == "backbone":
             return self._backbone(raw)
-        return self._read(EngineConfig if key == "engine" else self._training_class(merged.get("predictor")), key, raw)
+        return self._read(EngineConfig, key, raw) if key == "engine" else self._training(raw, merged.get("predictor"))
 
     def _read(self, model: type[BaseModel], key: str, raw: Any) -> BaseModel | None:
         return read_section(model, key, raw, self._folder, self.problems)
@@ -141,11 +146,29 @@ class _Reader:
             self.problems.append(str(error))
             return None
 
-    def _training_class(self, predictor: Any) -> type[TrainingConfig]:
-        """The class that the predictor names; for an invalid predictor, the class that all have in common."""
+    def _training(self, raw: Any, predictor: Any) -> BaseModel | None:
         kind = predictor.get("kind") if isinstance(predictor, dict) else None
-        known = isinstance(kind, str) and kind in self._registry.predictors
-        return self._registry.predictors.get(str(kind)).training_config if known else TrainingConfig
+        if not isinstance(kind, str) or kind not in self._registry.predictors:
+            # Whose settings these are is unknown: only what every fit has can be checked.
+            return self._read(TrainingConfig, "training", _only(raw, TrainingConfig))
+        model = self._registry.predictors.get(kind).training_config
+        return self._read(model, "training", self._without_others_settings(raw, kind, model))
+
+    def _without_others_settings(self, raw: Any, kind: str, model: type[TrainingConfig]) -> Any:
+        """Settings of another predictor's fit are reported with that predictor's name."""
+        if not isinstance(raw, dict):
+            return raw
+        for owner, config in self._registry.predictors.items().items():
+            fields = config.training_config.model_fields
+            keys = [f"training.{key}" for key in raw if key in fields and key not in model.model_fields]
+            if keys:
+                belong, them = ("belongs", "it") if len(keys) == 1 else ("belong", "them")
+                self.problems.append(
+                    f"{', '.join(keys)}: {belong} to predictor '{owner}', but predictor.kind is '{kind}'. Leave {them} "
+                    f"out, or swap predictors with --set predictor.kind={kind}, which drops {them}."
+                )
+                raw = {key: value for key, value in raw.items() if f"training.{key}" not in keys}
+        return raw
 
     def _backbone(self, raw: Any) -> BaseModel | None:
         kind = raw.get("kind", AUTO) if isinstance(raw, dict) else AUTO
@@ -156,8 +179,7 @@ class _Reader:
         except UnknownPluginError as error:
             self.problems.append(str(error))
             # Its options are unknown: only what every kind has can be checked.
-            common = {key: value for key, value in raw.items() if key in BackboneConfig.model_fields}
-            return self._read(BackboneConfig, "backbone", common)
+            return self._read(BackboneConfig, "backbone", _only(raw, BackboneConfig))
         return self._read(model, "backbone", self._without_others_options(raw, kind, model))
 
     def _without_others_options(self, raw: Raw, kind: str, model: type[BackboneConfig]) -> Raw:

@@ -22,7 +22,7 @@ def override(raw: dict[str, Any], changes: Sequence[str]) -> None:
     Raises:
         ConfigError: A change is not of the form SECTION.KEY=VALUE, or leads into a value.
     """
-    for text in sorted(changes, key=lambda text: not text.partition("=")[0].strip().endswith(".kind")):
+    for text in sorted(changes, key=lambda text: not _chooses_kind(text)):
         keys, value = _parsed(text)
         place = raw
         for key in keys[:-1]:
@@ -32,7 +32,18 @@ def override(raw: dict[str, Any], changes: Sequence[str]) -> None:
             place = inner
         if keys[1:] == ["kind"] and keys[0] in _HAVE_KINDS and place.get("kind") != value:
             _drop_settings(raw, keys[0])
+        if keys == ["predictor"] and _kind(raw.get("predictor")) != _kind(value):
+            _drop_fit(raw)
         place[keys[-1]] = value
+
+
+def _chooses_kind(text: str) -> bool:
+    path = text.partition("=")[0].strip()
+    return path.endswith(".kind") or path in _HAVE_KINDS
+
+
+def _kind(section: Any) -> Any:
+    return section.get("kind") if isinstance(section, dict) else None
 
 
 def _parsed(text: str) -> tuple[list[str], Any]:
@@ -49,7 +60,13 @@ def _parsed(text: str) -> tuple[list[str], Any]:
 def _drop_settings(raw: dict[str, Any], section: str) -> None:
     """Drop the old plugin's settings, which the new one would refuse; keep the settings that all of its sort share."""
     _keep(raw[section], BackboneConfig.model_fields if section == "backbone" else ())
-    if section == "predictor" and isinstance(raw.get("training"), dict):  # another predictor has another fit
+    if section == "predictor":
+        _drop_fit(raw)
+
+
+def _drop_fit(raw: dict[str, Any]) -> None:
+    """Drop the settings of the old predictor's fit: another predictor has another fit."""
+    if isinstance(raw.get("training"), dict):
         _keep(raw["training"], TrainingConfig.model_fields)
 
 

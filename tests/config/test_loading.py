@@ -46,12 +46,29 @@ def test_defaults():
 def test_the_training_section_is_the_predictors_own():
     without = load_config({**RAW, "predictor": {"kind": "lesa"}})
     assert without.training.closed_loop_epochs == 20
-    text = refused({**RAW, "training": {"closed_loop_epochs": 3}})
-    assert text.startswith("training.closed_loop_epochs: unknown key. Known: ")
+    text = refused({**RAW, "training": {"closed_loop": 3}})
+    assert text.startswith("training.closed_loop: unknown key. Known: ")
     assert "num_steps" in text
     assert load_config({**RAW, "predictor": {"kind": "lesa"}, "training": {"closed_loop_epochs": 3}}).training == (
         without.training.model_copy(update={"closed_loop_epochs": 3})
     )
+
+
+def test_settings_of_another_predictors_fit_are_reported_with_its_name():
+    swapped = {**RAW, "predictor": {"kind": "taylorseer"}}
+    assert refused({**swapped, "training": {"guided_lr": 0.5, "batch": 2}}) == (
+        "training.guided_lr: belongs to predictor 'lesa', but predictor.kind is 'taylorseer'. Leave it out, or swap "
+        "predictors with --set predictor.kind=taylorseer, which drops it."
+    )
+    lines = refused({**swapped, "training": {"guided_lr": 0.5, "target": "feature", "batches": 2}}).splitlines()
+    assert lines[0].startswith("training.guided_lr, training.target: belong to predictor 'lesa', but")
+    assert lines[1].startswith("training.batches: unknown key.")
+    assert load_config({**RAW, "predictor": {"kind": "lesa"}, "training": {"guided_lr": 0.5}}, ["predictor.kind=reuse"])
+
+
+def test_a_training_section_of_an_unknown_predictor():
+    lines = refused({**RAW, "predictor": {"kind": "lessa"}, "training": {"guided_lr": 0.5, "batch": 0}}).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["predictor.kind", "training.batch"]
 
 
 def test_a_preset_by_name():

@@ -45,16 +45,20 @@ def test_another_kind_drops_the_old_ones_settings():
 def test_another_predictor_drops_the_settings_of_the_old_ones_fit():
     lesa_raw = {**RAW, "predictor": {"kind": "lesa"}, "training": {"seed": 3, "guided_lr": 0.5}}
     assert load_config(lesa_raw).training.guided_lr == 0.5
-    swapped = load_config(lesa_raw, ["predictor.kind=taylorseer"]).training
-    assert swapped.seed == 3
-    assert "guided_lr" not in type(swapped).model_fields
-    assert load_config(lesa_raw, ["predictor.kind=lesa"]).training.guided_lr == 0.5
+    for change in ("predictor.kind=taylorseer", "predictor={kind: taylorseer}"):
+        swapped = load_config(lesa_raw, [change]).training
+        assert swapped.seed == 3
+        assert "guided_lr" not in type(swapped).model_fields
+    for change in ("predictor.kind=lesa", "predictor={kind: lesa}"):
+        assert load_config(lesa_raw, [change]).training.guided_lr == 0.5
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_kind_keeps_what_is_set_with_it_in_any_order(order):
     overrides = ["schedule.kind=steps", "schedule.compute=[0, 4]"][::order]
     assert load_config(RAW, overrides).schedule.compute == (0, 4)
+    overrides = ["predictor={kind: lesa}", "training.guided_lr=0.5"][::order]
+    assert load_config(RAW, overrides).training.guided_lr == 0.5
 
 
 def test_the_same_kind_keeps_everything():
