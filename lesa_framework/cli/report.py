@@ -29,6 +29,8 @@ def command(
 
     Example: lesa report reference.json --out reference.html
     """
+    if results.is_dir():
+        raise ConfigError(f"{results}: is a folder. Give the results file in it.")
     page = out or results.with_suffix(".html")
     files.check_out_file(page)
     if page.resolve() == results.resolve():

@@ -131,7 +131,7 @@ def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:
         kind=contender.kind,
         family=contender.family,
         schedule=contender.schedule,
-        nfe=contender.nfe or 0,
+        nfe=contender.nfe or contender.num_steps,  # a gate that failed before it had run: as many as there are
         num_steps=contender.num_steps,
         settings={} if row.choice is None else dict(row.choice.settings),
         note="" if row.choice is None else row.choice.note,
@@ -218,10 +218,21 @@ def _model(bench: Benchmark, part: Measured) -> ModelResults:
 
 def _source(bench: Benchmark, contender: Contender, part: Measured) -> Source:
     row = f"{part.task.source.name}/{contender.name}"
+    alone = bench.file is not None and not _follows_a_gate(contender, part)
     return Source(
         config="" if contender.config is None else dump_config(portable(contender.config)),
-        command=shlex.join(["lesa", "bench", str(bench.file), "--only", row]) if bench.file else bench.command,
+        command=shlex.join(["lesa", "bench", str(bench.file), "--only", row]) if alone else bench.command,
     )
+
+
+def _follows_a_gate(contender: Contender, part: Measured) -> bool:
+    """Whether a plain run is there only for a gate: its number of steps is not known before the gate has run."""
+    planned = {
+        row.contender.nfe
+        for row in part.rows
+        if row.contender.strategy is not None and not row.contender.strategy.schedule.dynamic
+    }
+    return contender.kind is Kind.FEWER_STEPS and contender.nfe not in {*part.task.nfes, *planned}
 
 
 def portable(config: LesaConfig) -> LesaConfig:

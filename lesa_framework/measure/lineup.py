@@ -141,7 +141,12 @@ def line_up(
     every = sorted(set(nfes or [each.nfe for each in caches if each.nfe is not None]), reverse=True)
     if not every and not caches:
         raise ConfigError("nothing to compare. Add `methods` with `schedules`, a model's `configs`, or `nfe`.")
-    rows = [uncached(num_steps), *caches, *map(fewer_steps, every)]
+    if not every and (peers or peers_by_steps):
+        raise ConfigError(
+            "peers: how many steps the caches compute depends on data, so there is no NFE to match peers to. "
+            "Add one, for example `nfe: [10]`."
+        )
+    rows = [uncached(num_steps), *caches, *(fewer_steps(nfe) for nfe in every if nfe < num_steps)]
     families = plugins().registry.peers
     for names, suffix, measure in ((peers, "", Measure.FLOPS), (peers_by_steps, "_whole", Measure.STEPS)):
         rows += [

@@ -22,7 +22,7 @@ def read_results(path: Path) -> Results:
             message names the command that makes a new one.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
     except (OSError, RecursionError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as JSON ({error}). Give a file that {_COMMANDS} wrote.") from error
     remedy = f"Make a new one with {_command(content)}."
@@ -33,7 +33,7 @@ def read_results(path: Path) -> Results:
         )
     if version != SCHEMA_VERSION:
         raise ConfigError(
-            f"{path}: its schema_version is {version}, and this version of lesa-framework reads {SCHEMA_VERSION}. "
+            f"{path}: its schema_version is {version!r}, and this version of lesa-framework reads {SCHEMA_VERSION}. "
             f"{remedy}"
         )
     try:
@@ -43,6 +43,10 @@ def read_results(path: Path) -> Results:
         place = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{path}: {f'{place}: ' if place else ''}{problem}. {remedy}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number of JSON")
 
 
 def _command(content: Any) -> str:

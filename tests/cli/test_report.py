@@ -48,7 +48,7 @@ def test_other_files_are_refused_in_one_message(lesa: Lesa, workplace: Path, con
 
 
 @pytest.mark.parametrize(
-    "arguments", [("none.json",), ("mine.json", "--out", "mine.json"), ("mine.json", "--out", "."), ()]
+    "arguments", [("none.json",), (".",), ("mine.json", "--out", "mine.json"), ("mine.json", "--out", "."), ()]
 )
 def test_places_that_do_not_fit_are_refused(lesa: Lesa, workplace: Path, arguments: tuple[str, ...]) -> None:
     text = sample_results().model_dump_json()

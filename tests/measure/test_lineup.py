@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from lesa_framework.generation import GenerationSettings
 from lesa_framework.measure.lineup import Cache, cached, line_up, uncached
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.planning import build_strategies, planned_nfe
+from lesa_framework.measure.results import Kind
 from lesa_framework.types import RunInfo, Tap
 from tests.measure.benches import CALL, STEPS
 
@@ -40,6 +42,17 @@ def test_too_few_steps_for_the_history_are_refused():
     strategy = build_strategies([config("a")])["a"]
     with pytest.raises(ConfigError, match="at least 2 steps"):
         planned_nfe(strategy, RunInfo((1.0, 0.0), "flux", Tap.PRE_HEAD))
+
+
+def test_peers_beside_gates_alone_need_an_nfe():
+    gate = replace(uncached(8), name="gate", kind=Kind.CACHE, nfe=None)
+    with pytest.raises(ConfigError, match="no NFE to match peers to"):
+        line_up([gate], 8, (), ["diffusers_magcache"])
+    assert "diffusers_magcache_4" in [row.name for row in line_up([gate], 8, (4,), ["diffusers_magcache"])]
+
+
+def test_there_is_no_plain_run_of_as_many_steps_as_the_uncached_one():
+    assert [row.name for row in line_up([], 8, (8, 4))] == ["uncached", "fewer_steps_4"]
 
 
 def test_plain_runs_and_peers_stand_at_every_nfe():

@@ -43,8 +43,9 @@ def test_other_files_are_refused_with_the_command_that_makes_a_new_one(
     assert "Make a new one with `lesa " in str(caught.value)
 
 
-def test_what_is_not_json_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", '{"schema_version": 2, "rows": NaN}', '{"a": -Infinity}'])
+def test_what_is_not_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.json"
-    path.write_text("{")
+    path.write_text(text)
     with pytest.raises(ConfigError, match="cannot be read as JSON"):
         read_results(path)
