@@ -20,6 +20,7 @@ from lesa_framework.generation import check_call, sampler_grid
 from lesa_framework.interfaces.predictor import AffinePredictor
 from lesa_framework.measure.planning import check_length, run_info
 from lesa_framework.pipelines import find_model, load_pipeline
+from lesa_framework.runtime.filters import check_fits_history
 from lesa_framework.runtime.strategy import Strategy, count_computed, plan
 from lesa_framework.types import Decision, EntryInfo, Filter, Reason, RunInfo, StepContext, Weights
 
@@ -134,7 +135,10 @@ def _planned(strategy: Strategy, ctx: StepContext, reason: Reason) -> PlannedSte
     elif reason is not Reason.DATA and isinstance(predictor, AffinePredictor):
         entries = (EntryInfo(ctx.index, computed=True), *entries)[: predictor.depth]
         found = predictor.correction(entries, ctx)
-    others = {} if found is None else {name: _by_step(ctx.others[name], found.others[name]) for name in found.others}
+    others = {}
+    if found is not None:
+        check_fits_history(found, entries, ctx.others)
+        others = {name: _by_step(ctx.others[name], weights) for name, weights in found.others.items()}
     return PlannedStep(
         step=ctx.index,
         branch=ctx.branch,

@@ -13,7 +13,7 @@ from torch import Tensor
 from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.runtime.history import History, Kind, kind_of
-from lesa_framework.runtime.strategy import Agree, Strategy, alone, due
+from lesa_framework.runtime.strategy import Agree, Strategy, alone, due, others_of
 from lesa_framework.runtime.tracking import Position
 from lesa_framework.types import (
     Decision,
@@ -207,7 +207,7 @@ class Engine:
             branch_index=position.branch_index,
             stage=self.strategy.router.stage(sigmas[index]),
             entries=branch.history.entries,
-            others={name: held.entries for name, held in self._histories.items() if name != position.branch},
+            others=others_of(position.branch, {name: held.entries for name, held in self._histories.items()}),
             latent=latent,
             computed_latent=branch.computed_latent,
         )

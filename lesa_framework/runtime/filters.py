@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
 from lesa_framework.errors import PluginContractError
-from lesa_framework.types import Filter, HistoryView, Weights
+from lesa_framework.types import EntryInfo, Filter, HistoryView, Weights
 
 
 def apply_general(filter: Filter, history: HistoryView) -> Tensor:  # noqa: A002 - the contract's word
@@ -20,24 +22,18 @@ def apply_general(filter: Filter, history: HistoryView) -> Tensor:  # noqa: A002
         A tensor like the newest feature, accumulated in float32 (float64 for float64 features).
 
     Raises:
-        PluginContractError: The filter has more weights than a history has features, names a branch without a
-            history, or its numbers or another branch's features do not fit this branch's features.
+        PluginContractError: The filter has more weights than a history has features, names its own branch or one
+            without features, or its numbers or another branch's features do not fit this branch's features.
     """
-    check_count(filter.weights, history, "")
+    others = {name: other for name, other in history.branches.items() if other is not history and other.entries}
+    check_fits_history(filter, history.entries, {name: other.entries for name, other in others.items()})
     newest = history.feature(0)
     exact = torch.promote_types(newest.dtype, torch.float32)
     total = torch.zeros_like(newest, dtype=exact)
     _add(total, filter.weights, history, "")
     for name, weights in filter.others.items():
-        where = f" for branch '{name}'"
-        if name not in history.branches:
-            raise PluginContractError(
-                f"The predictor's filter has weights{where}, which has no history yet. "
-                f"Branches with a history: {', '.join(history.branches) or 'none'}. Take the names from ctx.others."
-            )
-        other = history.branches[name]
-        check_count(weights, other, where)
-        if other.entries and other.feature(0).shape != newest.shape:
+        where, other = _for_branch(name), others[name]
+        if other.feature(0).shape != newest.shape:
             raise PluginContractError(
                 f"The predictor's filter has weights{where}, whose features are {tuple(other.feature(0).shape)}; "
                 f"those of this branch are {tuple(newest.shape)}. Only branches with features of the same shape mix."
@@ -50,16 +46,46 @@ def apply_general(filter: Filter, history: HistoryView) -> Tensor:  # noqa: A002
     return total.add_(bias).to(newest.dtype)
 
 
-def check_count(weights: Weights, history: HistoryView, where: str) -> None:
+def check_fits_history(
+    filter: Filter,  # noqa: A002 - the contract's word
+    entries: Sequence[EntryInfo],
+    others: Mapping[str, Sequence[EntryInfo]],
+) -> None:
+    """Check a filter against what is held, which a plan knows too.
+
+    Args:
+        filter: What to check.
+        entries: What the branch's own history holds.
+        others: What the other branches with features hold, by name.
+
+    Raises:
+        PluginContractError: The filter has more weights than there are features, or names a branch not in `others`.
+    """
+    check_count(filter.weights, entries, "")
+    for name, weights in filter.others.items():
+        if name not in others:
+            raise PluginContractError(
+                f"The predictor's filter has weights{_for_branch(name)}, which is this branch itself or has no "
+                f"features yet. Branches that it may name here: {', '.join(others) or 'none'}. "
+                "Take the names from ctx.others."
+            )
+        check_count(weights, others[name], _for_branch(name))
+
+
+def _for_branch(name: str) -> str:
+    return f" for branch '{name}'"
+
+
+def check_count(weights: Weights, entries: Sequence[EntryInfo], where: str) -> None:
     """Check that there is a feature for each weight.
 
     Raises:
         PluginContractError: There is not.
     """
-    if len(weights) > len(history.entries):
+    if len(weights) > len(entries):
         raise PluginContractError(
             f"The predictor's filter has {len(weights)} weights{where}, but the history holds "
-            f"{len(history.entries)} features. Return at most one for each entry, or raise min_history."
+            f"{len(entries)} features. Return at most one for each entry, or raise min_history."
         )
 
 

@@ -98,7 +98,7 @@ class History:
         weights, bias = filter.weights, filter.bias
         if filter.others or isinstance(weights, Tensor) or isinstance(bias, Tensor):
             return apply_general(filter, self)
-        check_count(weights, self, "")
+        check_count(weights, self._entries, "")
         return self._sum(weights, bias)
 
     def _sum(self, weights: tuple[float, ...], bias: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -76,6 +76,11 @@ def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:
     return Reason.HISTORY if _is_short(strategy, ctx) else Reason.PREDICTED
 
 
+def others_of(branch: str, entries: Mapping[str, tuple[EntryInfo, ...]]) -> dict[str, tuple[EntryInfo, ...]]:
+    """What a step of a branch is told of the others: those that have features."""
+    return {name: held for name, held in entries.items() if name != branch and held}
+
+
 def plan(
     strategy: Strategy, sigmas: Sequence[float], branches: Sequence[str] = ("branch0",)
 ) -> list[tuple[StepContext, Reason]]:
@@ -97,7 +102,7 @@ def plan(
     steps = []
     for index in range(len(grid) - 1):
         for number, branch in enumerate(branches):
-            others = {name: held for name, held in entries.items() if name != branch}
+            others = others_of(branch, entries)
             stage = strategy.router.stage(grid[index])
             ctx = StepContext(index, grid, branch, number, stage, entries[branch], others)
             if not strategy.schedule.dynamic:

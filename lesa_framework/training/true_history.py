@@ -10,7 +10,7 @@ from torch import Tensor
 from lesa_framework.interfaces.fit import FitTask
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
-from lesa_framework.runtime.strategy import Strategy, due
+from lesa_framework.runtime.strategy import Strategy, due, others_of
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, StepContext, StepRecord
 
@@ -52,7 +52,7 @@ class TrueHistory(Observer):
             branch_index=list(self._branches).index(branch),
             stage=self._strategy.router.stage(self._sigmas[record.index]),
             entries=history.entries,
-            others={name: held.entries for name, held in self._branches.items() if name != branch},
+            others=others_of(branch, {name: held.entries for name, held in self._branches.items()}),
             latent=latent,
             computed_latent=self._latents.get(branch),
         )

@@ -12,15 +12,18 @@ from lesa_framework import (
     Decision,
     EntryInfo,
     Filter,
+    PluginContractError,
     Reason,
     SchedulePolicy,
     StepContext,
     Strategy,
 )
 from lesa_framework.cli.plan import formula, linear_grid, planned_steps
+from lesa_framework.runtime.engine import Engine
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_schedules.schedules import FixedIntervalConfig
 from tests.cli.conftest import Lesa
+from tests.runtime.loop import drive, engine
 
 _GOLDEN = "FFFFPPPPPFPPPPPPFPPPPPPFPPPPPPFPPPPPPFPPPPPPFPPPPP"
 
@@ -88,6 +91,65 @@ def test_numbers_for_each_channel_other_branches_and_corrections() -> None:
     assert predicted.others == {"cond": {0: 0.25}}
     assert formula(corrected) == "corrected: +0.750·h2 +0.250·h0 +0.5000"
     assert formula(predicted) == "per channel·h0 +0.250·cond:h0 per channel"
+
+
+def drive_all(loop: Engine, branches: Sequence[str]) -> None:
+    """A run of 8 steps that calls every branch at each."""
+    for step in range(8):
+        for number, branch in enumerate(branches):
+            drive(loop, [step], branch=branch, first=step == number == 0)
+
+
+class Names(AffinePredictor):
+    """Names a branch without asking whether it may."""
+
+    def __init__(self, branch: str) -> None:
+        self.branch = branch
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+        return Filter((1.0,), others={self.branch: (0.1,)})
+
+
+@pytest.mark.parametrize(("branch", "allowed"), [("uncond", "none"), ("a", "b"), ("b", "a"), ("hidden", "b")])
+def test_a_branch_that_a_filter_may_not_name_is_the_same_error_as_in_a_run(branch: str, allowed: str) -> None:
+    """A filter may name neither its own branch, nor one that is not there."""
+    called = ("uncond",) if branch == "uncond" else ("a", "b")
+    message = f"for branch '{branch}', which is this branch itself or has no features yet.* here: {allowed}\\."
+    strategy = Strategy(ComputeSteps((0,)), EqualStages(), Names(branch))
+    with pytest.raises(PluginContractError, match=message):
+        planned_steps(strategy, linear_grid(8, 1.0), called)
+    loop = engine(Names(branch), computed=(0,))
+    with pytest.raises(PluginContractError, match=message):
+        drive_all(loop, called)
+
+
+def test_a_plan_refuses_more_weights_than_there_are_features() -> None:
+    class Long(AffinePredictor):
+        def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+            return Filter((0.5, 0.5))
+
+    with pytest.raises(PluginContractError, match="2 weights, but the history holds 1 features"):
+        planned_steps(Strategy(ComputeSteps((0,)), EqualStages(), Long()), linear_grid(4, 1.0))
+
+
+def test_a_branch_without_features_is_not_among_the_others_in_a_plan_as_in_a_run() -> None:
+    class Sees(AffinePredictor):
+        def __init__(self) -> None:
+            self.seen: list[object] = []
+
+        def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+            self.seen.append((ctx.index, ctx.branch, dict(ctx.others)))
+            return Filter((1.0,))
+
+        def correction(self, entries: Sequence[EntryInfo], ctx: StepContext) -> None:
+            self.seen.append((ctx.index, ctx.branch, dict(ctx.others)))
+
+    run, planned = Sees(), Sees()
+    loop = engine(run, computed=(0, 4))
+    drive_all(loop, ("a", "b"))
+    planned_steps(Strategy(ComputeSteps((0, 4)), EqualStages(), planned), linear_grid(8, 1.0), ("a", "b"))
+    assert planned.seen == run.seen
+    assert run.seen[0] == (0, "a", {})
 
 
 def test_what_depends_on_data() -> None:

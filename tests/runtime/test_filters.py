@@ -93,7 +93,11 @@ def test_gradients_reach_features_and_numbers():
     [
         (Filter(torch.ones(5, 4)), "5 weights, but the history holds 3 features"),
         (Filter((), 0.0, {"uncond": (1.0,) * 3}), "3 weights for branch 'uncond', but the history holds 2 features"),
-        (Filter((), 0.0, {"hidden": (1.0,)}), "'hidden', which has no history yet. .* cond, uncond"),
+        (
+            Filter((), 0.0, {"hidden": (1.0,)}),
+            r"'hidden', which .* has no features yet\. .* here: uncond\. Take .* ctx.others",
+        ),
+        (Filter((), 0.0, {"cond": (1.0,)}), r"'cond', which is this branch itself or .* here: uncond\."),
         (Filter(torch.ones(1, 3)), r"weight 0 is \(3,\), which does not fit features of \(2, 3, 4\).*\(4,\)"),
         (Filter(torch.ones(1, 2, 2, 3, 4)), r"weight 0 is \(2, 2, 3, 4\)"),
         (Filter((1.0,), torch.ones(7)), r"bias is \(7,\)"),
