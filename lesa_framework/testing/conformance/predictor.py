@@ -104,11 +104,11 @@ def _check_correction(predictor: Predictor, ctx: StepContext, history: History, 
         if found is not None:
             _check_filter(found, history.entries, f"{where}, correction")
     corrected = predictor.correct(history, ctx, computed)
+    assert torch.equal(computed, noise(_SHAPE, ctx.index).to(dtype)), f"{where}: correct wrote to the computed feature"
     if corrected is None:
         return
     corrected = corrected.clone()
     _check_feature(corrected, dtype, where, "correction")
-    assert torch.equal(computed, noise(_SHAPE, ctx.index).to(dtype)), f"{where}: correct wrote to the computed feature"
     repeated = predictor.correct(history, ctx, computed)
     assert repeated is not None, f"{where}: asked again, it does not correct"
     assert torch.equal(corrected, repeated), f"{where}: asked again, the correction is another one"

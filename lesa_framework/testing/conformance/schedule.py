@@ -46,7 +46,12 @@ def check_schedule(config: ScheduleConfig, *, num_steps: Sequence[int] = (20, 50
 def _checked_decisions(
     config: ScheduleConfig, schedule: SchedulePolicy, contexts: Sequence[StepContext]
 ) -> list[Decision]:
-    decisions = [schedule.decide(ctx) for ctx in contexts]
+    try:
+        decisions = [schedule.decide(ctx) for ctx in contexts]
+    except (AttributeError, TypeError) as error:  # such as a gate that forgets the first step
+        raise AssertionError(
+            f"{config.kind}: fails in a run ({error}). `latent` and `computed_latent` may be None"
+        ) from error
     for ctx, decision in zip(contexts, decisions, strict=True):
         assert isinstance(decision, Decision), f"{_at(config, ctx)}: returned {decision!r}, which is not a Decision"
     backwards = [schedule.decide(ctx) for ctx in reversed(contexts)][::-1]

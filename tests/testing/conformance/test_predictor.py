@@ -119,6 +119,11 @@ class LongCorrection(Affine):
         return Filter((0.5,) * (len(entries) + 1))
 
 
+class WritesAndKeeps(Affine):
+    def correct(self, history, ctx, feature):
+        feature.zero_()
+
+
 class WritesWhenCorrecting(Affine):
     def correct(self, history, ctx, feature):
         return feature.mul_(0.5)
@@ -169,6 +174,7 @@ def test_a_good_predictor_passes():
         (WrongCorrection, "not the features'"),
         (LongCorrection, "correction: 3 weights for a history of 2|correction: 2 weights for a history of 1"),
         (WritesWhenCorrecting, "correct wrote to the computed feature"),
+        (WritesAndKeeps, "correct wrote to the computed feature"),
         (Moody, "asked again, the correction is another one"),
         (NotFiniteForOthers, "a filter that is not finite"),
         (Random, "asked again, the prediction is another one"),

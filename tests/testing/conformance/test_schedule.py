@@ -46,6 +46,11 @@ class Gate(SchedulePolicy):
         return Decision.COMPUTE if moved else Decision.PREDICT
 
 
+class ForgetsTheFirstStep(Gate):
+    def decide(self, ctx):
+        return Decision.COMPUTE if float((ctx.latent - ctx.computed_latent).abs().sum()) > 1 else Decision.PREDICT
+
+
 class Remembers(Gate):
     def __init__(self):
         self.before = None
@@ -91,6 +96,7 @@ def test_a_gate_passes():
         (Alternating, "depends on more than the context"),
         (Secretive, "the answer depends on the latent; .* declares `dynamic = True`"),
         (Careless, "fails without latents .* declares `dynamic = True`"),
+        (ForgetsTheFirstStep, "fails in a run .* may be None"),
         (Remembers, "depends on more than the context"),
         (WritesLatent, "wrote to a latent"),
         (Wordy, "'yes', which is not a Decision"),
