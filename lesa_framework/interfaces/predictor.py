@@ -56,7 +56,7 @@ class Predictor(ABC):
         The head gets the corrected feature; at the tap `output`, the sampler does. The history keeps the computed one.
 
         Args:
-            history: The branch's history, with `feature` as its entry 0.
+            history: The branch's history; its entry 0 is `feature` itself, in whatever dtype features are kept.
             ctx: The step as it was when it began: `ctx.entries` does not have `feature` yet.
             feature: What the block stack computed; not to be written to.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
@@ -42,6 +43,9 @@ class Store(HistoryView, Protocol):
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Append a feature."""
+
+    def showing(self, feature: Tensor) -> AbstractContextManager[None]:
+        """Within it, entry 0 is read as this very feature."""
 
 
 #: Makes a branch's history: (depth, where to keep it, the histories of all branches) -> an empty one.
@@ -153,7 +157,8 @@ class Engine:
         branch.history.append(feature, EntryInfo(step.ctx.index, computed=True))
         if self.strategy.reads_latents:
             branch.computed_latent = step.latent.detach().clone()  # a sampler may write to its own
-        corrected = self.strategy.predictor.correct(branch.history, step.ctx, feature)
+        with branch.history.showing(feature):
+            corrected = self.strategy.predictor.correct(branch.history, step.ctx, feature)
         if corrected is None:
             return feature
         self._check("correct", corrected, kind_of(feature))

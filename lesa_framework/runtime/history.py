@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -43,6 +44,7 @@ class History:
         self._kind: Kind | None = None
         self._head = 0  # slot of the newest feature
         self._entries: tuple[EntryInfo, ...] = ()
+        self._shown: Tensor | None = None
 
     @property
     def entries(self) -> tuple[EntryInfo, ...]:
@@ -81,9 +83,21 @@ class History:
         ring[self._head].copy_(feature.detach())
         self._entries = (info, *self._entries[: self.depth - 1])
 
+    @contextmanager
+    def showing(self, feature: Tensor) -> Iterator[None]:
+        """Read the newest feature as it came, with its graph, in place of the copy that is held.
+
+        A correction works on what the model has just computed, whatever was lost in storing it.
+        """
+        self._shown = feature
+        try:
+            yield
+        finally:
+            self._shown = None
+
     def feature(self, k: int) -> Tensor:
         """The k-th newest feature: a view into the ring, not to be written to; a copy if that is another place."""
-        return self._back(self._held(k))
+        return self._shown if k == 0 and self._shown is not None else self._back(self._held(k))
 
     def apply(self, filter: Filter) -> Tensor:  # noqa: A002 - the field's word
         """Evaluate an affine filter.
@@ -105,13 +119,15 @@ class History:
         taps = [(k, weight) for k, weight in enumerate(weights) if weight != 0.0]
         if bias == 0.0 and len(taps) == 1 and taps[0][1] == 1.0:
             return self.feature(taps[0][0])
-        newest = self._held(0)
-        if newest.dtype == torch.float32 and len(taps) > 2:
+        # What is shown is not in the ring, and may be on another device.
+        read = self._held if self._shown is None else self.feature
+        newest = read(0)
+        if self._shown is None and newest.dtype == torch.float32 and len(taps) > 2:
             return self._back(self._single_pass(taps, bias))
         exact = torch.promote_types(newest.dtype, torch.float32)
         total = torch.full_like(newest, bias, dtype=exact)
         for k, weight in taps:
-            total.add_(self._held(k), alpha=weight)
+            total.add_(read(k), alpha=weight)
         return self._back(total)
 
     def _held(self, k: int) -> Tensor:

@@ -5,10 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lesa_framework import AffinePredictor, Filter, PluginContractError, Predictor, Reason, Recorder, Strategy, Tap
+from lesa_framework import (
+    AffinePredictor,
+    EntryInfo,
+    Filter,
+    HistoryPlace,
+    PluginContractError,
+    Predictor,
+    Reason,
+    Recorder,
+    Strategy,
+    Tap,
+)
+from lesa_framework.runtime.history import History
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid, sample
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from lesa_framework.testing.tiny_pipeline import noise
+from lesa_framework.training.graph_history import GraphHistory
 
 GRID = even_grid(6)
 EVERY_TAP = pytest.mark.parametrize("tap", list(Tap))
@@ -50,7 +63,13 @@ def call(model, latent, sigma, prompt):
     return model(latent, sigma, noise((1, 3, 4), prompt), return_dict=False)[0]
 
 
-def run(predictor: Predictor, tap=Tap.PRE_HEAD, computed=(0, 2, 3), adapter=TinyDiTAdapter, **options):
+def run(
+    predictor: Predictor,
+    tap=Tap.PRE_HEAD,
+    computed=(0, 2, 3),
+    adapter=TinyDiTAdapter,
+    **options,
+):
     recorder, model = Recorder(), TinyDiT()
     strategy = Strategy(ComputeSteps(computed), EqualStages(), predictor, **options)
     with attach(model, adapter(), strategy, GRID, tap, (recorder,)) as session:
@@ -112,6 +131,54 @@ def test_an_unverified_layout_is_verified_with_the_corrected_feature():
         unverified = True
 
     assert_equal(run(Halved(), adapter=Unverified)[0], run(Halved())[0])
+
+
+@EVERY_TAP
+def test_a_correction_reads_the_very_feature_that_was_computed(tap):
+    """Its copy in the history may have lost digits, or its graph."""
+    seen = []
+
+    class Looks(Same):
+        def correct(self, history, ctx, feature):
+            seen.append(history.feature(0) is feature)
+            return super().correct(history, ctx, feature)
+
+    place = HistoryPlace(dtype=torch.bfloat16)
+    assert_equal(
+        run(Looks(), tap, range(6), history=place)[0],
+        run(Hold(), tap, range(6), history=place)[0],
+    )
+    assert seen == [True] * 6
+
+
+@pytest.mark.parametrize("kind", [History, GraphHistory])
+@pytest.mark.parametrize(
+    "chosen", [Filter((0.5,)), Filter((0.5,), 0.25), Filter((0.5, 0.25, 0.125)), Filter((0.0, 1.0))]
+)
+def test_only_the_older_features_of_a_correction_are_as_they_were_kept(kind, chosen):
+    history = kind(3, HistoryPlace(dtype=torch.bfloat16))
+    features = [noise((1, 5, 4), step) for step in range(3)]
+    for step, feature in enumerate(features):
+        history.append(feature, EntryInfo(step, True))
+    read = [features[2], *(feature.bfloat16().float() for feature in features[1::-1])]
+    with history.showing(features[2]):
+        found = history.apply(chosen)
+        again = history.apply(Filter(torch.tensor(chosen.weights).view(-1, 1), chosen.bias))
+    expected = sum(weight * feature for weight, feature in zip(chosen.weights, read, strict=False)) + chosen.bias
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(again, expected)
+    assert torch.equal(history.feature(0), features[2].bfloat16().float())  # afterwards it is as it is kept
+
+
+@pytest.mark.parametrize("predictor", [Halved(), Same()])
+def test_gradients_pass_a_correction(predictor):
+    model = TinyDiT()
+    strategy = Strategy(ComputeSteps(), EqualStages(), predictor)
+    with attach(model, TinyDiTAdapter(), strategy, GRID):
+        call(model, noise((1, 5, 4), 0), GRID[0], 0).square().sum().backward()
+    # Nothing but the feature depends on the blocks' weights.
+    found = [weights.grad for weights in model.transformer_blocks.parameters() if weights.grad is not None]
+    assert any(bool(grad.any()) for grad in found)
 
 
 def test_corrections_keep_their_graph():
