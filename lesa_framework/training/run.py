@@ -22,11 +22,12 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.files import write_text
 from lesa_framework.generation import GenerationSettings, sampler_grid
-from lesa_framework.interfaces.fit import Batch, Fit, Progress
+from lesa_framework.interfaces.fit import Batch, Progress
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
+from lesa_framework.training.contract import check_json, check_reads_weights, fitted_tensors
 from lesa_framework.training.sampler import Sampler
 from lesa_framework.training.task import Task
 from lesa_framework.types import Reason
@@ -53,10 +54,11 @@ class Trained:
 
 
 def check_has_fit(config: LesaConfig) -> None:
-    """Refuse a predictor with nothing to fit, before a model is loaded.
+    """Refuse a predictor with nothing to fit, or no use for the result, before a model is loaded.
 
     Raises:
         ConfigError: There is nothing to fit; the message names the kinds that have a fit.
+        PluginContractError: The predictor's configuration has no field `weights`.
     """
     if not config.predictor.has_fit():
         known = ", ".join(kind for kind, each in plugins().registry.predictors.items().items() if each.has_fit())
@@ -64,6 +66,7 @@ def check_has_fit(config: LesaConfig) -> None:
             f"predictor.kind: '{config.predictor.kind}' has nothing to train. Use it as it is, or train one that has: "
             f"{known}."
         )
+    check_reads_weights(config.predictor)
 
 
 def train(
@@ -91,6 +94,7 @@ def train(
             another fit.
         ArtifactError: `out` holds a checkpoint that cannot be read.
         LesaError: The fit diverged; no weights are written.
+        PluginContractError: The fit's result is not what a fit must give; nothing is written.
     """
     check_has_fit(config)
     settings = config.training
@@ -124,29 +128,31 @@ def train(
         if step.save:
             save_checkpoint(checkpoint, {"fingerprint": fingerprint, **fit.state_dict()})
         progress(step)
-    tensors = fit.tensors()
+    tensors = fitted_tensors(fit)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise LesaError(
             "training: it diverged, the weights are not finite; none were written. Lower the learning rates of the "
             f"training section, if it has any, and delete {checkpoint} to start afresh."
         )
+    drift_db, log, shape = fit.drift_db, fit.log, fit.settings()
+    check_json(fit, "drift_db", drift_db, float | int | None)
+    check_json(fit, "log", log, list | tuple)
+    check_json(fit, "settings()", shape, dict)
     metadata = ArtifactMetadata(
         kind=config.predictor.kind,
-        settings=fit.settings(),
+        settings=shape,
         sigmas=grid,
         backbone=kind,
         tap=config.backbone.tap,
         config=json.loads(fingerprint)["config"],
         training={
             "prompts": len(prompts),
-            "drift_db": fit.drift_db,
+            "drift_db": drift_db,
             "torch": torch.__version__,
             "device": device_name(pipe),
         },
     )
-    weights = out / f"{config.name}.safetensors"
-    save_artifact(weights, Artifact(metadata, tensors))
-    return _write_rest(config, out, weights, fit)
+    return _write(config, out, Artifact(metadata, tensors), log, drift_db)
 
 
 def make_batches(prompts: Sequence[str], size: int, seed: int) -> tuple[Batch, ...]:
@@ -163,14 +169,19 @@ def device_name(pipe: Pipeline) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
 
 
-def _write_rest(config: LesaConfig, out: Path, weights: Path, fit: Fit) -> Trained:
-    log, yaml = out / f"{config.name}.json", out / f"{config.name}.yaml"
-    versions = {name: version(name) for name in ("lesa-framework", "torch")}
-    content = {"versions": versions, "drift_db": fit.drift_db, "log": list(fit.log)}
-    write_text(log, json.dumps(content, indent=1) + "\n")
+def _write(
+    config: LesaConfig, out: Path, artifact: Artifact, log: Sequence[Mapping[str, Any]], drift_db: float | None
+) -> Trained:
+    weights, yaml, json_file = (out / f"{config.name}.{ending}" for ending in ("safetensors", "yaml", "json"))
     predictor = config.predictor.model_copy(update={"weights": Path(weights.name)})
-    write_text(yaml, dump_config(config.model_copy(update={"predictor": predictor})))
-    return Trained(weights, yaml, log, fit.drift_db)
+    user = dump_config(config.model_copy(update={"predictor": predictor}))
+    versions = {name: version(name) for name in ("lesa-framework", "torch")}
+    logged = json.dumps({"versions": versions, "drift_db": drift_db, "log": log}, indent=1) + "\n"
+    # All contents exist before the first file does, so that none is left without the others.
+    save_artifact(weights, artifact)
+    write_text(json_file, logged)
+    write_text(yaml, user)
+    return Trained(weights, yaml, json_file, drift_db)
 
 
 def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:
