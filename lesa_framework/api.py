@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
+from lesa_framework.devices import check_place
 from lesa_framework.errors import LesaError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.observer import Observer
@@ -108,7 +109,7 @@ def accelerate(
         A session; use it as a context manager, or call its `detach`.
 
     Raises:
-        ConfigError: The configuration or the noise levels are not valid.
+        ConfigError: The configuration or the noise levels are not valid, or this machine lacks a device.
         ArtifactError: Its weights cannot be used.
         UnsupportedBackboneError: No adapter fits the transformer.
 
@@ -158,8 +159,9 @@ def attach_strategy(
 
     Raises:
         UnsupportedBackboneError: No adapter fits the transformer, or not at this tap.
-        ConfigError: `sigmas` are not noise levels.
+        ConfigError: `sigmas` are not noise levels, or this machine lacks the device of the strategy's history.
     """
+    check_place(strategy.history)
     models, source = _split(target, sigmas)
     found = {name: find_adapter(model, backbone) for name, model in models.items()}
     for name, match in found.items():

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from lesa_framework.api import Pipeline
+from lesa_framework.devices import available_devices
 from lesa_framework.errors import ConfigError, did_you_mean
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
@@ -136,9 +137,7 @@ def _check_device(place: str) -> None:
         kind = torch.device(place).type
     except RuntimeError:
         kind = ""
-    available = ["cpu"]
-    available += ["cuda"] if torch.cuda.is_available() else []
-    available += ["mps"] if torch.backends.mps.is_available() else []
+    available = available_devices()
     if kind not in available:
         raise ConfigError(f"--device {place}: not available on this machine. Available: {', '.join(available)}.")
 

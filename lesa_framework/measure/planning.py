@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from lesa_framework.api import Pipeline, build_strategy
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.schema import LesaConfig
+from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
 from lesa_framework.measure.results import UNCACHED, fewer_steps_name
 from lesa_framework.runtime.strategy import Strategy, count_computed, plan
@@ -29,7 +30,8 @@ def build_strategies(configs: Sequence[LesaConfig]) -> dict[str, Strategy]:
     strategies = {}
     for config in configs:
         with naming(config.name):
-            strategies[config.name] = build_strategy(config)
+            strategies[config.name] = strategy = build_strategy(config)
+            check_place(strategy.history)
     return strategies
 
 

@@ -19,6 +19,7 @@ from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
+from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.files import write_text
 from lesa_framework.generation import GenerationSettings, sampler_grid
@@ -90,13 +91,14 @@ def train(
         progress: Called after every part.
 
     Raises:
-        ConfigError: There is nothing to fit, the pipeline refuses the call, or `out` holds the checkpoint of
-            another fit.
+        ConfigError: There is nothing to fit, the pipeline refuses the call, this machine lacks the device of the
+            history, or `out` holds the checkpoint of another fit.
         ArtifactError: `out` holds a checkpoint that cannot be read.
         LesaError: The fit diverged; no weights are written.
         PluginContractError: The fit's result is not what a fit must give; nothing is written.
     """
     check_has_fit(config)
+    check_place(config.engine.history.build())
     settings = config.training
     kind = find_adapter(pipe.transformer, config.backbone).kind
     grid = sampler_grid(pipe, GenerationSettings(num_steps=settings.num_steps, call=dict(call)))
