@@ -108,13 +108,14 @@ def same_grid(ours: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
     return len(ours) == len(theirs) and all(abs(a - b) <= _GRID_TOLERANCE for a, b in zip(ours, theirs, strict=True))
 
 
-def check_run(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool = False) -> None:
+def check_run(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool = False, remedy: str = "") -> None:
     """Refuse a run that the artifact was not made for.
 
     Args:
         metadata: The artifact's.
         run: The run's.
         any_grid: Accept other noise levels, as long as there are as many.
+        remedy: What else the predictor offers for other noise levels, for the message: "set predictor.x=true".
 
     Raises:
         ArtifactError: Backbone, tap or grid differ.
@@ -136,9 +137,9 @@ def check_run(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool = Fals
             f"Run {trained} steps, or train again with `--set training.num_steps={steps}`."
         )
     if not any_grid and not same_grid(run.sigmas, metadata.sigmas):
+        other = f", {remedy}," if remedy else ""
         worst = max(abs(a - b) for a, b in zip(run.sigmas, metadata.sigmas, strict=True))
         raise ArtifactError(
             f"predictor.weights: trained for another sigma grid of {trained} steps (noise levels differ by up to "
-            f"{worst:.3f}). Use the scheduler settings of the training, set predictor.retabulate=true to evaluate the "
-            "KANs on this grid (needs the 'kan' extra; the quality is not guaranteed), or train again."
+            f"{worst:.3f}). Use the scheduler settings of the training{other} or train again."
         )

@@ -4,12 +4,13 @@ from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_framework.training.distance import drift, drift_db
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.run import Trained, train
-from lesa_framework.training.sampler import Sampler
+from lesa_framework.training.sampler import NoGradientsError, Sampler
 from lesa_framework.training.task import Task
 from lesa_framework.training.true_history import TrueHistory
 
 __all__ = [
     "GraphHistory",
+    "NoGradientsError",
     "Sampler",
     "Task",
     "Trained",

@@ -16,6 +16,19 @@ from lesa_framework.generation import expanded_call
 from lesa_framework.interfaces.fit import Batch
 
 
+class NoGradientsError(ConfigError):
+    """A pipeline cannot be run with gradients.
+
+    Args:
+        pipeline: Its class.
+        remedy: What to do; a fit that has a setting for this names it.
+    """
+
+    def __init__(self, pipeline: str, remedy: str = "Use a fit that needs none.") -> None:
+        super().__init__(f"{pipeline}: its call cannot be run with gradients. {remedy}")
+        self.pipeline = pipeline
+
+
 @dataclass(frozen=True)
 class Sampler:
     """A pipeline and how to call it.
@@ -48,7 +61,7 @@ class Sampler:
             The final latents, as the pipeline holds them before decoding.
 
         Raises:
-            ConfigError: The pipeline cannot be run with gradients.
+            NoGradientsError: The pipeline cannot be run with gradients.
         """
         arguments = {
             **expanded_call(self.call, len(batch.prompts)),
@@ -67,8 +80,5 @@ class Sampler:
             return decorated
         inner: Callable[..., Any] = inspect.unwrap(decorated)
         if inner is decorated:
-            raise ConfigError(
-                f"{type(self.pipe).__name__}: its call cannot be run with gradients. "
-                "Use `--set training.target=feature`, which needs none."
-            )
+            raise NoGradientsError(type(self.pipe).__name__)
         return inner

@@ -30,6 +30,12 @@ from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
 from lesa_kan.two_stage import TwoStageFit
 
+#: What LESA alone can do about another grid.
+_RETABULATE = (
+    "set predictor.retabulate=true to evaluate the KANs on this grid "
+    "(needs the 'kan' extra; the quality is not guaranteed)"
+)
+
 
 class Lesa(AffinePredictor):
     """`h_hat_i = h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)` (arXiv 2602.20497, eq. 6-8).
@@ -89,7 +95,7 @@ class TrainedLesa(Lesa):
 
     def check(self, run: RunInfo) -> None:
         """Compare backbone, tap and grid with those of the training; evaluate the KANs again if configured."""
-        check_run(self._artifact.metadata, run, any_grid=self._retabulate)
+        check_run(self._artifact.metadata, run, any_grid=self._retabulate, remedy=_RETABULATE)
         if not same_grid(run.sigmas, self._grid):
             self._gains = tabulate(self._artifact, run.sigmas).tolist()
             self._grid = run.sigmas

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework import Batch, Fit, FitTask, HistoryView, Progress, Recorder, StepContext
-from lesa_framework.training import TrueHistory, drift_db
+from lesa_framework.training import NoGradientsError, TrueHistory, drift_db
 from lesa_kan.losses import step_loss, trajectory_loss
 from lesa_kan.online import OnlineTraining
 from lesa_kan.optimiser import Optimiser
@@ -171,8 +171,7 @@ class TwoStageFit(Fit):
         if self._settings.target == "trajectory":
             with torch.enable_grad():
                 self._trainable.prepare(self._task.sigmas)
-                through_model = self._settings.through_model
-                latents = self._task.rollout(batch, self._trainable, gradients=True, through_model=through_model)
+                latents = self._rollout_with_gradients(batch)
                 meter(trajectory_loss(latents, reference))
         else:
             recorder = Recorder()
@@ -185,6 +184,14 @@ class TwoStageFit(Fit):
         # few small objects and collects later and later.
         gc.collect()
         return meter.mean(), decibels
+
+    def _rollout_with_gradients(self, batch: Batch) -> list[Tensor]:
+        through_model = self._settings.through_model
+        try:
+            return self._task.rollout(batch, self._trainable, gradients=True, through_model=through_model)
+        except NoGradientsError as error:
+            remedy = "Use `--set training.target=feature`, which needs none."
+            raise NoGradientsError(error.pipeline, remedy) from error
 
     # --------------------------------------------------------------------------------------------------- parts
 

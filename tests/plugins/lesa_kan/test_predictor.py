@@ -158,7 +158,7 @@ def test_other_grid_is_refused_or_tabulated_again() -> None:
     made = trainable()
     other = tuple(sigma**2 for sigma in SIGMAS)
     run = RunInfo(other, "flux", Tap.PRE_HEAD)
-    with pytest.raises(ArtifactError, match=r"another sigma grid.*retabulate=true"):
+    with pytest.raises(ArtifactError, match=r"another sigma grid.*of the training, set predictor.retabulate=true"):
         TrainedLesa(artifact(made)).check(run)
     lesa = TrainedLesa(artifact(made), retabulate=True)
     lesa.check(run)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from lesa_framework.training import Sampler, Task
+from lesa_framework.training import NoGradientsError, Sampler, Task
 from lesa_framework.training.run import make_batches
 from lesa_framework.types import Tap
 from lesa_kan.experts import ExpertShape
@@ -122,3 +122,18 @@ def test_a_finished_rollout_keeps_no_graph(toy_pipeline, slope):
         gc.enable()
     assert len(counts) == 6
     assert len(set(counts[1:])) == 1
+
+
+def test_a_pipeline_without_gradients_is_told_the_setting_that_needs_none(toy_pipeline: Any, slope: Any) -> None:
+    class Plain(type(toy_pipeline)):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return super().__call__(*args, **kwargs)
+
+    with pytest.raises(NoGradientsError) as caught:
+        assert str(caught.value.__cause__) == "Plain: its call cannot be run with gradients. Use a fit that needs none."
+    trained(Plain(), slope, guided_epochs=0, closed_loop_epochs=1)
+    assert str(caught.value) == (
+        "Plain: its call cannot be run with gradients. Use `--set training.target=feature`, which needs none."
+    )
+    assert str(caught.value.__cause__) == "Plain: its call cannot be run with gradients. Use a fit that needs none."
+    trained(Plain(), slope, guided_epochs=0, closed_loop_epochs=1, target="feature")
