@@ -130,8 +130,7 @@ def test_a_pipeline_without_gradients_is_told_the_setting_that_needs_none(toy_pi
             return super().__call__(*args, **kwargs)
 
     with pytest.raises(NoGradientsError) as caught:
-        assert str(caught.value.__cause__) == "Plain: its call cannot be run with gradients. Use a fit that needs none."
-    trained(Plain(), slope, guided_epochs=0, closed_loop_epochs=1)
+        trained(Plain(), slope, guided_epochs=0, closed_loop_epochs=1)
     assert str(caught.value) == (
         "Plain: its call cannot be run with gradients. Use `--set training.target=feature`, which needs none."
     )
