@@ -1,17 +1,28 @@
-"""The least-squares fit that docs/extend/fit.md shows, run as it stands there."""
+"""The least-squares fit and its predictor that docs/extend/fit.md shows, run as they stand there."""
 
 from __future__ import annotations
 
 import re
+import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from lesa_framework import FitTask, TrainingConfig
+from lesa_framework import (
+    ArtifactError,
+    ConfigError,
+    FitTask,
+    TrainingConfig,
+    accelerate,
+    build_strategy,
+    load_config,
+)
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.training import Sampler, Task, TrueHistory
-from lesa_framework.training.run import make_batches
+from lesa_framework.training.run import make_batches, train
 from lesa_framework.types import Tap
 from lesa_routers.routers import Single
 from lesa_schedules.schedules import FixedInterval
@@ -36,11 +47,16 @@ def task(monkeypatch: pytest.MonkeyPatch) -> FitTask:
     )
 
 
+def shown(title: str) -> types.ModuleType:
+    """The module that the page shows under a title."""
+    (code,) = re.findall(rf'```python title="my_package/{title}.py"\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL)
+    module = types.ModuleType(f"my_package.{title}")
+    exec(compile(code, title, "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
 def test_the_fit_on_the_page_predicts_held_out_features_better_than_reuse(task):
-    (code,) = re.findall(r'```python title="least_squares.py"\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL)
-    shown: dict = {}
-    exec(code, shown)
-    fit = shown["LeastSquares"](task)
+    fit = shown("least_squares").LeastSquares(task)
     parts = list(fit.run())
     assert [(part.done, part.total) for part in parts] == [(1, 3), (2, 3), (3, 3)]
     weights = fit.tensors()["weights"]
@@ -56,3 +72,25 @@ def test_the_fit_on_the_page_predicts_held_out_features_better_than_reuse(task):
     task.uncached(held_out, TrueHistory(task, fit.predictor, compare))
     # 0.47 of it: the toy jitters from step to step, which no two weights can follow.
     assert 0 < errors["fitted"] < 0.6 * errors["reuse"]
+
+
+def test_the_predictor_on_the_page_runs_on_what_its_fit_found(monkeypatch, flux: Any, generate: Any, tmp_path: Path):
+    monkeypatch.setitem(sys.modules, "my_package.least_squares", shown("least_squares"))
+    config = shown("two_tap").TwoTapConfig
+    monkeypatch.setitem(plugins().registry.predictors._items, "two_tap", (config, "tests"))
+    raw = {
+        "schedule": {"kind": "fixed_interval", "interval": 3, "warmup": 2},
+        "predictor": {"kind": "two_tap"},
+        "training": {"num_steps": 8},
+    }
+    with pytest.raises(ConfigError, match="has to be fitted first"):
+        build_strategy(load_config(raw))
+    call = {"height": 16, "width": 16, "max_sequence_length": 8}
+    trained = train(load_config(raw), flux, call, ["a star", "a red ring"], tmp_path)
+    strategy = build_strategy(load_config(trained.config))
+    assert len(strategy.predictor.trained_for.sigmas) == 9
+    with accelerate(flux, trained.config) as session:
+        generate(flux, num_inference_steps=8)
+        with pytest.raises(ArtifactError, match="trained for 8 steps, but the run has 6"):
+            generate(flux, num_inference_steps=6)
+    assert session.report.nfe < 8
