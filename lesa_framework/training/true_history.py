@@ -12,7 +12,7 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.runtime.strategy import Strategy, due, others_of
 from lesa_framework.training.graph_history import GraphHistory
-from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, StepContext, StepRecord
+from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, RunReport, StepContext, StepRecord
 
 #: Called at a step that the schedule predicts, with the history before it, the step, and the uncached run's feature.
 Visit: TypeAlias = Callable[[HistoryView, StepContext, Tensor], None]
@@ -21,7 +21,8 @@ Visit: TypeAlias = Callable[[HistoryView, StepContext, Tensor], None]
 class TrueHistory(Observer):
     """Observes an uncached run, and reports every step that the task's schedule would predict.
 
-    The history holds the uncached run's own features, as many as the predictor keeps. Nothing is written to disk.
+    The history holds the uncached run's own features, as many as the predictor keeps, and none of calls whose step is
+    unknown, as in a run. They are freed when the run ends; nothing is written to disk.
 
     Args:
         task: Its schedule and router say which steps are predicted.
@@ -37,14 +38,25 @@ class TrueHistory(Observer):
         self._latents: dict[str, Tensor] = {}  # of the newest computed step of each branch
 
     def lesa_run_start(self, run: RunInfo) -> None:
-        """Forget the previous run."""
-        self._sigmas, self._branches, self._latents = run.sigmas, {}, {}
+        """Forget the previous run, which may have failed."""
+        self._forget()
+        self._sigmas = run.sigmas
+
+    def lesa_run_end(self, report: RunReport) -> None:  # noqa: ARG002 - the contract's signature
+        """Free the features."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._branches.clear()  # histories hold it: a cycle would keep their memory
+        self._latents.clear()
 
     def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
         """Report the step if it would be predicted, and remember its feature."""
         predictor = self._strategy.predictor
         branch = record.branch
         history = self._branches.setdefault(branch, GraphHistory(predictor.depth, branches=self._branches))
+        if record.index < 0:
+            return  # of no step, so that a run would compute it and not keep its feature
         ctx = StepContext(
             index=record.index,
             sigmas=self._sigmas,

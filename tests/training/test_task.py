@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 
-from lesa_framework import AffinePredictor, Decision, Filter, HistoryPlace, SchedulePolicy, TrainingConfig
+from lesa_framework import AffinePredictor, Decision, Filter, HistoryPlace, SchedulePolicy, Strategy, TrainingConfig
+from lesa_framework.interfaces.schedule import Always
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.training import Sampler, Task, TrueHistory
 from lesa_framework.training.run import make_batches
 from lesa_framework.types import AS_MADE, Tap
@@ -76,3 +82,39 @@ def test_true_histories_show_a_gate_the_latent_of_the_newest_computed_step(make)
     task.uncached(task.batches[0], TrueHistory(task, Hold(), lambda history, ctx, feature: shown.append(ctx.index)))
     assert shown == [1, 3, 5]
     assert [index for index, newest in gate.seen if newest] == [1, 3, 5]
+
+
+def watch(task, predictor, sigmas, visit):
+    """True histories of a tiny model that is called at these noise levels."""
+    observer, model = TrueHistory(task, predictor, visit), TinyDiT()
+    bare = Strategy(Always(), EqualStages(), Hold())
+    with torch.no_grad(), attach(model, TinyDiTAdapter(), bare, even_grid(8), observers=(observer,)):
+        for sigma in sigmas:
+            model(noise((1, 5, 4), 0), sigma, noise((1, 3, 4), 1))
+
+
+def test_true_histories_leave_out_calls_whose_step_is_unknown(make):
+    class Two(Hold):
+        depth = 2
+
+    grid, shown = even_grid(8), []
+    sigmas = [*grid[:3], 0.4321, grid[5]]
+    watch(
+        make(ComputeSteps((0, 2))), Two(), sigmas,
+        lambda history, ctx, feature: shown.append((ctx.index, [entry.step for entry in history.entries])),
+    )  # fmt: skip
+    assert shown == [(1, [0]), (5, [2, 0])]
+
+
+def test_true_histories_are_freed_when_the_run_ends(make):
+    kept = []
+    gc.disable()  # what a cycle keeps alive would be freed at some time
+    try:
+        watch(
+            make(ComputeSteps((0,))), Hold(), even_grid(8)[:4],
+            lambda history, ctx, feature: kept.append(weakref.ref(history)),
+        )  # fmt: skip
+        assert len(kept) == 3
+        assert all(history() is None for history in kept)
+    finally:
+        gc.enable()
