@@ -62,7 +62,8 @@ def command(
     resumed = len(store) > 0
     if resumed:
         console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")
-    results = run_bench(bench, console.StepProgress, store=store, only=only, device=device)
+    with console.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
+        results = run_bench(bench, console.StepProgress, store=store, only=only, device=device)
     text = results.model_dump_json(indent=1) + "\n"
     write_text(results_path, text)
     write_text(page_path, write_page(results))
@@ -70,3 +71,11 @@ def command(
         store.clear()
     show_results(results, text, as_json=as_json)
     console.notices().print(f"wrote {results_path} and {page_path}", markup=False, soft_wrap=True)
+
+
+def _how_to_resume(store: Store, results_path: Path, *, fresh: bool) -> str:
+    if not len(store):
+        return "stopped before any part was finished. The same command starts afresh."
+    command = "The same command without --fresh" if fresh else "The same command"
+    parts = f"{len(store)} finished part{'s' * (len(store) != 1)}"
+    return f"stopped. {command} resumes from the {parts} in {results_path.with_suffix('.cells')}."

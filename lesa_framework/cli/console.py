@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -32,6 +35,20 @@ def note(message: str) -> None:
     console = notices()
     console.print("note:", style="bold yellow", end=" ")
     console.print(message, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def advice_when_stopped(advice: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C in the block prints how to go on, and ends the command as ever.
+
+    Args:
+        advice: What to print; asked then, because it depends on how much was done.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(advice())
+        raise
 
 
 class Tenths:

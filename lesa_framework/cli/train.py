@@ -61,7 +61,8 @@ def command(
     files.check_out_folder(out)
     pipe = load_pipeline(source, device=device)
     check_call(pipe, settings.call)
-    with _Bar() as bar:
+    checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
+    with console.advice_when_stopped(lambda: _how_to_resume(checkpoint)), _Bar() as bar:
         trained = train(loaded, pipe, settings.call, chosen, out, bar.show)
     if as_json:
         result = {"weights": str(trained.weights), "config": str(trained.config), "drift_db": trained.drift_db}
@@ -71,6 +72,12 @@ def command(
     print_ = console.results().print
     print_(f"wrote {trained.weights}{closeness}", markup=False, soft_wrap=True)
     print_(f"try it: lesa eval {trained.config} --model {name}", markup=False, soft_wrap=True)
+
+
+def _how_to_resume(checkpoint: Path) -> str:
+    if checkpoint.exists():
+        return f"stopped. The same command resumes from {checkpoint}."
+    return "stopped before anything was saved. The same command starts afresh."
 
 
 class _Bar:

@@ -137,3 +137,19 @@ def test_fresh_forgets_what_a_stopped_run_has_finished(lesa, file, workplace):
     assert cells.exists(), "the other rows of a stopped run are still wanted"
     assert "resuming" not in lesa("bench", file, "--only", "reuse-a", "--fresh").err
     assert not cells.exists()
+
+
+@pytest.mark.parametrize("fresh", [(), ("--fresh",)])
+def test_ctrl_c_says_how_to_resume(lesa, file, monkeypatch, fresh):
+    def stop(*_args: Any, **_options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lesa_framework.cli.bench.run_bench", stop)
+    ended = lesa("bench", file, *fresh)
+    assert ended.code == 130
+    assert "stopped before any part was finished. The same command starts afresh." in ended.err
+    monkeypatch.setattr("lesa_framework.cli.bench.Store.__len__", lambda _: 2)
+    ended = lesa("bench", file, *fresh)
+    assert ended.code == 130
+    without = " without --fresh" if fresh else ""
+    assert f"stopped. The same command{without} resumes from the 2 finished parts in two.cells." in ended.err

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lesa_framework import Progress
+from lesa_framework.cli.train import _Bar
 from tests.cli.conftest import SMALL, Lesa
 
 
@@ -68,3 +70,20 @@ def test_a_training_that_diverges_has_failed(lesa: Lesa, learnt: tuple[str, ...]
     assert (outcome.code, outcome.out) == (1, "")
     assert "it diverged" in outcome.err
     assert not (workplace / "out" / "mine.safetensors").exists()
+
+
+def test_ctrl_c_says_how_to_resume(
+    lesa: Lesa, learnt: tuple[str, ...], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_in(stage: str) -> str:
+        def show(bar: _Bar, step: Progress) -> None:
+            if step.stage == stage:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(_Bar, "show", show)
+        outcome = lesa(*learnt, "--model", model, "--out", "out", "--set", "training.batch=1")
+        assert outcome.code == 130
+        return outcome.err
+
+    assert "stopped before anything was saved. The same command starts afresh." in stop_in("guided")
+    assert "stopped. The same command resumes from out/mine.checkpoint.safetensors." in stop_in("closed loop")
