@@ -205,6 +205,10 @@ class Engine:
 
     def _context(self, position: Position, index: int, branch: _Branch, latent: Tensor) -> StepContext:
         sigmas = position.grid.sigmas
+        # Features do not mix with those from latents of another shape, such as the others' before the shape changed.
+        mixing = {
+            name: each.history.entries for name, each in self._branches.items() if each.latent_shape == latent.shape
+        }
         return StepContext(
             index=index,
             sigmas=sigmas,
@@ -212,7 +216,7 @@ class Engine:
             branch_index=position.branch_index,
             stage=self.strategy.router.stage(sigmas[index]),
             entries=branch.history.entries,
-            others=others_of(position.branch, {name: held.entries for name, held in self._histories.items()}),
+            others=others_of(position.branch, mixing),
             latent=latent,
             computed_latent=branch.computed_latent,
         )

@@ -12,6 +12,7 @@ from lesa_framework import (
     ConfigError,
     Decision,
     EntryInfo,
+    Filter,
     HistoryPlace,
     PluginContractError,
     Predictor,
@@ -249,3 +250,36 @@ def test_predictions_do_not_alias_the_ring_under_autograd():
         work = engine_.begin(Position(False, GRID, 1, "a", 0), torch.zeros(1, 2))
     engine_._branches["a"].history.append(torch.full((1, 2), 5.0), EntryInfo(2, True))
     assert float(work.prediction[0, 0]) == 0.0
+
+
+class Mixes(Hold):
+    """Mixes whatever branches it may name into every step."""
+
+    def filter(self, entries, ctx):
+        return Filter((1.0,), others=dict.fromkeys(ctx.others, (0.5,)))
+
+    def correction(self, entries, ctx):
+        return self.filter(entries, ctx)
+
+
+@pytest.mark.parametrize("predictor", [Mixes(), Hold()])
+def test_a_shape_that_changes_in_every_branch_is_counted_also_by_filters_over_others(predictor):
+    loop = engine(predictor, computed=(0, 3))
+    for step in range(8):
+        for branch in ("a", "b"):
+            drive(loop, [step], branch=branch, shape=(1, 2 if step < 5 else 3), first=(step, branch) == (0, "a"))
+    assert [loop.report.plan(branch) for branch in ("a", "b")] == ["FPPFPFPP"] * 2
+    assert loop.report.fallbacks == {Reason.SHAPE: 2}
+
+
+def test_branches_of_different_shapes_do_not_see_each_other():
+    class Sees(Mixes):
+        def filter(self, entries, ctx):
+            seen.append(dict(ctx.others))
+            return super().filter(entries, ctx)
+
+    seen, loop = [], engine(Sees(), computed=(0,))
+    for step in range(4):
+        for branch, width in (("a", 2), ("b", 3)):
+            drive(loop, [step], branch=branch, shape=(1, width), first=(step, branch) == (0, "a"))
+    assert seen == [{}] * 8
