@@ -137,7 +137,7 @@ def check_run(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool = Fals
             f"Run {trained} steps, or train again with `--set training.num_steps={steps}`."
         )
     if not any_grid and not same_grid(run.sigmas, metadata.sigmas):
-        other = f", {remedy}," if remedy else ""
+        other = f", {remedy}," if remedy else ","
         worst = max(abs(a - b) for a, b in zip(run.sigmas, metadata.sigmas, strict=True))
         raise ArtifactError(
             f"predictor.weights: trained for another sigma grid of {trained} steps (noise levels differ by up to "

@@ -147,16 +147,18 @@ def line_up(
             "Add one, for example `nfe: [10]`."
         )
     rows = [uncached(num_steps), *caches, *(fewer_steps(nfe) for nfe in every if nfe < num_steps)]
-    families = plugins().registry.peers
-    for names, suffix, measure in ((peers, "", Measure.FLOPS), (peers_by_steps, "_whole", Measure.STEPS)):
-        rows += [
-            Contender(
-                f"{name}_{nfe}{suffix}", Kind.PEER, name, nfe, num_steps, peer=families.get(name), measure=measure
-            )
-            for nfe in every
-            for name in names
-        ]
+    rows += _peers(peers, every, num_steps, "", Measure.FLOPS)
+    rows += _peers(peers_by_steps, every, num_steps, "_whole", Measure.STEPS)
     for name, count in Counter(row.name for row in rows).items():
         if count > 1:
             raise ConfigError(f"{count} rows are called '{name}'. Rename a method, a schedule or a file.")
     return rows
+
+
+def _peers(names: Sequence[str], nfes: Sequence[int], num_steps: int, suffix: str, measure: Measure) -> list[Contender]:
+    families = plugins().registry.peers
+    return [
+        Contender(f"{name}_{nfe}{suffix}", Kind.PEER, name, nfe, num_steps, peer=families.get(name), measure=measure)
+        for nfe in nfes
+        for name in names
+    ]
