@@ -197,7 +197,7 @@ def test_another_grid():
     shifted = RunInfo(tuple(sigma**2 for sigma in GRID), "flux", Tap.PRE_HEAD)
     message = unfit(shifted)
     assert "another sigma grid of 10 steps (noise levels differ by up to 0.250)" in message
-    assert message.endswith("Use the scheduler settings of the training or train again.")
+    assert message.endswith("Use the scheduler settings of the training, or train again.")
     assert unfit(shifted, remedy="set a=true").endswith("settings of the training, set a=true, or train again.")
     check_run(metadata(), shifted, any_grid=True)
 

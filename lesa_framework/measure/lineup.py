@@ -149,9 +149,9 @@ def line_up(
     rows = [uncached(num_steps), *caches, *(fewer_steps(nfe) for nfe in every if nfe < num_steps)]
     rows += _peers(peers, every, num_steps, "", Measure.FLOPS)
     rows += _peers(peers_by_steps, every, num_steps, "_whole", Measure.STEPS)
-    for name, count in Counter(row.name for row in rows).items():
-        if count > 1:
-            raise ConfigError(f"{count} rows are called '{name}'. Rename a method, a schedule or a file.")
+    name, count = Counter(row.name for row in rows).most_common(1)[0]
+    if count > 1:
+        raise ConfigError(f"{count} rows are called '{name}'. Rename a method, a schedule or a file.")
     return rows
 
 
