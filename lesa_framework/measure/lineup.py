@@ -138,14 +138,7 @@ def line_up(
     Raises:
         ConfigError: There is nothing to compare, or two rows have the same name.
     """
-    every = sorted(set(nfes or [each.nfe for each in caches if each.nfe is not None]), reverse=True)
-    if not every and not caches:
-        raise ConfigError("nothing to compare. Add `methods` with `schedules`, a model's `configs`, or `nfe`.")
-    if not every and (peers or peers_by_steps):
-        raise ConfigError(
-            "peers: how many steps the caches compute depends on data, so there is no NFE to match peers to. "
-            "Add one, for example `nfe: [10]`."
-        )
+    every = _nfes(caches, nfes, bool(peers or peers_by_steps))
     rows = [uncached(num_steps), *caches, *(fewer_steps(nfe) for nfe in every if nfe < num_steps)]
     rows += _peers(peers, every, num_steps, "", Measure.FLOPS)
     rows += _peers(peers_by_steps, every, num_steps, "_whole", Measure.STEPS)
@@ -153,6 +146,19 @@ def line_up(
     if count > 1:
         raise ConfigError(f"{count} rows are called '{name}'. Rename a method, a schedule or a file.")
     return rows
+
+
+def _nfes(caches: Sequence[Contender], nfes: Sequence[int], peers: bool) -> list[int]:
+    """What plain runs and peers compete at, most first; empty for gates alone, whose NFE is not known yet."""
+    every = sorted(set(nfes or [each.nfe for each in caches if each.nfe is not None]), reverse=True)
+    if not every and not caches:
+        raise ConfigError("nothing to compare. Add `methods` with `schedules`, a model's `configs`, or `nfe`.")
+    if not every and peers:
+        raise ConfigError(
+            "peers: how many steps the caches compute depends on data, so there is no NFE to match peers to. "
+            "Add one, for example `nfe: [10]`."
+        )
+    return every
 
 
 def _peers(names: Sequence[str], nfes: Sequence[int], num_steps: int, suffix: str, measure: Measure) -> list[Contender]:
