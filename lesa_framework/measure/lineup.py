@@ -139,7 +139,7 @@ def line_up(
         ConfigError: There is nothing to compare, or two rows have the same name.
     """
     every = _nfes(caches, nfes, bool(peers or peers_by_steps))
-    rows = [uncached(num_steps), *caches, *(fewer_steps(nfe) for nfe in every if nfe < num_steps)]
+    rows = [uncached(num_steps), *caches, *map(fewer_steps, every)]
     rows += _peers(peers, every, num_steps, "", Measure.FLOPS)
     rows += _peers(peers_by_steps, every, num_steps, "_whole", Measure.STEPS)
     name, count = Counter(row.name for row in rows).most_common(1)[0]

@@ -139,7 +139,7 @@ class ModelBench:
         """A plain run with as many steps for caches whose NFE was not known before."""
         known = {each.nfe for each in self._others if each.kind is Kind.FEWER_STEPS}
         dynamic = {self._nfe(each) for each in self._others if each.nfe is None}
-        for nfe in sorted(found for found in dynamic - known if found is not None and found < self._uncached.num_steps):
+        for nfe in sorted(found for found in dynamic - known if found is not None):
             plain = fewer_steps(nfe)
             self._others.append(plain)
             self._timed_runs[plain.name] = []

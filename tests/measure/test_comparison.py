@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from lesa_framework import Always, ConfigError, Decision, SchedulePolicy, StepContext, Strategy, load_config
+from lesa_framework import ConfigError, Decision, SchedulePolicy, StepContext, Strategy, load_config
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.measure import write_page
 from lesa_framework.measure.probing import WarmUp
@@ -119,10 +119,6 @@ def test_a_dynamic_schedule_competes_with_a_plain_run_at_the_nfe_of_its_runs(flu
     assert results.differences[0].nfe == 3
 
 
-class EveryStepGate(Always):
-    dynamic = True
-
-
 class Fails(Looks):
     """A gate that fails at once."""
 
@@ -135,13 +131,6 @@ def test_a_gate_that_fails_is_a_row_with_its_error_and_there_is_a_page(flux_fold
     failed = row(results, "gate")
     assert (failed.nfe, failed.error) == (8, "ValueError: no threshold")
     assert "no threshold" in write_page(results)
-
-
-def test_a_gate_that_computes_every_step_has_no_plain_run_beside_the_uncached_one(flux_folder):
-    results = run(
-        flux_folder, config("gate"), change=lambda each: Strategy(EveryStepGate(), each.router, each.predictor)
-    )
-    assert [each.name for each in results.rows] == ["uncached", "gate"]
 
 
 def test_without_prompts_there_is_nothing_to_compare():

@@ -51,10 +51,6 @@ def test_peers_beside_gates_alone_need_an_nfe():
     assert "diffusers_magcache_4" in [row.name for row in line_up([gate], 8, (4,), ["diffusers_magcache"])]
 
 
-def test_there_is_no_plain_run_of_as_many_steps_as_the_uncached_one():
-    assert [row.name for row in line_up([], 8, (8, 4))] == ["uncached", "fewer_steps_4"]
-
-
 def test_plain_runs_and_peers_stand_at_every_nfe():
     rows = line_up([], 8, (2, 4), ["diffusers_magcache"], ["diffusers_first_block_cache"])
     assert [(row.name, row.nfe, row.num_steps) for row in rows] == [
