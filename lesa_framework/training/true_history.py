@@ -54,7 +54,9 @@ class TrueHistory(Observer):
         """Report the step if it would be predicted, and remember its feature."""
         predictor = self._strategy.predictor
         branch = record.branch
-        history = self._branches.setdefault(branch, GraphHistory(predictor.depth, branches=self._branches))
+        if branch not in self._branches:
+            self._branches[branch] = GraphHistory(predictor.depth, branches=self._branches)
+        history = self._branches[branch]
         if record.index < 0:
             return  # of no step, so that a run would compute it and not keep its feature
         ctx = StepContext(

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Literal
-
 import pytest
 
 from lesa_framework import (
@@ -9,31 +7,11 @@ from lesa_framework import (
     BackboneConfig,
     CustomBackboneConfig,
     PluginContractError,
-    Registrar,
     UnknownPluginError,
-    hookimpl,
 )
 from lesa_framework.plugin.manager import Plugins
 from lesa_framework.testing import TinyDiTAdapter
-
-
-class WideConfig(CustomBackboneConfig):
-    kind: Literal["wide"] = "wide"
-    width: int = 4
-
-    def build(self, model) -> BackboneAdapter:
-        return TinyDiTAdapter()
-
-
-def plugin(register):
-    """An object with the registration hook, as a plugin's module has."""
-
-    class Plugin:
-        @hookimpl
-        def lesa_register(self, registrar: Registrar) -> None:
-            register(registrar)
-
-    return Plugin()
+from tests.plugin.registering import WideConfig, plugin
 
 
 def test_auto_cannot_be_registered():

@@ -9,7 +9,6 @@ import pytest
 from lesa_framework import (
     AffinePredictor,
     BackboneAdapter,
-    CustomBackboneConfig,
     Filter,
     LoadedMetric,
     Metric,
@@ -23,6 +22,7 @@ from lesa_framework import (
 from lesa_framework.plugin import manager
 from lesa_framework.plugin.manager import Plugins, plugins
 from lesa_framework.testing import TinyDiTAdapter
+from tests.plugin.registering import plugin
 
 
 class Line(AffinePredictor):
@@ -35,25 +35,6 @@ class LineConfig(PredictorConfig):
 
     def build(self) -> Line:
         return Line()
-
-
-class WideConfig(CustomBackboneConfig):
-    kind: Literal["wide"] = "wide"
-    width: int = 4
-
-    def build(self, model) -> BackboneAdapter:
-        return TinyDiTAdapter()
-
-
-def plugin(register):
-    """An object with the registration hook, as a plugin's module has."""
-
-    class Plugin:
-        @hookimpl
-        def lesa_register(self, registrar: Registrar) -> None:
-            register(registrar)
-
-    return Plugin()
 
 
 def test_what_a_plugin_registers_carries_its_name():
