@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from lesa_framework.errors import ArtifactError
-from lesa_framework.files import whole_file
+from lesa_framework.files import write_bytes
 from lesa_framework.types import RunInfo, Tap
 
 __all__ = ["Artifact", "ArtifactMetadata", "check_run", "load_artifact", "same_grid", "save_artifact"]
@@ -60,8 +60,7 @@ def save_artifact(path: Path, artifact: Artifact) -> None:
     """Write an artifact, all or nothing."""
     # Clones, because safetensors refuses tensors that share memory.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in artifact.tensors.items()}
-    with whole_file(path) as partial:
-        save_file(tensors, partial, metadata={"lesa": artifact.metadata.model_dump_json()})
+    write_bytes(path, save(tensors, metadata={"lesa": artifact.metadata.model_dump_json()}))
 
 
 def load_artifact(path: Path, kind: str | None = None) -> Artifact:

@@ -1,42 +1,153 @@
-"""Files that are written completely or not at all, and files of prompts."""
+"""Files that are written completely or not at all, and text files that are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import secrets
+import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-from lesa_framework.errors import ConfigError
+from lesa_framework.errors import ConfigError, LesaError
 
+__all__ = ["read_text", "write_bytes", "write_text"]
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a path to write to; it replaces `path` when the block ends without an error.
-
-    Args:
-        path: The file to write; its folder is created when missing.
-
-    Yields:
-        A path next to it, which is gone afterwards.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+#: What a path may lead to besides a regular file, in words.
+_KINDS: Final = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+#: The most bytes that are read of a text file; the largest results with images have a few tens of MiB.
+_LARGEST: Final = 512 * 2**20
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, all or nothing; its folder is created when missing."""
-    with whole_file(path) as partial:
-        partial.write_bytes(content)
+    """Write a file, all or nothing; its folder is created when missing.
+
+    Links are followed. The content is on the disk before it takes the place of what was there, so that neither an
+    error nor a power failure leaves half a file. Several writers may write the same file; the last one wins.
+
+    Args:
+        path: The file to write: a regular file, or none yet. Its permissions follow the umask.
+        content: What it will hold.
+
+    Raises:
+        ConfigError: Something other than a regular file is there.
+        LesaError: It cannot be written, because the disk is full for example; what was there is unchanged.
+    """
+    target = output_file(path)
+    # Of its own for each writer, and no longer than what any name may be.
+    partial = target.with_name(f".lesa-{secrets.token_hex(8)}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("xb") as file:  # x: never a file or link that somebody else put there
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    _sync_folder(target.parent)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a UTF-8 file, all or nothing; its folder is created when missing."""
+    """Write a UTF-8 file as [`write_bytes`][lesa_framework.files.write_bytes] does.
+
+    Raises:
+        ConfigError: Something other than a regular file is there.
+        LesaError: It cannot be written; what was there is unchanged.
+    """
     write_bytes(path, content.encode("utf-8"))
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file, and wait until it is on the disk.
+
+    Args:
+        path: The file; created when missing, with its folder.
+        line: Without a line break. The break is written first: it ends a line that was being written when the program
+            was stopped.
+
+    Raises:
+        ConfigError: Something other than a regular file is there.
+        LesaError: It cannot be written.
+    """
+    target = output_file(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("ab") as file:
+            file.write(b"\n" + line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def output_file(path: Path, option: str = "") -> Path:
+    """The regular file that a path leads to when its links are followed; it need not exist yet.
+
+    Args:
+        path: What the user named.
+        option: The option that named it, for messages.
+
+    Raises:
+        ConfigError: Something else is there, the file is read-only, or the path leads nowhere.
+    """
+    named = f"{option} {path}".lstrip()
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return target
+    except OSError as error:
+        raise ConfigError(
+            f"{named}: cannot be written ({error.strerror}). Name a place where you may write."
+        ) from error
+    if stat.S_ISDIR(mode):
+        raise ConfigError(f"{named}: this is a folder. Name a file in it, for example {path / 'results.json'}.")
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"{named}: this is {_kind(mode)}, and only regular files are written. Name another file.")
+    if not os.access(target, os.W_OK):
+        raise ConfigError(f"{named}: this file is read-only. Name another file, or make it writable.")
+    return target
+
+
+def read_text(path: Path, name: str = "", hint: str = "Give a UTF-8 text file.") -> str:
+    """The content of a UTF-8 text file.
+
+    Args:
+        path: A regular file; links are followed.
+        name: What named it, for messages.
+        hint: What to give instead, for messages.
+
+    Raises:
+        ConfigError: It is something else, cannot be read, is too large, or is not UTF-8.
+    """
+    named = f"{name} {path}".lstrip()
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe or a device might never end
+            raise ConfigError(f"{named}: this is {_kind(found.st_mode)}, not a file. {hint}")
+        if found.st_size > _LARGEST:
+            raise ConfigError(f"{named}: has {found.st_size:,} bytes; at most {_LARGEST:,} are read. {hint}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{named}: cannot be read ({error.strerror}). {hint}") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise ConfigError(
+            f"{named}: is not UTF-8 text: {error.reason} at line {line}, column {column}. {hint}"
+        ) from error
 
 
 def read_prompts(path: Path, name: str = "--prompts") -> list[str]:
@@ -49,11 +160,29 @@ def read_prompts(path: Path, name: str = "--prompts") -> list[str]:
     Raises:
         ConfigError: The file cannot be read or holds no prompts.
     """
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name} {path}: cannot be read ({error}). Give a UTF-8 text file.") from error
-    prompts = [line for line in lines if line]
+    prompts = [line.strip() for line in read_text(path, name).splitlines() if line.strip()]
     if not prompts:
         raise ConfigError(f"{name} {path}: holds no prompts. Write one on each line.")
     return prompts
+
+
+def _kind(mode: int) -> str:
+    return next((kind for matches, kind in _KINDS if matches(mode)), "something special")
+
+
+def _not_written(path: Path, error: OSError) -> LesaError:
+    return LesaError(
+        f"{path}: cannot be written ({error.strerror or error}). Free some space or name another place; "
+        "what was there before is unchanged."
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable too, where the system can."""
+    if os.name == "posix":
+        with suppress(OSError):  # some network file systems cannot; the content is safe all the same
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

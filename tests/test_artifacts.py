@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from lesa_framework import ArtifactError, RunInfo, Tap
+from lesa_framework import ArtifactError, LesaError, RunInfo, Tap
 from lesa_framework.artifacts import (
     SCHEMA_VERSION,
     Artifact,
@@ -96,12 +98,11 @@ def test_tensors_that_share_memory_or_have_gaps(tmp_path):
 def test_a_failed_save_leaves_the_old_file(path, monkeypatch):
     before = path.read_bytes()
 
-    def fail(tensors, file, metadata):
-        file.write_bytes(b"half")
-        raise OSError("disk full")
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("lesa_framework.artifacts.save_file", fail)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LesaError, match=r"cannot be written \(No space left on device\)"):
         save_artifact(path, artifact())
     assert path.read_bytes() == before
     assert [found.name for found in path.parent.iterdir()] == [path.name]

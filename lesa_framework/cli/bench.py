@@ -51,9 +51,9 @@ def command(
     """
     spec = load_spec(file)
     results_path = out or Path(f"{file.stem}-only.json" if only else f"{file.stem}.json")
-    files.check_results_files(results_path, report)
+    files.check_results_files(results_path, report, [file])
     page_path = report or results_path.with_suffix(".html")
-    files.check_results_files(results_path, page_path)
+    files.check_results_files(results_path, page_path, [file])
     check_report()
     bench = benchmark_of(spec, shlex.join(["lesa", *sys.argv[1:]]))
     store = Store(results_path.with_suffix(".cells"))

@@ -55,7 +55,8 @@ def command(
     registered = plugins().registry.models.get(named)
     call = options.generation_settings(source, steps).model_copy(update={"call": dict(registered.call)})
     chosen = registered.prompts(seed, prompts) if registered.prompts else options.draw_prompts(source, prompts, seed)
-    files.check_out_folder(out)
+    files.check_out_folder(out, ["grid.png", "report.html", "results.json"])
+    files.check_out_folder(out / "images")
     check_report("lesa demo")
     line = ["lesa", "demo", "--steps", str(steps), "--prompts", str(prompts), "--seed", str(seed), "--out", str(out)]
     pairs = [Pair(prompt=prompt, seed=seed + index) for index, prompt in enumerate(chosen)]

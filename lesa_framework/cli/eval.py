@@ -63,7 +63,7 @@ def command(
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
     chosen = read_prompts(prompts) if prompts else options.draw_prompts(source, count, prompt_seed)
-    files.check_results_files(out, report)
+    files.check_results_files(out, report, [*map(Path, configs), *([prompts] if prompts else [])])
     if report is not None:
         check_report()
     line = shlex.join(["lesa", *sys.argv[1:]])

@@ -138,9 +138,9 @@ def _paths(out: Path, pairs: list[tuple[str, int]]) -> list[Path]:
         return [out]
     if out.suffix and not out.is_dir():
         raise ConfigError(f"--out {out}: images are written as PNG. Give a .png file or a folder.")
-    files.check_out_folder(out)
     slugs = [re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] for prompt, _ in pairs]
-    return [
-        out / f"{index:03d}-{slug}-s{seed}.png"
-        for index, (slug, (_, seed)) in enumerate(zip(slugs, pairs, strict=True))
+    names = [
+        f"{index:03d}-{slug}-s{seed}.png" for index, (slug, (_, seed)) in enumerate(zip(slugs, pairs, strict=True))
     ]
+    files.check_out_folder(out, names)
+    return [out / name for name in names]

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import console, files
-from lesa_framework.errors import ConfigError
 from lesa_framework.files import write_text
 from lesa_framework.measure.page.render import check_report, write_page
 from lesa_framework.measure.results_file import read_results
@@ -29,12 +28,9 @@ def command(
 
     Example: lesa report reference.json --out reference.html
     """
-    if results.is_dir():
-        raise ConfigError(f"{results}: is a folder. Give the results file in it.")
+    measured = read_results(results)
     page = out or results.with_suffix(".html")
-    files.check_out_file(page)
-    if page.resolve() == results.resolve():
-        raise ConfigError(f"--out {page}: is the results file itself. Give the page another name.")
+    files.check_out_file(page, inputs=[results])
     check_report("lesa report")
-    write_text(page, write_page(read_results(results)))
+    write_text(page, write_page(measured))
     console.notices().print(f"wrote {page}", markup=False, soft_wrap=True)

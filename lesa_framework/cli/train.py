@@ -58,7 +58,8 @@ def command(
         if prompts
         else options.draw_prompts(source, loaded.training.prompts, loaded.training.seed, training=True)
     )
-    files.check_out_folder(out)
+    written = [f"{loaded.name}.{ending}" for ending in ("safetensors", "yaml", "json", "checkpoint.safetensors")]
+    files.check_out_folder(out, written, inputs=[Path(config), *([prompts] if prompts else [])])
     pipe = load_pipeline(source, device=device)
     check_call(pipe, settings.call)
     checkpoint = out / f"{loaded.name}.checkpoint.safetensors"

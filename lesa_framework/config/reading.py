@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lesa_framework.errors import ConfigError, did_you_mean
+from lesa_framework.files import read_text
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -34,9 +35,10 @@ def read_yaml(path: Path) -> Any:
     Raises:
         ConfigError: It cannot be read, or is no YAML.
     """
+    text = read_text(path, hint="Give a YAML file.")
     try:
-        return yaml.load(path.read_text("utf-8"), _OnceLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
+        return yaml.load(text, _OnceLoader)
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from lesa_framework.errors import ConfigError
+from lesa_framework.files import read_text
 from lesa_framework.measure.results import SCHEMA_VERSION, Results
 
 _COMMANDS: Final = "`lesa bench FILE.yaml` or `lesa eval CONFIG --out FILE.json`"
@@ -21,10 +22,11 @@ def read_results(path: Path) -> Results:
         ConfigError: It cannot be read, is not a results file, or has a format that this version does not know. The
             message names the command that makes a new one.
     """
+    hint = f"Give a file that {_COMMANDS} wrote."
     try:
-        content = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
-    except (OSError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as JSON ({error}). Give a file that {_COMMANDS} wrote.") from error
+        content = json.loads(read_text(path, hint=hint), parse_constant=_refuse)
+    except (RecursionError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON ({error}). {hint}") from error
     remedy = f"Make a new one with {_command(content)}."
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
@@ -16,11 +16,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from lesa_framework.errors import ConfigError
-from lesa_framework.files import write_bytes
+from lesa_framework.files import append_line, write_bytes
 
 Cell = TypeVar("Cell", bound=BaseModel)
 
-_LINES = "cells.jsonl"
+_LINES: Final = "cells.jsonl"
+#: Files of tensors, also those that were being written when the program was stopped.
+_TENSORS: Final = re.compile(r"[0-9a-f]{24}\.safetensors|\.lesa-[0-9a-f]+\.partial")
 
 
 class Store:
@@ -37,17 +39,18 @@ class Store:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+        self._folder = None if folder is None else folder.resolve()
         self._cells: dict[str, Any] = {}
         self._tensors: dict[str, Mapping[str, Tensor]] = {}
-        if folder is None:
+        if self._folder is None or not self._folder.exists():
             return
-        lines = folder / _LINES
-        if folder.exists() and any(folder.iterdir()) and not lines.is_file():
+        lines = self._folder / _LINES
+        if lines.is_file():
+            self._cells |= _read(lines)
+        elif not self._folder.is_dir() or any(self._folder.iterdir()):
             raise ConfigError(
                 f"{folder}: is not the folder of a stopped benchmark. Move it away, or name another --out."
             )
-        self._cells |= _read(lines) if lines.is_file() else ()
 
     def __len__(self) -> int:
         """Finished cells."""
@@ -67,13 +70,7 @@ class Store:
         self._cells[key] = value
         if self._folder is None:
             return
-        # The line break comes first: it ends a line that was being written when the program was stopped.
-        line = b"\n" + json.dumps({"key": key, "cell": value}).encode()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / _LINES).open("ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self._folder / _LINES, json.dumps({"key": key, "cell": value}).encode())
 
     def find_tensors(self, identity: Mapping[str, Any]) -> dict[str, Tensor] | None:
         """Stored tensors; None when there are none, or they are damaged."""
@@ -92,15 +89,19 @@ class Store:
         if self._folder is None:
             self._tensors[key] = tensors
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / _LINES).touch()
+        if not self._cells:
+            append_line(self._folder / _LINES, b"")  # marks the folder as ours before anything else is in it
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         write_bytes(self._folder / f"{key}.safetensors", save(contiguous))
 
     def clear(self) -> None:
-        """Delete everything, with the folder: the benchmark is finished."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Delete everything, with the folder unless it holds something else: the benchmark is finished."""
+        if self._folder is not None and self._folder.exists():
+            for path in self._folder.iterdir():
+                if path.name == _LINES or _TENSORS.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._folder.rmdir()
         self._cells.clear()
         self._tensors.clear()
 
@@ -114,7 +115,7 @@ def _read(path: Path) -> list[tuple[str, Any]]:
     for line in path.read_bytes().splitlines():
         try:
             entry = json.loads(line)
-            found.append((entry["key"], entry["cell"]))
-        except (ValueError, KeyError, TypeError):
+            found.append((str(entry["key"]), entry["cell"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue  # it was being written when the program was stopped
     return found

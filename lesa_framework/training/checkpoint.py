@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from lesa_framework.errors import ArtifactError
-from lesa_framework.files import whole_file
+from lesa_framework.files import write_bytes
 
 State: TypeAlias = Any  # nested dicts and lists of tensors, numbers, strings and None
 
@@ -26,8 +26,7 @@ def save_checkpoint(path: Path, state: Mapping[str, State]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     skeleton = _flatten(state, tensors)
-    with whole_file(path) as partial:
-        save_file(tensors, partial, metadata={"skeleton": json.dumps(skeleton)})
+    write_bytes(path, save(tensors, metadata={"skeleton": json.dumps(skeleton)}))
 
 
 def load_checkpoint(path: Path) -> dict[str, State]:

@@ -14,6 +14,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from lesa_framework import LesaError
+from lesa_framework.files import write_text
 from lesa_reference.captions import HELD_OUT_SEED, random_scene
 from lesa_reference.motion import Clip, random_clip
 from lesa_reference.scenes import Scene
@@ -64,11 +66,12 @@ def main(
     if out is None:
         typer.echo(text, nl=False)
         return
-    if out.is_dir() or not out.parent.is_dir():
+    if not out.parent.is_dir():
         raise typer.BadParameter(f"--out {out}: not a file in an existing folder.")
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(out)
+    try:
+        write_text(out, text)
+    except LesaError as error:
+        raise typer.BadParameter(f"--out {error}") from error
 
 
 if __name__ == "__main__":

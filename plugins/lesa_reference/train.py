@@ -16,8 +16,9 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
 
+from lesa_framework.files import write_bytes
 from lesa_framework.training import load_checkpoint, save_checkpoint
 from lesa_reference.caption_network import CaptionNetwork, CaptionNetworkTrainer
 from lesa_reference.codec import ClipCodec, Codec, PictureCodec, QwenPictureCodec, Vae
@@ -99,7 +100,7 @@ def main(
     training = CaptionNetworkTrainer(network, vae.float().to(place), recipe.codec, score_steps, seed)
     _run(training, work / "caption-network-training.safetensors", "caption score")
     weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
-    save_file(weights, work / "caption_network.safetensors")
+    write_bytes(work / "caption_network.safetensors", save(weights))
 
 
 def _weights(folder: Path) -> Iterable[Path]:
@@ -143,11 +144,10 @@ def _vae(recipe: Recipe, work: Path, steps: int, seed: int, device: torch.device
 
 def _examples(codec: Codec, work: Path, vae: Vae, seed: int, count: int) -> Examples:
     path = work / "examples.safetensors"
-    captions = path.with_suffix(".txt")
-    if path.exists() and captions.exists():
-        kept = Examples(load_file(path)["latents"].float(), captions.read_text("utf-8").splitlines())
-        if len(kept.captions) == count:
-            return kept
+    if path.exists():
+        kept = load_checkpoint(path)
+        if len(kept["captions"]) == count:
+            return Examples(kept["latents"].float(), kept["captions"])
     parts: list[Examples] = []
     with _progress() as progress:
         task = progress.add_task("encoding scenes", total=count, note="")
@@ -155,8 +155,7 @@ def _examples(codec: Codec, work: Path, vae: Vae, seed: int, count: int) -> Exam
             parts.append(part)
             progress.update(task, advance=len(part.captions))
     data = Examples(torch.cat([part.latents for part in parts]), [text for part in parts for text in part.captions])
-    save_file({"latents": data.latents.half()}, path)
-    captions.write_text("\n".join(data.captions) + "\n", "utf-8")
+    save_checkpoint(path, {"latents": data.latents.half(), "captions": data.captions})
     return data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,39 @@ _WITHOUT_MODEL = {
     "eval: an empty prompts file": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "empty.txt"),
     "eval: no prompts to draw from": ("eval", "mine.yaml", "--model", "MODEL"),
     "eval: --out is a folder": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "prompts.txt", "--out", "other"),
+    "eval: --out is a device": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "prompts.txt", "--out", "null"),
+    "eval: --report is a pipe": (
+        "eval",
+        "mine.yaml",
+        "--model",
+        "MODEL",
+        "--prompts",
+        "prompts.txt",
+        "--report",
+        "pipe",
+    ),
+    "eval: --out is the configuration": (
+        "eval",
+        "mine.yaml",
+        "--model",
+        "MODEL",
+        "--prompts",
+        "prompts.txt",
+        "--out",
+        "mine.yaml",
+    ),
+    "eval: --prompts is a pipe": ("eval", "mine.yaml", "--model", "MODEL", "--prompts", "pipe"),
+    "plan: a pipe as configuration": ("plan", "--config", "pipe"),
+    "plan: a device as configuration": ("plan", "--config", "null"),
+    "bench: a pipe as its file": ("bench", "pipe"),
+    "report: a pipe as results": ("report", "pipe"),
+    "report: a device as results": ("report", "null", "--out", "page.html"),
+    "schema: --out is a device": ("schema", "--out", "null"),
+    "generate: --out is a device": ("generate", "a", "--model", "MODEL", "--out", "null.png"),
+    "generate: an image is a pipe": ("generate", "a", "--model", "MODEL", "--out", "images"),
+    "demo: results are a device": ("demo", "--out", "demo"),
+    "train: the log is a pipe": ("train", "--config", "ref-flux-lesa-n7", "--out", "fitted"),
+    "train: over the configuration": ("train", "--config", "lesa.yaml", "--model", "reference:flux", "--out", "."),
     "eval: no seeds": ("eval", "mine.yaml", "--seeds", "0"),
     "eval: a seed beyond all numbers": ("eval", "mine.yaml", "--first-seed", "99999999999999999999"),
     "generate: a seed beyond all numbers": ("generate", "a", "--seed", "99999999999999999999"),
@@ -129,6 +163,14 @@ def inputs(workplace: Path, cache: Path) -> dict[str, bytes]:
     (workplace / "deep.yaml").write_text("[" * 3000)
     (workplace / "cut.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
     (workplace / "prompts.txt").write_text("a red ring\n")
+    (workplace / "lesa.yaml").write_text("schedule: {kind: fixed_interval, interval: 7}\npredictor: {kind: lesa}\n")
+    for name in ("null", "null.png"):
+        (workplace / name).symlink_to("/dev/null")
+    for folder in ("images", "demo", "fitted"):
+        (workplace / folder).mkdir()
+    (workplace / "demo" / "results.json").symlink_to("/dev/null")
+    for pipe in ("pipe", "images/000-a-s0.png", "fitted/ref-flux-lesa-n7.json"):
+        os.mkfifo(workplace / pipe)
     (workplace / "empty.txt").write_text("\n \n")
     return _files(workplace)
 

@@ -252,8 +252,8 @@ def test_files_that_are_no_configuration(tmp_path, content, message):
 
 def test_a_file_that_is_no_text(tmp_path):
     file = tmp_path / "bad.yaml"
-    file.write_bytes(b"\xff\xfe\x00schedule")
-    assert "cannot be read as YAML" in refused(file)
+    file.write_bytes(b"# a\n\xff\xfe\x00schedule")
+    assert "is not UTF-8 text: invalid start byte at line 2, column 1" in refused(file)
 
 
 def test_a_key_given_twice(tmp_path):

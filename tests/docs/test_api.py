@@ -14,7 +14,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = [
     "lesa_framework",
-    *(f"lesa_framework.{name}" for name in ("artifacts", "layout", "measure", "pipelines", "testing", "training")),
+    *(
+        f"lesa_framework.{name}"
+        for name in ("artifacts", "files", "layout", "measure", "pipelines", "testing", "training")
+    ),
 ]
 
 

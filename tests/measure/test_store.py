@@ -85,3 +85,17 @@ def test_without_a_folder_everything_is_kept_in_memory(tmp_path, monkeypatch):
     store.clear()
     assert store.find(HERE, Choice) is None
     assert store.find_tensors(HERE) is None
+
+
+def test_clearing_leaves_what_others_put_into_the_folder(tmp_path):
+    store = Store(tmp_path / "cells")
+    store.keep(HERE, Choice())
+    (tmp_path / "cells" / "thesis.tex").write_text("years of work")
+    store.clear()
+    assert [path.name for path in (tmp_path / "cells").iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_folders_place_is_left_alone(tmp_path):
+    (tmp_path / "cells").write_text("years of work")
+    with pytest.raises(ConfigError, match="not the folder of a stopped benchmark"):
+        Store(tmp_path / "cells")
