@@ -24,13 +24,12 @@ from lesa_framework.generation import GenerationSettings
 from lesa_framework.measure.assembly import Measured, assemble
 from lesa_framework.measure.details import Bandwidth
 from lesa_framework.measure.environment import environment
-from lesa_framework.measure.fingerprint import ChangedModelError
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.model_bench import ModelBench
-from lesa_framework.measure.progress import Progress
 from lesa_framework.measure.results import ModelResults, Pair, Results
 from lesa_framework.measure.scoring import Metrics
 from lesa_framework.measure.store import Store
+from lesa_framework.measure.subject import ChangedModelError, Progress
 from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.pipelines import ModelSource
 
@@ -149,7 +148,7 @@ class _Report:
         # Every round has the same inputs, under a name of its own.
         pairs = [Pair(prompt=f"random, round {number + 1}", seed=settings.seed) for number in range(settings.rounds)]
         source, sampling = ModelSource(case.name, "random weights", None), GenerationSettings(num_steps=case.num_steps)
-        self.task = Task(source, (), {}, pairs, sampling, batch=case.latent[0])
+        self.task = Task(source, (), pairs, sampling, batch=case.latent[0])
         self._bench = Benchmark([self.task], title=case.title, command=settings.command)
         self._path = path
         self._properties = {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -13,9 +12,9 @@ from benchmarks.full_size.sampler import Denoiser
 from benchmarks.full_size.stopwatch import Stopwatch, split
 from lesa_framework import LesaError, find_adapter
 from lesa_framework.generation import StepCallback
-from lesa_framework.measure.cells import Readings
+from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.results import Pair
-from lesa_framework.measure.subject import Subject
+from lesa_framework.measure.subject import Result, Subject
 from lesa_framework.types import Samples
 
 
@@ -53,23 +52,23 @@ class DenoiserSubject(Subject):
         nothing = torch.zeros(len(group), 0)
         return Samples(nothing, nothing, self._seconds)
 
-    @contextmanager
-    def timed(self) -> Iterator[Readings]:
+    def timed(self, run: Callable[[], Result]) -> tuple[Result, Cell]:
         """Marks the parts of every call, and reads the allocator."""
         device, model = self._device, self.pipe.transformer
-        watch, readings = Stopwatch(device, model, find_adapter(model, self.pipe.case.name).adapter), Readings()
+        watch = Stopwatch(device, model, find_adapter(model, self.pipe.case.name).adapter)
         device.synchronize()
         before = device.held_bytes()
         device.reset_peak()
         with watch.running():
-            yield readings
-        readings.cache_bytes = _beyond(self._held, before)
-        readings.peak_bytes = _beyond(device.peak_bytes(), before)
+            result = run()
+        kept, peak = _beyond(self._held, before), _beyond(device.peak_bytes(), before)
         parts = split(watch.calls, device, self._seconds)
-        readings.split_seconds, readings.computed_call, readings.predicted_call = (
-            parts.total,
-            parts.computed,
-            parts.predicted,
+        return result, Cell(
+            cache_bytes=kept,
+            peak_bytes=peak,
+            split_seconds=parts.total,
+            computed_call=parts.computed,
+            predicted_call=parts.predicted,
         )
 
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lesa_framework.api import Session, attach_strategy
+from lesa_framework.api import Session
 from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
-from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.files import write_bytes
 from lesa_framework.generation import GenerationSettings, check_call, generate_batch
 from lesa_framework.measure.images import png_bytes
-from lesa_framework.measure.lineup import Cache, cached
-from lesa_framework.measure.planning import build_strategies
+from lesa_framework.measure.lineup import Contender, caches, planned
 from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
-from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.types import RunReport, Samples
 
 
@@ -65,16 +62,16 @@ def command(
     chosen = prompts or options.draw_prompts(source, 1, seed)
     pairs = [(prompt, seed + offset) for prompt in chosen for offset in range(count)]
     paths = _paths(out, pairs)
-    strategies = build_strategies(loaded)
+    methods = caches([(config, "") for config in loaded], steps)
     written: list[dict[str, object]] = []
     with console.StepProgress("loading") as progress:
         pipe = load_pipeline(source, device=device)
         check_call(pipe, settings.call)
-        cached(pipe, [Cache(each) for each in loaded], strategies, settings)  # only to check that it fits
+        planned(pipe, methods, settings)  # only to check that it fits
         progress.expect(-(-len(pairs) // batch) * steps)
         for start in range(0, len(pairs), batch):
             group = pairs[start : start + batch]
-            with _session(pipe, loaded, strategies) as session:
+            with _session(pipe, methods) as session:
                 samples = _sample(pipe, group, settings, progress)
                 report = session.report if session else None
             written += _write(samples, paths[start : start + batch], group, steps, report)
@@ -90,14 +87,9 @@ def command(
         )  # fmt: skip
 
 
-def _session(
-    pipe: CallablePipeline, loaded: Sequence[LesaConfig], strategies: Mapping[str, Strategy]
-) -> AbstractContextManager[Session | None]:
+def _session(pipe: CallablePipeline, methods: Sequence[Contender]) -> AbstractContextManager[Session | None]:
     """A session with the configuration, if there is one."""
-    if not loaded:
-        return nullcontext()
-    (config,) = loaded
-    return attach_strategy(pipe, strategies[config.name], config.backbone, config.backbone.tap)
+    return methods[0].attached(pipe) if methods else nullcontext()
 
 
 def _sample(

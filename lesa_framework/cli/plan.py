@@ -18,7 +18,7 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.generation import check_call, sampler_grid
 from lesa_framework.interfaces.predictor import AffinePredictor
-from lesa_framework.measure.planning import check_length, run_info
+from lesa_framework.measure.lineup import check_length, run_info
 from lesa_framework.pipelines import find_model, load_pipeline
 from lesa_framework.runtime.filters import check_fits_history
 from lesa_framework.runtime.strategy import Strategy, count_computed, plan
@@ -186,7 +186,7 @@ def _grid(
         call = options.generation_settings(source, length)
         pipe = load_pipeline(source, device="cpu")
         check_call(pipe, call.call)
-        run = run_info(pipe, config, sampler_grid(pipe, call))
+        run = run_info(pipe, config.backbone, sampler_grid(pipe, call))
         strategy.predictor.check(run)
         return run.sigmas
     if trained is None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.measure.cells import Choice, Probe, TimedRun
+from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.details import Details
 from lesa_framework.measure.intervals import differences
 from lesa_framework.measure.lineup import Contender
@@ -35,37 +35,37 @@ class MeasuredRow:
 
     Attributes:
         contender: The method.
-        choice: Of peers, what they were set to.
+        choice: Of peers, what they were set to; nothing for others.
         probe: The untimed run.
         runs: The timed runs, one for each batch; none after a failed probe.
     """
 
     contender: Contender
-    choice: Choice | None
-    probe: Probe
-    runs: Sequence[TimedRun]
+    choice: Cell
+    probe: Cell
+    runs: Sequence[Cell]
 
     @property
     def error(self) -> str | None:
         """Why it has no numbers."""
-        found = next((found for found in (self.probe.error, *(run.error for run in self.runs)) if found), None)
+        found = next((found.error for found in (self.probe, *self.runs) if found.error), None)
         return found or (None if self.runs else "not run")
 
     @property
-    def completed(self) -> Probe:
+    def completed(self) -> Cell:
         """The untimed run; values that it did not measure come from the timed runs."""
         probe, first = self.probe, next((run for run in self.runs if run.plans), None)
-        found = {
+        found: dict[str, object] = {
             "work": _most(probe.work, [run.nfe for run in self.runs]),
-            "cache_bytes": _most(probe.cache_bytes, [run.readings.cache_bytes for run in self.runs]),
-            "peak_bytes": _most(probe.peak_bytes, [run.readings.peak_bytes for run in self.runs]),
+            "cache_bytes": _most(probe.cache_bytes, [run.cache_bytes for run in self.runs]),
+            "peak_bytes": _most(probe.peak_bytes, [run.peak_bytes for run in self.runs]),
         }
-        if first is None or probe.plans:
-            return probe.model_copy(update=found)
-        fallbacks: Counter[str] = Counter()
-        for run in self.runs:
-            fallbacks.update(run.fallbacks)
-        return probe.model_copy(update={**found, "plans": first.plans, "fallbacks": dict(fallbacks)})
+        if first is not None and not probe.plans:
+            fallbacks: Counter[str] = Counter()
+            for run in self.runs:
+                fallbacks.update(run.fallbacks)
+            found |= {"plans": first.plans, "fallbacks": dict(fallbacks)}
+        return probe.model_copy(update=found)
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:
         schedule=contender.schedule,
         nfe=contender.nfe or contender.num_steps,  # a gate that failed before it had run: as many as there are
         num_steps=contender.num_steps,
-        settings={} if row.choice is None else dict(row.choice.settings),
-        note="" if row.choice is None else row.choice.note,
+        settings=dict(row.choice.settings),
+        note=row.choice.note,
         error=row.error,
         **dict.fromkeys(described),
     )
@@ -164,7 +164,7 @@ def _most(probed: float | None, reported: Sequence[float | None]) -> float | Non
     return probed if probed is not None else max(known, default=None)
 
 
-def _speedup(ours: Sequence[TimedRun], theirs: Sequence[TimedRun]) -> tuple[float | None, str]:
+def _speedup(ours: Sequence[Cell], theirs: Sequence[Cell]) -> tuple[float | None, str]:
     """Batch by batch, so that drift of the machine cancels; only for batches that both ran in the same launch."""
     together = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.launch == b.launch]
     if not together:
@@ -181,14 +181,14 @@ def _identical(contender: Contender, found: Details) -> str:
     )
 
 
-def _fallbacks(probe: Probe) -> str:
+def _fallbacks(probe: Cell) -> str:
     reasons = ", ".join(f"{times} times: {reason}" for reason, times in probe.fallbacks.items())
     return f"Computed although a prediction was due, {reasons}." if reasons else ""
 
 
 def _details(row: MeasuredRow) -> Details:
     names, probe = row.runs[0].scores, row.completed
-    typical = sorted(row.runs, key=lambda run: run.seconds)[(len(row.runs) - 1) // 2].readings
+    typical = sorted(row.runs, key=lambda run: run.seconds)[(len(row.runs) - 1) // 2]
     return Details(
         scores={name: [value for run in row.runs for value in run.scores[name]] for name in names},
         seconds=[run.seconds for run in row.runs],

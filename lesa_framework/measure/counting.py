@@ -7,53 +7,34 @@ it: some peers call a block and let it return zeros, or its own input.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from torch import nn
 
 from lesa_framework.backbones import find_adapter
 from lesa_framework.errors import PeerError
-from lesa_framework.measure.meter import FlopMeter
+from lesa_framework.interfaces.peer import HasTransformer
+from lesa_framework.measure.meter import Meter
 
 
-@dataclass(frozen=True)
-class Call:
-    """The work of one call of the transformer.
-
-    Attributes:
-        blocks: How many blocks did any arithmetic.
-        stack_flops: Floating-point operations inside the blocks.
-        flops: Those of the whole call, embeddings and head included.
-    """
+class Call(NamedTuple):
+    """The work of one call of the transformer."""
 
     blocks: int
+    """How many blocks did any arithmetic."""
     stack_flops: int
+    """Floating-point operations inside the blocks."""
     flops: int
+    """Those of the whole call, embeddings and head included."""
 
 
-@dataclass
-class Tally:
-    """All calls of the transformer, in order."""
-
-    calls: list[Call] = field(default_factory=list)
-
-    @property
-    def blocks(self) -> int:
-        """Number of calls of blocks that did any arithmetic."""
-        return sum(call.blocks for call in self.calls)
-
-    @property
-    def stack_flops(self) -> int:
-        """Floating-point operations inside the blocks."""
-        return sum(call.stack_flops for call in self.calls)
-
-    @property
-    def flops(self) -> int:
-        """Floating-point operations inside the transformer."""
-        return sum(call.flops for call in self.calls)
+def total(calls: Sequence[Call]) -> Call:
+    """The work of some calls together."""
+    blocks, stack_flops, flops = ([call[part] for call in calls] for part in range(3))
+    return Call(sum(blocks), sum(stack_flops), sum(flops))
 
 
 @dataclass(frozen=True)
@@ -80,33 +61,55 @@ class Count:
 
 
 @contextmanager
-def counting(model: nn.Module) -> Iterator[Tally]:
+def counting(model: nn.Module, meter: Meter | None = None) -> Iterator[list[Call]]:
     """Count every call of the transformer inside the context. Peers may be attached before or after.
 
-    Counting takes time, most on small models: do not report the time of these runs. Compiled code is not seen.
+    Args:
+        model: The transformer.
+        meter: One that is at work already; a new one if None.
+
+    Yields:
+        All calls so far, in order.
 
     Raises:
         UnsupportedBackboneError: No backbone adapter knows which of the model's modules are its blocks.
     """
     adapter = find_adapter(model).adapter
     blocks = [block for path in adapter.blocks for block in model.get_submodule(path).children()]
-    tally, meter = Tally(), FlopMeter()
-    counter = _Counter(meter, tally)
+    calls: list[Call] = []
+    begun = inside = stack_flops = worked = 0
+
+    def enter_call(*_: object) -> None:
+        nonlocal begun, stack_flops, worked
+        begun, stack_flops, worked = counter.flops, 0, 0
+
+    def leave_call(*_: object) -> None:
+        calls.append(Call(worked, stack_flops, counter.flops - begun))
+
+    def enter_block(*_: object) -> None:
+        nonlocal inside
+        inside = counter.flops
+
+    def leave_block(*_: object) -> None:
+        nonlocal stack_flops, worked
+        done = counter.flops - inside
+        stack_flops, worked = stack_flops + done, worked + (done > 0)
+
     with ExitStack() as stack:
-        stack.enter_context(meter)
+        counter = meter or stack.enter_context(Meter())
         for block in blocks:
-            stack.callback(block.register_forward_pre_hook(counter.enter_block).remove)
-            stack.callback(block.register_forward_hook(counter.leave_block).remove)
-        stack.callback(model.register_forward_pre_hook(counter.enter_call).remove)
-        stack.callback(model.register_forward_hook(counter.leave_call).remove)
-        yield tally
+            stack.callback(block.register_forward_pre_hook(enter_block).remove)
+            stack.callback(block.register_forward_hook(leave_block).remove)
+        stack.callback(model.register_forward_pre_hook(enter_call).remove)
+        stack.callback(model.register_forward_hook(leave_call).remove)
+        yield calls
 
 
-def count(tally: Tally, uncached: Tally, num_steps: int) -> Count:
+def count(calls: Sequence[Call], uncached: Sequence[Call], num_steps: int) -> Count:
     """Compare a run with the uncached run of the same workload.
 
     Args:
-        tally: The run.
+        calls: The run.
         uncached: The same run with nothing attached.
         num_steps: Steps of the sampler.
 
@@ -114,61 +117,87 @@ def count(tally: Tally, uncached: Tally, num_steps: int) -> Count:
         PeerError: The runs did not call the transformer equally often, or not equally often a step.
     """
     branches = calls_per_step(uncached, num_steps)
-    if len(tally.calls) != len(uncached.calls):
-        raise PeerError(f"The transformer was called {len(tally.calls)} times, uncached {len(uncached.calls)} times.")
-    shares = [_share(call, whole) for call, whole in zip(tally.calls, uncached.calls, strict=True)]
+    if len(calls) != len(uncached):
+        raise PeerError(f"The transformer was called {len(calls)} times, uncached {len(uncached)} times.")
+    done, whole = total(calls), total(uncached)
+    shares = [ours.stack_flops / theirs.stack_flops for ours, theirs in zip(calls, uncached, strict=True)]
     return Count(
         num_steps=num_steps,
-        block_nfe=num_steps * tally.blocks / uncached.blocks,
-        flops_nfe=num_steps * tally.stack_flops / uncached.stack_flops,
+        block_nfe=num_steps * done.blocks / whole.blocks,
+        flops_nfe=num_steps * done.stack_flops / whole.stack_flops,
         full_steps=sum(share == 1 for share in shares) / branches,
-        flops=tally.flops,
+        flops=done.flops,
         plans=tuple("".join(map(_letter, shares[branch::branches])) for branch in range(branches)),
     )
 
 
-def calls_per_step(tally: Tally, num_steps: int) -> int:
+def calls_per_step(calls: Sequence[Call], num_steps: int) -> int:
     """How many times a step calls the transformer.
 
     Raises:
         PeerError: Not equally often at every step.
     """
-    calls, rest = divmod(len(tally.calls), num_steps)
-    if not calls or rest:
+    each, rest = divmod(len(calls), num_steps)
+    if not each or rest:
         raise PeerError(
-            f"{len(tally.calls)} calls of the transformer in {num_steps} steps: peers are counted where every step "
+            f"{len(calls)} calls of the transformer in {num_steps} steps: peers are counted where every step "
             "makes the same number of calls."
         )
-    return calls
-
-
-class _Counter:
-    """Reads the meter when calls and blocks begin and end."""
-
-    def __init__(self, meter: FlopMeter, tally: Tally) -> None:
-        self._meter, self._tally = meter, tally
-        self._begun = self._block_begun = self._stack = self._blocks = 0
-
-    def enter_call(self, *_: Any) -> None:
-        self._begun, self._stack, self._blocks = self._meter.total, 0, 0
-
-    def leave_call(self, *_: Any) -> None:
-        self._tally.calls.append(Call(self._blocks, self._stack, self._meter.total - self._begun))
-
-    def enter_block(self, *_: Any) -> None:
-        self._block_begun = self._meter.total
-
-    def leave_block(self, *_: Any) -> None:
-        done = self._meter.total - self._block_begun
-        self._stack += done
-        self._blocks += done > 0
-
-
-def _share(call: Call, whole: Call) -> float:
-    return call.stack_flops / whole.stack_flops
+    return each
 
 
 def _letter(share: float) -> str:
-    if share >= 1:
-        return "F"
-    return str(math.floor(10 * share)) if share else "P"
+    return "F" if share >= 1 else str(math.floor(10 * share)) if share else "P"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The run in which the work of peers is counted and matched: a few samples, made the same way each time.
+
+    Caches that look at the features decide once for a whole batch, so count them with the batch that is timed.
+
+    Attributes:
+        num_steps: Steps of the sampler.
+        run: Samples once, with whatever is attached to the pipeline.
+        uncached: The work of a run with nothing attached, call by call.
+        known: What was counted already, so that searches for other targets need not run it again.
+    """
+
+    num_steps: int
+    run: Callable[[], object]
+    uncached: Sequence[Call]
+    known: dict[object, Count] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def branches(self) -> int:
+        """Calls of the transformer per step: 2 where guidance makes its own call."""
+        return calls_per_step(self.uncached, self.num_steps)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that do arithmetic in an uncached call."""
+        return self.uncached[0].blocks
+
+    def counted(self, pipe: HasTransformer) -> Count:
+        """Run once and count the work that was done."""
+        with counting(pipe.transformer) as calls:
+            self.run()
+        return count(calls, self.uncached, self.num_steps)
+
+
+def workload_of(pipe: HasTransformer, num_steps: int, run: Callable[[], object]) -> Workload:
+    """Run once with nothing attached; this run is what all others are compared with.
+
+    Args:
+        pipe: The pipeline, bare.
+        num_steps: Steps of the sampler.
+        run: Samples once; the same each time.
+
+    Raises:
+        UnsupportedBackboneError: No backbone adapter knows which of the model's modules are its blocks.
+        PeerError: Steps do not all call the transformer equally often.
+    """
+    with counting(pipe.transformer) as uncached:
+        run()
+    calls_per_step(uncached, num_steps)
+    return Workload(num_steps, run, uncached)

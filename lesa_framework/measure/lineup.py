@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from lesa_framework.api import Pipeline, Session, attach_strategy
+from lesa_framework.api import Pipeline, Session, attach_strategy, build_strategy
+from lesa_framework.backbones import find_adapter
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.errors import ConfigError
+from lesa_framework.devices import check_place
+from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.peer import Peer, PeerFamily
 from lesa_framework.measure.matching import Measure
-from lesa_framework.measure.planning import naming, planned_nfe, run_info
 from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.runtime.strategy import Strategy
-
-
-@dataclass(frozen=True)
-class Cache:
-    """A configuration to measure, and the name of its schedule in the benchmark's file, if it has one."""
-
-    config: LesaConfig
-    schedule: str = ""
+from lesa_framework.runtime.strategy import Strategy, count_computed, plan
+from lesa_framework.types import RunInfo
 
 
 @dataclass(frozen=True)
@@ -37,9 +31,10 @@ class Contender:
         name: The row's name.
         kind: What it is.
         family: What rows of one sort share.
-        nfe: Computed steps that it competes at; None for a cache whose schedule depends on data, until it has run.
+        nfe: Computed steps that it competes at; None for a cache before it is checked against a pipeline, and for one
+            whose schedule depends on data until it has run.
         num_steps: Steps of the sampler.
-        schedule: Name of its schedule in the file, or empty.
+        schedule: Name of its schedule in the benchmark's file, or empty.
         config: Of caches, the configuration, for the record.
         strategy: Of caches, what is attached.
         backbone: Of caches, where it is attached.
@@ -90,37 +85,110 @@ def fewer_steps(num_steps: int) -> Contender:
     return Contender(fewer_steps_name(num_steps), Kind.FEWER_STEPS, Kind.FEWER_STEPS, num_steps, num_steps)
 
 
-def cached(
-    pipe: CallablePipeline, caches: Sequence[Cache], strategies: Mapping[str, Strategy], settings: GenerationSettings
-) -> list[Contender]:
+def caches(configs: Iterable[tuple[LesaConfig, str]], num_steps: int) -> list[Contender]:
+    """Make a method of every configuration; weights are read here, before any model is loaded.
+
+    Args:
+        configs: Each with the name of its schedule in the benchmark's file, or empty.
+        num_steps: Steps of the sampler.
+
+    Raises:
+        LesaError: A configuration cannot be built, or two have the same name.
+    """
+    found: list[Contender] = []
+    for config, schedule in configs:
+        name = config.name
+        if name == UNCACHED or name.startswith(fewer_steps_name(0)[:-1]):
+            raise ConfigError(f"configs: '{name}' is the name of a row of its own. Rename the file.")
+        if name in {each.name for each in found}:
+            raise ConfigError(f"configs: more than one is called '{name}'. Rename the files: each names its row.")
+        with naming(name):
+            strategy = build_strategy(config)
+            check_place(strategy.history)
+        kind = config.predictor.kind
+        found.append(
+            Contender(name, Kind.CACHE, kind, None, num_steps, schedule, config, strategy, config.backbone)
+        )  # fmt: skip
+    return found
+
+
+def planned(pipe: CallablePipeline, methods: Sequence[Contender], settings: GenerationSettings) -> list[Contender]:
     """Check every cache against the pipeline and its noise levels, without generating anything.
 
     Args:
         pipe: The pipeline, bare.
-        caches: The configurations.
-        strategies: What they build, by their names.
+        methods: From `caches`.
         settings: Steps and further arguments of the pipeline.
+
+    Returns:
+        The same with the NFE that their schedules compute.
 
     Raises:
         LesaError: A configuration does not fit; the message begins with its name.
     """
     grid = sampler_grid(pipe, settings)
     found = []
-    for cache in caches:
-        config, strategy = cache.config, strategies[cache.config.name]
-        with naming(config.name):
-            nfe = planned_nfe(strategy, run_info(pipe, config, grid))
-        found.append(
-            Contender(
-                config.name, Kind.CACHE, config.predictor.kind, nfe, settings.num_steps,
-                cache.schedule, config, strategy, config.backbone,
-            )
-        )  # fmt: skip
+    for each in methods:
+        assert each.strategy is not None
+        with naming(each.name):
+            nfe = planned_nfe(each.strategy, run_info(pipe, each.backbone, grid))
+        found.append(replace(each, nfe=nfe))
     return found
 
 
+def run_info(pipe: Pipeline, backbone: BackboneConfig, grid: tuple[float, ...]) -> RunInfo:
+    """The run that a configuration with this `backbone` section will make.
+
+    Raises:
+        UnsupportedBackboneError: No adapter fits, or it does not have the tap.
+    """
+    match = find_adapter(pipe.transformer, backbone)
+    if backbone.tap not in match.adapter.taps:
+        raise UnsupportedBackboneError(
+            f"backbone.tap: '{backbone.tap}' does not work on {type(pipe.transformer).__name__}. "
+            f"Valid: {', '.join(match.adapter.taps)}."
+        )
+    return RunInfo(grid, match.kind, backbone.tap)
+
+
+def planned_nfe(strategy: Strategy, run: RunInfo) -> int | None:
+    """How many steps a run will compute; None when that depends on data.
+
+    Raises:
+        LesaError: The schedule or the predictor does not fit the run.
+    """
+    check_length(strategy, run.sigmas)
+    strategy.predictor.check(run)
+    return count_computed([reason for _, reason in plan(strategy, run.sigmas)])
+
+
+def check_length(strategy: Strategy, sigmas: Sequence[float]) -> None:
+    """Refuse runs that end before the history is long enough to predict anything.
+
+    Raises:
+        ConfigError: There are too few steps.
+    """
+    steps = len(sigmas) - 1
+    strategy.schedule.check(steps)
+    needed = min(strategy.predictor.min_history(stage) for stage in range(strategy.router.num_stages))
+    if steps <= needed:
+        raise ConfigError(
+            f"--steps {steps}: the predictor needs {needed} features in its history before it predicts, "
+            f"so nothing would be predicted. Run at least {needed + 1} steps."
+        )
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Let errors raised inside the context begin with the name of the configuration."""
+    try:
+        yield
+    except LesaError as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
 def line_up(
-    caches: Sequence[Contender],
+    methods: Sequence[Contender],
     num_steps: int,
     nfes: Sequence[int] = (),
     peers: Sequence[str] = (),
@@ -129,7 +197,7 @@ def line_up(
     """All rows of a model: the uncached run first, then caches, then plain runs and peers at every NFE.
 
     Args:
-        caches: From `cached`.
+        methods: The caches, from `planned`.
         num_steps: Steps of the sampler.
         nfes: What plain runs and peers compete at; those of the caches if empty.
         peers: Names of peers, each matched to the work of every NFE.
@@ -138,20 +206,27 @@ def line_up(
     Raises:
         ConfigError: There is nothing to compare, or two rows have the same name.
     """
-    every = _nfes(caches, nfes, bool(peers or peers_by_steps))
-    rows = [uncached(num_steps), *caches, *map(fewer_steps, every)]
-    rows += _peers(peers, every, num_steps, "", Measure.FLOPS)
-    rows += _peers(peers_by_steps, every, num_steps, "_whole", Measure.STEPS)
+    every = _nfes(methods, nfes, bool(peers or peers_by_steps))
+    rows = [uncached(num_steps), *methods, *map(fewer_steps, every)]
+    families = plugins().registry.peers
+    for names, suffix, measure in ((peers, "", Measure.FLOPS), (peers_by_steps, "_whole", Measure.STEPS)):
+        rows += [
+            Contender(
+                f"{name}_{nfe}{suffix}", Kind.PEER, name, nfe, num_steps, peer=families.get(name), measure=measure
+            )
+            for nfe in every
+            for name in names
+        ]
     name, count = Counter(row.name for row in rows).most_common(1)[0]
     if count > 1:
         raise ConfigError(f"{count} rows are called '{name}'. Rename a method, a schedule or a file.")
     return rows
 
 
-def _nfes(caches: Sequence[Contender], nfes: Sequence[int], peers: bool) -> list[int]:
+def _nfes(methods: Sequence[Contender], nfes: Sequence[int], peers: bool) -> list[int]:
     """What plain runs and peers compete at, most first; empty for gates alone, whose NFE is not known yet."""
-    every = sorted(set(nfes or [each.nfe for each in caches if each.nfe is not None]), reverse=True)
-    if not every and not caches:
+    every = sorted(set(nfes or [each.nfe for each in methods if each.nfe is not None]), reverse=True)
+    if not every and not methods:
         raise ConfigError("nothing to compare. Add `methods` with `schedules`, a model's `configs`, or `nfe`.")
     if not every and peers:
         raise ConfigError(
@@ -159,12 +234,3 @@ def _nfes(caches: Sequence[Contender], nfes: Sequence[int], peers: bool) -> list
             "Add one, for example `nfe: [10]`."
         )
     return every
-
-
-def _peers(names: Sequence[str], nfes: Sequence[int], num_steps: int, suffix: str, measure: Measure) -> list[Contender]:
-    families = plugins().registry.peers
-    return [
-        Contender(f"{name}_{nfe}{suffix}", Kind.PEER, name, nfe, num_steps, peer=families.get(name), measure=measure)
-        for nfe in nfes
-        for name in names
-    ]

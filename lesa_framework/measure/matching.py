@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from lesa_framework.api import transformers_of
 from lesa_framework.errors import PeerError, in_one_line
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
-from lesa_framework.measure.counting import Count
-from lesa_framework.measure.workload import Workload
+from lesa_framework.measure.counting import Count, Workload
 
 #: Counts are ratios of whole numbers, so the NFE is met up to rounding.
 _ROUNDING = 1e-9
@@ -41,14 +40,15 @@ class Trial:
     work: Count
 
 
+class SearchTimeoutError(PeerError):
+    """The search took too long."""
+
+
 @dataclass(frozen=True)
 class Match:
     """The outcome of a search in one family.
 
     Attributes:
-        name: The family's name.
-        nfe: The work that was asked for, in uncached steps.
-        measure: What it is measured in.
         chosen: The candidate at or just below the NFE, with its work; if none reaches it, the one that does the least;
             None when there is an error.
         reached: Whether the chosen one is at or below the NFE.
@@ -57,18 +57,11 @@ class Match:
         tried: Everything that was run, in order.
     """
 
-    name: str
-    nfe: float
-    measure: Measure
     chosen: Trial | None = None
     reached: bool = False
     note: str = ""
     error: str | None = None
     tried: tuple[Trial, ...] = ()
-
-    def work(self, trial: Trial) -> float:
-        """A candidate's work, in this measure."""
-        return self.measure.of(trial.work)
 
 
 def match(
@@ -91,117 +84,112 @@ def match(
         measure: What it is measured in.
         seconds: How long the search may take. A run in progress is then broken off, and the best so far is chosen.
     """
-    blank = Match(family.name, nfe, measure)
     models = transformers_of(pipe)
     if len(models) != 1:
         have = ", ".join(models) or "none"
-        return replace(blank, error=f"Peers need a pipeline with exactly one transformer. This one has: {have}.")
+        return Match(error=f"Peers need a pipeline with exactly one transformer. This one has: {have}.")
     until = time.monotonic() + seconds
 
     def stop_late_runs(*_: object) -> None:  # a GPU is given work only a little ahead, so the CPU's clock will do
         if time.monotonic() > until:
             raise SearchTimeoutError(f"no settings were found in {seconds:.0f} s")
 
+    search = _Search(pipe, workload, nfe, measure)
     handle = pipe.transformer.register_forward_pre_hook(stop_late_runs)
     try:
         refused = family.refusal(pipe)
         if refused is not None:
-            return replace(blank, error=refused)
-        ladders = family.ladders(pipe, workload)
-        return _searched(blank, [_Climb(ladder, pipe, workload, measure) for ladder in ladders])
+            return Match(error=refused)
+        for ladder in family.ladders(pipe, workload):
+            chosen = search.climb(ladder)
+            if chosen is not None:
+                return Match(chosen, True, " ".join(search.problems), tried=tuple(search.tried))
+        return search.best_of_all()
     except SearchTimeoutError as error:
-        return replace(blank, error=str(error))
+        return search.cut_short() if search.tried else Match(error=str(error))
     except Exception as error:  # other libraries may raise anything; so below
-        return replace(blank, error=in_one_line(error))
+        return Match(error=in_one_line(error))
     finally:
         handle.remove()
 
 
-class SearchTimeoutError(PeerError):
-    """The search took too long."""
+class _Search:
+    """Everything that was tried for one NFE, and what went wrong."""
 
-
-def _searched(blank: Match, climbs: Sequence[_Climb]) -> Match:
-    tried: list[Trial] = []
-    problems: list[str] = []
-    for rung, climb in enumerate(climbs):
-        try:
-            chosen = climb.search(blank.nfe)
-        except SearchTimeoutError:
-            if not [*tried, *climb.tried]:
-                raise
-            return _cut_short(blank, [*tried, *climb.tried])
-        except Exception as error:
-            problems.append(f"{_shown(climb.running)} failed: {in_one_line(error)}")
-            continue
-        finally:
-            tried += climb.tried
-        if chosen is not None:
-            note = " ".join(problems) if rung else ""
-            return replace(blank, chosen=chosen, reached=True, note=note, tried=tuple(tried))
-        least = min(climb.tried, key=blank.work)
-        problems.append(f"{_shown(least.peer)} does {blank.work(least):.2f}, more than {blank.nfe:g}.")
-    if not tried:
-        return replace(blank, error=" ".join(problems))
-    chosen, reached = _best(blank, tried)
-    note = " ".join(problems)
-    if not reached:
-        note = f"Cannot do as little as {blank.nfe:g}: the least is {blank.work(chosen):.2f}. {note}"
-    return replace(blank, chosen=chosen, reached=reached, note=note, tried=tuple(tried))
-
-
-def _best(blank: Match, tried: Sequence[Trial]) -> tuple[Trial, bool]:
-    """The candidate with the most work at or below the NFE, or else with the least; and whether it is within."""
-    within = [trial for trial in tried if blank.work(trial) <= blank.nfe + _ROUNDING]
-    return (max(within, key=blank.work) if within else min(tried, key=blank.work)), bool(within)
-
-
-def _cut_short(blank: Match, tried: Sequence[Trial]) -> Match:
-    """The best candidate of a search that took too long."""
-    chosen, reached = _best(blank, tried)
-    note = (
-        f"The search was cut short after {len(tried)} runs: it does {blank.work(chosen):.2f}, "
-        f"and {blank.nfe:g} was asked for."
-    )
-    return replace(blank, chosen=chosen, reached=reached, note=note, tried=tuple(tried))
-
-
-class _Climb:
-    """A search on one ladder."""
-
-    def __init__(self, ladder: Sequence[Peer], pipe: HasTransformer, workload: Workload, measure: Measure) -> None:
-        self._ladder, self._pipe, self._workload, self._measure = ladder, pipe, workload, measure
+    def __init__(self, pipe: HasTransformer, workload: Workload, nfe: float, measure: Measure) -> None:
+        self._pipe, self._workload, self._nfe, self._measure = pipe, workload, nfe, measure
         self.tried: list[Trial] = []
-        self.running = ladder[-1]
+        self.problems: list[str] = []
 
-    def search(self, nfe: float) -> Trial | None:
-        """The candidate with the most work at or below the NFE among those tried; None when the last is above."""
-        above, below = -1, len(self._ladder) - 1
-        if self._work(below) > nfe + _ROUNDING:
-            return None
+    def climb(self, ladder: Sequence[Peer]) -> Trial | None:
+        """The best candidate that was tried on one ladder; None when its last does too much, or one fails."""
+        first, above, below, index = len(self.tried), -1, len(ladder), len(ladder) - 1
         while below - above > 1:
-            middle = (above + below) // 2
-            work = self._work(middle)
-            if -_ROUNDING <= nfe - work <= _NEAR:
+            last, peer = below == len(ladder), ladder[index]
+            try:
+                work = self._work_of(peer)
+            except SearchTimeoutError:
+                raise
+            except Exception as error:
+                self.problems.append(f"{_shown(peer)} failed: {in_one_line(error)}")
+                return None
+            if last and work > self._nfe + _ROUNDING:
+                self.problems.append(f"{_shown(peer)} does {work:.2f}, more than {self._nfe:g}.")
+                return None
+            if not last and -_ROUNDING <= self._nfe - work <= _NEAR:
                 break
-            if work <= nfe:
-                below = middle
-            else:
-                above = middle
+            above, below = (above, index) if last or work <= self._nfe else (index, below)
+            index = (above + below) // 2
         # Work need not fall from rung to rung: errors of a cached step change what the next ones decide.
-        fitting = [trial for trial in self.tried if self._measure.of(trial.work) <= nfe + _ROUNDING]
-        return max(fitting, key=lambda trial: self._measure.of(trial.work))
+        return self._best(self.tried[first:])[0]
 
-    def _work(self, index: int) -> float:
-        self.running = peer = self._ladder[index]
-        known = self._workload.known
-        key = (peer.name, tuple(sorted(peer.settings.items())))
+    def best_of_all(self) -> Match:
+        """The outcome when no ladder reached the NFE without a failure."""
+        note = " ".join(self.problems)
+        if not self.tried:
+            return Match(error=note)
+        chosen, reached = self._best(self.tried)
+        if not reached:
+            note = f"Cannot do as little as {self._nfe:g}: the least is {self._measure.of(chosen.work):.2f}. {note}"
+        return Match(chosen, reached, note, tried=tuple(self.tried))
+
+    def cut_short(self) -> Match:
+        """The outcome of a search that took too long."""
+        chosen, reached = self._best(self.tried)
+        work = self._measure.of(chosen.work)
+        runs = len(self.tried)
+        note = f"The search was cut short after {runs} runs: it does {work:.2f}, and {self._nfe:g} was asked for."
+        return Match(chosen, reached, note, tried=tuple(self.tried))
+
+    def _best(self, tried: Sequence[Trial]) -> tuple[Trial, bool]:
+        """The candidate with the most work at or below the NFE, or else with the least; and whether it is within."""
+
+        def work(trial: Trial) -> float:
+            return self._measure.of(trial.work)
+
+        within = [trial for trial in tried if work(trial) <= self._nfe + _ROUNDING]
+        return (max(within, key=work) if within else min(tried, key=work)), bool(within)
+
+    def _work_of(self, peer: Peer) -> float:
+        known, key = self._workload.known, (peer.name, tuple(sorted(peer.settings.items())))
         if key not in known:
             with peer.attach(self._pipe):
                 known[key] = self._workload.counted(self._pipe)
-        work = known[key]
-        self.tried.append(Trial(peer, work))
-        return self._measure.of(work)
+        self.tried.append(Trial(peer, known[key]))
+        return self._measure.of(known[key])
+
+
+def peer_with(family: PeerFamily, settings: Mapping[str, object], pipe: HasTransformer, workload: Workload) -> Peer:
+    """The candidate that has these settings, which an earlier search found.
+
+    Raises:
+        PeerError: The family no longer offers them.
+    """
+    for ladder in family.ladders(pipe, workload):
+        for peer in ladder:
+            if dict(peer.settings) == settings:
+                return peer
+    raise PeerError(f"{family.name}: no longer offers its settings {settings}. Begin with --fresh.")
 
 
 def _shown(peer: Peer) -> str:

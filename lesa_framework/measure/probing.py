@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from lesa_framework.api import Pipeline, transformers_of
 from lesa_framework.errors import PeerError, UnsupportedBackboneError
 from lesa_framework.generation import StepCallback
 from lesa_framework.interfaces.peer import Peer
-from lesa_framework.measure.cache_memory import held_bytes
-from lesa_framework.measure.cells import Probe
-from lesa_framework.measure.counting import Tally, count, counting
+from lesa_framework.measure.cells import Cell
+from lesa_framework.measure.counting import Call, count, counting, total
 from lesa_framework.measure.lineup import Contender
-from lesa_framework.measure.memory import peak_memory
-from lesa_framework.measure.outputs import Outputs, taking_outputs
+from lesa_framework.measure.meter import held_bytes, peak_memory
 from lesa_framework.measure.results import Kind
+from lesa_framework.types import RunReport
 
 #: Counts are ratios of whole numbers; one this close to a whole number is that number.
 _ROUNDING = 1e-9
@@ -34,20 +35,31 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True)
+class Outputs:
+    """What the transformer returned in a run.
+
+    Attributes:
+        calls: One tensor for each call, float32 on the CPU.
+        steps: After how many calls each step ended.
+    """
+
+    calls: list[Tensor] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Reference:
     """The uncached run that all others are compared with.
 
     Attributes:
-        tally: Its work, call by call; None where it is not counted.
-        outputs: What the transformer returned, call by call.
-        steps: After how many calls each step ended.
+        calls: Its work, call by call; None where it is not counted.
         num_steps: Steps of the sampler.
+        outputs: What the transformer returned; nothing where that is not compared.
     """
 
-    tally: Tally | None
-    outputs: Sequence[Tensor]
-    steps: Sequence[int]
+    calls: Sequence[Call] | None
     num_steps: int
+    outputs: Outputs = field(default_factory=Outputs)
 
 
 class Prober(ABC):
@@ -58,11 +70,11 @@ class Prober(ABC):
         """How many times it runs a method, for the progress bar."""
 
     @abstractmethod
-    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:
+    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Cell, Outputs]:
         """Run the bare pipeline."""
 
     @abstractmethod
-    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:
+    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Cell:
         """Run a method.
 
         Args:
@@ -81,17 +93,17 @@ class WarmUp(Prober):
         """One run for caches and peers."""
         return int(contender.kind in {Kind.CACHE, Kind.PEER})
 
-    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:  # noqa: ARG002
+    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Cell, Outputs]:  # noqa: ARG002
         """Nothing to do: the model is warm."""
-        return Reference(None, (), (), num_steps), Probe(cache_bytes=0)
+        return Cell(cache_bytes=0), Outputs()
 
-    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:  # noqa: ARG002
+    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Cell:  # noqa: ARG002
         """Run the method on one pair."""
         if not self.runs(contender):
-            return Probe(cache_bytes=0)
+            return Cell(cache_bytes=0)
         with contender.attached(pipe, peer):
             run(pairs=1)
-        return Probe()
+        return Cell()
 
 
 class Counted(Prober):
@@ -104,67 +116,104 @@ class Counted(Prober):
         """Two runs; one for plain runs, which keep nothing."""
         return 2 if contender.kind in {Kind.CACHE, Kind.PEER} else 1
 
-    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Reference, Probe]:
+    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Cell, Outputs]:
         """Run the bare pipeline and count everything."""
-        outputs = Outputs()
-        tally, peak = _counted(pipe, run, outputs)
-        flops, calls = (None, []) if tally is None else (tally.flops, tally.calls)
-        probe = Probe(work=num_steps, flops=flops, cache_bytes=0, peak_bytes=peak, calls=calls)
-        return Reference(tally, outputs.calls, outputs.steps, num_steps), probe
+        calls, peak, outputs = _counted(pipe, run)
+        flops = None if calls is None else total(calls).flops
+        return Cell(work=num_steps, flops=flops, cache_bytes=0, peak_bytes=peak, calls=calls or []), outputs
 
-    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Probe:
+    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Cell:
         """Run a method twice, untimed."""
-        outputs = Outputs(reference.outputs)
         with contender.attached(pipe, peer) as session:
-            tally, peak = _counted(pipe, run, outputs)
+            calls, peak, outputs = _counted(pipe, run)
             report = None if session is None else session.report
         kept = 0
         if contender.kind is not Kind.FEWER_STEPS:
             kept = held_bytes(pipe, run, lambda: contender.attached(pipe, peer))
-        if report is not None:
-            plans = {branch: report.plan(branch) for branch in report.branches}
-        else:
-            plans = peer_plans(tally, reference) if contender.kind is Kind.PEER else {}
-        return Probe(
-            work=counted_work(tally, reference),
-            flops=None if tally is None else tally.flops,
+        found = Cell(
+            work=counted_work(calls, reference),
+            flops=None if calls is None else total(calls).flops,
             cache_bytes=kept,
             peak_bytes=peak,
-            plans=plans,
-            fallbacks={} if report is None else {reason.value: times for reason, times in report.fallbacks.items()},
-            step_rel_l2=outputs.step_rel_l2(reference.steps),
+            plans=peer_plans(calls, reference) if contender.kind is Kind.PEER else {},
+            step_rel_l2=step_distances(outputs, reference.outputs),
         )
+        return found if report is None else with_report(found, report)
 
 
-def _counted(pipe: Pipeline, run: Run, outputs: Outputs) -> tuple[Tally | None, int]:
-    """Run once; its work, where an adapter knows which modules are blocks, and its peak of memory."""
+def _counted(pipe: Pipeline, run: Run) -> tuple[list[Call] | None, int, Outputs]:
+    """Run once; its work, where an adapter knows which modules are blocks, its peak of memory, and its outputs."""
     models = list(transformers_of(pipe).values())
-    device = next(models[0].parameters()).device
-    tally = None
-    with peak_memory(device) as peak, taking_outputs(pipe, outputs), ExitStack() as stack:
+    device, calls = next(models[0].parameters()).device, None
+    with peak_memory(device) as meter, taking_outputs(pipe) as outputs, ExitStack() as stack:
         if len(models) == 1:
             with suppress(UnsupportedBackboneError):
-                tally = stack.enter_context(counting(models[0]))
-        run(lambda _: outputs.end_step())
-    return tally, peak.bytes
+                calls = stack.enter_context(counting(models[0], meter))
+        run(lambda _: outputs.steps.append(len(outputs.calls)))
+    return calls, meter.most, outputs
 
 
-def counted_work(tally: Tally | None, reference: Reference) -> int | float | None:
+def with_report(cell: Cell, report: RunReport) -> Cell:
+    """A cell, with what a session reports step by step."""
+    plans = {branch: report.plan(branch) for branch in report.branches}
+    fallbacks = {reason.value: times for reason, times in report.fallbacks.items()}
+    return cell.model_copy(update={"plans": plans, "fallbacks": fallbacks})
+
+
+def counted_work(calls: Sequence[Call] | None, reference: Reference) -> int | float | None:
     """Arithmetic inside the blocks over that of one uncached step; None where it is not counted."""
-    whole = reference.tally
-    if tally is None or whole is None:
+    if calls is None or reference.calls is None:
         return None
-    steps = reference.num_steps * tally.stack_flops / whole.stack_flops
+    steps = reference.num_steps * total(calls).stack_flops / total(reference.calls).stack_flops
     return round(steps) if abs(steps - round(steps)) < _ROUNDING else steps
 
 
-def peer_plans(tally: Tally | None, reference: Reference) -> dict[str, str]:
+def peer_plans(calls: Sequence[Call] | None, reference: Reference) -> dict[str, str]:
     """The counted work as one letter per step, branch by branch; empty where no steps can be named."""
-    whole = reference.tally
-    if tally is None or whole is None:
+    if calls is None or reference.calls is None:
         return {}
     try:
-        plans = count(tally, whole, reference.num_steps).plans
+        plans = count(calls, reference.calls, reference.num_steps).plans
     except PeerError:  # it does not make the calls that the bare pipeline makes: there are no steps to name
         return {}
     return {f"branch{number}": plan for number, plan in enumerate(plans)}
+
+
+@contextmanager
+def taking_outputs(pipe: Pipeline) -> Iterator[Outputs]:
+    """Record, inside the context, what every call of the pipeline's transformers returns."""
+    outputs = Outputs()
+
+    def take(_module: object, _arguments: object, output: Any) -> None:
+        # Through numpy, so that what is kept here is not counted as the run's own memory.
+        outputs.calls.append(torch.from_numpy(output[0].detach().float().cpu().numpy().copy()))
+
+    with ExitStack() as stack:
+        for model in transformers_of(pipe).values():
+            stack.callback(model.register_forward_hook(take).remove)
+        yield outputs
+
+
+def step_distances(outputs: Outputs, reference: Outputs) -> list[float | None]:
+    """Distance from the reference over its norm, each step's calls (branches) taken together.
+
+    Returns:
+        A number for each step, None where it is not finite; empty when the runs did not make the same calls.
+    """
+    if outputs.steps != reference.steps:
+        return []
+    starts = [0, *reference.steps[:-1]]
+    return [
+        _distance(outputs.calls[start:end], reference.calls[start:end])
+        for start, end in zip(starts, reference.steps, strict=True)
+    ]
+
+
+def _distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float | None:
+    pairs = list(zip(ours, theirs, strict=True))
+    if any(output.shape != expected.shape for output, expected in pairs):
+        return None
+    off = sum(float((output - expected).double().square().sum()) for output, expected in pairs)
+    whole = sum(float(expected.double().square().sum()) for _, expected in pairs)
+    value = math.sqrt(off / whole) if whole > 0 else math.nan
+    return value if math.isfinite(value) else None

@@ -13,16 +13,14 @@ from lesa_framework.errors import ConfigError
 from lesa_framework.generation import check_call
 from lesa_framework.measure.assembly import Measured, assemble
 from lesa_framework.measure.environment import environment
-from lesa_framework.measure.lineup import Contender, cached, line_up
-from lesa_framework.measure.memory import release_memory
+from lesa_framework.measure.lineup import Contender, line_up, naming, planned
+from lesa_framework.measure.meter import release_memory
 from lesa_framework.measure.model_bench import ModelBench
-from lesa_framework.measure.planning import naming
 from lesa_framework.measure.probing import Counted, Prober
-from lesa_framework.measure.progress import OpenProgress
 from lesa_framework.measure.results import Kind, Results
 from lesa_framework.measure.scoring import Metrics, load_metrics
 from lesa_framework.measure.store import Store
-from lesa_framework.measure.subject import PipelineSubject
+from lesa_framework.measure.subject import OpenProgress, PipelineSubject
 from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.pipelines import CallablePipeline, load_pipeline
 
@@ -80,7 +78,7 @@ def _opened(
     """Load a model, and check everything against it."""
     pipe = load_pipeline(task.source, device=device)
     check_call(pipe, task.settings.call)
-    caches = cached(pipe, task.caches, task.strategies, task.settings)
+    caches = planned(pipe, task.caches, task.settings)
     with naming(str(bench.file)) if bench.file is not None else nullcontext():
         every = line_up(caches, task.settings.num_steps, task.nfes, task.peers, task.peers_by_steps)
     return pipe, _chosen(task, every, only)

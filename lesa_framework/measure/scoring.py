@@ -11,7 +11,7 @@ import torch
 
 from lesa_framework.errors import LesaError, MetricUnavailableError
 from lesa_framework.interfaces.metric import LoadedMetric
-from lesa_framework.measure.cells import TimedRun
+from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.images import data_uri
 from lesa_framework.measure.results import ALWAYS, MetricInfo, Pair
 from lesa_framework.plugin.manager import plugins
@@ -66,16 +66,16 @@ def load_metrics(names: Iterable[str], device: torch.device) -> Metrics:
 
 
 def scored(
-    samples: Samples, reference: Samples, group: Sequence[Pair], metrics: Metrics, launch: str, keep: int
-) -> TimedRun:
-    """Measure a batch against the uncached run's.
+    read: Cell, samples: Samples, reference: Samples, group: Sequence[Pair], metrics: Metrics, keep: int
+) -> Cell:
+    """Measure a batch against the uncached run's, and add its scores to what was read of the run.
 
     Args:
+        read: What was read of the run.
         samples: What a method made.
         reference: What the uncached run made of the same prompts and seeds.
         group: Those prompts and seeds.
         metrics: What to measure.
-        launch: Which launch of the program this is.
         keep: Of how many pairs, from the first, the images are kept.
 
     Raises:
@@ -85,14 +85,9 @@ def scored(
         if not bool(torch.isfinite(values).all()):
             raise LesaError(f"the {what} became NaN or infinite")
     prompts = [pair.prompt for pair in group]
-    return TimedRun(
-        launch=launch,
-        seconds=samples.seconds,
-        scores={
-            name: finite_or_none(metric.measure(samples, reference, prompts)) for name, metric in metrics.loaded.items()
-        },
-        images=[data_uri(image) for image in samples.images[:keep]],
-    )
+    scores = {name: finite_or_none(each.measure(samples, reference, prompts)) for name, each in metrics.loaded.items()}
+    images = [data_uri(image) for image in samples.images[:keep]]
+    return read.model_copy(update={"seconds": samples.seconds, "scores": scores, "images": images})
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""Finished parts of a benchmark: on disk from the moment they are finished, or only in memory."""
+"""Finished parts of a benchmark, found by everything that they depend on: on disk at once, or only in memory."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from lesa_framework.config.loading import dump_config
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import append_line, write_bytes
-
-Cell = TypeVar("Cell", bound=BaseModel)
+from lesa_framework.measure.cells import Cell
+from lesa_framework.measure.lineup import Contender
+from lesa_framework.measure.tasks import Task
 
 _LINES: Final = "cells.jsonl"
 #: Files of tensors, also those that were being written when the program was stopped.
@@ -26,7 +28,7 @@ _TENSORS: Final = re.compile(r"[0-9a-f]{24}\.safetensors|\.lesa-[0-9a-f]+\.parti
 
 
 class Store:
-    """A folder with a line for each finished cell, and a file for each group of tensors.
+    """A folder with a line for each finished cell, and a file for the tensors of those that have some.
 
     A cell is found by what it was measured with (model, method, prompts, versions, machine): change that, and it is
     measured again, while the others stay.
@@ -56,24 +58,16 @@ class Store:
         """Finished cells."""
         return len(self._cells)
 
-    def find(self, identity: Mapping[str, Any], kind: type[Cell]) -> Cell | None:
+    def find(self, identity: Mapping[str, Any]) -> Cell | None:
         """A finished cell; None when there is none, or when another version wrote it in another form."""
         found = self._cells.get(_digest(identity))
         try:
-            return None if found is None else kind.model_validate(found)
+            return None if found is None else Cell.model_validate(found)
         except ValidationError:
             return None
 
-    def keep(self, identity: Mapping[str, Any], cell: BaseModel) -> None:
-        """Store a finished cell."""
-        key, value = _digest(identity), cell.model_dump(mode="json")
-        self._cells[key] = value
-        if self._folder is None:
-            return
-        append_line(self._folder / _LINES, json.dumps({"key": key, "cell": value}).encode())
-
     def find_tensors(self, identity: Mapping[str, Any]) -> dict[str, Tensor] | None:
-        """Stored tensors; None when there are none, or they are damaged."""
+        """The tensors of a finished cell; None when there are none, or they are damaged."""
         key = _digest(identity)
         if self._folder is None:
             return dict(self._tensors[key]) if key in self._tensors else None
@@ -83,16 +77,18 @@ class Store:
         except SafetensorError:  # a machine that lost its power may leave an empty file
             return None
 
-    def keep_tensors(self, identity: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Store tensors, all or nothing."""
-        key = _digest(identity)
+    def keep(self, identity: Mapping[str, Any], cell: Cell, tensors: Mapping[str, Tensor] | None = None) -> None:
+        """Store a finished cell, and the tensors that belong to it: they are there before the cell is."""
+        key, value = _digest(identity), cell.model_dump(mode="json", exclude_defaults=True)
         if self._folder is None:
-            self._tensors[key] = tensors
-            return
-        if not self._cells:
-            append_line(self._folder / _LINES, b"")  # marks the folder as ours before anything else is in it
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        write_bytes(self._folder / f"{key}.safetensors", save(contiguous))
+            self._tensors |= {} if tensors is None else {key: tensors}
+        else:
+            if tensors is not None:
+                append_line(self._folder / _LINES, b"")  # marks the folder as ours before anything else is in it
+                contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+                write_bytes(self._folder / f"{key}.safetensors", save(contiguous))
+            append_line(self._folder / _LINES, json.dumps({"key": key, "cell": value}).encode())
+        self._cells[key] = value
 
     def clear(self) -> None:
         """Delete everything, with the folder unless it holds something else: the benchmark is finished."""
@@ -118,4 +114,26 @@ def _read(path: Path) -> list[tuple[str, Any]]:
             found.append((str(entry["key"]), entry["cell"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             continue  # it was being written when the program was stopped
+    return found
+
+
+def identity_of_task(task: Task, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What all measurements of a model depend on, versions and machine included."""
+    folder = Path(task.source.location)
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    return {
+        "model": task.source.name,
+        "files": [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files],
+        "settings": task.settings.model_dump(mode="json"),
+        "environment": dict(environment),
+    }
+
+
+def identity_of_method(contender: Contender) -> dict[str, Any]:
+    """A method with all its settings, trained weights included; a peer's are chosen later."""
+    found: dict[str, Any] = {"name": contender.name, "num_steps": contender.num_steps}
+    if contender.config is not None:
+        paths = [value for _, value in contender.config.predictor if isinstance(value, Path) and value.is_file()]
+        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+        found |= {"config": dump_config(contender.config), "weights": digests}
     return found

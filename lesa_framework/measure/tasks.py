@@ -12,13 +12,11 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings
-from lesa_framework.measure.lineup import Cache
-from lesa_framework.measure.planning import build_strategies, naming
+from lesa_framework.measure.lineup import Contender, caches, naming
 from lesa_framework.measure.results import Pair
 from lesa_framework.measure.spec import BenchFile, ModelEntry
 from lesa_framework.pipelines import ModelSource, find_model
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.runtime.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,6 @@ class Task:
     Attributes:
         source: The model.
         caches: Configurations to measure.
-        strategies: What they build, by their names.
         pairs: Prompts and seeds.
         settings: Steps and further arguments of the pipeline.
         batch: Samples a call of the pipeline.
@@ -40,8 +37,7 @@ class Task:
     """
 
     source: ModelSource
-    caches: Sequence[Cache]
-    strategies: Mapping[str, Strategy]
+    caches: Sequence[Contender]
     pairs: Sequence[Pair]
     settings: GenerationSettings
     batch: int = 8
@@ -50,6 +46,10 @@ class Task:
     nfes: Sequence[int] = ()
     peers: Sequence[str] = ()
     peers_by_steps: Sequence[str] = ()
+
+    def images_kept(self, group: Sequence[Pair]) -> int:
+        """How many pairs of a batch, from its first, have their images kept."""
+        return max(0, self.images - self.pairs.index(group[0]))
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def comparison(
     """
     if not pairs:
         raise ConfigError("prompts: there are none. Put one prompt on each line of the file.")
-    caches = [Cache(config) for config in configs]
-    task = Task(source, caches, build_strategies(configs), pairs, settings, batch, images)
+    methods = caches([(config, "") for config in configs], settings.num_steps)
+    task = Task(source, methods, pairs, settings, batch, images)
     return Benchmark([task], title="What predicting most steps costs", command=command)
 
 
@@ -121,32 +121,31 @@ def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     spec = file.spec
     beside = file.folder / name
     source = replace(find_model(str(beside)), name=name) if beside.is_dir() else find_model(name)
-    caches = _caches(file, entry)
-    strategies = build_strategies([cache.config for cache in caches])  # weights are read: missing ones show now
+    methods = caches(_configs(file, entry), spec.steps)  # weights are read: missing ones show now
     call = (dict(source.named.call) if source.named else {}) | entry.call
     prompts = _prompts(file, source)
     # Seeds outside: the first batches, whose images are kept, have different prompts.
     pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in dict.fromkeys(prompts)]
     return Task(
-        source, caches, strategies, pairs, GenerationSettings(num_steps=spec.steps, call=call), spec.batch, spec.images,
+        source, methods, pairs, GenerationSettings(num_steps=spec.steps, call=call), spec.batch, spec.images,
         spec.metrics, spec.nfe or (), spec.peers, spec.peers_by_steps,
     )  # fmt: skip
 
 
-def _caches(file: BenchFile, entry: ModelEntry) -> list[Cache]:
-    """Every method with every schedule, then the model's own configurations."""
+def _configs(file: BenchFile, entry: ModelEntry) -> list[tuple[LesaConfig, str]]:
+    """Every method with every schedule and its name, then the model's own configurations."""
     spec = file.spec
     chosen = spec.schedules if entry.schedules is None else {name: spec.schedules[name] for name in entry.schedules}
-    caches = []
+    found = []
     for schedule, section in chosen.items():
         for method, sections in spec.methods.items():
             raw = {"schedule": section, **_sections(file, method, sections, entry)}
             with naming(f"{file.path}: methods.{method} with schedules.{schedule}"):
-                caches.append(Cache(parse_config(raw, file.folder, f"{method}-{schedule}"), schedule))
+                found.append((parse_config(raw, file.folder, f"{method}-{schedule}"), schedule))
     for name in entry.configs:
         beside = file.folder / name
-        caches.append(Cache(load_config(beside if beside.is_file() else name)))
-    return caches
+        found.append((load_config(beside if beside.is_file() else name), ""))
+    return found
 
 
 def _sections(file: BenchFile, method: str, sections: dict[str, Any], entry: ModelEntry) -> dict[str, Any]:

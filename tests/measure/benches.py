@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from lesa_framework.measure.probing import Prober
 from lesa_framework.measure.results import Results, Row
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.spec import load_spec
@@ -39,11 +40,12 @@ class Bench:
             "models": {self.model: {"call": CALL}},
         }
 
-    def run(self, log: ProgressLog | None = None, only: tuple[str, ...] = ()) -> Results:
+    def run(self, log: ProgressLog | None = None, only: tuple[str, ...] = (), prober: Prober | None = None) -> Results:
         self.path.write_text(yaml.safe_dump(self.raw, sort_keys=False))
         bench = benchmark_of(load_spec(self.path))
         shown = log or ProgressLog()
-        return run_bench(bench, lambda _: nullcontext(shown), store=Store(self.cells), only=only, device="cpu")
+        store = Store(self.cells)
+        return run_bench(bench, lambda _: nullcontext(shown), store=store, prober=prober, only=only, device="cpu")
 
 
 def row(results: Results, name: str) -> Row:

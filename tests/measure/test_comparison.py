@@ -37,8 +37,8 @@ def run(folder: Path, *configs: Any, log: ProgressLog | None = None, change: Any
     bench = comparison(find_model(str(folder)), configs, PAIRS, SETTINGS, **options)
     if change is not None:
         (task,) = bench.tasks
-        strategies = {name: change(strategy) for name, strategy in task.strategies.items()}
-        bench = replace(bench, tasks=[replace(task, strategies=strategies)])
+        caches = [replace(each, strategy=change(each.strategy)) for each in task.caches]
+        bench = replace(bench, tasks=[replace(task, caches=caches)])
     return run_bench(bench, lambda _: nullcontext(log or ProgressLog()), prober=WarmUp(), device="cpu")
 
 

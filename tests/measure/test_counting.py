@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 import lesa_framework as lesa
-from lesa_framework.errors import PeerError
-from lesa_framework.measure.counting import Call, Tally, count, counting
+from lesa_framework.errors import PeerError, UnsupportedBackboneError
+from lesa_framework.measure.counting import Call, count, counting, total, workload_of
+from lesa_framework.testing import TinyDiT, TinyPipeline
 from tests.measure.workloads import STEPS, Sampling
 
 
-def calls(*shares: float, blocks: int = 10) -> Tally:
-    return Tally([Call(round(blocks * share), round(1000 * share), round(1000 * share) + 50) for share in shares])
+def calls(*shares: float, blocks: int = 10) -> list[Call]:
+    return [Call(round(blocks * share), round(1000 * share), round(1000 * share) + 50) for share in shares]
 
 
 def test_shares_become_steps_letters_and_sums():
@@ -37,7 +40,7 @@ def test_an_uncached_run_counts_its_steps_and_is_not_changed(flux, generate):
     assert load.branches == 2
     assert (work.flops_nfe, work.block_nfe, work.full_steps) == (STEPS, STEPS, STEPS)
     assert work.plans == ("F" * STEPS, "F" * STEPS)
-    assert [call.blocks for call in load.uncached.calls] == [3] * 2 * STEPS
+    assert [call.blocks for call in load.uncached] == [3] * 2 * STEPS
     assert all(torch.equal(latents, before) for latents in run.latents)
     assert len(run.latents) == 3
 
@@ -54,7 +57,7 @@ def test_a_session_counts_what_its_report_says(flux, generate):
     assert session.report.nfe == 3
     assert (work.flops_nfe, work.block_nfe, work.full_steps) == (3, 3, 3)
     assert work.plans == ("FPPFFP",) * 2
-    assert 3 / STEPS * load.uncached.flops < work.flops < load.uncached.flops
+    assert 3 / STEPS * total(load.uncached).flops < work.flops < total(load.uncached).flops
 
 
 def test_a_block_that_is_called_but_does_nothing_is_no_work(flux, generate, monkeypatch):
@@ -80,3 +83,34 @@ def test_nothing_stays_on_the_model(flux):
     with pytest.raises(KeyError):
         interrupted()
     assert not hooked()
+
+
+def test_a_family_gets_steps_branches_and_blocks(flux, generate):
+    load = Sampling(flux, generate).workload()
+    assert (load.num_steps, load.branches, load.blocks) == (STEPS, 2, 3)
+    assert len(load.uncached) == 2 * STEPS
+
+
+def test_without_guidance_there_is_one_branch(flux, generate):
+    assert Sampling(flux, partial(generate, true_cfg_scale=1.0)).workload().branches == 1
+
+
+def test_it_runs_once_when_it_is_made_and_once_for_each_count(flux, generate):
+    run = Sampling(flux, generate)
+    load = run.workload()
+    assert len(run.latents) == 1
+    load.counted(flux)
+    assert len(run.latents) == 2
+    assert torch.equal(*run.latents)
+
+
+def test_steps_that_do_not_call_equally_often_are_refused(registered):
+    pipe = TinyPipeline(TinyDiT())
+    with pytest.raises(PeerError, match="12 calls of the transformer in 5 steps"):
+        workload_of(pipe, 5, pipe)
+
+
+def test_a_model_with_unknown_blocks_is_refused():
+    pipe = TinyPipeline(TinyDiT())
+    with pytest.raises(UnsupportedBackboneError, match="TinyDiT"):
+        workload_of(pipe, 12, pipe)

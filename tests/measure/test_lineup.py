@@ -9,9 +9,8 @@ import pytest
 
 from lesa_framework import ConfigError, load_config
 from lesa_framework.generation import GenerationSettings
-from lesa_framework.measure.lineup import Cache, cached, line_up, uncached
+from lesa_framework.measure.lineup import caches, line_up, planned, planned_nfe, uncached
 from lesa_framework.measure.matching import Measure
-from lesa_framework.measure.planning import build_strategies, planned_nfe
 from lesa_framework.measure.results import Kind
 from lesa_framework.types import RunInfo, Tap
 from tests.measure.benches import CALL, STEPS
@@ -26,8 +25,7 @@ def config(name: str, **schedule: Any) -> Any:
 
 
 def test_caches_compete_at_what_their_schedules_compute(flux):
-    chosen = config("a")
-    (found,) = cached(flux, [Cache(chosen, "every third")], build_strategies([chosen]), SETTINGS)
+    (found,) = planned(flux, caches([(config("a"), "every third")], STEPS), SETTINGS)
     assert (found.name, found.nfe, found.num_steps, found.family) == ("a", 4, STEPS, "reuse")
     assert found.schedule == "every third"
 
@@ -35,13 +33,13 @@ def test_caches_compete_at_what_their_schedules_compute(flux):
 def test_errors_begin_with_the_configurations_name(flux):
     late = config("late", kind="steps", compute=[0, 30])
     with pytest.raises(ConfigError, match=r"^late: schedule\.compute: step 30"):
-        cached(flux, [Cache(late)], build_strategies([late]), SETTINGS)
+        planned(flux, caches([(late, "")], STEPS), SETTINGS)
 
 
 def test_too_few_steps_for_the_history_are_refused():
-    strategy = build_strategies([config("a")])["a"]
+    (method,) = caches([(config("a"), "")], STEPS)
     with pytest.raises(ConfigError, match="at least 2 steps"):
-        planned_nfe(strategy, RunInfo((1.0, 0.0), "flux", Tap.PRE_HEAD))
+        planned_nfe(method.strategy, RunInfo((1.0, 0.0), "flux", Tap.PRE_HEAD))
 
 
 def test_peers_beside_gates_alone_need_an_nfe():
@@ -68,6 +66,13 @@ def test_plain_runs_and_peers_stand_at_every_nfe():
 def test_two_rows_of_one_name_are_refused():
     with pytest.raises(ConfigError, match="2 rows are called 'uncached'"):
         line_up([uncached(8)], 8)
+
+
+def test_each_configuration_names_its_row():
+    with pytest.raises(ConfigError, match="more than one is called 'a'"):
+        caches([(config("a"), ""), (config("a"), "")], STEPS)
+    with pytest.raises(ConfigError, match="'uncached' is the name of a row of its own"):
+        caches([(config("uncached"), "")], STEPS)
 
 
 def test_nothing_to_compare_is_refused():

@@ -10,7 +10,7 @@ from torch import nn
 
 from lesa_framework.errors import PeerError
 from lesa_framework.measure.counting import Count
-from lesa_framework.measure.matching import Measure, match
+from lesa_framework.measure.matching import Measure, match, peer_with
 
 
 @dataclass
@@ -179,3 +179,10 @@ def test_a_search_without_time_finds_nothing():
     result = match(FakeFamily([[5]]), Pipe(), SimpleNamespace(counted=timed, known={}), 10, seconds=-1)
     assert result.chosen is None
     assert result.error.startswith("no settings were found")
+
+
+def test_a_candidate_of_an_earlier_launch_is_found_by_its_settings():
+    family = FakeFamily([[9, 7], [5]])
+    assert peer_with(family, {"knob": "5"}, Pipe(), workload()) == FakePeer("fake", 5)
+    with pytest.raises(PeerError, match=r"fake: no longer offers its settings .* Begin with --fresh"):
+        peer_with(family, {"knob": "6"}, Pipe(), workload())

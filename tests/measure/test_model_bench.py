@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from lesa_framework import LesaError
-from lesa_framework.measure import peer_settings
+from lesa_framework.measure import model_bench
 from lesa_framework.measure.lineup import Contender
-from lesa_framework.measure.probing import Counted
+from lesa_framework.measure.probing import Counted, WarmUp
 from lesa_framework.measure.results import Kind
-from lesa_framework.measure.sampling import Sampling
 from lesa_framework.measure.store import Store
+from lesa_framework.measure.subject import Sampling
 from tests.measure.benches import STEPS, Bench, row, timeless
 from tests.progress_log import ProgressLog
 
@@ -98,9 +98,9 @@ def test_peers_are_set_to_the_same_work_and_those_that_cannot_say_so(bench, monk
     assert {d.theirs for d in results.differences} | {d.ours for d in results.differences} >= {lite.name}
     store = Store(bench.cells)
     assert len(store) > 0
-    real = peer_settings.match
+    real = model_bench.match
     monkeypatch.setattr(
-        peer_settings,
+        model_bench,
         "match",
         lambda family, *rest: real(family, *rest) if "dit" in family.name else pytest.fail("again"),
     )
@@ -121,6 +121,12 @@ def test_peers_set_to_whole_steps_are_excluded(bench):
     assert whole.work > whole.nfe
     assert whole.psnr_db is not None
     assert not whole.competes
+
+
+def test_where_work_is_not_counted_no_peer_can_be_matched(bench):
+    bench.raw["peers"] = ["diffusers_taylorseer"]
+    results = bench.run(only=("diffusers_*",), prober=WarmUp())
+    assert "cannot be counted" in row(results, "diffusers_taylorseer_4").error
 
 
 def test_identical_samples_are_reported(bench):

@@ -31,10 +31,10 @@ def test_a_killed_benchmark_resumes_without_repeating_anything_and_says_the_same
     bench.cells = tmp_path / "again"
     keep, kept = Store.keep, []
 
-    def stop_after(store: Store, identity: Any, cell: Any) -> None:
+    def stop_after(store: Store, identity: Any, *rest: Any) -> None:
         if len(kept) == finished:
             raise Killed
-        keep(store, identity, cell)
+        keep(store, identity, *rest)
         kept.append(identity)
 
     monkeypatch.setattr(Store, "keep", stop_after)
@@ -42,9 +42,9 @@ def test_a_killed_benchmark_resumes_without_repeating_anything_and_says_the_same
         bench.run()
     assert len(Store(bench.cells)) == finished < everything
 
-    def note(store: Store, identity: Any, cell: Any) -> None:
+    def note(store: Store, identity: Any, *rest: Any) -> None:
         assert identity not in kept, "measured twice"
-        keep(store, identity, cell)
+        keep(store, identity, *rest)
         kept.append(identity)
 
     monkeypatch.setattr(Store, "keep", note)

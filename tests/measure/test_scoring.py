@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lesa_framework import LesaError, LoadedMetric, Samples
+from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.results import Pair
 from lesa_framework.measure.scoring import Metrics, finite_or_none, load_metrics, mean, scored
 
@@ -18,11 +19,11 @@ def samples(value: float, latents: float = 1.0) -> Samples:
 
 
 def test_a_batch_is_measured_pair_by_pair():
-    run = scored(samples(0.6, 1.5), samples(0.5), GROUP, USUAL, "now", keep=1)
+    run = scored(Cell(), samples(0.6, 1.5), samples(0.5), GROUP, USUAL, keep=1)
     assert run.scores["psnr_db"] == [pytest.approx(20.0, abs=1e-4)] * 2
     assert run.scores["rel_l2"] == [0.5, 0.5]
     assert list(run.scores) == ["psnr_db", "ssim", "rel_l2"]
-    assert (run.launch, run.seconds, len(run.images)) == ("now", 0.5, 1)
+    assert (run.seconds, len(run.images)) == (0.5, 1)
 
 
 def test_json_has_no_infinity_and_no_nan():
@@ -31,7 +32,7 @@ def test_json_has_no_infinity_and_no_nan():
             return [math.nan, float(len(prompts[1]))]
 
     metrics = Metrics({**USUAL.loaded, "letters": Broken()})
-    run = scored(samples(0.5), samples(0.5), GROUP, metrics, "now", keep=0)
+    run = scored(Cell(), samples(0.5), samples(0.5), GROUP, metrics, keep=0)
     assert run.scores["letters"] == [None, 6.0]
     assert run.scores["psnr_db"] == [None, None], "identical"
 
@@ -39,7 +40,7 @@ def test_json_has_no_infinity_and_no_nan():
 @pytest.mark.parametrize(("broken", "what"), [(samples(math.nan), "images"), (samples(0.5, math.inf), "latents")])
 def test_what_is_not_finite_is_no_result(broken, what):
     with pytest.raises(LesaError, match=f"the {what} became NaN or infinite"):
-        scored(broken, samples(0.5), GROUP, USUAL, "now", keep=0)
+        scored(Cell(), broken, samples(0.5), GROUP, USUAL, keep=0)
 
 
 def test_metrics_are_described_and_loaded_once():

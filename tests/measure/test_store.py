@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lesa_framework import ConfigError
-from lesa_framework.measure.cells import Choice, TimedRun
+from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.store import Store
 
 HERE, THERE = {"part": "run", "pairs": [("a", 1)]}, {"part": "run", "pairs": [("a", 2)]}
@@ -12,37 +12,39 @@ HERE, THERE = {"part": "run", "pairs": [("a", 1)]}, {"part": "run", "pairs": [("
 
 def test_a_cell_is_found_by_the_next_start(tmp_path):
     store = Store(tmp_path / "cells")
-    run = TimedRun(launch="one", seconds=0.1, scores={"psnr_db": [30.000000000000004, None]}, images=["data:,"])
+    run = Cell(launch="one", seconds=0.1, scores={"psnr_db": [30.000000000000004, None]}, images=["data:,"])
     store.keep(HERE, run)
     again = Store(tmp_path / "cells")
-    assert again.find(HERE, TimedRun) == run, "to the last digit"
-    assert again.find(THERE, TimedRun) is None
+    assert again.find(HERE) == run, "to the last digit"
+    assert again.find(THERE) is None
     assert len(again) == 1
 
 
 def test_what_was_being_written_when_the_program_was_killed_is_lost_and_nothing_else(tmp_path):
     store = Store(tmp_path / "cells")
-    store.keep(HERE, Choice(note="first"))
-    store.keep(THERE, Choice(note="second"))
+    store.keep(HERE, Cell(note="first"))
+    store.keep(THERE, Cell(note="second"))
     lines = tmp_path / "cells" / "cells.jsonl"
     lines.write_bytes(lines.read_bytes()[:-7])
     again = Store(tmp_path / "cells")
-    assert again.find(HERE, Choice) == Choice(note="first")
-    assert again.find(THERE, Choice) is None
-    again.keep(THERE, Choice(note="anew"))
-    assert Store(tmp_path / "cells").find(THERE, Choice) == Choice(note="anew")
+    assert again.find(HERE) == Cell(note="first")
+    assert again.find(THERE) is None
+    again.keep(THERE, Cell(note="anew"))
+    assert Store(tmp_path / "cells").find(THERE) == Cell(note="anew")
 
 
 def test_a_cell_in_another_form_is_measured_again(tmp_path):
     store = Store(tmp_path / "cells")
-    store.keep(HERE, Choice(note="a choice"))
-    assert store.find(HERE, TimedRun) is None
+    store.keep(HERE, Cell(note="a choice"))
+    lines = tmp_path / "cells" / "cells.jsonl"
+    lines.write_text(lines.read_text().replace("note", "remark"))
+    assert Store(tmp_path / "cells").find(HERE) is None
 
 
 def test_tensors_come_back_bit_for_bit(tmp_path):
     store = Store(tmp_path / "cells")
     images = torch.randn(2, 3, 4, 4).transpose(2, 3)
-    store.keep_tensors(HERE, {"images": images})
+    store.keep(HERE, Cell(), {"images": images})
     again = Store(tmp_path / "cells")
     found = again.find_tensors(HERE)
     assert found is not None
@@ -52,7 +54,7 @@ def test_tensors_come_back_bit_for_bit(tmp_path):
 
 def test_a_damaged_file_of_tensors_is_made_again(tmp_path):
     store = Store(tmp_path / "cells")
-    store.keep_tensors(HERE, {"images": torch.ones(2)})
+    store.keep(HERE, Cell(), {"images": torch.ones(2)})
     (path,) = (tmp_path / "cells").glob("*.safetensors")
     path.write_bytes(b"")
     assert store.find_tensors(HERE) is None
@@ -67,23 +69,22 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 def test_clearing_removes_the_folder_and_forgets(tmp_path):
     store = Store(tmp_path / "cells")
-    store.keep(HERE, Choice())
+    store.keep(HERE, Cell())
     store.clear()
     assert not (tmp_path / "cells").exists()
-    assert store.find(HERE, Choice) is None
+    assert store.find(HERE) is None
 
 
 def test_without_a_folder_everything_is_kept_in_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = Store()
-    store.keep(HERE, Choice(note="first"))
-    store.keep_tensors(HERE, {"images": torch.ones(2)})
-    assert store.find(HERE, Choice) == Choice(note="first")
+    store.keep(HERE, Cell(note="first"), {"images": torch.ones(2)})
+    assert store.find(HERE) == Cell(note="first")
     assert torch.equal(store.find_tensors(HERE)["images"], torch.ones(2))
     assert store.find_tensors(THERE) is None
     assert not list(tmp_path.iterdir())
     store.clear()
-    assert store.find(HERE, Choice) is None
+    assert store.find(HERE) is None
     assert store.find_tensors(HERE) is None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lesa_framework.measure.workload import Workload, workload_of
+from lesa_framework.measure.counting import Workload, workload_of
 
 STEPS = 6
 

@@ -9,7 +9,7 @@ from benchmarks.full_size import bench
 from benchmarks.full_size.cases import CASES, FLUX, QWEN_IMAGE, paper_steps
 from benchmarks.full_size.device import Cpu
 from benchmarks.full_size.sampler import build_denoiser
-from lesa_framework.measure.fingerprint import fingerprint
+from lesa_framework.measure.subject import fingerprint
 from tests.benchmarks.full_size.benches import STEPS, failing, littering, measure, short
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lesa_framework.generation import GenerationSettings, generate_batch
+from lesa_framework.measure.counting import workload_of
 from lesa_framework.measure.matching import Measure, match
-from lesa_framework.measure.workload import workload_of
 from lesa_framework.pipelines import find_model
 from lesa_metrics.closeness import Psnr
 from lesa_peers.plugin import FAMILIES as ALL

@@ -7,7 +7,7 @@ from types import MethodType
 import pytest
 from torch import nn
 
-from lesa_framework.measure.fingerprint import fingerprint
+from lesa_framework.measure.subject import fingerprint
 
 
 def model() -> nn.Module:

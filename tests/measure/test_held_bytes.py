@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import lesa_framework as lesa
-from lesa_framework.measure.cache_memory import held_bytes
+from lesa_framework.measure.meter import held_bytes
 from lesa_framework.plugin.manager import plugins
 from tests.measure.workloads import Sampling
 
