@@ -90,7 +90,7 @@ def test_without_a_folder_everything_is_kept_in_memory(tmp_path, monkeypatch):
 
 def test_clearing_leaves_what_others_put_into_the_folder(tmp_path):
     store = Store(tmp_path / "cells")
-    store.keep(HERE, Choice())
+    store.keep(HERE, Cell())
     (tmp_path / "cells" / "thesis.tex").write_text("years of work")
     store.clear()
     assert [path.name for path in (tmp_path / "cells").iterdir()] == ["thesis.tex"]
