@@ -1,12 +1,15 @@
-"""The columns of the tables, on the page and on terminals: what is read from a row, and how it is written."""
+"""The columns of the tables, on the page and on terminals: what is read from a row, and how numbers are written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lesa_framework.measure import formats
 from lesa_framework.measure.results import MetricInfo, Results, Row
+
+#: Shown where nothing was measured.
+NOTHING = "–"
+_MINUS = "−"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Column:
     def text(self, row: Row) -> str:
         """What a row's cell shows."""
         value = self.read(row)
-        return formats.NOTHING if value is None else self.write(value)
+        return NOTHING if value is None else self.write(value)
 
 
 def columns(results: Results) -> list[Column]:
@@ -45,20 +48,72 @@ def _score(name: str, info: MetricInfo) -> Column:
         heading=info.heading,
         title=f"{info.summary.rstrip('.')}; {direction}",
         read=lambda row: row.scores.get(name),
-        write=lambda value: formats.decimals(value, info.digits),
+        write=lambda value: decimals(value, info.digits),
         better="up" if info.higher_is_better else "down",
     )
 
 
+def decimals(value: float, digits: int) -> str:
+    """A number with a given number of decimals, and a real minus sign."""
+    return f"{value:.{digits}f}".replace("-", _MINUS)
+
+
+def gain(value: float) -> str:
+    """A difference in decibels with its sign; small ones get a second decimal."""
+    return f"{value:+.{2 if abs(value) < 1 else 1}f}".replace("-", _MINUS)
+
+
+def ends(low: float, high: float) -> str:
+    """The ends of an interval; without signs where both are above 0."""
+    texts = [gain(low), gain(high)]
+    return " and ".join(text.removeprefix("+") for text in texts) if low > 0 else " and ".join(texts)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 prompt`, `2 prompts`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def steps(value: float) -> str:
+    """A number of steps, whole or with one decimal."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def times(value: float) -> str:
+    """A factor, such as `4.1x` with a proper sign."""
+    return f"{value:.2f}×"
+
+
+def seconds(value: float) -> str:
+    """Seconds with three significant digits."""
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def size(value: float) -> str:
+    """Bytes in MiB or GiB."""
+    if value <= 0:
+        return "0"
+    mib = value / 2**20
+    return f"{mib / 1024:.2f} GiB" if mib >= 1024 else f"{mib:.0f} MiB" if mib >= 100 else f"{mib:.2f} MiB"
+
+
+def operations(value: float) -> str:
+    """Floating-point operations in the unit that fits."""
+    for unit, factor in (("P", 1e15), ("T", 1e12), ("G", 1e9)):
+        if value >= factor:
+            return f"{value / factor:.2f} {unit}"
+    return f"{value / 1e6:.2f} M"
+
+
 #: What a method may do, and what it did.
 _WORK = (
-    Column("NFE", "Computed steps at which it competes", lambda row: row.nfe, formats.steps, "up"),
-    Column("work", "Work that was counted, in uncached steps", lambda row: row.work, formats.steps, "down"),
+    Column("NFE", "Computed steps at which it competes", lambda row: row.nfe, steps, "up"),
+    Column("work", "Work that was counted, in uncached steps", lambda row: row.work, steps, "down"),
 )
 _COST = (
-    Column("s / sample", "Median wall time of a sample", lambda row: row.seconds, formats.seconds, "down"),
-    Column("speed-up", "The uncached run's seconds divided by these", lambda row: row.speedup, formats.times, "up"),
-    Column("FLOPs", "Operations of the transformer for a sample", lambda row: row.flops, formats.operations, "down"),
-    Column("cache", "Kept during a run of a batch", lambda row: row.cache_bytes, formats.size, "down"),
-    Column("peak memory", "Beyond what was held before the run", lambda row: row.peak_bytes, formats.size, "down"),
+    Column("s / sample", "Median wall time of a sample", lambda row: row.seconds, seconds, "down"),
+    Column("speed-up", "The uncached run's seconds divided by these", lambda row: row.speedup, times, "up"),
+    Column("FLOPs", "Operations of the transformer for a sample", lambda row: row.flops, operations, "down"),
+    Column("cache", "Kept during a run of a batch", lambda row: row.cache_bytes, size, "down"),
+    Column("peak memory", "Beyond what was held before the run", lambda row: row.peak_bytes, size, "down"),
 )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pytest
+
+from lesa_framework.measure import columns as formats
 from lesa_framework.measure.columns import columns
 from lesa_framework.measure.results import MetricInfo, ModelResults, Results
 from tests.measure.page.samples import METRICS, sample_results, timed_results
@@ -32,3 +35,25 @@ def test_a_model_that_was_only_timed_has_no_scores() -> None:
     assert [column.heading for column in columns(timed_results())] == [
         "NFE", "work", "s / sample", "speed-up", "cache",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (formats.gain(-0.123), "−0.12"),
+        (formats.gain(12.34), "+12.3"),
+        (formats.steps(9.84), "9.8"),
+        (formats.steps(10.0), "10"),
+        (formats.size(0), "0"),
+        (formats.size(4 * 2**20), "4.00 MiB"),
+        (formats.size(300 * 2**20), "300 MiB"),
+        (formats.size(3 * 2**30), "3.00 GiB"),
+        (formats.operations(2.1e12), "2.10 T"),
+        (formats.operations(5e6), "5.00 M"),
+        (formats.seconds(0.0581), "0.058"),
+        (formats.seconds(12.34), "12.3"),
+        (formats.decimals(-1.005, 1), "−1.0"),
+    ],
+)
+def test_numbers(written: str, expected: str) -> None:
+    assert written == expected

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec
 
+import yaml
+
 from lesa_framework.errors import ConfigError
-from lesa_framework.measure.columns import columns
-from lesa_framework.measure.formats import counted, gain, size, steps
-from lesa_framework.measure.page.cards import answers, card_groups, grid_columns
+from lesa_framework.measure.columns import columns, counted, gain, size, steps
 from lesa_framework.measure.page.families import families
-from lesa_framework.measure.page.payload import payload
-from lesa_framework.measure.page.verdicts import verdicts
-from lesa_framework.measure.page.view import as_yaml, model_views
+from lesa_framework.measure.page.verdicts import answers, grid_columns, verdicts
+from lesa_framework.measure.page.view import model_views, payload
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.scoring import SKIPPED
 
@@ -66,29 +66,26 @@ def write_page(results: Results) -> str:
         "steps": steps,
         "counted": counted,
         "breakable": lambda name: Markup("_<wbr>").join(name.split("_")),
+        "yaml": partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100),
     }
-    sorts = families(results.rows)
-    table = columns(results)
-    models = model_views(results, sorts, table)
-    found = verdicts(results)
-    groups = card_groups(found)
+    models, found = model_views(results), verdicts(results)
+    groups = {model.found.model: [each for each in found if each.model == model.found.model] for model in models}
+    groups = {model: cards for model, cards in groups.items() if cards}
     return environment.get_template("page.html.j2").render(
         results=results,
         title=results.title or "Feature caches, side by side",
         models=models,
-        numbers={model.found.model: model.number for model in models},
+        named={model.found.model: model for model in models},
         nfes=sorted({nfe for model in models for nfe in model.nfes}, reverse=True),
         shown=_OPEN,
-        families=sorts,
-        columns=table,
+        families=families(results.rows),
+        columns=columns(results),
         answers=answers(found),
         groups=groups,
         grid_columns=grid_columns([len(group) for group in groups.values()]),
         skipped=[note.removeprefix(SKIPPED) for note in results.notes if note.startswith(SKIPPED)],
         notes=[note for note in results.notes if not note.startswith(SKIPPED)],
-        rows={(view.row.model, view.row.name): view for model in models for view in model.rows},
-        spec=as_yaml(results.spec),
-        payload=payload(models, sorts.values()),
+        payload=payload(models, results),
         style=Markup(_joined(_STYLES)),
         script=Markup(_joined(_SCRIPTS)),
         plotly=Markup(get_plotlyjs()),

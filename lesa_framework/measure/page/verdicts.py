@@ -1,30 +1,28 @@
-"""Which method to use, in sentences; losses of LESA are stated as plainly as wins."""
+"""Which method to use, in sentences, and how their cards are laid out; losses of LESA are stated as plainly as wins."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from lesa_framework.measure.formats import ends, gain
+from lesa_framework.measure.columns import ends, gain
 from lesa_framework.measure.results import Difference, Kind, Results, Row, ranked
 
 #: The family that this framework is named after.
 _OURS = "lesa"
 #: How many of the next best methods are named.
 _NEXT = 2
+#: Possible numbers of columns of cards on a wide screen.
+_WIDE = (2, 3)
 
 
-@dataclass(frozen=True)
-class Remark:
-    """How the winner compares with one of the others.
-
-    Attributes:
-        text: The sentence.
-        tone: `ahead`, `level` or `lost` (our own method, or every cache against a plain run).
-    """
+class Remark(NamedTuple):
+    """How the winner compares with one of the others."""
 
     text: str
     tone: str
+    """`ahead`, `level` or `lost` (our own method, or every cache against a plain run)."""
 
 
 @dataclass(frozen=True)
@@ -118,3 +116,31 @@ def _between(difference: Difference | None) -> str:
     if difference.low_db is None or difference.high_db is None:
         return ", on the one prompt that was run"
     return f", between {ends(difference.low_db, difference.high_db)}"
+
+
+def answers(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
+    """Factor of saved work -> the winners, model by model; the smallest saving first."""
+    won = sorted((each for each in verdicts if each.winner is not None), key=lambda each: each.num_steps / each.nfe)
+    return {work: [each for each in won if each.work == work] for work in dict.fromkeys(each.work for each in won)}
+
+
+def grid_columns(sizes: Sequence[int]) -> int:
+    """The number of columns that leaves the fewest gaps when groups of these sizes follow each other.
+
+    Args:
+        sizes: Cards of each group. A group stays together where a line is long enough for it.
+    """
+    if sum(sizes) < min(_WIDE):
+        return 1
+    return min(_WIDE, key=lambda columns: _holes(sizes, columns))
+
+
+def _holes(sizes: Sequence[int], columns: int) -> int:
+    holes = free = 0
+    for size in sizes:
+        width = min(size, columns)
+        if width > free:
+            holes, free = holes + free, columns
+        free -= width
+        holes += -size % width
+    return holes + free

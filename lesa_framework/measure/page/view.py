@@ -1,16 +1,16 @@
-"""The data that the template shows, made from results: everything about one model, in the order of the page."""
+"""The data that the template and the page's scripts show, made from results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from typing import Any, NamedTuple
 
-import yaml
-
-from lesa_framework.measure.columns import Column
+from lesa_framework.measure.columns import columns
 from lesa_framework.measure.details import Details
-from lesa_framework.measure.page.families import Family
-from lesa_framework.measure.page.names import short_names
+from lesa_framework.measure.page.families import Family, families
 from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResults, Results, Row, Source, ranked
 
 
@@ -24,7 +24,6 @@ class RowView:
         label: A short name.
         family: What it shares with others of its sort.
         best: Whether it has the highest PSNR at its NFE.
-        over: Whether it has a quality, but did more work than its NFE allows.
         cells: What each column shows, and the value that it is sorted by.
         source: How to reproduce its numbers.
         details: Its values pair by pair.
@@ -35,66 +34,60 @@ class RowView:
     label: str
     family: Family
     best: bool
-    over: bool
     cells: tuple[tuple[str, float | None], ...]
     source: Source
     details: Details
 
-
-@dataclass(frozen=True)
-class Strip:
-    """The plan of one method on the branches that share it, one letter per step."""
-
-    view: RowView
-    branches: str
-    letters: str
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One image of the grid, with the PSNR that is written below it."""
-
-    view: RowView
-    source: str
-    below: str
-
-
-@dataclass(frozen=True)
-class Example:
-    """One prompt and its image by every method."""
-
-    prompt: str
-    seed: int
-    pictures: tuple[Picture, ...]
+    @property
+    def over(self) -> bool:
+        """Whether it has a quality, but did more work than its NFE allows."""
+        return self.row.psnr_db is not None and self.row.over
 
     @property
-    def turns(self) -> list[tuple[int | None, list[Picture]]]:
-        """The uncached image, with None as its NFE, and then those of each NFE."""
-        found: dict[int | None, list[Picture]] = {}
-        for picture in self.pictures:
-            row = picture.view.row
-            found.setdefault(None if row.kind is Kind.UNCACHED else row.nfe, []).append(picture)
-        return list(found.items())
+    def strips(self) -> list[tuple[str, str]]:
+        """What ran when: branches, unless all did the same, and a letter for each of their steps."""
+        branches: dict[str, list[str]] = {}
+        for branch, letters in self.details.plans.items():
+            branches.setdefault(letters, []).append(branch)
+        return [("" if len(branches) == 1 else ", ".join(names), letters) for letters, names in branches.items()]
+
+    def below(self, index: int) -> str:
+        """What is written below its image of a pair: the PSNR."""
+        values = self.details.scores.get(QUALITY, [])[index : index + 1]
+        if self.row.kind is Kind.UNCACHED or not values:
+            return ""
+        return "identical" if values[0] is None else f"{values[0]:.1f} dB"
+
+    def payload(self, model: int) -> dict[str, Any]:
+        """What the scripts read."""
+        row = self.row
+        return {
+            "model": model,
+            "name": row.name,
+            "label": self.label,
+            "family": row.family,
+            "uncached": row.kind is Kind.UNCACHED,
+            "ours": row.kind is Kind.CACHE,
+            "peer": row.kind is Kind.PEER,
+            "over": self.over,
+            "nfe": row.nfe,
+            "psnr": row.psnr_db,
+            "work": row.nfe if row.work is None else row.work,
+            "seconds": row.seconds,
+            "cache": row.cache_bytes,
+            "best": self.best,
+            "curve": self.details.step_rel_l2,
+            "plan": next(iter(self.details.plans.values()), ""),
+        }
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """Position of an interval on the scale that all intervals of a model share, in percent of its width."""
 
     left: float
     width: float
     mean: float
     zero: float
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """A paired difference between two rows, and its bar when there is an interval."""
-
-    ours: RowView
-    theirs: RowView
-    difference: Difference
-    bar: Bar | None
 
 
 @dataclass(frozen=True)
@@ -107,95 +100,94 @@ class ModelView:
         rows: The uncached run, then by NFE, the most computed steps first, the best PSNR on top, and what is excluded
             at the end.
         nfes: The numbers of computed steps, most first.
-        strips: What ran when.
-        examples: Its images.
-        contrasts: Its paired differences.
-        time_parts: Parts of a run that were timed, if any.
-        call: Arguments of the pipeline, as YAML.
-        properties: What is known of the model itself, as YAML.
+        differences: Between rows that are there.
     """
 
     number: int
     found: ModelResults
     rows: tuple[RowView, ...]
     nfes: tuple[int, ...]
-    strips: tuple[Strip, ...]
-    examples: tuple[Example, ...]
-    contrasts: tuple[Contrast, ...]
-    time_parts: tuple[str, ...]
-    call: str
-    properties: str
+    differences: tuple[Difference, ...]
+
+    @cached_property
+    def named(self) -> dict[str, RowView]:
+        """The rows by name."""
+        return {view.row.name: view for view in self.rows}
+
+    @property
+    def time_parts(self) -> list[str]:
+        """Parts of a run that were timed, if any."""
+        return list(next((view.details.split_seconds for view in self.rows if view.details.split_seconds), ()))
+
+    @cached_property
+    def pictured(self) -> dict[int | None, list[RowView]]:
+        """The rows that have images, the uncached one by None and then by NFE."""
+        turns: dict[int | None, list[RowView]] = {}
+        for view in self.rows:
+            if self.found.images.get(view.row.name):
+                turns.setdefault(None if view.row.kind is Kind.UNCACHED else view.row.nfe, []).append(view)
+        return turns
+
+    @property
+    def examples(self) -> int:
+        """Number of pairs of which every pictured row has an image."""
+        images = [len(self.found.images[view.row.name]) for views in self.pictured.values() for view in views]
+        return min([*images, len(self.found.pairs)]) if images else 0
+
+    def bar(self, difference: Difference) -> Bar | None:
+        """The bar of an interval; None where there is none."""
+        ends = [end for each in self.differences for end in (each.low_db, each.high_db) if end is not None]
+        low, high = min([0.0, *ends]), max([0.0, *ends])
+        if difference.low_db is None or difference.high_db is None or high == low:
+            return None
+        left, right, mean, zero = (
+            round(100 * (value - low) / (high - low), 2)
+            for value in (difference.low_db, difference.high_db, difference.mean_db, 0.0)
+        )
+        return Bar(left, round(right - left, 2), mean, zero)
 
 
-def model_views(results: Results, families: dict[str, Family], columns: Sequence[Column]) -> list[ModelView]:
+def model_views(results: Results) -> list[ModelView]:
     """All models of a file, in its order."""
-    return [_model_view(number, found, results, families, columns) for number, found in enumerate(results.models)]
+    return [_model_view(number, found, results) for number, found in enumerate(results.models)]
 
 
-def as_yaml(content: object) -> str:
-    """A JSON value as YAML, for people to read."""
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100) if content else ""
+def payload(models: Sequence[ModelView], results: Results) -> dict[str, Any]:
+    """What the scripts read: models, families and rows; elements of the page refer to rows by number."""
+    return {
+        "models": [
+            {"name": each.found.model, "steps": each.found.num_steps, "frames": each.found.frames, "nfes": each.nfes}
+            for each in models
+        ],
+        "families": {
+            family.name: {"label": family.label, "colour": family.colour, "shape": family.shape}
+            for family in families(results.rows).values()
+        },
+        "rows": {view.number: view.payload(model.number) for model in models for view in model.rows},
+    }
 
 
-def _model_view(
-    number: int, found: ModelResults, results: Results, families: dict[str, Family], columns: Sequence[Column]
-) -> ModelView:
-    views = _row_views(found, results, families, columns)
-    named = {view.row.name: view for view in views}
-    return ModelView(
-        number=number,
-        found=found,
-        rows=views,
-        nfes=tuple(results.nfes(found.model)),
-        strips=tuple(strip for view in views for strip in _strips(view)),
-        examples=tuple(_examples(found, views)),
-        contrasts=tuple(_contrasts([each for each in results.differences if each.model == found.model], named)),
-        time_parts=tuple(next((view.details.split_seconds for view in views if view.details.split_seconds), ())),
-        call=as_yaml({**found.call, "batch": found.batch}),
-        properties=as_yaml(found.properties),
-    )
-
-
-def _row_views(
-    found: ModelResults, results: Results, families: dict[str, Family], columns: Sequence[Column]
-) -> tuple[RowView, ...]:
-    rows = results.of_model(found.model)
-    labels = short_names(rows)
-    best = {ranking[0].name for nfe in results.nfes(found.model) if (ranking := ranked(rows, nfe))}
-    return tuple(
+def _model_view(number: int, found: ModelResults, results: Results) -> ModelView:
+    rows, shown, sorts = results.of_model(found.model), columns(results), families(results.rows)
+    labels, nfes = short_names(rows), results.nfes(found.model)
+    best = {ranking[0].name for nfe in nfes if (ranking := ranked(rows, nfe))}
+    views = tuple(
         RowView(
             number=place,
             row=row,
             label=labels[row.name],
-            family=families[row.family],
+            family=sorts[row.family],
             best=row.name in best,
-            over=row.psnr_db is not None and row.over,
-            cells=tuple((column.text(row), column.read(row)) for column in columns),
+            cells=tuple((column.text(row), column.read(row)) for column in shown),
             source=found.sources.get(row.name, Source()),
             details=found.details.get(row.name, Details()),
         )
         for place, row in sorted(enumerate(results.rows), key=_order)
         if row.model == found.model
     )
-
-
-def _contrasts(differences: Sequence[Difference], named: dict[str, RowView]) -> list[Contrast]:
-    ends = [end for each in differences for end in (each.low_db, each.high_db) if end is not None]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
-
-    def bar(each: Difference) -> Bar | None:
-        if each.low_db is None or each.high_db is None or high == low:
-            return None
-        left, right, mean, zero = (
-            round(100 * (value - low) / (high - low), 2) for value in (each.low_db, each.high_db, each.mean_db, 0.0)
-        )
-        return Bar(left, round(right - left, 2), mean, zero)
-
-    return [
-        Contrast(named[each.ours], named[each.theirs], each, bar(each))
-        for each in differences
-        if each.ours in named and each.theirs in named
-    ]
+    differences = [each for each in results.differences if each.model == found.model]
+    known = tuple(each for each in differences if {each.ours, each.theirs} <= labels.keys())
+    return ModelView(number, found, views, tuple(nfes), known)
 
 
 def _order(numbered: tuple[int, Row]) -> tuple[bool, int, bool, bool, float]:
@@ -204,31 +196,17 @@ def _order(numbered: tuple[int, Row]) -> tuple[bool, int, bool, bool, float]:
     return row.kind is not Kind.UNCACHED, -row.nfe, not known, not row.competes, -(row.psnr_db or 0.0)
 
 
-def _strips(view: RowView) -> list[Strip]:
-    branches: dict[str, list[str]] = {}
-    for branch, letters in view.details.plans.items():
-        branches.setdefault(letters, []).append(branch)
-    return [Strip(view, "" if len(branches) == 1 else ", ".join(names), letters) for letters, names in branches.items()]
+def short_names(rows: Sequence[Row]) -> dict[str, str]:
+    """Names of one model's rows, without the beginning that all its configurations share.
 
-
-def _examples(found: ModelResults, views: Sequence[RowView]) -> list[Example]:
-    shown = [view for view in views if found.images.get(view.row.name)]
-    count = min((len(found.images[view.row.name]) for view in shown), default=0)
-    return [
-        Example(
-            pair.prompt,
-            pair.seed,
-            tuple(Picture(view, found.images[view.row.name][index], _below(view, index)) for view in shown),
-        )
-        for index, pair in enumerate(found.pairs[:count])
-    ]
-
-
-def _below(view: RowView, index: int) -> str:
-    if view.row.kind is Kind.UNCACHED:
-        return ""
-    each = view.details.scores.get(QUALITY, [])
-    if index >= len(each):
-        return ""
-    value = each[index]
-    return "identical" if value is None else f"{value:.1f} dB"
+    `ref-flux-lesa-n7` becomes `lesa-n7`, and `fewer_steps_10` becomes `10 plain steps`. Only whole words are left out
+    that end in a hyphen, and never a whole name.
+    """
+    names = [row.name for row in rows if row.kind is Kind.CACHE]
+    words = zip(*(name.split("-")[:-1] for name in names), strict=False)
+    same = takewhile(lambda each: len(set(each)) == 1, words)
+    shared = "".join(f"{each[0]}-" for each in same) if len(names) > 1 else ""
+    return {
+        row.name: f"{row.num_steps} plain steps" if row.kind is Kind.FEWER_STEPS else row.name.removeprefix(shared)
+        for row in rows
+    }

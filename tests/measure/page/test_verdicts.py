@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from lesa_framework.measure.page.verdicts import Verdict, verdicts
+import pytest
+
+from lesa_framework.measure.page.verdicts import Verdict, answers, grid_columns, verdicts
 from lesa_framework.measure.results import Difference, Kind, ModelResults, Results, Row
 from tests.measure.page.samples import METRICS
 
@@ -101,3 +103,27 @@ def test_nothing_may_compete() -> None:
     found = verdict([bare, row("b", "b", None, Kind.PEER, error="no")], [])
     assert found.winner is None
     assert found.remarks == ()
+
+
+def _verdict(model: str, nfe: int, num_steps: int = 50, winner: str = "best") -> Verdict:
+    return Verdict(model, nfe, num_steps, row(winner, "a", 30.0) if winner else None, (), ())
+
+
+FOUND = [_verdict("a", 8), _verdict("a", 10), _verdict("b", 6, 30), _verdict("c", 8, winner="")]
+
+
+def test_winners_are_grouped_by_work_and_not_by_steps() -> None:
+    told = {work: [verdict.model for verdict in each] for work, each in answers(FOUND).items()}
+    assert told == {"5×": ["a", "b"], "6.25×": ["a"]}
+    assert list(told) == ["5×", "6.25×"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "columns"),
+    [
+        ([1], 1), ([2], 2), ([3], 3), ([1, 1, 1], 3), ([2, 1], 3), ([1, 1], 2), ([2, 1, 1], 2), ([2, 2], 2),
+        ([4], 2), ([3, 3], 3), ([2, 2, 2], 2), ([1, 1, 1, 1, 1], 2), ([1, 2, 1], 2),
+    ],
+)  # fmt: skip
+def test_cards_fill_their_lines(sizes: list[int], columns: int) -> None:
+    assert grid_columns(sizes) == columns

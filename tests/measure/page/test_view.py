@@ -2,17 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from lesa_framework.measure.columns import columns
 from lesa_framework.measure.details import Details
-from lesa_framework.measure.page.families import families
-from lesa_framework.measure.page.view import ModelView, model_views
+from lesa_framework.measure.page.view import ModelView, model_views, short_names
 from lesa_framework.measure.results import ModelResults, Results
 from tests.measure.page.samples import METRICS, PICTURES, sample_results
 from tests.measure.page.test_verdicts import against, row
 
 
 def _view(results: Results) -> ModelView:
-    return model_views(results, families(results.rows), columns(results))[0]
+    return model_views(results)[0]
 
 
 def test_rows_stand_by_nfe_and_by_psnr_with_failures_last() -> None:
@@ -31,8 +29,8 @@ def test_branches_that_did_the_same_share_a_strip() -> None:
     }
     found = ModelResults(model="m", num_steps=2, batch=1, details=details)
     view = _view(Results(rows=[row("a", "a", 2.0), row("b", "b", 1.0)], metrics=METRICS, models=[found]))
-    strips = [(strip.view.row.name, strip.branches, strip.letters) for strip in view.strips]
-    assert strips == [("a", "", "FP"), ("b", "cond, third", "FP"), ("b", "uncond", "PF")]
+    strips = {row.row.name: row.strips for row in view.rows}
+    assert strips == {"a": [("", "FP")], "b": [("cond, third", "FP"), ("uncond", "PF")]}
 
 
 def test_bars_lie_on_one_scale() -> None:
@@ -49,7 +47,7 @@ def test_bars_lie_on_one_scale() -> None:
             ],
         )
     )  # fmt: skip
-    first, second, third = (contrast.bar for contrast in view.contrasts)
+    first, second, third = map(view.bar, view.differences)
     assert first is not None
     assert (first.left, first.width, first.mean, first.zero) == (0, 50, 25, 25)
     assert second is not None
@@ -58,8 +56,10 @@ def test_bars_lie_on_one_scale() -> None:
 
 
 def test_pictures_say_how_near_they_are() -> None:
-    example = _view(sample_results()).examples[0]
-    below = {picture.view.row.name: picture.below for picture in example.pictures}
+    view = _view(sample_results())
+    below = {row.row.name: row.below(0) for views in view.pictured.values() for row in views}
+    assert view.examples == len(view.found.images["uncached"])
+    assert next(iter(view.pictured)) is None
     assert below["uncached"] == ""
     value = sample_results().models[0].details["ref-flux-lesa-n7"].scores["psnr_db"][0]
     assert below["ref-flux-lesa-n7"] == f"{value:.1f} dB"
@@ -75,4 +75,17 @@ def test_the_best_of_each_nfe_is_marked() -> None:
 @pytest.mark.parametrize("images", [{}, {"uncached": []}])
 def test_no_images_make_no_examples(images: dict[str, list[str]]) -> None:
     found = ModelResults(model="m", num_steps=50, batch=1, images=images)
-    assert _view(Results(rows=[row("a", "a", 1.0)], metrics=METRICS, models=[found])).examples == ()
+    assert _view(Results(rows=[row("a", "a", 1.0)], metrics=METRICS, models=[found])).examples == 0
+
+
+def test_short_names_drop_the_common_prefix() -> None:
+    names = short_names(sample_results().of_model(PICTURES))
+    assert names["ref-flux-lesa-n7"] == "lesa-n7"
+    assert names["fewer_steps_8"] == "8 plain steps"
+    assert names["diffusers-taylorseer"] == "diffusers-taylorseer"
+
+
+def test_a_name_is_never_shortened_to_nothing() -> None:
+    assert short_names([row("lesa", "lesa", 1.0), row("lesa-n7", "lesa", 1.0)])["lesa"] == "lesa"
+    assert short_names([row("ref-lesa", "lesa", 1.0)]) == {"ref-lesa": "ref-lesa"}
+    assert set(short_names([row("a-b", "a", 1.0), row("a-c", "a", 1.0)]).values()) == {"b", "c"}
