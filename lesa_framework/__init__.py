@@ -9,6 +9,7 @@ from lesa_framework.errors import (
     ArtifactError,
     ConfigError,
     LesaError,
+    LesaWarning,
     MetricUnavailableError,
     PeerError,
     PluginContractError,
@@ -26,6 +27,7 @@ from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, Pee
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
 from lesa_framework.interfaces.schedule import Always, ScheduleConfig, SchedulePolicy
+from lesa_framework.model_info import ModelInfo
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
 from lesa_framework.runtime.recorder import Recorder
@@ -69,9 +71,11 @@ __all__ = [
     "HistoryView",
     "LesaConfig",
     "LesaError",
+    "LesaWarning",
     "LoadedMetric",
     "Metric",
     "MetricUnavailableError",
+    "ModelInfo",
     "NamedModel",
     "Observer",
     "Peer",

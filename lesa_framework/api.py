@@ -17,6 +17,7 @@ from lesa_framework.devices import check_place
 from lesa_framework.errors import LesaError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.observer import Observer
+from lesa_framework.model_info import ModelInfo, describe_model
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine, NewHistory
@@ -171,7 +172,11 @@ def attach_strategy(
                 f"Valid: {', '.join(match.adapter.taps)}."
             )
     kind = next(iter(found.values())).kind
-    engine = Engine(strategy, kind, Tap(tap), (*_plugin_observers(), *observers), new_history, agree)
+
+    def look() -> tuple[ModelInfo, ...]:
+        return tuple(describe_model(models[name], match.adapter.blocks) for name, match in found.items())
+
+    engine = Engine(strategy, kind, Tap(tap), (*_plugin_observers(), *observers), new_history, agree, look)
     tracker = Tracker(source)
     attachments: list[Attachment] = []
     try:

@@ -14,6 +14,10 @@ class ConfigError(LesaError):
     """A configuration, command line or argument is not valid."""
 
 
+class LesaWarning(UserWarning):
+    """Something that may not be as it should, but may be; the message says how to find out, and how to silence it."""
+
+
 class UnknownPluginError(ConfigError):
     """A name, such as a `kind`, is not registered by any plugin."""
 

@@ -11,6 +11,8 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from lesa_framework.model_info import ModelInfo
+
 
 class Decision(StrEnum):
     """What a step does with the block stack."""
@@ -176,11 +178,17 @@ class RunInfo:
         sigmas: The whole grid, `num_steps + 1` noise levels.
         backbone: Kind of the adapter in use, for example `flux`.
         tap: Where features are taken.
+        models: The pipeline's transformers; empty when unknown, as in plans.
+        latent_shape: Shape of the model's input at the first call, without the batch axis; None when unknown.
+        guidance: The guidance that the model was given at the first call, if it takes any.
     """
 
     sigmas: tuple[float, ...]
     backbone: str
     tap: Tap
+    models: tuple[ModelInfo, ...] = ()
+    latent_shape: tuple[int, ...] | None = None
+    guidance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import typer
 import yaml
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
-from lesa_framework.artifacts import Artifact, load_artifact
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact
 from lesa_framework.cli import console, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
@@ -40,8 +41,11 @@ def command(
     screen.print(f"{path}", style="bold", markup=False, soft_wrap=True)
     screen.print(
         f"predictor {metadata.kind}, for backbone {metadata.backbone} at tap {metadata.tap}, "
-        f"{len(metadata.sigmas) - 1} steps from sigma {metadata.sigmas[0]:.4g} to {metadata.sigmas[-2]:.4g}"
+        f"{len(metadata.sigmas) - 1} steps from sigma {metadata.sigmas[0]:.4g} to {metadata.sigmas[-2]:.4g}",
+        markup=False,
+        soft_wrap=True,
     )
+    screen.print(f"trained on {_trained_on(metadata)}", markup=False, soft_wrap=True)
     for title, content in (
         ("settings", metadata.settings),
         ("training", metadata.training),
@@ -80,6 +84,13 @@ def describe(artifact: Artifact) -> dict[str, Any]:
     return {"metadata": artifact.metadata.model_dump(mode="json"), "tensors": tensors}
 
 
+def _trained_on(metadata: ArtifactMetadata) -> str:
+    models = " and ".join(map(str, metadata.models)) or "an unknown model, so it is not compared with yours"
+    inputs = f", inputs of {'x'.join(map(str, metadata.latent_shape))}" if metadata.latent_shape else ""
+    guidance = f", guidance {metadata.guidance:g}" if metadata.guidance is not None else ""
+    return f"{models}{inputs}{guidance}"
+
+
 def _table(artifact: Artifact) -> Table:
     total = sum(tensor.numel() for tensor in artifact.tensors.values())
     table = Table(
@@ -92,5 +103,5 @@ def _table(artifact: Artifact) -> Table:
         values = " ".join(f"{value:.4g}" for value in numbers.tolist()) if 0 < numbers.numel() <= _SHOWN else ""
         low, high = (f"{numbers.min():.4g}", f"{numbers.max():.4g}") if numbers.numel() else ("", "")
         shape = "x".join(map(str, tensor.shape)) or "scalar"
-        table.add_row(name, shape, str(tensor.dtype).removeprefix("torch."), low, high, values)
+        table.add_row(Text(name), shape, str(tensor.dtype).removeprefix("torch."), low, high, values)
     return table

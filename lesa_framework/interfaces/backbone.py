@@ -49,6 +49,7 @@ class BackboneAdapter(ABC):
         latent_argument: Name of the argument that holds the current latent, a tensor or a list of tensors of one
             shape.
         condition_argument: Name of the argument that tells branches apart (text embeddings), or None.
+        guidance_argument: Name of the argument that holds the guidance which the model was distilled to take, or None.
         timestep_argument: Name of the argument that holds the timestep, a tensor or a number.
         timestep_scale: `timestep * timestep_scale + timestep_offset` is the noise level in [0, 1].
         timestep_offset: 1 with a scale of -1 for models that count from 0 (noise) to 1.
@@ -72,6 +73,7 @@ class BackboneAdapter(ABC):
     unverified: bool = False
     latent_argument: str = "hidden_states"
     condition_argument: str | None = "encoder_hidden_states"
+    guidance_argument: str | None = "guidance"
     timestep_argument: str = "timestep"
     timestep_scale: float = 1.0
     timestep_offset: float = 0.0
@@ -108,6 +110,13 @@ class BackboneAdapter(ABC):
         if isinstance(condition, list | tuple) and condition:
             condition = condition[0]
         return condition if isinstance(condition, Tensor) else None
+
+    def guidance(self, arguments: Arguments) -> float | None:
+        """The guidance that the model is given, in its own units, of several the greatest; None when it takes none."""
+        guidance = arguments.get(self.guidance_argument) if self.guidance_argument else None
+        if isinstance(guidance, Tensor) and guidance.numel() > 0 and not guidance.is_meta:
+            return float(guidance.detach().max())
+        return float(guidance) if isinstance(guidance, float | int) else None
 
     def timestep(self, arguments: Arguments) -> Tensor | float:
         """The timestep in the model's own units; a tensor stays on its device.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from lesa_framework.api import Pipeline, Session, attach_strategy, build_strategy
+from lesa_framework.api import Pipeline, Session, attach_strategy, build_strategy, transformers_of
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
@@ -17,6 +17,7 @@ from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.peer import Peer, PeerFamily
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
+from lesa_framework.model_info import describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy, count_computed, plan
@@ -148,7 +149,10 @@ def run_info(pipe: Pipeline, backbone: BackboneConfig, grid: tuple[float, ...]) 
             f"backbone.tap: '{backbone.tap}' does not work on {type(pipe.transformer).__name__}. "
             f"Valid: {', '.join(match.adapter.taps)}."
         )
-    return RunInfo(grid, match.kind, backbone.tap)
+    models = tuple(
+        describe_model(model, find_adapter(model, backbone).adapter.blocks) for model in transformers_of(pipe).values()
+    )
+    return RunInfo(grid, match.kind, backbone.tap, models)
 
 
 def planned_nfe(strategy: Strategy, run: RunInfo) -> int | None:

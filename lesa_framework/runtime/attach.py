@@ -141,7 +141,7 @@ class Attachment:
             noise_level=partial(self._adapter.noise_level, arguments),
         )
         try:
-            step = self._engine.begin(self._tracker.locate(call), latent)
+            step = self._engine.begin(self._tracker.locate(call), latent, partial(self._adapter.guidance, arguments))
             self._head.begin(latent, step.prediction, partial(self._engine.computed, step))
             if step.prediction is None:
                 output, feature = self._compute(step, arguments, args, kwargs)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.observer import Observer
+from lesa_framework.model_info import ModelInfo
 from lesa_framework.runtime.history import History, Kind, kind_of
 from lesa_framework.runtime.strategy import Agree, Strategy, alone, due, others_of
 from lesa_framework.runtime.tracking import Position
@@ -94,6 +95,7 @@ class Engine:
         new_history: Makes a branch's history; training replaces it.
         agree: Every decision that depends on data passes through it: those of a dynamic schedule, and whether a tensor
             is finite.
+        models: Looks at the transformers; asked when a run begins, because their weights may have been exchanged.
     """
 
     strategy: Strategy
@@ -102,6 +104,7 @@ class Engine:
     observers: Sequence[Observer] = ()
     new_history: NewHistory = History
     agree: Agree = alone
+    models: Callable[[], tuple[ModelInfo, ...]] = tuple
     _info: RunInfo | None = None
     _branches: dict[str, _Branch] = field(default_factory=dict)
     _histories: dict[str, HistoryView] = field(default_factory=dict)  # as histories see each other
@@ -118,15 +121,24 @@ class Engine:
         size = sum(branch.nbytes for branch in self._branches.values())
         return RunReport(self._info, tuple(self._records), size, self._finished - self._started)
 
-    def begin(self, position: Position, latent: Tensor) -> Step:
+    def begin(self, position: Position, latent: Tensor, guidance: Callable[[], float | None] = lambda: None) -> Step:
         """Open a call: decide, and predict if that is the decision.
+
+        Args:
+            position: Where the call belongs.
+            latent: The model's input.
+            guidance: The guidance that the model is given; asked at the first call of a run.
 
         Raises:
             ConfigError: The schedule cannot serve the run.
             ArtifactError: The predictor was made for another grid, tap or backbone.
         """
         if position.new_run:
-            self._open(position.grid.sigmas)
+            self._open(
+                RunInfo(
+                    position.grid.sigmas, self.backbone, self.tap, self.models(), tuple(latent.shape[1:]), guidance()
+                )
+            )
         name = position.branch
         branch = self._branches.get(name) or self._open_branch(name)
         if position.index is None:
@@ -187,10 +199,9 @@ class Engine:
         for observer in self.observers:
             observer.lesa_run_end(report=report)
 
-    def _open(self, sigmas: tuple[float, ...]) -> None:
+    def _open(self, info: RunInfo) -> None:
         self.close()
-        info = RunInfo(sigmas, self.backbone, self.tap)
-        self.strategy.schedule.check(len(sigmas) - 1)
+        self.strategy.schedule.check(len(info.sigmas) - 1)
         self.strategy.predictor.check(info)
         self._info = info
         self._started = self._finished = time.perf_counter()

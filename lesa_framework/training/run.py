@@ -140,14 +140,19 @@ def train(
     check_json(fit, "drift_db", drift_db, float | int | None)
     check_json(fit, "log", log, list | tuple)
     check_json(fit, "settings()", shape, dict)
+    run, identity = task.seen.run, json.loads(fingerprint)
     metadata = ArtifactMetadata(
         kind=config.predictor.kind,
         settings=shape,
         sigmas=grid,
         backbone=kind,
         tap=config.backbone.tap,
-        config=json.loads(fingerprint)["config"],
+        models=run.models if run else (),
+        latent_shape=run.latent_shape if run else None,
+        guidance=run.guidance if run else None,
+        config=identity["config"],
         training={
+            "call": identity["call"],
             "prompts": len(prompts),
             "drift_db": drift_db,
             "torch": torch.__version__,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,7 +20,17 @@ from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.sampler import Sampler
-from lesa_framework.types import AS_MADE, HistoryPlace, HistoryView, StepContext, Tap
+from lesa_framework.types import AS_MADE, HistoryPlace, HistoryView, RunInfo, StepContext, Tap
+
+
+class LastRun(Observer):
+    """Keeps what was fixed in the last run of a fit; None before there was one."""
+
+    run: RunInfo | None = None
+
+    def lesa_run_start(self, run: RunInfo) -> None:
+        """Keep it."""
+        self.run = run
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Task(FitTask):
         tap: Where features are taken.
         batches: Prompts and seeds.
         history: Where a rollout keeps its features.
+        seen: Told of every run.
     """
 
     settings: TrainingConfig
@@ -48,12 +59,15 @@ class Task(FitTask):
     tap: Tap
     batches: tuple[Batch, ...]
     history: HistoryPlace = AS_MADE
+    seen: LastRun = field(default_factory=LastRun)
 
     def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:
         """Run the bare model; returns the latents of every step."""
         bare = Strategy(Always(), self.router, _NeverAsked(), check_finite=False)
         recorder = Recorder(features=False, latents=True)
-        session = attach_strategy(self.sampler.pipe, bare, self.backbone, self.tap, observers=(recorder, *observers))
+        session = attach_strategy(
+            self.sampler.pipe, bare, self.backbone, self.tap, observers=(self.seen, recorder, *observers)
+        )
         with session, torch.no_grad():
             final = self.sampler.run(batch)
         return [*recorder.latents, final]
@@ -74,7 +88,7 @@ class Task(FitTask):
             Strategy(self.schedule, self.router, predictor, check_finite=False, history=self.history),
             self.backbone,
             self.tap,
-            observers=(recorder, *observers),
+            observers=(self.seen, recorder, *observers),
             new_history=GraphHistory,
             around_compute=nullcontext if through_model else torch.no_grad,
         )

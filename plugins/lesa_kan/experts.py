@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import torch
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from lesa_framework import ConfigError
+
+_Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,15 @@ class ExpertShape:
         branches: Sets of experts; 1 means that all branches share theirs.
     """
 
-    num_steps: int
-    stage_history: tuple[int, ...] = (4, 8, 8)
-    hidden: tuple[int, ...] = (256, 256)
-    grid: int = 5
-    order: int = 3
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid", "allow_inf_nan": False}  # as read from an artifact
+
+    num_steps: _Count
+    stage_history: Annotated[tuple[_Count, ...], Field(min_length=1)] = (4, 8, 8)
+    hidden: tuple[_Count, ...] = (256, 256)
+    grid: _Count = 5
+    order: _Count = 3
     grid_range: tuple[float, float] = (-3.0, 3.0)
-    branches: int = 1
+    branches: _Count = 1
 
     @property
     def num_stages(self) -> int:
@@ -48,15 +54,25 @@ class ExpertShape:
         """JSON values, for an artifact's metadata."""
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, settings: dict[str, Any]) -> ExpertShape:
-        """The inverse of `as_json`, also for values that were written as JSON and read again.
+    def tables(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that sampling reads."""
+        experts = (self.branches, self.num_stages)
+        return {"gains": (*experts, self.num_steps), "taps": (*experts, self.depth), "bias": experts}
 
-        Raises:
-            TypeError: A setting is missing or unknown.
-        """
-        restored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-        return cls(**restored)
+    def kans(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the KANs' tensors, which only another grid needs."""
+        found: dict[str, tuple[int, ...]] = {}
+        widths = (self.num_steps + 1, *self.hidden, 1)
+        for number in range(self.branches * self.num_stages):
+            for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+                for name, shape in {
+                    "grid": (inputs, self.grid + 2 * self.order + 1),
+                    "coef": (inputs, outputs, self.grid + self.order),
+                    "scale_base": (inputs, outputs),
+                    "scale_sp": (inputs, outputs),
+                }.items():
+                    found[f"kan.{number}.{layer}.{name}"] = shape
+        return found
 
 
 def differences(sigmas: Sequence[float]) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -36,6 +37,9 @@ _RETABULATE = (
     "(needs the 'kan' extra; the quality is not guaranteed)"
 )
 
+#: Grids whose tables are kept: a server may take turns between as many resolutions.
+_GRIDS = 32
+
 
 class Lesa(AffinePredictor):
     """`h_hat_i = h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)` (arXiv 2602.20497, eq. 6-8).
@@ -62,10 +66,14 @@ class Lesa(AffinePredictor):
         """K_0 features, in every stage: this is what computes step 3 of the paper's schedules."""
         return self.shape.stage_history[0]
 
+    def gains(self, sigmas: tuple[float, ...]) -> list[list[list[float]]]:  # noqa: ARG002 - for those with KANs
+        """`a_s(d_i)` on a grid, by branch, stage and step."""
+        return self._gains
+
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
         """The formula as weights."""
         branch = min(ctx.branch_index, self.shape.branches - 1)
-        gain = self._gains[branch][ctx.stage][ctx.index]
+        gain = self.gains(ctx.sigmas)[branch][ctx.stage][ctx.index]
         count = min(self.shape.stage_history[ctx.stage], len(entries))
         weights = [gain * tap for tap in self._taps[branch][ctx.stage][:count]]
         weights[0] += 1.0
@@ -78,66 +86,66 @@ class TrainedLesa(Lesa):
     Args:
         artifact: What `lesa train` wrote.
         retabulate: Evaluate the KANs again when the grid has other noise levels (needs pykan).
-    """
-
-    def __init__(self, artifact: Artifact, *, retabulate: bool = False) -> None:
-        settings, tensors = artifact.metadata.settings, artifact.tensors
-        try:
-            shape = ExpertShape.from_json(settings)
-            _check_table(shape, tensors, len(artifact.metadata.sigmas) - 1)
-            super().__init__(shape, tensors["gains"], tensors["taps"], tensors["bias"])
-        except (TypeError, ValueError, KeyError) as error:
-            raise ArtifactError(
-                f"predictor.weights: not LESA weights of this version ({error}). Train again."
-            ) from error
-        self._artifact, self._retabulate, self._grid = artifact, retabulate, artifact.metadata.sigmas
-        self.trained_for = RunInfo(artifact.metadata.sigmas, artifact.metadata.backbone, artifact.metadata.tap)
-
-    def check(self, run: RunInfo) -> None:
-        """Compare backbone, tap and grid with those of the training; evaluate the KANs again if configured."""
-        check_run(self._artifact.metadata, run, any_grid=self._retabulate, remedy=_RETABULATE)
-        if not same_grid(run.sigmas, self._grid):
-            self._gains = tabulate(self._artifact, run.sigmas).tolist()
-            self._grid = run.sigmas
-
-
-def _check_table(shape: ExpertShape, tensors: Mapping[str, Tensor], num_steps: int) -> None:
-    """Refuse an artifact that would only fail in the middle of a run.
+        strict: Refuse other models, and warn of other weights, sizes and guidance.
 
     Raises:
-        KeyError: A tensor is missing.
-        ValueError: A tensor has another shape, or numbers in it are not finite.
+        ArtifactError: The artifact does not hold what LESA needs.
     """
-    if shape.num_steps != num_steps:
-        raise ValueError(f"made for {shape.num_steps} steps, but its grid has {num_steps}")
-    experts = (shape.branches, shape.num_stages)
-    for name, wanted in (("gains", (*experts, num_steps)), ("taps", (*experts, shape.depth)), ("bias", experts)):
-        if tensors[name].shape != wanted:
-            raise ValueError(f"'{name}' is {tuple(tensors[name].shape)} and not {wanted}")
-        if not bool(tensors[name].isfinite().all()):
-            raise ValueError(f"'{name}' has numbers that are not finite")
+
+    def __init__(self, artifact: Artifact, *, retabulate: bool = False, strict: bool = True) -> None:
+        shape = artifact.settings(ExpertShape)
+        metadata = artifact.metadata
+        if shape.num_steps != len(metadata.sigmas) - 1:
+            raise ArtifactError(
+                f"predictor.weights: made for {shape.num_steps} steps, but its grid has {len(metadata.sigmas) - 1}. "
+                "Train again."
+            )
+        tables = {name: artifact.tensor(name, wanted) for name, wanted in shape.tables().items()}
+        for name, wanted in shape.kans().items():
+            if name in artifact.tensors:
+                artifact.tensor(name, wanted)
+        super().__init__(shape, **tables)
+        self._artifact, self._retabulate, self._strict = artifact, retabulate, strict
+        self._table = lru_cache(_GRIDS)(self._look_up)
+        self.trained_for = metadata.run
+
+    def check(self, run: RunInfo) -> None:
+        """Compare the run with that of the training, and evaluate the KANs on its grid if configured."""
+        metadata = self._artifact.metadata
+        check_run(metadata, run, strict=self._strict, any_grid=self._retabulate, remedy=_RETABULATE)
+        self.gains(run.sigmas)
+
+    def gains(self, sigmas: tuple[float, ...]) -> list[list[list[float]]]:
+        """The table for the training's grid; for another one, the KANs are evaluated once."""
+        return self._table(sigmas)
+
+    def _look_up(self, sigmas: tuple[float, ...]) -> list[list[list[float]]]:
+        if not self._retabulate or same_grid(sigmas, self._artifact.metadata.sigmas):
+            return self._gains
+        return tabulate(self._artifact, sigmas)
 
 
 @torch.no_grad()
-def tabulate(artifact: Artifact, sigmas: Sequence[float]) -> Tensor:
+def tabulate(artifact: Artifact, sigmas: tuple[float, ...]) -> list[list[list[float]]]:
     """Evaluate an artifact's KANs on a grid of the same length.
 
     Returns:
-        Gains, float64, shape (branches, stages, T).
+        Gains by branch, stage and step.
 
     Raises:
         ConfigError: pykan is not installed.
         ArtifactError: The KANs' weights are missing or damaged.
     """
-    experts = Experts(ExpertShape.from_json(artifact.metadata.settings), seed=0)
+    shape = artifact.settings(ExpertShape)
+    wanted = {**shape.tables(), **shape.kans()}
     try:
-        experts.load_compact(artifact.tensors)
-    except (KeyError, RuntimeError) as error:
-        raise ArtifactError(
-            f"predictor.weights: the KANs' weights are missing or damaged ({error}), "
-            "so they cannot be evaluated on another grid. Train again."
-        ) from error
-    return experts.gains(sigmas).double()
+        weights = {name: artifact.tensor(name, size) for name, size in wanted.items()}
+    except ArtifactError as error:
+        raise ArtifactError(f"predictor.retabulate: another grid needs the weights of the KANs. {error}") from error
+    experts = Experts(shape, seed=0)
+    experts.load_compact(weights)
+    gains: list[list[list[float]]] = experts.gains(sigmas).double().tolist()
+    return gains
 
 
 #: Settings that the weights fix.
@@ -168,6 +176,9 @@ class LesaPredictorConfig(PredictorConfig):
     """Sets of experts: with 1 all branches share them, with 2 `cond` and `uncond` have their own."""
     retabulate: bool = False
     """Evaluate the KANs again when the scheduler's grid differs from the training's (needs pykan)."""
+    strict: bool = True
+    """Refuse a model of another class, width or depth than that of the training, and warn of other weights, another
+    size of the input and another guidance. When false, another model is warned of, and nothing else."""
 
     @field_validator("grid_range")
     @classmethod
@@ -188,7 +199,9 @@ class LesaPredictorConfig(PredictorConfig):
                 "predictor.weights: 'lesa' needs trained weights. Train them with `lesa train --config ... --out DIR`, "
                 "or start from a preset that has them (`lesa plugins` lists presets)."
             )
-        trained = TrainedLesa(load_artifact(Path(self.weights), self.kind), retabulate=self.retabulate)
+        trained = TrainedLesa(
+            load_artifact(Path(self.weights), self.kind), retabulate=self.retabulate, strict=self.strict
+        )
         asked = self._shape(trained.shape.num_steps)
         for key, name in {"history": "stage_history", **{name: name for name in _SHAPED}}.items():
             wanted, found = getattr(asked, name), getattr(trained.shape, name)

@@ -99,6 +99,24 @@ def test_inspect(lesa: Lesa, workplace: Path) -> None:
     assert "1.5 -0.5" in table
 
 
+def test_inspect_says_what_the_weights_were_trained_on(lesa: Lesa) -> None:
+    shown = lesa("inspect", "ref-hunyuan_video-lesa-n7").out
+    model = "HunyuanVideoTransformer3DModel, 128 wide, with 2+4 blocks"
+    assert f"trained on {model}, inputs of 12x3x12x12, guidance 6000" in shown
+    assert json.loads(lesa("inspect", "ref-flux-lesa-n7", "--json").out)["metadata"]["models"][0]["width"] == 128
+
+
+def test_inspect_shows_names_as_they_are(lesa: Lesa, workplace: Path) -> None:
+    metadata = ArtifactMetadata(
+        kind="[/odd]", settings={}, sigmas=(1.0, 0.0), backbone="[red]", tap=Tap.PRE_HEAD, training={"a": "[/b]"}
+    )
+    save_artifact(workplace / "odd.safetensors", Artifact(metadata, {"[/taps]": torch.tensor([1.5])}))
+    shown = lesa("inspect", "odd.safetensors").out
+    assert "predictor [/odd], for backbone [red]" in shown
+    assert "trained on an unknown model, so it is not compared with yours" in shown
+    assert "[/taps]" in shown
+
+
 @pytest.mark.parametrize("command", _COMMANDS)
 def test_help_teaches_with_an_example(lesa: Lesa, command: str) -> None:
     outcome = lesa(command, "--help")

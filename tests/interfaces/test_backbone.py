@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from lesa_framework import BackboneAdapter, PluginContractError
 from lesa_framework.testing import TinyDiTAdapter
@@ -27,3 +28,22 @@ def test_a_layout_may_come_from_options():
     assert Optional(("transformer_blocks",)).blocks == ("transformer_blocks",)
     with pytest.raises(PluginContractError, match="sets no blocks"):
         Optional(())
+
+
+@pytest.mark.parametrize(
+    ("given", "guidance"),
+    [
+        (torch.tensor([3.5]), 3.5),
+        (torch.tensor([1.0, 4.0], dtype=torch.bfloat16), 4.0),
+        (torch.tensor([3.5], device="meta"), None),
+        (torch.tensor([]), None),
+        (6, 6.0),
+        (None, None),
+        ("high", None),
+    ],
+)
+def test_the_guidance_of_a_call(given, guidance):
+    assert TinyDiTAdapter().guidance({"guidance": given}) == guidance
+    assert TinyDiTAdapter().guidance({}) is None
+    without = type("Without", (TinyDiTAdapter,), {"guidance_argument": None})
+    assert without().guidance({"guidance": given}) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 import lesa_framework as lesa
-from lesa_framework import ArtifactError, ConfigError, LesaError, Progress, load_config
+from lesa_framework import ArtifactError, ConfigError, LesaError, LesaWarning, Progress, load_config
 from lesa_framework.artifacts import load_artifact
 from lesa_framework.training.checkpoint import save_checkpoint
 from lesa_framework.training.run import Trained, train
@@ -109,3 +110,38 @@ def test_a_training_that_diverges_writes_no_weights(flux: Any, tmp_path: Path) -
     with pytest.raises(LesaError, match="it diverged"):
         run(flux, tmp_path, "training.closed_loop_lr=1.0e+37", "training.lr_schedule=constant")
     assert not (tmp_path / "config.safetensors").exists()
+
+
+def test_the_artifact_says_what_it_was_fitted_on(flux: Any, make_flux: Any, generate: Any, tmp_path: Path) -> None:
+    trained = run(flux, tmp_path, "training.closed_loop_epochs=0")
+    metadata = load_artifact(trained.weights).metadata
+    assert [str(model) for model in metadata.models] == ["FluxTransformer2DModel, 16 wide, with 1+2 blocks"]
+    assert (metadata.latent_shape, metadata.guidance) == ((4, 32), None)
+    assert metadata.training["call"] == CALL
+
+    def told(pipe: Any, *overrides: str, **call: Any) -> list[str]:
+        with (
+            warnings.catch_warnings(record=True) as caught,
+            lesa.accelerate(pipe, load_config(trained.config, overrides)) as session,
+        ):
+            warnings.simplefilter("always")
+            for _ in range(3):
+                generate(pipe, num_inference_steps=8, **call)
+        assert session.report.nfe < 8
+        return [str(each.message) for each in caught if each.category is LesaWarning]
+
+    assert told(flux) == []
+    (weights,) = told(make_flux(seed=1))
+    assert "trained on a FluxTransformer2DModel with other weights" in weights
+    (resolution,) = told(flux, height=32)
+    assert "trained on model inputs of (4, 32); this run's are (8, 32)" in resolution
+    assert told(make_flux(seed=1), "predictor.strict=false", height=32) == []
+    for changes in ({"num_layers": 2}, {"num_attention_heads": 1}):
+        other = make_flux(**changes)
+        with (
+            lesa.accelerate(other, trained.config),
+            pytest.raises(ArtifactError, match="16 wide, with 1\\+2 blocks, but"),
+        ):
+            generate(other, num_inference_steps=8)
+        (loosened,) = told(other, "predictor.strict=false")
+        assert "Compare results with uncached ones" in loosened

@@ -25,22 +25,23 @@ class TwoTap(AffinePredictor):
 
     Args:
         artifact: What the fit left: `weights`, shape (steps, 2).
+        strict: Refuse other models.
     """
 
     depth = 2
 
-    def __init__(self, artifact: Artifact) -> None:
-        made_for = self._made_for = artifact.metadata
-        self.trained_for = RunInfo(made_for.sigmas, made_for.backbone, made_for.tap)  # the grid that `lesa plan` shows
-        self._weights = artifact.tensors["weights"].tolist()
+    def __init__(self, artifact: Artifact, *, strict: bool = True) -> None:
+        self._made_for, self._strict = artifact.metadata, strict
+        self.trained_for = artifact.metadata.run  # its grid is what `lesa plan` shows
+        self._weights = artifact.tensor("weights", (len(artifact.metadata.sigmas) - 1, 2)).tolist()
 
     def min_history(self, stage: int) -> int:
         """Both features."""
         return 2
 
     def check(self, run: RunInfo) -> None:
-        """Refuse a run that the weights were not fitted for."""
-        check_run(self._made_for, run)
+        """Refuse a run that the weights were not fitted for, and warn of one that they may not be right for."""
+        check_run(self._made_for, run, strict=self._strict)
 
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
         """The step's weights."""
@@ -53,12 +54,14 @@ class TwoTapConfig(PredictorConfig):
     kind: Literal["two_tap"] = "two_tap"
     weights: ConfigPath | None = None
     """The file that `lesa train` wrote."""
+    strict: bool = True
+    """Refuse other models, and warn of other weights, input sizes and guidance."""
 
     def build(self) -> TwoTap:
         """Read the weights."""
         if self.weights is None:
             raise ConfigError("predictor.weights: 'two_tap' has to be fitted first. Fit it with `lesa train`.")
-        return TwoTap(load_artifact(self.weights, self.kind))
+        return TwoTap(load_artifact(self.weights, self.kind), strict=self.strict)
 
     def fit(self, task: FitTask) -> LeastSquares:
         """Fit the weights to a model."""

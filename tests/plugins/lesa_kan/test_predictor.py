@@ -194,7 +194,7 @@ def test_weights_are_asked_for() -> None:
 
 def test_weights_of_another_shape_of_settings_are_refused(tmp_path: Path) -> None:
     save_artifact(tmp_path / "w.safetensors", artifact(trainable(), settings={"layers": 3}))
-    with pytest.raises(ArtifactError, match="not LESA weights"):
+    with pytest.raises(ArtifactError, match=r"not 'lesa' weights of this version \(num_steps: Field required\)"):
         LesaPredictorConfig(weights=tmp_path / "w.safetensors").build()
 
 
@@ -224,7 +224,7 @@ def test_another_grid_needs_the_whole_kans(missing: str) -> None:
     tensors = {name: tensor for name, tensor in whole.tensors.items() if name != missing}
     assert len(tensors) < len(whole.tensors)
     lesa = TrainedLesa(Artifact(whole.metadata, tensors), retabulate=True)
-    with pytest.raises(ArtifactError, match=f"KANs' weights are missing or damaged.*{missing}"):
+    with pytest.raises(ArtifactError, match=f"another grid needs the weights of the KANs.*{missing}"):
         lesa.check(RunInfo(tuple(sigma**2 for sigma in SIGMAS), "flux", Tap.PRE_HEAD))
 
 

@@ -1,0 +1,15 @@
+"""Trained predictors on disk: one safetensors file, its metadata as JSON in the header. No pickle."""
+
+from lesa_framework.artifacts.artifact import Artifact
+from lesa_framework.artifacts.check import check_run, same_grid
+from lesa_framework.artifacts.file import load_artifact, save_artifact
+from lesa_framework.artifacts.metadata import ArtifactMetadata
+
+__all__ = [
+    "Artifact",
+    "ArtifactMetadata",
+    "check_run",
+    "load_artifact",
+    "same_grid",
+    "save_artifact",
+]

@@ -1,0 +1,116 @@
+"""Whether a run is one that an artifact was made for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+from lesa_framework.artifacts.metadata import ArtifactMetadata
+from lesa_framework.errors import ArtifactError, LesaWarning
+from lesa_framework.types import RunInfo
+
+#: How far two grids' noise levels may differ and still be the same grid.
+_GRID_TOLERANCE = 1e-4
+#: Guidance reaches models in their own dtype.
+_GUIDANCE_TOLERANCE = 0.01
+
+
+def same_grid(ours: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
+    """Whether two grids have the same length and noise levels."""
+    return len(ours) == len(theirs) and all(abs(a - b) <= _GRID_TOLERANCE for a, b in zip(ours, theirs, strict=True))
+
+
+def check_run(
+    metadata: ArtifactMetadata, run: RunInfo, *, strict: bool = True, any_grid: bool = False, remedy: str = ""
+) -> None:
+    """Refuse a run that the artifact cannot be right for, and warn of what may not be right.
+
+    Refused are another backbone, model class, width or depth, another tap, number of steps or sigma grid. A
+    [`LesaWarning`][lesa_framework.LesaWarning], once for each artifact that was loaded, tells of other weights, another
+    size of the input and another guidance. What is unknown of either is not compared.
+
+    Args:
+        metadata: The artifact's.
+        run: The run's.
+        strict: The predictor's setting of this name. When False, another model is warned of once and used, and
+            nothing else is warned of.
+        any_grid: Accept other noise levels, as long as there are as many.
+        remedy: What else the predictor offers for other noise levels, for the message: "set predictor.x=true".
+
+    Raises:
+        ArtifactError: The run is refused.
+    """
+    misfit = _misfit(metadata, run)
+    if misfit and strict:
+        raise ArtifactError(
+            f"predictor.weights: {misfit}. Train weights for it with `lesa train`, or try these with "
+            "predictor.strict=false."
+        )
+    _check_grid(metadata, run, any_grid=any_grid, remedy=remedy)
+    doubts = list(_doubts(metadata, run)) if strict else [misfit] if misfit else []
+    for doubt in doubts:
+        _warn_once(metadata, doubt, strict=strict)
+
+
+def _check_grid(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool, remedy: str) -> None:
+    if run.tap != metadata.tap:
+        raise ArtifactError(
+            f"predictor.weights: trained at tap '{metadata.tap}', but the run taps '{run.tap}'. "
+            f"Set backbone.tap to '{metadata.tap}', or train again."
+        )
+    steps, trained = len(run.sigmas) - 1, len(metadata.sigmas) - 1
+    if steps != trained:
+        raise ArtifactError(
+            f"predictor.weights: trained for {trained} steps, but the run has {steps}. "
+            f"Run {trained} steps, or train again with `--set training.num_steps={steps}`."
+        )
+    if not any_grid and not same_grid(run.sigmas, metadata.sigmas):
+        other = f", {remedy}," if remedy else ","
+        worst = max(abs(a - b) for a, b in zip(run.sigmas, metadata.sigmas, strict=True))
+        raise ArtifactError(
+            f"predictor.weights: trained for another sigma grid of {trained} steps (noise levels differ by up to "
+            f"{worst:.3f}). Use the scheduler settings of the training{other} or train again."
+        )
+
+
+def _misfit(metadata: ArtifactMetadata, run: RunInfo) -> str | None:
+    """Why the model cannot be the right one."""
+    if run.backbone != metadata.backbone:
+        return f"trained for backbone '{metadata.backbone}', but this model is '{run.backbone}'"
+    for ours, theirs in zip(metadata.models, run.models, strict=False):
+        if not ours.is_of_kind(theirs):
+            return f"trained on {ours}, but this model is {theirs}"
+    return None
+
+
+def _doubts(metadata: ArtifactMetadata, run: RunInfo) -> Iterator[str]:
+    """What may not be right."""
+    ours, theirs = metadata.models, run.models
+    if ours and theirs and len(ours) != len(theirs):
+        yield f"trained on a pipeline with {len(ours)} transformer(s); this one has {len(theirs)}"
+    elif not all(one.may_have_weights_of(other) for one, other in zip(ours, theirs, strict=False)):
+        yield (
+            f"trained on a {theirs[0].classes[0]} with other weights than this one's (another checkpoint, or a "
+            "fine-tune or LoRA)"
+        )
+    if metadata.latent_shape and run.latent_shape and metadata.latent_shape != run.latent_shape:
+        yield (
+            f"trained on model inputs of {metadata.latent_shape}; this run's are {run.latent_shape}, which is another "
+            "resolution or length"
+        )
+    if metadata.guidance is not None and run.guidance is not None and _differ(metadata.guidance, run.guidance):
+        yield f"trained with guidance {metadata.guidance:g}, as the model is given it; this run has {run.guidance:g}"
+
+
+def _differ(ours: float, theirs: float) -> bool:
+    return abs(ours - theirs) > _GUIDANCE_TOLERANCE * abs(ours)
+
+
+def _warn_once(metadata: ArtifactMetadata, doubt: str, *, strict: bool) -> None:
+    if metadata.is_first(doubt):
+        silence = "; predictor.strict=false silences this" if strict else ""
+        warnings.warn(
+            f"predictor.weights: {doubt}. Compare results with uncached ones, or train again{silence}.",
+            LesaWarning,
+            stacklevel=3,
+        )
