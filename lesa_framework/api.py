@@ -21,8 +21,9 @@ from lesa_framework.model_info import ModelInfo, describe_model
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine, NewHistory
-from lesa_framework.runtime.grid import FixedGrid, GridSource, Scheduler, SchedulerGrid
+from lesa_framework.runtime.grid import FixedGrid, GridSource, SchedulerGrid
 from lesa_framework.runtime.history import History
+from lesa_framework.runtime.readings import Scheduler
 from lesa_framework.runtime.strategy import Agree, Strategy, alone
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.types import RunInfo, RunReport, StepRecord, Tap

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from lesa_framework.api import transformers_of
+from lesa_framework.backbones import find_adapter
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.runtime.grid import SchedulerGrid
@@ -115,7 +116,8 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
 
     Raises:
         ConfigError: The pipeline refuses the arguments.
-        UnsupportedBackboneError: It is not a pipeline of a diffusion transformer, or its scheduler has no noise levels.
+        UnsupportedBackboneError: It is not a pipeline of a diffusion transformer, or its scheduler has no noise levels,
+            or not those of the model.
     """
     models = transformers_of(pipe)
     if not models:
@@ -127,10 +129,13 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
     class _ReachedError(Exception):
         pass
 
-    def stop(*_: object) -> None:
+    levels: list[float | None] = []
+
+    def stop(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        levels.append(_noise_level(model, args, kwargs))
         raise _ReachedError
 
-    handles = [model.register_forward_pre_hook(stop) for model in models.values()]
+    handles = [model.register_forward_pre_hook(stop, with_kwargs=True) for model in models.values()]
     try:
         generate_batch(pipe, ["a"], [0], settings)
     except _ReachedError:
@@ -142,7 +147,20 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
     finally:
         for handle in handles:
             handle.remove()
-    return SchedulerGrid(pipe).current().sigmas
+    source = SchedulerGrid(pipe)
+    if not levels or levels[0] is None:
+        return source.current()[0].sigmas
+    return source.choose(levels[0]).sigmas
+
+
+def _noise_level(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:
+    """A call's noise level; None where no adapter is known that could read it."""
+    try:
+        adapter = find_adapter(model).adapter
+    except UnsupportedBackboneError:
+        return None
+    level = adapter.noise_level(inspect.signature(type(model).forward).bind(model, *args, **kwargs).arguments)
+    return float(torch.as_tensor(level).max())
 
 
 def expanded_call(call: Mapping[str, Any], count: int) -> dict[str, Any]:

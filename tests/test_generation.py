@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, EDMEulerScheduler
+from diffusers import DDIMScheduler, DiscreteDDIMScheduler
 
 from lesa_framework import ConfigError, UnsupportedBackboneError
 from lesa_framework.generation import GenerationSettings, check_call, generate_batch, sampler_grid
@@ -86,5 +86,5 @@ def test_the_grid_of_a_sampler_over_timesteps_and_of_either_transformer(low: boo
 
 
 def test_a_scheduler_without_noise_levels_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedBackboneError, match="EDMEulerScheduler: it has no noise levels"):
-        sampler_grid(OfTwo(EDMEulerScheduler()), GenerationSettings(num_steps=4))  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedBackboneError, match="DiscreteDDIMScheduler: it has no noise levels"):
+        sampler_grid(OfTwo(DiscreteDDIMScheduler()), GenerationSettings(num_steps=4))  # type: ignore[arg-type]

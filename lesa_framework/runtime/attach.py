@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from lesa_framework.errors import LesaError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.runtime.blocks import BlockLists
+from lesa_framework.runtime.calls import Call
 from lesa_framework.runtime.engine import Engine, Step
 from lesa_framework.runtime.head import Head
 from lesa_framework.runtime.override import ForwardOverride
-from lesa_framework.runtime.tracking import Call, Tracker
+from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.runtime.verify import copied, verify
 from lesa_framework.runtime.wrapping import Wrapper, unwrap, wrapper_like
 from lesa_framework.types import Tap

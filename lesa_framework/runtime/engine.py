@@ -201,8 +201,9 @@ class Engine:
 
     def _open(self, info: RunInfo) -> None:
         self.close()
-        self.strategy.schedule.check(len(info.sigmas) - 1)
-        self.strategy.predictor.check(info)
+        if info.sigmas:  # without a grid every call is computed
+            self.strategy.schedule.check(len(info.sigmas) - 1)
+            self.strategy.predictor.check(info)
         self._info = info
         self._started = self._finished = time.perf_counter()
         for observer in self.observers:

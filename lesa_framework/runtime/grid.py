@@ -1,62 +1,26 @@
-"""The source of the sigma grid, and the step to which a call belongs."""
+"""The source of the sigma grid: levels that the user gave, or a scheduler."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias
-
-import torch
+from typing import Protocol, TypeAlias
 
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
+from lesa_framework.runtime.levels import NO_GRID, Grid
+from lesa_framework.runtime.readings import Scheduler, are_levels, is_set, readings_of
 
-#: Timesteps reach models rounded to bfloat16, often twice (the timestep, then a thousandth of it): 0.4 % each.
-_TOLERANCE = 0.009
-#: Schedulers compute their grids in float32.
-_ROUNDING = 1e-6
+#: Every way to read the numbers of a sampler, the likeliest first.
+Readings: TypeAlias = tuple[Grid, ...]
 
-#: A diffusers scheduler. The classes share no attribute that all of them have, so `SchedulerGrid` asks for each.
-Scheduler: TypeAlias = Any
+#: What to do about a scheduler that is not the caller's.
+REMEDY = "accelerate the pipeline that you call, or pass `sigmas=`, the noise levels of your sampler"
 
 
 class SchedulerOwner(Protocol):
     """A pipeline whose scheduler may be exchanged at any time."""
 
     scheduler: Scheduler
-
-
-class Grid:
-    """The current grid: one noise level for each call of a branch, and the final one, usually 0.
-
-    Args:
-        sigmas: The levels, `num_steps + 1` of them. They fall, except that samplers with two calls a step repeat some.
-        told: The levels as the model receives them at each step; a few schedulers round their timesteps.
-            By default the levels themselves.
-    """
-
-    def __init__(self, sigmas: tuple[float, ...], told: tuple[float, ...] | None = None) -> None:
-        self.sigmas = sigmas
-        self._told = sigmas[:-1] if told is None else told
-
-    def locate(self, sigma: float) -> int | None:
-        """The step whose noise level is nearest, the first of them if it repeats; None when none is near."""
-        return next(iter(self.candidates(sigma)), None)
-
-    def candidates(self, sigma: float) -> list[int]:
-        """Every step at the nearest noise level; none when that is not near."""
-        nearest = min(self._told, key=lambda told: abs(told - sigma), default=None)
-        if nearest is None or not is_near(nearest, sigma):
-            return []
-        return [index for index, told in enumerate(self._told) if told == nearest]
-
-    def agrees(self, index: int, sigma: float) -> bool:
-        """Whether `sigma` is step `index`'s noise level, up to the rounding of timesteps."""
-        return is_near(self._told[index], sigma)
-
-
-def is_near(level: float, sigma: float) -> bool:
-    """Whether two noise levels are one, up to the rounding of timesteps."""
-    return abs(level - sigma) <= _TOLERANCE * max(level, 0.02)
 
 
 class GridSource(Protocol):
@@ -66,11 +30,18 @@ class GridSource(Protocol):
     def announces_runs(self) -> bool:
         """Whether every new run comes with a new grid."""
 
-    def current(self) -> Grid:
+    def current(self) -> Readings:
         """The grid; the same object for as long as the sampler keeps it, so that a new one means a new run."""
+
+    def choose(self, level: float) -> Grid:
+        """The reading that agrees with the noise level of a run's first call."""
 
     def hint(self) -> int | None:
         """The step in progress, if the sampler knows it."""
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the sampler counts its steps, so that one which stands still is not the one that calls."""
 
 
 class FixedGrid:
@@ -84,16 +55,21 @@ class FixedGrid:
     """
 
     announces_runs = False
+    counts_steps = False
 
     def __init__(self, sigmas: Sequence[float]) -> None:
         levels = tuple(float(sigma) for sigma in sigmas)
-        if not (_are_levels(levels) and all(a > b for a, b in pairwise(levels))):
+        if not (are_levels(levels) and all(a > b for a, b in pairwise(levels))):
             raise ConfigError(_not_falling(levels))
-        self._grid = Grid(levels)
+        self._readings = (Grid(levels),)
 
-    def current(self) -> Grid:
+    def current(self) -> Readings:
         """The grid."""
-        return self._grid
+        return self._readings
+
+    def choose(self, level: float) -> Grid:  # noqa: ARG002 - the user's word counts
+        """The grid."""
+        return self._readings[0]
 
     def hint(self) -> int | None:
         """Unknown."""
@@ -119,8 +95,9 @@ class SchedulerGrid:
     """The grid of a pipeline's scheduler, read afresh at every call.
 
     Flow-matching schedulers have noise levels in [0, 1], their `sigmas`, and those are the grid, bit for bit. For
-    all others the noise level is `timestep / num_train_timesteps`, with 0 after the last. Where either rises, as it
-    does with `invert_sigmas`, the noise level is 1 less that.
+    nearly all others the noise level is `timestep / num_train_timesteps`, with 0 after the last. What the model
+    receives at its first call tells whether that is so, and else which of the other
+    [readings][lesa_framework.runtime.readings.readings_of] is right.
 
     A scheduler that does not count its steps (DDIM) is followed by the timesteps that the model receives. That
     waits for a GPU, as such a scheduler itself does at every step.
@@ -131,20 +108,56 @@ class SchedulerGrid:
     def __init__(self, owner: SchedulerOwner) -> None:
         self._owner = owner
         self._seen: tuple[object, object] = (None, None)
-        self._grid = Grid(())
+        self._readings: Readings = ()
 
-    def current(self) -> Grid:
-        """The grid; a new object whenever the scheduler has made new timesteps.
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the scheduler has a step index."""
+        return hasattr(self._owner.scheduler, "step_index")
+
+    def current(self) -> Readings:
+        """The grid; a new object whenever the scheduler has made new timesteps, and none before its first ones.
 
         Raises:
             UnsupportedBackboneError: The scheduler works without noise levels.
         """
         scheduler = self._owner.scheduler
         timesteps, sigmas = getattr(scheduler, "timesteps", None), getattr(scheduler, "sigmas", None)
-        if not self._grid.sigmas or timesteps is not self._seen[0] or sigmas is not self._seen[1]:
-            self._grid = _read_grid(scheduler, _numbers(timesteps), _numbers(sigmas))
+        if not self._readings or timesteps is not self._seen[0] or sigmas is not self._seen[1]:
+            self._readings = readings_of(scheduler) if is_set(scheduler) else (NO_GRID,)
+            if not self._readings:
+                raise UnsupportedBackboneError(
+                    f"{type(scheduler).__name__}: it has no noise levels: neither `sigmas` in [0, 1] nor `timesteps` "
+                    f"between 0 and `config.num_train_timesteps`. {_ANOTHER}"
+                )
             self._seen = timesteps, sigmas
-        return self._grid
+        return self._readings
+
+    def choose(self, level: float) -> Grid:
+        """The reading that agrees with the noise level of a run's first call.
+
+        Returns:
+            A grid; without steps, if the scheduler is not the one that calls.
+
+        Raises:
+            UnsupportedBackboneError: No reading agrees.
+        """
+        readings, index = self.current(), self.hint() or 0
+        for grid in readings:
+            if grid.agrees(index, level):
+                return grid
+        # Without the right step the level alone finds it: in the usual units, lest it be chance.
+        if readings[0].locate(level) is not None:
+            return readings[0]
+        if readings[0] is NO_GRID or self._has_stepped():
+            return NO_GRID
+        scheduler = self._owner.scheduler
+        expected = next((f"{grid.told[index]:.4g}" for grid in readings if grid.has(index)), "no step at all")
+        raise UnsupportedBackboneError(
+            f"{type(scheduler).__name__}: its timesteps are not those of the model: the first call of the run is at "
+            f"noise level {level:.4g}, but the scheduler says {expected}. {_ANOTHER} If another scheduler runs this "
+            f"model, {REMEDY}."
+        )
 
     def hint(self) -> int | None:
         """The scheduler's own step index; before its first step, the index at which it will begin."""
@@ -154,36 +167,10 @@ class SchedulerGrid:
             index = getattr(scheduler, "begin_index", None)
         return index
 
-
-def _read_grid(scheduler: Scheduler, timesteps: tuple[float, ...], sigmas: tuple[float, ...]) -> Grid:
-    scale = getattr(getattr(scheduler, "config", None), "num_train_timesteps", None)
-    if timesteps and scale:
-        told = tuple(timestep / scale for timestep in timesteps)
-        if told[0] < told[-1]:  # Mochi and OmniGen count from 0, noise, to 1
-            told, sigmas = _inverted(told), _inverted(sigmas)
-        # Some schedulers cut their timesteps to whole numbers.
-        if len(sigmas) == len(told) + 1 and all(
-            abs(sigma - level) * scale <= 1 for sigma, level in zip(sigmas, told, strict=False)
-        ):
-            return Grid(sigmas, told)
-        if _are_levels(told):
-            return Grid((*told, 0.0), told)
-    elif sigmas and _are_levels(sigmas):
-        return Grid(sigmas)
-    raise UnsupportedBackboneError(
-        f"{type(scheduler).__name__}: it has no noise levels: neither `sigmas` in [0, 1] nor `timesteps` between 0 and "
-        "`config.num_train_timesteps`. Use another sampler, such as FlowMatchEulerDiscreteScheduler, "
-        "DDIMScheduler or DPMSolverMultistepScheduler."
-    )
+    def _has_stepped(self) -> bool:
+        """Whether the scheduler is in or after a run: then a call elsewhere is not its own."""
+        scheduler = self._owner.scheduler
+        return getattr(scheduler, "step_index", None) not in (None, getattr(scheduler, "begin_index", None) or 0)
 
 
-def _inverted(levels: Sequence[float]) -> tuple[float, ...]:
-    return tuple(1 - level for level in levels)
-
-
-def _numbers(values: object) -> tuple[float, ...]:
-    return () if values is None else tuple(torch.as_tensor(values).detach().to("cpu", torch.float64).tolist())
-
-
-def _are_levels(levels: Sequence[float]) -> bool:
-    return all(0 <= level <= 1 + _ROUNDING for level in levels)
+_ANOTHER = "Use another sampler, such as FlowMatchEulerDiscreteScheduler, DDIMScheduler or DPMSolverMultistepScheduler."

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+from lesa_framework.runtime.calls import Branches, Call
+from lesa_framework.runtime.grid import REMEDY, GridSource, Readings
+from lesa_framework.runtime.levels import NO_GRID, Grid, is_near
 
-from lesa_framework.runtime.grid import Grid, GridSource, is_near
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of the transformer, as its adapter reads it.
-
-    Attributes:
-        latent: The current latent.
-        condition: What tells branches apart, if the call has it.
-        timestep: In the model's units.
-        context: The name that the pipeline gave with `cache_context`, if any.
-        part: Which of a pipeline's transformers it is; empty for the first.
-        noise_level: Works out the noise level in [0, 1] when it is asked for: on a GPU that takes kernels, which a
-            call whose scheduler knows its step does without. The timestep itself if None.
-    """
-
-    latent: Tensor
-    condition: Tensor | None
-    timestep: Tensor | float
-    context: str | None = None
-    part: str = ""
-    noise_level: Callable[[], Tensor | float] | None = None
-
-    def sigma(self) -> float:
-        """The noise level; synchronises when the timestep lives on another device."""
-        # Where each token has a timestep of its own, those of a given frame or picture are without noise.
-        level = self.timestep if self.noise_level is None else self.noise_level()
-        return float(level.max()) if isinstance(level, Tensor) else float(level)
-
-    @property
-    def sigma_is_free(self) -> bool:
-        """Whether reading the noise level needs no synchronisation."""
-        return not isinstance(self.timestep, Tensor) or self.timestep.device.type == "cpu"
+#: Two steps at which the scheduler was right, so that it is no chance; two levels at which it was not.
+_ENOUGH = 2
 
 
 @dataclass(frozen=True)
@@ -50,7 +19,7 @@ class Position:
 
     Attributes:
         new_run: The call opens a run.
-        grid: The run's grid.
+        grid: The run's grid; without steps where the sampler is not known.
         index: The step, or None when the call's noise level is not on the grid.
         branch: The branch's name.
         branch_index: Its number among its transformer's branches, in order of first appearance.
@@ -63,15 +32,21 @@ class Position:
     branch_index: int
 
 
-@dataclass(eq=False)
-class _Branch:
-    name: str
-    number: int
-    part: str
-    condition: Tensor | None = None
-    context: str | None = None
-    latent: Tensor | None = None
-    recognised: bool = False  # matched by its conditioning at least once, so order need not tell it
+@dataclass(frozen=True)
+class _Place:
+    """What is known of the call before.
+
+    Attributes:
+        index: Its step.
+        last: The step of the last call of the run that had one.
+        level: Its noise level, if that was read.
+        hint: What the scheduler said.
+    """
+
+    index: int | None = None
+    last: int | None = None
+    level: float | None = None
+    hint: int | None = None
 
 
 @dataclass
@@ -80,137 +55,135 @@ class Tracker:
 
     A run ends when the sampler makes a new grid, when the step goes back, or, without a scheduler, when the noise
     level rises or the step it began with is repeated on another latent. A noise level that is not on the grid
-    is a step of its own. Every transformer has branches of its own. A branch is known by the pipeline's
-    `cache_context` if there is one, else by its conditioning tensor (the tensor itself, kept alive so that its
-    address is not reused), else by its place among the calls of the step before.
+    is a step of its own.
+
+    On a GPU a scheduler that counts its steps is believed once it was right at two of them; until then, and when it
+    stands still while the latent changes, the noise level is read. A scheduler that is wrong is not the caller's: then
+    the calls are followed by their own levels. If these are not on its grid either, it is given up, calls are computed
+    without a grid, and a warning says so.
     """
 
     source: GridSource
-    _grid: Grid | None = None
-    _index: int | None = None
-    _level: float | None = None  # of the call before, when it was read
+    _readings: Readings | None = None
+    _grid: Grid = NO_GRID
+    _before: _Place = _Place()
     _first_index: int | None = None
-    _branches: list[_Branch] = field(default_factory=list)
-    _called: list[_Branch] = field(default_factory=list)  # in this step, in order
-    _before: list[_Branch] = field(default_factory=list)  # in the step before
+    _agreed: set[int] = field(default_factory=set)  # steps of which the scheduler was right
+    _strays: list[float] = field(default_factory=list)  # levels that are not on the grid
+    _branches: Branches = field(default_factory=Branches)
+    _warned: bool = False
 
     def locate(self, call: Call) -> Position:
-        """Place a call, and remember it."""
-        grid = self.source.current()
-        index, level = self._step(grid, call)
-        new_run = grid is not self._grid or self._restarted(index, level, call)
+        """Place a call, and remember it.
+
+        Raises:
+            UnsupportedBackboneError: The scheduler's timesteps are not those of the model.
+        """
+        renewed = self._renew(call)
+        hint = self._hint()
+        index, level = self._step(hint, call)
+        given_up = self._gives_up(index, level)
+        new_run = renewed or given_up or self._restarted(hint, index, level, call)
+        before = _Place() if new_run else self._before
         if new_run:
-            self._grid, self._first_index = grid, index
-            self._branches, self._called, self._before = [], [], []
-        elif index != self._index or (index is None and self._is_another(level, call)):
-            self._called, self._before = [], self._called
-        self._index, self._level = index, level
-        branch = self._branch(call)
-        branch.condition, branch.latent = call.condition, call.latent
-        self._called.append(branch)
-        return Position(new_run, grid, index, branch.name, branch.number)
+            self._first_index, self._branches = index, Branches()
+        elif index != before.index or (index is None and self._is_another(level, call)):
+            self._branches.end_step()
+        self._before = _Place(index, before.last if index is None else index, level, hint)
+        branch = self._branches.take(call)
+        return Position(new_run, self._grid, index, branch.name, branch.number)
 
     def forget(self) -> None:
         """Let the next call open a run, and release every tensor."""
-        self._grid, self._index, self._level = None, None, None
-        self._branches, self._called, self._before = [], [], []
+        self._readings, self._grid, self._before = None, NO_GRID, _Place()
+        self._agreed, self._strays, self._branches = set(), [], Branches()
 
-    def _step(self, grid: Grid, call: Call) -> tuple[int | None, float | None]:
-        """The step, and the noise level where that is read."""
+    def _renew(self, call: Call) -> bool:
+        """Take the sampler's grid if it is a new one, or if a scheduler that was given up is right again."""
+        readings = self.source.current()
+        if readings is not self._readings:
+            grid = self.source.choose(call.sigma)
+            self.forget()
+            self._readings, self._grid = readings, grid
+            return True
         hint = self.source.hint()
-        # Reading costs nothing on a CPU; on a GPU the scheduler is trusted rather than waited for.
-        level = call.sigma() if hint is None or call.sigma_is_free else None
-        if hint is not None and not 0 <= hint < len(grid.sigmas) - 1:
-            return None, level
-        if level is None or (hint is not None and grid.agrees(hint, level)):
-            return hint, level
-        return self._by_level(grid, level, call), level
+        if self._grid is not NO_GRID or hint is None or hint == self._before.hint:
+            return False
+        self._grid = next((grid for grid in readings if grid.agrees(hint, call.sigma)), NO_GRID)
+        return self._grid is not NO_GRID
 
-    def _by_level(self, grid: Grid, level: float, call: Call) -> int | None:
-        candidates = grid.candidates(level)
-        last = self._index
-        if len(candidates) < 2 or grid is not self._grid or last is None:
+    def _hint(self) -> int | None:
+        """The scheduler's step; until it takes one, the step at which the run began."""
+        hint = self.source.hint()
+        return self._first_index if hint is None and self.source.counts_steps else hint
+
+    def _step(self, hint: int | None, call: Call) -> tuple[int | None, float | None]:
+        """The step, and the noise level where that is read."""
+        if hint is not None and self._grid.has(hint):
+            stands_still = hint == self._before.hint and self._branches.steps_on(call)
+            # Reading costs nothing on a CPU; on a GPU the scheduler is trusted rather than waited for.
+            if self._is_trusted(hint) and not stands_still and not call.sigma_is_free:
+                return hint, None
+            if self._grid.agrees(hint, call.sigma):
+                self._agreed.add(hint)
+                self._strays.clear()
+                return hint, call.sigma
+            self._agreed.clear()
+        return self._by_level(call.sigma, call), call.sigma
+
+    def _is_trusted(self, hint: int) -> bool:
+        return hint in self._agreed or len(self._agreed) >= _ENOUGH
+
+    def _by_level(self, level: float, call: Call) -> int | None:
+        candidates = self._grid.candidates(level)
+        last = self._before.index
+        if len(candidates) < 2 or last is None:
             return candidates[0] if candidates else None
         # The level repeats: this step continues, or the next one at the same level begins, or the first after it.
-        if last in candidates and not (last + 1 in candidates and self._steps_on(call)):
+        if last in candidates and not (last + 1 in candidates and self._branches.steps_on(call)):
             return last
         return next((index for index in candidates if index > last), candidates[0])
 
+    def _gives_up(self, index: int | None, level: float | None) -> bool:
+        """Give up a scheduler that was wrong twice: whether this call begins a run without a grid."""
+        if not self.source.announces_runs or index is not None or level is None:
+            return False
+        if not any(is_near(stray, level) for stray in self._strays):
+            self._strays.append(level)
+        if len(self._strays) < _ENOUGH:
+            return False
+        if not self._warned:
+            self._warned = True
+            warnings.warn(_GIVEN_UP.format(levels=", ".join(f"{stray:.4g}" for stray in self._strays)), stacklevel=2)
+        known, self._grid = self._grid, NO_GRID
+        return known is not NO_GRID
+
     def _is_another(self, level: float | None, call: Call) -> bool:
         """Whether a call off the grid, after another one, is at a step of its own."""
-        if level is None or self._level is None:
-            return self._steps_on(call)
+        if level is None or self._before.level is None:
+            return self._branches.steps_on(call)
         # The timesteps of a step's branches may be rounded differently; so may those of neighbouring steps.
-        return not is_near(self._level, level) or self._steps_on(call)
+        return not is_near(self._before.level, level) or self._branches.steps_on(call)
 
-    def _steps_on(self, call: Call) -> bool:
-        """Whether a call at the level of the one before belongs to another step, with a latent of its own."""
-        if not self._called or any(branch.latent is call.latent for branch in self._called):
-            return False
-        known = any(branch.part == call.part and self._same(branch, call) for branch in self._called)
-        return known or len(self._called) >= len(self._before) > 0
-
-    def _restarted(self, index: int | None, level: float | None, call: Call) -> bool:
-        if index is None or self._index is None:
-            return not self.source.announces_runs and self._rises(level)
-        if index < self._index:
+    def _restarted(self, hint: int | None, index: int | None, level: float | None, call: Call) -> bool:
+        before = self._before
+        if index is None or before.index is None:
+            if not self.source.announces_runs or self._grid is NO_GRID:
+                return self._rises(level)
+            return index is not None and before.last is not None and index < before.last
+        if index < before.index:
             return True
         # A pipeline's scheduler makes a new grid for a new run; without one, a repeated first step is the only sign.
-        return (
-            not self.source.announces_runs
-            and index == self._first_index
-            and bool(self._called)
-            and all(branch.latent is not call.latent for branch in self._called)
-            and any(self._same(branch, call) for branch in self._called)
-        )
+        followed = self.source.announces_runs and (hint is None or self._grid.has(hint))
+        return not followed and index == self._first_index and self._branches.repeats(call)
 
     def _rises(self, level: float | None) -> bool:
-        if level is None or self._level is None:
+        if level is None or self._before.level is None:
             return False
-        return level > self._level and not is_near(self._level, level)
-
-    def _branch(self, call: Call) -> _Branch:
-        mine = [branch for branch in self._branches if branch.part == call.part]
-        # A branch is called once a step: one that comes twice (skip-layer guidance) is two branches.
-        free = [branch for branch in mine if branch not in self._called]
-        branch = next((branch for branch in free if self._same(branch, call)), None)
-        if branch is not None:
-            branch.recognised = True
-            return branch
-        branch = self._by_order(call)
-        if branch is None:
-            branch = _new_branch(mine, call)
-            self._branches.append(branch)
-        return branch
-
-    def _by_order(self, call: Call) -> _Branch | None:
-        """New conditioning tensors at every step: fall back on the order of calls in the step before."""
-        if call.context is not None:
-            return None
-        called, before = (
-            [branch for branch in calls if branch.part == call.part] for calls in (self._called, self._before)
-        )
-        order = len(called)
-        return before[order] if order < len(before) and not before[order].recognised else None
-
-    @staticmethod
-    def _same(branch: _Branch, call: Call) -> bool:
-        if call.context is not None or branch.context is not None:
-            return call.context == branch.context
-        if call.condition is None or branch.condition is None:
-            return call.condition is branch.condition
-        mine, theirs = branch.condition, call.condition
-        if mine is theirs:
-            return True
-        same_memory = mine.data_ptr() == theirs.data_ptr() and mine.shape == theirs.shape
-        return same_memory or (theirs.device.type == "cpu" and mine.shape == theirs.shape and torch.equal(mine, theirs))
+        return level > self._before.level and not is_near(self._before.level, level)
 
 
-def _new_branch(others: Sequence[_Branch], call: Call) -> _Branch:
-    """A branch of its own, named by the pipeline or numbered; a name that comes twice is numbered too."""
-    number = len(others)
-    name = call.context or f"branch{number}"
-    twins = sum(branch.context == call.context for branch in others) if call.context else 0
-    name += f"#{twins + 1}" if twins else ""
-    name += f" ({call.part})" if call.part else ""
-    return _Branch(name, number, call.part, call.condition, call.context)
+_GIVEN_UP = (
+    f"accelerate: the pipeline's scheduler does not run this model (calls came at noise levels {{levels}}, which are "
+    f"not its steps), so nothing is cached. To cache, {REMEDY}."
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -24,12 +25,15 @@ class TinyScheduler:
 
     def __init__(self, shift: float = 1.0) -> None:
         self.shift = shift
+        self.config = SimpleNamespace(num_train_timesteps=1000)
+        self.num_inference_steps: int | None = None
         self.sigmas = torch.linspace(1, 0, 1001)
         self.step_index: int | None = None
         self.begin_index: int | None = None
 
     def set_timesteps(self, num_inference_steps: int) -> None:
         """Make a new grid and go back to its start."""
+        self.num_inference_steps = num_inference_steps
         even = torch.linspace(1, 0, num_inference_steps + 1)
         self.sigmas = self.shift * even / (1 + (self.shift - 1) * even)
         self.step_index = self.begin_index = None

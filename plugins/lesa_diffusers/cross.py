@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
+
+from torch import Tensor
 
 from lesa_framework import BackboneAdapter
 
@@ -37,12 +40,16 @@ class HunyuanDiTAdapter(BackboneAdapter):
 
 
 class SanaAdapter(BackboneAdapter):
-    """Guidance is one batched call."""
+    """Guidance is one batched call; Sana-Sprint gets guidance as a number, and the noise level itself as timestep."""
 
     model_class = "SanaTransformer2DModel"
     blocks = ("transformer_blocks",)
     head = "norm_out"
     timestep_scale = 1 / 1000
+
+    def noise_level(self, arguments: Mapping[str, object]) -> Tensor | float:
+        """A model that was distilled with guidance counts to 1 instead of 1000."""
+        return super().noise_level(arguments) if arguments.get("guidance") is None else self.timestep(arguments)
 
 
 class PrxAdapter(BackboneAdapter):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pipelines import flux, images, videos
+from tests.pipelines import flux, images, other_units, videos
 from tests.pipelines.case import check_pipeline, pipeline_of
 
 # diffusers' own: FluxControlNetModel takes a class from where it used to live, schedulers call numpy on tensors.
@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),
 ]
 
-CASES = (*flux.CASES, *images.CASES, *videos.CASES)
+CASES = (*flux.CASES, *images.CASES, *other_units.CASES, *videos.CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -12,7 +12,7 @@ import torch
 
 from lesa_framework import Decision, Filter, Reason, SchedulePolicy, Strategy
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.grid import Grid
+from lesa_framework.runtime.levels import Grid
 from lesa_framework.runtime.strategy import count_computed, plan
 from lesa_framework.runtime.tracking import Position
 from lesa_framework.testing import even_grid

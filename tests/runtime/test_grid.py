@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesa_framework import ConfigError, UnsupportedBackboneError
-from lesa_framework.runtime.grid import FixedGrid, Grid, SchedulerGrid
+from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
+from lesa_framework.runtime.levels import Grid
 from lesa_framework.testing import TinyDiT, TinyPipeline, TinyScheduler, even_grid
 
 
@@ -43,7 +44,7 @@ def test_an_empty_grid_has_no_steps():
 def test_a_fixed_grid_stays_the_same_object_and_knows_no_step():
     source = FixedGrid([1, 0.5, 0])
     assert source.current() is source.current()
-    assert source.current().sigmas == (1.0, 0.5, 0.0)
+    assert source.current()[0].sigmas == (1.0, 0.5, 0.0)
     assert source.hint() is None
 
 
@@ -53,7 +54,7 @@ def test_a_schedulers_grid_changes_when_it_makes_itself_one():
     pipe.scheduler.set_timesteps(4)
     first = source.current()
     assert source.current() is first
-    assert first.sigmas == pytest.approx(even_grid(4))
+    assert first[0].sigmas == pytest.approx(even_grid(4))
     pipe.scheduler.set_timesteps(4)
     assert source.current() is not first
 
@@ -66,7 +67,7 @@ def test_an_exchanged_scheduler_is_followed():
     pipe.scheduler = TinyScheduler(shift=3.0)
     pipe.scheduler.set_timesteps(4)
     assert source.current() is not first
-    assert source.current().sigmas[1] == pytest.approx(0.9)
+    assert source.current()[0].sigmas[1] == pytest.approx(0.9)
 
 
 def test_the_schedulers_step_is_the_hint():

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from lesa_framework import UnsupportedBackboneError
+from lesa_framework.runtime.calls import Call
 from lesa_framework.runtime.grid import SchedulerGrid
-from lesa_framework.runtime.tracking import Call, Tracker
+from lesa_framework.runtime.tracking import Tracker
 
 # diffusers' schedulers with numpy 2: np.array(tensor) and np.log(tensor) in them.
 pytestmark = [
@@ -81,21 +82,21 @@ def tracker_of(scheduler):
 @pytest.mark.parametrize(("name", "config"), FLOWS)
 def test_the_grid_of_flow_matching_is_the_sigmas_bit_for_bit(name, config):
     scheduler = scheduler_of(name, config)
-    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()
+    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()[0]
     assert grid.sigmas == tuple(scheduler.sigmas.double().tolist())
 
 
 @pytest.mark.parametrize(("name", "config"), VARIANCE_PRESERVING)
 def test_other_grids_are_the_timesteps_and_a_final_0(name, config):
     scheduler = scheduler_of(name, config)
-    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()
+    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()[0]
     assert grid.sigmas == (*(float(timestep) / 1000 for timestep in scheduler.timesteps), 0.0)
 
 
 def test_a_grid_that_counts_from_noise_at_0_to_1_is_turned_round():
     scheduler = scheduler_of("FlowMatchEulerDiscreteScheduler", {"shift": 3.0, "invert_sigmas": True})
     upright = scheduler_of("FlowMatchEulerDiscreteScheduler", {"shift": 3.0})
-    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()
+    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()[0]
     assert grid.sigmas == pytest.approx(upright.sigmas.tolist(), abs=1e-6)
     for index, timestep in enumerate(scheduler.timesteps.tolist()):
         assert grid.locate(1 - timestep / 1000) == index
@@ -150,15 +151,55 @@ def test_whole_numbers_for_timesteps_are_found_down_to_the_last_step():
     assert [position.index for position in positions] == list(range(50))
 
 
-def test_a_sampler_that_counts_is_not_waited_for(monkeypatch):
-    scheduler = scheduler_of("HeunDiscreteScheduler", {})
+def on_a_gpu(monkeypatch) -> list[float]:
+    """As if timesteps were on another device; the noise levels that are read, one for each wait."""
+    read = []
+
+    def sigma(call):
+        read.append(float(call.timestep))
+        return read[-1]
+
     monkeypatch.setattr(Call, "sigma_is_free", property(lambda call: False))
-    monkeypatch.setattr(Call, "sigma", lambda call: pytest.fail("the timestep was read"))
-    sampled(scheduler, tracker_of(scheduler))
+    monkeypatch.setattr(Call, "sigma", property(sigma))
+    return read
 
 
-@pytest.mark.parametrize("name", ["EDMEulerScheduler", "CMStochasticIterativeScheduler"])
-def test_a_scheduler_whose_timesteps_are_no_noise_levels_is_refused_by_name(name):
-    scheduler = scheduler_of(name, {}, steps=4)
-    with pytest.raises(UnsupportedBackboneError, match=rf"{name}: it has no noise levels.*Use another sampler"):
-        SchedulerGrid(SimpleNamespace(scheduler=scheduler)).current()
+@both
+def test_a_sampler_that_counts_is_waited_for_at_the_beginning_of_a_run_alone(name, config, monkeypatch):
+    scheduler = scheduler_of(name, config)
+    read = on_a_gpu(monkeypatch)
+    if name == "CogVideoXDPMScheduler":
+        scheduler.step = lambda output, timestep, sample, return_dict: (sample - output,)
+    found = sampled(scheduler, tracker_of(scheduler), branches=2)
+    assert [position.index for position in found] == [i for i in range(len(scheduler.timesteps)) for _ in range(2)]
+    if hasattr(scheduler, "step_index"):
+        assert len(set(read)) <= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("CMStochasticIterativeScheduler", {}),
+        ("DDIMInverseScheduler", {}),
+        ("DPMSolverMultistepInverseScheduler", {}),
+        ("EDMEulerScheduler", {}),
+        ("IPNDMScheduler", {}),
+        ("SCMScheduler", {}),
+    ],
+)
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_scheduler_whose_timesteps_are_not_those_of_the_model_is_refused_by_name(name, config, gpu, monkeypatch):
+    scheduler = getattr(diffusers, name)(**config)
+    scheduler.set_timesteps(8, **({"intermediate_timesteps": None} if name == "SCMScheduler" else {}))
+    if gpu:
+        on_a_gpu(monkeypatch)
+    with pytest.raises(
+        UnsupportedBackboneError, match=rf"{name}: its timesteps are not those of the model.*Use another sampler"
+    ):
+        tracker_of(scheduler).locate(Call(torch.ones(1), None, scheduler.timesteps[0] / 1000))
+
+
+def test_a_scheduler_of_whole_tokens_has_no_noise_levels():
+    scheduler = scheduler_of("DiscreteDDIMScheduler", {}, steps=4)
+    with pytest.raises(UnsupportedBackboneError, match=r"DiscreteDDIMScheduler: it has no noise levels"):
+        tracker_of(scheduler).locate(Call(torch.ones(1), None, 1.0))

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lesa_framework.runtime.calls import Branches, Call
 from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
-from lesa_framework.runtime.tracking import Call, Position, Tracker
+from lesa_framework.runtime.tracking import Position, Tracker
 from lesa_framework.testing import TinyDiT, TinyPipeline, even_grid
 
 GRID = even_grid(4)
@@ -126,7 +127,7 @@ def test_forgetting_opens_a_run_and_frees_tensors():
     tracker = fixed()
     run(tracker, [prompt(0)], steps=[0, 1])
     tracker.forget()
-    assert not tracker._branches
+    assert tracker._branches == Branches()
     assert run(tracker, [prompt(0)], steps=[2])[0].new_run
 
 
@@ -147,25 +148,33 @@ def test_the_schedulers_step_is_corrected_when_it_does_not_agree():
     assert tracker.locate(Call(latent(), prompt(0), torch.tensor([0.4]))).index is None
 
 
-def test_a_finished_scheduler_gives_no_step():
+def test_a_finished_scheduler_is_not_followed_but_the_level_is():
     pipe = TinyPipeline(TinyDiT())
     pipe.scheduler.set_timesteps(4)
     pipe.scheduler.step_index = 4
-    assert Tracker(SchedulerGrid(pipe)).locate(Call(latent(), None, 0.25)).index is None
+    assert Tracker(SchedulerGrid(pipe)).locate(Call(latent(), None, 0.25)).index == 3
 
 
-def test_the_noise_level_is_not_worked_out_when_the_scheduler_knows_the_step():
-    def work_out():
-        raise AssertionError("not needed")
+def elsewhere(level: float, condition=None) -> Call:
+    """A call whose timestep is on another device; reading it would wait."""
+    return Call(latent(), condition, torch.ones(1, device="meta"), noise_level=lambda: level)
 
+
+def test_the_noise_level_is_not_worked_out_once_the_scheduler_was_right_at_two_steps():
     pipe = TinyPipeline(TinyDiT())
     pipe.scheduler.set_timesteps(4)
-    pipe.scheduler.set_begin_index(2)
-    elsewhere = torch.ones(1, device="meta")  # reading it would wait
-    call = Call(latent(), None, elsewhere, noise_level=work_out)
-    assert Tracker(SchedulerGrid(pipe)).locate(call).index == 2
-    with pytest.raises(AssertionError, match="not needed"):
-        fixed().locate(call)
+    tracker, found = Tracker(SchedulerGrid(pipe)), []
+    for step in range(4):
+        pipe.scheduler.step_index = step
+        call = elsewhere(GRID[step])
+        found.append(tracker.locate(call).index)
+        assert ("sigma" in vars(call)) is (step < 2)
+    assert found == [0, 1, 2, 3]
+
+
+def test_without_a_scheduler_the_noise_level_is_worked_out():
+    assert run(fixed(), [prompt(0)], steps=[2])[0].index == 2
+    assert fixed().locate(elsewhere(0.25)).index == 3
 
 
 def test_guidance_without_conditioning_on_separate_latents_is_one_run_of_a_pipeline():

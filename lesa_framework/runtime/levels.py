@@ -1,0 +1,57 @@
+"""Noise levels: a run's grid, and the step to which a level belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: Timesteps reach models rounded to bfloat16, often twice (the timestep, then a thousandth of it): 0.4 % each.
+_TOLERANCE = 0.009
+
+
+class Grid:
+    """The grid of a run: one noise level for each call of a branch, and the final one, usually 0.
+
+    Args:
+        sigmas: The levels, `num_steps + 1` of them. They fall, except that samplers with two calls a step repeat some.
+        told: What the model receives at each step, as its adapter reads it, a level in most models. By default the
+            levels themselves.
+        variants: Other numbers that the model may receive at each step instead: a few schedulers and pipelines round.
+    """
+
+    def __init__(
+        self,
+        sigmas: tuple[float, ...],
+        told: tuple[float, ...] | None = None,
+        variants: Sequence[tuple[float, ...]] = (),
+    ) -> None:
+        self.sigmas = sigmas
+        self.told = sigmas[:-1] if told is None else told
+        self._variants = variants
+
+    def locate(self, sigma: float) -> int | None:
+        """The step whose noise level is nearest, the first of them if it repeats; None when none is near."""
+        return next(iter(self.candidates(sigma)), None)
+
+    def candidates(self, sigma: float) -> list[int]:
+        """Every step at the nearest noise level; none when that is not near."""
+        nearest = min(self.told, key=lambda told: abs(told - sigma), default=None)
+        if nearest is None or not is_near(nearest, sigma):
+            return []
+        return [index for index, told in enumerate(self.told) if told == nearest]
+
+    def has(self, index: int | None) -> bool:
+        """Whether it is one of the grid's steps."""
+        return index is not None and 0 <= index < len(self.told)
+
+    def agrees(self, index: int, sigma: float) -> bool:
+        """Whether `sigma` is step `index`'s noise level, up to the rounding of timesteps."""
+        return self.has(index) and any(is_near(told[index], sigma) for told in (self.told, *self._variants))
+
+
+#: Of a run whose sampler is not known: no call has a step.
+NO_GRID = Grid(())
+
+
+def is_near(level: float, sigma: float) -> bool:
+    """Whether two noise levels are one, up to the rounding of timesteps."""
+    return abs(level - sigma) <= _TOLERANCE * max(abs(level), 0.02)

@@ -1,0 +1,116 @@
+"""Pipelines whose samplers do not count from `num_train_timesteps` to 0."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module, util
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.matrix.case import noise, tiny
+from tests.pipelines.case import PipelineCase, lively
+from tests.pipelines.parts import mask, new, run, words
+
+
+# ------------------------------------------------------------------------------------------------ Sana-Sprint
+def sana_sprint(name: str = "SanaSprintPipeline") -> Any:
+    """A model that was distilled with guidance, and angles for timesteps."""
+    transformer = tiny(
+        "SanaTransformer2DModel",
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        in_channels=4,
+        out_channels=4,
+        num_cross_attention_heads=2,
+        cross_attention_head_dim=8,
+        cross_attention_dim=16,
+        caption_channels=16,
+        sample_size=4,
+        guidance_embeds=True,
+    )()
+    return new(name, "SCMScheduler", ("vae", "text_encoder", "tokenizer"), transformer=transformer)
+
+
+SPRINT = {
+    "height": 128,
+    "width": 128,
+    "prompt_embeds": words(1),
+    "prompt_attention_mask": mask(),
+    "use_resolution_binning": False,
+    "intermediate_timesteps": None,
+}
+
+
+# ------------------------------------------------------------------------------------------------ Stable Audio
+class Noise:
+    """In place of `torchsde.BrownianInterval`: the increment of an interval, from nothing but its ends."""
+
+    def __init__(self, size: tuple[int, ...], entropy: int, **_: object) -> None:
+        self.size, self.entropy = size, entropy
+
+    def __call__(self, begin: Tensor, end: Tensor) -> Tensor:
+        return noise(tuple(self.size), self.entropy + round(1000 * float(begin))) * (end - begin).sqrt()
+
+
+def cosine_dpm() -> Any:
+    """Stable Audio's own sampler, which diffusers shows only beside `torchsde`."""
+    if util.find_spec("torchsde") is None and "torchsde" not in sys.modules:
+        stand_in = ModuleType("torchsde")
+        stand_in.BrownianInterval = Noise  # type: ignore[attr-defined]
+        sys.modules["torchsde"] = stand_in
+        try:
+            module = import_module("diffusers.schedulers.scheduling_cosine_dpmsolver_multistep")
+        finally:
+            del sys.modules["torchsde"]
+    else:
+        module = import_module("diffusers.schedulers.scheduling_cosine_dpmsolver_multistep")
+    return module.CosineDPMSolverMultistepScheduler()
+
+
+def stable_audio(scheduler: Any) -> Any:
+    """Stable Audio with a sampler."""
+    from diffusers import StableAudioProjectionModel
+
+    pipe = new(
+        "StableAudioPipeline",
+        scheduler,
+        ("text_encoder", "tokenizer", "vae"),
+        projection_model=lively(StableAudioProjectionModel(8, 8, 0, 8)),
+        transformer=tiny(
+            "StableAudioDiTModel",
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            num_key_value_attention_heads=2,
+            cross_attention_dim=16,
+            cross_attention_input_dim=8,
+            time_proj_dim=8,
+            global_states_input_dim=16,
+        )(),
+    )
+    pipe.vae = SimpleNamespace(hop_length=1, config=SimpleNamespace(sampling_rate=8, audio_channels=1))
+    return pipe
+
+
+AUDIO = {"prompt_embeds": noise((1, 3, 8), 1), "negative_prompt_embeds": noise((1, 3, 8), 2), "audio_end_in_s": 1.0,
+         "attention_mask": torch.ones(1, 3, dtype=torch.long)}  # fmt: skip
+
+CASES = (
+    PipelineCase("sana_sprint", "sana", sana_sprint, lambda pipe: run(pipe, **SPRINT)),
+    PipelineCase(
+        "stable_audio_cosine", "stable_audio", lambda: stable_audio(cosine_dpm()), lambda pipe: run(pipe, **AUDIO)
+    ),
+    PipelineCase(
+        "stable_audio_edm",
+        "stable_audio",
+        lambda: stable_audio("EDMDPMSolverMultistepScheduler"),
+        lambda pipe: run(pipe, **AUDIO),
+    ),
+)
