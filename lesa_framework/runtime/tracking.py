@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 
+from lesa_framework.errors import LesaWarning
 from lesa_framework.runtime.calls import Branches, Call
 from lesa_framework.runtime.grid import REMEDY, GridSource, Readings
 from lesa_framework.runtime.levels import NO_GRID, Grid, is_near
@@ -154,7 +155,8 @@ class Tracker:
             return False
         if not self._warned:
             self._warned = True
-            warnings.warn(_GIVEN_UP.format(levels=", ".join(f"{stray:.4g}" for stray in self._strays)), stacklevel=2)
+            levels = ", ".join(f"{stray:.4g}" for stray in self._strays)
+            warnings.warn(_GIVEN_UP.format(levels=levels), LesaWarning, stacklevel=2)
         known, self._grid = self._grid, NO_GRID
         return known is not NO_GRID
 

@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from lesa_framework import RunReport, UnsupportedBackboneError
+from lesa_framework import LesaWarning, RunReport, UnsupportedBackboneError
 from lesa_framework.runtime.calls import Call
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyPipeline, TinyScheduler
 from tests.runtime.sessions import cached, pipeline, strategy
@@ -102,7 +102,7 @@ def test_calls_whose_levels_are_on_the_grid_are_followed(before, renew):
 
 @pytest.mark.parametrize("before", [never_set, finished, set_anew, begun, abandoned])
 def test_calls_whose_levels_are_not_on_the_grid_are_computed_and_one_warning_says_so(before):
-    with pytest.warns(UserWarning, match=GIVEN_UP) as caught:
+    with pytest.warns(LesaWarning, match=GIVEN_UP) as caught:
         reports, images = requests(before, 20)
     assert len(caught) == 1
     computed = [report for report in reports if not report.info.sigmas]
@@ -120,7 +120,7 @@ def test_calls_whose_levels_are_not_on_the_grid_are_computed_and_one_warning_say
 def test_a_scheduler_that_was_given_up_is_taken_again_when_it_runs_the_model():
     pipe, runs = pipeline(TinyContextDiT), Runs()
     with cached(pipe, strategy((0, 3)), observers=[runs]):
-        with pytest.warns(UserWarning, match=GIVEN_UP):
+        with pytest.warns(LesaWarning, match=GIVEN_UP):
             other(pipe)(7, 20)
         pipe(7, 8)
     assert runs.reports[-1].plan() == PLAN
@@ -129,7 +129,7 @@ def test_a_scheduler_that_was_given_up_is_taken_again_when_it_runs_the_model():
 def test_a_run_whose_scheduler_was_never_set_shows_no_grid():
     pipe = pipeline()
     with cached(pipe) as session:
-        with pytest.warns(UserWarning, match=GIVEN_UP):
+        with pytest.warns(LesaWarning, match=GIVEN_UP):
             other(pipe)(7, 20)
         assert session.report.info.sigmas == ()
         assert session.report.plan() == "F" * 20
