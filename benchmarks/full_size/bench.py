@@ -195,7 +195,7 @@ class _Report:
 
 def _round_seconds(measured: Measured) -> float:
     """How long the last round took."""
-    return sum(row.runs[-1].seconds for row in measured.rows if row.error is None)
+    return sum(row.runs[-1].seconds for row in measured.rows if row.runs and row.error is None)
 
 
 def _bandwidths(denoiser: Denoiser, measured: Measured, device: Device) -> dict[str, Bandwidth]:
@@ -203,7 +203,7 @@ def _bandwidths(denoiser: Denoiser, measured: Measured, device: Device) -> dict[
     found: dict[type, tuple[str, Bandwidth]] = {}
     for row in measured.rows:
         strategy = row.contender.strategy
-        if row.error is not None or strategy is None or type(strategy.predictor) in found:
+        if not row.runs or row.error is not None or strategy is None or type(strategy.predictor) in found:
             continue
         reached = measure_bandwidth(denoiser, strategy, device)
         if reached is not None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.full_size.sampler import Denoiser
 from lesa_framework import Reason
-from lesa_framework.api import Pipeline
-from lesa_framework.interfaces.peer import Peer
-from lesa_framework.measure.cells import Cell
+from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.counting import counting, total
 from lesa_framework.measure.lineup import Contender
-from lesa_framework.measure.probing import Outputs, Prober, Reference, Run, counted_work, peer_plans
-from lesa_framework.measure.results import Kind
+from lesa_framework.measure.probing import Outputs, Prober, Reference, counted_work, peer_plans
+from lesa_framework.measure.results import Kind, Pair
+from lesa_framework.measure.subject import Subject
 from lesa_framework.runtime.strategy import plan
 
 #: Predicted steps to run: the second one is as all later ones.
@@ -31,23 +32,25 @@ class FirstSteps(Prober):
         """None that is worth showing."""
         return 0
 
-    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Cell, Outputs]:  # noqa: ARG002
+    def uncached(self, subject: Subject, contender: Contender, group: Sequence[Pair]) -> tuple[Cell, Outputs]:  # noqa: ARG002
         """One step: all are alike."""
+        num_steps = contender.num_steps
         with counting(self._denoiser.transformer) as calls:
             self._denoiser.run(num_steps, stop=1)
         whole = calls * num_steps
         return Cell(work=num_steps, flops=total(whole).flops, cache_bytes=0, calls=whole), Outputs()
 
-    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Cell:
+    def probe(self, subject: Subject, entry: Entry, group: Sequence[Pair], reference: Reference) -> Cell:
         """A cache's first steps, a peer's whole run, nothing of a plain run."""
+        contender = entry.contender
         assert reference.calls is not None
         if contender.kind is Kind.FEWER_STEPS:
             flops = total(reference.calls).flops * contender.num_steps // reference.num_steps
             return Cell(work=contender.num_steps, flops=flops, cache_bytes=0)
         if contender.strategy is not None:
             return self._cache(contender, reference)
-        with contender.attached(pipe, peer), counting(self._denoiser.transformer) as calls:
-            run()
+        with entry.attached(subject.pipe), counting(self._denoiser.transformer) as calls:
+            subject.sample(contender, group)
         return Cell(work=counted_work(calls, reference), flops=total(calls).flops, plans=peer_plans(calls, reference))
 
     def _cache(self, contender: Contender, reference: Reference) -> Cell:

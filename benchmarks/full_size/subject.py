@@ -34,7 +34,7 @@ class DenoiserSubject(Subject):
         self._seconds = 0.0
         self._held: int | None = None
 
-    def sample(self, num_steps: int, group: Sequence[Pair], on_step: StepCallback) -> Samples:
+    def generate(self, num_steps: int, group: Sequence[Pair], on_step: StepCallback) -> Samples:
         """Run the whole loop, and wait for the device before and after.
 
         Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Final
 
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.measure.cells import Cell
+from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.details import Details
 from lesa_framework.measure.intervals import differences
-from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.results import QUALITY, Kind, MetricInfo, ModelResults, Results, Row, Source
 from lesa_framework.measure.scoring import Metrics, mean
 from lesa_framework.measure.tasks import Benchmark, Task
@@ -27,45 +25,6 @@ _FEATURES: Final = MetricInfo(
     summary="Relative distance of the model's output from the uncached run's, mean over the steps of the first batch.",
     higher_is_better=False,
 )
-
-
-@dataclass(frozen=True)
-class MeasuredRow:
-    """All measurements of one contender.
-
-    Attributes:
-        contender: The method.
-        choice: Of peers, what they were set to; nothing for others.
-        probe: The untimed run.
-        runs: The timed runs, one for each batch; none after a failed probe.
-    """
-
-    contender: Contender
-    choice: Cell
-    probe: Cell
-    runs: Sequence[Cell]
-
-    @property
-    def error(self) -> str | None:
-        """Why it has no numbers."""
-        found = next((found.error for found in (self.probe, *self.runs) if found.error), None)
-        return found or (None if self.runs else "not run")
-
-    @property
-    def completed(self) -> Cell:
-        """The untimed run; values that it did not measure come from the timed runs."""
-        probe, first = self.probe, next((run for run in self.runs if run.plans), None)
-        found: dict[str, object] = {
-            "work": _most(probe.work, [run.nfe for run in self.runs]),
-            "cache_bytes": _most(probe.cache_bytes, [run.cache_bytes for run in self.runs]),
-            "peak_bytes": _most(probe.peak_bytes, [run.peak_bytes for run in self.runs]),
-        }
-        if first is not None and not probe.plans:
-            fallbacks: Counter[str] = Counter()
-            for run in self.runs:
-                fallbacks.update(run.fallbacks)
-            found |= {"plans": first.plans, "fallbacks": dict(fallbacks)}
-        return probe.model_copy(update=found)
 
 
 @dataclass(frozen=True)
@@ -81,7 +40,7 @@ class Measured:
     """
 
     task: Task
-    rows: Sequence[MeasuredRow]
+    rows: Sequence[Entry]
     sizes: Sequence[int]
     metrics: Metrics
     frames: int
@@ -118,12 +77,12 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
 def _described(measured: Sequence[Measured]) -> dict[str, MetricInfo]:
     """Every score that a row may have."""
     found = {name: info for part in measured for name, info in part.metrics.described.items()}
-    if any(row.probe.step_rel_l2 for part in measured for row in part.rows):
+    if any(row.probe and row.probe.step_rel_l2 for part in measured for row in part.rows):
         found[FEATURE_ERROR] = _FEATURES
     return found
 
 
-def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:
+def _row(row: Entry, part: Measured, described: Iterable[str]) -> Row:
     contender = row.contender
     blank = Row(
         model=part.task.source.name,
@@ -131,18 +90,18 @@ def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:
         kind=contender.kind,
         family=contender.family,
         schedule=contender.schedule,
-        nfe=contender.nfe or contender.num_steps,  # a gate that failed before it had run: as many as there are
+        nfe=row.nfe or contender.num_steps,  # a gate that failed before it had run: as many as there are
         num_steps=contender.num_steps,
         settings=dict(row.choice.settings),
         note=row.choice.note,
-        error=row.error,
+        error=row.error or (None if row.runs else "not run"),
         **dict.fromkeys(described),
     )
-    if row.error is not None:
+    if blank.error is not None:
         return blank
     found, bare, probe = _details(row), part.rows[0], row.completed
     speedup, remark = _speedup(row.runs, bare.runs)
-    notes = (blank.note, _fallbacks(probe), _identical(contender, found), remark)
+    notes = (blank.note, _fallbacks(probe), _identical(contender.kind, found), remark)
     return blank.model_copy(
         update={
             "work": probe.work,
@@ -158,12 +117,6 @@ def _row(row: MeasuredRow, part: Measured, described: Iterable[str]) -> Row:
     )
 
 
-def _most(probed: float | None, reported: Sequence[float | None]) -> float | None:
-    """The probe's measurement; without one, the most that a timed run reported."""
-    known = [value for value in reported if value is not None]
-    return probed if probed is not None else max(known, default=None)
-
-
 def _speedup(ours: Sequence[Cell], theirs: Sequence[Cell]) -> tuple[float | None, str]:
     """Batch by batch, so that drift of the machine cancels; only for batches that both ran in the same launch."""
     together = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.launch == b.launch]
@@ -172,8 +125,8 @@ def _speedup(ours: Sequence[Cell], theirs: Sequence[Cell]) -> tuple[float | None
     return median(b.seconds / a.seconds for a, b in together), ""
 
 
-def _identical(contender: Contender, found: Details) -> str:
-    count = 0 if contender.kind is Kind.UNCACHED else found.scores.get(QUALITY, []).count(None)
+def _identical(kind: Kind, found: Details) -> str:
+    count = 0 if kind is Kind.UNCACHED else found.scores.get(QUALITY, []).count(None)
     return (
         f"{count} samples are identical to the uncached run's. They have no PSNR, so its mean is over the others."
         if count
@@ -186,7 +139,7 @@ def _fallbacks(probe: Cell) -> str:
     return f"Computed although a prediction was due, {reasons}." if reasons else ""
 
 
-def _details(row: MeasuredRow) -> Details:
+def _details(row: Entry) -> Details:
     names, probe = row.runs[0].scores, row.completed
     typical = sorted(row.runs, key=lambda run: run.seconds)[(len(row.runs) - 1) // 2]
     return Details(
@@ -202,7 +155,7 @@ def _details(row: MeasuredRow) -> Details:
 
 
 def _model(bench: Benchmark, part: Measured) -> ModelResults:
-    good = [row for row in part.rows if row.error is None]
+    good = [row for row in part.rows if row.runs and row.error is None]
     return ModelResults(
         model=part.task.source.name,
         num_steps=part.task.settings.num_steps,
@@ -210,29 +163,21 @@ def _model(bench: Benchmark, part: Measured) -> ModelResults:
         call=part.task.settings.call,
         pairs=list(part.task.pairs),
         details={row.contender.name: _details(row) for row in good},
-        sources={row.contender.name: _source(bench, row.contender, part) for row in part.rows},
+        sources={row.contender.name: _source(bench, row, part) for row in part.rows},
         frames=part.frames,
         images={row.contender.name: [image for run in row.runs for image in run.images] for row in good},
     )
 
 
-def _source(bench: Benchmark, contender: Contender, part: Measured) -> Source:
-    row = f"{part.task.source.name}/{contender.name}"
-    alone = bench.file is not None and not _follows_a_gate(contender, part)
-    return Source(
-        config="" if contender.config is None else dump_config(portable(contender.config)),
-        command=shlex.join(["lesa", "bench", str(bench.file), "--only", row]) if alone else bench.command,
-    )
-
-
-def _follows_a_gate(contender: Contender, part: Measured) -> bool:
-    """Whether a plain run is there only for a gate: its number of steps is not known before the gate has run."""
-    planned = {
-        row.contender.nfe
-        for row in part.rows
-        if row.contender.strategy is not None and not row.contender.strategy.schedule.dynamic
-    }
-    return contender.kind is Kind.FEWER_STEPS and contender.nfe not in {*part.task.nfes, *planned}
+def _source(bench: Benchmark, row: Entry, part: Measured) -> Source:
+    contender = row.contender
+    planned = {*part.task.nfes, *(each.contender.nfe for each in part.rows if each.contender.kind is Kind.CACHE)}
+    # A plain run may be there for a gate alone: its number of steps is not known before the gate has run.
+    follows_a_gate = contender.kind is Kind.FEWER_STEPS and contender.nfe not in planned
+    command = bench.command
+    if bench.file is not None and not follows_a_gate:
+        command = shlex.join(["lesa", "bench", str(bench.file), "--only", f"{part.task.source.name}/{contender.name}"])
+    return Source(config="" if contender.config is None else dump_config(portable(contender.config)), command=command)
 
 
 def portable(config: LesaConfig) -> LesaConfig:

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from lesa_framework.errors import in_one_line
-from lesa_framework.interfaces.peer import Peer
-from lesa_framework.measure.assembly import Measured, MeasuredRow
-from lesa_framework.measure.cells import Cell
+from lesa_framework.measure.assembly import Measured
+from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.counting import Workload
 from lesa_framework.measure.lineup import Contender, fewer_steps
 from lesa_framework.measure.matching import match, peer_with
@@ -21,9 +20,9 @@ from lesa_framework.measure.probing import Outputs, Prober, Reference, with_repo
 from lesa_framework.measure.results import Kind, Pair
 from lesa_framework.measure.scoring import Metrics, scored
 from lesa_framework.measure.store import Store, identity_of_method, identity_of_task
-from lesa_framework.measure.subject import Progress, Sampling, Subject
+from lesa_framework.measure.subject import ChangedModelError, Progress, Subject, fingerprint
 from lesa_framework.measure.tasks import Task
-from lesa_framework.types import Samples
+from lesa_framework.types import RunReport, Samples
 
 #: A rough number of runs that the search for a peer's setting makes; only for the progress bar.
 _SEARCH_RUNS = 8
@@ -57,19 +56,14 @@ class ModelBench:
         *,
         search_seconds: float = math.inf,
     ) -> None:
-        self._task, self._metrics, self._prober, self._store = task, metrics, prober, store
+        self._subject, self._task, self._metrics, self._prober, self._store = subject, task, metrics, prober, store
         self._launch, self._search_seconds = launch, search_seconds
-        self._uncached, self._others = contenders[0], list(contenders[1:])
+        self._uncached, *self._others = [Entry(each) for each in contenders]
         self._groups = [task.pairs[start : start + task.batch] for start in range(0, len(task.pairs), task.batch)]
-        self._sampling = Sampling(subject, self._groups[0])
         self._identity_of_task = identity_of_task(task, environment)
+        self._clean: list[object] = []
         self._reference: Reference | None = None
         self._workload: Workload | None = None
-        self._warm: set[str] = {self._uncached.name}
-        self._peers: dict[str, Peer] = {}
-        self._choices: dict[str, Cell] = {}
-        self._probes: dict[str, Cell] = {}
-        self._timed_runs: dict[str, list[Cell]] = {each.name: [] for each in contenders}
         self._rounds = 0
 
     def run(self, progress: Progress) -> Measured:
@@ -79,8 +73,8 @@ class ModelBench:
             ChangedModelError: A method left the model changed. What is finished is kept.
         """
         self.prepare(progress)
-        for each in self._others:
-            self._look_at(each)
+        for entry in self._others:
+            self._look_at(entry)
         for number in range(len(self._groups)):
             self.round(number)
         self._run_plain_beside_dynamic()
@@ -90,143 +84,62 @@ class ModelBench:
         """Warm the model up, and probe the uncached run."""
         progress.expect(self._steps_left())
         # Tables that the model makes once and keeps, and slow first calls, belong to no method.
-        self._sampling.sample(replace(self._uncached, num_steps=2))
-        self._sampling.progress = progress
-        self._sampling.remember_model()
+        self._subject.sample(replace(self._uncached.contender, num_steps=2), self._groups[0])
+        self._subject.progress = progress
+        self._clean = fingerprint(self._subject.pipe.transformer)
         self._probe_uncached()
 
     def round(self, number: int) -> None:
-        """Time every method on one batch; one that was not looked at before is probed first."""
-        group = self._groups[number]
-        for each in (self._uncached, *self._in_turn(number)):
-            self._extend(each, group)
+        """Time every method on one batch; one that was not looked at before is probed first.
+
+        Each round begins with another method, and every second one is backwards, so that no method always follows the
+        same one, or the uncached run.
+        """
+        group, start = self._groups[number], number * len(self._others) // len(self._groups)
+        turned = [*self._others[start:], *self._others[:start]]
+        self._uncached.runs.append(self._uncached_run(group))
+        for entry in turned[::-1] if number % 2 else turned:
+            self._extend(entry, group)
         self._rounds = number + 1
 
     def measured(self) -> Measured:
         """Everything measured in the rounds so far; an interrupted first round counts as far as it got."""
         rounds = max(1, self._rounds)
-        rows = [
-            MeasuredRow(
-                replace(each, nfe=self._nfe(each)),
-                self._choices.get(each.name, Cell()),
-                self._probes.get(each.name, Cell()),
-                self._timed_runs[each.name][:rounds],
-            )
-            for each in (self._uncached, *self._others)
-        ]
+        entries = [replace(entry, runs=entry.runs[:rounds]) for entry in (self._uncached, *self._others)]
         groups = self._groups[:rounds]
         task = replace(self._task, pairs=[pair for group in groups for pair in group])
-        return Measured(task, rows, [len(group) for group in groups], self._metrics, self._frames())
-
-    def _in_turn(self, number: int) -> list[Contender]:
-        """The order of a round, so that no method always follows the same one, or the uncached run.
-
-        Each round begins with another method, and every second one is backwards.
-        """
-        start = number * len(self._others) // len(self._groups)
-        turned = [*self._others[start:], *self._others[:start]]
-        return turned[::-1] if number % 2 else turned
-
-    def _nfe(self, contender: Contender) -> int | None:
-        """The NFE at which it competes: as planned or, where that depends on data, the most that a batch needed."""
-        reported = [run.nfe for run in self._timed_runs[contender.name] if run.nfe is not None]
-        return contender.nfe if contender.nfe is not None else max(reported, default=None)
+        samples = self._samples(self._groups[0])
+        frames = samples.images.shape[1] if samples is not None and samples.images.ndim == 5 else 1
+        return Measured(task, entries, [len(group) for group in groups], self._metrics, frames)
 
     def _run_plain_beside_dynamic(self) -> None:
         """A plain run with as many steps for caches whose NFE was not known before."""
-        known = {each.nfe for each in self._others if each.kind is Kind.FEWER_STEPS}
-        dynamic = {self._nfe(each) for each in self._others if each.nfe is None}
+        known = {entry.nfe for entry in self._others if entry.contender.kind is Kind.FEWER_STEPS}
+        dynamic = {entry.nfe for entry in self._others if entry.contender.nfe is None}
         for nfe in sorted(found for found in dynamic - known if found is not None):
-            plain = fewer_steps(nfe)
-            self._others.append(plain)
-            self._timed_runs[plain.name] = []
+            self._others.append(Entry(fewer_steps(nfe)))
             for group in self._groups:
-                self._extend(plain, group)
+                self._extend(self._others[-1], group)
 
-    # ------------------------------------------------------------------------------------------------ each method
+    # ------------------------------------------------------------------------------------------- the uncached run
 
     def _probe_uncached(self) -> None:
         """Probe the uncached run; its outputs are kept too, because the probes of others are compared with them."""
-        bare, steps = self._uncached, self._uncached.num_steps
-        where = self._identity("probe", bare, self._groups[0])
-        found, kept = self._store.find(where), self._store.find_tensors(where)
-        if found is not None and kept is not None:
+        entry, bare, first = self._uncached, self._uncached.contender, self._groups[0]
+        where = self._identity("probe", entry, first)
+        entry.probe, kept = self._store.find(where), self._store.find_tensors(where)
+        if entry.probe is not None and kept is not None:
             ends = kept.pop("steps").tolist()
             outputs = Outputs([kept[f"{call:05d}"] for call in range(len(kept))], ends)
         else:
-            found, outputs = self._prober.uncached(self._sampling.pipe, steps, self._sampling.run_of(bare))
+            entry.probe, outputs = self._prober.uncached(self._subject, bare, first)
             named = {f"{call:05d}": output for call, output in enumerate(outputs.calls)}
-            self._store.keep(where, found, named | {"steps": torch.tensor(outputs.steps)})
-        self._probes[bare.name] = found
-        self._reference = Reference(found.calls or None, steps, outputs)
-        if found.calls:
+            self._store.keep(where, entry.probe, named | {"steps": torch.tensor(outputs.steps)})
+        calls = entry.probe.calls or None
+        self._reference = Reference(calls, bare.num_steps, outputs)
+        if calls is not None:
             searching = replace(bare, name="settings of peers")
-            self._workload = Workload(steps, lambda: self._sampling.sample(searching), found.calls)
-
-    def _look_at(self, contender: Contender) -> None:
-        """Choose the settings of a peer, and probe a method, once."""
-        name, first = contender.name, self._groups[0]
-        if name in self._probes:
-            return
-        if contender.peer is not None:
-            choice = self._choices[name] = self._once("choice", contender, first, lambda: self._choose(contender))
-            if choice.error is not None:
-                self._probes[name] = Cell(error=choice.error)
-                return
-        self._probes[name] = self._once("probe", contender, first, lambda: self._probe(contender))
-
-    def _extend(self, contender: Contender, group: Sequence[Pair]) -> None:
-        """Time a method on one more batch, unless it has failed."""
-        self._look_at(contender)
-        runs = self._timed_runs[contender.name]
-        if contender is self._uncached:
-            runs.append(self._uncached_run(group))
-        elif self._probes[contender.name].error is None and all(run.error is None for run in runs):
-            runs.append(self._once("run", contender, group, lambda: self._timed(contender, group)[0]))
-
-    def _once(self, part: str, contender: Contender, group: Sequence[Pair], measure: Callable[[], Cell]) -> Cell:
-        """A part from the store, or measured now. The next launch tries again what failed."""
-        where = self._identity(part, contender, group)
-        found = self._store.find(where)
-        if found is not None:
-            return found
-        try:
-            found = measure()
-        except Exception as error:  # it must not cost the other methods their hours
-            found = Cell(error=in_one_line(error))
-        if found.error is not None:
-            release_memory()
-        self._sampling.check_model(contender)
-        if found.error is None:
-            self._store.keep(where, found)
-        return found
-
-    def _choose(self, contender: Contender) -> Cell:
-        """Search for settings of a peer whose work is at or just below its NFE."""
-        if self._workload is None or contender.nfe is None or contender.peer is None:
-            return Cell(error="the work of this pipeline cannot be counted, so no setting can be matched to an NFE")
-        found = match(
-            contender.peer, self._sampling.pipe, self._workload, contender.nfe, contender.measure, self._search_seconds
-        )
-        if found.chosen is None:
-            return Cell(note=found.note, error=found.error or "no settings were found")
-        self._peers[contender.name] = found.chosen.peer
-        return Cell(settings=dict(found.chosen.peer.settings), note=found.note)
-
-    def _peer(self, contender: Contender) -> Peer | None:
-        """The peer with the chosen settings, which may come from an earlier launch; None for other methods."""
-        name = contender.name
-        if contender.peer is not None and name not in self._peers and self._workload is not None:
-            settings = self._choices[name].settings
-            self._peers[name] = peer_with(contender.peer, settings, self._sampling.pipe, self._workload)
-        return self._peers.get(name)
-
-    def _probe(self, contender: Contender) -> Cell:
-        assert self._reference is not None
-        peer, run = self._peer(contender), self._sampling.run_of(contender)
-        found = self._prober.probe(self._sampling.pipe, contender, peer, run, self._reference)
-        self._warm.add(contender.name)
-        return found
+            self._workload = Workload(bare.num_steps, lambda: self._subject.sample(searching, first), calls)
 
     def _uncached_run(self, group: Sequence[Pair]) -> Cell:
         """The uncached run's time on a batch; its samples are kept too, because others are scored against them."""
@@ -237,59 +150,131 @@ class ModelBench:
             self._store.keep(where, found, {"images": samples.images, "latents": samples.latents})
         return found
 
-    def _timed(self, contender: Contender, group: Sequence[Pair]) -> tuple[Cell, Samples]:
-        """Run a method on a batch, and score it."""
-        peer = self._peer(contender)
-        if contender.name not in self._warm:  # an earlier launch has probed it, and first calls are slower
-            with contender.attached(self._sampling.pipe, peer):
-                self._sampling.sample(contender)
-            self._warm.add(contender.name)
-        samples, report, read = self._sampling.timed(contender, group, peer)
-        reference = samples if contender is self._uncached else self._samples(group)
-        assert reference is not None
-        cell = scored(read, samples, reference, group, self._metrics, self._task.images_kept(group))
+    def _samples(self, group: Sequence[Pair]) -> Samples | None:
+        """What the uncached run made of a batch; None before it was run."""
+        kept = self._store.find_tensors(self._identity("run", self._uncached, group))
+        return None if kept is None else Samples(kept["images"], kept["latents"])
+
+    # ------------------------------------------------------------------------------------------------ the others
+
+    def _look_at(self, entry: Entry) -> None:
+        """Choose the settings of a peer, and probe a method, once."""
+        first = self._groups[0]
+        if entry.probe is not None or entry.error is not None:
+            return
+        if entry.contender.peer is not None:
+            entry.choice = self._once("choice", entry, first, lambda: self._choose(entry))
+        if entry.error is None:
+            entry.probe = self._once("probe", entry, first, lambda: self._probe(entry))
+
+    def _extend(self, entry: Entry, group: Sequence[Pair]) -> None:
+        """Time a method on one more batch, unless it has failed."""
+        self._look_at(entry)
+        if entry.error is None:
+            entry.runs.append(self._once("run", entry, group, lambda: self._run(entry, group)))
+
+    def _once(self, part: str, entry: Entry, group: Sequence[Pair], measure: Callable[[], Cell]) -> Cell:
+        """A part from the store, or measured now. The next launch tries again what failed.
+
+        Raises:
+            ChangedModelError: The method was detached and left the model changed.
+        """
+        where = self._identity(part, entry, group)
+        found = self._store.find(where)
+        if found is not None:
+            return found
+        try:
+            found = measure()
+        except Exception as error:  # it must not cost the other methods their hours
+            found = Cell(error=in_one_line(error))
+        if found.error is not None:
+            release_memory()
+        if fingerprint(self._subject.pipe.transformer) != self._clean:
+            raise ChangedModelError(
+                f"{entry.contender.name} was detached and left the model changed, so nothing measured after it would "
+                "be valid. Exclude it and start again."
+            )
+        if found.error is None:
+            self._store.keep(where, found)
+        return found
+
+    def _choose(self, entry: Entry) -> Cell:
+        """Search for settings of a peer whose work is at or just below its NFE."""
+        contender = entry.contender
+        if self._workload is None or contender.nfe is None or contender.peer is None:
+            return Cell(error="the work of this pipeline cannot be counted, so no setting can be matched to an NFE")
+        found = match(
+            contender.peer, self._subject.pipe, self._workload, contender.nfe, contender.measure, self._search_seconds
+        )
+        if found.chosen is None:
+            return Cell(note=found.note, error=found.error or "no settings were found")
+        entry.peer = found.chosen.peer
+        return Cell(settings=dict(found.chosen.peer.settings), note=found.note)
+
+    def _find_peer(self, entry: Entry) -> None:
+        """Make a peer with settings that an earlier launch has found."""
+        family = entry.contender.peer
+        if family is not None and entry.peer is None and self._workload is not None:
+            entry.peer = peer_with(family, entry.choice.settings, self._subject.pipe, self._workload)
+
+    def _probe(self, entry: Entry) -> Cell:
+        assert self._reference is not None
+        self._find_peer(entry)
+        found = self._prober.probe(self._subject, entry, self._groups[0], self._reference)
+        entry.warm = True
+        return found
+
+    def _run(self, entry: Entry, group: Sequence[Pair]) -> Cell:
+        """Time a method on a batch."""
+        self._find_peer(entry)
+        if not entry.warm:  # an earlier launch has probed it, and first calls are slower
+            with entry.attached(self._subject.pipe):
+                self._subject.sample(entry.contender, self._groups[0])
+            entry.warm = True
+        return self._timed(entry, group, self._samples(group))[0]
+
+    # ----------------------------------------------------------------------------------------------------- parts
+
+    def _timed(self, entry: Entry, group: Sequence[Pair], reference: Samples | None = None) -> tuple[Cell, Samples]:
+        """Attach a method, sample a batch, detach it, and score the samples; against themselves without a reference."""
+        contender = entry.contender
+
+        def run() -> tuple[Samples, RunReport | None]:
+            with entry.attached(self._subject.pipe) as session:
+                samples = self._subject.sample(contender, group)
+                return samples, None if session is None else session.report
+
+        (samples, report), read = self._subject.timed(run)
+        cell = scored(read, samples, reference or samples, group, self._metrics, self._task.images_kept(group))
         if report is not None:
             cell = with_report(cell, report).model_copy(update={"nfe": report.nfe, "cache_bytes": report.cache_bytes})
         elif contender.kind is not Kind.PEER:
             cell = cell.model_copy(update={"nfe": contender.num_steps})
         return cell.model_copy(update={"launch": self._launch}), samples
 
-    # ----------------------------------------------------------------------------------------------------- parts
-
-    def _samples(self, group: Sequence[Pair]) -> Samples | None:
-        """What the uncached run made of a batch; None before it was run."""
-        kept = self._store.find_tensors(self._identity("run", self._uncached, group))
-        return None if kept is None else Samples(kept["images"], kept["latents"])
-
-    def _frames(self) -> int:
-        samples = self._samples(self._groups[0])
-        return samples.images.shape[1] if samples is not None and samples.images.ndim == 5 else 1
-
-    def _identity(self, part: str, contender: Contender, group: Sequence[Pair]) -> dict[str, Any]:
+    def _identity(self, part: str, entry: Entry, group: Sequence[Pair]) -> dict[str, Any]:
         """Everything that a part depends on: when any of it changes, the part is measured again."""
         found = {
             **self._identity_of_task,
             "part": part,
-            "method": identity_of_method(contender),
+            "method": identity_of_method(entry.contender),
+            "settings": {} if part == "choice" else entry.choice.settings,
             "pairs": [(pair.prompt, pair.seed) for pair in group],
         }
         if part == "run":
             found |= {"metrics": list(self._metrics.loaded), "images": self._task.images_kept(group)}
-        if part != "choice" and contender.name in self._choices:
-            found["settings"] = self._choices[contender.name].settings
         return found
 
     def _steps_left(self) -> int:
         """Steps of the sampler that remain; those of searches are estimated."""
         first, left = self._groups[0], 0
-        for each in (self._uncached, *self._others):
+        for entry in (self._uncached, *self._others):
             runs = 0
-            if each.peer is not None:
-                choice = self._store.find(self._identity("choice", each, first))
-                runs = 0 if choice else _SEARCH_RUNS
-                self._choices |= {each.name: choice} if choice else {}
-            probed = self._store.find(self._identity("probe", each, first))
-            runs += 0 if probed else self._prober.runs(each)
-            runs += [self._store.find(self._identity("run", each, group)) for group in self._groups].count(None)
-            left += runs * each.num_steps
+            if entry.contender.peer is not None:
+                choice = self._store.find(self._identity("choice", entry, first))
+                runs, entry.choice = 0 if choice else _SEARCH_RUNS, choice or entry.choice
+            probed = self._store.find(self._identity("probe", entry, first))
+            runs += 0 if probed else self._prober.runs(entry.contender)
+            runs += [self._store.find(self._identity("run", entry, group)) for group in self._groups].count(None)
+            left += runs * entry.contender.num_steps
         return left

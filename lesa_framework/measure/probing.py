@@ -7,31 +7,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lesa_framework.api import Pipeline, transformers_of
 from lesa_framework.errors import PeerError, UnsupportedBackboneError
-from lesa_framework.generation import StepCallback
-from lesa_framework.interfaces.peer import Peer
-from lesa_framework.measure.cells import Cell
+from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.counting import Call, count, counting, total
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.meter import held_bytes, peak_memory
-from lesa_framework.measure.results import Kind
+from lesa_framework.measure.results import Kind, Pair
+from lesa_framework.measure.subject import Subject
 from lesa_framework.types import RunReport
 
 #: Counts are ratios of whole numbers; one this close to a whole number is that number.
 _ROUNDING = 1e-9
-
-
-class Run(Protocol):
-    """Samples the first batch."""
-
-    def __call__(self, on_step: StepCallback | None = None, *, pairs: int | None = None) -> object:
-        """Sample the batch, or only its first pairs; the callback is called after every step."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +62,17 @@ class Prober(ABC):
         """How many times it runs a method, for the progress bar."""
 
     @abstractmethod
-    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Cell, Outputs]:
-        """Run the bare pipeline."""
+    def uncached(self, subject: Subject, contender: Contender, group: Sequence[Pair]) -> tuple[Cell, Outputs]:
+        """Run the bare model on a batch."""
 
     @abstractmethod
-    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Cell:
-        """Run a method.
+    def probe(self, subject: Subject, entry: Entry, group: Sequence[Pair], reference: Reference) -> Cell:
+        """Run a method on a batch.
 
         Args:
-            pipe: The pipeline, bare.
-            contender: The method.
-            peer: Of peers, the one with all settings chosen.
-            run: Samples the first batch.
+            subject: The model, bare.
+            entry: The method; of peers, with all settings chosen.
+            group: The batch.
             reference: The uncached run of the same batch.
         """
 
@@ -93,21 +84,21 @@ class WarmUp(Prober):
         """One run for caches and peers."""
         return int(contender.kind in {Kind.CACHE, Kind.PEER})
 
-    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Cell, Outputs]:  # noqa: ARG002
+    def uncached(self, subject: Subject, contender: Contender, group: Sequence[Pair]) -> tuple[Cell, Outputs]:  # noqa: ARG002
         """Nothing to do: the model is warm."""
         return Cell(cache_bytes=0), Outputs()
 
-    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Cell:  # noqa: ARG002
+    def probe(self, subject: Subject, entry: Entry, group: Sequence[Pair], reference: Reference) -> Cell:  # noqa: ARG002
         """Run the method on one pair."""
-        if not self.runs(contender):
+        if not self.runs(entry.contender):
             return Cell(cache_bytes=0)
-        with contender.attached(pipe, peer):
-            run(pairs=1)
+        with entry.attached(subject.pipe):
+            subject.sample(entry.contender, group[:1])
         return Cell()
 
 
 class Counted(Prober):
-    """Runs each method twice on the first batch: once with work, outputs and memory counted, once to see what it keeps.
+    """Runs each method twice on a batch: once with work, outputs and memory counted, once to see what it keeps.
 
     Nothing is read from a configuration or believed of a peer.
     """
@@ -116,20 +107,22 @@ class Counted(Prober):
         """Two runs; one for plain runs, which keep nothing."""
         return 2 if contender.kind in {Kind.CACHE, Kind.PEER} else 1
 
-    def uncached(self, pipe: Pipeline, num_steps: int, run: Run) -> tuple[Cell, Outputs]:
-        """Run the bare pipeline and count everything."""
-        calls, peak, outputs = _counted(pipe, run)
+    def uncached(self, subject: Subject, contender: Contender, group: Sequence[Pair]) -> tuple[Cell, Outputs]:
+        """Run the bare model and count everything."""
+        calls, peak, outputs = _counted(subject, contender, group)
         flops = None if calls is None else total(calls).flops
-        return Cell(work=num_steps, flops=flops, cache_bytes=0, peak_bytes=peak, calls=calls or []), outputs
+        work = contender.num_steps
+        return Cell(work=work, flops=flops, cache_bytes=0, peak_bytes=peak, calls=calls or []), outputs
 
-    def probe(self, pipe: Pipeline, contender: Contender, peer: Peer | None, run: Run, reference: Reference) -> Cell:
+    def probe(self, subject: Subject, entry: Entry, group: Sequence[Pair], reference: Reference) -> Cell:
         """Run a method twice, untimed."""
-        with contender.attached(pipe, peer) as session:
-            calls, peak, outputs = _counted(pipe, run)
+        contender, pipe = entry.contender, subject.pipe
+        with entry.attached(pipe) as session:
+            calls, peak, outputs = _counted(subject, contender, group)
             report = None if session is None else session.report
         kept = 0
         if contender.kind is not Kind.FEWER_STEPS:
-            kept = held_bytes(pipe, run, lambda: contender.attached(pipe, peer))
+            kept = held_bytes(pipe, lambda: subject.sample(contender, group), lambda: entry.attached(pipe))
         found = Cell(
             work=counted_work(calls, reference),
             flops=None if calls is None else total(calls).flops,
@@ -141,15 +134,15 @@ class Counted(Prober):
         return found if report is None else with_report(found, report)
 
 
-def _counted(pipe: Pipeline, run: Run) -> tuple[list[Call] | None, int, Outputs]:
+def _counted(subject: Subject, contender: Contender, group: Sequence[Pair]) -> tuple[list[Call] | None, int, Outputs]:
     """Run once; its work, where an adapter knows which modules are blocks, its peak of memory, and its outputs."""
-    models = list(transformers_of(pipe).values())
+    models = list(transformers_of(subject.pipe).values())
     device, calls = next(models[0].parameters()).device, None
-    with peak_memory(device) as meter, taking_outputs(pipe) as outputs, ExitStack() as stack:
+    with peak_memory(device) as meter, taking_outputs(subject.pipe) as outputs, ExitStack() as stack:
         if len(models) == 1:
             with suppress(UnsupportedBackboneError):
                 calls = stack.enter_context(counting(models[0], meter))
-        run(lambda _: outputs.steps.append(len(outputs.calls)))
+        subject.sample(contender, group, lambda _: outputs.steps.append(len(outputs.calls)))
     return calls, meter.most, outputs
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from lesa_framework import LesaError
 from lesa_framework.measure import model_bench
-from lesa_framework.measure.lineup import Contender
+from lesa_framework.measure.cells import Entry
+from lesa_framework.measure.model_bench import ModelBench
 from lesa_framework.measure.probing import Counted, WarmUp
 from lesa_framework.measure.results import Kind
 from lesa_framework.measure.store import Store
-from lesa_framework.measure.subject import Sampling
 from tests.measure.benches import STEPS, Bench, row, timeless
 from tests.progress_log import ProgressLog
 
@@ -47,10 +47,10 @@ def test_methods_take_turns_and_each_begins_a_round(bench):
 def test_a_method_that_fails_says_so_in_its_row_and_the_others_continue(bench, monkeypatch):
     real = Counted.probe
 
-    def probe(prober: Counted, pipe: Any, contender: Contender, *rest: Any) -> Any:
-        if contender.name == "line-a":
+    def probe(prober: Counted, subject: Any, entry: Entry, *rest: Any) -> Any:
+        if entry.contender.name == "line-a":
             raise LesaError("it fell over\nbadly")
-        return real(prober, pipe, contender, *rest)
+        return real(prober, subject, entry, *rest)
 
     monkeypatch.setattr(Counted, "probe", probe)
     results = bench.run()
@@ -63,15 +63,15 @@ def test_a_method_that_fails_says_so_in_its_row_and_the_others_continue(bench, m
 
 
 def test_a_method_that_fails_later_is_not_run_again(bench, monkeypatch):
-    real, tries = Sampling.timed, []
+    real, tries = ModelBench._timed, []
 
-    def timed(sampling: Sampling, contender: Contender, *rest: Any) -> Any:
-        tries.append(contender.name)
-        if contender.name == "line-a":
+    def timed(running: ModelBench, entry: Entry, *rest: Any) -> Any:
+        tries.append(entry.contender.name)
+        if entry.contender.name == "line-a":
             raise LesaError("no memory")
-        return real(sampling, contender, *rest)
+        return real(running, entry, *rest)
 
-    monkeypatch.setattr(Sampling, "timed", timed)
+    monkeypatch.setattr(ModelBench, "_timed", timed)
     results = bench.run()
     assert row(results, "line-a").error == "LesaError: no memory"
     assert tries.count("line-a") == 1
