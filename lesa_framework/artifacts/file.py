@@ -57,10 +57,18 @@ def load_artifact(path: Path, kind: str | None = None) -> Artifact:
         )
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES:
-            raise ArtifactError(f"{path}: '{name}' is of {tensor.dtype}, which no predictor writes. Train it again.")
+            raise ArtifactError(
+                f"{path}: '{name[:80]}' is of {tensor.dtype}, which no predictor writes. Train it again."
+            )
         if not bool(tensor.isfinite().all()):
-            raise ArtifactError(f"{path}: '{name}' has numbers that are not finite. Train it again.")
+            raise ArtifactError(f"{path}: '{name[:80]}' has numbers that are not finite. Train it again.")
     return Artifact(metadata, tensors)
+
+
+def _problem(tensor: Tensor) -> str | None:
+    if tensor.dtype not in _DTYPES:
+        return f"is of {tensor.dtype}, which no predictor writes"
+    return None if bool(tensor.isfinite().all()) else "has numbers that are not finite"
 
 
 def _read(path: Path) -> tuple[str | None, dict[str, Tensor]]:
@@ -71,7 +79,10 @@ def _read(path: Path) -> tuple[str | None, dict[str, Tensor]]:
             header: str | None = (file.metadata() or {}).get("lesa")
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise ArtifactError(f"{path}: damaged or not a safetensors file ({error}). Copy or train it again.") from error
+        # A damaged header may be quoted in full.
+        raise ArtifactError(
+            f"{path}: damaged or not a safetensors file ({str(error)[:200]}). Copy or train it again."
+        ) from error
 
 
 def _metadata(path: Path, header: str | None) -> ArtifactMetadata:
@@ -83,7 +94,7 @@ def _metadata(path: Path, header: str | None) -> ArtifactMetadata:
         version = _Version.model_validate(content).schema_version
         metadata = ArtifactMetadata.model_validate(content) if version in _READABLE else None
     except ValueError as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
+        problem = first_problem(error) if isinstance(error, ValidationError) else str(error)[:200]
         raise ArtifactError(f"{path}: its metadata is damaged ({problem}). Train it again.") from error
     if metadata is None:
         raise ArtifactError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -12,6 +12,8 @@ from lesa_framework.types import RunInfo, Tap
 #: 2 says which model the numbers were fitted on; files of version 1 are read as well.
 SCHEMA_VERSION = 2
 
+_Name: TypeAlias = Annotated[str, Field(max_length=100)]
+
 
 class ArtifactMetadata(BaseModel):
     """What an artifact was made for, and how."""
@@ -19,13 +21,13 @@ class ArtifactMetadata(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: int = SCHEMA_VERSION
-    kind: str
+    kind: _Name
     """The predictor's `kind`."""
     settings: dict[str, Any]
     """The predictor's own shape (for LESA: taps, stages, layers)."""
     sigmas: Annotated[tuple[float, ...], Field(min_length=2)]
     """The grid it was trained for, the final 0 included."""
-    backbone: str
+    backbone: _Name
     """Kind of the adapter."""
     tap: Tap
     """The tap where its features are taken."""

@@ -36,6 +36,27 @@ def command(
     if as_json:
         typer.echo(json.dumps({"file": str(path), **describe(artifact)}, indent=2))
         return
+    show(path, artifact)
+
+
+def weights_file(name: str) -> Path:
+    """The weights that a weights file is, or that a configuration or preset names.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        return path
+    predictor = load_config(name).predictor
+    found = predictor.model_dump().get("weights")
+    if found is None:
+        raise ConfigError(f"{name}: its predictor '{predictor.kind}' has no weights, so there is nothing to inspect.")
+    return Path(found)
+
+
+def show(path: Path, artifact: Artifact) -> None:
+    """Print an artifact for people."""
     screen = console.results()
     metadata = artifact.metadata
     screen.print(f"{path}", style="bold", markup=False, soft_wrap=True)
@@ -57,22 +78,6 @@ def command(
                 yaml.safe_dump(content, sort_keys=False, default_flow_style=None).rstrip(), markup=False, soft_wrap=True
             )
     screen.print(_table(artifact))
-
-
-def weights_file(name: str) -> Path:
-    """The weights that a weights file is, or that a configuration or preset names.
-
-    Raises:
-        ConfigError: It names none.
-    """
-    path = Path(name)
-    if path.suffix == ".safetensors":
-        return path
-    predictor = load_config(name).predictor
-    found = predictor.model_dump().get("weights")
-    if found is None:
-        raise ConfigError(f"{name}: its predictor '{predictor.kind}' has no weights, so there is nothing to inspect.")
-    return Path(found)
 
 
 def describe(artifact: Artifact) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class TrainedLesa(Lesa):
         for name, wanted in shape.kans().items():
             if name in artifact.tensors:
                 artifact.tensor(name, wanted)
+        _check_sizes(tables["gains"], tables["taps"], tables["bias"])
         super().__init__(shape, **tables)
         self._artifact, self._retabulate, self._strict = artifact, retabulate, strict
         self._table = lru_cache(_GRIDS)(self._look_up)
@@ -144,8 +145,21 @@ def tabulate(artifact: Artifact, sigmas: tuple[float, ...]) -> list[list[list[fl
         raise ArtifactError(f"predictor.retabulate: another grid needs the weights of the KANs. {error}") from error
     experts = Experts(shape, seed=0)
     experts.load_compact(weights)
-    gains: list[list[list[float]]] = experts.gains(sigmas).double().tolist()
-    return gains
+    gains = experts.gains(sigmas).double()
+    _check_sizes(gains, weights["taps"], weights["bias"])
+    table: list[list[list[float]]] = gains.tolist()
+    return table
+
+
+def _check_sizes(gains: Tensor, taps: Tensor, bias: Tensor) -> None:
+    """Refuse numbers whose products are not: filters are applied in float32.
+
+    Raises:
+        ArtifactError: They are too large.
+    """
+    numbers = torch.cat([taps, bias.unsqueeze(-1)], dim=-1).double().unsqueeze(2)
+    if not bool((gains.double().unsqueeze(-1) * numbers).float().isfinite().all()):
+        raise ArtifactError("predictor.weights: filters made of these numbers would not be finite. Train again.")
 
 
 #: Settings that the weights fix.
