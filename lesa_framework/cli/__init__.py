@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import bench, demo, eval, generate, inspection, plan, plugins, report, schema, train  # noqa: A004
-from lesa_framework.cli.console import complain
+from lesa_framework.cli.console import complain, warnings_as_notes
 from lesa_framework.cli.threads import respect_quota
 from lesa_framework.errors import LesaError
 
@@ -61,7 +61,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 (failed) or 2 (bad input).
     """
     try:
-        app(arguments)
+        with warnings_as_notes():
+            app(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except LesaError as error:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lesa_framework.errors import LesaWarning
 
 #: Width of tables in a file or a pipe, where there is no terminal to measure.
 _PLAIN_WIDTH = 132
@@ -35,6 +39,29 @@ def note(message: str) -> None:
     console = notices()
     console.print("note:", style="bold yellow", end=" ")
     console.print(message, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Warnings of ours in the block are printed as notes, and not with a line of the code."""
+    with warnings.catch_warnings():
+        print_others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, LesaWarning):
+                note(str(message))
+            else:
+                print_others(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager
