@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Final
+
+#: The longest message of an error, in characters.
+_LONGEST: Final = 10_000
 
 
 class LesaError(Exception):
-    """The base class of every error that the framework raises on purpose."""
+    """The base class of every error that the framework raises on purpose.
+
+    Args:
+        message: What happened; the middle of a very long one is left out, and what cannot be printed is escaped.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message, _LONGEST).encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 class ConfigError(LesaError):
@@ -51,6 +63,31 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def shortened(text: str, limit: int = 200) -> str:
+    """Text for a message; the middle of one that is longer than `limit` characters is left out."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]} ... ({len(text):,} characters) ... {text[-limit // 4 :]}"
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 4, 80, 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to print numbers of more than 4,300 digits.
+        return f"a number of {x.bit_length():,} bits" if x.bit_length() > 128 else super().repr_int(x, level)
+
+
+_BRIEF: Final = _Brief()
+
+
+def shown(value: object) -> str:
+    """A value for a message: its `repr`, in few words however large it is."""
+    return _BRIEF.repr(value)
 
 
 def in_one_line(error: Exception) -> str:

@@ -138,8 +138,9 @@ def read_text(path: Path, name: str = "", hint: str = "Give a UTF-8 text file.")
         if found.st_size > _LARGEST:
             raise ConfigError(f"{named}: has {found.st_size:,} bytes; at most {_LARGEST:,} are read. {hint}")
         content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{named}: cannot be read ({error.strerror}). {hint}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"{named}: cannot be read ({reason}). {hint}") from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -148,6 +149,22 @@ def read_text(path: Path, name: str = "", hint: str = "Give a UTF-8 text file.")
         raise ConfigError(
             f"{named}: is not UTF-8 text: {error.reason} at line {line}, column {column}. {hint}"
         ) from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; False also for a name that no file system takes."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False also for a name that no file system takes."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def read_prompts(path: Path, name: str = "--prompts") -> list[str]:

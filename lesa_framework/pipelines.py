@@ -5,6 +5,7 @@ The only module of the core that imports diffusers, and only inside functions.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ import torch
 
 from lesa_framework.api import Pipeline
 from lesa_framework.devices import available_devices
-from lesa_framework.errors import ConfigError, did_you_mean
+from lesa_framework.errors import ConfigError, did_you_mean, shortened
+from lesa_framework.files import is_folder
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
 
@@ -67,8 +69,8 @@ def find_model(name: str) -> ModelSource:
                 "Reinstall the plugin, or train the model."
             )
         return ModelSource(name, str(named.folder), named)
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
+    folder = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the name of an unknown user as it is
+    if name and is_folder(folder):
         if not (folder / "model_index.json").is_file():
             raise ConfigError(
                 f"model: {name} is not a diffusers pipeline folder: it has no model_index.json. "
@@ -80,7 +82,7 @@ def find_model(name: str) -> ModelSource:
         return ModelSource(name, name, None)
     hint = did_you_mean(name, catalog.names())
     raise ConfigError(
-        f"model: '{name}' is neither a registered model ({_known()}), nor an existing folder, "
+        f"model: '{shortened(name)}' is neither a registered model ({_known()}), nor an existing folder, "
         f"nor a hub id such as owner/model.{hint}"
     )
 

@@ -15,6 +15,7 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import write_bytes, write_text
+from lesa_framework.limits import MAX_PROMPTS
 from lesa_framework.measure.grid_image import grid_png
 from lesa_framework.measure.images import from_data_uri, png_bytes
 from lesa_framework.measure.page.render import check_report, write_page
@@ -38,7 +39,9 @@ def command(
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images, table and report.")] = Path("demo"),
     steps: options.Steps = 50,
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts; the first eight are shown.")] = 24,
+    prompts: Annotated[
+        int, typer.Option(min=1, max=MAX_PROMPTS, help="How many prompts; the first eight are shown.")
+    ] = 24,
     seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of prompts and noise.")] = 0,
     as_json: options.AsJson = False,
     device: options.Device = None,

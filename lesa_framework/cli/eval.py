@@ -14,6 +14,7 @@ from lesa_framework.cli import console, files, options
 from lesa_framework.cli.results_table import require_all, show_results
 from lesa_framework.config.loading import load_config
 from lesa_framework.files import read_prompts, write_text
+from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, check_pairs
 from lesa_framework.measure.page.render import check_report, write_page
 from lesa_framework.measure.probing import WarmUp
 from lesa_framework.measure.results import Pair
@@ -29,12 +30,14 @@ def command(
     configs: Annotated[list[str], typer.Argument(metavar="CONFIG", help="YAML files or presets to compare.")],
     model: options.Model = "reference:flux",
     prompts: options.Prompts = None,
-    count: Annotated[int, typer.Option(min=1, help="How many prompts to draw when there is no --prompts.")] = 8,
+    count: Annotated[
+        int, typer.Option(min=1, max=MAX_PROMPTS, help="How many prompts to draw when there is no --prompts.")
+    ] = 8,
     prompt_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of the drawn prompts.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds for each prompt.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=MAX_PAIRS, help="Number of seeds for each prompt.")] = 1,
     first_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="The first seed.")] = 0,
     steps: options.Steps = 50,
-    batch: Annotated[int, typer.Option(min=1, help="Images in each call of the pipeline.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, max=MAX_PAIRS, help="Images in each call of the pipeline.")] = 8,
     overrides: options.Overrides = [],  # noqa: B006 - typer copies it
     out: Annotated[Path | None, typer.Option(metavar="RESULTS.json", help="Where to write the results.")] = None,
     report: Annotated[
@@ -67,6 +70,7 @@ def command(
     if report is not None:
         check_report()
     line = shlex.join(["lesa", *sys.argv[1:]])
+    check_pairs(len(chosen), seeds, "--seeds")
     pairs = [Pair(prompt=prompt, seed=first_seed + offset) for prompt in chosen for offset in range(seeds)]
     bench = comparison(
         source, loaded, pairs, settings, batch=batch, images=_SHOWN if report is not None else 0, command=line

@@ -17,6 +17,7 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.files import write_bytes
 from lesa_framework.generation import GenerationSettings, check_call, generate_batch
+from lesa_framework.limits import MAX_PAIRS, check_pairs
 from lesa_framework.measure.images import png_bytes
 from lesa_framework.measure.lineup import Contender, caches, planned
 from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
@@ -35,9 +36,9 @@ def command(
     overrides: options.Overrides = [],  # noqa: B006 - typer copies it
     out: Annotated[Path, typer.Option(metavar="FILE.png|DIR", help="A PNG, or a folder for several.")] = Path("images"),
     seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of the noise.")] = 0,
-    count: Annotated[int, typer.Option(min=1, help="Images for each prompt, with rising seeds.")] = 1,
+    count: Annotated[int, typer.Option(min=1, max=MAX_PAIRS, help="Images for each prompt, with rising seeds.")] = 1,
     steps: options.Steps = 50,
-    batch: Annotated[int, typer.Option(min=1, help="Images in each call of the pipeline.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, max=MAX_PAIRS, help="Images in each call of the pipeline.")] = 8,
     as_json: options.AsJson = False,
     device: options.Device = None,
     height: options.Height = None,
@@ -60,6 +61,7 @@ def command(
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
     chosen = prompts or options.draw_prompts(source, 1, seed)
+    check_pairs(len(chosen), count, "--count")
     pairs = [(prompt, seed + offset) for prompt in chosen for offset in range(count)]
     paths = _paths(out, pairs)
     methods = caches([(config, "") for config in loaded], steps)

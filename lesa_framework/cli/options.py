@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from lesa_framework.errors import ConfigError
+from lesa_framework.config.reading import parse_yaml
+from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.generation import GenerationSettings
+from lesa_framework.limits import MAX_STEPS
 from lesa_framework.pipelines import ModelSource
 
 _CALL = "Arguments of the pipeline"
 #: The largest valid seed; there is room to count up from it.
 MAX_SEED = 2**62
+#: The longest side of a picture, in pixels.
+MAX_SIDE = 2**16
 
 Config = Annotated[
     str, typer.Option("--config", "-c", metavar="FILE_OR_PRESET", help="A YAML file or a preset's name.")
@@ -34,8 +37,12 @@ Prompts = Annotated[
 ]
 OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")]
 
-Height = Annotated[int | None, typer.Option("--height", min=8, help="Height in pixels.", rich_help_panel=_CALL)]
-Width = Annotated[int | None, typer.Option("--width", min=8, help="Width in pixels.", rich_help_panel=_CALL)]
+Height = Annotated[
+    int | None, typer.Option("--height", min=8, max=MAX_SIDE, help="Height in pixels.", rich_help_panel=_CALL)
+]
+Width = Annotated[
+    int | None, typer.Option("--width", min=8, max=MAX_SIDE, help="Width in pixels.", rich_help_panel=_CALL)
+]
 Guidance = Annotated[float | None, typer.Option("--guidance", help="guidance_scale.", rich_help_panel=_CALL)]
 TrueCfg = Annotated[float | None, typer.Option("--true-cfg", help="true_cfg_scale.", rich_help_panel=_CALL)]
 Negative = Annotated[str | None, typer.Option("--negative-prompt", help="Negative prompt.", rich_help_panel=_CALL)]
@@ -46,11 +53,13 @@ Call = Annotated[
 
 
 def check_steps(steps: int) -> None:
-    """Refuse runs of fewer than two steps.
+    """Refuse runs of fewer than two steps, or of more than would ever end.
 
     Raises:
-        ConfigError: Fewer than 2 steps.
+        ConfigError: Fewer than 2 steps, or too many.
     """
+    if steps > MAX_STEPS:
+        raise ConfigError(f"--steps {steps}: a run has at most {MAX_STEPS:,} steps; 50 is usual.")
     if steps < 2:
         raise ConfigError(f"--steps {steps}: a run needs at least 2 steps; 50 is usual.")
 
@@ -84,11 +93,8 @@ def generation_settings(
     for text in call or ():
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"--call {text}: expected KEY=VALUE, for example max_sequence_length=128.")
-        try:
-            arguments[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--call {text}: the value is not valid YAML: {error}") from error
+            raise ConfigError(f"--call {shortened(text)}: expected KEY=VALUE, for example max_sequence_length=128.")
+        arguments[key.strip()] = parse_yaml(value, f"--call {shortened(text)}: the value is not valid YAML")
     return GenerationSettings(num_steps=steps, call=arguments)
 
 

@@ -10,9 +10,10 @@ import yaml
 from pydantic import BaseModel
 
 from lesa_framework.config.overrides import override
-from lesa_framework.config.reading import read_section, read_yaml
+from lesa_framework.config.reading import listed, read_section, read_yaml
 from lesa_framework.config.schema import EngineConfig, LesaConfig
-from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean
+from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean, shortened, shown
+from lesa_framework.files import is_file
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
 from lesa_framework.plugin.manager import plugins
@@ -59,13 +60,13 @@ def parse_config(raw: Mapping[str, Any], folder: Path, name: str) -> LesaConfig:
     for key in raw:
         if key not in sections:
             hint = did_you_mean(str(key), sections)
-            reader.problems.append(f"{key}: unknown section. Known: {', '.join(sections)}.{hint}")
+            reader.problems.append(f"{shortened(str(key))}: unknown section. Known: {', '.join(sections)}.{hint}")
     for key in _REQUIRED:
         if key not in merged:
             reader.problems.append(f"{key}: missing. Add for example `{key}: {{kind: {reader.example(key)}}}`.")
     parts = {key: reader.section(key, merged) for key in sections if key in merged}
     if reader.problems:
-        raise ConfigError("\n".join(reader.problems))
+        raise ConfigError(listed(reader.problems))
     return LesaConfig.model_validate({**parts, "name": name})
 
 
@@ -78,16 +79,14 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
             "or a LesaConfig."
         )
     path = Path(source)
-    try:
-        is_file = path.is_file()
-    except OSError:  # a name that no file system takes, such as a whole configuration given as text
-        is_file = False
-    if not is_file:
+    if not is_file(path):
         presets = plugins().registry.presets
         if str(source) not in presets:
             known = ", ".join(presets.names()) or "none"
             near = did_you_mean(str(source), presets.names())
-            raise ConfigError(f"config: '{source}' is neither a file nor a preset. Presets: {known}.{near}")
+            raise ConfigError(
+                f"config: '{shortened(str(source))}' is neither a file nor a preset. Presets: {known}.{near}"
+            )
         path = presets.get(str(source))
     raw = read_yaml(path)
     if not isinstance(raw, dict):
@@ -138,7 +137,7 @@ class _Reader:
         known = self._catalogs[key]
         if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
             kinds = ", ".join(known.names())
-            self.problems.append(f"{key}: expected a mapping with a 'kind', one of {kinds}; found {raw!r}.")
+            self.problems.append(f"{key}: expected a mapping with a 'kind', one of {kinds}; found {shown(raw)}.")
             return None
         try:
             return self._read(known.get(raw["kind"]), key, raw)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import Any, Final
 
-import yaml
-
-from lesa_framework.errors import ConfigError
+from lesa_framework.config.reading import parse_yaml
+from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
 
+#: How many names a path may have; sections are at most three deep.
+_DEEPEST: Final = 10
 _HAVE_KINDS: Final = ("schedule", "router", "predictor", "backbone")
 
 
@@ -28,7 +29,7 @@ def override(raw: dict[str, Any], changes: Sequence[str]) -> None:
         for key in keys[:-1]:
             inner = place.setdefault(key, {})
             if not isinstance(inner, dict):
-                raise ConfigError(f"--set {text}: '{key}' is a value, not a section.")
+                raise ConfigError(f"--set {shortened(text)}: '{key}' is a value, not a section.")
             place = inner
         if keys[1:] == ["kind"] and keys[0] in _HAVE_KINDS and place.get("kind") != value:
             _drop_settings(raw, keys[0])
@@ -49,12 +50,9 @@ def _kind(section: Any) -> Any:
 def _parsed(text: str) -> tuple[list[str], Any]:
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
-    if not equals or not all(keys):
-        raise ConfigError(f"--set {text}: expected SECTION.KEY=VALUE, for example schedule.interval=5.")
-    try:
-        return keys, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}: the value is not valid YAML: {error}") from error
+    if not equals or not all(keys) or len(keys) > _DEEPEST:
+        raise ConfigError(f"--set {shortened(text)}: expected SECTION.KEY=VALUE, for example schedule.interval=5.")
+    return keys, parse_yaml(value, f"--set {shortened(text)}: the value is not valid YAML")
 
 
 def _drop_settings(raw: dict[str, Any], section: str) -> None:

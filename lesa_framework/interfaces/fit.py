@@ -13,6 +13,7 @@ from torch import Tensor
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
+from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, MAX_STEPS
 from lesa_framework.types import Tap
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ class TrainingConfig(BaseModel):
 
     model: str | None = None
     """Model to train on: a name such as `reference:flux`, a folder or a hub id."""
-    prompts: int = Field(64, ge=1)
+    prompts: int = Field(64, ge=1, le=MAX_PROMPTS)
     """How many prompts to draw when no file of prompts is given (named models only)."""
-    num_steps: int = Field(50, ge=2)
+    num_steps: int = Field(50, ge=2, le=MAX_STEPS)
     """Steps of the sampler; fixes the sigma grid."""
-    batch: int = Field(16, ge=1)
+    batch: int = Field(16, ge=1, le=MAX_PAIRS)
     """Prompts a rollout."""
     seed: int = Field(0, ge=0, le=2**31)
     """Seed of weights, prompts and noise."""

@@ -185,6 +185,12 @@ class Difference(Frozen):
     better_share: float
     """Share of the pairs on which the best method is better."""
 
+    @model_validator(mode="after")
+    def _has_both_ends_or_none(self) -> Self:
+        if (self.low_db is None) != (self.high_db is None):
+            raise ValueError("low_db and high_db: an interval has both or none")
+        return self
+
     @property
     def certain(self) -> bool:
         """Whether the whole interval is above 0."""
@@ -200,7 +206,7 @@ class MetricInfo(Frozen):
     """What it is, in one line."""
     higher_is_better: bool
     """Whether higher values are better."""
-    digits: int = 3
+    digits: int = Field(3, ge=0, le=15)
     """Decimals in tables."""
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from lesa_framework.errors import ConfigError
+from lesa_framework.errors import ConfigError, shortened, shown
 from lesa_framework.files import read_text
 from lesa_framework.measure.results import SCHEMA_VERSION, Results
 
+#: The largest whole number; larger ones cannot be calculated with as floats.
+_LARGEST: Final = 2**63 - 1
 _COMMANDS: Final = "`lesa bench FILE.yaml` or `lesa eval CONFIG --out FILE.json`"
 
 
@@ -24,7 +27,9 @@ def read_results(path: Path) -> Results:
     """
     hint = f"Give a file that {_COMMANDS} wrote."
     try:
-        content = json.loads(read_text(path, hint=hint), parse_constant=_refuse)
+        text = read_text(path, hint=hint)
+        content = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_refuse)
+        json.dumps(content, ensure_ascii=False).encode()  # halves of characters can be read, but never be written
     except (RecursionError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as JSON ({error}). {hint}") from error
     remedy = f"Make a new one with {_command(content)}."
@@ -35,16 +40,30 @@ def read_results(path: Path) -> Results:
         )
     if version != SCHEMA_VERSION:
         raise ConfigError(
-            f"{path}: its schema_version is {version!r}, and this version of lesa-framework reads {SCHEMA_VERSION}. "
-            f"{remedy}"
+            f"{path}: its schema_version is {shown(version)}, and this version of lesa-framework reads "
+            f"{SCHEMA_VERSION}. {remedy}"
         )
     try:
         return Results.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        problem = first["msg"].removeprefix("Value error, ")
+        first = error.errors(include_url=False)[0]
+        place = shortened(".".join(str(part) for part in first["loc"]))
+        problem = shortened(first["msg"].removeprefix("Value error, "))
         raise ConfigError(f"{path}: {f'{place}: ' if place else ''}{problem}. {remedy}") from error
+
+
+def _whole(digits: str) -> int:
+    number = int(digits)
+    if abs(number) > _LARGEST:
+        raise ValueError(f"a number is beyond {_LARGEST}")
+    return number
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{shortened(digits)} is beyond all numbers that can be calculated with")
+    return number
 
 
 def _refuse(constant: str) -> None:
@@ -54,4 +73,4 @@ def _refuse(constant: str) -> None:
 def _command(content: Any) -> str:
     """The command that made the file, if the file names it; otherwise the commands that make such files."""
     made_by = content.get("command") if isinstance(content, dict) else None
-    return f"`{made_by}`" if isinstance(made_by, str) and made_by.startswith("lesa ") else _COMMANDS
+    return f"`{shortened(made_by)}`" if isinstance(made_by, str) and made_by.startswith("lesa ") else _COMMANDS

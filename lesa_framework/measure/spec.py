@@ -9,12 +9,13 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lesa_framework.config.paths import ConfigPath
-from lesa_framework.config.reading import read_section, read_yaml
+from lesa_framework.config.reading import listed, read_section, read_yaml
 from lesa_framework.errors import ConfigError
+from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, MAX_STEPS
 
 #: A seed, with room to count up from the largest.
 _Seed = Annotated[int, Field(ge=0, le=2**62)]
-_Steps = Annotated[int, Field(ge=2)]
+_Steps = Annotated[int, Field(ge=2, le=MAX_STEPS)]
 
 
 class _Section(BaseModel):
@@ -24,7 +25,7 @@ class _Section(BaseModel):
 class Prompts(_Section):
     """Where prompts come from: exactly one of `draw`, `file` and `texts`."""
 
-    draw: Annotated[int, Field(ge=1)] | None = None
+    draw: Annotated[int, Field(ge=1, le=MAX_PROMPTS)] | None = None
     """Draw this many held-out prompts; only for registered models such as `reference:flux`."""
     seed: _Seed = 0
     """Seed of the drawn prompts."""
@@ -79,9 +80,9 @@ class BenchSpec(_Section):
     """Seeds; every prompt is run with each of them."""
     steps: _Steps = 50
     """Steps of the sampler in the uncached and the cached runs."""
-    batch: Annotated[int, Field(ge=1)] = 8
+    batch: Annotated[int, Field(ge=1, le=MAX_PAIRS)] = 8
     """Samples in each call of the pipeline. Methods take turns on each batch."""
-    images: Annotated[int, Field(ge=0)] = 4
+    images: Annotated[int, Field(ge=0, le=MAX_PAIRS)] = 4
     """Number of prompts, from the first, whose images are in the results."""
 
     @model_validator(mode="after")
@@ -146,5 +147,5 @@ def load_spec(path: Path) -> BenchFile:
         read_section(Prompts, "prompts", raw["prompts"], folder, problems)
     spec = None if problems else read_section(BenchSpec, "", raw, folder, problems)
     if spec is None:
-        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
+        raise ConfigError(listed([f"{path}: {problem}" for problem in problems]))
     return BenchFile(path, raw, spec)

@@ -9,9 +9,10 @@ from typing import Any
 
 from lesa_framework.config.loading import load_config, parse_config
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.errors import ConfigError
-from lesa_framework.files import read_prompts
+from lesa_framework.errors import ConfigError, shown
+from lesa_framework.files import is_file, is_folder, read_prompts
 from lesa_framework.generation import GenerationSettings
+from lesa_framework.limits import check_pairs
 from lesa_framework.measure.lineup import Contender, caches, naming
 from lesa_framework.measure.results import Pair
 from lesa_framework.measure.spec import BenchFile, ModelEntry
@@ -120,10 +121,11 @@ def benchmark_of(file: BenchFile, command: str = "") -> Benchmark:
 def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     spec = file.spec
     beside = file.folder / name
-    source = replace(find_model(str(beside)), name=name) if beside.is_dir() else find_model(name)
+    source = replace(find_model(str(beside)), name=name) if is_folder(beside) else find_model(name)
     methods = caches(_configs(file, entry), spec.steps)  # weights are read: missing ones show now
     call = (dict(source.named.call) if source.named else {}) | entry.call
     prompts = _prompts(file, source)
+    check_pairs(len(prompts), len(spec.seeds), f"{file.path}: seeds")
     # Seeds outside: the first batches, whose images are kept, have different prompts.
     pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in dict.fromkeys(prompts)]
     return Task(
@@ -144,7 +146,7 @@ def _configs(file: BenchFile, entry: ModelEntry) -> list[tuple[LesaConfig, str]]
                 found.append((parse_config(raw, file.folder, f"{method}-{schedule}"), schedule))
     for name in entry.configs:
         beside = file.folder / name
-        found.append((load_config(beside if beside.is_file() else name), ""))
+        found.append((load_config(beside if is_file(beside) else name), ""))
     return found
 
 
@@ -158,7 +160,7 @@ def _sections(file: BenchFile, method: str, sections: dict[str, Any], entry: Mod
     own = sections.get("backbone", {})
     if not isinstance(own, dict):
         raise ConfigError(
-            f"{file.path}: methods.{method}.backbone: expected a mapping such as {{tap: output}}, found {own!r}."
+            f"{file.path}: methods.{method}.backbone: expected a mapping such as {{tap: output}}, found {shown(own)}."
         )
     return {**sections, "backbone": {**entry.backbone, **own}} if entry.backbone else sections
 

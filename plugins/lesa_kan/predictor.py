@@ -176,17 +176,17 @@ class LesaPredictorConfig(PredictorConfig):
     """The safetensors file that `lesa train` wrote; relative to this file."""
     history: int = Field(8, ge=1, le=64)
     """K: how many of the newest features the filter weighs, in every stage except the first."""
-    stage_history: tuple[Annotated[int, Field(ge=1, le=64)], ...] | None = None
+    stage_history: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(max_length=64)] | None = None
     """K_s of each stage; by default three stages, the first with 4 at most: [4, 8, 8]."""
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (256, 256)
+    hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((256, 256), max_length=16)
     """Widths of the KANs' hidden layers."""
-    grid: int = Field(5, ge=1)
+    grid: int = Field(5, ge=1, le=1000)
     """Spline intervals."""
-    order: int = Field(3, ge=1)
+    order: int = Field(3, ge=1, le=10)
     """Spline order."""
     grid_range: tuple[float, float] = (-3.0, 3.0)
     """The interval on which the splines are defined."""
-    branches: int = Field(1, ge=1)
+    branches: int = Field(1, ge=1, le=64)
     """Sets of experts: with 1 all branches share them, with 2 `cond` and `uncond` have their own."""
     retabulate: bool = False
     """Evaluate the KANs again when the scheduler's grid differs from the training's (needs pykan)."""

@@ -12,9 +12,9 @@ from lesa_framework import TrainingConfig
 class LesaTrainingConfig(TrainingConfig):
     """How `lesa train` fits LESA, in two stages; unused while sampling."""
 
-    guided_epochs: int = Field(1, ge=0)
+    guided_epochs: int = Field(1, ge=0, le=1_000_000)
     """Stage 1: passes over the prompts with the true features as history."""
-    closed_loop_epochs: int = Field(20, ge=0)
+    closed_loop_epochs: int = Field(20, ge=0, le=1_000_000)
     """Stage 2: passes over the prompts in closed loop."""
     guided_lr: float = Field(1e-3, gt=0, allow_inf_nan=False)
     """AdamW's learning rate in stage 1."""

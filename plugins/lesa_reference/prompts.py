@@ -14,12 +14,14 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from lesa_framework import LesaError
+from lesa_framework import ConfigError, LesaError
 from lesa_framework.files import write_text
 from lesa_reference.captions import HELD_OUT_SEED, random_scene
 from lesa_reference.motion import Clip, random_clip
 from lesa_reference.scenes import Scene
 
+#: The most prompts that are drawn at once; drawing so many different ones takes some seconds.
+MOST = 10_000
 #: The random stream of prompts for predictor training, separate from those of the models' own training.
 _TRAINING_STREAM = 5
 
@@ -40,7 +42,12 @@ def draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str
         count: How many.
         training: Draw for the training of a predictor, from a random stream that held-out prompts never use.
         backbone: The reference model; clips have captions of their own.
+
+    Raises:
+        ConfigError: More than `MOST`.
     """
+    if count > MOST:
+        raise ConfigError(f"prompts: at most {MOST:,} are drawn, not {count}.")
     rng = np.random.default_rng([seed, _TRAINING_STREAM] if training else [HELD_OUT_SEED + seed, 0])
     captions: dict[str, None] = {}
     while len(captions) < count:
@@ -51,7 +58,7 @@ def draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str
 def main(
     backbone: Annotated[str, typer.Argument(help=f"Reference model: {', '.join(_DRAWN)}.")],
     seed: Annotated[int, typer.Option(min=0, max=HELD_OUT_SEED - 1, help="Another seed draws other prompts.")] = 0,
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many prompts.")] = 64,
+    count: Annotated[int, typer.Option(min=1, max=MOST, help="How many prompts.")] = 64,
     out: Annotated[
         Path | None, typer.Option(help="File to write, one prompt on each line; standard output if absent.")
     ] = None,

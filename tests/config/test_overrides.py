@@ -98,3 +98,12 @@ def test_overrides_without_key_or_value(override):
 def test_overrides_that_are_no_yaml_or_go_into_a_value():
     assert "the value is not valid YAML" in refused(overrides=["schedule.compute=[0, 1"])
     assert "'interval' is a value, not a section" in refused(overrides=["schedule.interval.more=1"])
+
+
+@pytest.mark.parametrize(
+    "change", ["a." * 5000 + "b=1", "predictor.order=" + "[" * 3000, "predictor.order=0x" + "f" * 5000, "a=2023-13-45"]
+)
+def test_values_that_no_yaml_should_have_are_refused_in_few_words(change):
+    with pytest.raises(ConfigError, match="--set") as caught:
+        override({}, [change])
+    assert len(str(caught.value)) < 1000

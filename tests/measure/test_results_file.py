@@ -43,7 +43,18 @@ def test_other_files_are_refused_with_the_command_that_makes_a_new_one(
     assert "Make a new one with `lesa " in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{", '{"schema_version": 2, "rows": NaN}', '{"a": -Infinity}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[" * 100_000,
+        '{"a": 1e999}',
+        '{"a": 1' + "0" * 400 + "}",
+        '{"a": "\\ud800"}',
+        '{"schema_version": 2, "rows": NaN}',
+        '{"a": -Infinity}',
+    ],
+)
 def test_what_is_not_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(text)

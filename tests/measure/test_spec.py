@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lesa_framework import ConfigError
 from lesa_framework.measure.spec import load_spec
@@ -71,3 +72,20 @@ def test_all_mistakes_are_reported_at_once(tmp_path):
 def test_a_missing_file(tmp_path):
     with pytest.raises(ConfigError, match=r"nothing\.yaml: cannot be read"):
         load_spec(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prompts": {"draw": 2**63 - 1}},
+        {"steps": 2**40},
+        {"batch": 2**40},
+        {"images": 2**40},
+        {"prompts": {"draw": 10_001}},
+    ],
+)
+def test_counts_that_would_never_end_are_refused_with_the_valid_range(tmp_path, changes):
+    path = tmp_path / "bench.yaml"
+    path.write_text(yaml.safe_dump({"models": {"reference:flux": {}}, **changes}))
+    with pytest.raises(ConfigError, match="less than or equal to"):
+        load_spec(path)
