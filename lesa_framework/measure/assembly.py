@@ -47,13 +47,7 @@ class Measured:
 
 
 def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[str, str]) -> Results:
-    """Put everything together.
-
-    Args:
-        bench: What was asked for.
-        measured: Each model's part.
-        machine: Versions and machine.
-    """
+    """Put the parts of all models together, with versions and machine."""
     described = _described(measured)
     rows = [_row(each, part, described) for part in measured for each in part.rows]
     models = [_model(bench, part) for part in measured]

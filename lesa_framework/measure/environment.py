@@ -14,21 +14,17 @@ _PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit"
 
 
 def environment(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
-    """What the numbers depend on.
-
-    Args:
-        device: Where the model is.
-        dtype: The model's precision.
-    """
-    found = {
+    """What the numbers of a model on this device and of this precision depend on."""
+    return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "processor": processor(),
         "threads": str(torch.get_num_threads()),
+        **versions(_PACKAGES),
+        "device": device.type,
+        "precision": str(dtype).removeprefix("torch."),
+        **(_gpu(device) if device.type == "cuda" else {}),
     }
-    found |= versions(_PACKAGES)
-    found |= {"device": device.type, "precision": str(dtype).removeprefix("torch.")}
-    return found | (_gpu(device) if device.type == "cuda" else {})
 
 
 def processor() -> str:

@@ -57,23 +57,15 @@ class Contender:
 
     @contextmanager
     def attached(self, pipe: Pipeline, peer: Peer | None = None) -> Iterator[Session | None]:
-        """Attach the method inside the context; afterwards the pipeline is as before.
-
-        Args:
-            pipe: The pipeline, bare.
-            peer: Of peers, the one with all settings chosen.
-
-        Yields:
-            The session of a cache; None for peers and plain runs.
-        """
+        """Attach a cache, and yield its session, or a peer with its settings; afterwards the pipeline is as before."""
         if peer is not None:
             with peer.attach(pipe):
                 yield None
-        elif self.strategy is None:
-            yield None
-        else:
+        elif self.strategy is not None:
             with attach_strategy(pipe, self.strategy, self.backbone, self.backbone.tap) as session:
                 yield session
+        else:
+            yield None
 
 
 def uncached(num_steps: int) -> Contender:
@@ -87,11 +79,9 @@ def fewer_steps(num_steps: int) -> Contender:
 
 
 def caches(configs: Iterable[tuple[LesaConfig, str]], num_steps: int) -> list[Contender]:
-    """Make a method of every configuration; weights are read here, before any model is loaded.
+    """Make a method of every configuration, each with the name of its schedule in the benchmark's file or "".
 
-    Args:
-        configs: Each with the name of its schedule in the benchmark's file, or empty.
-        num_steps: Steps of the sampler.
+    Weights are read here, before any model is loaded.
 
     Raises:
         LesaError: A configuration cannot be built, or two have the same name.
@@ -114,15 +104,7 @@ def caches(configs: Iterable[tuple[LesaConfig, str]], num_steps: int) -> list[Co
 
 
 def planned(pipe: CallablePipeline, methods: Sequence[Contender], settings: GenerationSettings) -> list[Contender]:
-    """Check every cache against the pipeline and its noise levels, without generating anything.
-
-    Args:
-        pipe: The pipeline, bare.
-        methods: From `caches`.
-        settings: Steps and further arguments of the pipeline.
-
-    Returns:
-        The same with the NFE that their schedules compute.
+    """Check caches against a pipeline and its noise levels, without generating anything; finds their NFEs.
 
     Raises:
         LesaError: A configuration does not fit; the message begins with its name.

@@ -77,7 +77,7 @@ def match(
     Never raises what a peer raises: that becomes the `error` or a `note`, and the model is as before.
 
     Args:
-        family: The family.
+        family: What is matched.
         pipe: The pipeline, bare.
         workload: The run that is counted, about ten times.
         nfe: The work wanted, in uncached steps.

@@ -32,7 +32,7 @@ class ModelBench:
     """Measures all contenders on one loaded model.
 
     Args:
-        subject: The model, bare, and how it is sampled.
+        subject: The model, bare.
         task: What is measured on it.
         contenders: The methods, the uncached run first.
         metrics: What is measured of the samples.

@@ -37,11 +37,7 @@ class Metrics:
 
 
 def load_metrics(names: Iterable[str], device: torch.device) -> Metrics:
-    """Load the metrics that are always measured and some more; those that cannot be loaded are noted.
-
-    Args:
-        names: The further ones: a model's own, and those that a benchmark asks for.
-        device: Where a metric's own model shall run.
+    """Load the metrics that are always measured and those named; those that cannot be loaded are noted.
 
     Raises:
         UnknownPluginError: One of the names is not registered.
@@ -56,27 +52,14 @@ def load_metrics(names: Iterable[str], device: torch.device) -> Metrics:
         except MetricUnavailableError as error:
             notes.append(f"{SKIPPED}{error}")
         else:
-            described[name] = MetricInfo(
-                heading=metric.heading,
-                summary=metric.summary,
-                higher_is_better=metric.higher_is_better,
-                digits=metric.digits,
-            )
+            described[name] = MetricInfo.model_validate(metric, from_attributes=True)
     return Metrics(loaded, described, tuple(notes))
 
 
 def scored(
     read: Cell, samples: Samples, reference: Samples, group: Sequence[Pair], metrics: Metrics, keep: int
 ) -> Cell:
-    """Measure a batch against the uncached run's, and add its scores to what was read of the run.
-
-    Args:
-        read: What was read of the run.
-        samples: What a method made.
-        reference: What the uncached run made of the same prompts and seeds.
-        group: Those prompts and seeds.
-        metrics: What to measure.
-        keep: Of how many pairs, from the first, the images are kept.
+    """Measure a batch against the uncached run's; adds the scores, and the first `keep` images, to what was read.
 
     Raises:
         LesaError: Latents or images are not finite.

@@ -3,17 +3,17 @@
 Needs no test framework: the suites raise `AssertionError`.
 """
 
-from lesa_framework.testing.conformance import (
+from lesa_framework.testing.conformance.backbone.suite import (
     BackboneCheck,
     CheckResult,
     backbone_checks,
     check_backbone,
-    check_metric,
-    check_predictor,
-    check_router,
-    check_schedule,
     run_backbone,
 )
+from lesa_framework.testing.conformance.metric import check_metric
+from lesa_framework.testing.conformance.predictor import check_predictor
+from lesa_framework.testing.conformance.router import check_router
+from lesa_framework.testing.conformance.schedule import check_schedule
 from lesa_framework.testing.sampling import ModelCall, attach, even_grid, sample
 from lesa_framework.testing.tiny_dit import TinyContextDiT, TinyDiT, TinyDiTAdapter, TinyOutput
 from lesa_framework.testing.tiny_pipeline import TinyPipeline, TinyScheduler

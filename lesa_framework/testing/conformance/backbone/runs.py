@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing.conformance.backbone.subject import COMPUTED, SIGMAS, Trial
@@ -92,31 +91,17 @@ class _PlannedError(Exception):
 
 def _fail(trial: Trial, model: nn.Module, step: int) -> None:
     """A run that breaks off at a step, in the head; if that is not called, right after the step."""
+    thrown = []
 
     def fail(*_: Any) -> None:
+        thrown.append(step)
         raise _PlannedError
 
-    def call(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
-        if sigma != SIGMAS[step]:
-            return trial.subject.call(model, latent, sigma, prompt)
-        handle = model.get_submodule(trial.adapter.head).register_forward_pre_hook(fail)
-        try:
-            trial.subject.call(model, latent, sigma, prompt)
-        finally:
-            handle.remove()
-        raise _PlannedError
-
-    with _planned(), torch.no_grad():
-        latent = trial.subject.latent()
+    latent = trial.subject.latent()
+    with torch.no_grad(), suppress(_PlannedError), ExitStack() as stack:
         for sigma in SIGMAS[: step + 1]:
+            if sigma == SIGMAS[step]:
+                stack.callback(model.get_submodule(trial.adapter.head).register_forward_pre_hook(fail).remove)
             latent = 0.9 * latent
-            call(model, latent, sigma, 1)
-
-
-@contextmanager
-def _planned() -> Iterator[None]:
-    try:
-        yield
-    except _PlannedError:
-        return
-    raise AssertionError("an exception in the model was swallowed")
+            trial.subject.call(model, latent, sigma, 1)
+        assert not thrown, "an exception in the model was swallowed"
