@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lesa_framework.errors import ArtifactError
+from lesa_framework.errors import ArtifactError, in_one_line
 from lesa_framework.files import write_bytes
 
 State: TypeAlias = Any  # nested dicts and lists of tensors, numbers, strings and None
@@ -41,9 +41,9 @@ def load_checkpoint(path: Path) -> dict[str, State]:
             restored = _restore(json.loads(file.metadata()["skeleton"]), tensors)
         if not isinstance(restored, dict):
             raise TypeError(f"a {type(restored).__name__} and not a dict")
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ArtifactError(
-            f"{path}: not a readable training checkpoint ({error}). Delete it to start afresh."
+            f"{path}: not a readable training checkpoint ({in_one_line(error)[:200]}). Delete it to start afresh."
         ) from error
     return restored
 

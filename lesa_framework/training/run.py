@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from lesa_framework.api import Pipeline
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
@@ -20,10 +18,11 @@ from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
-from lesa_framework.errors import ConfigError, LesaError
+from lesa_framework.errors import ArtifactError, ConfigError, LesaError, in_one_line
 from lesa_framework.files import write_text
 from lesa_framework.generation import GenerationSettings, sampler_grid
-from lesa_framework.interfaces.fit import Batch, Progress
+from lesa_framework.interfaces.fit import Batch, Fit, Progress
+from lesa_framework.model_info import ModelInfo, describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy, plan
@@ -100,7 +99,7 @@ def train(
     check_has_fit(config)
     check_place(config.engine.history.build())
     settings = config.training
-    kind = find_adapter(pipe.transformer, config.backbone).kind
+    match = find_adapter(pipe.transformer, config.backbone)
     grid = sampler_grid(pipe, GenerationSettings(num_steps=settings.num_steps, call=dict(call)))
     task = Task(
         settings,
@@ -116,7 +115,7 @@ def train(
     fit = config.predictor.fit(task)
     _check_predicts(Strategy(task.schedule, task.router, fit.predictor), grid)
     checkpoint = out / f"{config.name}.checkpoint.safetensors"
-    fingerprint = _fingerprint(config, call, prompts, pipe.transformer)
+    fingerprint = _fingerprint(config, call, prompts, describe_model(pipe.transformer, match.adapter.blocks))
     if checkpoint.exists():
         state = load_checkpoint(checkpoint)
         if state.get("fingerprint") != fingerprint:
@@ -124,7 +123,7 @@ def train(
                 f"{checkpoint}: belongs to a training with other settings or prompts, or on another model. "
                 "Choose another --out, or delete the file to start afresh."
             )
-        fit.load_state_dict(state)
+        _resume(fit, state, checkpoint)
     task.sampler.freeze()
     for step in fit.run():
         if step.save:
@@ -145,7 +144,7 @@ def train(
         kind=config.predictor.kind,
         settings=shape,
         sigmas=grid,
-        backbone=kind,
+        backbone=match.kind,
         tap=config.backbone.tap,
         models=run.models if run else (),
         latent_shape=run.latent_shape if run else None,
@@ -160,6 +159,15 @@ def train(
         },
     )
     return _write(config, out, Artifact(metadata, tensors), log, drift_db)
+
+
+def _resume(fit: Fit, state: Mapping[str, Any], checkpoint: Path) -> None:
+    try:
+        fit.load_state_dict(state)
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{checkpoint}: not the state of this fit ({in_one_line(error)[:200]}). Delete it to start afresh."
+        ) from error
 
 
 def make_batches(prompts: Sequence[str], size: int, seed: int) -> tuple[Batch, ...]:
@@ -202,19 +210,9 @@ def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:
     )
 
 
-def _fingerprint(config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[str], model: nn.Module) -> str:
+def _fingerprint(config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[str], model: ModelInfo) -> str:
     # Weights and machine paths are no part of what is trained. The model goes by its numbers and not by its name: a
     # folder's content may change.
     settings = config.model_dump(mode="json", exclude={"predictor": {"weights"}, "name": True, "training": {"model"}})
-    trained_on = {"config": settings, "call": dict(call), "prompts": list(prompts), "model": _digest(model)}
+    trained_on = {"config": settings, "call": dict(call), "prompts": list(prompts), "model": asdict(model)}
     return json.dumps(trained_on, sort_keys=True, default=str)
-
-
-def _digest(model: nn.Module) -> str:
-    """A hash of the first numbers of every parameter: enough to distinguish models, and quick on large ones."""
-    found = hashlib.sha256(type(model).__name__.encode())
-    for name, parameter in model.named_parameters():
-        found.update(f"{name} {tuple(parameter.shape)}".encode())
-        if not parameter.is_meta:  # offloaded
-            found.update(parameter.detach().flatten()[:16].float().cpu().numpy().tobytes())
-    return found.hexdigest()

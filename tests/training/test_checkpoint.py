@@ -103,3 +103,11 @@ def test_a_file_that_is_no_checkpoint(tmp_path, header):
 def test_a_missing_checkpoint(tmp_path):
     with pytest.raises(ArtifactError, match="not a readable training checkpoint"):
         load_checkpoint(tmp_path / "none")
+
+
+@pytest.mark.parametrize("depth", [500, 5_000, 100_000])
+def test_a_state_that_is_nested_without_end_is_refused(tmp_path, depth):
+    skeleton = '{"list": [' * depth + "]}" * depth
+    save_file({}, tmp_path / "c.safetensors", metadata={"skeleton": skeleton})
+    with pytest.raises(ArtifactError, match="not a readable training checkpoint"):
+        load_checkpoint(tmp_path / "c.safetensors")

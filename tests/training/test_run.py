@@ -12,7 +12,7 @@ import torch
 import lesa_framework as lesa
 from lesa_framework import ArtifactError, ConfigError, LesaError, LesaWarning, Progress, load_config
 from lesa_framework.artifacts import load_artifact
-from lesa_framework.training.checkpoint import save_checkpoint
+from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_framework.training.run import Trained, train
 
 CALL = {"height": 16, "width": 16, "max_sequence_length": 8, "true_cfg_scale": 3.0, "negative_prompt": ""}
@@ -97,6 +97,12 @@ def test_a_checkpoint_of_another_training_is_refused(flux: Any, make_flux: Any, 
     for pipe, overrides in ((flux, ["training.seed=3"]), (make_flux(seed=1), [])):
         with pytest.raises(ConfigError, match="other settings or prompts, or on another model"):
             run(pipe, tmp_path, *overrides)
+    file = tmp_path / "config.checkpoint.safetensors"
+    state = load_checkpoint(file)
+    for damage in ({"trainable": {}}, {"epochs": None}, {"optimisers": {"guided": 3, "closed loop": 3}}):
+        save_checkpoint(file, {**state, **damage})
+        with pytest.raises(ArtifactError, match=r"not the state of this fit \(.*\). Delete it to start afresh"):
+            run(flux, tmp_path)
     save_checkpoint(tmp_path / "config.checkpoint.safetensors", {"step": 3})
     with pytest.raises(ConfigError, match="Choose another --out"):
         run(flux, tmp_path)
