@@ -30,6 +30,7 @@ from lesa_framework.interfaces.schedule import Always, ScheduleConfig, ScheduleP
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
+from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.types import (
@@ -40,7 +41,6 @@ from lesa_framework.types import (
     HistoryView,
     Reason,
     RunInfo,
-    RunReport,
     Samples,
     StepContext,
     StepRecord,
@@ -58,6 +58,7 @@ __all__ = [
     "BackboneAdapter",
     "BackboneConfig",
     "Batch",
+    "CallReport",
     "ConfigError",
     "ConfigPath",
     "CustomBackboneConfig",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,19 +15,21 @@ from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
-from lesa_framework.errors import LesaError, UnsupportedBackboneError
+from lesa_framework.errors import LesaError, LesaWarning, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo, describe_model
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine, NewHistory
-from lesa_framework.runtime.grid import FixedGrid, GridSource, SchedulerGrid
+from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
 from lesa_framework.runtime.history import History
 from lesa_framework.runtime.readings import Scheduler
+from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Agree, Strategy, alone
 from lesa_framework.runtime.tracking import Tracker
-from lesa_framework.types import RunInfo, RunReport, StepRecord, Tap
+from lesa_framework.types import RunInfo, StepRecord, Tap
 
 
 class Pipeline(Protocol):
@@ -44,23 +47,42 @@ class Session:
     """A configuration attached to a model. A context manager: leaving it detaches for good.
 
     Made by [`accelerate`][lesa_framework.accelerate].
+
+    Args:
+        requests: Who calls the model.
+        attachments: One for each transformer.
+        exchanged: Names the transformers that the pipeline no longer has; by default none.
     """
 
-    def __init__(self, engine: Engine, *attachments: Attachment) -> None:
-        self._engine, self._attachments = engine, attachments
+    def __init__(self, requests: Requests, *attachments: Attachment, exchanged: Callable[[], str] = str) -> None:
+        self._requests, self._attachments, self._exchanged = requests, attachments, exchanged
         self._detached = False
 
     @property
-    def report(self) -> RunReport:
-        """The report of the run in progress, or of the last run."""
-        return self._engine.report
+    def report(self) -> CallReport:
+        """The report of the pipeline's call in progress, or of the last one; of this thread, if it made any."""
+        self._check_place()
+        return self._requests.report
 
     def detach(self) -> None:
         """Leave the model as it was before, bit for bit, and free the histories."""
+        self._check_place()
         self._detached = True
         for attachment in self._attachments:
             attachment.detach()
-        self._engine.close()
+        self._requests.close()
+
+    def _check_place(self) -> None:
+        """Warn, once, if the pipeline has another transformer by now: no call of it reaches this session."""
+        exchanged = "" if self._detached else self._exchanged()
+        if exchanged:
+            self._exchanged = str
+            warnings.warn(
+                f"Session: the pipeline's {exchanged} was exchanged after it was accelerated. No call of the new one "
+                "reached this session, and nothing of it was cached. Detach the session, and accelerate again.",
+                LesaWarning,
+                stacklevel=3,
+            )
 
     def __enter__(self) -> Session:
         if self._detached:  # runs would silently be uncached
@@ -164,7 +186,7 @@ def attach_strategy(
         ConfigError: `sigmas` are not noise levels, or this machine lacks the device of the strategy's history.
     """
     check_place(strategy.history)
-    models, source = _split(target, sigmas)
+    models, fixed = _split(target, sigmas)
     found = {name: find_adapter(model, backbone) for name, model in models.items()}
     for name, match in found.items():
         if tap not in match.adapter.taps:
@@ -177,23 +199,35 @@ def attach_strategy(
     def look() -> tuple[ModelInfo, ...]:
         return tuple(describe_model(models[name], match.adapter.blocks) for name, match in found.items())
 
-    engine = Engine(strategy, kind, Tap(tap), (*_plugin_observers(), *observers), new_history, agree, look)
-    tracker = Tracker(source)
+    watching = (*_plugin_observers(), *observers)
+
+    def request(owner: Pipeline | None, covers_call: bool) -> tuple[Engine, Tracker]:
+        engine = Engine(strategy, kind, Tap(tap), watching, new_history, agree, look, covers_call)
+        return engine, Tracker(fixed or SchedulerGrid(owner or target))
+
+    bare = isinstance(target, nn.Module)
+    requests = Requests(request, () if bare else models.values())
     attachments: list[Attachment] = []
     try:
         for name, match in found.items():
             part = "" if name == _TRANSFORMERS[0] else name
             attachments.append(
-                Attachment(models[name], match.adapter, engine, tracker, around_compute, part, match.verified)
+                Attachment(models[name], match.adapter, Tap(tap), requests, around_compute, part, match.verified)
             )
     except BaseException:
         for attachment in attachments:
             attachment.detach()
         raise
-    return Session(engine, *attachments)
+
+    def exchanged() -> str:
+        return "" if bare else ", ".join(name for name in models if getattr(target, name, None) is not models[name])
+
+    return Session(requests, *attachments, exchanged=exchanged)
 
 
-def _split(target: Pipeline | nn.Module, sigmas: Sequence[float] | None) -> tuple[dict[str, nn.Module], GridSource]:
+def _split(
+    target: Pipeline | nn.Module, sigmas: Sequence[float] | None
+) -> tuple[dict[str, nn.Module], FixedGrid | None]:
     if isinstance(target, nn.Module):
         if sigmas is None or len(sigmas) < 2:
             raise UnsupportedBackboneError(
@@ -206,7 +240,7 @@ def _split(target: Pipeline | nn.Module, sigmas: Sequence[float] | None) -> tupl
         raise UnsupportedBackboneError(
             f"accelerate: {type(target).__name__} is neither a torch module nor a pipeline with a `transformer`."
         )
-    return models, SchedulerGrid(target) if sigmas is None else FixedGrid(sigmas)
+    return models, None if sigmas is None else FixedGrid(sigmas)
 
 
 def transformers_of(pipe: object) -> dict[str, nn.Module]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -40,10 +39,6 @@ class Reason(StrEnum):
     NON_FINITE = "non-finite prediction"
     NON_FINITE_CORRECTION = "non-finite correction"
     DATA = "depends on data"  # in plans alone: a dynamic schedule decides during the run
-
-
-#: Reasons that mean a failed assumption: the computed feature was used although something else was planned.
-FALLBACKS = frozenset({Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.NON_FINITE, Reason.NON_FINITE_CORRECTION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,86 +195,6 @@ class StepRecord:
     stage: int
     decision: Decision
     reason: Reason
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What a run did, so far or to its end.
-
-    Attributes:
-        info: What was fixed during the run.
-        records: One for each call of the model, in order.
-        cache_bytes: Bytes of all histories together.
-        seconds: From the first call to the end of the last one.
-    """
-
-    info: RunInfo
-    records: tuple[StepRecord, ...]
-    cache_bytes: int
-    seconds: float
-
-    @property
-    def num_steps(self) -> int:
-        """Steps that were run."""
-        return _count_steps(self.records)
-
-    @property
-    def nfe(self) -> int:
-        """Steps in which the block stack ran, for whichever branch."""
-        return _count_steps([record for record in self.records if record.decision is Decision.COMPUTE])
-
-    @property
-    def branches(self) -> tuple[str, ...]:
-        """Branches in order of first appearance."""
-        return tuple(dict.fromkeys(record.branch for record in self.records))
-
-    @property
-    def fallbacks(self) -> dict[Reason, int]:
-        """How often a step was computed because something was not as assumed."""
-        return dict(Counter(record.reason for record in self.records if record.reason in FALLBACKS))
-
-    def plan(self, branch: str | None = None) -> str:
-        """One letter a step, F computed and P predicted, of one branch (the first by default)."""
-        name = branch or (self.branches[0] if self.records else "")
-        return plan_string([record.decision for record in self.records if record.branch == name])
-
-    def __str__(self) -> str:
-        """A few lines for people."""
-        if not self.records:
-            return "no run yet"
-        lines = [
-            (
-                f"{self.num_steps} steps, {self.nfe} computed ({self.num_steps / max(self.nfe, 1):.2f}x), "
-                f"{self.seconds:.2f} s, {self.cache_bytes / 2**20:.2f} MiB of history, "
-                f"{self.info.backbone} at {self.info.tap}"
-            ),
-            *(f"  {branch}: {self.plan(branch)}" for branch in self.branches),
-            *(
-                f"  fell back to computing {count}x: {reason}{self._advice(reason)}"
-                for reason, count in self.fallbacks.items()
-            ),
-        ]
-        return "\n".join(lines)
-
-    def _advice(self, reason: Reason) -> str:
-        grid = self.info.sigmas
-        if reason is not Reason.UNKNOWN_STEP or not grid:
-            return ""
-        return (
-            " (the model was called at noise levels that are not on the grid, which goes from "
-            f"{grid[0]:g} to {grid[-1]:g}: see `sigmas`, `backbone.sigma`, or the adapter's `timestep_scale`)"
-        )
-
-
-def _count_steps(records: Sequence[StepRecord]) -> int:
-    """Different steps; those that are on no grid cannot be told apart, so each call of a branch is one."""
-    lost = Counter(record.branch for record in records if record.index < 0)
-    return len({record.index for record in records if record.index >= 0}) + max(lost.values(), default=0)
-
-
-def plan_string(decisions: Sequence[Decision]) -> str:
-    """Decisions as a string: F (full) for computed, P for predicted."""
-    return "".join("F" if decision is Decision.COMPUTE else "P" for decision in decisions)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from lesa_framework import Decision, EntryInfo, Filter, Reason, RunInfo, RunReport, StepContext, StepRecord, Tap
-from lesa_framework.types import FALLBACKS, plan_string
+from lesa_framework.report import FALLBACKS, plan_string
 
 INFO = RunInfo((1.0, 0.5, 0.0), "flux", Tap.PRE_HEAD)
 

@@ -21,7 +21,8 @@ from lesa_framework.limits import MAX_PAIRS, check_pairs
 from lesa_framework.measure.images import png_bytes
 from lesa_framework.measure.lineup import Contender, caches, planned
 from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
-from lesa_framework.types import RunReport, Samples
+from lesa_framework.report import CallReport
+from lesa_framework.types import Samples
 
 
 def command(
@@ -109,7 +110,7 @@ def _write(
     paths: Sequence[Path],
     group: Sequence[tuple[str, int]],
     steps: int,
-    report: RunReport | None,
+    report: CallReport | None,
 ) -> Iterator[dict[str, object]]:
     """Write the images of one call of the pipeline; yields a description of each."""
     if not bool(samples.images.isfinite().all()):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lesa_framework.types import RunInfo, RunReport, StepRecord
+from lesa_framework.report import RunReport
+from lesa_framework.types import RunInfo, StepRecord
 
 
 class Observer:

@@ -20,7 +20,7 @@ from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.meter import held_bytes, peak_memory
 from lesa_framework.measure.results import Kind, Pair
 from lesa_framework.measure.subject import Subject
-from lesa_framework.types import RunReport
+from lesa_framework.report import CallReport
 
 #: Counts are ratios of whole numbers; one this close to a whole number is that number.
 _ROUNDING = 1e-9
@@ -146,7 +146,7 @@ def _counted(subject: Subject, contender: Contender, group: Sequence[Pair]) -> t
     return calls, meter.most, outputs
 
 
-def with_report(cell: Cell, report: RunReport) -> Cell:
+def with_report(cell: Cell, report: CallReport) -> Cell:
     """A cell, with what a session reports step by step."""
     plans = {branch: report.plan(branch) for branch in report.branches}
     fallbacks = {reason.value: times for reason, times in report.fallbacks.items()}

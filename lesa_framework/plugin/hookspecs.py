@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from lesa_framework.plugin.markers import hookspec
-from lesa_framework.types import RunInfo, RunReport, StepRecord
+from lesa_framework.report import RunReport
+from lesa_framework.types import RunInfo, StepRecord
 
 if TYPE_CHECKING:
     from lesa_framework.plugin.registry import Registrar

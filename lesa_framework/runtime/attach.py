@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import copy
 import inspect
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
-from lesa_framework.errors import LesaError, UnsupportedBackboneError
+from lesa_framework.errors import LesaError, LesaWarning, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.runtime import conflicts
 from lesa_framework.runtime.blocks import BlockLists
 from lesa_framework.runtime.calls import Call
-from lesa_framework.runtime.engine import Engine, Step
+from lesa_framework.runtime.engine import Step
 from lesa_framework.runtime.head import Head
 from lesa_framework.runtime.override import ForwardOverride
-from lesa_framework.runtime.tracking import Tracker
+from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.verify import copied, verify
 from lesa_framework.runtime.wrapping import Wrapper, unwrap, wrapper_like
 from lesa_framework.types import Tap
@@ -28,18 +32,28 @@ _CONTEXT = "cache_context"
 NameContext: TypeAlias = Callable[..., AbstractContextManager[Any]]
 
 
-class Attachment:
-    """An engine attached to one transformer.
+class _ContextName(threading.local):
+    """The `cache_context` in which a thread is."""
 
-    The transformer's `forward` is replaced on the instance (never on the class), and its head
-    gets two hooks. On predicted steps the block lists are empty while the model's own forward runs, so that no block
-    is touched and no offloaded weight moved.
+    name: str | None = None
+
+    def __reduce__(self) -> tuple[type[_ContextName], tuple[()]]:
+        """A copy of an attached model may be saved; it is in no context."""
+        return _ContextName, ()
+
+
+class Attachment:
+    """What replaces the `forward` of one transformer.
+
+    It is replaced on the instance (never on the class), and its head gets two hooks. On predicted steps the block
+    lists are empty while the model's own forward runs, so that no block is touched and no offloaded weight moved.
+    Calls from several threads wait for each other.
 
     Args:
         model: The transformer.
         adapter: How it is laid out.
-        engine: What decides and predicts; its tap says where.
-        tracker: What tells runs, steps and branches apart.
+        tap: Where the feature is taken.
+        requests: Whose calls they are: each request has an engine and a tracker.
         around_compute: Makes a context for each computed step; training switches gradients off with it.
         part: Which of a pipeline's transformers it is; empty for the first.
         verified: Whether the adapter is known to fit the model; if not, the first computed step checks it.
@@ -54,8 +68,8 @@ class Attachment:
         self,
         model: nn.Module,
         adapter: BackboneAdapter,
-        engine: Engine,
-        tracker: Tracker,
+        tap: Tap,
+        requests: Requests,
         around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
         part: str = "",
         verified: bool = True,
@@ -66,18 +80,21 @@ class Attachment:
                 f"{type(model).__name__}: a session is attached already. "
                 "Call its detach() first, or leave its with block."
             )
-        self._model, self._adapter, self._engine, self._tracker = model, adapter, engine, tracker
+        conflicts.check_compiled(model)
+        conflicts.check_caches(model)
+        self._model, self._adapter, self._tap, self._requests = model, adapter, tap, requests
         self._blocks = BlockLists(model, adapter)
         self._blocks_are_called = False  # not known until a computed step has shown it
-        self._head = Head(model, adapter, engine.tap)
+        self._head = Head(model, adapter, tap, self._missed)
         # At the output a predicted step has nothing of the model's layout in it.
-        self._verified = (verified and not adapter.unverified) or engine.tap is Tap.OUTPUT
+        self._verified = (verified and not adapter.unverified) or tap is Tap.OUTPUT
         self._around_compute, self._part = around_compute, part
         self._signature = inspect.signature(type(model).forward)
-        self._context: str | None = None
+        self._context = _ContextName()
+        self._has_warned = False
         self._wrappers: dict[bool, Wrapper] = {}  # by the call's return_dict
         self._live = True
-        self._override = ForwardOverride(model, self._forward)
+        self._override = ForwardOverride(model, self)
         self._run_model = self._override.original
         own = model.__dict__
         own[_ATTACHED] = self
@@ -88,16 +105,17 @@ class Attachment:
 
     def detach(self) -> None:
         """Leave the model as it was, bit for bit; a second call does nothing."""
-        if not self._live:
-            return
-        self._live = False
-        self._head.remove()
-        self._override.remove()
-        own = self._model.__dict__
-        own.pop(_CONTEXT, None)
-        own.update(self._own_context)
-        own.pop(_ATTACHED, None)
-        self._tracker.forget()
+        with self._requests.lock:  # another thread's call ends as it began
+            if not self._live:
+                return
+            self._live = False
+            self._head.remove()
+            self._override.remove()
+            self._blocks.restore()
+            own = self._model.__dict__
+            own.pop(_CONTEXT, None)
+            own.update(self._own_context)
+            own.pop(_ATTACHED, None)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Attachment:
         """A copy of an attached model is bare: what replaces its forward only passes calls on.
@@ -106,7 +124,7 @@ class Attachment:
         """
         twin = object.__new__(Attachment)
         memo[id(self)] = twin
-        twin._live, twin._context = False, None
+        twin._live, twin._context, twin._signature = False, _ContextName(), self._signature
         twin._run_model = copy.deepcopy(self._run_model, memo)
         twin._name_context = copy.deepcopy(self._name_context, memo)
         return twin
@@ -125,9 +143,24 @@ class Attachment:
             )
         return super().__reduce_ex__(protocol)
 
-    def _forward(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._live:
-            return self._run_model(*args, **kwargs)
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """That of the model's own forward, by which modular pipelines choose what to pass."""
+        parameters = list(self._signature.parameters.values())
+        return self._signature.replace(parameters=parameters[1:])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's forward: as its own, or with the block stack bypassed and the feature predicted."""
+        if self._live:
+            if torch.compiler.is_compiling():
+                conflicts.refuse_compiler()
+            with self._requests.lock:
+                if self._live:  # another thread may have detached it meanwhile
+                    return self._forward(args, kwargs)
+        return self._run_model(*args, **kwargs)
+
+    def _forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._blocks.check()
         arguments = self._arguments(args, kwargs)
         refusal = self._adapter.refuse(self._model, arguments)
         if refusal:
@@ -137,25 +170,44 @@ class Attachment:
             latent=latent,
             condition=self._adapter.condition(arguments),
             timestep=self._adapter.timestep(arguments),
-            context=self._context,
+            context=self._context.name,
             part=self._part,
             noise_level=partial(self._adapter.noise_level, arguments),
         )
+        request = self._requests.current()
+        engine = request.engine
+        if not engine.covers_call and request.tracker.source.announces_runs:
+            conflicts.check_training(self._model)  # it was not the pipeline that called
         try:
-            step = self._engine.begin(self._tracker.locate(call), latent, partial(self._adapter.guidance, arguments))
-            self._head.begin(latent, step.prediction, partial(self._engine.computed, step))
+            position = request.tracker.locate(call)
+            if position.new_run:
+                conflicts.check_caches(self._model)
+            step = engine.begin(position, latent, partial(self._adapter.guidance, arguments))
+            computed = partial(engine.computed, step)
+            self._head.begin(latent, step.prediction, computed)
             if step.prediction is None:
-                output, feature = self._compute(step, arguments, args, kwargs)
+                output, feature = self._compute(step, computed, arguments, args, kwargs)
             else:
                 output, feature = self._replay(step.prediction, arguments, args, kwargs), step.prediction
-            self._engine.end(step, feature)
+            engine.end(step, feature)
         except BaseException:
             # Whatever broke, the next call must not build on a half-made run.
-            self._tracker.forget()
+            request.tracker.forget()
             raise
         finally:
             self._head.end()
         return output
+
+    def _missed(self) -> None:
+        """The model ran, but not through this: whatever replaced its forward later does not call the one before."""
+        if self._live and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"{type(self._model).__name__}: it was called past the session that is attached to it, so nothing is "
+                f"cached.{conflicts.forward_of(self._model)} Detach the session, and accelerate again.",
+                LesaWarning,
+                stacklevel=2,
+            )
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of the call, by name, including those that the forward takes as `**kwargs`."""
@@ -166,7 +218,12 @@ class Attachment:
         return named
 
     def _compute(
-        self, step: Step, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        step: Step,
+        computed: Callable[[Tensor], Tensor],
+        arguments: dict[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> tuple[Any, Tensor]:
         # A forward may change what it is given; the second one has to get the same.
         again = None if self._verified else (copied(args), copied(kwargs))
@@ -175,10 +232,10 @@ class Attachment:
             output = self._run_model(*args, **kwargs)
             self._head.check()
         self._blocks_are_called = True
-        if self._engine.tap is Tap.OUTPUT:
+        if self._tap is Tap.OUTPUT:
             wrapper = self._wrappers[bool(arguments.get("return_dict", True))] = wrapper_like(output)
             feature = unwrap(output)
-            used = self._engine.computed(step, feature)
+            used = computed(feature)
             return (output if used is feature else wrapper(used.clone())), used
         read = self._head.feature
         assert read is not None  # the head was called
@@ -196,11 +253,11 @@ class Attachment:
 
     def _replay(self, feature: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         wrap = self._wrappers.get(bool(arguments.get("return_dict", True)))
-        if self._engine.tap is Tap.OUTPUT and wrap is not None:
+        if self._tap is Tap.OUTPUT and wrap is not None:
             # The sampler owns what it gets; the history's memory will be written again.
             return wrap(feature.clone())
         output = self._bypass(args, kwargs)
-        return wrapper_like(output)(feature.clone()) if self._engine.tap is Tap.OUTPUT else output
+        return wrapper_like(output)(feature.clone()) if self._tap is Tap.OUTPUT else output
 
     def _bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
@@ -218,9 +275,9 @@ class Attachment:
     def _hear_context(self, name: str, **kwargs: Any) -> Iterator[Any]:
         """Replaces the model's `cache_context`: records the name and passes it on."""
         assert self._name_context is not None
-        outer, self._context = self._context, name
+        outer, self._context.name = self._context.name, name
         try:
             with self._name_context(name, **kwargs) as value:
                 yield value
         finally:
-            self._context = outer
+            self._context.name = outer

@@ -12,6 +12,7 @@ from torch import nn
 from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.layout import CONTAINERS, is_list, lists_inside
+from lesa_framework.runtime.conflicts import forward_of
 
 #: What is called in place of a block: (block, its arguments) -> what the block would have returned.
 _Act: TypeAlias = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
@@ -34,6 +35,8 @@ class BlockLists:
 
     def __init__(self, model: nn.Module, adapter: BackboneAdapter) -> None:
         self._model, self._adapter = model, adapter
+        self._lists: dict[str, nn.Module] = {}
+        self._origin = forward_of(model)
         for path in adapter.blocks:
             container = submodule(model, adapter, path)
             if not isinstance(container, CONTAINERS):
@@ -42,6 +45,7 @@ class BlockLists:
                     f"{type(model).__name__}. Valid: a ModuleList, Sequential or ModuleDict. Name the list inside it: "
                     f"it has {_children(container)}."
                 )
+            self._lists[path] = container
             inner = lists_inside(path, container)
             if inner:
                 raise UnsupportedBackboneError(
@@ -49,12 +53,28 @@ class BlockLists:
                     f"lists, which its forward could not read if it were empty. Name the lists inside it: "
                     f"{', '.join(inner)}."
                 )
-        if not any(self._list(path)._modules for path in adapter.blocks):
+        if not any(self._lists[path]._modules for path in adapter.blocks):
             raise UnsupportedBackboneError(
                 f"{type(adapter).__name__}: blocks {list(adapter.blocks)} hold no block in "
                 f"{type(model).__name__}, so nothing would be saved. Name the lists that hold the blocks, among "
                 f"{_children(model)}."
             )
+
+    def check(self) -> None:
+        """Check that the model still has the lists that it had.
+
+        Raises:
+            UnsupportedBackboneError: One was exchanged, so that bypassing what it held would change nothing.
+        """
+        for path, container in self._lists.items():
+            now = self._model.get_submodule(path)
+            if now is not container:
+                held = ", ".join({f"{type(block).__module__}.{type(block).__name__}" for block in now.children()})
+                raise UnsupportedBackboneError(
+                    f"{type(self._model).__name__}: '{path}' is not the list that it was when the session was "
+                    f"attached; it holds {held or 'nothing'}. If that is another cache, disable it. Otherwise detach "
+                    "the session and accelerate again."
+                )
 
     @contextmanager
     def bypassed(self) -> Iterator[None]:
@@ -87,12 +107,12 @@ class BlockLists:
 
         with self._holding(calling):
             yield
-        idle = [path for path in self._adapter.blocks if path not in called and self._list(path)._modules]
+        idle = [path for path in self._adapter.blocks if path not in called and self._lists[path]._modules]
         if idle:
             raise PluginContractError(
                 f"{type(self._adapter).__name__}: {type(self._model).__name__} called no block of {idle} on a computed "
-                f"step, so bypassing it would save nothing. Set blocks to the lists that its forward runs "
-                f"through, among {_children(self._model)}."
+                f"step, so bypassing it would save nothing.{self._origin} Set blocks to the lists that its forward "
+                f"runs through, among {_children(self._model)}."
             )
         after = [path for path in self._adapter.blocks if path in late]
         if after:
@@ -101,6 +121,11 @@ class BlockLists:
                 f"'{self._adapter.head}', the head; what they do would be lost on predicted steps. Set head to the "
                 f"module after the last block, or remove {after} from blocks so that they run on every step."
             )
+
+    def restore(self) -> None:
+        """Give the lists their blocks back, wherever an interrupt kept a call from doing so."""
+        for path in self._adapter.blocks:
+            _restored(self._lists[path])
 
     def failed(self, error: Exception) -> None:
         """Add a note to an error of the model's own code, that its blocks were bypassed."""
@@ -115,14 +140,11 @@ class BlockLists:
             "passes on or takes what these would have made (skips, for example), name all of the lists."
         )
 
-    def _list(self, path: str) -> nn.Module:
-        return self._model.get_submodule(path)
-
     @contextmanager
     def _holding(self, act: Callable[[str], _Act | None]) -> Iterator[None]:
         with ExitStack() as stack:
             for path in self._adapter.blocks:
-                stack.enter_context(_exchanged(self._list(path), act(path)))
+                stack.enter_context(_exchanged(self._lists[path], act(path)))
             yield
 
     def _passing(self, path: str) -> _Act | None:
@@ -179,23 +201,43 @@ class _StandIn(nn.Module):
 @contextmanager
 def _exchanged(container: nn.Module, act: _Act | None) -> Iterator[None]:
     """Inside, the container is empty, or holds stand-ins for its blocks; of lists in it, theirs."""
-    own, blocks = container.__dict__, container._modules
+    blocks = _restored(container)
     with ExitStack() as stack:
-        if act is None:
-            own["_modules"] = {}
-        else:
+        exchanged = _Exchanged(blocks)
+        if act is not None:
             for inner in blocks.values():
                 if inner is not None and is_list(inner):
                     stack.enter_context(_exchanged(inner, act))
-            own["_modules"] = {
-                name: block if is_list(block) else _StandIn(block, act)
+            exchanged.update(
+                (name, block if is_list(block) else _StandIn(block, act))
                 for name, block in blocks.items()
                 if block is not None
-            }
+            )
+        container.__dict__["_modules"] = exchanged
         try:
             yield
         finally:
-            own["_modules"] = blocks
+            _restored(container)
+
+
+class _Exchanged(dict[str, nn.Module]):
+    """What a list holds during a call, and what it held before."""
+
+    def __init__(self, blocks: dict[str, nn.Module | None]) -> None:
+        super().__init__()
+        self.blocks = blocks
+
+
+def _restored(container: nn.Module) -> dict[str, nn.Module | None]:
+    """What a list holds outside of calls, which it holds afterwards."""
+    own = container.__dict__
+    while isinstance(held := own["_modules"], _Exchanged):
+        own["_modules"] = held.blocks
+    blocks: dict[str, nn.Module | None] = own["_modules"]
+    for inner in blocks.values():
+        if inner is not None and is_list(inner):
+            _restored(inner)
+    return blocks
 
 
 def _children(module: nn.Module) -> str:

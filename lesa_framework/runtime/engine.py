@@ -14,6 +14,7 @@ from torch import Tensor
 from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
+from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.history import History, Kind, kind_of
 from lesa_framework.runtime.strategy import Agree, Strategy, alone, due, others_of
 from lesa_framework.runtime.tracking import Position
@@ -24,7 +25,6 @@ from lesa_framework.types import (
     HistoryView,
     Reason,
     RunInfo,
-    RunReport,
     StepContext,
     StepRecord,
     Tap,
@@ -96,6 +96,7 @@ class Engine:
         agree: Every decision that depends on data passes through it: those of a dynamic schedule, and whether a tensor
             is finite.
         models: Looks at the transformers; asked when a run begins, because their weights may have been exchanged.
+        covers_call: The engine serves one call of a pipeline, and its report covers all runs of it.
     """
 
     strategy: Strategy
@@ -105,21 +106,22 @@ class Engine:
     new_history: NewHistory = History
     agree: Agree = alone
     models: Callable[[], tuple[ModelInfo, ...]] = tuple
+    covers_call: bool = False
     _info: RunInfo | None = None
     _branches: dict[str, _Branch] = field(default_factory=dict)
     _histories: dict[str, HistoryView] = field(default_factory=dict)  # as histories see each other
     _records: list[StepRecord] = field(default_factory=list)
     _started: float = 0.0
     _finished: float = 0.0
-    _last: RunReport | None = None
+    _ended: list[RunReport] = field(default_factory=list)  # those that the report still covers
+    _unannounced: RunReport | None = None
 
     @property
-    def report(self) -> RunReport:
-        """The run in progress, or the last one."""
-        if self._info is None:
-            return self._last or RunReport(RunInfo((), self.backbone, self.tap), (), 0, 0.0)
-        size = sum(branch.nbytes for branch in self._branches.values())
-        return RunReport(self._info, tuple(self._records), size, self._finished - self._started)
+    def report(self) -> CallReport:
+        """The run in progress or the last one; of a call that makes several runs, all."""
+        running = [] if self._info is None else [self._report(self._info)]
+        nothing = RunReport(RunInfo((), self.backbone, self.tap), (), 0, 0.0)
+        return CallReport((*self._ended, *running) or (nothing,))
 
     def begin(self, position: Position, latent: Tensor, guidance: Callable[[], float | None] = lambda: None) -> Step:
         """Open a call: decide, and predict if that is the decision.
@@ -188,16 +190,28 @@ class Engine:
         for observer in self.observers:
             observer.lesa_step_end(record=step.record, latent=step.latent, feature=feature)
 
-    def close(self) -> None:
-        """End the run, if one is open, and free its histories; the report stays."""
-        if self._info is None:
+    def free(self) -> None:
+        """End the run, if one is open, and free its histories; the report stays. Observers are told by `close`."""
+        info, self._info = self._info, None
+        if info is None:
             return
-        self._last = report = self.report
-        # Before the observers: one that fails must not keep the run open.
-        self._info, self._branches, self._records = None, {}, []
+        report = self._unannounced = self._report(info)
+        self._ended = [*self._ended, report] if self.covers_call else [report]
+        self._branches, self._records = {}, []
         self._histories.clear()  # they hold it: a cycle would keep their memory
-        for observer in self.observers:
-            observer.lesa_run_end(report=report)
+
+    def close(self) -> None:
+        """End the run, if one is open, free its histories and tell the observers."""
+        self.free()
+        # First taken away: an observer that fails is not called again.
+        report, self._unannounced = self._unannounced, None
+        if report is not None:
+            for observer in self.observers:
+                observer.lesa_run_end(report=report)
+
+    def _report(self, info: RunInfo) -> RunReport:
+        size = sum(branch.nbytes for branch in self._branches.values())
+        return RunReport(info, tuple(self._records), size, self._finished - self._started)
 
     def _open(self, info: RunInfo) -> None:
         self.close()
@@ -205,6 +219,8 @@ class Engine:
             self.strategy.schedule.check(len(info.sigmas) - 1)
             self.strategy.predictor.check(info)
         self._info = info
+        if not self.covers_call:
+            self._ended = []
         self._started = self._finished = time.perf_counter()
         for observer in self.observers:
             observer.lesa_run_start(run=info)

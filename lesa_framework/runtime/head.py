@@ -22,6 +22,7 @@ class Head:
         model: The transformer.
         adapter: Names the module.
         tap: Where the feature is taken; at the output the module is only counted.
+        missed: Called when the module is called outside of `begin` and `end`.
 
     Attributes:
         feature: What was read during the last call, corrected if the engine corrected it.
@@ -30,8 +31,8 @@ class Head:
         UnsupportedBackboneError: The model has no such module.
     """
 
-    def __init__(self, model: nn.Module, adapter: BackboneAdapter, tap: Tap) -> None:
-        self._model, self._adapter, self._tap = model, adapter, tap
+    def __init__(self, model: nn.Module, adapter: BackboneAdapter, tap: Tap, missed: Callable[[], None]) -> None:
+        self._model, self._adapter, self._tap, self._missed = model, adapter, tap, missed
         module = submodule(model, adapter, adapter.head)
         self._argument = adapter.head_argument or _first_parameter(module)
         self._open, self._calls = False, 0
@@ -48,7 +49,7 @@ class Head:
         """A copy of an attached model is a bare one: the hooks that it copies do nothing."""
         twin = object.__new__(Head)
         memo[id(self)] = twin
-        twin._open = False
+        twin._open, twin._missed = False, _nothing
         return twin
 
     def remove(self) -> None:
@@ -98,6 +99,7 @@ class Head:
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if not self._open:
+            self._missed()
             return None
         self._calls += 1
         if self._tap is not Tap.PRE_HEAD:
@@ -146,6 +148,10 @@ class Head:
             f"{type(value).__name__} where the hidden state, a tensor, was expected. Set head_argument to the name "
             "of the argument that is the hidden state, or `head` to another module, or declare other taps."
         )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _unchanged(feature: Tensor) -> Tensor:

@@ -131,8 +131,8 @@ class History:
         return self._back(total)
 
     def _held(self, k: int) -> Tensor:
-        if self._ring is None or k >= len(self._entries):
-            raise IndexError(f"history holds {len(self._entries)} features, asked for number {k}")
+        if self._ring is None or not 0 <= k < len(self._entries):
+            raise IndexError(f"history holds {len(self._entries)} features, counted from 0; asked for number {k}")
         return self._ring[(self._head + k) % self.depth]
 
     def _back(self, value: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 
 #: Where accelerate keeps the forward that its hooks wrap: it calls it through here and puts it back from here, which
 #: diffusers' `enable_model_cpu_offload` does after every run.
-_WRAPPED = "_old_forward"
+WRAPPED = "_old_forward"
 
 
 class ForwardOverride:
@@ -27,7 +27,7 @@ class ForwardOverride:
 
     def __init__(self, model: nn.Module, forward: Callable[..., Any]) -> None:
         self._own, self._forward = model.__dict__, forward
-        place = _WRAPPED if _WRAPPED in self._own else "forward"
+        place = WRAPPED if WRAPPED in self._own else "forward"
         self._held = place in self._own
         self.original: Callable[..., Any] = self._own[place] if self._held else model.forward
         self._own[place] = forward
@@ -37,7 +37,7 @@ class ForwardOverride:
 
         Where something else wraps ours and keeps it to itself, both stay.
         """
-        for place in ("forward", _WRAPPED):
+        for place in ("forward", WRAPPED):
             # Two bound methods of the same object are equal, but not the same object.
             if self._own.get(place) != self._forward:
                 continue

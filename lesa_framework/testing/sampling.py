@@ -14,6 +14,7 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.grid import FixedGrid
+from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.types import Tap
@@ -47,8 +48,13 @@ def attach(
         observers: Called at the start and end of runs and after every step.
         backbone: The adapter's kind, as reports and trained predictors see it.
     """
-    engine = Engine(strategy, backbone, tap, observers)
-    return Session(engine, Attachment(model, adapter, engine, Tracker(FixedGrid(sigmas))))
+    grid = FixedGrid(sigmas)
+
+    def request(_owner: object, covers_call: bool) -> tuple[Engine, Tracker]:
+        return Engine(strategy, backbone, tap, observers, covers_call=covers_call), Tracker(grid)
+
+    requests = Requests(request, [model])
+    return Session(requests, Attachment(model, adapter, tap, requests))
 
 
 @torch.no_grad()

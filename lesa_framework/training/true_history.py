@@ -10,9 +10,10 @@ from torch import Tensor
 from lesa_framework.interfaces.fit import FitTask
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
+from lesa_framework.report import RunReport
 from lesa_framework.runtime.strategy import Strategy, due, others_of
 from lesa_framework.training.graph_history import GraphHistory
-from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, RunReport, StepContext, StepRecord
+from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, StepContext, StepRecord
 
 #: Called at a step that the schedule predicts, with the history before it, the step, and the uncached run's feature.
 Visit: TypeAlias = Callable[[HistoryView, StepContext, Tensor], None]

@@ -10,6 +10,7 @@ from lesa_framework.api import Session
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.grid import SchedulerGrid
+from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.testing import (
     TinyContextDiT,
@@ -38,8 +39,12 @@ def strategy(computed=COMPUTED, predictor: Predictor | None = None) -> Strategy:
 
 
 def cached(pipe: TinyPipeline, choice: Strategy | None = None, tap: Tap = Tap.PRE_HEAD, observers=()) -> Session:
-    engine = Engine(choice or strategy(), "tiny", tap, observers)
-    return Session(engine, Attachment(pipe.transformer, TinyDiTAdapter(), engine, Tracker(SchedulerGrid(pipe))))
+    def request(owner, covers_call: bool) -> tuple[Engine, Tracker]:
+        engine = Engine(choice or strategy(), "tiny", tap, observers, covers_call=covers_call)
+        return engine, Tracker(SchedulerGrid(owner or pipe))
+
+    requests = Requests(request, [pipe.transformer])
+    return Session(requests, Attachment(pipe.transformer, TinyDiTAdapter(), tap, requests))
 
 
 def fresh(model_class: type[TinyDiT] = TinyDiT, shift: float = 1.0, tap: Tap = Tap.PRE_HEAD, **call) -> Tensor:

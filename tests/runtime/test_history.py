@@ -109,6 +109,11 @@ def test_memory_is_what_the_ring_holds():
 def test_asking_beyond_its_end_is_an_error():
     with pytest.raises(IndexError, match="holds 0 features"):
         History(2).feature(0)
+    history = History(4)
+    history.append(torch.zeros(SHAPE), EntryInfo(0, True))
+    for k in (1, 3, -1):
+        with pytest.raises(IndexError, match=f"holds 1 features, counted from 0; asked for number {k}"):
+            history.feature(k)
 
 
 def test_keeps_no_graph():

@@ -8,9 +8,9 @@ from lesa_framework import (
     PluginContractError,
     Reason,
 )
+from lesa_framework.report import plan_string
 from lesa_framework.runtime.strategy import plan
 from lesa_framework.testing.conformance.probes import Hold
-from lesa_framework.types import plan_string
 from tests.runtime.loop import GRID, Sum, drive, engine
 
 

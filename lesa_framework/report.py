@@ -1,0 +1,158 @@
+"""What runs did: the report of one run, and that of a call of the pipeline, which may make several."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lesa_framework.types import Decision, Reason, RunInfo, StepRecord
+
+#: Reasons that mean a failed assumption: the computed feature was used although something else was planned.
+FALLBACKS = frozenset({Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.NON_FINITE, Reason.NON_FINITE_CORRECTION})
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did, so far or to its end.
+
+    Attributes:
+        info: What was fixed during the run.
+        records: One for each call of the model, in order.
+        cache_bytes: Bytes of all histories together.
+        seconds: From the first call to the end of the last one.
+    """
+
+    info: RunInfo
+    records: tuple[StepRecord, ...]
+    cache_bytes: int
+    seconds: float
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that were run."""
+        return _count_steps(self.records)
+
+    @property
+    def nfe(self) -> int:
+        """Steps in which the block stack ran, for whichever branch."""
+        return _count_steps([record for record in self.records if record.decision is Decision.COMPUTE])
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Branches in order of first appearance."""
+        return tuple(dict.fromkeys(record.branch for record in self.records))
+
+    @property
+    def fallbacks(self) -> dict[Reason, int]:
+        """How often a step was computed because something was not as assumed."""
+        return dict(Counter(record.reason for record in self.records if record.reason in FALLBACKS))
+
+    def plan(self, branch: str | None = None) -> str:
+        """One letter a step, F computed and P predicted, of one branch (the first by default)."""
+        name = branch or (self.branches[0] if self.records else "")
+        return plan_string([record.decision for record in self.records if record.branch == name])
+
+    def __str__(self) -> str:
+        """A few lines for people."""
+        if not self.records:
+            return "no run yet"
+        lines = [
+            (
+                f"{self.num_steps} steps, {self.nfe} computed ({self.num_steps / max(self.nfe, 1):.2f}x), "
+                f"{self.seconds:.2f} s, {self.cache_bytes / 2**20:.2f} MiB of history, "
+                f"{self.info.backbone} at {self.info.tap}"
+            ),
+            *(f"  {branch}: {self.plan(branch)}" for branch in self.branches),
+            *(
+                f"  fell back to computing {count}x: {reason}{self._advice(reason)}"
+                for reason, count in self.fallbacks.items()
+            ),
+        ]
+        return "\n".join(lines)
+
+    def _advice(self, reason: Reason) -> str:
+        grid = self.info.sigmas
+        if reason is not Reason.UNKNOWN_STEP or not grid:
+            return ""
+        return (
+            " (the model was called at noise levels that are not on the grid, which goes from "
+            f"{grid[0]:g} to {grid[-1]:g}: see `sigmas`, `backbone.sigma`, or the adapter's `timestep_scale`)"
+        )
+
+
+@dataclass(frozen=True)
+class CallReport:
+    """What one call of a pipeline did, so far or to its end.
+
+    Most calls make one run. Some make several, such as one for each section of a video; where no pipeline's call is
+    known, every run counts as a call.
+
+    Attributes:
+        runs: The runs of the call, in order; at least one, which is empty before the first call of the model.
+    """
+
+    runs: tuple[RunReport, ...]
+
+    @property
+    def info(self) -> RunInfo:
+        """What was fixed during the last run."""
+        return self.runs[-1].info
+
+    @property
+    def records(self) -> tuple[StepRecord, ...]:
+        """One for each call of the model, of all runs in order."""
+        return tuple(record for run in self.runs for record in run.records)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of all histories together, of the run with the most."""
+        return max(run.cache_bytes for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """Of all runs together, each from the first call to the end of the last one."""
+        return sum(run.seconds for run in self.runs)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that were run, of all runs."""
+        return sum(run.num_steps for run in self.runs)
+
+    @property
+    def nfe(self) -> int:
+        """Steps in which the block stack ran, of all runs."""
+        return sum(run.nfe for run in self.runs)
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Branches of all runs in order of first appearance."""
+        return tuple(dict.fromkeys(name for run in self.runs for name in run.branches))
+
+    @property
+    def fallbacks(self) -> dict[Reason, int]:
+        """How often a step was computed because something was not as assumed."""
+        return dict(sum((Counter(run.fallbacks) for run in self.runs), Counter()))
+
+    def plan(self, branch: str | None = None) -> str:
+        """One letter a step, F computed and P predicted, of one branch (the first by default); a space between runs."""
+        return " ".join(run.plan(branch) for run in self.runs)
+
+    def __str__(self) -> str:
+        """A few lines for people."""
+        texts = [str(run) for run in self.runs]
+        if len(texts) == 1:
+            return texts[0]
+        total = f"{len(texts)} runs in one call: {self.num_steps} steps, {self.nfe} computed, {self.seconds:.2f} s"
+        return "\n".join([total, *texts])
+
+
+def _count_steps(records: Sequence[StepRecord]) -> int:
+    """Different steps; those that are on no grid cannot be told apart, so each call of a branch is one."""
+    lost = Counter(record.branch for record in records if record.index < 0)
+    return len({record.index for record in records if record.index >= 0}) + max(lost.values(), default=0)
+
+
+def plan_string(decisions: Sequence[Decision]) -> str:
+    """Decisions as a string: F (full) for computed, P for predicted."""
+    return "".join("F" if decision is Decision.COMPUTE else "P" for decision in decisions)
