@@ -38,12 +38,21 @@ def strategy(computed=COMPUTED, predictor: Predictor | None = None) -> Strategy:
     return Strategy(ComputeSteps(computed), EqualStages(), predictor or Hold())
 
 
-def cached(pipe: TinyPipeline, choice: Strategy | None = None, tap: Tap = Tap.PRE_HEAD, observers=()) -> Session:
+def cached(
+    pipe: TinyPipeline,
+    choice: Strategy | None = None,
+    tap: Tap = Tap.PRE_HEAD,
+    observers=(),
+    *,
+    callers: bool = True,
+) -> Session:
+    """A session; without `callers` as if no pipeline's call were on the stack."""
+
     def request(owner, covers_call: bool) -> tuple[Engine, Tracker]:
         engine = Engine(choice or strategy(), "tiny", tap, observers, covers_call=covers_call)
         return engine, Tracker(SchedulerGrid(owner or pipe))
 
-    requests = Requests(request, [pipe.transformer])
+    requests = Requests(request, [pipe.transformer] if callers else [])
     return Session(requests, Attachment(pipe.transformer, TinyDiTAdapter(), tap, requests))
 
 

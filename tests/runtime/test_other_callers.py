@@ -1,4 +1,7 @@
-"""A model that somebody calls with a copy of the scheduler, while the scheduler that a session knows stands still."""
+"""A model that somebody calls with a copy of the scheduler, while the scheduler that a session knows stands still.
+
+No pipeline's call is found on the stack here: it is compiled, or the model is called in another thread.
+"""
 
 from __future__ import annotations
 
@@ -79,9 +82,9 @@ def abandoned(pipe: TinyPipeline) -> None:
 def requests(before, steps: int, *, renew=False) -> tuple[list[RunReport], list[torch.Tensor]]:
     """Three requests of another pipeline, after something has happened to the accelerated one."""
     pipe, runs, images = pipeline(TinyContextDiT), Runs(), []
-    with cached(pipe, strategy((0, 3)), observers=[runs]) as session:
+    with cached(pipe, strategy((0, 3)), observers=[runs], callers=False) as session:
         before(pipe)
-        session._engine.close()
+        session._requests.close()
         runs.reports.clear()
         images += [other(pipe)(7, steps, guidance=2.0, renew_conditions=renew) for _ in range(3)]
     return runs.reports, images
@@ -119,7 +122,7 @@ def test_calls_whose_levels_are_not_on_the_grid_are_computed_and_one_warning_say
 
 def test_a_scheduler_that_was_given_up_is_taken_again_when_it_runs_the_model():
     pipe, runs = pipeline(TinyContextDiT), Runs()
-    with cached(pipe, strategy((0, 3)), observers=[runs]):
+    with cached(pipe, strategy((0, 3)), observers=[runs], callers=False):
         with pytest.warns(LesaWarning, match=GIVEN_UP):
             other(pipe)(7, 20)
         pipe(7, 8)
@@ -128,7 +131,7 @@ def test_a_scheduler_that_was_given_up_is_taken_again_when_it_runs_the_model():
 
 def test_a_run_whose_scheduler_was_never_set_shows_no_grid():
     pipe = pipeline()
-    with cached(pipe) as session:
+    with cached(pipe, callers=False) as session:
         with pytest.warns(LesaWarning, match=GIVEN_UP):
             other(pipe)(7, 20)
         assert session.report.info.sigmas == ()
@@ -138,7 +141,7 @@ def test_a_run_whose_scheduler_was_never_set_shows_no_grid():
 def test_single_calls_beside_a_run_warn_of_nothing():
     pipe = pipeline()
     model = pipe.transformer
-    with cached(pipe), warnings.catch_warnings(), torch.no_grad():
+    with cached(pipe, callers=False), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("error")
         for _ in range(3):  # references that are read before a run, all at one level
             model(torch.ones(1, 2, 4), torch.tensor([0.001]), torch.zeros(1, 2, 4))
@@ -149,7 +152,7 @@ def test_single_calls_beside_a_run_warn_of_nothing():
 
 def test_a_first_call_off_a_fresh_grid_is_refused():
     pipe = TinyPipeline(TinyDiT())
-    with cached(pipe), torch.no_grad():
+    with cached(pipe, callers=False), torch.no_grad():
         pipe.scheduler.set_timesteps(8)
         with pytest.raises(UnsupportedBackboneError, match=r"TinyScheduler: .* level 0\.93, .* says 1\. .*" + GIVEN_UP):
             pipe.transformer(torch.ones(1, 2, 4), torch.tensor([0.93]), torch.zeros(1, 2, 4))
@@ -158,7 +161,7 @@ def test_a_first_call_off_a_fresh_grid_is_refused():
 def test_tiles_of_a_step_are_branches_as_long_as_the_scheduler_is_right():
     pipe = pipeline(TinyContextDiT)
     model, words = pipe.transformer, torch.zeros(1, 2, 4)
-    with cached(pipe, strategy((0, 3))) as session, torch.no_grad():
+    with cached(pipe, strategy((0, 3)), callers=False) as session, torch.no_grad():
         pipe.scheduler.set_timesteps(8)
         latents = [torch.full((1, 2, 4), float(tile)) for tile in range(28)]
         for step in range(8):
