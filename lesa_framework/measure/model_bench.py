@@ -22,7 +22,8 @@ from lesa_framework.measure.scoring import Metrics, scored
 from lesa_framework.measure.store import Store, identity_of_method, identity_of_task
 from lesa_framework.measure.subject import ChangedModelError, Progress, Subject, fingerprint
 from lesa_framework.measure.tasks import Task
-from lesa_framework.types import RunReport, Samples
+from lesa_framework.report import CallReport
+from lesa_framework.types import Samples
 
 #: A rough number of runs that the search for a peer's setting makes; only for the progress bar.
 _SEARCH_RUNS = 8
@@ -239,7 +240,7 @@ class ModelBench:
         """Attach a method, sample a batch, detach it, and score the samples; against themselves without a reference."""
         contender = entry.contender
 
-        def run() -> tuple[Samples, RunReport | None]:
+        def run() -> tuple[Samples, CallReport | None]:
             with entry.attached(self._subject.pipe) as session:
                 samples = self._subject.sample(contender, group)
                 return samples, None if session is None else session.report
