@@ -28,6 +28,7 @@ from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.model_bench import ModelBench
 from lesa_framework.measure.results import ModelResults, Pair, Results
 from lesa_framework.measure.scoring import Metrics
+from lesa_framework.measure.spec import BenchSpec, ModelEntry
 from lesa_framework.measure.store import Store
 from lesa_framework.measure.subject import ChangedModelError, Progress
 from lesa_framework.measure.tasks import Benchmark, Task
@@ -148,7 +149,9 @@ class _Report:
         # Every round has the same inputs, under a name of its own.
         pairs = [Pair(prompt=f"random, round {number + 1}", seed=settings.seed) for number in range(settings.rounds)]
         source, sampling = ModelSource(case.name, "random weights", None), GenerationSettings(num_steps=case.num_steps)
-        self.task = Task(source, (), pairs, sampling, batch=case.latent[0])
+        self.task = Task(
+            source, (), pairs, sampling, BenchSpec(models={case.name: ModelEntry()}, batch=case.latent[0], images=0)
+        )
         self._bench = Benchmark([self.task], title=case.title, command=settings.command)
         self._path = path
         self._properties = {
@@ -177,7 +180,7 @@ class _Report:
         """Results without rows."""
         self.notes.append(f"Failed: {reason}")
         model = ModelResults(
-            model=self.task.source.name, num_steps=self.task.settings.num_steps, batch=self.task.batch,
+            model=self.task.source.name, num_steps=self.task.settings.num_steps, batch=self.task.spec.batch,
             properties=self._properties,
         )  # fmt: skip
         return self._written(

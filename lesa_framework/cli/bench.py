@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import console, files, options
-from lesa_framework.cli.results_table import show_results
-from lesa_framework.files import write_text
-from lesa_framework.measure.page.render import check_report, write_page
+from lesa_framework.cli.results import deliver
+from lesa_framework.measure.page.render import check_report
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.spec import load_spec
 from lesa_framework.measure.store import Store
@@ -64,13 +63,9 @@ def command(
         console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")
     with console.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
         results = run_bench(bench, console.StepProgress, store=store, only=only, device=device)
-    text = results.model_dump_json(indent=1) + "\n"
-    write_text(results_path, text)
-    write_text(page_path, write_page(results))
+    deliver(results, results_path, page_path, as_json=as_json)
     if not (only and resumed):  # the other rows of a stopped run are still wanted
         store.clear()
-    show_results(results, text, as_json=as_json)
-    console.notices().print(f"wrote {results_path} and {page_path}", markup=False, soft_wrap=True)
 
 
 def _how_to_resume(store: Store, results_path: Path, *, fresh: bool) -> str:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lesa_framework.cli import console, files, options
-from lesa_framework.cli.results_table import require_all, show_results
+from lesa_framework.cli import files, options
+from lesa_framework.cli.results import deliver, measured, require_all
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
-from lesa_framework.files import write_bytes, write_text
+from lesa_framework.files import write_bytes
 from lesa_framework.limits import MAX_PROMPTS
 from lesa_framework.measure.grid_image import grid_png
 from lesa_framework.measure.images import from_data_uri, png_bytes
-from lesa_framework.measure.page.render import check_report, write_page
-from lesa_framework.measure.probing import WarmUp
+from lesa_framework.measure.page.render import check_report
 from lesa_framework.measure.results import Pair
-from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.tasks import comparison
 from lesa_framework.pipelines import find_model
 from lesa_framework.plugin.manager import plugins
@@ -66,22 +63,15 @@ def command(
     bench = comparison(
         source, configs, pairs, call, batch=min(prompts, 8), images=min(prompts, _SHOWN), command=shlex.join(line)
     )
-    with console.StepProgress("loading") as progress:
-        results = run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device)
+    results = measured(bench, device)
     results = results.model_copy(update={"notes": [*results.notes, *missing]})
     (found,) = results.models
     for name, images in found.images.items():
         for index, image in enumerate(images):
             write_bytes(out / "images" / f"{index:02d}-{name}.png", png_bytes(from_data_uri(image, found.frames)))
     write_bytes(out / "grid.png", grid_png(found))
-    write_text(out / "report.html", write_page(results))
-    text = results.model_dump_json(indent=2) + "\n"
-    write_text(out / "results.json", text)
-    show_results(results, text, as_json=as_json)
-    console.notices().print(
-        f"wrote {out / 'report.html'}, {out / 'grid.png'}, {out / 'results.json'} and {out / 'images'}",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+    more = [out / "grid.png", out / "images"]
+    deliver(results, out / "results.json", out / "report.html", more, as_json=as_json)
     require_all(results)
 
 

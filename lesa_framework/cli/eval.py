@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lesa_framework.cli import console, files, options
-from lesa_framework.cli.results_table import require_all, show_results
+from lesa_framework.cli import files, options
+from lesa_framework.cli.results import deliver, measured, require_all
 from lesa_framework.config.loading import load_config
-from lesa_framework.files import read_prompts, write_text
+from lesa_framework.files import read_prompts
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, check_pairs
-from lesa_framework.measure.page.render import check_report, write_page
-from lesa_framework.measure.probing import WarmUp
+from lesa_framework.measure.page.render import check_report
 from lesa_framework.measure.results import Pair
-from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.tasks import comparison
 from lesa_framework.pipelines import find_model
 
@@ -75,15 +72,6 @@ def command(
     bench = comparison(
         source, loaded, pairs, settings, batch=batch, images=_SHOWN if report is not None else 0, command=line
     )
-    with console.StepProgress("loading") as progress:
-        results = run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device)
-    text = results.model_dump_json(indent=2) + "\n"
-    if out is not None:
-        write_text(out, text)
-    if report is not None:
-        write_text(report, write_page(results))
-    show_results(results, text, as_json=as_json)
-    for written in (out, report):
-        if written is not None:
-            console.notices().print(f"wrote {written}", markup=False, soft_wrap=True)
+    results = measured(bench, device)
+    deliver(results, out, report, as_json=as_json)
     require_all(results)

@@ -153,7 +153,7 @@ def _model(bench: Benchmark, part: Measured) -> ModelResults:
     return ModelResults(
         model=part.task.source.name,
         num_steps=part.task.settings.num_steps,
-        batch=part.task.batch,
+        batch=part.task.spec.batch,
         call=part.task.settings.call,
         pairs=list(part.task.pairs),
         details={row.contender.name: _details(row) for row in good},
@@ -165,7 +165,10 @@ def _model(bench: Benchmark, part: Measured) -> ModelResults:
 
 def _source(bench: Benchmark, row: Entry, part: Measured) -> Source:
     contender = row.contender
-    planned = {*part.task.nfes, *(each.contender.nfe for each in part.rows if each.contender.kind is Kind.CACHE)}
+    planned = {
+        *(part.task.spec.nfe or ()),
+        *(each.contender.nfe for each in part.rows if each.contender.kind is Kind.CACHE),
+    }
     # A plain run may be there for a gate alone: its number of steps is not known before the gate has run.
     follows_a_gate = contender.kind is Kind.FEWER_STEPS and contender.nfe not in planned
     command = bench.command

@@ -17,6 +17,7 @@ from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.peer import Peer, PeerFamily
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
+from lesa_framework.measure.spec import BenchSpec
 from lesa_framework.model_info import describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
@@ -173,29 +174,16 @@ def naming(name: str) -> Iterator[None]:
         raise type(error)(f"{name}: {error}") from error
 
 
-def line_up(
-    methods: Sequence[Contender],
-    num_steps: int,
-    nfes: Sequence[int] = (),
-    peers: Sequence[str] = (),
-    peers_by_steps: Sequence[str] = (),
-) -> list[Contender]:
-    """All rows of a model: the uncached run first, then caches, then plain runs and peers at every NFE.
-
-    Args:
-        methods: The caches, from `planned`.
-        num_steps: Steps of the sampler.
-        nfes: What plain runs and peers compete at; those of the caches if empty.
-        peers: Names of peers, each matched to the work of every NFE.
-        peers_by_steps: Names of peers, each matched to as many whole steps.
+def line_up(methods: Sequence[Contender], num_steps: int, spec: BenchSpec) -> list[Contender]:
+    """All rows of a model: the uncached run first, then the caches, then plain runs and peers at every NFE.
 
     Raises:
         ConfigError: There is nothing to compare, or two rows have the same name.
     """
-    every = _nfes(methods, nfes, bool(peers or peers_by_steps))
+    every = _nfes(methods, spec)
     rows = [uncached(num_steps), *methods, *map(fewer_steps, every)]
     families = plugins().registry.peers
-    for names, suffix, measure in ((peers, "", Measure.FLOPS), (peers_by_steps, "_whole", Measure.STEPS)):
+    for names, suffix, measure in ((spec.peers, "", Measure.FLOPS), (spec.peers_by_steps, "_whole", Measure.STEPS)):
         rows += [
             Contender(
                 f"{name}_{nfe}{suffix}", Kind.PEER, name, nfe, num_steps, peer=families.get(name), measure=measure
@@ -209,12 +197,12 @@ def line_up(
     return rows
 
 
-def _nfes(methods: Sequence[Contender], nfes: Sequence[int], peers: bool) -> list[int]:
+def _nfes(methods: Sequence[Contender], spec: BenchSpec) -> list[int]:
     """What plain runs and peers compete at, most first; empty for gates alone, whose NFE is not known yet."""
-    every = sorted(set(nfes or [each.nfe for each in methods if each.nfe is not None]), reverse=True)
+    every = sorted(set(spec.nfe or [each.nfe for each in methods if each.nfe is not None]), reverse=True)
     if not every and not methods:
         raise ConfigError("nothing to compare. Add `methods` with `schedules`, a model's `configs`, or `nfe`.")
-    if not every and peers:
+    if not every and (spec.peers or spec.peers_by_steps):
         raise ConfigError(
             "peers: how many steps the caches compute depends on data, so there is no NFE to match peers to. "
             "Add one, for example `nfe: [10]`."

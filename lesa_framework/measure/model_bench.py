@@ -60,7 +60,8 @@ class ModelBench:
         self._subject, self._task, self._metrics, self._prober, self._store = subject, task, metrics, prober, store
         self._launch, self._search_seconds = launch, search_seconds
         self._uncached, *self._others = [Entry(each) for each in contenders]
-        self._groups = [task.pairs[start : start + task.batch] for start in range(0, len(task.pairs), task.batch)]
+        batch = task.spec.batch
+        self._groups = [task.pairs[start : start + batch] for start in range(0, len(task.pairs), batch)]
         self._identity_of_task = identity_of_task(task, environment)
         self._clean: list[object] = []
         self._reference: Reference | None = None

@@ -80,13 +80,13 @@ def _opened(
     check_call(pipe, task.settings.call)
     caches = planned(pipe, task.caches, task.settings)
     with naming(str(bench.file)) if bench.file is not None else nullcontext():
-        every = line_up(caches, task.settings.num_steps, task.nfes, task.peers, task.peers_by_steps)
+        every = line_up(caches, task.settings.num_steps, task.spec)
     return pipe, _chosen(task, every, only)
 
 
 def _metrics(task: Task, device: torch.device) -> Metrics:
     own = task.source.named.metrics if task.source.named else ()
-    return load_metrics([*own, *task.metrics], device)
+    return load_metrics([*own, *task.spec.metrics], device)
 
 
 def _chosen(task: Task, contenders: Sequence[Contender], only: Sequence[str]) -> list[Contender]:

@@ -15,7 +15,7 @@ from lesa_framework.generation import GenerationSettings
 from lesa_framework.limits import check_pairs
 from lesa_framework.measure.lineup import Contender, caches, naming
 from lesa_framework.measure.results import Pair
-from lesa_framework.measure.spec import BenchFile, ModelEntry
+from lesa_framework.measure.spec import BenchFile, BenchSpec, ModelEntry
 from lesa_framework.pipelines import ModelSource, find_model
 from lesa_framework.plugin.manager import plugins
 
@@ -29,28 +29,18 @@ class Task:
         caches: Configurations to measure.
         pairs: Prompts and seeds.
         settings: Steps and further arguments of the pipeline.
-        batch: Samples a call of the pipeline.
-        images: Of how many pairs, from the first, the images are kept.
-        metrics: Names of further metrics.
-        nfes: Computed steps that plain runs and peers compete at; those of the caches if empty.
-        peers: Names of peers, each matched to the work of every NFE.
-        peers_by_steps: Names of peers, each matched to as many whole steps.
+        spec: What else the benchmark asks for: batch, images, metrics, peers and their NFEs.
     """
 
     source: ModelSource
     caches: Sequence[Contender]
     pairs: Sequence[Pair]
     settings: GenerationSettings
-    batch: int = 8
-    images: int = 0
-    metrics: Sequence[str] = ()
-    nfes: Sequence[int] = ()
-    peers: Sequence[str] = ()
-    peers_by_steps: Sequence[str] = ()
+    spec: BenchSpec
 
     def images_kept(self, group: Sequence[Pair]) -> int:
         """How many pairs of a batch, from its first, have their images kept."""
-        return max(0, self.images - self.pairs.index(group[0]))
+        return max(0, self.spec.images - self.pairs.index(group[0]))
 
 
 @dataclass(frozen=True)
@@ -82,16 +72,7 @@ def comparison(
     images: int = 0,
     command: str = "",
 ) -> Benchmark:
-    """A benchmark of some configurations on one model, without a file.
-
-    Args:
-        source: The model.
-        configs: The caches to compare.
-        pairs: Prompts and seeds.
-        settings: Steps and further arguments of the pipeline.
-        batch: Samples a call of the pipeline.
-        images: Of how many pairs, from the first, the images are kept.
-        command: The command line, for the record.
+    """A benchmark of some configurations on one model, without a file; the first `images` pairs' images are kept.
 
     Raises:
         LesaError: A configuration cannot be built, or there are no prompts.
@@ -99,7 +80,8 @@ def comparison(
     if not pairs:
         raise ConfigError("prompts: there are none. Put one prompt on each line of the file.")
     methods = caches([(config, "") for config in configs], settings.num_steps)
-    task = Task(source, methods, pairs, settings, batch, images)
+    spec = BenchSpec(models={source.name: ModelEntry()}, batch=batch, images=images)
+    task = Task(source, methods, pairs, settings, spec)
     return Benchmark([task], title="What predicting most steps costs", command=command)
 
 
@@ -128,10 +110,7 @@ def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     check_pairs(len(prompts), len(spec.seeds), f"{file.path}: seeds")
     # Seeds outside: the first batches, whose images are kept, have different prompts.
     pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in dict.fromkeys(prompts)]
-    return Task(
-        source, methods, pairs, GenerationSettings(num_steps=spec.steps, call=call), spec.batch, spec.images,
-        spec.metrics, spec.nfe or (), spec.peers, spec.peers_by_steps,
-    )  # fmt: skip
+    return Task(source, methods, pairs, GenerationSettings(num_steps=spec.steps, call=call), spec)
 
 
 def _configs(file: BenchFile, entry: ModelEntry) -> list[tuple[LesaConfig, str]]:

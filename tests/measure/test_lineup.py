@@ -12,6 +12,7 @@ from lesa_framework.generation import GenerationSettings
 from lesa_framework.measure.lineup import caches, line_up, planned, planned_nfe, uncached
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.results import Kind
+from lesa_framework.measure.spec import BenchSpec, ModelEntry
 from lesa_framework.types import RunInfo, Tap
 from tests.measure.benches import CALL, STEPS
 
@@ -22,6 +23,10 @@ def config(name: str, **schedule: Any) -> Any:
     chosen = schedule or {"kind": "fixed_interval", "interval": 3, "warmup": 2}
     raw = {"schedule": chosen, "predictor": {"kind": "reuse"}}
     return load_config(raw).model_copy(update={"name": name})
+
+
+def spec(**asked: Any) -> BenchSpec:
+    return BenchSpec(models={"m": ModelEntry()}, **asked)
 
 
 def test_caches_compete_at_what_their_schedules_compute(flux):
@@ -45,12 +50,16 @@ def test_too_few_steps_for_the_history_are_refused():
 def test_peers_beside_gates_alone_need_an_nfe():
     gate = replace(uncached(8), name="gate", kind=Kind.CACHE, nfe=None)
     with pytest.raises(ConfigError, match="no NFE to match peers to"):
-        line_up([gate], 8, (), ["diffusers_magcache"])
-    assert "diffusers_magcache_4" in [row.name for row in line_up([gate], 8, (4,), ["diffusers_magcache"])]
+        line_up([gate], 8, spec(peers=["diffusers_magcache"]))
+    assert "diffusers_magcache_4" in [
+        row.name for row in line_up([gate], 8, spec(nfe=[4], peers=["diffusers_magcache"]))
+    ]
 
 
 def test_plain_runs_and_peers_stand_at_every_nfe():
-    rows = line_up([], 8, (2, 4), ["diffusers_magcache"], ["diffusers_first_block_cache"])
+    rows = line_up(
+        [], 8, spec(nfe=[2, 4], peers=["diffusers_magcache"], peers_by_steps=["diffusers_first_block_cache"])
+    )
     assert [(row.name, row.nfe, row.num_steps) for row in rows] == [
         ("uncached", 8, 8),
         ("fewer_steps_4", 4, 4),
@@ -65,7 +74,7 @@ def test_plain_runs_and_peers_stand_at_every_nfe():
 
 def test_two_rows_of_one_name_are_refused():
     with pytest.raises(ConfigError, match="2 rows are called 'uncached'"):
-        line_up([uncached(8)], 8)
+        line_up([uncached(8)], 8, spec())
 
 
 def test_each_configuration_names_its_row():
@@ -77,7 +86,7 @@ def test_each_configuration_names_its_row():
 
 def test_nothing_to_compare_is_refused():
     with pytest.raises(ConfigError, match="nothing to compare"):
-        line_up([], 8)
+        line_up([], 8, spec())
 
 
 def test_a_plain_run_attaches_nothing(flux):

@@ -1,8 +1,10 @@
-"""Results on a terminal: the tables of `lesa eval`, `lesa demo` and `lesa bench`."""
+"""How `lesa eval`, `lesa demo` and `lesa bench` deliver results: files, and tables on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 import typer
 from rich import box
@@ -11,8 +13,13 @@ from rich.table import Table
 
 from lesa_framework.cli import console
 from lesa_framework.errors import LesaError
+from lesa_framework.files import write_text
 from lesa_framework.measure.columns import Column, columns
+from lesa_framework.measure.page.render import write_page
+from lesa_framework.measure.probing import WarmUp
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row, ranked
+from lesa_framework.measure.runner import run_bench
+from lesa_framework.measure.tasks import Benchmark
 
 #: The first columns to drop where there is no room; after them scores are dropped, the last first, never the PSNR.
 _LEAST = ("peak memory", "FLOPs")
@@ -21,13 +28,49 @@ _UNLIMITED = 1000
 _PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
 
 
-def show_results(results: Results, text: str, *, as_json: bool) -> None:
-    """Print notes to standard error, and the results as tables or as their JSON `text` to standard output."""
+def measured(bench: Benchmark, device: str | None) -> Results:
+    """Compare configurations without a file: each is warmed up and then timed, with one progress bar for all."""
+    with console.StepProgress("loading") as progress:
+        return run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device)
+
+
+def deliver(
+    results: Results, out: Path | None, report: Path | None, more: Sequence[Path] = (), *, as_json: bool
+) -> None:
+    """Write the results and their page, and show them: notes and names of files, `more` too, to standard error.
+
+    Standard output gets tables, or with `as_json` what the results file holds.
+    """
+    text = results.model_dump_json(indent=1) + "\n"
+    if out is not None:
+        write_text(out, text)
+    if report is not None:
+        write_text(report, write_page(results))
     for remark in results.notes:
         console.note(remark)
     if as_json:
         typer.echo(text, nl=False)
-        return
+    else:
+        _show(results)
+    *others, last = [str(path) for path in (out, report, *more) if path is not None] or [""]
+    if last:
+        names = f"{', '.join(others)} and {last}" if others else last
+        console.notices().print(f"wrote {names}", markup=False, soft_wrap=True)
+
+
+def require_all(results: Results) -> None:
+    """End the command with an error if a method failed; everything that was measured has been shown by then.
+
+    Raises:
+        LesaError: A method failed.
+    """
+    failed = [f"{row.name}: {row.error}" for row in results.rows if row.error is not None]
+    if failed:
+        raise LesaError("\n".join(failed))
+
+
+def _show(results: Results) -> None:
+    """The tables, without the columns that there is no room for."""
     shown, out = columns(results), console.results()
     scores = [info.heading for info in results.metrics.values()][:0:-1]
     for heading in (*_LEAST, *scores):
@@ -40,17 +83,6 @@ def show_results(results: Results, text: str, *, as_json: bool) -> None:
 
 def _width(table: Table) -> int:
     return Console(width=_UNLIMITED).measure(table).maximum
-
-
-def require_all(results: Results) -> None:
-    """End the command with an error if a method failed; everything that was measured has been shown by then.
-
-    Raises:
-        LesaError: A method failed.
-    """
-    failed = [f"{row.name}: {row.error}" for row in results.rows if row.error is not None]
-    if failed:
-        raise LesaError("\n".join(failed))
 
 
 def _table(results: Results, found: ModelResults, shown: Sequence[Column]) -> Table:

@@ -4,13 +4,13 @@ import pytest
 from rich.console import Console
 
 from lesa_framework.cli import console
-from lesa_framework.cli.results_table import show_results
+from lesa_framework.cli.results import deliver
 from lesa_framework.measure.results import Results
 from tests.measure.page.samples import sample_results, timed_results
 
 
 def shown(results: Results, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    show_results(results, "{}\n", as_json=False)
+    deliver(results, None, None, as_json=False)
     return [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
 
 
@@ -39,11 +39,6 @@ def test_a_model_that_was_only_timed(capsys: pytest.CaptureFixture[str]) -> None
     assert lines[-1].split() == ["lesa-n7", "10", "10.2", "9.000", "4.40x", "256", "MiB"]
 
 
-def test_json_is_the_text_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    show_results(sample_results(), "{}\n", as_json=True)
-    assert capsys.readouterr().out == "{}\n"
-
-
 def test_columns_go_where_there_is_no_room_and_no_number_is_cut(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,3 +52,15 @@ def test_columns_go_where_there_is_no_room_and_no_number_is_cut(
     assert "peak memory" not in headings[110]
     assert "SSIM" in headings[110]
     assert "PSNR" in headings[70]
+
+
+def test_files_are_written_and_named_and_json_is_what_the_file_holds(tmp_path, capsys) -> None:
+    out, page = tmp_path / "a.json", tmp_path / "a.html"
+    deliver(sample_results(), out, page, [tmp_path / "images"], as_json=True)
+    printed = capsys.readouterr()
+    assert printed.out == out.read_text("utf-8")
+    assert f"wrote {out}, {page} and {tmp_path / 'images'}" in printed.err
+    assert Results.model_validate_json(printed.out) == sample_results()
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    deliver(sample_results(), None, None, as_json=True)
+    assert "wrote" not in capsys.readouterr().err
