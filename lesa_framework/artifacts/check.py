@@ -88,22 +88,23 @@ def _doubts(metadata: ArtifactMetadata, run: RunInfo) -> Iterator[str]:
     ours, theirs = metadata.models, run.models
     if ours and theirs and len(ours) != len(theirs):
         yield f"trained on a pipeline with {len(ours)} transformer(s); this one has {len(theirs)}"
-    elif not all(one.may_have_weights_of(other) for one, other in zip(ours, theirs, strict=False)):
-        yield (
-            f"trained on a {theirs[0].classes[0]} with other weights than this one's (another checkpoint, or a "
-            "fine-tune or LoRA)"
-        )
+    for one, other in zip(ours, theirs, strict=False):
+        if not one.may_have_weights_of(other):
+            yield (
+                f"trained on a {other.classes[0]} with other weights than this one's (another checkpoint, or a "
+                "fine-tune or LoRA)"
+            )
     if metadata.latent_shape and run.latent_shape and metadata.latent_shape != run.latent_shape:
         yield (
             f"trained on model inputs of {metadata.latent_shape}; this run's are {run.latent_shape}, which is another "
             "resolution or length"
         )
-    if metadata.guidance is not None and run.guidance is not None and _differ(metadata.guidance, run.guidance):
-        yield f"trained with guidance {metadata.guidance:g}, as the model is given it; this run has {run.guidance:g}"
+    if _differ(metadata.guidance, run.guidance):
+        yield f"trained with guidance {metadata.guidance}, as the model is given it; this run has {run.guidance}"
 
 
-def _differ(ours: float, theirs: float) -> bool:
-    return abs(ours - theirs) > _GUIDANCE_TOLERANCE * abs(ours)
+def _differ(ours: float | None, theirs: float | None) -> bool:
+    return ours is not None and theirs is not None and abs(ours - theirs) > _GUIDANCE_TOLERANCE * abs(ours)
 
 
 def _warn_once(metadata: ArtifactMetadata, doubt: str, *, strict: bool) -> None:

@@ -127,7 +127,7 @@ DOUBTS = {
     "lora": (model(names="more"), "trained on a Flux with other weights"),
     "exchanged layers": (model(names="more", width=16), "trained on a Flux with other weights"),
     "resolution": (replace(RUN, latent_shape=(256, 32)), "trained on model inputs of (64, 32); this run's are (256,"),
-    "guidance": (replace(RUN, guidance=1.0), "trained with guidance 3.5, as the model is given it; this run has 1"),
+    "guidance": (replace(RUN, guidance=1.0), "trained with guidance 3.5, as the model is given it; this run has 1.0"),
     "two models": (replace(RUN, models=(MODEL, MODEL)), "trained on a pipeline with 1 transformer(s); this one has 2"),
 }
 
