@@ -143,9 +143,10 @@ class SchedulerGrid:
             UnsupportedBackboneError: No reading agrees.
         """
         readings, index = self.current(), self.hint() or 0
-        for grid in readings:
-            if grid.agrees(index, level):
-                return grid
+        for exactly in (True, False):
+            for grid in readings:
+                if grid.agrees(index, level, exactly=exactly):
+                    return grid
         # Without the right step the level alone finds it: in the usual units, lest it be chance.
         if readings[0].locate(level) is not None:
             return readings[0]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 #: Timesteps reach models rounded to bfloat16, often twice (the timestep, then a thousandth of it): 0.4 % each.
 _TOLERANCE = 0.009
+#: Schedulers compute their grids in float32.
+_ROUNDING = 1e-6
 
 
 class Grid:
@@ -34,18 +36,20 @@ class Grid:
 
     def candidates(self, sigma: float) -> list[int]:
         """Every step at the nearest noise level; none when that is not near."""
-        nearest = min(self.told, key=lambda told: abs(told - sigma), default=None)
-        if nearest is None or not is_near(nearest, sigma):
-            return []
-        return [index for index, told in enumerate(self.told) if told == nearest]
+        for levels in (self.told, *self._variants):
+            nearest = min(levels, key=lambda level: abs(level - sigma), default=None)
+            if nearest is not None and is_near(nearest, sigma):
+                return [index for index, level in enumerate(levels) if level == nearest]
+        return []
 
     def has(self, index: int | None) -> bool:
         """Whether it is one of the grid's steps."""
         return index is not None and 0 <= index < len(self.told)
 
-    def agrees(self, index: int, sigma: float) -> bool:
-        """Whether `sigma` is step `index`'s noise level, up to the rounding of timesteps."""
-        return self.has(index) and any(is_near(told[index], sigma) for told in (self.told, *self._variants))
+    def agrees(self, index: int, sigma: float, *, exactly: bool = False) -> bool:
+        """Whether `sigma` is step `index`'s noise level, up to the rounding of timesteps, or of float32 alone."""
+        near = is_same if exactly else is_near
+        return self.has(index) and any(near(told[index], sigma) for told in (self.told, *self._variants))
 
 
 #: Of a run whose sampler is not known: no call has a step.
@@ -55,3 +59,8 @@ NO_GRID = Grid(())
 def is_near(level: float, sigma: float) -> bool:
     """Whether two noise levels are one, up to the rounding of timesteps."""
     return abs(level - sigma) <= _TOLERANCE * max(abs(level), 0.02)
+
+
+def is_same(level: float, sigma: float) -> bool:
+    """Whether two noise levels are one in float32."""
+    return abs(level - sigma) <= _ROUNDING * max(abs(level), 1.0)

@@ -48,35 +48,43 @@ def readings_of(scheduler: Scheduler) -> tuple[Grid, ...]:
     if not timesteps:
         return (Grid(sigmas),) if sigmas and are_levels(sigmas) else ()
     trained = _trained(scheduler) or 1
-    scaled = tuple(timestep / trained for timestep in timesteps)
-    found = [*_told_as(scaled, sigmas, trained)]
-    if trained != 1:
-        found += _told_as(timesteps, sigmas, trained)
+    found: list[Grid] = []
+    is_counted = max(map(abs, timesteps)) >= _LEAST_START * trained
+    if is_counted or len(timesteps) == 1:
+        found += _told_as(_each(timesteps, lambda timestep: timestep / trained), sigmas, 1 / trained)
+    if not is_counted:
+        found += _told_as(timesteps, sigmas)
     if not sigmas and min(timesteps) >= 0 and max(timesteps) <= math.pi / 2 + _ROUNDING:
         # The last angle is where the sampler arrives; the model is not called there.
-        found += _told_as(_each(timesteps[:-1] if timesteps[-1] == 0 else timesteps, _from_angle), (), trained)
-    if _are_ratios(sigmas):
-        levels = _each(sigmas, _from_ratio)
-        found.append(Grid(levels, levels[:-1]))
+        found += _told_as(_each(timesteps[:-1] if timesteps[-1] == 0 else timesteps, _from_angle), ())
+    if _are_ratios(sigmas) and len(sigmas) == len(timesteps) + 1:
+        found.append(Grid(_each(sigmas, _from_ratio)))
     return tuple(found)
 
 
-def _told_as(told: Levels, sigmas: Levels, trained: float) -> Iterator[Grid]:
-    """The reading by which the model receives these numbers; none if that cannot be."""
+def _told_as(told: Levels, sigmas: Levels, unit: float = 1.0) -> Iterator[Grid]:
+    """The reading by which the model receives these numbers, counted in this unit; none if that cannot be."""
     if told[0] < told[-1]:  # Mochi and OmniGen count from 0, noise, to 1
-        told, sigmas = _each(told, _from_clean), _each(sigmas, _from_clean)
-    if max(told) > told[0] or (len(told) > 1 and told[0] <= max(told[-1], _LEAST_START)):
+        told = _each(told, _from_clean)
+        sigmas = _each(sigmas, _from_clean) if sigmas and sigmas[0] < sigmas[-1] else sigmas
+    if not _falls(told) or (sigmas and not _falls(sigmas)):
         return
-    # Some schedulers, and some pipelines, cut their timesteps to whole numbers.
-    whole = tuple(math.floor(level * trained) / trained for level in told) if trained > 1 else told
     matched = len(sigmas) == len(told) + 1
-    if matched and all(abs(sigma - level) * trained <= 1 for sigma, level in zip(sigmas, told, strict=False)):
+    # Some schedulers, and some pipelines, cut their timesteps to whole numbers.
+    off = unit if unit < 1 else _ROUNDING
+    whole = _each(told, lambda level: math.floor(level / unit) * unit) if unit < 1 else told
+    if matched and all(abs(sigma - level) <= off + _ROUNDING for sigma, level in zip(sigmas, told, strict=False)):
         if are_levels(sigmas):
             yield Grid(sigmas, told, (whole, sigmas[:-1]))
     elif are_levels(told):
         yield Grid((*told, 0.0), told, (whole,))
     elif matched and _are_ratios(sigmas):
         yield Grid(_each(sigmas, _from_ratio), told)
+
+
+def _falls(levels: Levels) -> bool:
+    """Whether they begin at the greatest; a few samplers go back a little in between."""
+    return levels[0] == max(levels) and (len(levels) == 1 or levels[-1] < levels[0])
 
 
 def are_levels(levels: Sequence[float]) -> bool:
@@ -86,7 +94,7 @@ def are_levels(levels: Sequence[float]) -> bool:
 
 def _are_ratios(sigmas: Levels) -> bool:
     """Whether sigmas are noise over signal: beyond 1, and falling."""
-    return len(sigmas) > 1 and sigmas[0] > 1 + _ROUNDING and min(sigmas) >= 0 and sigmas[0] == max(sigmas)
+    return len(sigmas) > 1 and sigmas[0] > 1 + _ROUNDING and min(sigmas) >= 0 and _falls(sigmas)
 
 
 def _each(levels: Levels, function: Callable[[float], float]) -> Levels:

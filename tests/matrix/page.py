@@ -17,6 +17,7 @@ from lesa_framework.testing import BackboneCheck, CheckResult, attach, backbone_
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Mean
 from tests.matrix.case import Case
 from tests.matrix.cases import CASES
+from tests.matrix.samplers_page import samplers_part
 from tests.pipelines.case import PipelineCase, check_pipeline, pipeline_of
 from tests.pipelines.test_pipelines import CASES as PIPELINE_CASES
 
@@ -94,6 +95,7 @@ def page(cases: Sequence[Case] = CASES, pipelines: Sequence[PipelineCase] = PIPE
         *_section("Refused by name", [refusal for case in ordered for refusal in refusals(case)]),
         PIPELINES,
         "\n".join([*PIPELINE_HEAD, *map(pipeline_row, pipelines)]) + "\n",
+        samplers_part(),
         "## The checks\n",
         "\n".join(check_list(ordered[0])),
     ]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module, util
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tests.matrix.case import noise, tiny
+from tests.matrix.samplers import shipped
 from tests.pipelines.case import PipelineCase, lively
 from tests.pipelines.parts import mask, new, run, words
 
@@ -46,31 +44,6 @@ SPRINT = {
 
 
 # ------------------------------------------------------------------------------------------------ Stable Audio
-class Noise:
-    """In place of `torchsde.BrownianInterval`: the increment of an interval, from nothing but its ends."""
-
-    def __init__(self, size: tuple[int, ...], entropy: int, **_: object) -> None:
-        self.size, self.entropy = size, entropy
-
-    def __call__(self, begin: Tensor, end: Tensor) -> Tensor:
-        return noise(tuple(self.size), self.entropy + round(1000 * float(begin))) * (end - begin).sqrt()
-
-
-def cosine_dpm() -> Any:
-    """Stable Audio's own sampler, which diffusers shows only beside `torchsde`."""
-    if util.find_spec("torchsde") is None and "torchsde" not in sys.modules:
-        stand_in = ModuleType("torchsde")
-        stand_in.BrownianInterval = Noise  # type: ignore[attr-defined]
-        sys.modules["torchsde"] = stand_in
-        try:
-            module = import_module("diffusers.schedulers.scheduling_cosine_dpmsolver_multistep")
-        finally:
-            del sys.modules["torchsde"]
-    else:
-        module = import_module("diffusers.schedulers.scheduling_cosine_dpmsolver_multistep")
-    return module.CosineDPMSolverMultistepScheduler()
-
-
 def stable_audio(scheduler: Any) -> Any:
     """Stable Audio with a sampler."""
     from diffusers import StableAudioProjectionModel
@@ -105,7 +78,10 @@ AUDIO = {"prompt_embeds": noise((1, 3, 8), 1), "negative_prompt_embeds": noise((
 CASES = (
     PipelineCase("sana_sprint", "sana", sana_sprint, lambda pipe: run(pipe, **SPRINT)),
     PipelineCase(
-        "stable_audio_cosine", "stable_audio", lambda: stable_audio(cosine_dpm()), lambda pipe: run(pipe, **AUDIO)
+        "stable_audio_cosine",
+        "stable_audio",
+        lambda: stable_audio(shipped()["CosineDPMSolverMultistepScheduler"]()),
+        lambda pipe: run(pipe, **AUDIO),
     ),
     PipelineCase(
         "stable_audio_edm",
