@@ -14,6 +14,8 @@ class Observer:
     Tensors are read-only and valid during the call alone, because a history reuses its memory. Clone what you keep.
     A plugin watches every session of the process with hooks of the same names.
 
+    Steps of concurrent requests come in turns, one at a time, each in its request's thread.
+
     Example:
         Print each step as it ends::
 
@@ -35,4 +37,4 @@ class Observer:
         """
 
     def lesa_run_end(self, report: RunReport) -> None:
-        """A run has ended: a new one began, or the session was detached."""
+        """A run has ended. Called when the next one begins, the session's report is read, or the session is detached."""

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework import PluginContractError, Tap, UnsupportedBackboneError
+from lesa_framework.runtime.blocks import _Exchanged
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, check_backbone, even_grid
 from lesa_framework.testing.conformance.traces import differences, traces
 from lesa_framework.testing.tiny_pipeline import noise
-from tests.runtime.sessions import strategy
+from tests.runtime.sessions import cached, fresh, pipeline, strategy
 
 
 def call(model, latent, sigma, prompt):
@@ -241,3 +242,18 @@ def test_blocks_of_any_signature_are_bypassed():
         return model
 
     check(TinyDiTAdapter, make)
+
+
+@pytest.mark.parametrize("then", ["sample", "detach"])
+def test_lists_that_an_interrupt_left_empty_are_restored(then):
+    pipe = pipeline()
+    blocks = list(pipe.transformer.transformer_blocks)
+    with cached(pipe):
+        pipe()
+        container = pipe.transformer.transformer_blocks
+        container.__dict__["_modules"] = _Exchanged(container.__dict__["_modules"])
+        assert len(container) == 0
+        if then == "sample":
+            assert torch.equal(pipe(), fresh())
+            assert list(container) == blocks
+    assert list(pipe.transformer.transformer_blocks) == blocks
