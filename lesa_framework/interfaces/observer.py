@@ -37,4 +37,4 @@ class Observer:
         """
 
     def lesa_run_end(self, report: RunReport) -> None:
-        """A run has ended. Called when the next one begins, the session's report is read, or the session is detached."""
+        """A run has ended: the next one begins, the session's report is read, or the session is detached."""

@@ -61,7 +61,7 @@ class BlockLists:
             )
 
     def check(self) -> None:
-        """Check that the model still has the lists that it had.
+        """Check that the model still has the lists that it had, with their blocks in them.
 
         Raises:
             UnsupportedBackboneError: One was exchanged, so that bypassing what it held would change nothing.
@@ -75,6 +75,7 @@ class BlockLists:
                     f"attached; it holds {held or 'nothing'}. If that is another cache, disable it. Otherwise detach "
                     "the session and accelerate again."
                 )
+            _restored(container)
 
     @contextmanager
     def bypassed(self) -> Iterator[None]:
