@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework.runtime.recorder import Recorder
-from lesa_framework.testing.conformance.backbone.subject import SIGMAS, NotApplicableError, Trial
+from lesa_framework.testing.conformance.backbone.trial import SIGMAS, NotApplicableError, Trial
 
 
 def keeps_two_branches_apart(trial: Trial) -> None:
@@ -28,7 +28,7 @@ def _keeps_apart(trial: Trial, prompts: Sequence[int]) -> None:
             alone |= _run(trial, trial.reference, [prompt])[0]
     if trial.adapter.condition_argument is None and torch.equal(alone[1][0], alone[2][0]):
         raise NotApplicableError("the model has no conditioning, so a run has one branch")
-    together, recorder = _run(trial, trial.subject.make_model(), prompts)
+    together, recorder = _run(trial, trial.make_model(), prompts)
     for prompt in prompts:
         trial.require(
             together[prompt],
@@ -41,8 +41,8 @@ def _keeps_apart(trial: Trial, prompts: Sequence[int]) -> None:
 
 def _run(trial: Trial, model: nn.Module, prompts: Sequence[int]) -> tuple[Mapping[int, list[Tensor]], Recorder]:
     """A run in which all prompts see the same latents, so that nothing but the cache can join them."""
-    subject, recorder = trial.subject, Recorder()
-    start = subject.latent()
+    recorder = Recorder()
+    start = trial.latent()
     outputs: dict[int, list[Tensor]] = {prompt: [] for prompt in prompts}
     with trial.attach(model, recorder=recorder), torch.no_grad():
         for step, sigma in enumerate(SIGMAS[:-1]):
@@ -50,5 +50,5 @@ def _run(trial: Trial, model: nn.Module, prompts: Sequence[int]) -> tuple[Mappin
             # The order changes at every step: it is the conditioning that tells branches apart.
             turn = step % len(prompts)
             for prompt in (*prompts[turn:], *prompts[:turn]):
-                outputs[prompt].append(subject.call(model, latent, sigma, prompt))
+                outputs[prompt].append(trial.call(model, latent, sigma, prompt))
     return outputs, recorder

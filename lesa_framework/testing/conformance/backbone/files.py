@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from lesa_framework.testing.conformance.backbone.subject import Trial
+from lesa_framework.testing.conformance.backbone.trial import Trial
 
 
 @runtime_checkable
@@ -28,31 +28,29 @@ class _Pretrained(Protocol):
 
 def saves_as_a_bare_model(trial: Trial) -> None:
     """An attached model has a bare one's `state_dict`; saved and loaded, it works bare and attached."""
-    subject = trial.subject
-    model = subject.make_model()
-    before, bare = dict(model.state_dict()), subject.sample(model)
+    model = trial.make_model()
+    before, bare = dict(model.state_dict()), trial.sample(model)
     with trial.attach(model), TemporaryDirectory() as folder:
-        subject.sample(model)
+        trial.sample(model)
         _require_same(dict(model.state_dict()), before, "attaching")
         loaded = _saved_and_loaded(trial, model, folder).train(model.training)
     _require_same(dict(loaded.state_dict()), before, "saving and loading")
-    _require_near(subject.sample(loaded), bare, "a saved and loaded model must be as the bare one")
+    _require_near(trial.sample(loaded), bare, "a saved and loaded model must be as the bare one")
     with trial.attach(loaded):
-        _require_near(subject.sample(loaded), trial.fresh(), "a session in a saved and loaded model must do the same")
+        _require_near(trial.sample(loaded), trial.fresh(), "a session in a saved and loaded model must do the same")
 
 
 def copies_as_a_bare_model(trial: Trial) -> None:
     """`copy.deepcopy` of an attached model is a bare one, and leaves the session as it was."""
-    subject = trial.subject
-    model = subject.make_model()
-    bare = subject.sample(model, steps=3)
+    model = trial.make_model()
+    bare = trial.sample(model, steps=3)
     with trial.attach(model):
-        subject.sample(model, steps=2)
+        trial.sample(model, steps=2)
         twin = copy.deepcopy(model)
-        trial.require(subject.sample(twin, steps=3), bare, "a copy of an attached model must be a bare one")
-        trial.require(subject.sample(model), trial.fresh(), "a session must not notice that its model was copied")
+        trial.require(trial.sample(twin, steps=3), bare, "a copy of an attached model must be a bare one")
+        trial.require(trial.sample(model), trial.fresh(), "a session must not notice that its model was copied")
     with trial.attach(twin):
-        trial.require(subject.sample(twin), trial.fresh(), "a session in a copy must do the same")
+        trial.require(trial.sample(twin), trial.fresh(), "a session in a copy must do the same")
 
 
 def _require_same(state: dict[str, Tensor], before: dict[str, Tensor], cause: str) -> None:
@@ -75,7 +73,7 @@ def _saved_and_loaded(trial: Trial, model: nn.Module, folder: str) -> nn.Module:
         return type(model).from_pretrained(folder)
     path = Path(folder) / "model.safetensors"
     save_model(model, str(path))
-    loaded = trial.subject.make_model()
+    loaded = trial.make_model()
     with torch.no_grad():
         for parameter in loaded.parameters():
             parameter.zero_()  # so that nothing but the file can bring the weights back

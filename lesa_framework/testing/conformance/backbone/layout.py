@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from lesa_framework.interfaces.backbone import BackboneAdapter
-from lesa_framework.testing.conformance.backbone.subject import SIGMAS, Trial, blocks, counted
+from lesa_framework.testing.conformance.backbone.trial import SIGMAS, Trial, blocks, counted
 from lesa_framework.types import Decision
 
 
 def names_the_model_class(trial: Trial) -> None:
     """`model_class` is the name of the model's class or of one of its bases."""
-    names = [base.__name__ for base in type(trial.subject.make_model()).__mro__]
+    names = [base.__name__ for base in type(trial.make_model()).__mro__]
     given = trial.adapter.model_class
     assert given in names, f"model_class: '{given}' is not among the model's classes: {names}"
 
@@ -26,52 +26,51 @@ def names_blocks_and_taps(trial: Trial) -> None:
 
 def finds_its_modules(trial: Trial) -> None:
     """The modules that the adapter names are in the model."""
-    trial.attach(trial.subject.make_model()).detach()
+    trial.attach(trial.make_model()).detach()
 
 
 def has_a_sound_example(trial: Trial) -> None:
     """The model repeats itself, and another latent, noise level or prompt changes its output."""
-    subject = trial.subject
-    one, two = subject.make_latent(1), subject.make_latent(2)
+    one, two = trial.make_latent(1), trial.make_latent(2)
     assert one.shape != two.shape, "make_latent: sizes 1 and 2 must differ in shape"
-    model = subject.make_model()
+    model = trial.make_model()
     with torch.no_grad():
-        first = subject.call(model, one, SIGMAS[1], 1)
+        first = trial.call(model, one, SIGMAS[1], 1)
         assert first.shape == one.shape, (
             f"call: it returned {tuple(first.shape)} for a latent of {tuple(one.shape)}; return the model's output "
             "with the latent's shape"
         )
-        assert torch.equal(first, subject.call(model, one, SIGMAS[1], 1)), (
+        assert torch.equal(first, trial.call(model, one, SIGMAS[1], 1)), (
             "make_model: the bare model must give the same output for the same input; see dropout and random numbers"
         )
-        assert torch.equal(first, subject.call(subject.make_model(), one, SIGMAS[1], 1)), (
+        assert torch.equal(first, trial.call(trial.make_model(), one, SIGMAS[1], 1)), (
             "make_model: it must make the same weights each time; seed it"
         )
-        assert not torch.equal(first, subject.call(model, 0.5 * one, SIGMAS[1], 1)), (
+        assert not torch.equal(first, trial.call(model, 0.5 * one, SIGMAS[1], 1)), (
             "make_model: another latent gave the same output; see weights that are zero"
         )
-        assert not torch.equal(first, subject.call(model, one, SIGMAS[2], 1)), (
+        assert not torch.equal(first, trial.call(model, one, SIGMAS[2], 1)), (
             "call: another noise level gave the same output; pass it to the model"
         )
         assert trial.adapter.condition_argument is None or not torch.equal(
-            first, subject.call(model, one, SIGMAS[1], 2)
+            first, trial.call(model, one, SIGMAS[1], 2)
         ), "call: another prompt gave the same output; make the conditioning from its number"
 
 
 def runs_every_list(trial: Trial) -> None:
     """On a computed step every block list is called."""
-    model = trial.subject.make_model()
+    model = trial.make_model()
     with counted(blocks(model, trial.adapter)) as calls:
-        trial.subject.sample(model, steps=1)
+        trial.sample(model, steps=1)
     unused = [path for path, count in calls.items() if not count]
     assert not unused, f"blocks: no block of {unused} was called on a computed step; those are not the stack"
 
 
 def runs_the_head(trial: Trial) -> None:
     """On a computed step the head is called, once."""
-    model, head = trial.subject.make_model(), trial.adapter.head
+    model, head = trial.make_model(), trial.adapter.head
     with counted({head: [model.get_submodule(head)]}) as calls:
-        trial.subject.sample(model, steps=1)
+        trial.sample(model, steps=1)
     assert calls[head] == 1, (
         f"head: '{head}' was called {calls[head]} times on a computed step, not once; "
         "name the module that follows the block stack"
@@ -80,14 +79,14 @@ def runs_the_head(trial: Trial) -> None:
 
 def forgets_no_list(trial: Trial) -> None:
     """On a predicted step, nothing runs of a list that is called between the named blocks and the head."""
-    model, adapter, subject = trial.subject.make_model(), trial.adapter, trial.subject
+    model, adapter = trial.make_model(), trial.adapter
     order = _noted_order(model, adapter)
-    subject.sample(model, steps=1)
+    trial.sample(model, steps=1)
     start = order.index("named")
     before, between = order[:start], order[start : order.index("head")]
     order.clear()
     with trial.attach(model, [0]) as session:
-        subject.sample(model, steps=2)
+        trial.sample(model, steps=2)
         was_predicted = session.report.records[-1].decision is Decision.PREDICT  # if not, another check says so
     predicted = order[order.index("head") + 1 :] if was_predicted else []
     lists = [path for path in dict.fromkeys(between) if path != "named"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework.runtime.recorder import Recorder
-from lesa_framework.testing.conformance.backbone.subject import NotApplicableError, Trial
+from lesa_framework.testing.conformance.backbone.trial import NotApplicableError, Trial
 from lesa_framework.testing.conformance.probes import Oracle
 
 
@@ -39,22 +39,21 @@ def may_change_its_device(trial: Trial) -> None:
 
 
 def _runs_in_bfloat16(trial: Trial, kept: str | None) -> None:
-    bare = trial.subject.make_model().to(torch.bfloat16)
+    bare = trial.make_model().to(torch.bfloat16)
     with _inputs_follow(bare, kept):
-        trial.subject.sample(bare, steps=1)
+        trial.sample(bare, steps=1)
 
 
 def _replays_after(trial: Trial, move: Callable[[nn.Module], nn.Module], kept: str | None) -> None:
-    subject = trial.subject
-    model, recorder = move(subject.make_model()), Recorder()
+    model, recorder = move(trial.make_model()), Recorder()
     with _inputs_follow(model, kept), trial.attach(model, None, recorder=recorder):
-        expected = subject.sample(model)
-    model, oracle = subject.make_model(), Oracle(trial.computed[1].features)
+        expected = trial.sample(model)
+    model, oracle = trial.make_model(), Oracle(trial.computed[1].features)
     with _inputs_follow(model, kept), trial.attach(model, [0], oracle):
-        subject.sample(model)
+        trial.sample(model)
         move(model)
         oracle.features = recorder.features
-        outputs = subject.sample(model)
+        outputs = trial.sample(model)
     weight = next(model.parameters())
     trial.require(outputs, expected, f"a replay must be exact after the move to {weight.device}, {weight.dtype}")
 

@@ -6,29 +6,28 @@ import torch
 
 from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
-from lesa_framework.testing.conformance.backbone.subject import SIGMAS, NotApplicableError, Trial
+from lesa_framework.testing.conformance.backbone.trial import SIGMAS, NotApplicableError, Trial
 
 
 def refuses_what_it_cannot_do(trial: Trial) -> None:
     """A call that the adapter's `refuse` names gets an `UnsupportedBackboneError`; the next run is as a fresh one."""
-    subject = trial.subject
-    if not subject.refused:
+    if not trial.refused:
         silent = type(trial.adapter).refuse is BackboneAdapter.refuse
         raise NotApplicableError(
             "the adapter refuses nothing" if silent else "refuse() was not tried: give an example, refused=[call, ...]"
         )
-    for number, call in enumerate(subject.refused):
-        model = subject.make_model()
+    for number, call in enumerate(trial.refused):
+        model = trial.make_model()
         with torch.no_grad():
-            call(model, subject.latent(), SIGMAS[1], 1)  # else there would be nothing to refuse
+            call(model, trial.latent(), SIGMAS[1], 1)  # else there would be nothing to refuse
         with trial.attach(model):
-            subject.sample(model, steps=1)
+            trial.sample(model, steps=1)
             try:
                 with torch.no_grad():
-                    call(model, subject.latent(), SIGMAS[1], 1)
+                    call(model, trial.latent(), SIGMAS[1], 1)
             except UnsupportedBackboneError:
                 pass
             else:
                 raise AssertionError(f"refused[{number}]: the call was not refused; name it in the adapter's refuse()")
-            outputs = subject.sample(model)
+            outputs = trial.sample(model)
         trial.require(outputs, trial.fresh(), f"the run after refused[{number}] must be as a fresh one")

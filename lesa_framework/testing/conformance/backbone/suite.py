@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import isfunction
 from types import ModuleType
 from typing import Literal, TypeAlias
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lesa_framework.errors import LesaError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.testing.conformance.backbone import branches, files, layout, moves, refusals, replay, runs
-from lesa_framework.testing.conformance.backbone.subject import NotApplicableError, Subject, Trial
+from lesa_framework.testing.conformance.backbone.trial import NotApplicableError, Trial
 from lesa_framework.testing.sampling import ModelCall
 from lesa_framework.types import Tap
 
@@ -133,12 +133,12 @@ def backbone_checks(
             def test_my_adapter(check):
                 check()
     """
-    subject = Subject(adapter, make_model, call, make_latent, refused)
-    taps = subject.new_adapter().taps
-    first = Trial(subject, taps[0] if taps else Tap.PRE_HEAD)
-    checks = _checks(_ONCE, None, first)
-    for tap in taps:
-        checks += _checks(_EACH_TAP, tap, first if tap == first.tap else Trial(subject, tap))
+    trial = Trial(adapter, make_model, call, make_latent, refused)
+    taps = trial.new_adapter().taps
+    trials = [replace(trial, tap=tap) for tap in taps]
+    checks = _checks(_ONCE, None, trials[0] if trials else trial)
+    for each in trials:
+        checks += _checks(_EACH_TAP, each.tap, each)
     return checks
 
 
@@ -152,12 +152,7 @@ def check_backbone(
 ) -> None:
     """Run every check of a backbone adapter, up to the first that fails.
 
-    Args:
-        adapter: The adapter's class, or an adapter.
-        make_model: Makes a small model; see [`backbone_checks`][lesa_framework.testing.backbone_checks].
-        call: Calls it.
-        make_latent: Makes a latent of size 1 or 2.
-        refused: Calls that the adapter's `refuse` is to name.
+    The arguments are those of [`backbone_checks`][lesa_framework.testing.backbone_checks].
 
     Raises:
         AssertionError: The adapter breaks the contract; the message says where, and what to change.
@@ -185,17 +180,9 @@ def run_backbone(
     make_latent: Callable[[int], Tensor],
     refused: Sequence[ModelCall] = (),
 ) -> list[CheckResult]:
-    """Run every check of a backbone adapter, whatever the others find.
+    """Run every check of a backbone adapter, whatever the others find: one result for each check and tap.
 
-    Args:
-        adapter: The adapter's class, or an adapter.
-        make_model: Makes a small model; see [`backbone_checks`][lesa_framework.testing.backbone_checks].
-        call: Calls it.
-        make_latent: Makes a latent of size 1 or 2.
-        refused: Calls that the adapter's `refuse` is to name.
-
-    Returns:
-        One result for each check and tap.
+    The arguments are those of [`backbone_checks`][lesa_framework.testing.backbone_checks].
     """
     checks = backbone_checks(adapter, make_model=make_model, call=call, make_latent=make_latent, refused=refused)
     return [check.run() for check in checks]

@@ -31,18 +31,37 @@ class NotApplicableError(Exception):
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An adapter and how to try it: the arguments of `check_backbone`."""
+class Trial:
+    """An adapter at one tap, and how to try it: the arguments of `check_backbone`.
 
-    adapter: BackboneAdapter | type[BackboneAdapter]
+    Runs that several checks compare with are made once, on a model that nothing else uses.
+
+    Attributes:
+        alone: Outputs of runs with nothing but one branch, by prompt; made by the checks of branches.
+    """
+
+    given: BackboneAdapter | type[BackboneAdapter]
     make_model: Callable[[], nn.Module]
     call: ModelCall
     make_latent: Callable[[int], Tensor]
-    refused: Sequence[ModelCall] = ()
+    refused: Sequence[ModelCall]
+    tap: Tap = Tap.PRE_HEAD
+    alone: dict[int, list[Tensor]] = field(default_factory=dict, init=False)
+    _fresh: dict[tuple[int, int, int], list[Tensor]] = field(default_factory=dict, init=False)
 
     def new_adapter(self) -> BackboneAdapter:
         """The adapter: a new one if a class was given."""
-        return self.adapter() if isinstance(self.adapter, type) else self.adapter
+        return self.given() if isinstance(self.given, type) else self.given
+
+    @cached_property
+    def adapter(self) -> BackboneAdapter:
+        """The adapter; not to be changed."""
+        return self.new_adapter()
+
+    @cached_property
+    def reference(self) -> nn.Module:
+        """The model on which runs to compare with are made."""
+        return self.make_model()
 
     def latent(self, size: int = 1, batch: int = 1) -> Tensor:
         """A latent that nothing else holds; samples of a batch differ."""
@@ -59,32 +78,6 @@ class Subject:
 
         return sample(model, call, self.latent(size, batch), SIGMAS[: steps + 1], prompt=prompt)
 
-
-@dataclass(frozen=True)
-class Trial:
-    """A subject at one tap. Runs that several checks compare with are made once, on a model that nothing else uses.
-
-    Attributes:
-        subject: The adapter and how to try it.
-        tap: The tap.
-        alone: Outputs of runs with nothing but one branch, by prompt; made by the checks of branches.
-    """
-
-    subject: Subject
-    tap: Tap
-    alone: dict[int, list[Tensor]] = field(default_factory=dict)
-    _fresh: dict[tuple[int, int, int], list[Tensor]] = field(default_factory=dict)
-
-    @cached_property
-    def adapter(self) -> BackboneAdapter:
-        """The adapter; not to be changed."""
-        return self.subject.new_adapter()
-
-    @cached_property
-    def reference(self) -> nn.Module:
-        """The model on which runs to compare with are made."""
-        return self.subject.make_model()
-
     def attach(
         self,
         model: nn.Module,
@@ -94,21 +87,21 @@ class Trial:
     ) -> Session:
         """A session that computes the given steps, all of them when None, and predicts the others."""
         strategy = Strategy(ComputeSteps(computed), EqualStages(), predictor or Mean())
-        return attach(model, self.subject.new_adapter(), strategy, SIGMAS, self.tap, [recorder] if recorder else [])
+        return attach(model, self.new_adapter(), strategy, SIGMAS, self.tap, [recorder] if recorder else [])
 
     @cached_property
     def computed(self) -> tuple[list[Tensor], Recorder]:
         """A run that computes every step: its outputs, and what was recorded."""
         recorder = Recorder()
         with self.attach(self.reference, None, recorder=recorder):
-            return self.subject.sample(self.reference), recorder
+            return self.sample(self.reference), recorder
 
     def fresh(self, *, prompt: int = 1, size: int = 1, batch: int = 1) -> list[Tensor]:
         """The outputs of a cached run in a session that has seen no other run."""
         key = (prompt, size, batch)
         if key not in self._fresh:
             with self.attach(self.reference):
-                self._fresh[key] = self.subject.sample(self.reference, prompt=prompt, size=size, batch=batch)
+                self._fresh[key] = self.sample(self.reference, prompt=prompt, size=size, batch=batch)
         return self._fresh[key]
 
     def require(self, outputs: Sequence[Tensor], expected: Sequence[Tensor], claim: str) -> None:
