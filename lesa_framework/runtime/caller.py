@@ -46,6 +46,15 @@ class Caller:
         self.frame.f_locals[_MARK] = mark
         return weakref.ref(mark, lambda _: ended())
 
+    def stack(self) -> set[int]:
+        """The ids of the call's frame, and of those that it is called from."""
+        ids: set[int] = set()
+        frame: FrameType | None = self.frame
+        while frame is not None:
+            ids.add(id(frame))
+            frame = frame.f_back
+        return ids
+
 
 class CallerFinder:
     """Looks for the calls of pipelines that hold any of some models.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import weakref
 from collections import deque
@@ -25,12 +26,14 @@ class Request:
         engine: Decides and predicts; holds the histories.
         tracker: Tells runs, steps and branches apart.
         owner: The pipeline that calls, if it was found.
+        may_pause: Its call is a generator's, which may be off the stack and go on later.
         mark: Tells when its call ends.
     """
 
     engine: Engine
     tracker: Tracker
     owner: Any = None
+    may_pause: bool = False
     mark: weakref.ref[Mark] | None = None
 
 
@@ -114,9 +117,14 @@ class Requests:
         return self._thread.own
 
     def _of_call(self, caller: Caller) -> Request:
+        calls, frame = self._thread.calls, id(caller.frame)
+        # A call that failed is alive for as long as somebody keeps its traceback, as notebooks do.
+        for other in set(calls) - caller.stack():
+            if not calls[other].may_pause:
+                self._end(calls.pop(other))
         self._announce()
         request = self._made(caller.owner, covers_call=caller.is_method)
-        calls, frame = self._thread.calls, id(caller.frame)
+        request.may_pause = bool(caller.frame.f_code.co_flags & inspect.CO_GENERATOR)
 
         def ended() -> None:
             calls.pop(frame, None)

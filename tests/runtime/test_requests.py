@@ -160,6 +160,44 @@ def test_a_call_that_fails_ends_its_request():
         assert session.report.num_steps == 12
 
 
+def test_a_call_that_failed_is_freed_by_the_next_one_although_its_traceback_is_kept():
+    pipe = pipeline()
+    held: list[weakref.ref[object]] = []
+
+    class Watch(Observer):
+        def lesa_step_end(self, record, latent, feature):
+            held.append(weakref.ref(feature.untyped_storage()))
+
+    def fail(_: TinyPipeline, step: int, latent: torch.Tensor) -> torch.Tensor:
+        if step == 2:
+            raise KeyboardInterrupt
+        return latent
+
+    with cached(pipe, observers=[Watch()]):
+        with pytest.raises(KeyboardInterrupt) as kept:
+            pipe(callback=fail)
+        predicted = len(held) - 1  # a view of the history
+        assert held[predicted]() is not None
+        beside(pipe)()
+        assert held[predicted]() is None
+    assert kept.tb is not None
+
+
+def test_two_samplers_that_take_turns_in_one_thread():
+    def sample(pipe: TinyPipeline, steps: int) -> Iterator[str]:
+        latent, condition = torch.ones(1, 6, 4), torch.ones(1, 3, 4)
+        pipe.scheduler.set_timesteps(steps)
+        for _ in range(steps):
+            sigma = pipe.scheduler.sigmas[pipe.scheduler.step_index or 0]
+            latent = pipe.scheduler.step(pipe.transformer(latent, sigma.expand(1), condition).sample, latent)
+            yield session.report.plan()
+
+    pipe = pipeline()
+    with torch.no_grad(), cached(pipe) as session:
+        plans = list(zip(sample(beside(pipe), 10), sample(beside(pipe), 10), strict=True))
+    assert plans[-1] == ("FPPFPPPPFP", "FPPFPPPPFP")
+
+
 def test_each_thread_reads_its_own_report():
     pipe = pipeline()
     seen = []
