@@ -31,9 +31,6 @@ _SHOWN = 8
 
 def command(
     backbone: Annotated[str, typer.Option(help="Which bundled model: flux, qwen_image or hunyuan_video.")] = "flux",
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", hidden=True, help="Another folder of that model.")
-    ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images, table and report.")] = Path("demo"),
     steps: options.Steps = 50,
     prompts: Annotated[
@@ -50,7 +47,7 @@ def command(
     Example: lesa demo --prompts 4 --out demo
     """
     named = f"reference:{backbone}"
-    source = find_model(model or named)
+    source = find_model(named)
     configs, missing = _configs(backbone)
     registered = plugins().registry.models.get(named)
     call = options.generation_settings(source, steps).model_copy(update={"call": dict(registered.call)})

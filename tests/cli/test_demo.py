@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.cli.conftest import Lesa
 
 
-def test_demo(lesa: Lesa, model: Path, workplace: Path) -> None:
-    outcome = lesa("demo", "--model", model, "--prompts", 1, "--out", "here")
+@pytest.mark.slow
+def test_demo(lesa: Lesa, workplace: Path) -> None:
+    outcome = lesa("demo", "--prompts", 1, "--out", "here")
     assert outcome.code == 0, outcome.err
     results = json.loads((workplace / "here" / "results.json").read_text())
     names = [row["name"] for row in results["rows"]]
