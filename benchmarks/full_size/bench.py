@@ -163,6 +163,7 @@ class _Report:
             "latent_shape": list(case.latent),
             "text_tokens": list(case.text_tokens),
             "tap": str(case.tap),
+            "seed": settings.seed,
         }
 
     def save(self, measured: Measured) -> Results:
