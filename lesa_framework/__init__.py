@@ -1,119 +1,30 @@
-"""LESA Framework: learned feature-cache predictors for diffusion transformers."""
+"""LESA Framework: learned feature-cache predictors for diffusion transformers.
 
-from lesa_framework.api import Session, accelerate, attach_strategy, build_strategy
-from lesa_framework.backbones import AdapterMatch, find_adapter
-from lesa_framework.config.loading import dump_config, load_config
-from lesa_framework.config.paths import ConfigPath
-from lesa_framework.config.schema import LesaConfig
-from lesa_framework.errors import (
-    ArtifactError,
-    ConfigError,
-    LesaError,
-    LesaWarning,
-    MetricUnavailableError,
-    PeerError,
-    PluginContractError,
-    UnknownPluginError,
-    UnsupportedBackboneError,
-    did_you_mean,
-    in_one_line,
-)
-from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter, BackboneConfig, CustomBackboneConfig
-from lesa_framework.interfaces.config import PluginConfig
-from lesa_framework.interfaces.fit import Batch, Fit, FitTask, Progress, TrainingConfig
-from lesa_framework.interfaces.metric import LoadedMetric, Metric
-from lesa_framework.interfaces.observer import Observer
-from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerSettings, PeerWorkload
-from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
-from lesa_framework.interfaces.router import RouterConfig, StageRouter
-from lesa_framework.interfaces.schedule import Always, ScheduleConfig, SchedulePolicy
-from lesa_framework.model_info import ModelInfo
-from lesa_framework.plugin.markers import hookimpl
-from lesa_framework.plugin.registry import NamedModel, Registrar
-from lesa_framework.report import CallReport, RunReport
-from lesa_framework.runtime.recorder import Recorder
-from lesa_framework.runtime.strategy import Strategy
-from lesa_framework.types import (
-    Decision,
-    EntryInfo,
-    Filter,
-    HistoryPlace,
-    HistoryView,
-    Reason,
-    RunInfo,
-    Samples,
-    StepContext,
-    StepRecord,
-    Tap,
-)
+The public names are listed in `public.py`. They are imported when the first one is asked for, so that the command line
+is there at once: it answers `--help` without torch, and Ctrl-C from its first moment on.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lesa_framework.public import *  # noqa: F403 - for type checkers, which read the list there
+    from lesa_framework.public import __all__ as __all__
+else:
+
+    def __getattr__(name):
+        from importlib import import_module
+        from importlib.util import find_spec
+
+        # Python asks for a module of ours here first, before it imports it.
+        if name == "__all__" or not (name.startswith("_") or find_spec(f"lesa_framework.{name}")):
+            public = import_module("lesa_framework.public")
+            if name == "__all__" or name in public.__all__:
+                return getattr(public, name)
+        raise AttributeError(f"module 'lesa_framework' has no attribute '{name}'")
+
+    def __dir__():
+        from lesa_framework.public import __all__
+
+        return sorted({*globals(), *__all__})
+
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "AdapterMatch",
-    "AffinePredictor",
-    "Always",
-    "Arguments",
-    "ArtifactError",
-    "BackboneAdapter",
-    "BackboneConfig",
-    "Batch",
-    "CallReport",
-    "ConfigError",
-    "ConfigPath",
-    "CustomBackboneConfig",
-    "Decision",
-    "EntryInfo",
-    "Filter",
-    "Fit",
-    "FitTask",
-    "HasTransformer",
-    "HistoryPlace",
-    "HistoryView",
-    "LesaConfig",
-    "LesaError",
-    "LesaWarning",
-    "LoadedMetric",
-    "Metric",
-    "MetricUnavailableError",
-    "ModelInfo",
-    "NamedModel",
-    "Observer",
-    "Peer",
-    "PeerError",
-    "PeerFamily",
-    "PeerSettings",
-    "PeerWorkload",
-    "PluginConfig",
-    "PluginContractError",
-    "Predictor",
-    "PredictorConfig",
-    "Progress",
-    "Reason",
-    "Recorder",
-    "Registrar",
-    "RouterConfig",
-    "RunInfo",
-    "RunReport",
-    "Samples",
-    "ScheduleConfig",
-    "SchedulePolicy",
-    "Session",
-    "StageRouter",
-    "StepContext",
-    "StepRecord",
-    "Strategy",
-    "Tap",
-    "TrainingConfig",
-    "UnknownPluginError",
-    "UnsupportedBackboneError",
-    "accelerate",
-    "attach_strategy",
-    "build_strategy",
-    "did_you_mean",
-    "dump_config",
-    "find_adapter",
-    "hookimpl",
-    "in_one_line",
-    "load_config",
-]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lesa_framework.cli import console, files, options
+from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.results import deliver
 from lesa_framework.measure.page.render import check_report
 from lesa_framework.measure.runner import run_bench
@@ -61,7 +61,7 @@ def command(
     resumed = len(store) > 0
     if resumed:
         console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")
-    with console.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
+    with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
         results = run_bench(bench, console.StepProgress, store=store, only=only, device=device)
     deliver(results, results_path, page_path, as_json=as_json)
     if not (only and resumed):  # the other rows of a stopped run are still wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -62,20 +62,6 @@ def warnings_as_notes() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
-
-
-@contextmanager
-def advice_when_stopped(advice: Callable[[], str]) -> Iterator[None]:
-    """Ctrl-C in the block prints how to go on, and ends the command as ever.
-
-    Args:
-        advice: What to print; asked then, because it depends on how much was done.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        note(advice())
-        raise
 
 
 class Tenths:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lesa_framework.cli import console, files, options
+from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import read_prompts
@@ -63,7 +63,7 @@ def command(
     pipe = load_pipeline(source, device=device)
     check_call(pipe, settings.call)
     checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
-    with console.advice_when_stopped(lambda: _how_to_resume(checkpoint)), _Bar() as bar:
+    with stopping.advice_when_stopped(lambda: _how_to_resume(checkpoint)), _Bar() as bar:
         trained = train(loaded, pipe, settings.call, chosen, out, bar.show)
     if as_json:
         result = {"weights": str(trained.weights), "config": str(trained.config), "drift_db": trained.drift_db}

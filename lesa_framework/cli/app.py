@@ -1,0 +1,90 @@
+"""The commands of `lesa`, each in a file of its own that is imported when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+#: Command -> its module, and the first line of its help: `lesa --help` shows it without importing the module.
+COMMANDS: Final = {
+    "demo": (
+        "demo",
+        "Make images with the bundled model, uncached and cached by three predictors, and compare them.",
+    ),
+    "generate": ("generate", "Make images, cached or not."),
+    "eval": ("eval", "Compare configurations on the same prompts and seeds."),
+    "bench": ("bench", "Compare the methods, schedules, models and peers that a file names."),
+    "report": ("report", "Make the page of a results file: one HTML file that needs no network."),
+    "train": ("train", "Train the predictor of a configuration."),
+    "plan": (
+        "plan",
+        "Print what a configuration does at each step: computed (F) or predicted (P), why, and with which weights.",
+    ),
+    "inspect": ("inspection", "Show what a weights file was trained for, how, and what is in it."),
+    "plugins": (
+        "plugins",
+        "List every schedule, router, predictor, backbone, model, preset, peer and metric, and the plugin it came from.",  # noqa: E501
+    ),
+    "schema": (
+        "schema",
+        "Print the JSON schema of configuration files, plugins included; editors complete and check YAML with it.",
+    ),
+}
+
+
+class _Commands(TyperGroup):
+    """Commands that are imported when they are called."""
+
+    _listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, summary = COMMANDS[cmd_name]
+        if self._listing:
+            return TyperCommand(cmd_name, help=summary, rich_markup_mode="markdown")
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+        alone.command(cmd_name)(import_module(f"lesa_framework.cli.{module}").command)
+        return get_command(alone)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._listing = True
+        super().format_help(ctx, formatter)
+
+
+app = typer.Typer(
+    name="lesa",
+    cls=_Commands,
+    help="Learned feature-cache predictors for diffusion transformers: train, swap and measure them.",
+    epilog="Start with: lesa demo. Every command has help and an example: lesa eval --help",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("lesa-framework"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    from lesa_framework.cli.threads import respect_quota
+
+    respect_quota()

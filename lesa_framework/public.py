@@ -1,0 +1,117 @@
+"""Every public name of `lesa_framework` itself, which gets them from here when the first one is asked for."""
+
+from lesa_framework.api import Session, accelerate, attach_strategy, build_strategy
+from lesa_framework.backbones import AdapterMatch, find_adapter
+from lesa_framework.config.loading import dump_config, load_config
+from lesa_framework.config.paths import ConfigPath
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import (
+    ArtifactError,
+    ConfigError,
+    LesaError,
+    LesaWarning,
+    MetricUnavailableError,
+    PeerError,
+    PluginContractError,
+    UnknownPluginError,
+    UnsupportedBackboneError,
+    did_you_mean,
+    in_one_line,
+)
+from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter, BackboneConfig, CustomBackboneConfig
+from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.fit import Batch, Fit, FitTask, Progress, TrainingConfig
+from lesa_framework.interfaces.metric import LoadedMetric, Metric
+from lesa_framework.interfaces.observer import Observer
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerSettings, PeerWorkload
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
+from lesa_framework.interfaces.router import RouterConfig, StageRouter
+from lesa_framework.interfaces.schedule import Always, ScheduleConfig, SchedulePolicy
+from lesa_framework.model_info import ModelInfo
+from lesa_framework.plugin.markers import hookimpl
+from lesa_framework.plugin.registry import NamedModel, Registrar
+from lesa_framework.report import CallReport, RunReport
+from lesa_framework.runtime.recorder import Recorder
+from lesa_framework.runtime.strategy import Strategy
+from lesa_framework.types import (
+    Decision,
+    EntryInfo,
+    Filter,
+    HistoryPlace,
+    HistoryView,
+    Reason,
+    RunInfo,
+    Samples,
+    StepContext,
+    StepRecord,
+    Tap,
+)
+
+__all__ = [
+    "AdapterMatch",
+    "AffinePredictor",
+    "Always",
+    "Arguments",
+    "ArtifactError",
+    "BackboneAdapter",
+    "BackboneConfig",
+    "Batch",
+    "CallReport",
+    "ConfigError",
+    "ConfigPath",
+    "CustomBackboneConfig",
+    "Decision",
+    "EntryInfo",
+    "Filter",
+    "Fit",
+    "FitTask",
+    "HasTransformer",
+    "HistoryPlace",
+    "HistoryView",
+    "LesaConfig",
+    "LesaError",
+    "LesaWarning",
+    "LoadedMetric",
+    "Metric",
+    "MetricUnavailableError",
+    "ModelInfo",
+    "NamedModel",
+    "Observer",
+    "Peer",
+    "PeerError",
+    "PeerFamily",
+    "PeerSettings",
+    "PeerWorkload",
+    "PluginConfig",
+    "PluginContractError",
+    "Predictor",
+    "PredictorConfig",
+    "Progress",
+    "Reason",
+    "Recorder",
+    "Registrar",
+    "RouterConfig",
+    "RunInfo",
+    "RunReport",
+    "Samples",
+    "ScheduleConfig",
+    "SchedulePolicy",
+    "Session",
+    "StageRouter",
+    "StepContext",
+    "StepRecord",
+    "Strategy",
+    "Tap",
+    "TrainingConfig",
+    "UnknownPluginError",
+    "UnsupportedBackboneError",
+    "accelerate",
+    "attach_strategy",
+    "build_strategy",
+    "did_you_mean",
+    "dump_config",
+    "find_adapter",
+    "hookimpl",
+    "in_one_line",
+    "load_config",
+]
