@@ -96,7 +96,7 @@ def counting(model: nn.Module, meter: Meter | None = None) -> Iterator[list[Call
         stack_flops, worked = stack_flops + done, worked + (done > 0)
 
     with ExitStack() as stack:
-        counter = meter or stack.enter_context(Meter())
+        counter = meter or stack.enter_context(Meter(watching=False))
         for block in blocks:
             stack.callback(block.register_forward_pre_hook(enter_block).remove)
             stack.callback(block.register_forward_hook(leave_block).remove)

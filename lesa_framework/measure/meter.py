@@ -42,10 +42,10 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
         watching: Whether new storages count; those that count do so until they are freed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, watching: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch's
         self.flops = self.held = self.most = 0
-        self.watching = True
+        self.watching = watching
         self._formulas = FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION).flop_registry
         self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
