@@ -68,7 +68,7 @@ class CaptionNetworkTrainer(Trainer):
 
     def __init__(self, network: CaptionNetwork, vae: Vae, codec: Codec, steps: int, seed: int, batch: int = 64) -> None:
         super().__init__(
-            network, [torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)], steps, decay=0.8
+            network, [torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02, fused=True)], steps, decay=0.8
         )
         self.vae, self.codec, self.seed, self.batch = vae, codec, seed, batch
 

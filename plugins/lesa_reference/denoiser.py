@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lesa_reference.codec import Codec, Vae
+from lesa_reference.muon import BatchedMuon
 from lesa_reference.trainer import Trainer
 
 #: Share of captions blanked so that guidance has an unconditional branch.
@@ -94,13 +95,15 @@ class DenoiserTrainer(Trainer):
         super().__init__(
             model,
             [
-                torch.optim.Muon(matrices, lr=2e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-                torch.optim.AdamW(rest, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01),
+                BatchedMuon(matrices, lr=2e-3, weight_decay=0.01),
+                torch.optim.AdamW(rest, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
             ],
             steps,
         )
         self.denoiser, self.examples, self.seed, self.batch = model, examples, seed, batch
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        self._kept: list[Tensor] = list(self.average.parameters())
+        self._new: list[Tensor] = list(model.parameters())
 
     def loss(self) -> Tensor:
         """Squared error of the velocity on one batch of noised scenes."""
@@ -121,8 +124,7 @@ class DenoiserTrainer(Trainer):
     def stepped(self) -> None:
         """Move the average towards the new weights."""
         decay = min(_EMA_DECAY, (1 + self.step) / (10 + self.step))
-        for kept, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            kept.lerp_(new, 1 - decay)
+        torch._foreach_lerp_(self._kept, self._new, 1 - decay)
 
     def state(self) -> dict[str, Any]:
         """Everything that resuming needs."""

@@ -30,6 +30,8 @@ from lesa_reference.trainer import Trainer
 from lesa_reference.vae import VaeTrainer, calibrate
 
 _SAVE_EVERY = 100
+#: Reading the loss makes a GPU wait, so it isn't read on every step.
+_SHOW_EVERY = 10
 console = Console(stderr=True)
 
 
@@ -121,12 +123,13 @@ def _run(trainer: Trainer, checkpoint: Path, name: str) -> None:
         task = progress.add_task(name, total=trainer.steps, completed=trainer.step, note="")
         smooth = None
         for loss in trainer.train():
-            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-            progress.update(task, completed=trainer.step, note=f"loss {smooth:.4f}")
+            smooth = loss if smooth is None else smooth.lerp(loss, 0.02)
+            if trainer.step % _SHOW_EVERY == 0 or trainer.step == trainer.steps:
+                progress.update(task, completed=trainer.step, note=f"loss {float(smooth):.4f}")
             if trainer.step % _SAVE_EVERY == 0 or trainer.step == trainer.steps:
                 save_checkpoint(checkpoint, trainer.state())
                 if not console.is_terminal:
-                    console.print(f"{name} {trainer.step}/{trainer.steps} loss {smooth:.4f}")
+                    console.print(f"{name} {trainer.step}/{trainer.steps} loss {float(smooth):.4f}")
     trainer.model.eval()
 
 

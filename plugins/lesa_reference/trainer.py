@@ -44,21 +44,25 @@ class Trainer(ABC):
     def stepped(self) -> None:  # noqa: B027 - most trainers have nothing to add
         """Called after every optimiser step."""
 
-    def train(self) -> Iterator[float]:
-        """Run the steps that remain; yields each step's loss."""
+    def train(self) -> Iterator[Tensor]:
+        """Run the steps that remain.
+
+        Yields:
+            Each step's loss, shape (). It is where the model is: reading it makes a GPU wait for the step.
+        """
         self.model.train()
         while self.step < self.steps:
             loss = self.loss()
             for optimiser in self.optimisers:
                 optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
             for optimiser, schedule in zip(self.optimisers, self.schedules, strict=True):
                 optimiser.step()
                 schedule.step()
             self.step += 1
             self.stepped()
-            yield float(loss.detach())
+            yield loss.detach()
         self.model.eval()
 
     def state(self) -> dict[str, Any]:

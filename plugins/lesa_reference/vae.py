@@ -36,7 +36,9 @@ class VaeTrainer(Trainer):
     def __init__(self, vae: Vae, codec: Codec, steps: int, seed: int, batch: int = 16) -> None:
         if not any(isinstance(module, nn.Conv3d) for module in vae.modules()):
             vae.to(memory_format=torch.channels_last)
-        super().__init__(vae, [torch.optim.AdamW(vae.parameters(), lr=2e-3, weight_decay=1e-4)], steps, decay=0.9)
+        super().__init__(
+            vae, [torch.optim.AdamW(vae.parameters(), lr=2e-3, weight_decay=1e-4, fused=True)], steps, decay=0.9
+        )
         self.vae, self.codec, self.seed, self.batch = vae, codec, seed, batch
 
     def loss(self) -> Tensor:
