@@ -16,7 +16,7 @@ from lesa_framework.files import read_prompts
 from lesa_framework.generation import check_call
 from lesa_framework.interfaces.fit import Progress as Step
 from lesa_framework.pipelines import find_model, load_pipeline
-from lesa_framework.training.run import check_has_fit, train
+from lesa_framework.training.run import RESUMING, check_has_fit, train
 
 
 def command(
@@ -65,13 +65,16 @@ def command(
     checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
     with stopping.advice_when_stopped(lambda: _how_to_resume(checkpoint)), _Bar() as bar:
         trained = train(loaded, pipe, settings.call, chosen, out, bar.show)
+    if trained.earlier:
+        console.note(f"nothing is left to do: {trained.weights} is from this training. Delete it to train again.")
     if as_json:
         result = {"weights": str(trained.weights), "config": str(trained.config), "drift_db": trained.drift_db}
         typer.echo(json.dumps(result, indent=2))
         return
     closeness = "" if trained.drift_db is None else f" (latents {trained.drift_db:.2f} dB from the uncached run's)"
     print_ = console.results().print
-    print_(f"wrote {trained.weights}{closeness}", markup=False, soft_wrap=True)
+    wrote = "" if trained.earlier else "wrote "
+    print_(f"{wrote}{trained.weights}{closeness}", markup=False, soft_wrap=True)
     print_(f"try it: lesa eval {trained.config} --model {name}", markup=False, soft_wrap=True)
 
 
@@ -99,7 +102,11 @@ class _Bar:
         self._task = self._bar.add_task("recording", total=None, note="")
 
     def show(self, step: Step) -> None:
-        """Show one finished batch."""
+        """Show one finished batch, or what is left of a training that resumes."""
+        if step.stage == RESUMING:
+            left = f": {step.done} of {step.total} parts are done, {step.total - step.done} are left" * bool(step.total)
+            self._console.print(f"resuming the stopped training{left}.", markup=False)
+            return
         parts = [f"pass {step.epoch + 1}"]
         if step.loss is not None:
             parts.append(f"loss {step.loss:.4f}")

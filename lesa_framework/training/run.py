@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +14,13 @@ from typing import Any
 import torch
 
 from lesa_framework.api import Pipeline
-from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact, save_artifact
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
 from lesa_framework.errors import ArtifactError, ConfigError, LesaError, in_one_line
-from lesa_framework.files import write_text
+from lesa_framework.files import read_text, write_text
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.interfaces.fit import Batch, Fit, Progress
 from lesa_framework.model_info import ModelInfo, describe_model
@@ -32,6 +33,8 @@ from lesa_framework.training.sampler import Sampler
 from lesa_framework.training.task import Task
 from lesa_framework.types import Reason
 
+#: The stage of the first progress of a fit that resumes.
+RESUMING = "resuming"
 #: Training seeds start here, so that a picture of seed 0 was never trained on.
 _FIRST_SEED = 10_000
 
@@ -45,12 +48,14 @@ class Trained:
         config: A configuration that uses it.
         log: JSON, the fit's own entries.
         drift_db: Closed-loop distance from the uncached run, in dB, when the fit measured it.
+        earlier: Whether an earlier call with the same arguments had written them, so that nothing was left to do.
     """
 
     weights: Path
     config: Path
     log: Path
     drift_db: float | None
+    earlier: bool = False
 
 
 def check_has_fit(config: LesaConfig) -> None:
@@ -79,7 +84,7 @@ def train(
 ) -> Trained:
     """Fit a configuration's predictor to a pipeline.
 
-    An interrupted fit resumes when it is started again with the same `out`.
+    An interrupted fit resumes when it is started again with the same `out`, and a finished one is not repeated.
 
     Args:
         config: Schedule, router, predictor and tap to fit for, and how.
@@ -87,7 +92,7 @@ def train(
         call: Keyword arguments of the pipeline's call (size, guidance).
         prompts: What to fit on; each gets a seed of its own.
         out: Folder for `<name>.safetensors`, `<name>.yaml` and `<name>.json`.
-        progress: Called after every part.
+        progress: Called after every part; before the first one too, with the stage `RESUMING`, when the fit resumes.
 
     Raises:
         ConfigError: There is nothing to fit, the pipeline refuses the call, this machine lacks the device of the
@@ -116,6 +121,9 @@ def train(
     _check_predicts(Strategy(task.schedule, task.router, fit.predictor), grid)
     checkpoint = out / f"{config.name}.checkpoint.safetensors"
     fingerprint = _fingerprint(config, call, prompts, describe_model(pipe.transformer, match.adapter.blocks))
+    finished = _finished(config, out, fingerprint)
+    if finished is not None:
+        return finished
     if checkpoint.exists():
         state = load_checkpoint(checkpoint)
         if state.get("fingerprint") != fingerprint:
@@ -124,10 +132,13 @@ def train(
                 "Choose another --out, or delete the file to start afresh."
             )
         _resume(fit, state, checkpoint)
+        done, total = state.get("progress", (0, 0))
+        progress(Progress(RESUMING, done, total))
     task.sampler.freeze()
     for step in fit.run():
         if step.save:
-            save_checkpoint(checkpoint, {"fingerprint": fingerprint, **fit.state_dict()})
+            kept = {"fingerprint": fingerprint, "progress": [step.done, step.total]}
+            save_checkpoint(checkpoint, {**kept, **fit.state_dict()})
         progress(step)
     tensors = fitted_tensors(fit)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
@@ -158,7 +169,7 @@ def train(
             "device": device_name(pipe),
         },
     )
-    return _write(config, out, Artifact(metadata, tensors), log, drift_db)
+    return _write(config, out, Artifact(metadata, tensors), {"drift_db": drift_db, "log": log}, fingerprint)
 
 
 def _resume(fit: Fit, state: Mapping[str, Any], checkpoint: Path) -> None:
@@ -184,19 +195,38 @@ def device_name(pipe: Pipeline) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
 
 
-def _write(
-    config: LesaConfig, out: Path, artifact: Artifact, log: Sequence[Mapping[str, Any]], drift_db: float | None
-) -> Trained:
-    weights, yaml, json_file = (out / f"{config.name}.{ending}" for ending in ("safetensors", "yaml", "json"))
+def _files(config: LesaConfig, out: Path) -> tuple[Path, Path, Path]:
+    """Weights, configuration and log."""
+    return out / f"{config.name}.safetensors", out / f"{config.name}.yaml", out / f"{config.name}.json"
+
+
+def _finished(config: LesaConfig, out: Path, fingerprint: str) -> Trained | None:
+    """What an earlier call with the same arguments wrote; None when something is left to do."""
+    weights, yaml, log = _files(config, out)
+    try:
+        content = json.loads(read_text(log))
+        load_artifact(weights, config.predictor.kind)
+    except (LesaError, ValueError, RecursionError):
+        return None
+    same = isinstance(content, dict) and content.get("fingerprint") == _hash(fingerprint)
+    return Trained(weights, yaml, log, content.get("drift_db"), earlier=True) if same and yaml.is_file() else None
+
+
+def _hash(fingerprint: str) -> str:
+    return hashlib.sha256(fingerprint.encode()).hexdigest()
+
+
+def _write(config: LesaConfig, out: Path, artifact: Artifact, outcome: Mapping[str, Any], fingerprint: str) -> Trained:
+    weights, yaml, log = _files(config, out)
     predictor = config.predictor.model_copy(update={"weights": Path(weights.name)})
     user = dump_config(config.model_copy(update={"predictor": predictor}))
     versions = {name: version(name) for name in ("lesa-framework", "torch")}
-    logged = json.dumps({"versions": versions, "drift_db": drift_db, "log": log}, indent=1) + "\n"
-    # All contents exist before the first file does, so that none is left without the others.
+    logged = json.dumps({"versions": versions, "fingerprint": _hash(fingerprint), **outcome}, indent=1) + "\n"
+    # All contents exist before the first file does. The log comes last: it says that the fit is finished.
     save_artifact(weights, artifact)
-    write_text(json_file, logged)
     write_text(yaml, user)
-    return Trained(weights, yaml, json_file, drift_db)
+    write_text(log, logged)
+    return Trained(weights, yaml, log, outcome["drift_db"])
 
 
 def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:

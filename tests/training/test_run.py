@@ -64,8 +64,23 @@ def test_a_finished_training_is_not_repeated(flux: Any, tmp_path: Path) -> None:
     first = load_artifact(run(flux, tmp_path).weights).tensors
     seen: list[Progress] = []
     second = load_artifact(run(flux, tmp_path, seen=seen).weights).tensors
-    assert {step.stage for step in seen} == {"record"}
+    assert seen == []
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("lost", ["config.safetensors", "config.yaml", "config.json"])
+def test_what_is_missing_of_a_finished_training_is_written_again(flux: Any, tmp_path: Path, lost: str) -> None:
+    first = run(flux, tmp_path)
+    weights = first.weights.read_bytes()
+    (tmp_path / lost).write_bytes(b"half")
+    (tmp_path / lost).rename(tmp_path / "lost")
+    seen: list[Progress] = []
+    second = run(flux, tmp_path, seen=seen)
+    assert not second.earlier
+    assert [step.stage for step in seen] == ["resuming", "record", "record"], "nothing is trained again"
+    assert (seen[0].done, seen[0].total) == (6, 6)
+    assert second.weights.read_bytes() == weights
+    assert run(flux, tmp_path).earlier
 
 
 @pytest.mark.parametrize(
@@ -99,6 +114,7 @@ def test_a_checkpoint_of_another_training_is_refused(flux: Any, make_flux: Any, 
             run(pipe, tmp_path, *overrides)
     file = tmp_path / "config.checkpoint.safetensors"
     state = load_checkpoint(file)
+    (tmp_path / "config.json").unlink()  # otherwise the training is finished, and its checkpoint is not read
     for damage in ({"trainable": {}}, {"epochs": None}, {"optimisers": {"guided": 3, "closed loop": 3}}):
         save_checkpoint(file, {**state, **damage})
         with pytest.raises(ArtifactError, match=r"not the state of this fit \(.*\). Delete it to start afresh"):
