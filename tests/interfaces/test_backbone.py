@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lesa_framework import BackboneAdapter, PluginContractError
+from lesa_framework import BackboneAdapter, PluginContractError, UnsupportedBackboneError
 from lesa_framework.testing import TinyDiTAdapter
 
 
@@ -47,3 +47,68 @@ def test_the_guidance_of_a_call(given, guidance):
     assert TinyDiTAdapter().guidance({}) is None
     without = type("Without", (TinyDiTAdapter,), {"guidance_argument": None})
     assert without().guidance({"guidance": given}) is None
+
+
+class Plain(BackboneAdapter):
+    """A layout, and every default."""
+
+    model_class, blocks, head = "Model", ("blocks",), "norm"
+
+
+class Other(Plain):
+    """The same arguments under other names."""
+
+    latent_argument, condition_argument, timestep_argument = "x", "y", "t"
+    timestep_scale, timestep_offset = -0.001, 1.0
+
+
+def test_the_latent_of_a_call():
+    latent, one, two = torch.ones(2, 3), torch.zeros(3), torch.ones(3)
+    assert Plain().latent({"hidden_states": latent}) is latent
+    assert Other().latent({"hidden_states": one, "x": latent}) is latent
+    for listed in ([one, two], (one, two)):
+        assert torch.equal(Plain().latent({"hidden_states": listed}), torch.stack([one, two]))
+
+
+@pytest.mark.parametrize("listed", [[], [torch.ones(2), torch.ones(3)], [torch.ones(2), None]])
+def test_a_list_of_latents_has_one_shape(listed):
+    with pytest.raises(UnsupportedBackboneError, match=r"hidden_states: a list of .* Call the model once for"):
+        Plain().latent({"hidden_states": listed})
+
+
+def test_an_argument_that_is_not_there_is_named_with_those_that_are():
+    given = {"self": None, "x": torch.ones(2, 3), "hidden_states": None}
+    with pytest.raises(
+        UnsupportedBackboneError,
+        match=r"latent_argument is 'hidden_states'.*It gave: x \(Tensor\(2, 3\)\), hidden_states \(NoneType\)\.",
+    ):
+        Plain().latent(given)
+    with pytest.raises(UnsupportedBackboneError, match="Other: timestep_argument is 't'"):
+        Other().timestep({"timestep": 1.0})
+
+
+def test_the_condition_of_a_call():
+    text, image = torch.ones(2, 3), torch.zeros(2)
+    assert Plain().condition({"encoder_hidden_states": text}) is text
+    assert Plain().condition({"encoder_hidden_states": [text, image]}) is text
+    assert Plain().condition({"encoder_hidden_states": (image, text)}) is image
+    assert Other().condition({"encoder_hidden_states": text, "y": image}) is image
+    for nothing in (None, [], [None], "text"):
+        assert Plain().condition({"encoder_hidden_states": nothing}) is None
+    assert Plain().condition({}) is None
+    without = type("Without", (Plain,), {"condition_argument": None})
+    assert without().condition({"encoder_hidden_states": text, None: text}) is None
+
+
+@pytest.mark.parametrize("timestep", [torch.tensor([0.25]), 0.25, 1])
+def test_the_noise_level_is_the_timestep_scaled_and_moved(timestep):
+    assert Plain().timestep({"timestep": timestep}) is timestep
+    assert Plain().noise_level({"timestep": timestep}) == timestep
+    assert Other().noise_level({"t": 1000 * timestep}) == pytest.approx(1 - timestep)
+
+
+def test_by_default_no_call_is_refused_and_nothing_is_special():
+    adapter = Plain()
+    assert adapter.refuse(torch.nn.Identity(), {"guidance": 1.0}) is None
+    assert (adapter.unverified, adapter.head_in_float32, adapter.head_argument) == (False, False, "")
+    assert not adapter.block_returns

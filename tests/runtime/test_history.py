@@ -69,6 +69,15 @@ def test_half_precision_is_rounded_once():
     assert torch.equal(history.apply(Filter((1.0, 1.0, 1.0))), torch.full(SHAPE, 2.0**-11, dtype=torch.bfloat16))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_are_not_rounded_to_the_features_dtype(dtype):
+    weights = (1 + 2.0**-12, -1.0, 2.0**-12)
+    history = History(3)
+    for step in range(3):
+        history.append(torch.ones(SHAPE, dtype=dtype), EntryInfo(step, True))
+    assert torch.equal(history.apply(Filter(weights)), torch.full(SHAPE, 2.0**-11, dtype=dtype))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_picking_one_feature_is_exact_and_copies_nothing(dtype):
     history, model = filled(4, 6, dtype)
@@ -109,6 +118,8 @@ def test_memory_is_what_the_ring_holds():
 def test_asking_beyond_its_end_is_an_error():
     with pytest.raises(IndexError, match="holds 0 features"):
         History(2).feature(0)
+    with pytest.raises(IndexError, match="holds 0 features"):
+        _ = History(2).kind
     history = History(4)
     history.append(torch.zeros(SHAPE), EntryInfo(0, True))
     for k in (1, 3, -1):
