@@ -54,9 +54,8 @@ def readings_of(scheduler: Scheduler) -> tuple[Grid, ...]:
         found += _told_as(_each(timesteps, lambda timestep: timestep / trained), sigmas, 1 / trained)
     if not is_counted:
         found += _told_as(timesteps, sigmas)
-    if not sigmas and min(timesteps) >= 0 and max(timesteps) <= math.pi / 2 + _ROUNDING:
-        # The last angle is where the sampler arrives; the model is not called there.
-        found += _told_as(_each(timesteps[:-1] if timesteps[-1] == 0 else timesteps, _from_angle), ())
+    if not sigmas:
+        found += _told_as_angles(timesteps)
     if _are_ratios(sigmas) and len(sigmas) == len(timesteps) + 1:
         found.append(Grid(_each(sigmas, _from_ratio)))
     return tuple(found)
@@ -64,27 +63,43 @@ def readings_of(scheduler: Scheduler) -> tuple[Grid, ...]:
 
 def _told_as(told: Levels, sigmas: Levels, unit: float = 1.0) -> Iterator[Grid]:
     """The reading by which the model receives these numbers, counted in this unit; none if that cannot be."""
-    if told[0] < told[-1]:  # Mochi and OmniGen count from 0, noise, to 1
-        told = _each(told, _from_clean)
-        sigmas = _each(sigmas, _from_clean) if sigmas and sigmas[0] < sigmas[-1] else sigmas
-    if not _falls(told) or (sigmas and not _falls(sigmas)):
+    told, sigmas = _upright(told), _upright(sigmas)  # Mochi and OmniGen count from 0, noise, to 1
+    if not (_falls(told) and _falls(sigmas)):
         return
-    matched = len(sigmas) == len(told) + 1
     # Some schedulers, and some pipelines, cut their timesteps to whole numbers.
-    off = unit if unit < 1 else _ROUNDING
     whole = _each(told, lambda level: math.floor(level / unit) * unit) if unit < 1 else told
-    if matched and all(abs(sigma - level) <= off + _ROUNDING for sigma, level in zip(sigmas, told, strict=False)):
+    if _match(told, sigmas, unit if unit < 1 else 0.0):
         if are_levels(sigmas):
             yield Grid(sigmas, told, (whole, sigmas[:-1]))
     elif are_levels(told):
         yield Grid((*told, 0.0), told, (whole,))
-    elif matched and _are_ratios(sigmas):
+    elif len(sigmas) == len(told) + 1 and _are_ratios(sigmas):
         yield Grid(_each(sigmas, _from_ratio), told)
+
+
+def _told_as_angles(timesteps: Levels) -> Iterator[Grid]:
+    """The reading of a sampler on a quarter of a circle; none if timesteps are not on it."""
+    if min(timesteps) < 0 or max(timesteps) > math.pi / 2 + _ROUNDING:
+        return
+    # The last angle is where the sampler arrives; the model is not called there.
+    called = timesteps[:-1] if len(timesteps) > 1 and timesteps[-1] == 0 else timesteps
+    yield from _told_as(_each(called, _from_angle), ())
+
+
+def _match(told: Levels, sigmas: Levels, off: float) -> bool:
+    """Whether sigmas, up to the last one, are the numbers told."""
+    return len(sigmas) == len(told) + 1 and all(
+        abs(sigma - level) <= off + _ROUNDING for sigma, level in zip(sigmas, told, strict=False)
+    )
+
+
+def _upright(levels: Levels) -> Levels:
+    return _each(levels, _from_clean) if levels and levels[0] < levels[-1] else levels
 
 
 def _falls(levels: Levels) -> bool:
     """Whether they begin at the greatest; a few samplers go back a little in between."""
-    return levels[0] == max(levels) and (len(levels) == 1 or levels[-1] < levels[0])
+    return len(levels) < 2 or levels[-1] < levels[0] == max(levels)
 
 
 def are_levels(levels: Sequence[float]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lesa_framework.errors import LesaWarning
 from lesa_framework.runtime.calls import Branches, Call
 from lesa_framework.runtime.grid import REMEDY, GridSource, Readings
-from lesa_framework.runtime.levels import NO_GRID, Grid, is_near
+from lesa_framework.runtime.levels import NO_GRID, Grid, is_near, is_same
 
 #: Two steps at which the scheduler was right, so that it is no chance; two levels at which it was not.
 _ENOUGH = 2
@@ -90,7 +90,7 @@ class Tracker:
             self._first_index, self._branches = index, Branches()
         elif index != before.index or (index is None and self._is_another(level, call)):
             self._branches.end_step()
-        self._before = _Place(index, before.last if index is None else index, level, hint)
+        self._before = _Place(index, before.last if index is None else index, level, self._hint())
         branch = self._branches.take(call)
         return Position(new_run, self._grid, index, branch.name, branch.number)
 
@@ -121,29 +121,40 @@ class Tracker:
     def _step(self, hint: int | None, call: Call) -> tuple[int | None, float | None]:
         """The step, and the noise level where that is read."""
         if hint is not None and self._grid.has(hint):
-            stands_still = hint == self._before.hint and self._branches.steps_on(call)
             # Reading costs nothing on a CPU; on a GPU the scheduler is trusted rather than waited for.
-            if self._is_trusted(hint) and not stands_still and not call.sigma_is_free:
+            if not call.sigma_is_free and self._is_trusted(hint, call):
                 return hint, None
-            if self._grid.agrees(hint, call.sigma):
+            if self._grid.agrees(hint, call.sigma) and not self._is_chance(hint, call):
                 self._agreed.add(hint)
                 self._strays.clear()
                 return hint, call.sigma
             self._agreed.clear()
         return self._by_level(call.sigma, call), call.sigma
 
-    def _is_trusted(self, hint: int) -> bool:
-        return hint in self._agreed or len(self._agreed) >= _ENOUGH
+    def _is_trusted(self, hint: int, call: Call) -> bool:
+        if hint in self._agreed and self._branches.share(call.latent):
+            return True
+        stands_still = hint == self._before.hint and self._branches.steps_on(call)
+        return len(self._agreed) >= _ENOUGH and not stands_still
+
+    def _is_chance(self, hint: int, call: Call) -> bool:
+        """Whether the scheduler stands still while the calls, which are at its step now, come from or go to another."""
+        return hint == self._before.hint and (self._before.index not in (None, hint) or self._is_beyond(call))
 
     def _by_level(self, level: float, call: Call) -> int | None:
-        candidates = self._grid.candidates(level)
-        last = self._before.index
+        candidates, last = self._candidates(level, call), self._before.index
         if len(candidates) < 2 or last is None:
             return candidates[0] if candidates else None
         # The level repeats: this step continues, or the next one at the same level begins, or the first after it.
         if last in candidates and not (last + 1 in candidates and self._branches.steps_on(call)):
             return last
         return next((index for index in candidates if index > last), candidates[0])
+
+    def _candidates(self, level: float, call: Call) -> list[int]:
+        candidates, last = self._grid.candidates(level), self._before.index
+        if last is None or last not in candidates or not self._is_beyond(call):
+            return candidates
+        return [index for index in candidates if index > last]  # near that step, and yet beyond it
 
     def _gives_up(self, index: int | None, level: float | None) -> bool:
         """Give up a scheduler that was wrong twice: whether this call begins a run without a grid."""
@@ -165,24 +176,31 @@ class Tracker:
         if level is None or self._before.level is None:
             return self._branches.steps_on(call)
         # The timesteps of a step's branches may be rounded differently; so may those of neighbouring steps.
-        return not is_near(self._before.level, level) or self._branches.steps_on(call)
+        return not is_near(self._before.level, level) or self._is_beyond(call) or self._branches.steps_on(call)
 
     def _restarted(self, hint: int | None, index: int | None, level: float | None, call: Call) -> bool:
         before = self._before
         if index is None or before.index is None:
-            if not self.source.announces_runs or self._grid is NO_GRID:
-                return self._rises(level)
-            return index is not None and before.last is not None and index < before.last
+            if index is not None and before.last is not None and index < before.last:
+                return True
+            return self._rises(level) and not (self.source.announces_runs and self._grid.has(hint))
         if index < before.index:
             return True
         # A pipeline's scheduler makes a new grid for a new run; without one, a repeated first step is the only sign.
-        followed = self.source.announces_runs and (hint is None or self._grid.has(hint))
+        followed = self.source.announces_runs and hint in (None, index)
         return not followed and index == self._first_index and self._branches.repeats(call)
 
     def _rises(self, level: float | None) -> bool:
         if level is None or self._before.level is None:
             return False
         return level > self._before.level and not is_near(self._before.level, level)
+
+    def _is_beyond(self, call: Call) -> bool:
+        """Whether a call has a lower noise level than the one before, however little, and a latent of its own."""
+        level = self._before.level
+        if level is None or self._branches.share(call.latent):
+            return False
+        return call.sigma < level and not is_same(level, call.sigma)
 
 
 _GIVEN_UP = (

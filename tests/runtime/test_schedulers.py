@@ -75,6 +75,19 @@ def sampled(scheduler, tracker, *, branches=1, dtype=torch.float32, begin=0, ren
     return found
 
 
+def on_a_gpu(monkeypatch) -> list[float]:
+    """As if timesteps were on another device; the noise levels that are read, one for each wait."""
+    read = []
+
+    def sigma(call):
+        read.append(float(call.timestep))
+        return read[-1]
+
+    monkeypatch.setattr(Call, "sigma_is_free", property(lambda call: False))
+    monkeypatch.setattr(Call, "sigma", property(sigma))
+    return read
+
+
 def tracker_of(scheduler):
     return Tracker(SchedulerGrid(SimpleNamespace(scheduler=scheduler)))
 
@@ -144,24 +157,48 @@ def test_a_suffix_of_the_grid(name):
     assert [position.index for position in found] == list(range(4, len(scheduler.timesteps)))
 
 
+@both
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("before", ["set", "finished"])
+def test_copies_of_a_scheduler_that_does_not_step_are_followed_by_their_levels(name, config, before, gpu, monkeypatch):
+    if gpu:
+        on_a_gpu(monkeypatch)
+    if name == "CogVideoXDPMScheduler":  # its own wants more arguments
+        step = staticmethod(lambda output, timestep, sample, return_dict: (sample - output,))
+        monkeypatch.setattr(diffusers.CogVideoXDPMScheduler, "step", step)
+    known = scheduler_of(name, config)
+    tracker = tracker_of(known)
+    if before == "finished":
+        sampled(known, tracker)
+    for _ in range(3):
+        found = sampled(scheduler_of(name, config), tracker, branches=2)
+        steps = len(known.timesteps)
+        assert [position.index for position in found] == [index for index in range(steps) for _ in range(2)]
+        assert [position.branch for position in found] == ["branch0", "branch1"] * steps
+        assert [position.new_run for position in found] == [True] + [False] * (2 * steps - 1)
+
+
+@pytest.mark.parametrize("name", ["HeliosScheduler", "HeliosDMDScheduler"])
+def test_stages_whose_timesteps_are_cut_to_whole_numbers(name):
+    scheduler = getattr(diffusers, name)()
+    tracker, latent = tracker_of(scheduler), torch.ones(1)
+    for stage in range(3):
+        scheduler.set_timesteps(7, stage_index=stage)
+        found = []
+        for timestep in scheduler.timesteps:
+            latent = latent.clone()
+            found.append(tracker.locate(Call(latent, None, timestep.long() / 1000)))
+            if name == "HeliosScheduler":
+                scheduler._step_index = len(found)
+        assert [position.index for position in found] == list(range(len(scheduler.timesteps)))
+        assert [position.new_run for position in found] == [True] + [False] * (len(found) - 1)
+
+
 def test_whole_numbers_for_timesteps_are_found_down_to_the_last_step():
     # UniPC cuts 59.6 to 59: a percent off, and still the same step.
     scheduler = scheduler_of("UniPCMultistepScheduler", FLOW, steps=50)
     positions = sampled(scheduler, tracker_of(scheduler))
     assert [position.index for position in positions] == list(range(50))
-
-
-def on_a_gpu(monkeypatch) -> list[float]:
-    """As if timesteps were on another device; the noise levels that are read, one for each wait."""
-    read = []
-
-    def sigma(call):
-        read.append(float(call.timestep))
-        return read[-1]
-
-    monkeypatch.setattr(Call, "sigma_is_free", property(lambda call: False))
-    monkeypatch.setattr(Call, "sigma", property(sigma))
-    return read
 
 
 @both
