@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lesa_reference.codec import Codec, Vae
 from lesa_reference.muon import BatchedMuon
+from lesa_reference.text import Tokens
 from lesa_reference.trainer import Trainer
 
 #: Share of captions blanked so that guidance has an unconditional branch.
@@ -27,13 +28,17 @@ class Denoiser(nn.Module, ABC):
     transformer: nn.Module
 
     @abstractmethod
-    def forward(self, latents: Tensor, sigma: Tensor, captions: list[str]) -> Tensor:
+    def tokens(self, captions: Sequence[str]) -> Tokens:
+        """Captions as `forward` gets them; the empty string means no caption."""
+
+    @abstractmethod
+    def forward(self, latents: Tensor, sigma: Tensor, tokens: Tokens) -> Tensor:
         """Velocity at noise level `sigma`.
 
         Args:
             latents: Noised latents, batch first, normalised.
             sigma: Noise level of each sample, shape (batch,), in [0, 1].
-            captions: One for each sample; the empty string means no caption.
+            tokens: One row for each sample.
 
         Returns:
             Predicted `noise - clean` in the layout of `pack`.
@@ -100,7 +105,12 @@ class DenoiserTrainer(Trainer):
             ],
             steps,
         )
-        self.denoiser, self.examples, self.seed, self.batch = model, examples, seed, batch
+        self.denoiser, self.seed, self.batch = model, seed, batch
+        self._latents = examples.latents.to(self.device)
+        # Everything that is read of a caption is read once. Row 0 is that of a blanked one.
+        row = {caption: number for number, caption in enumerate(dict.fromkeys(["", *examples.captions]))}
+        self._row = torch.tensor([row[caption] for caption in examples.captions])
+        self._tokens = model.tokens(list(row)).to(self.device)
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self._kept: list[Tensor] = list(self.average.parameters())
         self._new: list[Tensor] = list(model.parameters())
@@ -108,17 +118,17 @@ class DenoiserTrainer(Trainer):
     def loss(self) -> Tensor:
         """Squared error of the velocity on one batch of noised scenes."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
-        index = torch.randint(len(self.examples.captions), (self.batch,), generator=random)
+        index = torch.randint(len(self._row), (self.batch,), generator=random)
         blank = torch.rand(self.batch, generator=random) < _CAPTION_DROPOUT
-        captions = ["" if skip else self.examples.captions[i] for i, skip in zip(index, blank, strict=True)]
-        clean = self.examples.latents[index]
-        noise = torch.randn(clean.shape, generator=random)
+        noise = torch.randn(self.batch, *self._latents.shape[1:], generator=random)
         sigma = torch.sigmoid(torch.randn(self.batch, generator=random))
         sigma = 2 * sigma / (1 + sigma)  # more often at high noise levels, where the layout is decided
+        row = self._row[index].masked_fill(blank, 0)
+        index, row, noise, sigma = (self.upload(tensor) for tensor in (index, row, noise, sigma))
+        clean = self._latents[index]
         level = sigma.view(-1, *[1] * (clean.ndim - 1))
-        noised = ((1 - level) * clean + level * noise).to(self.device)
-        velocity = self.denoiser(noised, sigma.to(self.device), captions)
-        return (velocity - self.denoiser.pack(noise - clean).to(self.device)).square().mean()
+        velocity = self.denoiser((1 - level) * clean + level * noise, sigma, self._tokens.rows(row))
+        return (velocity - self.denoiser.pack(noise - clean)).square().mean()
 
     @torch.no_grad()
     def stepped(self) -> None:

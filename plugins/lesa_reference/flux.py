@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 from torch import Tensor
 
 from lesa_reference.codec import Vae
 from lesa_reference.denoiser import Denoiser, start_as_identity
-from lesa_reference.text import clip_tokenizer, new_clip, new_t5, t5_tokenizer
+from lesa_reference.text import Tokens, clip_tokenizer, new_clip, new_t5, padded, t5_tokenizer
 
 #: FLUX.1-dev shifts its grid by exp(1.15) = 3.16 at 1024x1024; ours is fixed.
 SHIFT = 3.0
@@ -35,13 +37,17 @@ class FluxDenoiser(Denoiser):
         start_as_identity(self.transformer)
         self.clip_tokenizer, self.t5_tokenizer = clip_tokenizer(), t5_tokenizer()
 
-    def forward(self, latents: Tensor, sigma: Tensor, captions: list[str]) -> Tensor:
+    def tokens(self, captions: Sequence[str]) -> Tokens:
+        """T5 reads the padding too, as in the pipeline; CLIP looks only back."""
+        pooled, _ = padded(self.clip_tokenizer, captions, trim=True)
+        return Tokens(*padded(self.t5_tokenizer, captions, trim=False), pooled)
+
+    def forward(self, latents: Tensor, sigma: Tensor, tokens: Tokens) -> Tensor:
         """Velocity, packed: (batch, tokens, 4 * channels)."""
         batch, channels, height, width = latents.shape
         device = latents.device
-        options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
-        pooled = self.text_encoder(self.clip_tokenizer(captions, **options).input_ids.to(device)).pooler_output
-        sequence = self.text_encoder_2(self.t5_tokenizer(captions, **options).input_ids.to(device))[0]
+        pooled = self.text_encoder(tokens.pooled).pooler_output
+        sequence = self.text_encoder_2(tokens.sequence)[0]
         return self.transformer(
             hidden_states=FluxPipeline._pack_latents(latents, batch, channels, height, width),
             timestep=sigma,

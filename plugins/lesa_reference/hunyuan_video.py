@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diffusers import FlowMatchEulerDiscreteScheduler, HunyuanVideoPipeline, HunyuanVideoTransformer3DModel
 from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
 from torch import Tensor
@@ -10,7 +12,7 @@ from lesa_reference.codec import Vae
 from lesa_reference.denoiser import Denoiser, start_as_identity
 from lesa_reference.flux import SHIFT
 from lesa_reference.motion import CLIP_VOCABULARY
-from lesa_reference.text import Chat, clip_tokenizer, new_clip, new_llama, new_tokenizer
+from lesa_reference.text import Chat, Tokens, clip_tokenizer, new_clip, new_llama, new_tokenizer, padded
 
 #: Number of tokens to which prompts are padded for LLaMA; the longest caption of a clip has 18 words.
 CLIP_TEXT_TOKENS = 20
@@ -19,7 +21,7 @@ _POOLED_TOKENS = 77
 
 
 class HunyuanVideoDenoiser(Denoiser):
-    """The transformer and its two text encoders, through the pipeline's own prompt encoding."""
+    """The transformer and its two text encoders, which encode prompts as the pipeline does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,16 +43,23 @@ class HunyuanVideoDenoiser(Denoiser):
         )
         start_as_identity(self.transformer)
         before, after = DEFAULT_PROMPT_TEMPLATE["template"].split("{}")
-        chat = Chat(before, after, DEFAULT_PROMPT_TEMPLATE["crop_start"])
-        self.tokenizer = new_tokenizer("$A", CLIP_VOCABULARY, CLIP_TEXT_TOKENS, chat)
+        self._chat = Chat(before, after, DEFAULT_PROMPT_TEMPLATE["crop_start"])
+        self.tokenizer = new_tokenizer("$A", CLIP_VOCABULARY, CLIP_TEXT_TOKENS, self._chat)
         self.clip_tokenizer = clip_tokenizer(CLIP_VOCABULARY, _POOLED_TOKENS)
-        self._pipe = [self.pipeline(None)]  # in a list, so that its parts are not registered twice
 
-    def forward(self, latents: Tensor, sigma: Tensor, captions: list[str]) -> Tensor:
+    def tokens(self, captions: Sequence[str]) -> Tokens:
+        """With the chat template around them for LLaMA, and plain for CLIP; both look only back."""
+        texts = [self._chat.before + caption + self._chat.after for caption in captions]
+        pooled, _ = padded(self.clip_tokenizer, captions, trim=True)
+        return Tokens(*padded(self.tokenizer, texts, trim=True), pooled)
+
+    def forward(self, latents: Tensor, sigma: Tensor, tokens: Tokens) -> Tensor:
         """Velocity, (batch, channels, frames, height, width)."""
-        embeds, pooled, mask = self._pipe[0].encode_prompt(
-            captions, device=latents.device, max_sequence_length=CLIP_TEXT_TOKENS
-        )
+        states = self.text_encoder(
+            input_ids=tokens.sequence, attention_mask=tokens.mask.long(), output_hidden_states=True
+        ).hidden_states
+        embeds, mask = states[-3][:, self._chat.crop :], tokens.mask[:, self._chat.crop :]
+        pooled = self.text_encoder_2(tokens.pooled).pooler_output
         return self.transformer(
             hidden_states=latents,
             timestep=sigma * 1000,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline, QwenImageTransformer2DModel
 from torch import Tensor
 
@@ -9,11 +11,11 @@ from lesa_reference.captions import VOCABULARY
 from lesa_reference.codec import Vae
 from lesa_reference.denoiser import Denoiser, start_as_identity
 from lesa_reference.flux import SHIFT
-from lesa_reference.text import TEXT_TOKENS, Chat, new_qwen_vl, new_tokenizer
+from lesa_reference.text import TEXT_TOKENS, Chat, Tokens, new_qwen_vl, new_tokenizer, padded
 
 
 class QwenImageDenoiser(Denoiser):
-    """The transformer and its language model, through the pipeline's own prompt encoding."""
+    """The transformer and its language model, which encodes prompts as the pipeline does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,20 +33,29 @@ class QwenImageDenoiser(Denoiser):
         start_as_identity(self.transformer)
         pipe = QwenImagePipeline(None, None, None, None, None)
         before, after = pipe.prompt_template_encode.split("{}")
-        chat = Chat(before, after, pipe.prompt_template_encode_start_idx)
-        self.tokenizer = new_tokenizer("$A", VOCABULARY, TEXT_TOKENS, chat)
-        self._pipe = [self.pipeline(None)]  # in a list, so that its parts are not registered twice
+        self._chat = Chat(before, after, pipe.prompt_template_encode_start_idx)
+        self.tokenizer = new_tokenizer("$A", VOCABULARY, TEXT_TOKENS, self._chat)
 
-    def forward(self, latents: Tensor, sigma: Tensor, captions: list[str]) -> Tensor:
+    def tokens(self, captions: Sequence[str]) -> Tokens:
+        """With the chat template around them."""
+        texts = [self._chat.before + caption + self._chat.after for caption in captions]
+        sequence, mask = padded(self.tokenizer, texts, trim=True)
+        return Tokens(sequence, mask, sequence[:, :0])
+
+    def forward(self, latents: Tensor, sigma: Tensor, tokens: Tokens) -> Tensor:
         """Velocity, packed: (batch, tokens, 4 * channels)."""
-        _, _, _, height, width = latents.shape
-        embeds, mask = self._pipe[0].encode_prompt(captions, latents.device, max_sequence_length=TEXT_TOKENS)
+        batch, _, _, height, width = latents.shape
+        # The pipeline calls the whole model, whose head and vision tower have no part in what it takes.
+        model = self.text_encoder.model.language_model
+        hidden = model(input_ids=tokens.sequence, attention_mask=tokens.mask.long()).last_hidden_state
+        mask = tokens.mask[:, self._chat.crop :]
+        embeds = hidden[:, self._chat.crop :] * mask[..., None]
         return self.transformer(
             hidden_states=self.pack(latents),
             timestep=sigma,
             encoder_hidden_states=embeds,
             encoder_hidden_states_mask=mask,
-            img_shapes=[[(1, height // 2, width // 2)]] * len(captions),
+            img_shapes=[[(1, height // 2, width // 2)]] * batch,
             return_dict=False,
         )[0]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -25,6 +27,29 @@ TEXT_TOKENS = 16
 _SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
 #: Stands for each token of a chat template.
 _TURN = "turn"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Captions as the text encoders read them.
+
+    Attributes:
+        sequence: Ids for the encoder of the sequence, shape (captions, tokens).
+        mask: True where `sequence` is not padding.
+        pooled: Ids for the pooled encoder, shape (captions, tokens); no columns where the model has none.
+    """
+
+    sequence: Tensor
+    mask: Tensor
+    pooled: Tensor
+
+    def rows(self, index: Tensor) -> Tokens:
+        """Those of some captions; an index may come more than once."""
+        return Tokens(self.sequence[index], self.mask[index], self.pooled[index])
+
+    def to(self, device: torch.device) -> Tokens:
+        """The same on a device."""
+        return Tokens(self.sequence.to(device), self.mask.to(device), self.pooled.to(device))
 
 
 @dataclass(frozen=True)
@@ -73,6 +98,20 @@ def new_tokenizer(
         eos_token="</s>",
         model_max_length=tokens + (chat.crop if chat else 0),
     )
+
+
+def padded(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, trim: bool) -> tuple[Tensor, Tensor]:
+    """Token ids and their mask, both of shape (texts, tokens).
+
+    Args:
+        tokenizer: Pads to its full length.
+        texts: At least one.
+        trim: Cut the columns that are padding in every text. This changes nothing for encoders that look only back.
+    """
+    read = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
+    mask = read.attention_mask.bool()
+    length = int(mask.sum(dim=1).max()) if trim else mask.shape[1]
+    return read.input_ids[:, :length].contiguous(), mask[:, :length].contiguous()
 
 
 def clip_tokenizer(vocabulary: Sequence[str] = VOCABULARY, tokens: int = TEXT_TOKENS) -> PreTrainedTokenizerFast:

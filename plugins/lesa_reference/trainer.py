@@ -24,6 +24,7 @@ class Trainer(ABC):
         self, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], steps: int, decay: float = 0.4
     ) -> None:
         self.model, self.optimisers, self.steps, self.step = model, optimisers, steps, 0
+        self.device = next(model.parameters()).device
         warmup, fall = max(1, steps // 50), max(1, int(steps * decay))
         self.schedules = [
             torch.optim.lr_scheduler.LambdaLR(
@@ -32,10 +33,11 @@ class Trainer(ABC):
             for optimiser in optimisers
         ]
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.model.parameters()).device
+    def upload(self, tensor: Tensor) -> Tensor:
+        """A tensor where the model is. Nothing waits for the steps that a GPU still has before it."""
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
 
     @abstractmethod
     def loss(self) -> Tensor:

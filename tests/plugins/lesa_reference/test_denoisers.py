@@ -44,7 +44,7 @@ def test_the_training_forward_is_the_pipelines(backbone: Backbone) -> None:
     packed, velocity = seen[0]
     latents = unpacked(packed, backbone)
     assert torch.equal(denoiser.pack(latents), packed)
-    mine = denoiser(latents, torch.ones(2), PROMPTS)
+    mine = denoiser(latents, torch.ones(2), denoiser.tokens(PROMPTS))
     assert torch.allclose(mine, velocity, atol=1e-5), (mine - velocity).abs().max()
 
 
