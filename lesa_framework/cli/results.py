@@ -17,7 +17,7 @@ from lesa_framework.files import write_text
 from lesa_framework.measure.columns import Column, columns
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.probing import WarmUp
-from lesa_framework.measure.results import Kind, ModelResults, Results, Row, ranked
+from lesa_framework.measure.results import Kind, ModelResults, Results, Row
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.tasks import Benchmark
 
@@ -87,28 +87,18 @@ def _width(table: Table) -> int:
 
 def _table(results: Results, found: ModelResults, shown: Sequence[Column]) -> Table:
     """The uncached run, then by NFE the rows that compete, best first and in bold, then the others, dimmed."""
-    rows = results.of_model(found.model)
+    rows, best = results.in_order(found.model), results.best(found.model)
     samples = f", {len(found.pairs)} samples" if found.pairs else ""
     table = Table(box=box.SIMPLE_HEAD, title=f"{found.model}, {found.num_steps} steps{samples}")
     table.add_column("method", no_wrap=True)
     for column in shown:
         table.add_column(column.heading, justify="right", no_wrap=True)
-    for row in rows:
-        if row.kind is Kind.UNCACHED:
-            table.add_row(*_cells(row, shown), style="dim")
-    for nfe in results.nfes(found.model):
-        best = ranked(rows, nfe)[:1]
-        for row in _rivals(rows, nfe):
-            excluded = row.error is not None or row.over
-            table.add_row(*_cells(row, shown), style="bold green" if row in best else "dim" if excluded else "")
-        table.add_section()
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        last = row.kind is not Kind.UNCACHED and (following is None or following.nfe != row.nfe)
+        dimmed = row.kind is Kind.UNCACHED or row.error is not None or row.over
+        style = "bold green" if row.name in best else "dim" if dimmed else ""
+        table.add_row(*_cells(row, shown), style=style, end_section=last)
     return table
-
-
-def _rivals(rows: Sequence[Row], nfe: float) -> list[Row]:
-    """The rows that compete at an NFE, best first, then the excluded ones."""
-    rivals = [row for row in rows if row.nfe == nfe and row.kind is not Kind.UNCACHED]
-    return sorted(rivals, key=lambda row: (not row.competes, -(row.psnr_db or 0.0)))
 
 
 def _cells(row: Row, shown: Sequence[Column]) -> list[str]:

@@ -246,6 +246,23 @@ class Results(Frozen):
         """The rows of a model."""
         return [row for row in self.rows if row.model == model]
 
+    def in_order(self, model: str) -> list[Row]:
+        """The rows of a model as tables show them.
+
+        The uncached run, then by NFE, the most computed steps first: the best PSNR on top, then what is excluded, and
+        what failed at the end.
+        """
+        return sorted(
+            self.of_model(model),
+            key=lambda row: (
+                row.kind is not Kind.UNCACHED, -row.nfe, row.error is not None, not row.competes, -(row.psnr_db or 0.0),
+            ),
+        )  # fmt: skip
+
+    def best(self, model: str) -> set[str]:
+        """The names of the rows with the highest PSNR of those that compete at their NFE."""
+        return {row.name for nfe in self.nfes(model) for row in ranked(self.of_model(model), nfe)[:1]}
+
     def nfes(self, model: str) -> list[int]:
         """Numbers of computed steps at which methods of a model compete, most first."""
         return sorted({row.nfe for row in self.of_model(model) if row.kind is not Kind.UNCACHED}, reverse=True)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from lesa_framework.measure.columns import columns
 from lesa_framework.measure.details import Details
 from lesa_framework.measure.page.families import Family, families
-from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResults, Results, Row, Source, ranked
+from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResults, Results, Row, Source
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ class ModelView:
     Attributes:
         number: Its place in the file.
         found: What belongs to it.
-        rows: The uncached run, then by NFE, the most computed steps first, the best PSNR on top, and what is excluded
-            at the end.
+        rows: Its rows, in the order of tables.
         nfes: The numbers of computed steps, most first.
         differences: Between rows that are there.
     """
@@ -169,11 +168,11 @@ def payload(models: Sequence[ModelView], results: Results) -> dict[str, Any]:
 
 def _model_view(number: int, found: ModelResults, results: Results) -> ModelView:
     rows, shown, sorts = results.of_model(found.model), columns(results), families(results.rows)
-    labels, nfes = short_names(rows), results.nfes(found.model)
-    best = {ranking[0].name for nfe in nfes if (ranking := ranked(rows, nfe))}
+    labels, best = short_names(rows), results.best(found.model)
+    places = {row.name: place for place, row in enumerate(results.rows) if row.model == found.model}
     views = tuple(
         RowView(
-            number=place,
+            number=places[row.name],
             row=row,
             label=labels[row.name],
             family=sorts[row.family],
@@ -182,18 +181,11 @@ def _model_view(number: int, found: ModelResults, results: Results) -> ModelView
             source=found.sources.get(row.name, Source()),
             details=found.details.get(row.name, Details()),
         )
-        for place, row in sorted(enumerate(results.rows), key=_order)
-        if row.model == found.model
+        for row in results.in_order(found.model)
     )
     differences = [each for each in results.differences if each.model == found.model]
     known = tuple(each for each in differences if {each.ours, each.theirs} <= labels.keys())
-    return ModelView(number, found, views, tuple(nfes), known)
-
-
-def _order(numbered: tuple[int, Row]) -> tuple[bool, int, bool, bool, float]:
-    row = numbered[1]
-    known = row.error is None
-    return row.kind is not Kind.UNCACHED, -row.nfe, not known, not row.competes, -(row.psnr_db or 0.0)
+    return ModelView(number, found, views, tuple(results.nfes(found.model)), known)
 
 
 def short_names(rows: Sequence[Row]) -> dict[str, str]:
