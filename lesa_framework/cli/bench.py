@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.results import deliver
+from lesa_framework.errors import ConfigError
+from lesa_framework.measure.environment import PACKAGES, processor, versions
 from lesa_framework.measure.page.render import check_report
+from lesa_framework.measure.results import Results
+from lesa_framework.measure.results_file import read_results
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.spec import load_spec
-from lesa_framework.measure.store import Store
+from lesa_framework.measure.store import Store, identity_of_benchmark
 from lesa_framework.measure.tasks import benchmark_of
 
 
@@ -56,16 +62,38 @@ def command(
     check_report()
     bench = benchmark_of(spec, shlex.join(["lesa", *sys.argv[1:]]))
     store = Store(results_path.with_suffix(".cells"))
+    identity = identity_of_benchmark(bench, only, _machine(device))
     if fresh:
         store.clear()
+    elif not len(store) and (finished := _finished(results_path, identity)) is not None:
+        deliver(finished, None, None if page_path.exists() else page_path, as_json=as_json)
+        console.note(f"nothing is left to do: {results_path} holds these results. Measure again with --fresh.")
+        return
     resumed = len(store) > 0
     if resumed:
         console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")
     with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
-        results = run_bench(bench, console.StepProgress, store=store, only=only, device=device)
+        results = run_bench(
+            bench, partial(console.StepProgress, announce=resumed), store=store, only=only, device=device
+        )
+    results = results.model_copy(update={"identity": identity})
     deliver(results, results_path, page_path, as_json=as_json)
     if not (only and resumed):  # the other rows of a stopped run are still wanted
         store.clear()
+
+
+def _finished(path: Path, identity: str) -> Results | None:
+    """Results that the same command has written; None when something is left to do."""
+    try:
+        results = read_results(path)
+    except ConfigError:
+        return None
+    return results if results.identity == identity and all(row.error is None for row in results.rows) else None
+
+
+def _machine(device: str | None) -> dict[str, str]:
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return {"processor": processor(), "device": place, **versions(PACKAGES)}
 
 
 def _how_to_resume(store: Store, results_path: Path, *, fresh: bool) -> str:

@@ -80,9 +80,15 @@ class Tenths:
 
 
 class StepProgress:
-    """Counts the sampler's steps: a bar on a terminal, a line for every tenth elsewhere. A context manager."""
+    """Counts the sampler's steps: a bar on a terminal, a line for every tenth elsewhere. A context manager.
 
-    def __init__(self, title: str) -> None:
+    Args:
+        title: What is done.
+        announce: Say how much is left when that is known, because the work resumes.
+    """
+
+    def __init__(self, title: str, *, announce: bool = False) -> None:
+        self._title, self._announce = title, announce
         console = notices()
         self._terminal = console.is_terminal
         self._console, self._done, self._total, self._tenths = console, 0, 0, Tenths()
@@ -101,6 +107,8 @@ class StepProgress:
     def expect(self, steps: int) -> None:
         """Set the total number of steps."""
         self._total = steps
+        if self._announce:
+            self._console.print(f"{self._title}: about {steps} steps of the sampler are left", markup=False)
         self._bar.update(self._task, total=steps)
 
     def step(self, method: str) -> None:

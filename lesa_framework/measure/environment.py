@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-_PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit")
+#: Whose versions the numbers depend on.
+PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit")
 
 
 def environment(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
@@ -20,7 +21,7 @@ def environment(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
         "machine": platform.machine(),
         "processor": processor(),
         "threads": str(torch.get_num_threads()),
-        **versions(_PACKAGES),
+        **versions(PACKAGES),
         "device": device.type,
         "precision": str(dtype).removeprefix("torch."),
         **(_gpu(device) if device.type == "cuda" else {}),

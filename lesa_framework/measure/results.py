@@ -229,6 +229,8 @@ class Results(Frozen):
     """The benchmark's file, as read."""
     command: str = ""
     """The command line."""
+    identity: str = ""
+    """Of everything that the results depend on: by it, `lesa bench` sees that nothing is left to measure."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Versions and machine."""
     notes: list[str] = Field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from lesa_framework.errors import ConfigError
 from lesa_framework.files import append_line, write_bytes
 from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.lineup import Contender
-from lesa_framework.measure.tasks import Task
+from lesa_framework.measure.tasks import Benchmark, Task
 
 _LINES: Final = "cells.jsonl"
 #: Files of tensors, also those that were being written when the program was stopped.
@@ -127,6 +127,20 @@ def identity_of_task(task: Task, environment: Mapping[str, str]) -> dict[str, An
         "settings": task.settings.model_dump(mode="json"),
         "environment": dict(environment),
     }
+
+
+def identity_of_benchmark(bench: Benchmark, only: Sequence[str], machine: Mapping[str, str]) -> str:
+    """A hash of everything that a benchmark's results depend on and that is known before a model is loaded."""
+    tasks = [
+        {
+            **identity_of_task(task, machine),
+            "methods": [identity_of_method(each) for each in task.caches],
+            "pairs": [(pair.prompt, pair.seed) for pair in task.pairs],
+            "spec": task.spec.model_dump(mode="json"),
+        }
+        for task in bench.tasks
+    ]
+    return _digest({"tasks": tasks, "only": list(only)})
 
 
 def identity_of_method(contender: Contender) -> dict[str, Any]:

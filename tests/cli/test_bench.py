@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lesa_framework import LesaError
 from lesa_framework.measure.results_file import read_results
 
 TEXT = """
@@ -56,6 +57,33 @@ def test_one_file_in_one_results_file_and_one_page_out(lesa, file, workplace):
     again = lesa("report", "two.json", "--out", "again.html")
     assert again.code == 0, again.err
     assert (workplace / "again.html").read_text("utf-8") == page
+
+
+def test_what_is_finished_is_not_measured_again(lesa, file, workplace, monkeypatch):
+    only = ("bench", file, "--only", "reuse-*", "--out", "two.json")
+    first = lesa(*only)
+    results = (workplace / "two.json").read_bytes()
+    (workplace / "two.html").unlink()
+    again = lesa(*only)
+    assert (again.code, again.out) == (0, first.out)
+    assert "nothing is left to do: two.json holds these results. Measure again with --fresh." in again.err
+    assert (workplace / "two.html").exists()
+    assert (workplace / "two.json").read_bytes() == results
+
+    def measured(*_args: Any, **_options: Any) -> None:
+        raise LesaError("measured again")
+
+    monkeypatch.setattr("lesa_framework.cli.bench.run_bench", measured)
+    assert "measured again" not in lesa(*only).err
+    assert "measured again" in lesa(*only, "--fresh").err
+    assert "measured again" in lesa("bench", file, "--only", "line-*", "--out", "two.json").err
+    failed = json.loads(results)
+    failed["rows"][1]["error"] = "out of memory"
+    (workplace / "two.json").write_text(json.dumps(failed))
+    assert "measured again" in lesa(*only).err
+    (workplace / "two.json").write_bytes(results)
+    file.write_text(file.read_text().replace("seeds: [1, 2]", "seeds: [1, 3]"))
+    assert "measured again" in lesa(*only).err
 
 
 def test_json_goes_to_standard_output(lesa, file, workplace):
