@@ -233,7 +233,9 @@ class ModelBench:
             with entry.attached(self._subject.pipe):
                 self._subject.sample(entry.contender, self._groups[0])
             entry.warm = True
-        return self._timed(entry, group, self._samples(group))[0]
+        reference = self._samples(group)
+        assert reference is not None  # the uncached run is the first of each round
+        return self._timed(entry, group, reference)[0]
 
     # ----------------------------------------------------------------------------------------------------- parts
 
