@@ -24,7 +24,6 @@ class TaylorSeer(AffinePredictor):
     """
 
     def __init__(self, order: int = 1) -> None:
-        self.order = order
         self.depth = order + 1
 
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:

@@ -35,6 +35,7 @@ def test_a_layout_may_come_from_options():
     [
         (torch.tensor([3.5]), 3.5),
         (torch.tensor([1.0, 4.0], dtype=torch.bfloat16), 4.0),
+        (torch.tensor([3.5], requires_grad=True), 3.5),
         (torch.tensor([3.5], device="meta"), None),
         (torch.tensor([]), None),
         (6, 6.0),

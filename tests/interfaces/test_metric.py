@@ -28,6 +28,15 @@ def test_pictures_are_scored_a_few_at_once():
     assert metric.calls == [["a", "b"], ["c"]]
 
 
+def test_a_metric_that_asks_for_no_number_gets_sixteen_pictures_at_once():
+    class Counts(LoadedMetric):
+        def score(self, pictures, references, prompts):
+            return [float(len(pictures))] * len(prompts)
+
+    images = torch.ones(33, 3, 2, 2)
+    assert measured(Counts(), images, images, ["a"] * 33) == [16.0] * 32 + [1.0]
+
+
 def test_of_a_video_the_mean_over_its_frames():
     frames = torch.tensor([[0.0, 0.25, 0.5], [0.5, 1.0, 0.75]])
     videos = frames[:, :, None, None, None].expand(2, 3, 3, 4, 5)

@@ -35,6 +35,18 @@ def test_a_tensor_is_worked_out_in_float32(dtype):
     assert float(result) == pytest.approx(1 - float(torch.tensor(999.0).to(dtype)) / 1000, abs=1e-6)
 
 
+def test_a_formula_may_be_infinite_where_there_is_no_noise_level():
+    assert Formula("0.25 / (1.5 - t)")(0.5) == pytest.approx(0.25)
+    assert Formula("0.25 / (t + 0.5)")(0.5) == pytest.approx(0.25)
+
+
+def test_the_longest_formula():
+    text = "t" + " " * 199
+    assert Formula(text)(0.25) == 0.25
+    with pytest.raises(ValueError, match="longer than 200 characters"):
+        Formula(text + " ")
+
+
 def test_a_tensor_stays_on_its_device():
     assert Formula("t/1000")(torch.ones(2, device="meta")).device.type == "meta"
 
@@ -51,6 +63,9 @@ def test_a_tensor_stays_on_its_device():
         ("t/T", "names T, t"),
         ("t**2", "'t ** 2' is not allowed: only + - * / on numbers and one name are"),
         ("9**9**9**t", "is not allowed"),
+        ("t**2 + 1", "'t ** 2' is not allowed"),
+        ("1 + t**2", "'t ** 2' is not allowed"),
+        ("-(t**2)", "'t ** 2' is not allowed"),
         ("t % 2", "is not allowed"),
         ("t if t else 1", "is not allowed"),
         ("t.item()", "'t.item()' is not allowed"),

@@ -120,6 +120,14 @@ def test_the_order_grows_with_the_history(held):
     assert TaylorSeer(4).filter(entries, ctx) == TaylorSeer(held - 1).filter(entries, ctx)
 
 
+def test_a_straight_line_is_the_default():
+    entries = tuple(EntryInfo(step, True) for step in (20, 17, 14, 11))
+    ctx = StepContext(22, GRID)
+    line = TaylorSeer(1).filter(entries, ctx)
+    assert TaylorSeer().filter(entries, ctx) == TaylorSeerConfig().build().filter(entries, ctx) == line
+    assert len(line.weights) == 2
+
+
 @pytest.mark.parametrize("order", range(5))
 def test_keeps_its_contract(order):
     check_predictor(TaylorSeerConfig(order=order))
