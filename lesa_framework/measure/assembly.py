@@ -29,15 +29,7 @@ _FEATURES: Final = MetricInfo(
 
 @dataclass(frozen=True)
 class Measured:
-    """One model's part.
-
-    Attributes:
-        task: What was run.
-        rows: The uncached run first.
-        sizes: Samples of each batch.
-        metrics: What was measured of the samples.
-        frames: Frames of a sample.
-    """
+    """What was measured on one model: the uncached run is the first row, and `sizes` are the samples of each batch."""
 
     task: Task
     rows: Sequence[Entry]

@@ -16,11 +16,7 @@ _INK, _SOFT, _PAPER = (28, 29, 33), (98, 100, 108), (255, 255, 255)
 
 
 def grid_png(found: ModelResults) -> bytes:
-    """The grid as a PNG file's content; small images are enlarged without smoothing, videos shown as three frames.
-
-    Args:
-        found: A model's images, prompts and scores.
-    """
+    """The grid as a PNG file's content; small images are enlarged without smoothing, videos shown as three frames."""
     from PIL import Image, ImageDraw, ImageFont
 
     names = list(found.images)

@@ -12,12 +12,7 @@ _CONFIDENCE = 0.95
 
 
 def differences(rows: Sequence[Row], found: ModelResults) -> list[Difference]:
-    """The best method at each NFE, compared with each of the others.
-
-    Args:
-        rows: The model's rows.
-        found: Its values pair by pair.
-    """
+    """The best method of a model at each NFE, compared with each of the others."""
     result: list[Difference | None] = []
     for nfe in sorted({row.nfe for row in rows}, reverse=True):
         rivals = ranked(rows, nfe)

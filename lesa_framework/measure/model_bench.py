@@ -36,7 +36,7 @@ class ModelBench:
         subject: The model, bare.
         task: What is measured on it.
         contenders: The methods, the uncached run first.
-        metrics: What is measured of the samples.
+        metrics: Measure the samples.
         prober: Runs each method before it is timed.
         store: Keeps what is finished.
         environment: Versions and machine.

@@ -28,12 +28,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the transformer returned in a run.
-
-    Attributes:
-        calls: One tensor for each call, float32 on the CPU.
-        steps: After how many calls each step ended.
-    """
+    """What each call of the transformer returned, float32 on the CPU, and after how many calls each step ended."""
 
     calls: list[Tensor] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
@@ -41,13 +36,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Reference:
-    """The uncached run that all others are compared with.
-
-    Attributes:
-        calls: Its work, call by call; None where it is not counted.
-        num_steps: Steps of the sampler.
-        outputs: What the transformer returned; nothing where that is not compared.
-    """
+    """The uncached run that all others are compared with; None and empty where it was not counted or recorded."""
 
     calls: Sequence[Call] | None
     num_steps: int
@@ -67,14 +56,7 @@ class Prober(ABC):
 
     @abstractmethod
     def probe(self, subject: Subject, entry: Entry, group: Sequence[Pair], reference: Reference) -> Cell:
-        """Run a method on a batch.
-
-        Args:
-            subject: The model, bare.
-            entry: The method; of peers, with all settings chosen.
-            group: The batch.
-            reference: The uncached run of the same batch.
-        """
+        """Run a method on the batch of the reference; a peer's settings are chosen by then."""
 
 
 class WarmUp(Prober):

@@ -23,13 +23,7 @@ SKIPPED: Final = "not measured: "
 
 @dataclass(frozen=True)
 class Metrics:
-    """The metrics of a model's samples.
-
-    Attributes:
-        loaded: Those that can be measured here, by name.
-        described: What each of them is.
-        notes: Which others cannot, and why.
-    """
+    """The metrics of a model's samples by name; `notes` say which others cannot be measured here, and why."""
 
     loaded: Mapping[str, LoadedMetric] = field(default_factory=dict)
     described: Mapping[str, MetricInfo] = field(default_factory=dict)

@@ -108,13 +108,7 @@ class BenchSpec(_Section):
 
 @dataclass(frozen=True)
 class BenchFile:
-    """A benchmark's file.
-
-    Attributes:
-        path: Where it is.
-        raw: What it holds, for the record.
-        spec: The same, validated.
-    """
+    """A benchmark's file: what it holds, for the record, and the same validated."""
 
     path: Path
     raw: dict[str, Any]

@@ -49,13 +49,7 @@ class Subject(ABC):
 
     @abstractmethod
     def generate(self, num_steps: int, group: Sequence[Pair], on_step: StepCallback) -> Samples:
-        """Make a batch of samples.
-
-        Args:
-            num_steps: Steps of the sampler.
-            group: Prompts and seeds.
-            on_step: Called after every step with the step's number.
-        """
+        """Make a batch of samples; calls `on_step` after every step with the step's number."""
 
     def timed(self, run: Callable[[], Result]) -> tuple[Result, Cell]:
         """Wraps a timed run, which attaches a method, samples and detaches it.
@@ -78,12 +72,7 @@ class Subject(ABC):
 
 
 class PipelineSubject(Subject):
-    """A diffusers pipeline.
-
-    Args:
-        pipe: The pipeline, bare.
-        settings: Further arguments of its calls.
-    """
+    """A diffusers pipeline, and further arguments of its calls."""
 
     def __init__(self, pipe: CallablePipeline, settings: GenerationSettings) -> None:
         self.pipe: CallablePipeline = pipe

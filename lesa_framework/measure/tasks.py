@@ -22,15 +22,7 @@ from lesa_framework.plugin.manager import plugins
 
 @dataclass(frozen=True)
 class Task:
-    """What is measured on one model.
-
-    Attributes:
-        source: The model.
-        caches: Configurations to measure.
-        pairs: Prompts and seeds.
-        settings: Steps and further arguments of the pipeline.
-        spec: What else the benchmark asks for: batch, images, metrics, peers and their NFEs.
-    """
+    """What is measured on one model: its caches, and what else `spec` asks for: metrics, peers, NFEs, ..."""
 
     source: ModelSource
     caches: Sequence[Contender]
@@ -45,15 +37,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Everything that one command measures.
-
-    Attributes:
-        tasks: A part for each model.
-        title: The report's heading.
-        spec: The file that asked for it, as it was read; empty without one.
-        file: Where that file is.
-        command: The command line, for the record.
-    """
+    """Everything that one command measures, and for the record the file that asked for it and the command line."""
 
     tasks: Sequence[Task]
     title: str = ""

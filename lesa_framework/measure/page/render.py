@@ -29,10 +29,7 @@ _NEEDED = (("jinja2", "jinja2"), ("pillow", "PIL"), ("plotly", "plotly"))
 
 
 def check_report(option: str = "--report") -> None:
-    """Fail early when no page can be made.
-
-    Args:
-        option: What asked for the page; the message begins with it.
+    """Fail early when no page can be made; the message begins with the option that asked for it.
 
     Raises:
         ConfigError: jinja2, Pillow or plotly is not installed.

@@ -27,15 +27,9 @@ class Remark(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one model and one number of computed steps.
+    """The answer for one model and one number of computed steps: the best method, if any competes.
 
-    Attributes:
-        model: The model.
-        nfe: Computed steps.
-        num_steps: Steps of the uncached run.
-        winner: The best method; None when no method competes.
-        remarks: How it compares with others, the closest first.
-        excluded: Methods that do not compete, and why.
+    Its remarks compare it with others, the closest first; `excluded` says who does not compete, and why.
     """
 
     model: str

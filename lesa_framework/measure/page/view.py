@@ -92,15 +92,7 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelView:
-    """One model.
-
-    Attributes:
-        number: Its place in the file.
-        found: What belongs to it.
-        rows: Its rows, in the order of tables.
-        nfes: The numbers of computed steps, most first.
-        differences: Between rows that are there.
-    """
+    """One model: its place in the file, what belongs to it, and its rows and NFEs in the order of tables."""
 
     number: int
     found: ModelResults
