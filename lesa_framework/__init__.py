@@ -18,7 +18,7 @@ else:
         if name == "__all__" or not (name.startswith("_") or find_spec(f"lesa_framework.{name}")):
             public = import_module("lesa_framework.public")
             if name == "__all__" or name in public.__all__:
-                return getattr(public, name)
+                return globals().setdefault(name, getattr(public, name))
         raise AttributeError(f"module 'lesa_framework' has no attribute '{name}'")
 
     def __dir__():
