@@ -68,8 +68,6 @@ class CallerFinder:
 
     def __init__(self, models: Iterable[nn.Module]) -> None:
         self._models = tuple(models)
-        # Functions that are given no pipeline. Before Python 3.13, reading a frame's variables copies them all.
-        self._others: dict[int, CodeType] = {}
 
     def find(self, known: Callable[[int], Any]) -> Caller | int | None:
         """The call of a pipeline that is on the stack.
@@ -101,15 +99,12 @@ class CallerFinder:
     def _owner(self, frame: FrameType) -> tuple[Any, bool]:
         """The pipeline among a call's arguments, and whether the call is a method of it."""
         code = frame.f_code
-        if id(code) in self._others:
-            return None, False
         names = _arguments(code)
-        variables = frame.f_locals if names else {}
+        variables = frame.f_locals if names and self._models else {}
         for name in names:
             value = variables.get(name)
             if self._holds(value):
                 return value, name == names[0] and _may_be_method(code, value)
-        self._others[id(code)] = code
         return None, False
 
     def _holds(self, value: Any) -> bool:

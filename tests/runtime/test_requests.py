@@ -121,6 +121,25 @@ def test_a_request_within_a_request():
     assert torch.equal(images[1], fresh())
 
 
+def test_a_request_within_that_of_another_model():
+    """Two pipelines of one class: what is learnt of one must not be believed of the other."""
+    outer, pipe = pipeline(), pipeline()
+    plans = []
+
+    def preview(_: TinyPipeline, step: int, latent: torch.Tensor) -> torch.Tensor:
+        if step == 4:
+            beside(pipe)(num_inference_steps=10)
+            plans.append(session.report.plan())
+        return latent
+
+    with cached(pipe) as session:
+        outer(callback=preview)
+        outer(callback=preview)
+        beside(pipe)(num_inference_steps=10)
+        assert [*plans, session.report.plan()] == ["FPPFPPPPFP"] * 3
+        assert len(session.report.runs) == 1
+
+
 def test_histories_are_freed_when_the_call_returns():
     pipe = pipeline()
     held: list[weakref.ref[object]] = []
