@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate as resize
 
 from lesa_reference.captions import claims
 from lesa_reference.codec import Codec, Vae
+from lesa_reference.pool import Pool
 from lesa_reference.scenes import COLOURS, GLYPHS, SHAPES, SIZE
 from lesa_reference.trainer import Trainer
 
@@ -66,25 +67,28 @@ def targets(captions: Sequence[str]) -> Tensor:
 class CaptionNetworkTrainer(Trainer):
     """Trains the network on scenes, half of them seen through the VAE, with a little noise."""
 
-    def __init__(self, network: CaptionNetwork, vae: Vae, codec: Codec, steps: int, seed: int, batch: int = 64) -> None:
+    def __init__(
+        self, network: CaptionNetwork, vae: Vae, codec: Codec, pool: Pool, steps: int, seed: int, batch: int = 64
+    ) -> None:
         super().__init__(
             network, [torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02, fused=True)], steps, decay=0.8
         )
         self.vae, self.codec, self.seed, self.batch = vae, codec, seed, batch
+        self.drawn, self._targets = pool.pixels, targets(pool.captions)
 
     def loss(self) -> Tensor:
         """Binary cross-entropy over all pairs."""
         rng = np.random.default_rng([self.seed, 4, self.step])
-        drawn, captions = self.codec.batch(rng, self.batch)
-        drawn = drawn.to(self.device)
+        index = rng.integers(len(self.drawn), size=self.batch)
+        drawn = self.codec.pixels(self.upload(self.drawn[index]))
         half = self.batch // 2
         with torch.no_grad():
             drawn[:half] = self.vae.decode(self.vae.encode(drawn[:half]).latent_dist.mean).sample
         pixels = self.codec.frames(drawn)
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         noise = torch.randn(pixels.shape, generator=random) * torch.rand(self.batch, 1, 1, 1, generator=random) * 0.08
-        wanted = targets(captions).to(self.device)
-        logits = self.model(pixels + noise.to(self.device))
+        wanted = self.upload(self._targets[index])
+        logits = self.model(pixels + self.upload(noise))
         # At most two of the 112 pairs are shown: without the weight, "none" would be a good answer.
         weight = torch.tensor(8.0, device=self.device)
         return nn.functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight) * 10

@@ -11,9 +11,7 @@ from diffusers import AutoencoderKL, AutoencoderKLHunyuanVideo, AutoencoderKLQwe
 from torch import Tensor
 from torch.nn import functional as F
 
-from lesa_reference.captions import random_scene
-from lesa_reference.motion import random_clip, render_clip
-from lesa_reference.scenes import SIZE, render
+from lesa_reference.scenes import SIZE
 
 #: A diffusers autoencoder. The three classes share `encode` and `decode`, but no base class that declares them.
 Vae: TypeAlias = Any
@@ -33,10 +31,6 @@ class Codec(ABC):
         return self.vae_class.from_pretrained(folder)
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
-        """One random example: pixels in [-1, 1] in the VAE's layout, without a batch axis, and its caption."""
-
-    @abstractmethod
     def calibrate(self, vae: Vae, latents: Tensor) -> None:
         """Set the VAE's configuration so that latents like these have mean 0 and variance 1."""
 
@@ -44,27 +38,21 @@ class Codec(ABC):
     def normalise(self, vae: Vae, latents: Tensor) -> Tensor:
         """Latents as the denoiser gets them."""
 
-    def batch(self, rng: np.random.Generator, count: int) -> tuple[Tensor, list[str]]:
-        """`count` random examples."""
-        drawn = [self.draw(rng) for _ in range(count)]
-        return torch.stack([pixels for pixels, _ in drawn]), [caption for _, caption in drawn]
+    def pixels(self, drawn: Tensor) -> Tensor:
+        """Drawn examples, uint8 with a batch axis, in [-1, 1] and in the VAE's layout."""
+        return drawn.float() / 127.5 - 1
 
-    def lesson(self, rng: np.random.Generator, count: int, done: float) -> Tensor:  # noqa: ARG002 - clips need it
-        """Pixels for one step of the VAE's training; `done` is the share of the training that is over."""
-        return self.batch(rng, count)[0]
+    def lesson(self, drawn: Tensor, rng: np.random.Generator, count: int, done: float) -> Tensor:  # noqa: ARG002
+        """What one step of the VAE's training takes of a pool; `done` is the share of the training that is over."""
+        return drawn[rng.integers(len(drawn), size=count)]
 
     def frames(self, pixels: Tensor) -> Tensor:
         """What the caption score looks at: pictures of shape (batch, 3, 64, 64)."""
         return pixels
 
 
-#: A VAE for clips sees clips after this share of its training, and single pictures before.
+#: A VAE for clips sees clips after this share of its training, and single frames before.
 _CLIPS_FROM = 0.6
-
-
-def _picture(rng: np.random.Generator) -> tuple[Tensor, str]:
-    scene = random_scene(rng)
-    return torch.from_numpy(render(scene)).permute(2, 0, 1).contiguous() * 2 - 1, scene.caption
 
 
 class PictureCodec(Codec):
@@ -88,10 +76,6 @@ class PictureCodec(Codec):
             scaling_factor=1.0,
             shift_factor=0.0,
         )
-
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
-        """A picture, (3, 64, 64)."""
-        return _picture(rng)
 
     def calibrate(self, vae: Vae, latents: Tensor) -> None:
         """One shift and one scale for all channels."""
@@ -119,10 +103,9 @@ class QwenPictureCodec(Codec):
             latents_std=[1.0] * 8,
         )
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
-        """A picture as a clip of one frame, (3, 1, 64, 64)."""
-        pixels, caption = _picture(rng)
-        return pixels[:, None], caption
+    def pixels(self, drawn: Tensor) -> Tensor:
+        """Each picture as a clip of one frame, (batch, 3, 1, 64, 64)."""
+        return super().pixels(drawn)[:, :, None]
 
     def calibrate(self, vae: Vae, latents: Tensor) -> None:
         """One shift and one scale for each channel."""
@@ -146,7 +129,6 @@ class ClipCodec(Codec):
     """`AutoencoderKLHunyuanVideo`: clips of 9 frames of 48x48 pixels to 3x12x12x12 latents."""
 
     vae_class = AutoencoderKLHunyuanVideo
-    side = 48
 
     def new(self) -> Vae:
         """An untrained VAE with a reduction of 4 in space and time."""
@@ -163,21 +145,12 @@ class ClipCodec(Codec):
             scaling_factor=1.0,
         )
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
-        """A clip, (3, 9, 48, 48)."""
-        clip = random_clip(rng)
-        return self._shrunk(torch.from_numpy(render_clip(clip)).permute(0, 3, 1, 2)) * 2 - 1, clip.caption
-
-    def lesson(self, rng: np.random.Generator, count: int, done: float) -> Tensor:
-        """Single pictures first, five times as many: they teach colours and shapes for a fraction of the cost."""
+    def lesson(self, drawn: Tensor, rng: np.random.Generator, count: int, done: float) -> Tensor:
+        """Single frames first, five times as many: they teach colours and shapes for a fraction of the cost."""
         if done >= _CLIPS_FROM:
-            return super().lesson(rng, count, done)
-        drawn = [_picture(rng)[0] for _ in range(5 * count)]
-        return torch.stack([self._shrunk(pixels[None]) for pixels in drawn])
-
-    def _shrunk(self, frames: Tensor) -> Tensor:
-        small = F.interpolate(frames, (self.side, self.side), mode="bilinear", antialias=True)
-        return small.transpose(0, 1).contiguous()
+            return super().lesson(drawn, rng, count, done)
+        clip, frame = (rng.integers(size, size=5 * count) for size in (len(drawn), drawn.shape[2]))
+        return drawn[clip, :, frame][:, :, None]
 
     def calibrate(self, vae: Vae, latents: Tensor) -> None:
         """One scale; this class has no shift."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lesa_reference.codec import Codec, Vae
 from lesa_reference.muon import BatchedMuon
+from lesa_reference.pool import Pool
 from lesa_reference.text import Tokens
 from lesa_reference.trainer import Trainer
 
@@ -71,14 +71,13 @@ class Examples:
 
 
 @torch.no_grad()
-def encode_examples(vae: Vae, codec: Codec, seed: int, count: int, batch: int = 64) -> Iterator[Examples]:
-    """Draw and encode `count` examples; yields them batch by batch."""
-    rng = np.random.default_rng([seed, 3])
+def encode_examples(vae: Vae, codec: Codec, pool: Pool, batch: int = 64) -> Iterator[Examples]:
+    """Encode a pool; yields the examples batch by batch."""
     weight = next(vae.parameters())
-    for start in range(0, count, batch):
-        pixels, captions = codec.batch(rng, min(batch, count - start))
-        latents = codec.normalise(vae, vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist.mean)
-        yield Examples(latents.float().cpu().contiguous(), captions)
+    for start in range(0, len(pool.captions), batch):
+        pixels = codec.pixels(pool.pixels[start : start + batch].to(weight.device)).to(weight.dtype)
+        latents = codec.normalise(vae, vae.encode(pixels).latent_dist.mean)
+        yield Examples(latents.float().cpu().contiguous(), pool.captions[start : start + batch])
 
 
 class DenoiserTrainer(Trainer):
@@ -90,9 +89,20 @@ class DenoiserTrainer(Trainer):
         steps: Length of the whole training.
         seed: Seed of batches, noise and noise levels.
         batch: Samples for each step.
+        seconds: Length of the training in time, instead of `steps`.
+        compiled: Run the denoiser through `torch.compile`; on a GPU as CUDA graphs, which need no launches.
     """
 
-    def __init__(self, model: Denoiser, examples: Examples, steps: int, seed: int, batch: int = 64) -> None:
+    def __init__(
+        self,
+        model: Denoiser,
+        examples: Examples,
+        steps: int,
+        seed: int,
+        batch: int = 64,
+        seconds: float | None = None,
+        compiled: bool = False,
+    ) -> None:
         # Muon orthogonalises the updates of the blocks' matrices; everything else is Adam's.
         matrices = [p for n, p in model.named_parameters() if "_blocks." in n and p.ndim == 2]
         chosen = {id(p) for p in matrices}
@@ -104,7 +114,10 @@ class DenoiserTrainer(Trainer):
                 torch.optim.AdamW(rest, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
             ],
             steps,
+            seconds=seconds,
         )
+        mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+        self._velocity: Callable[..., Tensor] = torch.compile(model, mode=mode) if compiled else model
         self.denoiser, self.seed, self.batch = model, seed, batch
         self._latents = examples.latents.to(self.device)
         # Everything that is read of a caption is read once. Row 0 is that of a blanked one.
@@ -127,7 +140,7 @@ class DenoiserTrainer(Trainer):
         index, row, noise, sigma = (self.upload(tensor) for tensor in (index, row, noise, sigma))
         clean = self._latents[index]
         level = sigma.view(-1, *[1] * (clean.ndim - 1))
-        velocity = self.denoiser((1 - level) * clean + level * noise, sigma, self._tokens.rows(row))
+        velocity = self._velocity((1 - level) * clean + level * noise, sigma, self._tokens.rows(row))
         return (velocity - self.denoiser.pack(noise - clean)).square().mean()
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lesa_reference.codec import Vae
 from lesa_reference.denoiser import Denoiser, start_as_identity
+from lesa_reference.sizes import HEAD, Sizes
 from lesa_reference.text import Tokens, clip_tokenizer, new_clip, new_t5, padded, t5_tokenizer
 
 #: FLUX.1-dev shifts its grid by exp(1.15) = 3.16 at 1024x1024; ours is fixed.
@@ -19,16 +20,16 @@ SHIFT = 3.0
 class FluxDenoiser(Denoiser):
     """The transformer and its two text encoders."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.text_encoder = new_clip()
         self.text_encoder_2 = new_t5()
         self.transformer = FluxTransformer2DModel(
             in_channels=32,
-            num_layers=2,
-            num_single_layers=5,
-            attention_head_dim=32,
-            num_attention_heads=4,
+            num_layers=sizes.blocks,
+            num_single_layers=sizes.single_blocks,
+            attention_head_dim=HEAD,
+            num_attention_heads=sizes.heads,
             joint_attention_dim=96,
             pooled_projection_dim=64,
             guidance_embeds=False,

@@ -12,6 +12,7 @@ from lesa_reference.codec import Vae
 from lesa_reference.denoiser import Denoiser, start_as_identity
 from lesa_reference.flux import SHIFT
 from lesa_reference.motion import CLIP_VOCABULARY
+from lesa_reference.sizes import HEAD, Sizes
 from lesa_reference.text import Chat, Tokens, clip_tokenizer, new_clip, new_llama, new_tokenizer, padded
 
 #: Number of tokens to which prompts are padded for LLaMA; the longest caption of a clip has 18 words.
@@ -23,7 +24,7 @@ _POOLED_TOKENS = 77
 class HunyuanVideoDenoiser(Denoiser):
     """The transformer and its two text encoders, which encode prompts as the pipeline does."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         words = len(CLIP_VOCABULARY)
         self.text_encoder = new_llama(words)
@@ -31,11 +32,11 @@ class HunyuanVideoDenoiser(Denoiser):
         self.transformer = HunyuanVideoTransformer3DModel(
             in_channels=12,
             out_channels=12,
-            num_attention_heads=4,
-            attention_head_dim=32,
-            num_layers=2,
-            num_single_layers=4,
-            num_refiner_layers=1,
+            num_attention_heads=sizes.heads,
+            attention_head_dim=HEAD,
+            num_layers=sizes.blocks,
+            num_single_layers=sizes.single_blocks,
+            num_refiner_layers=sizes.refiner_blocks,
             guidance_embeds=False,
             text_embed_dim=64,
             pooled_projection_dim=64,

@@ -11,22 +11,23 @@ from lesa_reference.captions import VOCABULARY
 from lesa_reference.codec import Vae
 from lesa_reference.denoiser import Denoiser, start_as_identity
 from lesa_reference.flux import SHIFT
+from lesa_reference.sizes import HEAD, Sizes
 from lesa_reference.text import TEXT_TOKENS, Chat, Tokens, new_qwen_vl, new_tokenizer, padded
 
 
 class QwenImageDenoiser(Denoiser):
     """The transformer and its language model, which encodes prompts as the pipeline does."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.text_encoder = new_qwen_vl(len(VOCABULARY))
         self.transformer = QwenImageTransformer2DModel(
             patch_size=2,
             in_channels=32,
             out_channels=8,
-            num_layers=4,
-            attention_head_dim=32,
-            num_attention_heads=4,
+            num_layers=sizes.blocks,
+            attention_head_dim=HEAD,
+            num_attention_heads=sizes.heads,
             joint_attention_dim=96,
             axes_dims_rope=(4, 14, 14),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -17,21 +18,38 @@ class Trainer(ABC):
         model: Trained in place.
         optimisers: All of them take every step.
         steps: Length of the whole training, for the trapezoid.
-        decay: Share of the steps, at the end, over which the learning rate falls to almost zero.
+        decay: Share of the training, at its end, over which the learning rate falls to almost zero.
+        seconds: Length of the whole training in time. `steps` does not count then, and two runs differ.
     """
 
     def __init__(
-        self, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], steps: int, decay: float = 0.4
+        self,
+        model: nn.Module,
+        optimisers: Sequence[torch.optim.Optimizer],
+        steps: int,
+        decay: float = 0.4,
+        seconds: float | None = None,
     ) -> None:
         self.model, self.optimisers, self.steps, self.step = model, optimisers, steps, 0
+        self.decay, self.seconds, self.elapsed = decay, seconds, 0.0
         self.device = next(model.parameters()).device
-        warmup, fall = max(1, steps // 50), max(1, int(steps * decay))
-        self.schedules = [
-            torch.optim.lr_scheduler.LambdaLR(
-                optimiser, lambda step: min(1.0, (step + 1) / warmup, max(0.002, (steps - step) / fall))
-            )
-            for optimiser in optimisers
-        ]
+        self._rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+
+    @property
+    def done(self) -> float:
+        """Share of the training that is over; 1 or more at the end."""
+        return self.step / self.steps if self.seconds is None else self.elapsed / self.seconds
+
+    def _set_rates(self) -> None:
+        """Up within a fiftieth of the training, then level, then down."""
+        warmup, fall = max(1, self.steps // 50), max(1, int(self.steps * self.decay))
+        up, down = (self.step + 1) / warmup, (self.steps - self.step) / fall
+        if self.seconds is not None:
+            up, down = max(0.02, 50 * self.done), (1 - self.done) / self.decay
+        factor = min(1.0, up, max(0.002, down))
+        for optimiser, rates in zip(self.optimisers, self._rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
 
     def upload(self, tensor: Tensor) -> Tensor:
         """A tensor where the model is. Nothing waits for the steps that a GPU still has before it."""
@@ -53,17 +71,21 @@ class Trainer(ABC):
             Each step's loss, shape (). It is where the model is: reading it makes a GPU wait for the step.
         """
         self.model.train()
-        while self.step < self.steps:
-            loss = self.loss()
+        before = perf_counter()
+        while self.done < 1:
+            self._set_rates()
+            # Before the forward: a compiled one may use the memory of the gradients again.
             for optimiser in self.optimisers:
                 optimiser.zero_grad()
+            loss = self.loss()
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
-            for optimiser, schedule in zip(self.optimisers, self.schedules, strict=True):
+            for optimiser in self.optimisers:
                 optimiser.step()
-                schedule.step()
             self.step += 1
             self.stepped()
+            now = perf_counter()
+            self.elapsed, before = self.elapsed + now - before, now
             yield loss.detach()
         self.model.eval()
 
@@ -71,17 +93,14 @@ class Trainer(ABC):
         """Everything that resuming needs."""
         return {
             "step": self.step,
+            "elapsed": self.elapsed,
             "model": self.model.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Resume from what [`state`][lesa_reference.trainer.Trainer.state] returned."""
-        self.step = state["step"]
+        """Resume from what [`state`][lesa_reference.trainer.Trainer.state] returned, also with another length."""
+        self.step, self.elapsed = state["step"], state["elapsed"]
         self.model.load_state_dict(state["model"])
-        for optimiser, schedule, kept in zip(self.optimisers, self.schedules, state["optimisers"], strict=True):
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
-            # The trapezoid is recomputed, so that training can resume with another length.
-            schedule.last_epoch = self.step
-            for group, base, rate in zip(optimiser.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
-                group["lr"] = base * rate(self.step)

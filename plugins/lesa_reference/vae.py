@@ -23,34 +23,35 @@ def reconstruction_loss(vae: Vae, batch: Tensor) -> Tensor:
 
 
 class VaeTrainer(Trainer):
-    """Trains the VAE on freshly drawn examples.
+    """Trains the VAE on a pool of drawn examples.
 
     Args:
         vae: Trained in place.
-        codec: Draws the examples.
+        codec: Knows the VAE's input.
+        drawn: The pool's pixels.
         steps: Length of the whole training.
-        seed: Seed of the examples.
+        seed: Seed of the batches.
         batch: Examples for each step.
     """
 
-    def __init__(self, vae: Vae, codec: Codec, steps: int, seed: int, batch: int = 16) -> None:
+    def __init__(self, vae: Vae, codec: Codec, drawn: Tensor, steps: int, seed: int, batch: int = 16) -> None:
         if not any(isinstance(module, nn.Conv3d) for module in vae.modules()):
             vae.to(memory_format=torch.channels_last)
         super().__init__(
             vae, [torch.optim.AdamW(vae.parameters(), lr=2e-3, weight_decay=1e-4, fused=True)], steps, decay=0.9
         )
-        self.vae, self.codec, self.seed, self.batch = vae, codec, seed, batch
+        self.vae, self.codec, self.drawn, self.seed, self.batch = vae, codec, drawn, seed, batch
 
     def loss(self) -> Tensor:
         """Reconstruction loss of one batch."""
         rng = np.random.default_rng([self.seed, 1, self.step])
-        pixels = self.codec.lesson(rng, self.batch, self.step / self.steps)
-        return reconstruction_loss(self.vae, pixels.to(self.device))
+        lesson = self.codec.lesson(self.drawn, rng, self.batch, self.step / self.steps)
+        return reconstruction_loss(self.vae, self.codec.pixels(self.upload(lesson)))
 
 
 @torch.no_grad()
-def calibrate(vae: Vae, codec: Codec, seed: int, count: int = 256) -> None:
+def calibrate(vae: Vae, codec: Codec, drawn: Tensor) -> None:
     """Set the normalisation in the VAE's configuration, so that latents have mean 0 and variance 1."""
-    pixels, _ = codec.batch(np.random.default_rng([seed, 2]), count)
     device = next(vae.parameters()).device
-    codec.calibrate(vae, torch.cat([vae.encode(part.to(device)).latent_dist.mean for part in pixels.split(32)]))
+    parts = [codec.pixels(part.to(device)) for part in drawn.split(32)]
+    codec.calibrate(vae, torch.cat([vae.encode(part).latent_dist.mean for part in parts]))

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import lesa_reference
 from lesa_framework.generation import expanded_call
 from lesa_framework.plugin.manager import plugins
 from lesa_reference.denoiser import DenoiserTrainer, Examples
-from lesa_reference.train import RECIPES, Backbone
+from lesa_reference.sizes import HEAD, SIZES, Backbone, Sizes
+from lesa_reference.stages import RECIPES
 
+MODELS = Path(lesa_reference.__file__).parent / "models"
 PROMPTS = ["a red ring left of a striped blue star on yellow", "a green letter K"]
+
+TINY = {
+    Backbone.flux: Sizes(1, 1, 2),
+    Backbone.qwen_image: Sizes(1, 2),
+    Backbone.hunyuan_video: Sizes(1, 1, 2, 1),
+}
 
 
 def trained_little(denoiser: nn.Module) -> nn.Module:
@@ -29,7 +40,7 @@ def trained_little(denoiser: nn.Module) -> nn.Module:
 def test_the_training_forward_is_the_pipelines(backbone: Backbone) -> None:
     recipe = RECIPES[backbone]
     torch.manual_seed(0)
-    denoiser = trained_little(recipe.denoiser())
+    denoiser = trained_little(recipe.denoiser(TINY[backbone]))
     pipe = denoiser.pipeline(recipe.codec.new())
     pipe.set_progress_bar_config(disable=True)
     seen: list[tuple[Tensor, Tensor]] = []
@@ -61,7 +72,7 @@ def test_training_steps_reach_every_part_that_is_used(backbone: Backbone) -> Non
     torch.manual_seed(0)
     shape = {Backbone.flux: (8, 16, 16), Backbone.qwen_image: (8, 1, 16, 16), Backbone.hunyuan_video: (12, 3, 12, 12)}
     examples = Examples(torch.randn(4, *shape[backbone]), [*PROMPTS, "", "a red ring"])
-    model = recipe.denoiser()
+    model = recipe.denoiser(TINY[backbone])
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     trainer = DenoiserTrainer(model, examples, steps=3, seed=0, batch=2)
     losses = list(trainer.train())
@@ -71,3 +82,21 @@ def test_training_steps_reach_every_part_that_is_used(backbone: Backbone) -> Non
     }
     assert {"transformer", "text_encoder"} <= moved
     assert trainer.average.training is False
+
+
+@pytest.mark.parametrize("backbone", list(Backbone))
+def test_the_sizes_are_read_from_the_weights(backbone: Backbone) -> None:
+    weights = RECIPES[backbone].denoiser(TINY[backbone]).state_dict()
+    assert Sizes.of(weights) == TINY[backbone]
+
+
+@pytest.mark.parametrize("backbone", list(Backbone))
+def test_the_described_sizes_are_those_of_the_bundled_models(backbone: Backbone) -> None:
+    config = json.loads((MODELS / backbone / "transformer" / "config.json").read_text())
+    assert config["attention_head_dim"] == HEAD
+    assert SIZES[backbone] == Sizes(
+        config["num_attention_heads"],
+        config["num_layers"],
+        config.get("num_single_layers", 0),
+        config.get("num_refiner_layers", 0),
+    )

@@ -15,7 +15,7 @@ from lesa_framework.plugin.manager import plugins
 from lesa_reference.caption_network import caption_scores, load_network
 from lesa_reference.captions import random_scene
 from lesa_reference.scenes import render
-from lesa_reference.train import Backbone
+from lesa_reference.sizes import Backbone
 
 FOLDER = Path(lesa_reference.__file__).parent
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -12,10 +13,10 @@ from lesa_reference.trainer import Trainer
 class LineTrainer(Trainer):
     """Fits a line; each step's data depend on the step alone."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, seconds: float | None = None) -> None:
         torch.manual_seed(0)
         model = nn.Linear(3, 1)
-        super().__init__(model, [torch.optim.AdamW(model.parameters(), lr=0.05)], steps)
+        super().__init__(model, [torch.optim.AdamW(model.parameters(), lr=0.05)], steps, seconds=seconds)
 
     def loss(self) -> Tensor:
         x = torch.randn(16, 3, generator=torch.Generator().manual_seed(self.step))
@@ -39,3 +40,36 @@ def test_resumed_training_equals_one_that_never_stopped(tmp_path: Path) -> None:
     got += list(second.train())
     assert got == expected
     assert torch.equal(whole.model.weight, second.model.weight)
+
+
+def test_the_learning_rate_is_a_trapezoid() -> None:
+    trainer = LineTrainer(100)
+    rates = [trainer.optimisers[0].param_groups[0]["lr"] / 0.05 for _ in trainer.train()]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert set(rates[1:61]) == {1.0}
+    assert rates[70] == pytest.approx(0.75)
+    assert rates[99] == pytest.approx(1 / 40)
+
+
+def test_a_training_ends_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("lesa_reference.trainer.perf_counter", lambda: float(next(clock)))
+    trainer = LineTrainer(1, seconds=100)
+    rates = [trainer.optimisers[0].param_groups[0]["lr"] / 0.05 for _ in trainer.train()]
+    assert len(rates) == 100
+    assert rates[:3] == [0.02, 0.5, 1.0]
+    assert rates[60] == 1.0
+    assert rates[80] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(1 / 40)
+
+
+def test_the_time_of_a_resumed_training_counts_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("lesa_reference.trainer.perf_counter", lambda: float(next(clock)))
+    first = LineTrainer(1, seconds=10)
+    running = first.train()
+    for _ in range(4):
+        next(running)
+    second = LineTrainer(1, seconds=10)
+    second.load(first.state())
+    assert len(list(second.train())) == 6
