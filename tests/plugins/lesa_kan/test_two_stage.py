@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from lesa_framework.training import NoGradientsError, Sampler, Task
+from lesa_framework import Recorder
+from lesa_framework.training import NoGradientsError, Sampler, Task, drift_db
 from lesa_framework.training.run import make_batches
 from lesa_framework.types import Tap
 from lesa_kan.experts import ExpertShape
@@ -25,8 +26,8 @@ def fit_for(pipe: Any, trainable: TrainablePredictor, **settings: Any) -> TwoSta
     chosen = LesaTrainingConfig(**{**defaults, **settings})
     task = Task(
         chosen,
-        Sampler(pipe, STEPS, {}),
-        tuple(torch.linspace(1, 0, STEPS + 1).tolist()),
+        Sampler(pipe, chosen.num_steps, {}),
+        tuple(torch.linspace(1, 0, chosen.num_steps + 1).tolist()),
         FixedInterval(2, 2),
         Single(),
         "toy",
@@ -41,6 +42,11 @@ def trained(pipe: Any, trainable: TrainablePredictor, **settings: Any) -> TwoSta
     for _ in fit.run():
         pass
     return fit
+
+
+def short(pipe: Any, trainable: TrainablePredictor, **settings: Any) -> TwoStageFit:
+    """A fit on six steps, two of them predicted."""
+    return fit_for(pipe, trainable, num_steps=6, **settings)
 
 
 def closeness(fit: TwoStageFit) -> float:
@@ -136,3 +142,109 @@ def test_a_pipeline_without_gradients_is_told_the_setting_that_needs_none(toy_pi
     )
     assert str(caught.value.__cause__) == "Plain: its call cannot be run with gradients. Use a fit that needs none."
     trained(Plain(), slope, guided_epochs=0, closed_loop_epochs=1, target="feature")
+
+
+def seen(fit: TwoStageFit) -> list[tuple[str, int, int, int, bool]]:
+    return [(step.stage, step.done, step.total, step.epoch, step.save) for step in fit.run()]
+
+
+def test_progress_counts_every_batch_of_both_stages(toy_pipeline: Any, slope: Any) -> None:
+    fit = short(toy_pipeline, slope, guided_epochs=2, closed_loop_epochs=2)
+    assert seen(fit) == [
+        ("guided", 1, 8, 0, False),
+        ("guided", 2, 8, 0, True),
+        ("guided", 3, 8, 1, False),
+        ("guided", 4, 8, 1, True),
+        ("safe start", 4, 8, 0, False),
+        ("closed loop", 5, 8, 0, False),
+        ("closed loop", 6, 8, 0, True),
+        ("closed loop", 7, 8, 1, False),
+        ("closed loop", 8, 8, 1, True),
+    ]
+    assert fit.epochs == {"guided": 2, "safe start": 1, "closed loop": 2}
+
+
+def test_without_the_first_stage_the_runs_are_recorded_and_nothing_is_restrained(toy_pipeline: Any, slope: Any) -> None:
+    fit = short(toy_pipeline, slope, guided_epochs=0, closed_loop_epochs=1)
+    steps = list(fit.run())
+    assert [(step.stage, step.done, step.total, step.save) for step in steps] == [
+        ("record", 1, 4, False),
+        ("record", 2, 4, False),
+        ("closed loop", 3, 4, False),
+        ("closed loop", 4, 4, True),
+    ]
+    assert [step.loss is None for step in steps] == [True, True, False, False]
+    assert {entry["stage"] for entry in fit.log} == {"closed loop"}
+
+
+def test_without_the_second_stage_nothing_is_restrained_or_measured(toy_pipeline: Any, slope: Any) -> None:
+    fit = short(toy_pipeline, slope, guided_epochs=1, closed_loop_epochs=0)
+    assert seen(fit) == [("guided", 1, 2, 0, False), ("guided", 2, 2, 0, True)]
+    assert fit.drift_db is None
+    assert fit.epochs["safe start"] == 0
+
+
+def test_the_log_has_each_batchs_epoch_loss_and_distance(toy_pipeline: Any, slope: Any) -> None:
+    fit = short(toy_pipeline, slope, guided_epochs=2, closed_loop_epochs=2)
+    steps = [step for step in fit.run() if step.stage != "safe start"]
+    log = [entry for entry in fit.log if entry["stage"] != "safe start"]
+    assert [entry["epoch"] for entry in log] == [0, 0.5, 1, 1.5] * 2
+    assert [(entry["stage"], entry["loss"], entry["drift_db"]) for entry in log] == [
+        (step.stage, step.loss, step.drift_db) for step in steps
+    ]
+    assert [entry["drift_db"] is None for entry in log] == [True] * 4 + [False] * 4
+    assert fit.drift_db == pytest.approx((log[-1]["drift_db"] + log[-2]["drift_db"]) / 2)
+
+
+def test_the_loss_of_the_first_stage_is_the_mean_over_predicted_steps(toy_pipeline: Any, slope: Any) -> None:
+    fit = short(toy_pipeline, slope, guided_epochs=1, guided_lr=1e-9, closed_loop_epochs=0)
+    step = next(fit.run())
+    recorder = Recorder()
+    fit._task.uncached(fit._task.batches[0], recorder)
+    features = [recorder.by_step["branch0", index] for index in range(6)]
+    # The slope is 0: reuse of the newest feature. Of the six steps 2 and 4 are predicted.
+    expected = [float((features[index - 1] - features[index]).abs().mean()) for index in (2, 4)]
+    assert step.loss == pytest.approx(sum(expected) / 2, rel=1e-4)
+
+
+def test_a_batch_is_measured_against_its_own_uncached_run(toy_pipeline: Any, slope: Any) -> None:
+    fit = short(toy_pipeline, slope, guided_epochs=0, closed_loop_epochs=0)
+    list(fit.run())
+    slope.a.data.fill_(0.25)
+    for number, batch in enumerate(fit._task.batches):
+        expected = drift_db(fit._task.rollout(batch, slope), fit._task.uncached(batch))
+        assert fit.measure(number) == pytest.approx(expected)
+    assert fit.measure(0) != fit.measure(1)
+
+
+def test_every_strength_is_tried_from_the_same_weights_and_the_best_is_kept(toy_pipeline: Any, slope: Any) -> None:
+    fit = short(toy_pipeline, slope, guided_epochs=0, closed_loop_epochs=0)
+    list(fit.run())
+    expected = {}
+    for factor in (1.0, 0.5, 0.25, 0.1, 0.0):
+        slope.a.data.fill_(4.0 * factor)
+        expected[str(factor)] = fit.measure(0)
+    slope.a.data.fill_(4.0)
+    found = fit._safe_start()
+    (entry,) = fit.log
+    assert entry["drift_db"] == pytest.approx(expected)
+    assert found == max(entry["drift_db"].values())
+    assert 0 < entry["kept"] < 1  # or the test would show nothing
+    assert float(slope.a.detach()) == pytest.approx(4.0 * entry["kept"])
+
+
+def test_a_resumed_fit_repeats_nothing(toy_pipeline: Any, slope: Any) -> None:
+    first = short(toy_pipeline, slope, guided_epochs=2, closed_loop_epochs=2)
+    run = first.run()
+    kept = next(first.state_dict() for step in run if step.save and step.stage == "closed loop")
+    second = short(toy_pipeline, slope, guided_epochs=2, closed_loop_epochs=2)
+    second.load_state_dict(kept)
+    assert len(second.log) == 7
+    assert seen(second) == [
+        ("record", 1, 8, 0, False),
+        ("record", 2, 8, 0, False),
+        ("closed loop", 7, 8, 1, False),
+        ("closed loop", 8, 8, 1, True),
+    ]
+    assert len(first.log) == 7  # what was kept is a copy
+    assert [entry["epoch"] for entry in second.log[-2:]] == [1, 1.5]
