@@ -71,10 +71,10 @@ def test_each_branch_and_each_run_has_its_own_latent():
 
 def test_the_latent_is_a_copy_that_is_counted_and_freed():
     loop = engine()
-    latent = torch.ones(1, 2)
+    latent = torch.ones(1, 2, requires_grad=True)
     work = loop.begin(Position(True, GRID, 0, "a", 0), latent)
     loop.end(work, loop.computed(work, torch.ones(1, 2)))
-    latent.fill_(9.0)
+    latent.detach().fill_(9.0)
     assert loop.report.cache_bytes == 16
     work = loop.begin(Position(False, GRID, 1, "a", 0), latent)
     assert torch.equal(work.ctx.computed_latent, torch.ones(1, 2))

@@ -88,6 +88,7 @@ def test_the_schedulers_step_is_the_hint():
         ([1.0, math.nan, 0.0], False, False),
         ([1.0, 0.5, -0.1], False, False),
         ([1000, 500, 0], False, True),
+        ([1.5, 0.5, 0], False, True),
         ([1.0, 0.5, 0.5, 0.0], True, False),
         ([1000, 500, 500, 0], True, True),
     ],

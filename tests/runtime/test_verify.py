@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lesa_framework import PluginContractError, Tap, UnsupportedBackboneError
 from lesa_framework.runtime.recorder import Recorder
+from lesa_framework.runtime.verify import copied, verify
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, check_backbone, even_grid
 from lesa_framework.testing.tiny_pipeline import noise
 from tests.runtime.sessions import strategy
@@ -210,3 +211,62 @@ def test_an_attached_model_is_not_saved_with_its_cache():
         torch.save(model.state_dict(), io.BytesIO())
         torch.save(copy.deepcopy(model), io.BytesIO())  # a copy is bare
     torch.save(model, io.BytesIO())
+
+
+def verified(output, *replays):
+    """Compare an output with what replays return in turn; how often the model ran."""
+    ran = []
+
+    def replay():
+        ran.append(torch.is_grad_enabled())
+        return replays[min(len(ran), len(replays)) - 1]
+
+    verify(TinyDiT(), Unverified(), output, replay)
+    assert not any(ran)
+    return len(ran)
+
+
+TEN = torch.full((4,), 10.0)
+
+
+def test_rounding_is_no_difference():
+    assert verified(TEN, TEN) == 1
+    assert verified(TEN, TEN * 1.0009) == 1
+    assert verified(torch.zeros(4), torch.zeros(4)) == 1
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "off"),
+    [
+        (TEN, TEN * 1.0015, r"0\.0015"),
+        (TEN, TEN * 3, "2"),
+        ((TEN, TEN), (TEN * 1.5, TEN), r"0\.5"),
+        ([TEN, TEN], [TEN * 1.25, TEN * 1.5], r"0\.5"),
+        (TEN, TEN[:3], "inf"),
+        (TEN, (TEN, TEN), "inf"),
+        (torch.zeros(4), TEN, "inf"),
+        (TEN, TEN * torch.nan, "inf"),
+        (torch.full((4,), 6e4).half(), torch.full((4,), 3e4).half(), r"0\.5"),  # its norm is beyond float16
+    ],
+)
+def test_a_difference_is_told_by_the_greatest_relative_distance(expected, found, off):
+    with pytest.raises(PluginContractError, match=f"the output is off by {off} times its norm"):
+        verified(expected, found)
+
+
+def test_what_is_not_the_same_twice_or_not_finite_cannot_be_verified():
+    assert verified(TEN, TEN * 2, TEN * 3) == 2
+    assert verified(TEN * torch.nan, TEN) == 1
+    assert verified(TEN * torch.inf, TEN) == 1
+
+
+def test_arguments_are_copied_without_their_graph():
+    leaf = torch.ones(2, requires_grad=True)
+    given = {"latent": leaf, "more": [leaf, (leaf, "text")], "number": 3}
+    twin = copied(given)
+    assert twin["number"] == 3
+    assert type(twin["more"][1]) is tuple
+    for one in (twin["latent"], twin["more"][0], twin["more"][1][0]):
+        assert torch.equal(one, leaf)
+        assert one.data_ptr() != leaf.data_ptr()
+        assert not one.requires_grad
