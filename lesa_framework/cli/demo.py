@@ -15,8 +15,7 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import write_bytes
 from lesa_framework.limits import MAX_PROMPTS
-from lesa_framework.measure.grid_image import grid_png
-from lesa_framework.measure.images import from_data_uri, png_bytes
+from lesa_framework.measure.images import from_data_uri, grid_png, png_bytes
 from lesa_framework.measure.page.render import check_report
 from lesa_framework.measure.results import Pair
 from lesa_framework.measure.tasks import comparison

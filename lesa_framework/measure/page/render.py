@@ -10,9 +10,8 @@ import yaml
 
 from lesa_framework.errors import ConfigError
 from lesa_framework.measure.columns import columns, counted, gain, size, steps
-from lesa_framework.measure.page.families import families
 from lesa_framework.measure.page.verdicts import answers, grid_columns, verdicts
-from lesa_framework.measure.page.view import model_views, payload
+from lesa_framework.measure.page.view import families, model_views, payload
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.scoring import SKIPPED
 

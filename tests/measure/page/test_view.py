@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from lesa_framework.measure.details import Details
-from lesa_framework.measure.page.view import ModelView, model_views, short_names
-from lesa_framework.measure.results import ModelResults, Results
+from lesa_framework.measure.page.view import ModelView, families, model_views, short_names
+from lesa_framework.measure.results import Kind, ModelResults, Results
 from tests.measure.page.samples import METRICS, PICTURES, sample_results
-from tests.measure.page.test_verdicts import against, row
+from tests.measure.page.test_verdicts import PLAIN, against, row
 
 
 def _view(results: Results) -> ModelView:
@@ -89,3 +89,18 @@ def test_a_name_is_never_shortened_to_nothing() -> None:
     assert short_names([row("lesa", "lesa", 1.0), row("lesa-n7", "lesa", 1.0)])["lesa"] == "lesa"
     assert short_names([row("ref-lesa", "lesa", 1.0)]) == {"ref-lesa": "ref-lesa"}
     assert set(short_names([row("a-b", "a", 1.0), row("a-c", "a", 1.0)]).values()) == {"b", "c"}
+
+
+def test_families_keep_their_colours_next_to_any_others() -> None:
+    peers = [row(f"p{number}", f"p{number}", 1.0, Kind.PEER) for number in range(9)]
+    few = families([row("lesa-n7", "lesa", 1.0)])
+    many = families([*peers, PLAIN, row("lesa-n7", "lesa", 1.0), row("reuse", "reuse", 1.0)])
+    assert few["lesa"] == many["lesa"]
+    assert list(many)[:3] == ["lesa", "reuse", "fewer_steps"]
+    assert [many[f"p{number}"].shape for number in range(9)] == ["diamond"] * 7 + ["triangle"] * 2
+    assert len({(family.colour, family.shape) for family in many.values()}) == len(many) == 12
+    assert many["fewer_steps"].label == "fewer steps"
+
+
+def test_a_peer_does_not_take_the_colour_of_the_predictor_that_it_is_called_like() -> None:
+    assert families([row("x", "lesa", 1.0, Kind.PEER)])["lesa"].colour != "0"
