@@ -21,9 +21,12 @@ _LEAST_START = 0.01
 
 
 def is_set(scheduler: Scheduler) -> bool:
-    """Whether timesteps were set. Until then schedulers show every timestep of the training."""
+    """Whether timesteps were set. Until then schedulers show none, or every timestep of the training."""
     trained, steps = _trained(scheduler), getattr(scheduler, "num_inference_steps", None)
-    if not trained or max(map(len, _numbers_of(scheduler))) < trained:
+    shown = max(map(len, _numbers_of(scheduler)))
+    if not shown:
+        return not hasattr(scheduler, "timesteps")
+    if not trained or shown < trained:
         return True
     # Some call `set_timesteps` when they are made; they find their step while they scale the model's input.
     is_made = steps == trained and hasattr(scheduler, "scale_model_input")
