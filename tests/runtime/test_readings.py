@@ -56,6 +56,13 @@ def levels_and_told(grids: tuple[Grid, ...]) -> list[tuple[list[float], list[flo
         (scheduler([math.pi / 2, math.pi / 4, 0]), [([1.0, 0.5, 0.0], [1.0, 0.5])]),
         (scheduler([1.5708, math.pi / 4]), [([1.0, 0.5, 0.0], [1.0, 0.5])]),
         (scheduler([1.0, 0.5, 0]), [([1.0, 0.5, 0.0, 0.0], [1.0, 0.5, 0.0]), ([0.609, 0.3533, 0.0], [0.609, 0.3533])]),
+        (scheduler([1.5708, 0]), [([1.0, 0.0], [1.0])]),
+        # A run that begins late, and ratios that are hardly beyond 1.
+        (scheduler([15, 5]), [([0.015, 0.005, 0.0], [0.015, 0.005])]),
+        (
+            scheduler([999, 500], [1.5, 1.0, 0.0]),
+            [([0.999, 0.5, 0.0], [0.999, 0.5]), ([0.6, 0.5, 0.0], [0.6, 0.5])],
+        ),
         # One step, wherever it is.
         (scheduler([1], None), [([0.001, 0.0], [0.001]), ([1.0, 0.0], [1.0]), ([0.609, 0.0], [0.609])]),
         # Levels alone.
@@ -94,6 +101,16 @@ def test_a_whole_timestep_is_told_too():
     assert grid.candidates(0.059) == [1]
 
 
+def test_a_model_that_counts_to_1_is_told_no_whole_numbers():
+    (grid,) = readings_of(scheduler([1.0, 0.4], None, 1))[:1]
+    assert not grid.agrees(1, 0.0)
+
+
+def test_an_angle_beyond_a_quarter_is_no_level_beyond_1():
+    (grid,) = readings_of(scheduler([1.5708, 0.5, 0]))
+    assert grid.sigmas[0] == 1
+
+
 def test_a_sigma_is_told_too():
     (grid,) = readings_of(scheduler([1000, 19], [1.0, 0.0196, 0.0]))
     assert grid.agrees(1, 0.0196)
@@ -129,6 +146,7 @@ def test_as_many_steps_as_in_training_are_steps(name):
 def test_a_scheduler_that_shows_nothing_is_not_set_yet():
     assert not is_set(scheduler([], []))
     assert not is_set(scheduler([], None, None))
+    assert is_set(scheduler([3, 2, 1], None, None))
     assert is_set(SimpleNamespace())  # nor will it ever be
 
 
