@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.full_size.bandwidth import measure_bandwidth
+from benchmarks.full_size.bracket import BLOCKS, Bracket
 from benchmarks.full_size.cases import Case
 from benchmarks.full_size.device import Device
 from benchmarks.full_size.first_steps import FirstSteps
@@ -35,7 +36,7 @@ from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.pipelines import ModelSource
 
 #: The share of a model's time that the search for one peer's settings may take.
-_SEARCHING = 0.06
+_SEARCHING = 0.08
 _NOTES = (
     "Weights and prompts are random: times and memory are those of the real model, pictures are not.",
     "LESA is untrained: its speed does not depend on its numbers.",
@@ -52,6 +53,7 @@ class Settings:
         seed: Of weights, prompts and noise.
         tiny: Whether the case is a stand-in.
         command: The command line, for the record.
+        blocks: Peers' settings are searched on so many blocks first.
     """
 
     rounds: int = 3
@@ -59,6 +61,7 @@ class Settings:
     seed: int = 0
     tiny: bool = False
     command: str = ""
+    blocks: int = BLOCKS
 
 
 def run_case(
@@ -92,7 +95,10 @@ def run_case(
     subject = DenoiserSubject(denoiser, device, began + settings.budget)
     running = ModelBench(
         subject, report.task, contenders, Metrics(), FirstSteps(denoiser), Store(), report.environment,
-        uuid.uuid4().hex, search_seconds=settings.budget * _SEARCHING,
+        uuid.uuid4().hex,
+        search=Bracket(
+            case, device, settings.seed, settings.budget * _SEARCHING, began + settings.budget, say, settings.blocks
+        ),
     )  # fmt: skip
     try:
         running.prepare(_Lines(say))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from lesa_framework.api import transformers_of
 from lesa_framework.errors import PeerError, in_one_line
@@ -64,6 +65,10 @@ class Match:
     tried: tuple[Trial, ...] = ()
 
 
+#: How a peer's setting is searched: in (family, pipeline, workload, NFE, measure).
+Search: TypeAlias = Callable[[PeerFamily, HasTransformer, Workload, float, Measure], Match]
+
+
 def match(
     family: PeerFamily,
     pipe: HasTransformer,
@@ -71,6 +76,7 @@ def match(
     nfe: float,
     measure: Measure = Measure.FLOPS,
     seconds: float = math.inf,
+    start: Trial | None = None,
 ) -> Match:
     """Search a family's ladders, by bisection, for the candidate at or just below an NFE.
 
@@ -83,6 +89,8 @@ def match(
         nfe: The work wanted, in uncached steps.
         measure: What it is measured in.
         seconds: How long the search may take. A run in progress is then broken off, and the best so far is chosen.
+        start: The candidate to begin with, found elsewhere, and the work that is expected of it. Ladders before its own
+            are left out. It is chosen where the time does not suffice for a single run.
     """
     models = transformers_of(pipe)
     if len(models) != 1:
@@ -100,32 +108,57 @@ def match(
         refused = family.refusal(pipe)
         if refused is not None:
             return Match(error=refused)
-        for ladder in family.ladders(pipe, workload):
-            chosen = search.climb(ladder)
+        ladders, place = _begun_at(family.ladders(pipe, workload), start)
+        if start is not None and place is not None:
+            search.expected = Trial(ladders[0][place], start.work)
+        for ladder in ladders:
+            chosen = search.climb(ladder, place)
             if chosen is not None:
                 return Match(chosen, True, " ".join(search.problems), tried=tuple(search.tried))
+            place = None
         return search.best_of_all()
     except SearchTimeoutError as error:
-        return search.cut_short() if search.tried else Match(error=str(error))
+        return search.cut_short(error)
     except Exception as error:  # other libraries may raise anything; so below
         return Match(error=in_one_line(error))
     finally:
         handle.remove()
 
 
+def _begun_at(ladders: Sequence[Sequence[Peer]], start: Trial | None) -> tuple[Sequence[Sequence[Peer]], int | None]:
+    """The ladders from that of a candidate with the same settings on, and its place there; all where there is none."""
+    wanted = None if start is None else dict(start.peer.settings)
+    for number, ladder in enumerate(ladders):
+        for place, peer in enumerate(ladder):
+            if dict(peer.settings) == wanted:
+                return ladders[number:], place
+    return ladders, None
+
+
 class _Search:
-    """Everything that was tried for one NFE, and what went wrong."""
+    """Everything that was tried for one NFE, and what went wrong.
+
+    Attributes:
+        tried: What was run.
+        problems: Why ladders were given up.
+        expected: What the search begins with, and the work that is expected of it; None where nothing is known.
+    """
 
     def __init__(self, pipe: HasTransformer, workload: Workload, nfe: float, measure: Measure) -> None:
         self._pipe, self._workload, self._nfe, self._measure = pipe, workload, nfe, measure
         self.tried: list[Trial] = []
         self.problems: list[str] = []
+        self.expected: Trial | None = None
 
-    def climb(self, ladder: Sequence[Peer]) -> Trial | None:
-        """The best candidate that was tried on one ladder; None when its last does too much, or one fails."""
-        first, above, below, index = len(self.tried), -1, len(ladder), len(ladder) - 1
+    def climb(self, ladder: Sequence[Peer], place: int | None = None) -> Trial | None:
+        """The best candidate that was tried on one ladder; None when its last does too much, or one fails.
+
+        From a place on the ladder it looks at neighbours, further and further away, until the NFE is between two.
+        """
+        first, above, below, stride = len(self.tried), -1, len(ladder), 1
+        index = len(ladder) - 1 if place is None else place
         while below - above > 1:
-            last, peer = below == len(ladder), ladder[index]
+            last, peer = index == len(ladder) - 1, ladder[index]
             try:
                 work = self._work_of(peer)
             except SearchTimeoutError:
@@ -138,8 +171,14 @@ class _Search:
                 return None
             if not last and -_ROUNDING <= self._nfe - work <= _NEAR:
                 break
-            above, below = (above, index) if last or work <= self._nfe else (index, below)
-            index = (above + below) // 2
+            above, below = (above, index) if work <= self._nfe + _ROUNDING else (index, below)
+            if below == len(ladder):
+                index = min(above + stride, len(ladder) - 1)
+            elif above < 0 and place is not None:
+                index = max(below - stride, 0)
+            else:
+                index = (above + below) // 2
+            stride *= 2
         # Work need not fall from rung to rung: errors of a cached step change what the next ones decide.
         return self._best(self.tried[first:])[0]
 
@@ -153,12 +192,15 @@ class _Search:
             note = f"Cannot do as little as {self._nfe:g}: the least is {self._measure.of(chosen.work):.2f}. {note}"
         return Match(chosen, reached, note, tried=tuple(self.tried))
 
-    def cut_short(self) -> Match:
-        """The outcome of a search that took too long."""
-        chosen, reached = self._best(self.tried)
-        work = self._measure.of(chosen.work)
-        runs = len(self.tried)
-        note = f"The search was cut short after {runs} runs: it does {work:.2f}, and {self._nfe:g} was asked for."
+    def cut_short(self, error: SearchTimeoutError) -> Match:
+        """The outcome of a search that took too long: the best so far, or what it was to begin with, unseen."""
+        runs, seen = len(self.tried), self.tried or [each for each in (self.expected,) if each is not None]
+        if not seen:
+            return Match(error=str(error))
+        chosen, reached = self._best(seen)
+        does = f"it does {self._measure.of(chosen.work):.2f}" if runs else "what it does was not confirmed"
+        when = f"after {runs} run{'s' if runs > 1 else ''}" if runs else "before a run had ended"
+        note = f"The search was cut short {when}: {does}, and {self._nfe:g} was asked for."
         return Match(chosen, reached, note, tried=tuple(self.tried))
 
     def _best(self, tried: Sequence[Trial]) -> tuple[Trial, bool]:

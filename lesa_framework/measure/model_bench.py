@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from lesa_framework.measure.assembly import Measured
 from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.counting import Workload
 from lesa_framework.measure.lineup import Contender, fewer_steps
-from lesa_framework.measure.matching import match, peer_with
+from lesa_framework.measure.matching import Search, match, peer_with
 from lesa_framework.measure.meter import release_memory
 from lesa_framework.measure.probing import Outputs, Prober, Reference, with_report
 from lesa_framework.measure.results import Kind, Pair
@@ -41,7 +40,7 @@ class ModelBench:
         store: Keeps what is finished.
         environment: Versions and machine.
         launch: Names this start of the program: times compare only within one.
-        search_seconds: How long the search for one peer's setting may take.
+        search: Finds a peer's settings; `match` as it is.
     """
 
     def __init__(
@@ -55,10 +54,10 @@ class ModelBench:
         environment: Mapping[str, str],
         launch: str,
         *,
-        search_seconds: float = math.inf,
+        search: Search = match,
     ) -> None:
         self._subject, self._task, self._metrics, self._prober, self._store = subject, task, metrics, prober, store
-        self._launch, self._search_seconds = launch, search_seconds
+        self._launch, self._search = launch, search
         self._uncached, *self._others = [Entry(each) for each in contenders]
         batch = task.spec.batch
         self._groups = [task.pairs[start : start + batch] for start in range(0, len(task.pairs), batch)]
@@ -205,9 +204,7 @@ class ModelBench:
         contender = entry.contender
         if self._workload is None or contender.nfe is None or contender.peer is None:
             return Cell(error="the work of this pipeline cannot be counted, so no setting can be matched to an NFE")
-        found = match(
-            contender.peer, self._subject.pipe, self._workload, contender.nfe, contender.measure, self._search_seconds
-        )
+        found = self._search(contender.peer, self._subject.pipe, self._workload, contender.nfe, contender.measure)
         if found.chosen is None:
             return Cell(note=found.note, error=found.error or "no settings were found")
         entry.peer = found.chosen.peer

@@ -10,7 +10,7 @@ from torch import nn
 
 from lesa_framework.errors import PeerError
 from lesa_framework.measure.counting import Count
-from lesa_framework.measure.matching import Measure, match, peer_with
+from lesa_framework.measure.matching import Measure, Trial, match, peer_with
 
 
 @dataclass
@@ -56,6 +56,10 @@ def counted(pipe):
     (work,) = pipe.attached
     if isinstance(work, Exception):
         raise work
+    return counting_of(work)
+
+
+def counting_of(work):
     return Count(50, block_nfe=work + 5, flops_nfe=work, full_steps=int(work) - 1, flops=0, plans=())
 
 
@@ -63,9 +67,10 @@ def workload():
     return SimpleNamespace(counted=counted, known={})
 
 
-def found(works, nfe=10, measure=Measure.FLOPS, refused=None):
+def found(works, nfe=10, measure=Measure.FLOPS, refused=None, start=None):
     pipe = Pipe()
-    result = match(FakeFamily(works, refused), pipe, workload(), nfe, measure)
+    begin = None if start is None else Trial(FakePeer("elsewhere", start), counting_of(start))
+    result = match(FakeFamily(works, refused), pipe, workload(), nfe, measure, start=begin)
     assert pipe.attached == []
     return result
 
@@ -179,6 +184,59 @@ def test_a_search_without_time_finds_nothing():
     result = match(FakeFamily([[5]]), Pipe(), SimpleNamespace(counted=timed, known={}), 10, seconds=-1)
     assert result.chosen is None
     assert result.error.startswith("no settings were found")
+
+
+def tried(result):
+    return [trial.work.flops_nfe for trial in result.tried]
+
+
+def test_a_search_that_begins_at_the_right_rung_is_a_single_run():
+    assert tried(found([list(range(50, 0, -1))], start=10)) == [10]
+
+
+@pytest.mark.parametrize("nfe", [1, 10, 37, 50, 80])
+def test_from_every_rung_the_same_candidate_is_found_in_at_most_twice_as_many_runs(nfe):
+    for start in range(50, 0, -1):
+        result = found([list(range(50, 0, -1))], nfe, start=start)
+        assert (result.chosen.work.flops_nfe, result.reached) == (min(nfe, 50), True)
+        assert len(result.tried) <= 12
+
+
+def test_a_rung_that_is_a_little_off_needs_its_neighbours_only():
+    ladder = [[50, 40, 30, 20.5, 15.5, 9.5, 8, 7, 6, 5]]
+    assert tried(found(ladder, start=8)) == [8, 9.5, 20.5, 15.5]
+    assert tried(found(ladder, start=15.5)) == [15.5, 9.5]
+    assert tried(found(ladder, start=20.5)) == [20.5, 15.5, 8, 9.5]
+
+
+def test_ladders_before_the_starting_one_are_left_out():
+    result = found([[50, 12], [50, 9, 8], [4]], start=9)
+    assert tried(result) == [9, 50]
+    assert (result.chosen.work.flops_nfe, result.note) == (9, "")
+
+
+def test_a_start_whose_ladder_cannot_do_as_little_goes_on_to_the_next():
+    result = found([[50, 20, 15], [50, 9, 8]], start=20)
+    assert result.chosen.work.flops_nfe == 9
+    assert result.note == "knob = 15 does 15.00, more than 10."
+
+
+def test_a_start_that_the_ladders_do_not_have_is_ignored():
+    assert tried(found([[50, 9.95, 10, 3]], start=7)) == [3, 9.95]
+
+
+def test_without_time_for_one_run_the_start_is_chosen_and_the_note_says_that_it_is_not_confirmed():
+    def timed(pipe):
+        pipe.transformer(torch.zeros(1))
+
+    start = Trial(FakePeer("elsewhere", 9), counting_of(9.2))
+    load = SimpleNamespace(counted=timed, known={})
+    result = match(FakeFamily([[50, 9, 5]]), Pipe(), load, 10, seconds=-1, start=start)
+    assert result.chosen == Trial(FakePeer("fake", 9), counting_of(9.2))
+    assert (result.tried, result.reached, result.error) == ((), True, None)
+    assert result.note == (
+        "The search was cut short before a run had ended: what it does was not confirmed, and 10 was asked for."
+    )
 
 
 def test_a_candidate_of_an_earlier_launch_is_found_by_its_settings():
