@@ -18,6 +18,7 @@ CORE, PLUGINS = ROOT / "lesa_framework", ROOT / "plugins"
 PUBLIC = (
     "lesa_framework",
     "lesa_framework.artifacts",
+    "lesa_framework.cli",
     "lesa_framework.files",
     "lesa_framework.layout",
     "lesa_framework.measure",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 try:
     from lesa_framework.cli import stopping
@@ -12,21 +12,63 @@ except KeyboardInterrupt:  # in the few milliseconds that even this takes
     os.write(2, b"stopped.\n")
     os._exit(130)
 
+__all__ = ["answer_signals", "main", "run", "serve"]
+
+
+def answer_signals() -> None:
+    """From now on, Ctrl-C and SIGTERM end the process with one line, also while modules are imported.
+
+    For scripts that end with [`serve`][lesa_framework.cli.serve], before their imports of anything heavy.
+    """
+    stopping.start()
+
+
+def serve(app: Callable[[Sequence[str] | None], object]) -> None:
+    """Run a command line as `lesa` is run, and end the process.
+
+    An error of ours is one line and exit code 1 or 2, Ctrl-C one line and 130, SIGTERM one line and 143.
+
+    Args:
+        app: Runs the command for given arguments, or the process's own when it gets None; a `typer.Typer` does.
+    """
+    try:
+        stopping.start()
+        code = _outcome(app, None)
+        stopping.finish()
+    except stopping.Stopped as stop:  # in the moments before and after the command itself
+        stopping.finish()
+        sys.stderr.write(f"{stop}\n")
+        code = stop.code
+    sys.exit(code)
+
+
+def main() -> None:
+    """The entry point of the `lesa` script."""
+    serve(_lesa)
+
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run `lesa` in this process, whose answers to signals stay as they are.
 
     Args:
         arguments: What follows `lesa`; the process's own arguments by default.
 
     Returns:
-        The exit code: 0, 1 (failed), 2 (bad input), 130 (stopped by Ctrl-C) or 143 (by SIGTERM).
+        The exit code: 0, 1 (failed), 2 (bad input) or 130 (stopped).
     """
+    return _outcome(_lesa, arguments)
+
+
+def _lesa(arguments: Sequence[str] | None) -> None:
+    from lesa_framework.cli.app import app
+
+    app(arguments)
+
+
+def _outcome(app: Callable[[Sequence[str] | None], object], arguments: Sequence[str] | None) -> int:
     from lesa_framework.errors import LesaError
 
     try:
-        from lesa_framework.cli.app import app
-
         app(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -46,16 +88,3 @@ def _complain(message: str) -> None:
     from lesa_framework.cli.console import complain
 
     complain(message)
-
-
-def main() -> None:
-    """The entry point of the `lesa` script."""
-    try:
-        stopping.start()
-        code = run()
-        stopping.finish()
-    except stopping.Stopped as stop:  # in the moments before and after the command itself
-        stopping.finish()
-        sys.stderr.write(f"{stop}\n")
-        code = stop.code
-    sys.exit(code)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lesa_framework.errors import LesaError
+from lesa_framework import LesaError
 from lesa_reference.drawing import Draw
 from lesa_reference.shards import SHARD, become_a_worker, ctrl_c_later, draw_shard, load_shard, shard_file
 

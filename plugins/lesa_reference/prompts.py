@@ -11,10 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+from lesa_framework.cli import answer_signals, serve
+
+if __name__ == "__main__":
+    answer_signals()  # before anything heavy is imported
+
 import numpy as np
 import typer
 
-from lesa_framework import ConfigError, LesaError
+from lesa_framework import ConfigError
 from lesa_framework.files import write_text
 from lesa_reference.captions import HELD_OUT_SEED, random_scene
 from lesa_reference.motion import Clip, random_clip
@@ -75,13 +80,10 @@ def main(
         return
     if not out.parent.is_dir():
         raise typer.BadParameter(f"--out {out}: not a file in an existing folder.")
-    try:
-        write_text(out, text)
-    except LesaError as error:
-        raise typer.BadParameter(f"--out {error}") from error
+    write_text(out, text)
 
 
 if __name__ == "__main__":
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.command()(main)
-    app()
+    serve(app)

@@ -18,7 +18,6 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lesa_framework.errors import ArtifactError, in_one_line
 from lesa_framework.files import write_bytes
 from lesa_reference.drawing import Draw
 
@@ -54,6 +53,9 @@ def load_shard(folder: Path, seed: int, shard: int) -> tuple[np.ndarray, list[st
         if pixels.dtype != np.uint8 or not len(pixels) == len(captions) == SHARD:
             raise ValueError("it does not hold what was written")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        # Torch comes with it, which the processes that draw do without.
+        from lesa_framework import ArtifactError, in_one_line
+
         raise ArtifactError(
             f"{path}: damaged ({in_one_line(error)[:200]}). Delete it to have it drawn again."
         ) from error

@@ -17,8 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from lesa_framework import ConfigError
-from lesa_framework.errors import in_one_line
+from lesa_framework import ConfigError, in_one_line
 from lesa_framework.files import write_bytes
 from lesa_framework.training import load_checkpoint, save_checkpoint
 from lesa_reference.caption_network import CaptionNetwork, CaptionNetworkTrainer
@@ -29,6 +28,7 @@ from lesa_reference.flux import FluxDenoiser
 from lesa_reference.hunyuan_video import HunyuanVideoDenoiser
 from lesa_reference.pool import Pool, draw_pool
 from lesa_reference.qwen_image import QwenImageDenoiser
+from lesa_reference.saving import is_whole, save_folder
 from lesa_reference.shards import SHARD
 from lesa_reference.sizes import SIZES, Backbone, Sizes
 from lesa_reference.trainer import Trainer
@@ -89,29 +89,37 @@ class Stages:
     def vae(self, steps: int, given: Path | None) -> Vae:
         """A trained VAE: the given one, that of this folder, or a new one."""
         codec, folder = self.recipe.codec, given or self.work / "vae"
-        if given or folder.exists():
-            try:
-                kept = codec.load(str(folder))
-            except (OSError, ValueError) as error:
-                raise ConfigError(
-                    f"{folder}: not the folder of a trained {codec.vae_class.__name__} ({in_one_line(error)[:200]})."
-                ) from error
-            kept.register_to_config(_name_or_path="")  # otherwise the saved model would name where it was trained
-            return kept.float().to(self.device).eval()
+        if not given and not is_whole(folder):
+            self._train_vae(steps, folder)
+        # Read again, also when it was just trained: a resumed training must go on from the very same.
+        try:
+            kept = codec.load(str(folder))
+        except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+            raise ConfigError(
+                f"{folder}: not the folder of a trained {codec.vae_class.__name__} ({in_one_line(error)[:200]})."
+            ) from error
+        kept.register_to_config(_name_or_path="")  # otherwise the saved model would name where it was trained
+        return kept.float().to(self.device).eval()
+
+    def _train_vae(self, steps: int, folder: Path) -> None:
+        torch.manual_seed(self.seed)  # for each stage, so that it starts alike in a resumed training
+        codec = self.recipe.codec
         vae = codec.new().to(self.device)
         trainer = VaeTrainer(vae, codec, self.pool.pixels, steps, self.seed, self.recipe.vae_batch)
         _run(trainer, self.work / "vae-training.safetensors", "vae")
         calibrate(vae, codec, self.pool.pixels[:_CALIBRATION])
-        vae.save_pretrained(folder)
-        return vae.eval()
+        save_folder(vae.save_pretrained, folder)
 
     def examples(self, vae: Vae) -> Examples:
         """The scenes as the denoiser learns them."""
         path = self.work / "examples.safetensors"
-        if path.exists():
-            kept = load_checkpoint(path)
-            if len(kept["captions"]) == self.count and kept["seed"] == self.seed:
-                return Examples(kept["latents"].float(), kept["captions"])
+        kept = load_checkpoint(path) if path.exists() else None
+        if kept is None or len(kept["captions"]) != self.count or kept["seed"] != self.seed:
+            self._encode(vae, path)
+            kept = load_checkpoint(path)  # in half precision, as a resumed training reads them
+        return Examples(kept["latents"].float(), kept["captions"])
+
+    def _encode(self, vae: Vae, path: Path) -> None:
         parts: list[Tensor] = []
         pool = self.pool
         with _progress() as progress:
@@ -119,14 +127,13 @@ class Stages:
             for part in encode_examples(vae, self.recipe.codec, pool):
                 parts.append(part.latents)
                 progress.update(task, advance=len(part.captions))
-        data = Examples(torch.cat(parts), pool.captions)
-        save_checkpoint(path, {"latents": data.latents.half(), "captions": data.captions, "seed": self.seed})
-        return data
+        save_checkpoint(path, {"latents": torch.cat(parts).half(), "captions": pool.captions, "seed": self.seed})
 
     def denoiser(
         self, examples: Examples, steps: int, seconds: float | None, weights: Path | None, compiled: bool
     ) -> Denoiser:
         """The average of a trained denoiser; its last weights go to `raw.safetensors`."""
+        torch.manual_seed(self.seed)
         model = load_denoiser(self.backbone, weights) if weights else self.recipe.denoiser(SIZES[self.backbone])
         trainer = DenoiserTrainer(
             model.to(self.device), examples, steps, self.seed, self.recipe.batch, seconds, compiled
@@ -139,6 +146,7 @@ class Stages:
 
     def caption_score(self, vae: Vae, steps: int) -> None:
         """Train the network of the caption score, and write it to the work folder."""
+        torch.manual_seed(self.seed)
         network = CaptionNetwork().to(self.device)
         trainer = CaptionNetworkTrainer(network, vae, self.recipe.codec, self.pool, steps, self.seed)
         _run(trainer, self.work / "caption-network-training.safetensors", "caption score")
@@ -192,6 +200,7 @@ def _progress() -> Progress:
 def _run(trainer: Trainer, checkpoint: Path, name: str) -> None:
     if checkpoint.exists():
         trainer.load(load_checkpoint(checkpoint))
+        console.print(f"{name}: resuming after step {trainer.step}, {max(0.0, 1 - trainer.done):.0%} are left")
     with _progress() as progress:
         # A training whose length is a time counts seconds.
         total, unit = (trainer.steps, "steps") if trainer.seconds is None else (round(trainer.seconds), "seconds")

@@ -6,13 +6,17 @@ folder. Every stage saves its state regularly, and the same command resumes an i
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from lesa_framework.cli import answer_signals, serve
+
+if __name__ == "__main__":
+    answer_signals()
+
 import typer
 
-from lesa_framework.errors import LesaError
 from lesa_reference.sizes import Backbone
 
 # Nothing heavy is imported here: the processes that draw scenes import the main module too.
@@ -62,10 +66,17 @@ def main(
         )
     import torch
 
+    from lesa_framework.files import write_text
+    from lesa_reference.saving import is_whole, save_folder
     from lesa_reference.stages import Stages, console
 
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    torch.manual_seed(seed)
+    given = [str(backbone), seed, str(vae), vae_steps, examples, steps, seconds, str(continue_from), score_steps]
+    finished = work / "finished.json"
+    if is_whole(out) and finished.is_file() and json.loads(finished.read_text("utf-8")) == given:
+        console.print(f"nothing is left to do: {out} is from this training. Delete {work} to train again.")
+        return
+    finished.unlink(missing_ok=True)
     stages = Stages(backbone, work, seed, examples, workers or torch.get_num_threads(), place)
     trained_vae = stages.vae(vae_steps, vae)
     data = stages.examples(trained_vae)
@@ -75,27 +86,18 @@ def main(
     # them in the precision they are stored in.
     pipeline.transformer.half()
     pipeline.vae.half()
-    pipeline.save_pretrained(out)
+    save_folder(pipeline.save_pretrained, out)
     console.print(f"[bold]{out}[/]: {sum(f.stat().st_size for f in _weights(out)) / 2**20:.2f} MiB of weights")
     if score_steps:
         stages.caption_score(trained_vae.float().to(place), score_steps)
+    write_text(finished, json.dumps(given) + "\n")
 
 
 def _weights(folder: Path) -> Iterable[Path]:
     return (file for part in folder.iterdir() if part.name != "work" for file in part.glob("*.safetensors"))
 
 
-def run() -> int:
-    """The command; returns its exit code: 0, 1 (failed) or 2 (bad input)."""
+if __name__ == "__main__":
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.command()(main)
-    try:
-        app()
-    except LesaError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1 if type(error) is LesaError else 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run())
+    serve(app)

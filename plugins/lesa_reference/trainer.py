@@ -20,7 +20,12 @@ class Trainer(ABC):
         steps: Length of the whole training, for the trapezoid.
         decay: Share of the training, at its end, over which the learning rate falls to almost zero.
         seconds: Length of the whole training in time. `steps` does not count then, and two runs differ.
+
+    Attributes:
+        seed: Decides all random numbers, together with the step.
     """
+
+    seed = 0
 
     def __init__(
         self,
@@ -77,6 +82,8 @@ class Trainer(ABC):
             # Before the forward: a compiled one may use the memory of the gradients again.
             for optimiser in self.optimisers:
                 optimiser.zero_grad()
+            # Dropout and the VAE's samples draw from it, in a resumed training too.
+            torch.manual_seed(self.seed * 1_000_003 + self.step)
             loss = self.loss()
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)

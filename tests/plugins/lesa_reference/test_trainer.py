@@ -11,7 +11,7 @@ from lesa_reference.trainer import Trainer
 
 
 class LineTrainer(Trainer):
-    """Fits a line; each step's data depend on the step alone."""
+    """Fits a line; each step's data depend on the step alone, and its dropout on the global random numbers."""
 
     def __init__(self, steps: int, seconds: float | None = None) -> None:
         torch.manual_seed(0)
@@ -20,6 +20,7 @@ class LineTrainer(Trainer):
 
     def loss(self) -> Tensor:
         x = torch.randn(16, 3, generator=torch.Generator().manual_seed(self.step))
+        x = nn.functional.dropout(x, 0.01)
         return (self.model(x) - x.sum(1, keepdim=True)).square().mean()
 
 

@@ -1,0 +1,42 @@
+"""Writes what diffusers saves as a folder, each file all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from safetensors import SafetensorError
+
+from lesa_framework import LesaError
+from lesa_framework.files import write_bytes
+
+#: They come last: where one stands, the folder is whole.
+_LAST: Final = ("config.json", "model_index.json")
+
+
+def save_folder(save: Callable[[Path], object], folder: Path) -> None:
+    """Save into a temporary folder, and write its files to their places.
+
+    Args:
+        save: Saves into a folder, such as `pipe.save_pretrained`.
+        folder: Where the files belong.
+
+    Raises:
+        LesaError: They cannot be written.
+    """
+    with TemporaryDirectory() as partial:
+        try:
+            save(Path(partial))
+        except (OSError, SafetensorError) as error:
+            raise LesaError(f"{folder}: cannot be written ({error}). Free some space.") from error
+        files = [path for path in Path(partial).rglob("*") if path.is_file()]
+        # The innermost first, so that the file that tells of all others is the very last.
+        for path in sorted(files, key=lambda path: (path.name in _LAST, -len(path.parts), path)):
+            write_bytes(folder / path.relative_to(partial), path.read_bytes())
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether `save_folder` has come to its end there."""
+    return any((folder / name).is_file() for name in _LAST)
