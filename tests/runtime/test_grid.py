@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
+import diffusers
 import pytest
 import torch
 from hypothesis import given
@@ -105,3 +107,14 @@ def test_a_scheduler_without_noise_levels_is_refused_by_name():
     del pipe.scheduler.sigmas
     with pytest.raises(UnsupportedBackboneError, match=r"TinyScheduler: it has no noise levels"):
         SchedulerGrid(pipe).current()
+
+
+@pytest.mark.parametrize("rounded", [torch.float32, torch.bfloat16])
+def test_a_rounded_level_tells_the_reading_too(rounded):
+    scheduler = diffusers.SCMScheduler()
+    scheduler.set_timesteps(8, intermediate_timesteps=None)
+    scheduler.set_begin_index(1)
+    angle = scheduler.timesteps[1]
+    level = angle.sin() / (angle.sin() + angle.cos())
+    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).choose(float(level.to(rounded)))
+    assert grid.sigmas[1] == pytest.approx(float(level), abs=1e-6)
