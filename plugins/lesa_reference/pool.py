@@ -62,7 +62,9 @@ def _draw_in_workers(
 ) -> None:
     # Forking a process whose threads run may block it for ever, so fresh ones are started.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(shards)), mp_context=context, initializer=become_a_worker) as executor:
+    theirs, ours = context.Pipe(duplex=False)
+    with theirs, ours:
+        executor = ProcessPoolExecutor(min(workers, len(shards)), context, become_a_worker, (theirs,))
         try:
             with ctrl_c_later():
                 tasks = [executor.submit(draw_shard, draw, folder, seed, shard) for shard in shards]
@@ -73,6 +75,9 @@ def _draw_in_workers(
                 f"{folder}: a process that draws scenes died, perhaps for lack of memory. The same command goes on "
                 "where it was; --workers 1 draws without further processes."
             ) from error
+        except BaseException:
+            ours.close()
+            raise
         finally:
             executor.shutdown(cancel_futures=True)
 

@@ -6,12 +6,12 @@ Such a process imports this module and no torch, so that it is at work within a 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -75,14 +75,16 @@ def ctrl_c_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def become_a_worker() -> None:
-    """Leave Ctrl-C to the process that trains, and end when that one is gone."""
+def become_a_worker(lifeline: Connection) -> None:
+    """Leave Ctrl-C to the process that trains, and end at once when that one lets go or is gone.
+
+    Args:
+        lifeline: The end to read of a pipe that only that process holds the other end of. Nothing is ever sent.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
-def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _end_with(lifeline: Connection) -> None:
+    lifeline.poll(None)
+    os._exit(1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -72,6 +73,19 @@ def test_a_worker_that_dies_is_reported_in_one_line(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(ProcessPoolExecutor, "submit", die)
     with pytest.raises(LesaError, match="--workers 1"):
         draw_pool(draw, tmp_path, 0, SHARD + 1, workers=2)
+
+
+def test_an_error_meanwhile_ends_the_workers(tmp_path: Path) -> None:
+    """Ctrl-C for example. Drawing everything would take a minute."""
+
+    def interrupt(count: int) -> None:
+        if count:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_pool(draw_picture, tmp_path, 0, 200 * SHARD, workers=2, drawn=interrupt)
+    assert len(list(tmp_path.glob("0-*"))) < 20
+    assert not multiprocessing.active_children()
 
 
 def test_ctrl_c_does_not_reach_workers_that_are_being_started() -> None:
