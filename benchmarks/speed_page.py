@@ -58,18 +58,19 @@ def files(every: Sequence[Results]) -> str:
     for path, results in zip(FILES, every, strict=True):
         (model,), machine = results.models, results.environment
         bare = model.details[model_rows(results, Kind.UNCACHED)[0].name]
-        size, where = model.properties["parameters"] / 1e9, f"{machine['device']}, torch {machine['torch']}"
-        timed = f"{len(bare.seconds)} time{'s' if len(bare.seconds) > 1 else ''}"
-        rows.append(
-            [results.title, f"{size:.1f} B", where, machine["precision"], timed, f"`benchmarks/results/{path.name}`"]
+        size, where = (
+            model.properties["parameters"] / 1e9,
+            f"{machine['device']}, torch {machine['torch']}, {machine['precision']}",
         )
-    headings = ["model", "weights", "measured on", "precision", "each method timed", "file"]
+        timed = f"{len(bare.seconds)} time{'s' if len(bare.seconds) > 1 else ''}"
+        rows.append([results.title, f"{size:.1f} B", where, timed, f"`{path.name}`"])
+    headings = ["model", "weights", "measured on", "each method timed", "file"]
     apart = sorted(spread for results in every for spread in _spreads(results))
     repeated = (
         f"Of the {len(apart)} methods of ours and plain runs that were timed twice, the slower repetition takes "
         f"{median(apart):.1%} longer than the faster one in the median, and {apart[-1]:.1%} at most."
     )
-    return f"{table(headings, rows, words=6)}\n\n{repeated}"
+    return f"{table(headings, rows, words=5)}\n\n{repeated}"
 
 
 def _spreads(results: Results) -> list[float]:
@@ -182,22 +183,22 @@ def peers(every: Sequence[Results]) -> str:
             ratio = limit(results) / row.work
             rows.append(
                 [
-                    short(results), f"`{row.name}`", f"{row.work:.1f}", str(row.nfe), f"{ratio:.2f}x",
+                    short(results), f"`{row.name}`", f"{row.work:.1f} ({row.nfe})",
                     number(row.speedup, 2, "x"), f"{row.speedup / ratio:.0%}", f"{row.cache_bytes / 2**20:.0f}",
                     comparable(row),
                 ]
             )  # fmt: skip
             if row.note:
                 remarks.append(f"- {short(results)}, `{row.name}`: {row.note}")
-    headings = ["model", "peer", "work", "NFE", "work ratio", "time ratio", "time / work", "cache, MiB", "comparable"]
+    headings = ["model", "peer", "work (wanted)", "time ratio", "time / work", "cache, MiB", "comparable"]
     return "\n\n".join([table(headings, rows, words=2), "What the searches said:", "\n".join(remarks)])
 
 
 def comparable(row: Row) -> str:
     """Whether a peer did the work that it was asked for."""
     if row.over:
-        return "no: it did more work"
-    return "no: it did less work" if row.nfe - row.work > _LESS else "yes"
+        return "no: did more"
+    return "no: did less" if row.nfe - row.work > _LESS else "yes"
 
 
 def blocks(probe: Mapping[str, object]) -> str:

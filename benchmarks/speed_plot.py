@@ -21,7 +21,7 @@ def speed(every: Sequence[Results], theme: Theme) -> Any:
     """A panel for each model: time ratios as bars, and the ratio of computed steps as a line that they can reach."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 2.6), layout="constrained")
+    figure = Figure(figsize=(10, 2.6), layout="constrained")
     for axis, results in zip(figure.subplots(1, len(every)), every, strict=True):
         rows = _shown(results)
         axis.barh([row.name for row in rows], [row.speedup for row in rows], color=[theme.of(row) for row in rows])
