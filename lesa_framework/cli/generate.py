@@ -61,6 +61,8 @@ def command(
         source, steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
+    for prompt in prompts or ():
+        options.check_text(prompt, "PROMPT")
     chosen = prompts or options.draw_prompts(source, 1, seed)
     check_pairs(len(chosen), count, "--count")
     pairs = [(prompt, seed + offset) for prompt in chosen for offset in range(count)]

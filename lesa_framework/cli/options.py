@@ -64,6 +64,16 @@ def check_steps(steps: int) -> None:
         raise ConfigError(f"--steps {steps}: a run needs at least 2 steps; 50 is usual.")
 
 
+def check_text(text: str, option: str) -> None:
+    """Refuse bytes of the command line that are no UTF-8; Python hands them on as halves of characters.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ConfigError(f"{option} {shortened(text)}: is not UTF-8 text.")
+
+
 def generation_settings(
     source: ModelSource,
     steps: int,
@@ -81,6 +91,7 @@ def generation_settings(
         ConfigError: There are too few steps, or a `--call` is not KEY=VALUE.
     """
     check_steps(steps)
+    check_text(negative_prompt or "", "--negative-prompt")
     arguments: dict[str, Any] = dict(source.named.call) if source.named else {}
     given = {
         "height": height,
