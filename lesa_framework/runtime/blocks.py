@@ -210,9 +210,8 @@ def _exchanged(container: nn.Module, act: _Act | None) -> Iterator[None]:
                 if inner is not None and is_list(inner):
                     stack.enter_context(_exchanged(inner, act))
             exchanged.update(
-                (name, block if is_list(block) else _StandIn(block, act))
+                (name, block if block is None or is_list(block) else _StandIn(block, act))
                 for name, block in blocks.items()
-                if block is not None
             )
         container.__dict__["_modules"] = exchanged
         try:
@@ -221,7 +220,7 @@ def _exchanged(container: nn.Module, act: _Act | None) -> Iterator[None]:
             _restored(container)
 
 
-class _Exchanged(dict[str, nn.Module]):
+class _Exchanged(dict[str, nn.Module | None]):
     """What a list holds during a call, and what it held before."""
 
     def __init__(self, blocks: dict[str, nn.Module | None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -203,3 +204,27 @@ def test_a_copy_of_an_attached_model_is_bare():
         assert torch.equal(twin(guidance=2.0), bare)
         assert torch.equal(pipe(), fresh(TinyContextDiT))
     assert torch.equal(twin(guidance=2.0), bare)
+
+
+def test_a_copy_of_the_forward_alone_is_the_bare_forward():
+    pipe = pipeline()
+    arguments = torch.ones(1, 6, 4), torch.ones(1), torch.ones(1, 3, 4)
+    signature = inspect.signature(pipe.transformer.forward)
+    with torch.no_grad():
+        bare = pipe.transformer(*arguments).sample
+        with cached(pipe):
+            assert inspect.signature(pipe.transformer.forward) == signature
+            twin = copy.deepcopy(pipe.transformer.forward)
+        assert inspect.signature(twin) == signature
+        assert torch.equal(twin(*arguments).sample, bare)
+
+
+@pytest.mark.parametrize("call", [{}, {"return_dict": False}])
+def test_at_the_output_nothing_of_the_model_runs_on_a_predicted_step(call):
+    model, ran = TinyDiT(), []
+    model.embed.register_forward_hook(lambda *_: ran.append(1))
+    with attach(model, TinyDiTAdapter(), strategy([0, 2]), even_grid(4), Tap.OUTPUT) as session, torch.no_grad():
+        for sigma in even_grid(4)[:-1]:
+            model(torch.ones(1, 6, 4), sigma, **call)
+        assert session.report.plan() == "FPFP"
+    assert len(ran) == 2

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework import PluginContractError, Tap, UnsupportedBackboneError
-from lesa_framework.runtime.blocks import _Exchanged
+from lesa_framework.runtime.blocks import BlockLists, _Exchanged
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, check_backbone, even_grid
 from lesa_framework.testing.conformance.traces import differences, traces
 from lesa_framework.testing.tiny_pipeline import noise
@@ -211,6 +211,46 @@ def test_a_list_of_lists():
             call(model, noise((1, 4, 4), 0), sigma, 0)
     assert session.report.plan() == "FP"
     assert len(calls) == 2
+
+
+class Gaps(Rebuilt):
+    """A list with gaps, as models keep the numbers of blocks that they were made without."""
+
+    def __init__(self):
+        super().__init__()
+        self.stack = nn.ModuleList([self.transformer_blocks[0]])
+        self.stack.add_module("1", None)
+        self.stack.add_module("2", nn.ModuleList([self.single_transformer_blocks[0]]))
+        del self.transformer_blocks, self.single_transformer_blocks
+
+    def run_blocks(self, hidden, temb):
+        blocks = list(self.stack._modules.values())
+        if blocks:
+            first, gap, (last,) = blocks
+            assert gap is None
+            hidden = last(first(hidden, temb), temb)
+        return hidden
+
+
+def test_a_list_with_gaps():
+    model = Gaps()
+    before = traces(model)
+    with attach(model, StackAdapter(), strategy([0]), even_grid(4)) as session, torch.no_grad():
+        for sigma in even_grid(4)[:2]:
+            call(model, noise((1, 4, 4), 0), sigma, 0)
+        assert session.report.plan() == "FP"
+    assert differences(before, traces(model)) == []
+
+
+def test_lists_within_lists_are_restored_after_an_interrupt_too():
+    model = Pairs()
+    lists = BlockLists(model, StackAdapter())
+    parts = [list(pair) for pair in model.stack]
+    watching = lists.watched(lambda: False)
+    watching.__enter__()  # and never left
+    assert [list(pair) for pair in model.stack] != parts
+    lists.restore()
+    assert [list(pair) for pair in model.stack] == parts
 
 
 def test_a_dictionary_of_lists_is_an_error():

@@ -134,5 +134,9 @@ def test_training_under_a_session_is_refused():
         with pytest.raises(UnsupportedBackboneError, match="detach"):
             training_step(pipe.transformer)
         pipe.transformer.requires_grad_(False)
+        pipe.transformer.proj_out.requires_grad_(True)  # as an adapter's few weights are
+        with pytest.raises(UnsupportedBackboneError, match="training mode"):
+            training_step(pipe.transformer)
+        pipe.transformer.requires_grad_(False)
         assert torch.equal(pipe(), fresh())
     training_step(TinyDiT())

@@ -189,3 +189,23 @@ def test_corrections_keep_their_graph():
         call(model, noise((1, 5, 4), 0), GRID[0], 0).sum().backward()
     assert gain.grad is not None
     assert gain.grad != 0
+
+
+def test_the_sampler_owns_a_corrected_output():
+    class Older(AffinePredictor):
+        depth = 2
+
+        def filter(self, entries, ctx):
+            return Filter((0.0, 1.0)) if len(entries) > 1 else Filter((1.0,))
+
+        def correction(self, entries, ctx):
+            return self.filter(entries, ctx)
+
+    model = TinyDiT()
+    strategy = Strategy(ComputeSteps((0, 1)), EqualStages(), Older())
+    with attach(model, TinyDiTAdapter(), strategy, GRID, Tap.OUTPUT), torch.no_grad():
+        first, second, third = (call(model, noise((1, 5, 4), 0), sigma, 0).add_(0.0) for sigma in GRID[:3])
+        assert torch.equal(first, second)
+        second.fill_(100.0)
+        assert torch.equal(call(model, noise((1, 5, 4), 0), GRID[3], 0), third)
+    assert torch.equal(third, first)

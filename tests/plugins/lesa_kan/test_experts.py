@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.interpolate import BSpline
 
-from lesa_framework import ArtifactError
+from lesa_framework import ArtifactError, ConfigError
 from lesa_kan.authors import convert_layer
 from lesa_kan.experts import Experts, ExpertShape, differences
 
@@ -66,6 +66,57 @@ def test_missing_part_is_named() -> None:
     del layer["spline_scaler"]
     with pytest.raises(ArtifactError, match="spline_scaler missing"):
         convert_layer(layer)
+
+
+def test_converted_tensors_can_be_saved() -> None:
+    layer = authors_layer(3, 2, 0)
+    layer["grid"] = layer["grid"].T.contiguous().T
+    converted = convert_layer(layer)
+    assert {name: tuple(tensor.shape) for name, tensor in converted.items()} == {
+        "grid": (3, 12), "coef": (3, 2, 8), "scale_base": (3, 2), "scale_sp": (3, 2),
+    }  # fmt: skip
+    assert all(tensor.is_contiguous() for tensor in converted.values())
+
+
+def test_without_pykan_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kan", None)
+    with pytest.raises(ConfigError, match=r"need pykan .*pip install 'lesa-framework\[kan\]'"):
+        Experts(ExpertShape(4, (2,), (3,)), 0)
+
+
+def test_ten_numbers_an_edge_are_learnt_besides_taps_and_biases() -> None:
+    experts = Experts(ExpertShape(4, (2, 3), (3,), branches=2), 0)
+    edges = 4 * (5 * 3 + 3)
+    assert sum(parameter.numel() for parameter in experts.trainable()) == 10 * edges + 2 * 2 * 3 + 2 * 2
+
+
+def test_experts_start_apart_and_on_the_slope_from_the_oldest_feature() -> None:
+    experts = Experts(ExpertShape(4, (1, 2, 3), (3,)), 0)
+    assert experts.taps[0].tolist() == [[0, 0, 0], [1, -1, 0], [0.5, 0, -0.5]]
+    assert experts.mask[0].tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert not experts.bias.any()
+    gains = experts.gains((1.0, 0.7, 0.5, 0.2, 0.0))[0]
+    assert gains.shape == (3, 4)
+    assert not torch.allclose(gains[0], gains[1])
+    again = Experts(ExpertShape(4, (1, 2, 3), (3,)), 1).gains((1.0, 0.7, 0.5, 0.2, 0.0))[0]
+    assert torch.allclose(again[0], gains[1])  # each has the next seed
+
+
+def test_saved_weights_hold_no_tap_beyond_a_stages_history() -> None:
+    experts = Experts(ExpertShape(4, (1, 3), (3,)), 0)
+    with torch.no_grad():
+        experts.taps.fill_(2.0)
+    state = experts.compact_state()
+    assert state["taps"].tolist() == [[[2, 0, 0], [2, 2, 2]]]
+    assert not any(tensor.requires_grad for tensor in state.values())
+    with torch.no_grad():
+        for parameter in experts.trainable():
+            parameter.zero_()
+    assert state["taps"].any()  # copies
+    experts.load_compact(state)
+    assert torch.equal(experts.taps * experts.mask, state["taps"])
+    again = experts.compact_state()
+    assert {name: torch.equal(again[name], state[name]) for name in state} == dict.fromkeys(state, True)
 
 
 def test_inputs_are_differences_to_every_level_of_the_grid() -> None:
