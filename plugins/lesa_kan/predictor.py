@@ -145,7 +145,7 @@ def tabulate(artifact: Artifact, sigmas: tuple[float, ...]) -> list[list[list[fl
         raise ArtifactError(f"predictor.retabulate: another grid needs the weights of the KANs. {error}") from error
     experts = Experts(shape, seed=0)
     experts.load_compact(weights)
-    gains = experts.gains(sigmas).double()
+    gains = experts.gains(sigmas)
     _check_sizes(gains, weights["taps"], weights["bias"])
     table: list[list[list[float]]] = gains.tolist()
     return table

@@ -244,44 +244,6 @@ def test_without_a_run_there_is_an_empty_report():
     assert (report.num_steps, report.nfe, report.plan(), str(report)) == (0, 0, "", "no run yet")
 
 
-def test_the_seconds_of_a_run_are_from_its_first_call_to_the_end_of_the_last(monkeypatch):
-    clock = iter([100.0, 103.0, 107.5, 200.0, 201.0])
-    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    engine_ = engine(Hold())
-    drive(engine_, [0])
-    assert engine_.report.seconds == 3.0
-    drive(engine_, [1], first=False)
-    assert engine_.report.seconds == 7.5
-    drive(engine_, [0])
-    assert engine_.report.seconds == 1.0
-
-
-def test_a_run_is_described_by_its_first_call():
-    seen = []
-
-    class Watch(Recorder):
-        def lesa_run_start(self, run):
-            seen.append(run)
-
-    loop = Engine(Strategy(ComputeSteps(), EqualStages(), Hold()), "flux", Tap.POST_NORM, [Watch()])
-    latent = torch.zeros(2, 3, 5)
-    loop.end(loop.begin(Position(True, GRID, 0, "a", 0), latent, lambda: 3.5), latent)
-    assert seen == [RunInfo(GRID.sigmas, "flux", Tap.POST_NORM, (), (3, 5), 3.5)]
-    assert loop.report.info == seen[0]
-
-
-def test_a_history_tells_predictions_from_computed_features():
-    seen = []
-
-    class Looks(Sum):
-        def filter(self, entries, ctx):
-            seen.append([(entry.step, entry.computed) for entry in entries])
-            return super().filter(entries, ctx)
-
-    drive(engine(Looks()), range(4))
-    assert seen == [[(1, True), (0, True)], [(2, False), (1, True), (0, True)]]
-
-
 def test_predictions_do_not_alias_the_ring_under_autograd():
     engine_ = engine(Hold())
     drive(engine_, [0])

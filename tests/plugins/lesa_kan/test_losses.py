@@ -62,6 +62,7 @@ def test_online_training_learns_before_it_predicts(slope: Any) -> None:
 
     prepared: list[tuple[float, ...]] = []
     slope.prepare = prepared.append
+    slope.num_stages = 2
     online = OnlineTraining(slope, features, learn)
     found = online.predict(held, context(held))
     assert torch.equal(found, torch.full((1, 3, 4), 2.5))
@@ -69,4 +70,4 @@ def test_online_training_learns_before_it_predicts(slope: Any) -> None:
     online.predict(held, context(held, "uncond"))
     assert asked == [3.0, 2.5]
     assert prepared == [SIGMAS] * 4  # before the loss, and again with the weights that were learnt
-    assert (online.depth, online.records, online.num_stages, online.min_history(0)) == (2, "all", None, 2)
+    assert (online.depth, online.records, online.num_stages, online.min_history(0)) == (2, "all", 2, 2)

@@ -156,7 +156,7 @@ print(len([strategy.predictor.filter(ctx.entries, ctx) for ctx, reason in steps 
 
 
 def test_other_grid_is_refused_or_tabulated_again() -> None:
-    made = trainable()
+    made = trainable(seed=3)
     other = tuple(sigma**2 for sigma in SIGMAS)
     run = RunInfo(other, "flux", Tap.PRE_HEAD)
     with pytest.raises(ArtifactError, match=r"another sigma grid.*of the training, set predictor.retabulate=true"):
@@ -261,25 +261,3 @@ def test_metadata_survives(tmp_path: Path) -> None:
 def test_default_stages_follow_the_history() -> None:
     config = load_config({"schedule": {"kind": "always"}, "predictor": {"kind": "lesa", "history": 12, "hidden": [4]}})
     assert config.predictor.untrained(10, 0).settings()["stage_history"] == (4, 12, 12)
-
-
-def test_the_number_of_features_that_lesa_asks_for_is_the_first_stages() -> None:
-    made = trainable()
-    for lesa in (made, TrainedLesa(artifact(made))):
-        assert [lesa.min_history(stage) for stage in range(3)] == [3, 3, 3]
-        assert (lesa.depth, lesa.num_stages, lesa.records) == (5, 3, "all")
-
-
-def test_numbers_whose_products_are_not_finite_are_refused() -> None:
-    whole = artifact(trainable())
-    for name in ("taps", "bias"):
-        large = {"gains": torch.full_like(whole.tensors["gains"], 1e25), name: whole.tensors[name].abs() + 1e14}
-        with pytest.raises(ArtifactError, match="filters made of these numbers would not be finite"):
-            TrainedLesa(Artifact(whole.metadata, {**whole.tensors, **large}))
-
-
-def test_a_range_of_splines_rises() -> None:
-    for ends in ((1.0, 1.0), (2.0, 1.0)):
-        with pytest.raises(ValueError, match="the range must rise"):
-            LesaPredictorConfig(grid_range=ends)
-    assert LesaPredictorConfig(grid_range=(0.0, 1.0)).untrained(4, 0).settings()["grid_range"] == (0.0, 1.0)

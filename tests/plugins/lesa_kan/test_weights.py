@@ -1,0 +1,70 @@
+"""What LESA does with weights that are odd, and with grids other than that of its training."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lesa_framework import ArtifactError, ConfigError, RunInfo, Tap
+from lesa_framework.artifacts import Artifact
+from lesa_kan.experts import ExpertShape
+from lesa_kan.predictor import LesaPredictorConfig, TrainedLesa
+from lesa_kan.settings import LesaTrainingConfig
+from lesa_kan.trainable_lesa import TrainableLesa
+from tests.plugins.lesa_kan.test_predictor import SIGMAS, artifact, trainable
+
+
+def test_the_number_of_features_that_lesa_asks_for_is_the_first_stages() -> None:
+    made = trainable()
+    for lesa in (made, TrainedLesa(artifact(made))):
+        assert [lesa.min_history(stage) for stage in range(3)] == [3, 3, 3]
+        assert (lesa.depth, lesa.num_stages, lesa.records) == (5, 3, "all")
+
+
+def test_numbers_whose_products_are_not_finite_are_refused() -> None:
+    whole = artifact(trainable())
+    for name in ("taps", "bias"):
+        large = {"gains": torch.full_like(whole.tensors["gains"], 1e25), name: whole.tensors[name].abs() + 1e14}
+        with pytest.raises(ArtifactError, match="filters made of these numbers would not be finite"):
+            TrainedLesa(Artifact(whole.metadata, {**whole.tensors, **large}))
+
+
+def test_a_range_of_splines_rises() -> None:
+    for ends in ((1.0, 1.0), (2.0, 1.0)):
+        with pytest.raises(ValueError, match="the range must rise"):
+            LesaPredictorConfig(grid_range=ends)
+    assert LesaPredictorConfig(grid_range=(0.0, 1.0)).untrained(4, 0).settings()["grid_range"] == (0.0, 1.0)
+
+
+def test_the_trainings_own_grid_needs_no_pykan_to_be_tabulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = artifact(trainable())
+    lesa = TrainedLesa(whole, retabulate=True)
+    assert (lesa.trained_for.sigmas, lesa.trained_for.backbone) == (SIGMAS, "flux")
+    monkeypatch.setitem(sys.modules, "kan", None)
+    lesa.check(RunInfo(SIGMAS, "flux", Tap.PRE_HEAD))
+    assert lesa.gains(SIGMAS) == whole.tensors["gains"].tolist()
+    with pytest.raises(ConfigError, match="need pykan"):
+        lesa.check(RunInfo(tuple(sigma**2 for sigma in SIGMAS), "flux", Tap.PRE_HEAD))
+
+
+def test_kans_that_are_too_large_on_another_grid_are_refused() -> None:
+    whole = artifact(trainable())
+    large = {name: tensor * 1e32 for name, tensor in whole.tensors.items() if name.endswith(".1.coef")}
+    large |= {"gains": torch.zeros_like(whole.tensors["gains"]), "taps": whole.tensors["taps"] * 1e10}
+    lesa = TrainedLesa(Artifact(whole.metadata, {**whole.tensors, **large}), retabulate=True)
+    with pytest.raises(ArtifactError, match="filters made of these numbers would not be finite"):
+        lesa.check(RunInfo(tuple(sigma**2 for sigma in SIGMAS), "flux", Tap.PRE_HEAD))
+
+
+def test_a_fit_has_untrained_experts_for_the_tasks_steps_and_seed() -> None:
+    config = LesaPredictorConfig(stage_history=(1, 2), hidden=(3,))
+    task = SimpleNamespace(settings=LesaTrainingConfig(num_steps=4, seed=7), sigmas=(1.0, 0.7, 0.5, 0.2, 0.0))
+    fit = config.fit(task)
+    assert fit.settings()["num_steps"] == 4
+    found = fit.predictor.state_dict()
+    for seed, same in ((7, True), (8, False)):
+        expected = TrainableLesa(ExpertShape(4, (1, 2), (3,)), seed).state_dict()
+        assert all(torch.allclose(found[name], expected[name], atol=1e-4) for name in expected) is same

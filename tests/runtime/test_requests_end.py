@@ -1,0 +1,70 @@
+"""The end of requests: what waits for it, who is told, and what is freed."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+import pytest
+
+from lesa_framework import Observer
+from tests.runtime.sessions import cached, pipeline
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda requests, session: requests.report,
+        lambda requests, session: requests.close(),
+        lambda requests, session: session.detach(),
+    ],
+    ids=["report", "close", "detach"],
+)
+def test_reports_and_ends_wait_for_the_call_in_progress(act):
+    pipe = pipeline()
+    keys = list(pipe.transformer.state_dict())
+    session = cached(pipe)
+    requests, done = session._requests, threading.Event()
+    with requests.lock:
+        thread = threading.Thread(target=lambda: (act(requests, session), done.set()))
+        thread.start()
+        assert not done.wait(0.1)
+        assert "forward" in vars(pipe.transformer)
+    assert done.wait(60)
+    thread.join()
+    session.detach()
+    assert list(pipe.transformer.state_dict()) == keys
+
+
+def test_observers_are_told_of_a_call_when_the_next_one_begins():
+    told: list[int] = []
+
+    class Watch(Observer):
+        def lesa_run_start(self, run):
+            told.append(0)
+
+        def lesa_run_end(self, report):
+            told.append(report.num_steps)
+
+    pipe = pipeline()
+    with cached(pipe, observers=[Watch()]):
+        pipe(num_inference_steps=9)
+        pipe(num_inference_steps=8)
+        assert told == [0, 9, 0]
+    assert told == [0, 9, 0, 8]
+
+
+def test_closing_frees_what_every_request_holds():
+    held: list[weakref.ref[object]] = []
+
+    class Watch(Observer):
+        def lesa_step_end(self, record, latent, feature):
+            held.append(weakref.ref(feature.untyped_storage()))
+
+    pipe = pipeline()
+    session = cached(pipe, observers=[Watch()], callers=False)
+    pipe()
+    assert any(feature() is not None for feature in held)
+    session._requests.close()
+    assert all(feature() is None for feature in held)
+    session.detach()
