@@ -133,7 +133,8 @@ class BackboneAdapter(ABC):
         """The call's noise level in [0, 1], up to rounding; a tensor stays on its device.
 
         Of several levels (a timestep for each token) the greatest counts: a conditioning image has less noise.
-        It is asked for only when the scheduler does not know the step, or the timestep is on the CPU.
+        It is asked for at the first two steps of a run, to check the scheduler's grid; after that only when the
+        scheduler does not know the step, or the timestep is on the CPU.
         """
         return self.timestep(arguments) * self.timestep_scale + self.timestep_offset
 

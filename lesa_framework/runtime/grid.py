@@ -39,10 +39,6 @@ class GridSource(Protocol):
     def hint(self) -> int | None:
         """The step in progress, if the sampler knows it."""
 
-    @property
-    def counts_steps(self) -> bool:
-        """Whether the sampler counts its steps, so that one which stands still is not the one that calls."""
-
 
 class FixedGrid:
     """A grid given by the user, for transformers without a pipeline.
@@ -55,7 +51,6 @@ class FixedGrid:
     """
 
     announces_runs = False
-    counts_steps = False
 
     def __init__(self, sigmas: Sequence[float]) -> None:
         levels = tuple(float(sigma) for sigma in sigmas)
@@ -109,11 +104,6 @@ class SchedulerGrid:
         self._owner = owner
         self._seen: tuple[object, object] = (None, None)
         self._readings: Readings = ()
-
-    @property
-    def counts_steps(self) -> bool:
-        """Whether the scheduler has a step index."""
-        return hasattr(self._owner.scheduler, "step_index")
 
     def current(self) -> Readings:
         """The grid; a new object whenever the scheduler has made new timesteps, and none before its first ones.

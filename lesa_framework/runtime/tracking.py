@@ -81,7 +81,7 @@ class Tracker:
             UnsupportedBackboneError: The scheduler's timesteps are not those of the model.
         """
         renewed = self._renew(call)
-        hint = self._hint()
+        hint = self.source.hint()
         index, level = self._step(hint, call)
         given_up = self._gives_up(index, level)
         new_run = renewed or given_up or self._restarted(hint, index, level, call)
@@ -90,7 +90,7 @@ class Tracker:
             self._first_index, self._branches = index, Branches()
         elif index != before.index or (index is None and self._is_another(level, call)):
             self._branches.end_step()
-        self._before = _Place(index, before.last if index is None else index, level, self._hint())
+        self._before = _Place(index, before.last if index is None else index, level, hint)
         branch = self._branches.take(call)
         return Position(new_run, self._grid, index, branch.name, branch.number)
 
@@ -112,11 +112,6 @@ class Tracker:
             return False
         self._grid = next((grid for grid in readings if grid.agrees(hint, call.sigma)), NO_GRID)
         return self._grid is not NO_GRID
-
-    def _hint(self) -> int | None:
-        """The scheduler's step; until it takes one, the step at which the run began."""
-        hint = self.source.hint()
-        return self._first_index if hint is None and self.source.counts_steps else hint
 
     def _step(self, hint: int | None, call: Call) -> tuple[int | None, float | None]:
         """The step, and the noise level where that is read."""

@@ -118,3 +118,13 @@ def test_a_rounded_level_tells_the_reading_too(rounded):
     level = angle.sin() / (angle.sin() + angle.cos())
     grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).choose(float(level.to(rounded)))
     assert grid.sigmas[1] == pytest.approx(float(level), abs=1e-6)
+
+
+@pytest.mark.parametrize("rounded", [torch.float32, torch.bfloat16])
+def test_a_rounded_level_tells_the_second_reading(rounded):
+    scheduler = diffusers.EDMEulerScheduler()
+    scheduler.set_timesteps(8)
+    scheduler.set_begin_index(1)
+    sigma = scheduler.sigmas[1]
+    grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).choose(float((sigma / (1 + sigma)).to(rounded)))
+    assert grid.told[1] == pytest.approx(float(sigma / (1 + sigma)))

@@ -129,6 +129,22 @@ def test_a_scheduler_that_was_given_up_is_taken_again_when_it_runs_the_model():
     assert runs.reports[-1].plan() == PLAN
 
 
+def test_a_scheduler_that_was_given_up_is_taken_again_when_it_steps():
+    pipe = pipeline()
+    model, scheduler, words = pipe.transformer, pipe.scheduler, torch.zeros(1, 2, 4)
+    with cached(pipe, strategy((1, 4))) as session, torch.no_grad():
+        scheduler.set_timesteps(8)
+        model(torch.ones(1, 2, 4), torch.tensor([1.0]), words)
+        model(torch.ones(1, 2, 4), torch.tensor([0.94]), words)
+        with pytest.warns(LesaWarning, match=GIVEN_UP):
+            model(torch.ones(1, 2, 4), torch.tensor([0.81]), words)
+        for step in range(1, 8):
+            scheduler.step_index = step
+            model(torch.ones(1, 2, 4), scheduler.sigmas[step].expand(1), words)
+        assert session.report.plan() == "FPPFPPP"
+        assert [record.index for record in session.report.records] == list(range(1, 8))
+
+
 def test_a_run_whose_scheduler_was_never_set_shows_no_grid():
     pipe = pipeline()
     with cached(pipe, callers=False) as session:
