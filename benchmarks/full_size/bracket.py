@@ -106,7 +106,7 @@ class Bracket:
         if self._case is not None and began < self._deadline and family.refusal(pipe) is None:
             first, blocks = self._on_few_blocks(self._case, family, pipe, workload, nfe, measure)
         left = self._seconds - (time.monotonic() - began)
-        found = match(family, pipe, workload, nfe, measure, left, start=None if first is None else first.chosen)
+        found = match(family, pipe, workload, nfe, measure, left, start=first)
         if first is None or first.chosen is None:
             return found
         told = (

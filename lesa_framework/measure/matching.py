@@ -56,6 +56,7 @@ class Match:
         note: What a reader of the row should know; empty when the authors' defaults reached the NFE.
         error: Why nothing was chosen: it cannot be attached, or every run failed.
         tried: Everything that was run, in order.
+        finished: Whether the time sufficed.
     """
 
     chosen: Trial | None = None
@@ -63,6 +64,7 @@ class Match:
     note: str = ""
     error: str | None = None
     tried: tuple[Trial, ...] = ()
+    finished: bool = True
 
 
 #: How a peer's setting is searched: in (family, pipeline, workload, NFE, measure).
@@ -76,7 +78,7 @@ def match(
     nfe: float,
     measure: Measure = Measure.FLOPS,
     seconds: float = math.inf,
-    start: Trial | None = None,
+    start: Match | None = None,
 ) -> Match:
     """Search a family's ladders, by bisection, for the candidate at or just below an NFE.
 
@@ -89,8 +91,9 @@ def match(
         nfe: The work wanted, in uncached steps.
         measure: What it is measured in.
         seconds: How long the search may take. A run in progress is then broken off, and the best so far is chosen.
-        start: The candidate to begin with, found elsewhere, and the work that is expected of it. Ladders before its own
-            are left out. It is chosen where the time does not suffice for a single run.
+        start: What was found on a model that decides alike but is quicker. This search begins with its candidate, and
+            ends there if that was the end of a finished search and does the same work here. Ladders before its own are
+            left out. It is chosen, too, where the time does not suffice for a single run.
     """
     models = transformers_of(pipe)
     if len(models) != 1:
@@ -109,8 +112,7 @@ def match(
         if refused is not None:
             return Match(error=refused)
         ladders, place = _begun_at(family.ladders(pipe, workload), start)
-        if start is not None and place is not None:
-            search.expected = Trial(ladders[0][place], start.work)
+        search.expect(start, None if place is None else ladders[0][place])
         for ladder in ladders:
             chosen = search.climb(ladder, place)
             if chosen is not None:
@@ -125,14 +127,21 @@ def match(
         handle.remove()
 
 
-def _begun_at(ladders: Sequence[Sequence[Peer]], start: Trial | None) -> tuple[Sequence[Sequence[Peer]], int | None]:
+def _begun_at(ladders: Sequence[Sequence[Peer]], start: Match | None) -> tuple[Sequence[Sequence[Peer]], int | None]:
     """The ladders from that of a candidate with the same settings on, and its place there; all where there is none."""
-    wanted = None if start is None else dict(start.peer.settings)
+    wanted = None if start is None or start.chosen is None else dict(start.chosen.peer.settings)
     for number, ladder in enumerate(ladders):
         for place, peer in enumerate(ladder):
             if dict(peer.settings) == wanted:
                 return ladders[number:], place
     return ladders, None
+
+
+def _nearer(middle: int, above: int, below: int, stride: int, rungs: int) -> int:
+    """The next rung to try; no further than a stride from the only one that is known."""
+    if below == rungs:
+        return min(middle, above + stride)
+    return middle if above >= 0 else max(middle, below - stride)
 
 
 class _Search:
@@ -142,6 +151,7 @@ class _Search:
         tried: What was run.
         problems: Why ladders were given up.
         expected: What the search begins with, and the work that is expected of it; None where nothing is known.
+        certain: Whether nothing between that work and the NFE is to be expected.
     """
 
     def __init__(self, pipe: HasTransformer, workload: Workload, nfe: float, measure: Measure) -> None:
@@ -149,6 +159,12 @@ class _Search:
         self.tried: list[Trial] = []
         self.problems: list[str] = []
         self.expected: Trial | None = None
+        self.certain = False
+
+    def expect(self, start: Match | None, peer: Peer | None) -> None:
+        """Take over what another search found, as this model's peer."""
+        if start is not None and start.chosen is not None and peer is not None:
+            self.expected, self.certain = Trial(peer, start.chosen.work), start.reached and start.finished
 
     def climb(self, ladder: Sequence[Peer], place: int | None = None) -> Trial | None:
         """The best candidate that was tried on one ladder; None when its last does too much, or one fails.
@@ -169,18 +185,24 @@ class _Search:
             if last and work > self._nfe + _ROUNDING:
                 self.problems.append(f"{_shown(peer)} does {work:.2f}, more than {self._nfe:g}.")
                 return None
-            if not last and -_ROUNDING <= self._nfe - work <= _NEAR:
+            if self._near(work, last=last) or (index == place and self._as_expected(work)):
                 break
             above, below = (above, index) if work <= self._nfe + _ROUNDING else (index, below)
-            if below == len(ladder):
-                index = min(above + stride, len(ladder) - 1)
-            elif above < 0 and place is not None:
-                index = max(below - stride, 0)
-            else:
-                index = (above + below) // 2
+            middle = (above + below) // 2
+            index = middle if place is None else _nearer(middle, above, below, stride, len(ladder))
             stride *= 2
         # Work need not fall from rung to rung: errors of a cached step change what the next ones decide.
         return self._best(self.tried[first:])[0]
+
+    def _near(self, work: float, *, last: bool) -> bool:
+        """Whether no other candidate need be looked at; a ladder's last is only run to see that it can do as little."""
+        return not last and -_ROUNDING <= self._nfe - work <= _NEAR
+
+    def _as_expected(self, work: float) -> bool:
+        """Whether the first candidate confirms what another search has found."""
+        if self.expected is None or not self.certain or work > self._nfe + _ROUNDING:
+            return False
+        return abs(work - self._measure.of(self.expected.work)) <= _NEAR
 
     def best_of_all(self) -> Match:
         """The outcome when no ladder reached the NFE without a failure."""
@@ -201,7 +223,7 @@ class _Search:
         does = f"it does {self._measure.of(chosen.work):.2f}" if runs else "what it does was not confirmed"
         when = f"after {runs} run{'s' if runs > 1 else ''}" if runs else "before a run had ended"
         note = f"The search was cut short {when}: {does}, and {self._nfe:g} was asked for."
-        return Match(chosen, reached, note, tried=tuple(self.tried))
+        return Match(chosen, reached, note, tried=tuple(self.tried), finished=False)
 
     def _best(self, tried: Sequence[Trial]) -> tuple[Trial, bool]:
         """The candidate with the most work at or below the NFE, or else with the least; and whether it is within."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from lesa_framework.errors import PeerError
 from lesa_framework.measure.counting import Count
-from lesa_framework.measure.matching import Measure, Trial, match, peer_with
+from lesa_framework.measure.matching import Match, Measure, Trial, match, peer_with
 
 
 @dataclass
@@ -67,9 +67,13 @@ def workload():
     return SimpleNamespace(counted=counted, known={})
 
 
+def elsewhere(knob, work=None, **other):
+    return Match(Trial(FakePeer("elsewhere", knob), counting_of(knob if work is None else work)), **other)
+
+
 def found(works, nfe=10, measure=Measure.FLOPS, refused=None, start=None):
     pipe = Pipe()
-    begin = None if start is None else Trial(FakePeer("elsewhere", start), counting_of(start))
+    begin = start if start is None or isinstance(start, Match) else elsewhere(start)
     result = match(FakeFamily(works, refused), pipe, workload(), nfe, measure, start=begin)
     assert pipe.attached == []
     return result
@@ -209,6 +213,24 @@ def test_a_rung_that_is_a_little_off_needs_its_neighbours_only():
     assert tried(found(ladder, start=20.5)) == [20.5, 15.5, 8, 9.5]
 
 
+def test_a_finished_search_elsewhere_is_confirmed_by_a_single_run():
+    ladder = [[50, 40, 30, 11, 8, 6]]
+    assert tried(found(ladder, start=elsewhere(8, 8.05, reached=True))) == [8]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [elsewhere(8, 8.5, reached=True), elsewhere(8, reached=False), elsewhere(8, reached=True, finished=False)],
+    ids=["other work", "out of reach there", "cut short there"],
+)
+def test_what_is_not_confirmed_is_searched_on(start):
+    assert tried(found([[50, 40, 30, 9.5, 8, 6]], start=start)) == [8, 9.5, 40, 30]
+
+
+def test_a_start_that_does_too_much_here_is_no_end():
+    assert tried(found([[50, 12, 10.05, 7, 6]], start=elsewhere(10.05, 9.99, reached=True))) == [10.05, 7]
+
+
 def test_ladders_before_the_starting_one_are_left_out():
     result = found([[50, 12], [50, 9, 8], [4]], start=9)
     assert tried(result) == [9, 50]
@@ -229,11 +251,11 @@ def test_without_time_for_one_run_the_start_is_chosen_and_the_note_says_that_it_
     def timed(pipe):
         pipe.transformer(torch.zeros(1))
 
-    start = Trial(FakePeer("elsewhere", 9), counting_of(9.2))
+    start = elsewhere(9, 9.2)
     load = SimpleNamespace(counted=timed, known={})
     result = match(FakeFamily([[50, 9, 5]]), Pipe(), load, 10, seconds=-1, start=start)
     assert result.chosen == Trial(FakePeer("fake", 9), counting_of(9.2))
-    assert (result.tried, result.reached, result.error) == ((), True, None)
+    assert (result.tried, result.reached, result.error, result.finished) == ((), True, None, False)
     assert result.note == (
         "The search was cut short before a run had ended: what it does was not confirmed, and 10 was asked for."
     )
