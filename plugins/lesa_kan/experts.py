@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -101,7 +102,7 @@ def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
             f"LESA's KANs need pykan ({error}). Install it with `pip install 'lesa-framework[kan]'`."
         ) from error
     # pykan seeds the global generators; whoever calls us did not ask for that.
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _no_uninitialised_memory():
         kan: nn.Module = KAN(
             width=[shape.num_steps + 1, *shape.hidden, 1],
             grid=shape.grid,
@@ -118,6 +119,21 @@ def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
         # Spline coefficients and scales only: pykan's symbolic branch and affine nodes are not in the method.
         parameter.requires_grad_(name.startswith("act_fun.") and name.rpartition(".")[2] in _LEARNT)
     return kan
+
+
+@contextmanager
+def _no_uninitialised_memory() -> Iterator[None]:
+    """Makes `torch.linalg.lstsq`, with which pykan starts its splines, give the same numbers each time.
+
+    Its driver `gelsy` reads pivots from memory that torch leaves as it is, so that the splines of one seed differed in
+    their last bits, and after a training the biases, which hardly matter to the loss, in the second digit.
+    """
+    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
 _LEARNT = ("coef", "scale_base", "scale_sp")
