@@ -153,7 +153,7 @@ def test_building_leaves_the_random_state() -> None:
 
 
 def test_pykan_leaves_no_folder(tmp_path: Path) -> None:
-    code = "from lesa_kan.experts import new_kan, *; Experts(ExpertShape(4, (2,), (3,)), 0).gains((1., .7, .5, .2, 0.))"
+    code = "from lesa_kan.experts import *; Experts(ExpertShape(4, (2,), (3,)), 0).gains((1., .7, .5, .2, 0.))"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert not list(tmp_path.iterdir())
 
