@@ -57,6 +57,12 @@ class Session:
     def __init__(self, requests: Requests, *attachments: Attachment, exchanged: Callable[[], str] = str) -> None:
         self._requests, self._attachments, self._exchanged = requests, attachments, exchanged
         self._detached = False
+        try:
+            for attachment in attachments:
+                attachment.attach()
+        except BaseException:
+            self.detach()
+            raise
 
     @property
     def report(self) -> CallReport:
@@ -205,19 +211,20 @@ def attach_strategy(
         engine = Engine(strategy, kind, Tap(tap), watching, new_history, agree, look, covers_call)
         return engine, Tracker(fixed or SchedulerGrid(owner or target))
 
-    bare = isinstance(target, nn.Module)
+    bare = _is_bare(target)
     requests = Requests(request, () if bare else models.values())
-    attachments: list[Attachment] = []
-    try:
-        for name, match in found.items():
-            part = "" if name == _TRANSFORMERS[0] else name
-            attachments.append(
-                Attachment(models[name], match.adapter, Tap(tap), requests, around_compute, part, match.verified)
-            )
-    except BaseException:
-        for attachment in attachments:
-            attachment.detach()
-        raise
+    attachments = [
+        Attachment(
+            models[name],
+            match.adapter,
+            Tap(tap),
+            requests,
+            around_compute,
+            "" if name == _TRANSFORMERS[0] else name,
+            match.verified,
+        )
+        for name, match in found.items()
+    ]
 
     def exchanged() -> str:
         return "" if bare else ", ".join(name for name in models if getattr(target, name, None) is not models[name])
@@ -225,10 +232,17 @@ def attach_strategy(
     return Session(requests, *attachments, exchanged=exchanged)
 
 
+def _is_bare(target: object) -> bool:
+    """Whether it is a transformer, not a pipeline; a few pipelines are modules too."""
+    is_pipeline = bool(transformers_of(target)) and getattr(target, "scheduler", None) is not None
+    return isinstance(target, nn.Module) and not is_pipeline
+
+
 def _split(
     target: Pipeline | nn.Module, sigmas: Sequence[float] | None
 ) -> tuple[dict[str, nn.Module], FixedGrid | None]:
-    if isinstance(target, nn.Module):
+    if _is_bare(target):
+        assert isinstance(target, nn.Module)
         if sigmas is None or len(sigmas) < 2:
             raise UnsupportedBackboneError(
                 "accelerate: a bare transformer does not know its noise levels. "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +21,7 @@ from lesa_framework.runtime.calls import Call
 from lesa_framework.runtime.engine import Step
 from lesa_framework.runtime.head import Head
 from lesa_framework.runtime.override import ForwardOverride
+from lesa_framework.runtime.per_thread import PerThread
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.verify import copied, verify
 from lesa_framework.runtime.wrapping import Wrapper, unwrap, wrapper_like
@@ -32,22 +32,39 @@ _CONTEXT = "cache_context"
 NameContext: TypeAlias = Callable[..., AbstractContextManager[Any]]
 
 
-class _ContextName(threading.local):
+class _ContextName(PerThread):
     """The `cache_context` in which a thread is."""
 
     name: str | None = None
 
-    def __reduce__(self) -> tuple[type[_ContextName], tuple[()]]:
-        """A copy of an attached model may be saved; it is in no context."""
-        return _ContextName, ()
+
+class _Forward:
+    """Takes the place of a model's forward.
+
+    It has no dictionary: those who wrap a forward copy what it has in its own.
+    """
+
+    __slots__ = ("_attachment",)
+
+    def __init__(self, attachment: Attachment) -> None:
+        self._attachment = attachment
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own forward, or without its blocks."""
+        return self._attachment.call(args, kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """That of the model's own forward, by which modular pipelines choose what to pass."""
+        return self._attachment.signature
 
 
 class Attachment:
-    """What replaces the `forward` of one transformer.
+    """What stands between a transformer and its callers. It changes nothing before `attach`.
 
-    It is replaced on the instance (never on the class), and its head gets two hooks. On predicted steps the block
-    lists are empty while the model's own forward runs, so that no block is touched and no offloaded weight moved.
-    Calls from several threads wait for each other.
+    The transformer's `forward` is replaced on the instance (never on the class), and its head gets two hooks. On
+    predicted steps the block lists are empty for the thread that runs the model's own forward, so that no block is
+    touched and no offloaded weight moved. Calls from several threads wait for each other.
 
     Args:
         model: The transformer.
@@ -60,9 +77,11 @@ class Attachment:
 
     Raises:
         UnsupportedBackboneError: The adapter does not fit the model, or a session is attached already.
-    """
 
-    _live: bool
+    Attributes:
+        signature: That of the model's own forward.
+        is_live: Whether calls go through it; another thread may end that at any moment.
+    """
 
     def __init__(
         self,
@@ -75,7 +94,7 @@ class Attachment:
         verified: bool = True,
     ) -> None:
         other = model.__dict__.get(_ATTACHED)
-        if isinstance(other, Attachment) and other._live:
+        if isinstance(other, Attachment) and other.is_live:
             raise UnsupportedBackboneError(
                 f"{type(model).__name__}: a session is attached already. "
                 "Call its detach() first, or leave its with block."
@@ -89,33 +108,45 @@ class Attachment:
         # At the output a predicted step has nothing of the model's layout in it.
         self._verified = (verified and not adapter.unverified) or tap is Tap.OUTPUT
         self._around_compute, self._part = around_compute, part
-        self._signature = inspect.signature(type(model).forward)
+        self._bound = inspect.signature(type(model).forward)
+        self.signature = self._bound.replace(parameters=list(self._bound.parameters.values())[1:])
         self._context = _ContextName()
         self._has_warned = False
         self._wrappers: dict[bool, Wrapper] = {}  # by the call's return_dict
-        self._live = True
-        self._override = ForwardOverride(model, self)
+        self._override = ForwardOverride(model, _Forward(self))
         self._run_model = self._override.original
         own = model.__dict__
-        own[_ATTACHED] = self
         self._own_context = {_CONTEXT: own[_CONTEXT]} if _CONTEXT in own else {}
         self._name_context: NameContext | None = getattr(model, _CONTEXT, None)
+        self.is_live: bool = False
+        self._is_attached: bool = False
+
+    def attach(self) -> None:
+        """Enter the model. If this fails, or is interrupted, `detach` undoes what was done."""
+        own = self._model.__dict__
+        self._is_attached = True
+        own[_ATTACHED] = self
+        self._blocks.attach()
+        self._head.attach()
         if self._name_context is not None:
             own[_CONTEXT] = self._hear_context
+        self.is_live = True
+        self._override.put()
 
     def detach(self) -> None:
-        """Leave the model as it was, bit for bit; a second call does nothing."""
+        """Leave the model as it was, bit for bit. A second call finishes what an interrupt left, or does nothing."""
         with self._requests.lock:  # another thread's call ends as it began
-            if not self._live:
+            if not self._is_attached:
                 return
-            self._live = False
-            self._head.remove()
+            self.is_live = False
             self._override.remove()
-            self._blocks.restore()
+            self._head.remove()
+            self._blocks.detach()
             own = self._model.__dict__
             own.pop(_CONTEXT, None)
             own.update(self._own_context)
             own.pop(_ATTACHED, None)
+            self._is_attached = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Attachment:
         """A copy of an attached model is bare: what replaces its forward only passes calls on.
@@ -124,7 +155,8 @@ class Attachment:
         """
         twin = object.__new__(Attachment)
         memo[id(self)] = twin
-        twin._live, twin._context, twin._signature = False, _ContextName(), self._signature
+        twin.is_live, twin._is_attached = False, False
+        twin._context, twin.signature = _ContextName(), self.signature
         twin._run_model = copy.deepcopy(self._run_model, memo)
         twin._name_context = copy.deepcopy(self._name_context, memo)
         return twin
@@ -135,7 +167,7 @@ class Attachment:
         Raises:
             UnsupportedBackboneError: A session is attached; a copy of an attached model, a bare one, may be saved.
         """
-        if self._live:
+        if self.is_live:
             raise UnsupportedBackboneError(
                 f"{type(self._model).__name__}: torch.save(model) or pickle would save the attached cache with the "
                 "model. Call the session's detach() first, or save the weights alone with "
@@ -143,23 +175,19 @@ class Attachment:
             )
         return super().__reduce_ex__(protocol)
 
-    @property
-    def __signature__(self) -> inspect.Signature:
-        """That of the model's own forward, by which modular pipelines choose what to pass."""
-        parameters = list(self._signature.parameters.values())
-        return self._signature.replace(parameters=parameters[1:])
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's forward: as its own, or with the block stack bypassed and the feature predicted."""
-        if self._live:
-            if torch.compiler.is_compiling():
-                conflicts.refuse_compiler()
-            with self._requests.lock:
-                if self._live:  # another thread may have detached it meanwhile
-                    return self._forward(args, kwargs)
-        return self._run_model(*args, **kwargs)
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of the model's forward."""
+        if not self.is_live:
+            return self._run_model(*args, **kwargs)
+        if torch.compiler.is_compiling():
+            conflicts.refuse_compiler()
+        with self._requests.lock:
+            if self._is_attached:
+                return self._forward(args, kwargs)
+        return self._model.forward(*args, **kwargs)  # detached meanwhile: another session may be attached by now
 
     def _forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        conflicts.check_training(self._model)
         self._blocks.check()
         arguments = self._arguments(args, kwargs)
         refusal = self._adapter.refuse(self._model, arguments)
@@ -175,9 +203,14 @@ class Attachment:
             noise_level=partial(self._adapter.noise_level, arguments),
         )
         request = self._requests.current()
+        if request is None:
+            self._warn(
+                f"{type(self._model).__name__}: it was called in a thread in which no pipeline runs, such as a pool's. "
+                "Nothing is cached there, because requests could not be told apart. Call the pipeline in that thread, "
+                "or give the pipeline to the function that samples, as an argument."
+            )
+            return self._run_model(*args, **kwargs)
         engine = request.engine
-        if not engine.covers_call and request.tracker.source.announces_runs:
-            conflicts.check_training(self._model)  # it was not the pipeline that called
         try:
             position = request.tracker.locate(call)
             if position.new_run:
@@ -200,19 +233,21 @@ class Attachment:
 
     def _missed(self) -> None:
         """The model ran, but not through this: whatever replaced its forward later does not call the one before."""
-        if self._live and not self._has_warned:
-            self._has_warned = True
-            warnings.warn(
+        if self.is_live and not self._override.is_in_place:
+            self._warn(
                 f"{type(self._model).__name__}: it was called past the session that is attached to it, so nothing is "
-                f"cached.{conflicts.forward_of(self._model)} Detach the session, and accelerate again.",
-                LesaWarning,
-                stacklevel=2,
+                f"cached.{conflicts.forward_of(self._model)} Detach the session, and accelerate again."
             )
+
+    def _warn(self, message: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(message, LesaWarning, stacklevel=2)
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of the call, by name, including those that the forward takes as `**kwargs`."""
-        named = self._signature.bind(self._model, *args, **kwargs).arguments
-        for name, parameter in self._signature.parameters.items():
+        named = self._bound.bind(self._model, *args, **kwargs).arguments
+        for name, parameter in self._bound.parameters.items():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 named.update(named.pop(name, {}))
         return named

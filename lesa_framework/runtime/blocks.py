@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -13,6 +14,7 @@ from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.layout import CONTAINERS, is_list, lists_inside
 from lesa_framework.runtime.conflicts import forward_of
+from lesa_framework.runtime.per_thread import PerThread
 
 #: What is called in place of a block: (block, its arguments) -> what the block would have returned.
 _Act: TypeAlias = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
@@ -21,8 +23,9 @@ _Act: TypeAlias = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
 class BlockLists:
     """The block lists that an adapter names, in one model.
 
-    A list stays the object that it is; only what it holds is exchanged while the model's forward runs, so that
-    subclasses of `Sequential` and the like keep their own forward.
+    A list stays the object that it is, with the blocks that it has. While the model's forward runs, it shows others, or
+    none, to the thread that runs it: whoever copies, saves or moves the model meanwhile sees its blocks. Attaching
+    gives it a class for that, derived from its own, so that subclasses of `Sequential` and the like keep their forward.
 
     Args:
         model: The transformer.
@@ -75,12 +78,28 @@ class BlockLists:
                     f"attached; it holds {held or 'nothing'}. If that is another cache, disable it. Otherwise detach "
                     "the session and accelerate again."
                 )
-            _restored(container)
+            for each in _lists_in(container):
+                _SHOWN.blocks.pop(id(each), None)  # where an interrupt kept a call from doing so
+
+    def attach(self) -> None:
+        """Let the lists show others than they have."""
+        for container in self._containers():
+            own: Any = type(container)
+            container.__class__ = own if hasattr(own, _OWN) else _showing(own)
+
+    def detach(self) -> None:
+        """Give the lists their own classes again."""
+        for container in self._containers():
+            container.__class__ = getattr(type(container), _OWN, type(container))
+
+    def _containers(self) -> Iterator[nn.Module]:
+        for container in self._lists.values():
+            yield from _lists_in(container)
 
     @contextmanager
     def bypassed(self) -> Iterator[None]:
         """Bypass the blocks inside the context: the lists are empty, or hold stand-ins if the adapter needs them."""
-        with self._holding(self._passing):
+        with self._showing(self._passing):
             yield
 
     @contextmanager
@@ -106,7 +125,7 @@ class BlockLists:
 
             return act
 
-        with self._holding(calling):
+        with self._showing(calling):
             yield
         idle = [path for path in self._adapter.blocks if path not in called and self._lists[path]._modules]
         if idle:
@@ -123,11 +142,6 @@ class BlockLists:
                 f"module after the last block, or remove {after} from blocks so that they run on every step."
             )
 
-    def restore(self) -> None:
-        """Give the lists their blocks back, wherever an interrupt kept a call from doing so."""
-        for path in self._adapter.blocks:
-            _restored(self._lists[path])
-
     def failed(self, error: Exception) -> None:
         """Add a note to an error of the model's own code, that its blocks were bypassed."""
         returns = self._adapter.block_returns
@@ -142,11 +156,15 @@ class BlockLists:
         )
 
     @contextmanager
-    def _holding(self, act: Callable[[str], _Act | None]) -> Iterator[None]:
-        with ExitStack() as stack:
-            for path in self._adapter.blocks:
-                stack.enter_context(_exchanged(self._lists[path], act(path)))
+    def _showing(self, act: Callable[[str], _Act | None]) -> Iterator[None]:
+        outer = _SHOWN.blocks
+        _SHOWN.blocks = dict(outer)
+        for path, container in self._lists.items():
+            _show(container, act(path))
+        try:
             yield
+        finally:
+            _SHOWN.blocks = outer
 
     def _passing(self, path: str) -> _Act | None:
         """A function that returns a block's arguments as the block would return them; None to empty the list."""
@@ -199,45 +217,61 @@ class _StandIn(nn.Module):
         return self._act(self.block, args, kwargs)
 
 
-@contextmanager
-def _exchanged(container: nn.Module, act: _Act | None) -> Iterator[None]:
-    """Inside, the container is empty, or holds stand-ins for its blocks; of lists in it, theirs."""
-    blocks = _restored(container)
-    with ExitStack() as stack:
-        exchanged = _Exchanged(blocks)
-        if act is not None:
-            for inner in blocks.values():
-                if inner is not None and is_list(inner):
-                    stack.enter_context(_exchanged(inner, act))
-            exchanged.update(
-                (name, block if block is None or is_list(block) else _StandIn(block, act))
-                for name, block in blocks.items()
-            )
-        container.__dict__["_modules"] = exchanged
-        try:
-            yield
-        finally:
-            _restored(container)
+class _Shown(PerThread):
+    """What lists show to a thread, by their ids."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, dict[str, nn.Module | None]] = {}
 
 
-class _Exchanged(dict[str, nn.Module | None]):
-    """What a list holds during a call, and what it held before."""
-
-    def __init__(self, blocks: dict[str, nn.Module | None]) -> None:
-        super().__init__()
-        self.blocks = blocks
+_SHOWN = _Shown()
 
 
-def _restored(container: nn.Module) -> dict[str, nn.Module | None]:
-    """What a list holds outside of calls, which it holds afterwards."""
-    own = container.__dict__
-    while isinstance(held := own["_modules"], _Exchanged):
-        own["_modules"] = held.blocks
-    blocks: dict[str, nn.Module | None] = own["_modules"]
-    for inner in blocks.values():
-        if inner is not None and is_list(inner):
-            _restored(inner)
-    return blocks
+def _show(container: nn.Module, act: _Act | None) -> None:
+    """Let a list show nothing, or stand-ins for its blocks; of lists in it, theirs."""
+    shown: dict[str, nn.Module | None] = {}
+    if act is not None:
+        for name, block in container.__dict__["_modules"].items():  # with its gaps
+            shown[name] = block if block is None or is_list(block) else _StandIn(block, act)
+            if block is not None and is_list(block):
+                _show(block, act)
+    _SHOWN.blocks[id(container)] = shown
+
+
+def _lists_in(container: nn.Module) -> Iterator[nn.Module]:
+    """A list, and the lists in it."""
+    yield container
+    for block in container.__dict__["_modules"].values():
+        if block is not None and is_list(block):
+            yield from _lists_in(block)
+
+
+def _new(own: type[nn.Module]) -> nn.Module:
+    return own.__new__(own)
+
+
+#: Where a class made for a list keeps the list's own.
+_OWN = "_lesa_own_class"
+
+
+@cache
+def _showing(own: Any) -> Any:
+    """A class for lists of a class: whatever reads what they hold gets what they show to its thread."""
+
+    def held(self: nn.Module) -> dict[str, nn.Module | None]:
+        modules: dict[str, nn.Module | None] = self.__dict__["_modules"]
+        return _SHOWN.blocks.get(id(self), modules)
+
+    def hold(self: nn.Module, modules: dict[str, nn.Module | None]) -> None:
+        self.__dict__["_modules"] = modules
+
+    def reduce(self: nn.Module, protocol: Any) -> Any:
+        """Copies are of the list's own class."""
+        reduced: Any = own.__reduce_ex__(self, protocol)
+        return _new, (own,), *reduced[2:]
+
+    names = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
+    return type(own.__name__, (own,), {"_modules": property(held, hold), "__reduce_ex__": reduce, _OWN: own, **names})
 
 
 def _children(module: nn.Module) -> str:

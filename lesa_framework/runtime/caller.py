@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
-#: The name of a call's mark among its local variables; no identifier, so that it hides none.
-_MARK = "<lesa request>"
+_PAUSING = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class Mark:
     """Lives as long as the call that it was put into, because it is one of the call's local variables."""
 
     __slots__ = ("__weakref__",)
+
+
+class Rank(IntEnum):
+    """How a call was given a pipeline: the highest rank on the stack is the request."""
+
+    ARGUMENT = 0
+    """A function, or another object's method."""
+    METHOD = 1
+    """A method of it, which may call it many times."""
+    CALL = 2
+    """The pipeline itself is called."""
+
+
+#: A pipeline, and how the call that is known was given it.
+Known: TypeAlias = tuple[Any, Rank]
 
 
 @dataclass(frozen=True)
@@ -28,12 +44,12 @@ class Caller:
     Attributes:
         owner: The pipeline: it holds the model and a scheduler.
         frame: The call's frame. Keep no reference to it, which would keep its local variables.
-        is_method: Whether it is a method of the pipeline, not a function that was given one.
+        rank: How it was given the pipeline.
     """
 
     owner: Any
     frame: FrameType
-    is_method: bool
+    rank: Rank
 
     def mark(self, ended: Callable[[], None]) -> weakref.ref[Mark]:
         """Have `ended` called when the call returns or fails.
@@ -42,9 +58,15 @@ class Caller:
             What the caller has to keep until then.
         """
         mark = Mark()
-        # Frames accept no weak references, and their ids are used again; a local variable ends with its frame.
-        self.frame.f_locals[_MARK] = mark
+        # Frames accept no weak references, and their ids are used again; a local variable ends with its frame. Its name
+        # is no identifier, so that it hides none, and another one for each session.
+        self.frame.f_locals[f"<lesa request {id(mark)}>"] = mark
         return weakref.ref(mark, lambda _: ended())
+
+    @property
+    def may_pause(self) -> bool:
+        """Whether it is a generator's or a coroutine's call, which may leave the stack and go on later."""
+        return bool(self.frame.f_code.co_flags & _PAUSING)
 
     def stack(self) -> set[int]:
         """The ids of the call's frame, and of those that it is called from."""
@@ -69,57 +91,56 @@ class CallerFinder:
     def __init__(self, models: Iterable[nn.Module]) -> None:
         self._models = tuple(models)
 
-    def find(self, known: Callable[[int], Any]) -> Caller | int | None:
+    def find(self, known: Callable[[int], Known | None]) -> Caller | int | None:
         """The call of a pipeline that is on the stack.
 
-        Several calls may have been given the same pipeline: its own `__call__`, and the methods, blocks and helpers
-        that this calls. The outermost of its methods is the one, or else the outermost function.
+        Several calls may have been given the same pipeline: its own, and the methods, blocks and helpers that this
+        calls, or that call it. The one of the highest rank counts, and of these the outermost.
 
         Args:
-            known: From a frame's id to the pipeline that was found for it before; None for other frames.
+            known: From a frame's id to what was found for it before; None for other frames.
 
         Returns:
-            A call that is not known yet, the id of a known one, or None when there is none.
+            A call that is not known yet, the id of a known one's frame, or None when there is none.
         """
         found: Caller | None = None
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
-            owner = known(id(frame))
-            if owner is not None:
-                return id(frame) if found is None or found.owner is owner else found
-            if found is None or not found.is_method or _may_be_method(frame.f_code, found.owner):
-                owner, is_method = self._owner(frame)
-                if owner is not None and found is not None and owner is not found.owner:
+            before = known(id(frame))
+            if before is not None:
+                owner, rank = before
+                return id(frame) if found is None or (found.owner is owner and found.rank <= rank) else found
+            if found is None or found.rank is Rank.ARGUMENT or _is_method(frame.f_code, found.owner):
+                caller = self._caller(frame)
+                if caller is not None and found is not None and caller.owner is not found.owner:
                     return found
-                if owner is not None and (is_method or found is None or not found.is_method):
-                    found = Caller(owner, frame, is_method)
+                if caller is not None and (found is None or caller.rank >= found.rank):
+                    found = caller
             frame = frame.f_back
         return found
 
-    def _owner(self, frame: FrameType) -> tuple[Any, bool]:
-        """The pipeline among a call's arguments, and whether the call is a method of it."""
+    def _caller(self, frame: FrameType) -> Caller | None:
+        """A call that was given a pipeline; None if it was given none."""
         code = frame.f_code
-        names = _arguments(code)
+        names = code.co_varnames[: code.co_argcount]
         variables = frame.f_locals if names and self._models else {}
         for name in names:
             value = variables.get(name)
             if self._holds(value):
-                return value, name == names[0] and _may_be_method(code, value)
-        return None, False
+                is_method = name == names[0] and _is_method(code, value)
+                is_call = is_method and code.co_name == "__call__"
+                return Caller(value, frame, Rank.CALL if is_call else Rank(is_method))
+        return None
 
     def _holds(self, value: Any) -> bool:
+        """Whether a value is a pipeline with one of the models and a scheduler."""
         try:
-            parts = vars(value)
-        except TypeError:
-            return False
-        return parts.get("scheduler") is not None and any(
-            part is model for part in parts.values() for model in self._models
-        )
+            parts = [*vars(value).values(), *vars(value).get("_modules", {}).values()]
+        except TypeError:  # it has slots, or is no object of a class of its own
+            parts = [getattr(value, name, None) for name in getattr(type(value), "__slots__", ())]
+        is_holder = any(part is model for part in parts for model in self._models)
+        return is_holder and getattr(value, "scheduler", None) is not None
 
 
-def _arguments(code: CodeType) -> tuple[str, ...]:
-    return code.co_varnames[: code.co_argcount]
-
-
-def _may_be_method(code: CodeType, owner: Any) -> bool:
-    return _arguments(code)[:1] == ("self",) and hasattr(type(owner), code.co_name)
+def _is_method(code: CodeType, owner: Any) -> bool:
+    return code.co_varnames[:1] == ("self",) and code.co_argcount > 0 and hasattr(type(owner), code.co_name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,10 +55,10 @@ def check_compiled(model: nn.Module) -> None:
         UnsupportedBackboneError: It is.
     """
     if model._compiled_call_impl is not None:
-        _refuse()
+        refuse_compiler()
 
 
-def _refuse() -> None:
+def refuse_compiler() -> None:
     """Refuse to be compiled.
 
     Raises:
@@ -71,9 +70,9 @@ def _refuse() -> None:
     )
 
 
-_constant: Any = torch.compiler.assume_constant_result  # not annotated
-#: Refuses to be traced: the compiler calls it while it traces, and passes the message on.
-refuse_compiler: Callable[[], None] = _constant(_refuse)
+# So the compiler calls it while it traces, and passes the message on. torch.compiler.assume_constant_result does the
+# same, and loads the compiler.
+refuse_compiler._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def forward_of(model: nn.Module) -> str:

@@ -8,11 +8,28 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.runtime.blocks import submodule
+from lesa_framework.runtime.per_thread import PerThread
 from lesa_framework.types import Tap
+
+
+def _unchanged(feature: Tensor) -> Tensor:
+    return feature
+
+
+class _Now(PerThread):
+    """The call that a thread makes."""
+
+    open = False
+    calls = 0
+    prediction: Tensor | None = None
+    feature: Tensor | None = None
+    dtype: torch.dtype | None = None
+    computed: Callable[[Tensor], Tensor] = staticmethod(_unchanged)
 
 
 class Head:
@@ -24,9 +41,6 @@ class Head:
         tap: Where the feature is taken; at the output the module is only counted.
         missed: Called when the module is called outside of `begin` and `end`.
 
-    Attributes:
-        feature: What was read during the last call, corrected if the engine corrected it.
-
     Raises:
         UnsupportedBackboneError: The model has no such module.
     """
@@ -35,27 +49,30 @@ class Head:
         self._model, self._adapter, self._tap, self._missed = model, adapter, tap, missed
         module = submodule(model, adapter, adapter.head)
         self._argument = adapter.head_argument or _first_parameter(module)
-        self._open, self._calls = False, 0
-        self._prediction: Tensor | None = None
-        self._computed: Callable[[Tensor], Tensor] = _unchanged
-        self._dtype: torch.dtype | None = None
-        self.feature: Tensor | None = None
-        self._handles = [
-            module.register_forward_pre_hook(self._before, with_kwargs=True),
-            module.register_forward_hook(self._after),
-        ]
+        self._module, self._now = module, _Now()
+        self._handles: list[RemovableHandle] = []
+
+    def attach(self) -> None:
+        """Register the hooks."""
+        self._handles.append(self._module.register_forward_pre_hook(self._before, with_kwargs=True))
+        self._handles.append(self._module.register_forward_hook(self._after))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Head:
         """A copy of an attached model is a bare one: the hooks that it copies do nothing."""
         twin = object.__new__(Head)
         memo[id(self)] = twin
-        twin._open, twin._missed = False, _nothing
+        twin._now, twin._missed = _Now(), _nothing
         return twin
 
     def remove(self) -> None:
-        """Remove the hooks."""
+        """Remove the hooks; again if need be."""
         for handle in self._handles:
             handle.remove()
+
+    @property
+    def feature(self) -> Tensor | None:
+        """What this thread read during the call, corrected if the engine corrected it."""
+        return self._now.feature
 
     def begin(
         self, latent: Tensor, prediction: Tensor | None, computed: Callable[[Tensor], Tensor] | None = None
@@ -67,18 +84,19 @@ class Head:
             prediction: None on a computed step.
             computed: Takes the feature that was read; what it returns is used in its place. None to use it as it is.
         """
-        self._open, self._calls, self._prediction, self.feature = True, 0, prediction, None
-        self._computed = computed or _unchanged
-        self._dtype = latent.dtype if self._adapter.head_in_float32 else None
+        now = self._now
+        now.open, now.calls, now.prediction, now.feature = True, 0, prediction, None
+        now.computed = computed or _unchanged
+        now.dtype = latent.dtype if self._adapter.head_in_float32 else None
 
     def end(self) -> None:
-        """Stop doing anything, and hold no tensor."""
-        self._open, self._prediction, self._computed, self.feature = False, None, _unchanged, None
+        """Stop doing anything in this thread, and hold no tensor."""
+        self._now.__dict__.clear()
 
     @property
     def called(self) -> bool:
         """Whether the module was called since `begin`."""
-        return self._calls > 0
+        return self._now.calls > 0
 
     def check(self) -> None:
         """Call when the model's forward has run.
@@ -86,9 +104,10 @@ class Head:
         Raises:
             PluginContractError: The module was not called, or more than once: which call has the feature?
         """
-        if self._calls == 1:
+        calls = self._now.calls
+        if calls == 1:
             return
-        times = "was not called, so nothing was captured" if not self._calls else f"was called {self._calls} times"
+        times = f"was called {calls} times" if calls else "was not called, so nothing was captured"
         raise PluginContractError(
             f"{type(self._adapter).__name__}: '{self._adapter.head}' {times}, in one call of "
             f"{type(self._model).__name__}. Set `head` to the module after the block stack, which its "
@@ -98,32 +117,34 @@ class Head:
     def _before(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        if not self._open:
+        now = self._now
+        if not now.open:
             self._missed()
             return None
-        self._calls += 1
+        now.calls += 1
         if self._tap is not Tap.PRE_HEAD:
             return None
         given = self._hidden(module, args, kwargs)
-        used = self._prediction
+        used = now.prediction
         if used is None:
-            feature = given if self._dtype is None else given.to(self._dtype)
-            self.feature = used = self._computed(feature)
+            feature = given if now.dtype is None else given.to(now.dtype)
+            now.feature = used = now.computed(feature)
             if used is feature:
                 return None
-        hidden = used if self._dtype is None else used.to(given.dtype)
+        hidden = used if now.dtype is None else used.to(given.dtype)
         if self._argument in kwargs:
             return args, {**kwargs, self._argument: hidden}
         place = self._place(module)
         return (*args[:place], hidden, *args[place + 1 :]), kwargs
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:  # noqa: ARG002 - torch's signature
-        if not self._open or self._tap is not Tap.POST_NORM:
+        now = self._now
+        if not now.open or self._tap is not Tap.POST_NORM:
             return None
-        several, used = isinstance(output, tuple), self._prediction
+        several, used = isinstance(output, tuple), now.prediction
         if used is None:
             feature = self._tensor(output[0] if several else output, "returned")
-            self.feature = used = self._computed(feature)
+            now.feature = used = now.computed(feature)
             if used is feature:
                 return None
         return (used, *output[1:]) if several else used
@@ -152,10 +173,6 @@ class Head:
 
 def _nothing() -> None:
     pass
-
-
-def _unchanged(feature: Tensor) -> Tensor:
-    return feature
 
 
 def _first_parameter(module: nn.Module) -> str:

@@ -27,10 +27,18 @@ class ForwardOverride:
 
     def __init__(self, model: nn.Module, forward: Callable[..., Any]) -> None:
         self._own, self._forward = model.__dict__, forward
-        place = WRAPPED if WRAPPED in self._own else "forward"
-        self._held = place in self._own
-        self.original: Callable[..., Any] = self._own[place] if self._held else model.forward
-        self._own[place] = forward
+        self._place = WRAPPED if WRAPPED in self._own else "forward"
+        self._held = self._place in self._own
+        self.original: Callable[..., Any] = self._own[self._place] if self._held else model.forward
+
+    def put(self) -> None:
+        """Put ours in its place."""
+        self._own[self._place] = self._forward
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether ours is where it can be called, and nothing else in its place."""
+        return any(self._own.get(place) is self._forward for place in ("forward", WRAPPED))
 
     def remove(self) -> None:
         """Put the original back, wherever ours is held by now.
@@ -38,8 +46,7 @@ class ForwardOverride:
         Where something else wraps ours and keeps it to itself, both stay.
         """
         for place in ("forward", WRAPPED):
-            # Two bound methods of the same object are equal, but not the same object.
-            if self._own.get(place) != self._forward:
+            if self._own.get(place) is not self._forward:
                 continue
             if place == "forward" and not self._held:
                 del self._own[place]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import os
 import threading
 import weakref
 from collections import deque
@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from lesa_framework.report import CallReport
-from lesa_framework.runtime.caller import Caller, CallerFinder, Mark
+from lesa_framework.runtime.caller import Caller, CallerFinder, Known, Mark, Rank
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.tracking import Tracker
 
@@ -25,14 +25,14 @@ class Request:
     Attributes:
         engine: Decides and predicts; holds the histories.
         tracker: Tells runs, steps and branches apart.
-        owner: The pipeline that calls, if it was found.
-        may_pause: Its call is a generator's, which may be off the stack and go on later.
+        known: The pipeline that calls, if it was found, and how.
+        may_pause: Whether its call may leave the stack and go on later.
         mark: Tells when its call ends.
     """
 
     engine: Engine
     tracker: Tracker
-    owner: Any = None
+    known: Known | None = None
     may_pause: bool = False
     mark: weakref.ref[Mark] | None = None
 
@@ -62,7 +62,9 @@ class Requests:
     """The requests of one session.
 
     A request is a call of a pipeline that holds the model, found on the stack: any pipeline, with any scheduler, in
-    any thread. When that call returns, its histories are freed. Where there is no such call, a thread is a request.
+    any thread. When that call returns, its histories are freed. Where there is no such call, the main thread is a
+    request. In other threads, such as those of a pool, nobody knows who calls; without models to look for, each thread
+    is a request.
 
     Args:
         new: Makes a request's parts.
@@ -74,7 +76,9 @@ class Requests:
 
     def __init__(self, new: NewRequest, models: Iterable[nn.Module]) -> None:
         self.lock = threading.RLock()
-        self._new, self._finder = new, CallerFinder(models)
+        _ALL.add(self)
+        self._new, self._models = new, tuple(models)
+        self._finder = CallerFinder(self._models)
         self._thread = _Thread()
         self._open: set[weakref.ref[Request]] = set()  # of all threads; a thread's own request ends with it
         self._ended: deque[Engine] = deque()  # whose observers have not been told yet
@@ -83,18 +87,24 @@ class Requests:
     @property
     def report(self) -> CallReport:
         """The report of this thread's newest request; in a thread without any, of the newest of all."""
-        with self.lock:
-            self._announce()
-            engine = self._thread.last or self._newest or self._new(None, False)[0]
-            return engine.report
+        if self.lock.acquire(blocking=False):  # an observer may wait for a thread that asks for this
+            try:
+                self._announce()
+            finally:
+                self.lock.release()
+        return (self._thread.last or self._newest or self._new(None, False)[0]).report
 
-    def current(self) -> Request:
-        """The request to which the call in progress belongs."""
-        caller = self._finder.find(self._owner)
+    def current(self) -> Request | None:
+        """The request to which the call in progress belongs; None if nobody knows."""
+        caller = self._finder.find(self._known)
         if isinstance(caller, int):
             request = self._thread.calls[caller]
+        elif caller is not None:
+            request = self._of_call(caller)
+        elif self._models and threading.current_thread() is not threading.main_thread():
+            return None
         else:
-            request = self._of_thread() if caller is None else self._of_call(caller)
+            request = self._of_thread()
         self._thread.last = self._newest = request.engine
         return request
 
@@ -107,13 +117,13 @@ class Requests:
                     self._end(request)
             self._announce()
 
-    def _owner(self, frame: int) -> Any:
+    def _known(self, frame: int) -> Known | None:
         request = self._thread.calls.get(frame)
-        return None if request is None else request.owner
+        return None if request is None else request.known
 
     def _of_thread(self) -> Request:
         if self._thread.own is None:
-            self._thread.own = self._made(None, covers_call=False)
+            self._thread.own = self._made(Request(*self._new(None, False)))
         return self._thread.own
 
     def _of_call(self, caller: Caller) -> Request:
@@ -123,8 +133,8 @@ class Requests:
             if not calls[other].may_pause:
                 self._end(calls.pop(other))
         self._announce()
-        request = self._made(caller.owner, covers_call=caller.is_method)
-        request.may_pause = bool(caller.frame.f_code.co_flags & inspect.CO_GENERATOR)
+        parts = self._new(caller.owner, caller.rank is not Rank.ARGUMENT)
+        request = self._made(Request(*parts, (caller.owner, caller.rank), caller.may_pause))
 
         def ended() -> None:
             calls.pop(frame, None)
@@ -134,8 +144,7 @@ class Requests:
         calls[frame] = request
         return request
 
-    def _made(self, owner: Any, *, covers_call: bool) -> Request:
-        request = Request(*self._new(owner, covers_call), owner)
+    def _made(self, request: Request) -> Request:
         self._open.add(weakref.ref(request, self._open.discard))
         return request
 
@@ -148,3 +157,16 @@ class Requests:
     def _announce(self) -> None:
         while self._ended:
             self._ended.popleft().close()
+
+
+#: All that are in use.
+_ALL: weakref.WeakSet[Requests] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for each in _ALL:
+        each.lock = threading.RLock()
+
+
+# A child process has one thread; a lock that another one held would be held for ever.
+os.register_at_fork(after_in_child=_renew_locks)

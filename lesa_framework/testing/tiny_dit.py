@@ -56,7 +56,7 @@ class _HeadNorm(nn.Module):
 
 
 class TinyDiT(nn.Module):
-    """A transformer with two block lists, a final norm and a projection.
+    """A transformer with two block lists, a final norm and a projection; in evaluation mode, as one that was loaded.
 
     Args:
         channels: Channels of the latent.
@@ -76,6 +76,7 @@ class TinyDiT(nn.Module):
             self.single_transformer_blocks = nn.ModuleList(_Block(width) for _ in range(layers))
             self.norm_out = _HeadNorm(width)
             self.proj_out = nn.Linear(width, channels)
+        self.eval()
 
     def forward(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from lesa_framework.runtime.caller import Caller, CallerFinder
+from lesa_framework.runtime.caller import Caller, CallerFinder, Rank
 
 MODEL = nn.Linear(1, 1)
 FINDER = CallerFinder([nn.Linear(1, 1), MODEL])
@@ -46,20 +46,20 @@ def around(pipe: Any, act: Any) -> Any:
 def test_the_outermost_method_of_the_pipeline_calls():
     pipe = Pipeline()
     found = pipe(find)
-    assert (found.owner, found.frame.f_code.co_name, found.is_method) == (pipe, "__call__", True)
+    assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "__call__", Rank.CALL)
     assert pipe.sample(find).frame.f_code.co_name == "sample"
 
 
 def test_a_method_calls_whatever_functions_are_around_and_inside():
     pipe = Pipeline()
     found = around(pipe, lambda: pipe(lambda: around(pipe, find)))
-    assert (found.owner, found.frame.f_code.co_name, found.is_method) == (pipe, "__call__", True)
+    assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "__call__", Rank.CALL)
 
 
 def test_without_a_method_the_outermost_function_calls():
     pipe = Pipeline()
     found = around(pipe, find)
-    assert (found.owner, found.frame.f_code.co_name, found.is_method) == (pipe, "around", False)
+    assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "around", Rank.ARGUMENT)
 
 
 def test_a_pipeline_may_be_any_argument_of_a_function():
@@ -68,7 +68,7 @@ def test_a_pipeline_may_be_any_argument_of_a_function():
 
     pipe = Pipeline()
     found = last(1, "two", None, pipe)
-    assert (found.owner, found.frame.f_code.co_name, found.is_method) == (pipe, "last", False)
+    assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "last", Rank.ARGUMENT)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_function_is_no_method_for_its_name_or_its_first_argument():
         return find()
 
     pipe = Pipeline()
-    assert [found.is_method for found in (sample(pipe), elsewhere(pipe), loader(1, pipe))] == [False] * 3
+    assert [found.rank for found in (sample(pipe), elsewhere(pipe), loader(1, pipe))] == [Rank.ARGUMENT] * 3
 
 
 def test_a_pipeline_within_a_pipelines_call_is_the_one_that_calls():
@@ -111,14 +111,48 @@ def test_a_pipeline_within_a_pipelines_call_is_the_one_that_calls():
 
 def test_a_call_that_is_known_is_told_by_its_frame():
     pipe = Pipeline()
-    assert pipe(lambda: find({id(pipe.frame): pipe}) == id(pipe.frame))
-    assert pipe(lambda: through(pipe, lambda: find({id(pipe.frame): pipe})) == id(pipe.frame))
+    assert pipe(lambda: find({id(pipe.frame): (pipe, Rank.CALL)}) == id(pipe.frame))
+    assert pipe(lambda: through(pipe, lambda: find({id(pipe.frame): (pipe, Rank.CALL)})) == id(pipe.frame))
+
+
+def test_a_method_that_calls_the_pipeline_again_and_again_is_not_the_call():
+    class Server(Pipeline):
+        def serve(self, act: Any) -> Any:
+            self.outer = sys._getframe()
+            return self(act)
+
+    pipe = Server()
+    assert pipe.serve(find).frame is pipe.frame
+    assert pipe.serve(lambda: find({id(pipe.outer): (pipe, Rank.METHOD)})).frame is pipe.frame
+
+
+class Slotted:
+    """Has no dictionary."""
+
+    __slots__ = ("scheduler", "transformer")
+
+    def __init__(self) -> None:
+        self.transformer, self.scheduler = MODEL, "any"
+
+
+class ModulePipeline(nn.Module):
+    """Is a module itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transformer, self.scheduler = MODEL, "any"
+
+
+@pytest.mark.parametrize("kind", [Slotted, ModulePipeline])
+def test_pipelines_of_every_make(kind):
+    pipe = kind()
+    assert through(pipe, find).owner is pipe
 
 
 def test_a_new_call_within_a_known_one_of_another_pipeline():
     outer, inner = Pipeline(), Pipeline()
-    found = outer(lambda: inner(lambda: find({id(outer.frame): outer})))
-    assert (found.owner, found.is_method) == (inner, True)
+    found = outer(lambda: inner(lambda: find({id(outer.frame): (outer, Rank.CALL)})))
+    assert (found.owner, found.rank) == (inner, Rank.CALL)
 
 
 def test_the_end_of_a_call_is_told_whether_it_returns_or_fails():

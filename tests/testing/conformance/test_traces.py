@@ -19,7 +19,7 @@ from lesa_framework.testing.conformance.traces import differences, traces
         lambda model: setattr(model, "transformer_blocks", nn.ModuleList(model.transformer_blocks)),
         lambda model: model.transformer_blocks.append(nn.Identity()),
         lambda model: setattr(model, "proj_out", nn.Linear(16, 4)),
-        lambda model: model.eval(),
+        lambda model: model.train(),
     ],
 )
 def test_traces_are_seen(leave):

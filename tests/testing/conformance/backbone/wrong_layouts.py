@@ -106,13 +106,13 @@ class Telltale(TinyDiT):
 
 
 def add_to_every_output(patch):
-    original = attach.Attachment._forward
+    original = attach.Attachment.call
 
     def forward(self, *args, **kwargs):
         (output,) = original(self, *args, **kwargs)
-        return (output + 1e-3 if self._live else output,)
+        return (output + 1e-3 if self.is_live else output,)
 
-    patch.setattr(attach.Attachment, "_forward", forward)
+    patch.setattr(attach.Attachment, "call", forward)
 
 
 REPLAY = [

@@ -1,0 +1,116 @@
+"""Threads that are no request's own: pools, readers of the model, children; and two sessions in one call."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+import torch
+
+import lesa_framework as lesa
+from lesa_framework import LesaWarning
+from lesa_framework.runtime.requests import Requests, _renew_locks
+from lesa_framework.testing import TinyDiT, TinyPipeline
+from tests.runtime.sessions import cached, pipeline
+
+
+def test_calls_in_a_pool_are_computed_and_one_warning_says_so():
+    """A pool's thread does not know for whom it works: two requests could share it."""
+
+    class Pooled(TinyPipeline):
+        @torch.no_grad()
+        def __call__(self, prompt: int = 0) -> torch.Tensor:  # type: ignore[override]
+            latent = torch.ones(1, 6, 4) * prompt
+            self.scheduler.set_timesteps(8)
+            with ThreadPoolExecutor(1) as pool:
+                for step in range(8):
+                    sigma = self.scheduler.sigmas[step].expand(1)
+                    velocity = pool.submit(self.transformer, latent, sigma, torch.ones(1, 3, 4)).result().sample
+                    latent = self.scheduler.step(velocity, latent)
+            return latent
+
+    pipe = Pooled(TinyDiT())
+    bare = pipe(1)
+    with cached(pipe):
+        with pytest.warns(LesaWarning, match="in a thread in which no pipeline runs"):
+            assert torch.equal(pipe(1), bare)
+        assert torch.equal(pipe(1), bare)  # and says so once
+
+
+@pytest.mark.parametrize("act", ["deepcopy", "state_dict", "to"])
+def test_whoever_reads_the_model_while_it_samples_sees_its_blocks(act: str):
+    pipe = pipeline()
+    keys = set(pipe.transformer.state_dict())
+    seen: list[object] = []
+    waiting, seen_it = threading.Event(), threading.Event()
+
+    def read() -> None:
+        waiting.wait(10)
+        if act == "deepcopy":
+            twin = copy.deepcopy(pipe.transformer)
+            seen.append(set(twin.state_dict()))
+            seen.append({type(twin.transformer_blocks)})
+        elif act == "state_dict":
+            seen.append(set(pipe.transformer.state_dict()))
+        else:
+            pipe.transformer.to(torch.float64)
+            seen.append({weight.dtype for weight in pipe.transformer.parameters()})
+        seen_it.set()
+
+    def inside(module: object, args: object) -> None:
+        if not pipe.transformer.transformer_blocks._modules:
+            waiting.set()
+            assert seen_it.wait(10)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    with cached(pipe), suppress(RuntimeError, lesa.LesaError):  # another dtype does not fit the pipeline's latent
+        hook = pipe.transformer.embed.register_forward_pre_hook(inside)
+        pipe()
+    hook.remove()
+    thread.join()
+    assert seen[0] == ({torch.float64} if act == "to" else keys)
+    assert seen[1:] in ([], [{torch.nn.ModuleList}])
+
+
+def test_two_sessions_in_one_call():
+    first, second = pipeline(), pipeline(shift=3.0)
+    reports = []
+
+    class Both(TinyPipeline):
+        def __call__(self) -> None:  # type: ignore[override]
+            self.scheduler.set_timesteps(8)
+            for step in range(8):
+                sigma = self.scheduler.sigmas[step].expand(1)
+                for model in (self.transformer, self.other):
+                    velocity = model(torch.ones(1, 6, 4), sigma, torch.ones(1, 3, 4)).sample
+                self.scheduler.step(velocity, torch.ones(1, 6, 4))
+            reports.extend([one.report.plan(), two.report.plan()])
+
+    pipe = Both(first.transformer)
+    pipe.other = second.transformer
+    with torch.no_grad(), cached(first) as one, cached(second) as two:
+        pipe()
+    assert reports == ["FPPFPPPP", "FPPFPPPP"]
+
+
+def test_a_child_process_may_sample_while_the_parent_did():
+    requests = Requests(lambda owner, covers: (owner, covers), [])
+    held = threading.Event()
+    release = threading.Event()
+
+    def hold() -> None:
+        with requests.lock:
+            held.set()
+            release.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    _renew_locks()  # as in a child
+    assert requests.lock.acquire(timeout=1)
+    release.set()
+    thread.join()
