@@ -20,7 +20,7 @@ from lesa_framework.runtime.blocks import BlockLists
 from lesa_framework.runtime.calls import Call
 from lesa_framework.runtime.engine import Step
 from lesa_framework.runtime.head import Head
-from lesa_framework.runtime.override import ForwardOverride
+from lesa_framework.runtime.override import Forward, ForwardOverride
 from lesa_framework.runtime.per_thread import PerThread
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.verify import copied, verify
@@ -36,27 +36,6 @@ class _ContextName(PerThread):
     """The `cache_context` in which a thread is."""
 
     name: str | None = None
-
-
-class _Forward:
-    """Takes the place of a model's forward.
-
-    It has no dictionary: those who wrap a forward copy what it has in its own.
-    """
-
-    __slots__ = ("_attachment",)
-
-    def __init__(self, attachment: Attachment) -> None:
-        self._attachment = attachment
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own forward, or without its blocks."""
-        return self._attachment.call(args, kwargs)
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        """That of the model's own forward, by which modular pipelines choose what to pass."""
-        return self._attachment.signature
 
 
 class Attachment:
@@ -113,7 +92,7 @@ class Attachment:
         self._context = _ContextName()
         self._has_warned = False
         self._wrappers: dict[bool, Wrapper] = {}  # by the call's return_dict
-        self._override = ForwardOverride(model, _Forward(self))
+        self._override = ForwardOverride(model, Forward(self.call, self.signature))
         self._run_model = self._override.original
         own = model.__dict__
         self._own_context = {_CONTEXT: own[_CONTEXT]} if _CONTEXT in own else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import Signature
 from typing import Any
 
 from torch import nn
@@ -10,6 +11,26 @@ from torch import nn
 #: Where accelerate keeps the forward that its hooks wrap: it calls it through here and puts it back from here, which
 #: diffusers' `enable_model_cpu_offload` does after every run.
 WRAPPED = "_old_forward"
+
+
+class Forward:
+    """What is called in place of a forward, with the forward's signature.
+
+    It has no dictionary: those who wrap a forward copy what it has in its own.
+
+    Args:
+        call: What is called, with the arguments and the keyword arguments.
+        signature: That of the model's own forward, by which modular pipelines choose what to pass.
+    """
+
+    __slots__ = ("__signature__", "_call")
+
+    def __init__(self, call: Callable[[tuple[Any, ...], dict[str, Any]], Any], signature: Signature) -> None:
+        self._call, self.__signature__ = call, signature
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it."""
+        return self._call(args, kwargs)
 
 
 class ForwardOverride:

@@ -133,15 +133,10 @@ def test_training_under_a_session_is_refused(registered, with_sigmas: bool):
         with pytest.raises(UnsupportedBackboneError, match=r"training mode.* detach\(\) before training"):
             training_step(pipe.transformer)
         pipe.transformer.requires_grad_(False)
-<<<<<<< HEAD
         pipe.transformer.proj_out.requires_grad_(True)  # as an adapter's few weights are
         with pytest.raises(UnsupportedBackboneError, match="training mode"):
             training_step(pipe.transformer)
         pipe.transformer.requires_grad_(False)
-        assert torch.equal(pipe(), fresh())
-    training_step(TinyDiT())
-=======
         with torch.enable_grad():
             pipe.transformer(torch.ones(1, 6, 4), torch.ones(1), torch.ones(1, 3, 4))
     training_step(TinyDiT().train())
->>>>>>> b2a7645 (Lists show others to the thread that samples alone, so that whoever copies, saves or moves the model sees its blocks)

@@ -12,9 +12,10 @@ import torch
 
 import lesa_framework as lesa
 from lesa_framework import LesaWarning
+from lesa_framework.runtime.blocks import _SHOWN
 from lesa_framework.runtime.requests import Requests, _renew_locks
 from lesa_framework.testing import TinyDiT, TinyPipeline
-from tests.runtime.sessions import cached, pipeline
+from tests.runtime.sessions import cached, fresh, pipeline
 
 
 def test_calls_in_a_pool_are_computed_and_one_warning_says_so():
@@ -114,3 +115,18 @@ def test_a_child_process_may_sample_while_the_parent_did():
     assert requests.lock.acquire(timeout=1)
     release.set()
     thread.join()
+
+
+@pytest.mark.parametrize("then", ["sample", "detach"])
+def test_lists_that_an_interrupt_left_empty_are_restored(then):
+    pipe = pipeline()
+    blocks = list(pipe.transformer.transformer_blocks)
+    with cached(pipe):
+        pipe()
+        container = pipe.transformer.transformer_blocks
+        _SHOWN.blocks[id(container)] = {}
+        assert len(container) == 0
+        if then == "sample":
+            assert torch.equal(pipe(), fresh())
+            assert list(container) == blocks
+    assert list(pipe.transformer.transformer_blocks) == blocks

@@ -14,13 +14,12 @@ from tests.runtime.sessions import cached, pipeline
 @pytest.mark.parametrize(
     "act",
     [
-        lambda requests, session: requests.report,
         lambda requests, session: requests.close(),
         lambda requests, session: session.detach(),
     ],
-    ids=["report", "close", "detach"],
+    ids=["close", "detach"],
 )
-def test_reports_and_ends_wait_for_the_call_in_progress(act):
+def test_ends_wait_for_the_call_in_progress(act):
     pipe = pipeline()
     keys = list(pipe.transformer.state_dict())
     session = cached(pipe)
@@ -34,6 +33,21 @@ def test_reports_and_ends_wait_for_the_call_in_progress(act):
     thread.join()
     session.detach()
     assert list(pipe.transformer.state_dict()) == keys
+
+
+def test_a_report_does_not_wait_so_that_an_observer_may_wait_for_it():
+    pipe = pipeline()
+    read: list[int] = []
+
+    class Watch(Observer):
+        def lesa_step_end(self, record, latent, feature):
+            thread = threading.Thread(target=lambda: read.append(session.report.num_steps))
+            thread.start()
+            thread.join(60)
+
+    with cached(pipe, observers=[Watch()]) as session:
+        pipe(num_inference_steps=8)
+    assert read == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_observers_are_told_of_a_call_when_the_next_one_begins():
