@@ -116,8 +116,7 @@ class DenoiserTrainer(Trainer):
             steps,
             seconds=seconds,
         )
-        mode = "reduce-overhead" if self.device.type == "cuda" else "default"
-        self._velocity: Callable[..., Tensor] = torch.compile(model, mode=mode) if compiled else model
+        self._velocity: Callable[..., Tensor] = model
         self.denoiser, self.seed, self.batch = model, seed, batch
         self._latents = examples.latents.to(self.device)
         # Everything that is read of a caption is read once. Row 0 is that of a blanked one.
@@ -127,6 +126,11 @@ class DenoiserTrainer(Trainer):
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self._kept: list[Tensor] = list(self.average.parameters())
         self._new: list[Tensor] = list(model.parameters())
+        if compiled:
+            with torch.no_grad():
+                self.loss()  # transformers' models set themselves up at their first call, which no compiler understands
+            mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+            self._velocity = torch.compile(model, mode=mode)
 
     def loss(self) -> Tensor:
         """Squared error of the velocity on one batch of noised scenes."""

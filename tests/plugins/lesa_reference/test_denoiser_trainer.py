@@ -86,3 +86,20 @@ def test_the_loss_is_flow_matching_of_the_drawn_scenes(trainer: DenoiserTrainer)
         total += (velocity - (eps - clean)).square().mean() / 4
     assert torch.allclose(trainer.loss(), total, atol=1e-6)
     assert trainer.loss().item() == trainer.loss().item()
+
+
+def test_the_first_call_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers' models take a lock at it."""
+    compiled: list[tuple[int, str]] = []
+
+    def compile_(model: ToyDenoiser, mode: str) -> ToyDenoiser:
+        compiled.append((len(model.seen), mode))
+        return model
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    torch.manual_seed(0)
+    trainer = DenoiserTrainer(
+        ToyDenoiser(), Examples(torch.randn(4, 4), CAPTIONS), steps=2, seed=0, batch=4, compiled=True
+    )
+    assert compiled == [(4, "default")]
+    assert len(list(trainer.train())) == 2
