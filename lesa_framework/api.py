@@ -209,7 +209,7 @@ def attach_strategy(
 
     def request(owner: Pipeline | None, covers_call: bool) -> tuple[Engine, Tracker]:
         engine = Engine(strategy, kind, Tap(tap), watching, new_history, agree, look, covers_call)
-        return engine, Tracker(fixed or SchedulerGrid(owner or target))
+        return engine, Tracker(fixed or SchedulerGrid(owner or target, is_one_call=covers_call))
 
     bare = _is_bare(target)
     requests = Requests(request, () if bare else models.values())

@@ -96,12 +96,17 @@ class SchedulerGrid:
 
     A scheduler that does not count its steps (DDIM) is followed by the timesteps that the model receives. That
     waits for a GPU, as such a scheduler itself does at every step.
+
+    Args:
+        owner: The pipeline.
+        is_one_call: Whether it is read during a single call of the pipeline. The same timesteps made anew, by a
+            scheduler that does not count its steps, are then those of the call in another thread, not a new run.
     """
 
     announces_runs = True
 
-    def __init__(self, owner: SchedulerOwner) -> None:
-        self._owner = owner
+    def __init__(self, owner: SchedulerOwner, *, is_one_call: bool = False) -> None:
+        self._owner, self._is_one_call = owner, is_one_call
         self._seen: tuple[object, object] = (None, None)
         self._readings: Readings = ()
 
@@ -114,7 +119,13 @@ class SchedulerGrid:
         scheduler = self._owner.scheduler
         timesteps, sigmas = getattr(scheduler, "timesteps", None), getattr(scheduler, "sigmas", None)
         if not self._readings or timesteps is not self._seen[0] or sigmas is not self._seen[1]:
-            self._readings = readings_of(scheduler) if is_set(scheduler) else (NO_GRID,)
+            before, self._readings = self._readings, readings_of(scheduler) if is_set(scheduler) else (NO_GRID,)
+            if (
+                self._is_one_call
+                and not hasattr(scheduler, "step_index")
+                and _sigmas(before) == _sigmas(self._readings)
+            ):
+                self._readings = before
             if not self._readings:
                 raise UnsupportedBackboneError(
                     f"{type(scheduler).__name__}: it has no noise levels: neither `sigmas` in [0, 1] nor `timesteps` "
@@ -162,6 +173,10 @@ class SchedulerGrid:
         """Whether the scheduler is in or after a run: then a call elsewhere is not its own."""
         scheduler = self._owner.scheduler
         return getattr(scheduler, "step_index", None) not in (None, getattr(scheduler, "begin_index", None) or 0)
+
+
+def _sigmas(readings: Readings) -> list[tuple[float, ...]]:
+    return [grid.sigmas for grid in readings]
 
 
 _ANOTHER = "Use another sampler, such as FlowMatchEulerDiscreteScheduler, DDIMScheduler or DPMSolverMultistepScheduler."

@@ -50,7 +50,7 @@ def cached(
 
     def request(owner, covers_call: bool) -> tuple[Engine, Tracker]:
         engine = Engine(choice or strategy(), "tiny", tap, observers, covers_call=covers_call)
-        return engine, Tracker(SchedulerGrid(owner or pipe))
+        return engine, Tracker(SchedulerGrid(owner or pipe, is_one_call=covers_call))
 
     requests = Requests(request, [pipe.transformer] if callers else [])
     return Session(requests, Attachment(pipe.transformer, TinyDiTAdapter(), tap, requests))

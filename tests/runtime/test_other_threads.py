@@ -6,6 +6,7 @@ import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -96,6 +97,46 @@ def test_two_sessions_in_one_call():
     with torch.no_grad(), cached(first) as one, cached(second) as two:
         pipe()
     assert reports == ["FPPFPPPP", "FPPFPPPP"]
+
+
+class Uncounted:
+    """A scheduler that does not count its steps, such as DDIM."""
+
+    def __init__(self) -> None:
+        self.timesteps, self.config = torch.tensor([999]), SimpleNamespace(num_train_timesteps=1000)
+        self.num_inference_steps: int | None = None
+
+    def set_timesteps(self, steps: int) -> None:
+        self.timesteps, self.num_inference_steps = torch.arange(steps, 0, -1) * (1000 // steps) - 1, steps
+
+
+class UncountedPipeline(TinyPipeline):
+    @torch.no_grad()
+    def __call__(self, prompt: int = 0, meet: threading.Barrier | None = None) -> torch.Tensor:  # type: ignore[override]
+        latent = torch.ones(1, 6, 4) * prompt
+        self.scheduler.set_timesteps(8)
+        for number, timestep in enumerate(self.scheduler.timesteps):
+            if meet is not None and number == 3:
+                meet.wait(10)
+                self.scheduler.set_timesteps(8)  # as the other thread's call does at some moment
+            level = (timestep / 1000).expand(1)
+            latent = latent - self.transformer(latent, level, torch.ones(1, 3, 4) * prompt).sample / 8
+        return latent
+
+
+def test_one_pipeline_in_two_threads_if_its_scheduler_does_not_count():
+    pipe = UncountedPipeline(TinyDiT(), Uncounted())
+    with cached(pipe):
+        alone = [pipe(prompt) for prompt in (1, 2)]
+        meet, found = threading.Barrier(2), {}
+        threads = [threading.Thread(target=lambda n=n: found.update({n: pipe(n, meet)})) for n in (1, 2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert torch.equal(found[1], alone[0])
+        assert torch.equal(found[2], alone[1])
+        assert torch.equal(pipe(1), alone[0])
 
 
 def test_a_child_process_may_sample_while_the_parent_did():
