@@ -61,8 +61,7 @@ def command(
         source, steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
-    for prompt in prompts or ():
-        options.check_text(prompt, "PROMPT")
+    options.check_texts("PROMPT", *(prompts or ()))
     chosen = prompts or options.draw_prompts(source, 1, seed)
     check_pairs(len(chosen), count, "--count")
     pairs = [(prompt, seed + offset) for prompt in chosen for offset in range(count)]
@@ -83,6 +82,10 @@ def command(
     if as_json:
         typer.echo(json.dumps({"model": model, "config": config, "images": written}, indent=2))
         return
+    _show(written, steps)
+
+
+def _show(written: Sequence[dict[str, object]], steps: int) -> None:
     screen = console.results()
     for entry in written:
         screen.print(

@@ -64,6 +64,12 @@ def check_steps(steps: int) -> None:
         raise ConfigError(f"--steps {steps}: a run needs at least 2 steps; 50 is usual.")
 
 
+def check_texts(option: str, *texts: str) -> None:
+    """[`check_text`][lesa_framework.cli.options.check_text] of each."""
+    for text in texts:
+        check_text(text, option)
+
+
 def check_text(text: str, option: str) -> None:
     """Refuse bytes of the command line that are no UTF-8; Python hands them on as halves of characters.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from types import CodeType, FrameType
@@ -70,12 +70,15 @@ class Caller:
 
     def stack(self) -> set[int]:
         """The ids of the call's frame, and of those that it is called from."""
-        ids: set[int] = set()
-        frame: FrameType | None = self.frame
-        while frame is not None:
-            ids.add(id(frame))
-            frame = frame.f_back
-        return ids
+        return {id(frame) for frame in _outwards(self.frame)}
+
+    def may_be_within(self, frame: FrameType) -> bool:
+        """Whether a call further out may be one of the same pipeline, of this rank or a higher one."""
+        return self.rank is Rank.ARGUMENT or _is_method(frame.f_code, self.owner)
+
+    def is_within(self, owner: Any, rank: Rank) -> bool:
+        """Whether it belongs to a call further out, of this pipeline and rank."""
+        return self.owner is owner and self.rank <= rank
 
 
 class CallerFinder:
@@ -104,19 +107,20 @@ class CallerFinder:
             A call that is not known yet, the id of a known one's frame, or None when there is none.
         """
         found: Caller | None = None
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None:
+        for frame in _outwards(sys._getframe(1)):
             before = known(id(frame))
+            if found is None:
+                if before is not None:
+                    return id(frame)
+                found = self._caller(frame)
+                continue
             if before is not None:
-                owner, rank = before
-                return id(frame) if found is None or (found.owner is owner and found.rank <= rank) else found
-            if found is None or found.rank is Rank.ARGUMENT or _is_method(frame.f_code, found.owner):
-                caller = self._caller(frame)
-                if caller is not None and found is not None and caller.owner is not found.owner:
-                    return found
-                if caller is not None and (found is None or caller.rank >= found.rank):
-                    found = caller
-            frame = frame.f_back
+                return id(frame) if found.is_within(*before) else found
+            caller = self._caller(frame) if found.may_be_within(frame) else None
+            if caller is not None and caller.owner is not found.owner:
+                return found
+            if caller is not None and caller.rank >= found.rank:
+                found = caller
         return found
 
     def _caller(self, frame: FrameType) -> Caller | None:
@@ -140,6 +144,12 @@ class CallerFinder:
             parts = [getattr(value, name, None) for name in getattr(type(value), "__slots__", ())]
         is_holder = any(part is model for part in parts for model in self._models)
         return is_holder and getattr(value, "scheduler", None) is not None
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _is_method(code: CodeType, owner: Any) -> bool:

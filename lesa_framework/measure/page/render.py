@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec
@@ -65,8 +66,12 @@ def write_page(results: Results) -> str:
         "yaml": partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100),
     }
     models, found = model_views(results), verdicts(results)
-    groups = {model.found.model: [each for each in found if each.model == model.found.model] for model in models}
-    groups = {model: cards for model, cards in groups.items() if cards}
+    names = {each.model for each in found}
+    groups = {
+        name: [each for each in found if each.model == name]
+        for name in (model.found.model for model in models)
+        if name in names
+    }
     return environment.get_template("page.html.j2").render(
         results=results,
         title=results.title or "Feature caches, side by side",
@@ -79,13 +84,20 @@ def write_page(results: Results) -> str:
         answers=answers(found),
         groups=groups,
         grid_columns=grid_columns([len(group) for group in groups.values()]),
-        skipped=[note.removeprefix(SKIPPED) for note in results.notes if note.startswith(SKIPPED)],
-        notes=[note for note in results.notes if not note.startswith(SKIPPED)],
+        **_notes(results.notes),
         payload=payload(models, results),
         style=Markup(_joined(_STYLES)),
         script=Markup(_joined(_SCRIPTS)),
         plotly=Markup(get_plotlyjs()),
     )
+
+
+def _notes(notes: Sequence[str]) -> dict[str, list[str]]:
+    """Those about what was skipped, and the others."""
+    return {
+        "skipped": [note.removeprefix(SKIPPED) for note in notes if note.startswith(SKIPPED)],
+        "notes": [note for note in notes if not note.startswith(SKIPPED)],
+    }
 
 
 def _joined(names: tuple[str, ...]) -> str:
