@@ -1,0 +1,31 @@
+"""Adapters whose noise level is more than a thousandth of the timestep."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lesa_diffusers.plugin import ADAPTERS
+
+
+@pytest.mark.parametrize(
+    ("kind", "timestep", "level"),
+    [
+        ("glm_image", 999.0, 1.0),
+        ("glm_image", 0.0, 0.001),
+        ("lumina2", 0.25, 0.75),
+        ("wan", 250.0, 0.25),
+        ("flux", 0.25, 0.25),
+    ],
+)
+def test_the_noise_level_of_a_timestep(kind, timestep, level):
+    adapter = ADAPTERS[kind]()
+    assert adapter.noise_level({"timestep": timestep}) == pytest.approx(level)
+    assert float(adapter.noise_level({"timestep": torch.tensor([timestep])})) == pytest.approx(level)
+
+
+def test_sana_that_was_distilled_with_guidance_counts_to_1():
+    sana = ADAPTERS["sana"]()
+    assert sana.noise_level({"timestep": 500.0}) == pytest.approx(0.5)
+    assert sana.noise_level({"timestep": 500.0, "guidance": None}) == pytest.approx(0.5)
+    assert sana.noise_level({"timestep": 0.5, "guidance": torch.tensor([4.5])}) == 0.5
