@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -168,5 +169,6 @@ def _renew_locks() -> None:
         each.lock = threading.RLock()
 
 
-# A child process has one thread; a lock that another one held would be held for ever.
-os.register_at_fork(after_in_child=_renew_locks)
+# A child process has one thread; a lock that another one held would be held for ever. Windows has no forks.
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_renew_locks)
