@@ -30,7 +30,7 @@ def command(
         Path | None,
         typer.Option(
             metavar="RESULTS.json",
-            help="Where to write the results; FILE.json here by default (with --only, FILE-only.json).",
+            help="Where to write the results; by default FILE.json here, with the options' names: FILE-only.json.",
         ),
     ] = None,
     report: Annotated[
@@ -40,6 +40,12 @@ def command(
     only: Annotated[
         list[str], typer.Option(metavar="ROW", help="Only rows that match a pattern, e.g. 'reference:flux/lesa-*'.")
     ] = [],  # noqa: B006 - typer copies it
+    selection: Annotated[
+        bool,
+        typer.Option(
+            "--selection", help="Measure caches and plain runs on the file's `selection` pairs, to choose methods."
+        ),
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming a stopped run.")] = False,
     as_json: options.AsJson = False,
     device: options.Device = None,
@@ -49,18 +55,20 @@ def command(
     Every method runs with every schedule on every model. Peers are matched to the same work, which is counted, never
     taken from their settings; a plain run with fewer steps is added. All of them take turns on each batch of prompts.
 
+    Choose orders, schedules and presets with --selection, and publish a run without it: it uses other prompts.
+
     You can stop it at any time: the same command resumes it. Finished parts are kept in a folder next to the results
     until everything is done.
 
     Example: lesa bench benchmarks/configs/reference.yaml --out reference.json
     """
     spec = load_spec(file)
-    results_path = out or Path(f"{file.stem}-only.json" if only else f"{file.stem}.json")
+    results_path = out or Path(f"{file.stem}{'-selection' * selection}{'-only' * bool(only)}.json")
     files.check_results_files(results_path, report, [file])
     page_path = report or results_path.with_suffix(".html")
     files.check_results_files(results_path, page_path, [file])
     check_report()
-    bench = benchmark_of(spec, shlex.join(["lesa", *sys.argv[1:]]))
+    bench = benchmark_of(spec, shlex.join(["lesa", *sys.argv[1:]]), selection=selection)
     store = Store(results_path.with_suffix(".cells"))
     identity = identity_of_benchmark(bench, only, _machine(device))
     if fresh:

@@ -56,7 +56,9 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
         spec=dict(bench.spec),
         command=bench.command,
         environment=dict(machine),
-        notes=list(dict.fromkeys(note for part in measured for note in part.metrics.notes)),
+        notes=list(
+            filter(None, dict.fromkeys([bench.note, *(note for part in measured for note in part.metrics.notes)]))
+        ),
     )
 
 

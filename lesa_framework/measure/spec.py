@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -54,6 +54,15 @@ class ModelEntry(_Section):
     """Further arguments of the pipeline, such as height and width."""
 
 
+class Selection(_Section):
+    """Other pairs, on which to choose orders, schedules and presets: what is published was not looked at before."""
+
+    prompts: Prompts
+    """The source of these prompts; none of them may be among the benchmark's."""
+    seeds: list[_Seed] = Field(default_factory=lambda: [0], min_length=1)
+    """Seeds; every prompt is run with each of them."""
+
+
 class BenchSpec(_Section):
     """A benchmark."""
 
@@ -78,6 +87,8 @@ class BenchSpec(_Section):
     """The source of the prompts."""
     seeds: list[_Seed] = Field(default_factory=lambda: [0], min_length=1)
     """Seeds; every prompt is run with each of them."""
+    selection: Selection | None = None
+    """Other prompts and seeds to choose methods on: `lesa bench --selection` measures caches and plain runs there."""
     steps: _Steps = 50
     """Steps of the sampler in the uncached and the cached runs."""
     batch: Annotated[int, Field(ge=1, le=MAX_PAIRS)] = 8
@@ -98,8 +109,12 @@ class BenchSpec(_Section):
 
     @model_validator(mode="after")
     def _runs_are_possible(self) -> Self:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: a seed is given twice; give each only once")
+        for where, seeds in {
+            "seeds": self.seeds,
+            "selection.seeds": self.selection.seeds if self.selection else [],
+        }.items():
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"{where}: a seed is given twice; give each only once")
         too_many = [nfe for nfe in self.nfe or () if nfe > self.steps]
         if too_many:
             raise ValueError(f"nfe: {too_many[0]} is more than the {self.steps} steps of a run")
@@ -113,6 +128,23 @@ class BenchFile:
     path: Path
     raw: dict[str, Any]
     spec: BenchSpec
+
+    def for_selection(self) -> BenchFile:
+        """The same benchmark on the pairs that methods are chosen on: without peers, further metrics and images.
+
+        Raises:
+            ConfigError: The file names no such pairs.
+        """
+        chosen = self.spec.selection
+        if chosen is None:
+            raise ConfigError(
+                f"{self.path}: --selection needs the pairs to choose on. Add them, for example "
+                "`selection: {prompts: {draw: 8, seed: 1}, seeds: [0, 1]}`."
+            )
+        fewer = {"peers": [], "peers_by_steps": [], "metrics": [], "images": 0}
+        return replace(
+            self, spec=self.spec.model_copy(update={"prompts": chosen.prompts, "seeds": chosen.seeds, **fewer})
+        )
 
     @property
     def folder(self) -> Path:

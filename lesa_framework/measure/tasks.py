@@ -15,9 +15,12 @@ from lesa_framework.generation import GenerationSettings
 from lesa_framework.limits import check_pairs
 from lesa_framework.measure.lineup import Contender, caches, naming
 from lesa_framework.measure.results import Pair
-from lesa_framework.measure.spec import BenchFile, BenchSpec, ModelEntry
+from lesa_framework.measure.spec import BenchFile, BenchSpec, ModelEntry, Prompts
 from lesa_framework.pipelines import ModelSource, find_model
 from lesa_framework.plugin.manager import plugins
+
+_CHOSEN = "These pairs are for choosing methods. Publish the numbers of the file's other pairs."
+_CONFIRMED = "Methods were chosen on other pairs, the file's `selection`; no number here comes from them."
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Everything that one command measures, and for the record the file that asked for it and the command line."""
+    """Everything that one command measures, and for the record the file that asked for it and the command line.
+
+    `note` says what the results are for; it is empty where there is nothing to say.
+    """
 
     tasks: Sequence[Task]
     title: str = ""
     spec: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None
     command: str = ""
+    note: str = ""
 
 
 def comparison(
@@ -69,8 +76,13 @@ def comparison(
     return Benchmark([task], title="What predicting most steps costs", command=command)
 
 
-def benchmark_of(file: BenchFile, command: str = "") -> Benchmark:
+def benchmark_of(file: BenchFile, command: str = "", *, selection: bool = False) -> Benchmark:
     """Check a benchmark's file before anything is loaded.
+
+    Args:
+        file: The file.
+        command: The command line, for the record.
+        selection: Measure on the file's pairs for choosing methods instead of on those that are published.
 
     Raises:
         LesaError: Something is not valid.
@@ -80,8 +92,12 @@ def benchmark_of(file: BenchFile, command: str = "") -> Benchmark:
         registry.peers.get(name)
     for name in file.spec.metrics:
         registry.metrics.get(name)
-    tasks = [_task(file, name, entry) for name, entry in file.spec.models.items()]
-    return Benchmark(tasks, file.spec.title, file.raw, file.path, command)
+    measured = file.for_selection() if selection else file
+    tasks = [_task(measured, name, entry) for name, entry in file.spec.models.items()]
+    for task in tasks:
+        _check_selection(file, task)
+    note = "" if file.spec.selection is None else _CHOSEN if selection else _CONFIRMED
+    return Benchmark(tasks, file.spec.title, file.raw, file.path, command, note)
 
 
 def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
@@ -90,11 +106,25 @@ def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     source = replace(find_model(str(beside)), name=name) if is_folder(beside) else find_model(name)
     methods = caches(_configs(file, entry), spec.steps)  # weights are read: missing ones show now
     call = (dict(source.named.call) if source.named else {}) | entry.call
-    prompts = _prompts(file, source)
+    prompts = _prompts(file, source, spec.prompts)
     check_pairs(len(prompts), len(spec.seeds), f"{file.path}: seeds")
     # Seeds outside: the first batches, whose images are kept, have different prompts.
     pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in dict.fromkeys(prompts)]
     return Task(source, methods, pairs, GenerationSettings(num_steps=spec.steps, call=call), spec)
+
+
+def _check_selection(file: BenchFile, task: Task) -> None:
+    """Refuse pairs for choosing that are published too."""
+    chosen = file.spec.selection
+    if chosen is None:
+        return
+    published, other = (_prompts(file, task.source, each) for each in (file.spec.prompts, chosen.prompts))
+    shared = sorted(set(published) & set(other))
+    if shared:
+        raise ConfigError(
+            f"{file.path}: selection.prompts: {len(shared)} of them are among `prompts` too, such as "
+            f"{shown(shared[0])}. Draw them with another seed, or name others."
+        )
 
 
 def _configs(file: BenchFile, entry: ModelEntry) -> list[tuple[LesaConfig, str]]:
@@ -128,8 +158,7 @@ def _sections(file: BenchFile, method: str, sections: dict[str, Any], entry: Mod
     return {**sections, "backbone": {**entry.backbone, **own}} if entry.backbone else sections
 
 
-def _prompts(file: BenchFile, source: ModelSource) -> list[str]:
-    wanted = file.spec.prompts
+def _prompts(file: BenchFile, source: ModelSource, wanted: Prompts) -> list[str]:
     if wanted.texts is not None:
         return wanted.texts
     if wanted.file is not None:

@@ -229,11 +229,12 @@ class LesaPredictorConfig(PredictorConfig):
     def fit(self, task: FitTask) -> Fit:
         """The paper's two-stage training of untrained experts."""
         settings = LesaTrainingConfig.model_validate(task.settings.model_dump())
-        return TwoStageFit(self.untrained(len(task.sigmas) - 1, settings.seed), settings, task)
+        experts = self.untrained(len(task.sigmas) - 1, settings.seed, keep_kans=settings.keep_kans)
+        return TwoStageFit(experts, settings, task)
 
-    def untrained(self, num_steps: int, seed: int) -> TrainableLesa:
+    def untrained(self, num_steps: int, seed: int, *, keep_kans: bool = True) -> TrainableLesa:
         """Untrained experts for runs of `num_steps` steps."""
-        return TrainableLesa(self._shape(num_steps), seed)
+        return TrainableLesa(self._shape(num_steps), seed, keep_kans=keep_kans)
 
     def _shape(self, num_steps: int) -> ExpertShape:
         lengths = self.stage_history or (min(4, self.history), self.history, self.history)

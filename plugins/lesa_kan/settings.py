@@ -30,3 +30,5 @@ class LesaTrainingConfig(TrainingConfig):
     """Stage 2's target: the uncached run's latents, or its features at each step (as in the paper)."""
     through_model: bool = False
     """With `trajectory`: let gradients pass through computed steps too. Exact, and needs memory for them."""
+    keep_kans: bool = True
+    """Write the KANs' weights into the artifact. Without them it is small, and `retabulate` is impossible."""

@@ -19,12 +19,14 @@ class TrainableLesa(TrainablePredictor):
     Args:
         shape: Sizes of the experts.
         seed: Seed of the KANs' weights.
+        keep_kans: Write the KANs' weights into an artifact, not only what they gave.
     """
 
     records: Literal["all", "computed"] = "all"
 
-    def __init__(self, shape: ExpertShape, seed: int) -> None:
+    def __init__(self, shape: ExpertShape, seed: int, *, keep_kans: bool = True) -> None:
         self.experts = Experts(shape, seed)
+        self._keep_kans = keep_kans
         self.depth = shape.depth
         self.num_stages = shape.num_stages
         self._gains = torch.zeros(shape.branches, shape.num_stages, shape.num_steps)
@@ -68,7 +70,9 @@ class TrainableLesa(TrainablePredictor):
     @torch.no_grad()
     def tensors(self, sigmas: Sequence[float]) -> dict[str, Tensor]:
         """Weights, and the table of gains for the grid."""
-        return {**self.experts.compact_state(), "gains": self.experts.gains(sigmas).double()}
+        tensors = {**self.experts.compact_state(), "gains": self.experts.gains(sigmas).double()}
+        dropped = set() if self._keep_kans else self.experts.shape.kans().keys()
+        return {name: tensor for name, tensor in tensors.items() if name not in dropped}
 
     def settings(self) -> dict[str, Any]:
         """Sizes of the experts."""

@@ -181,3 +181,12 @@ def test_ctrl_c_says_how_to_resume(lesa, file, monkeypatch, fresh):
     assert ended.code == 130
     without = " without --fresh" if fresh else ""
     assert f"stopped. The same command{without} resumes from the 2 finished parts in two.cells." in ended.err
+
+
+def test_the_pairs_to_choose_on_have_results_of_their_own(lesa, file, workplace):
+    file.write_text(file.read_text("utf-8") + "selection: {prompts: {texts: [a dot]}}\n")
+    ended = lesa("bench", file, "--selection")
+    assert ended.code == 0, ended.err
+    results = read_results(workplace / "two-selection.json")
+    assert [pair.prompt for pair in results.models[0].pairs] == ["a dot"]
+    assert [row.name for row in results.rows] == ["uncached", "reuse-a", "line-a", "fewer_steps_2"]

@@ -13,7 +13,7 @@ from lesa_framework.measure.results import Results, Row
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.spec import load_spec
 from lesa_framework.measure.store import Store
-from lesa_framework.measure.tasks import benchmark_of
+from lesa_framework.measure.tasks import Benchmark, benchmark_of
 from tests.progress_log import ProgressLog
 
 CALL = {"height": 16, "width": 16, "max_sequence_length": 8, "negative_prompt": "", "true_cfg_scale": 3.0}
@@ -40,9 +40,12 @@ class Bench:
             "models": {self.model: {"call": CALL}},
         }
 
-    def run(self, log: ProgressLog | None = None, only: tuple[str, ...] = (), prober: Prober | None = None) -> Results:
+    def benchmark(self, *, selection: bool = False) -> Benchmark:
         self.path.write_text(yaml.safe_dump(self.raw, sort_keys=False))
-        bench = benchmark_of(load_spec(self.path))
+        return benchmark_of(load_spec(self.path), selection=selection)
+
+    def run(self, log: ProgressLog | None = None, only: tuple[str, ...] = (), prober: Prober | None = None) -> Results:
+        bench = self.benchmark()
         shown = log or ProgressLog()
         store = Store(self.cells)
         return run_bench(bench, lambda _: nullcontext(shown), store=store, prober=prober, only=only, device="cpu")

@@ -37,6 +37,7 @@ def test_a_mistake_of_the_last_model_shows_before_the_first_is_run(bench, monkey
         ({"methods": {"a": {"predictor": {"kind": "reuse"}, "schedule": {}}}}, "methods.a: has a schedule of its own"),
         ({"prompts": {"draw": 2}}, "has no prompts of its own to draw from"),
         ({"prompts": {"file": "nothing.txt"}}, "nothing.txt: cannot be read"),
+        ({"selection": {"prompts": {"texts": ["a red ring"]}}}, "selection.prompts: 1 of them are among `prompts` too"),
         ({"methods": {}}, "nothing to compare"),
         ({"methods": {"a": {"predictor": {"kind": "reuse"}, "backbone": "flux"}}}, "a.backbone: expected a map"),
         ({"methods": {"fewer_steps_": {"predictor": {"kind": "reuse"}}}}, "the name of a row of its own"),
@@ -49,3 +50,22 @@ def test_bad_files_are_refused_before_anything_is_run(bench, monkeypatch, change
         bench.run()
     assert told in str(caught.value)
     assert not bench.cells.exists()
+
+
+def test_methods_are_chosen_on_other_pairs(bench):
+    bench.raw |= {
+        "selection": {"prompts": {"texts": ["a white star"]}, "seeds": [7, 8]},
+        "peers": ["diffusers_magcache"],
+    }
+    chosen, published = bench.benchmark(selection=True), bench.benchmark()
+    assert [(pair.prompt, pair.seed) for pair in chosen.tasks[0].pairs] == [("a white star", 7), ("a white star", 8)]
+    assert "a white star" not in {pair.prompt for pair in published.tasks[0].pairs}
+    assert not chosen.tasks[0].spec.peers
+    assert published.tasks[0].spec.peers
+    assert "Publish" in chosen.note
+    assert "no number here comes from them" in published.note
+
+
+def test_a_file_without_pairs_to_choose_on(bench):
+    with pytest.raises(ConfigError, match=r"--selection needs the pairs to choose on\. Add them, for example"):
+        bench.benchmark(selection=True)

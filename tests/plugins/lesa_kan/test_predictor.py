@@ -27,8 +27,8 @@ SHAPE = ExpertShape(num_steps=12, stage_history=(3, 5, 4), hidden=(6,), branches
 SIGMAS = (*(1 - i / 12 for i in range(12)), 0.0)
 
 
-def trainable(seed: int = 0) -> TrainableLesa:
-    made = TrainableLesa(SHAPE, seed)
+def trainable(seed: int = 0, *, keep_kans: bool = True) -> TrainableLesa:
+    made = TrainableLesa(SHAPE, seed, keep_kans=keep_kans)
     with torch.no_grad():
         made.experts.taps.add_(torch.randn(made.experts.taps.shape, generator=torch.Generator().manual_seed(seed)))
         made.experts.bias.add_(0.3)

@@ -68,3 +68,12 @@ def test_a_fit_has_untrained_experts_for_the_tasks_steps_and_seed() -> None:
     for seed, same in ((7, True), (8, False)):
         expected = TrainableLesa(ExpertShape(4, (1, 2), (3,)), seed).state_dict()
         assert all(torch.allclose(found[name], expected[name], atol=1e-4) for name in expected) is same
+
+
+def test_an_artifact_without_kans_serves_the_trainings_grid_alone() -> None:
+    small = artifact(trainable(keep_kans=False))
+    assert set(small.tensors) == {"gains", "taps", "bias"}
+    lesa = TrainedLesa(small, retabulate=True)
+    assert lesa.gains(SIGMAS) == small.tensors["gains"].tolist() == artifact(trainable()).tensors["gains"].tolist()
+    with pytest.raises(ArtifactError, match="another grid needs the weights of the KANs"):
+        lesa.check(RunInfo(tuple(sigma**2 for sigma in SIGMAS), "flux", Tap.PRE_HEAD))
