@@ -153,4 +153,4 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _is_method(code: CodeType, owner: Any) -> bool:
-    return code.co_varnames[:1] == ("self",) and code.co_argcount > 0 and hasattr(type(owner), code.co_name)
+    return code.co_varnames[:1] == ("self",) and hasattr(type(owner), code.co_name)

@@ -88,7 +88,7 @@ class Tracker:
         before = _Place() if new_run else self._before
         if new_run:
             self._first_index, self._branches = index, Branches()
-        elif index != before.index or (index is None and self._is_another(level, call)):
+        elif index != before.index or (index is None and self._is_another(call)):
             self._branches.end_step()
         self._before = _Place(index, before.last if index is None else index, level, hint)
         branch = self._branches.take(call)
@@ -166,12 +166,12 @@ class Tracker:
         known, self._grid = self._grid, NO_GRID
         return known is not NO_GRID
 
-    def _is_another(self, level: float | None, call: Call) -> bool:
+    def _is_another(self, call: Call) -> bool:
         """Whether a call off the grid, after another one, is at a step of its own."""
-        if level is None or self._before.level is None:
-            return self._branches.steps_on(call)
+        level = self._before.level
         # The timesteps of a step's branches may be rounded differently; so may those of neighbouring steps.
-        return not is_near(self._before.level, level) or self._is_beyond(call) or self._branches.steps_on(call)
+        is_elsewhere = level is None or not is_near(level, call.sigma)
+        return is_elsewhere or self._is_beyond(call) or self._branches.steps_on(call)
 
     def _restarted(self, hint: int | None, index: int | None, level: float | None, call: Call) -> bool:
         before = self._before

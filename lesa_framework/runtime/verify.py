@@ -67,11 +67,11 @@ def _distance(found: list[Tensor], expected: list[Tensor]) -> float:
 
 
 def _relative(found: Tensor, expected: Tensor) -> float:
-    mine, theirs = found.detach().float(), expected.detach().float()
+    theirs = expected.float()
     norm = float(torch.linalg.vector_norm(theirs))
     if not math.isfinite(norm):
         return 0.0  # the model's own output is broken, with caching or without
-    difference = float(torch.linalg.vector_norm(mine - theirs))
+    difference = float(torch.linalg.vector_norm(found - theirs))
     if difference == 0:
         return 0.0
     return difference / norm if norm and math.isfinite(difference) else math.inf

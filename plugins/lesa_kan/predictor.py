@@ -157,7 +157,7 @@ def _check_sizes(gains: Tensor, taps: Tensor, bias: Tensor) -> None:
     Raises:
         ArtifactError: They are too large.
     """
-    numbers = torch.cat([taps, bias.unsqueeze(-1)], dim=-1).double().unsqueeze(2)
+    numbers = torch.cat([taps, bias.unsqueeze(-1)], dim=-1).unsqueeze(2)
     if not bool((gains.double().unsqueeze(-1) * numbers).float().isfinite().all()):
         raise ArtifactError("predictor.weights: filters made of these numbers would not be finite. Train again.")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lesa_framework import LoadedMetric, PluginContractError
+from lesa_framework import LoadedMetric, Metric, PluginContractError
 from tests.measured import measured
 
 
@@ -104,3 +104,14 @@ def test_a_metric_that_defines_nothing_is_refused():
     images = torch.ones(1, 3, 4, 4)
     with pytest.raises(PluginContractError, match="LoadedMetric: defines neither `score` nor `measure`"):
         measured(LoadedMetric(), images, images, ["a"])
+
+
+def test_a_metric_is_shown_with_three_digits_unless_it_says_otherwise():
+    class Brightness(Metric):
+        name = heading = summary = "brightness"
+        higher_is_better = True
+
+        def load(self, device):
+            return Red()
+
+    assert Brightness().digits == 3

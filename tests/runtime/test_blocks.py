@@ -112,6 +112,20 @@ def test_a_list_that_is_read_by_number_gets_stand_ins():
     check(NumberedAdapter, NumberedDiT)
 
 
+def test_a_stand_in_for_a_block_that_returns_one_thing_returns_that():
+    class Single(Rebuilt):
+        def run_blocks(self, hidden, temb):
+            for number in range(len(self.transformer_blocks)):
+                hidden = self.transformer_blocks[number](hidden, temb)
+            return hidden
+
+    class SingleAdapter(TinyDiTAdapter):
+        model_class, blocks = "Rebuilt", ("transformer_blocks",)
+        block_returns = {"transformer_blocks": ("hidden_states",)}  # noqa: RUF012
+
+    check(SingleAdapter, Single)
+
+
 def test_stand_ins_leave_no_trace_and_the_wrong_names_are_an_error():
     class Wrong(NumberedAdapter):
         block_returns = {"stack": ("words", "hidden")}  # noqa: RUF012

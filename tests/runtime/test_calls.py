@@ -112,3 +112,13 @@ def test_a_step_is_over_when_its_branches_come_again_with_another_latent():
     assert not branches.steps_on(new)
     branches.take(call(two))
     assert branches.steps_on(new)  # as many as in the step before
+
+
+def test_a_lone_branch_with_new_conditioning_at_every_call_is_called_once_a_step():
+    branches, other = Branches(), torch.zeros(1, 2)
+    first, second, third = (call(torch.full((1,), float(n)), latent=other if n else LATENT) for n in range(3))
+    branches.take(first)
+    assert not branches.steps_on(second)  # nothing is known of the step before
+    branches.end_step()
+    branches.take(first)
+    assert branches.steps_on(third)

@@ -10,6 +10,7 @@ from torch import nn
 
 import lesa_framework as lesa
 from lesa_framework import UnsupportedBackboneError
+from lesa_framework.runtime.conflicts import forward_of
 from lesa_framework.testing import TinyDiT, TinyPipeline
 from tests.runtime.sessions import cached, fresh, pipeline
 
@@ -140,3 +141,15 @@ def test_training_under_a_session_is_refused(registered, with_sigmas: bool):
         with torch.enable_grad():
             pipe.transformer(torch.ones(1, 6, 4), torch.ones(1), torch.ones(1, 3, 4))
     training_step(TinyDiT().train())
+
+
+def test_a_forward_of_the_instances_own_is_named_unless_offloading_put_it_there():
+    model = TinyDiT()
+    assert forward_of(model) == ""
+    model.forward = fresh
+    assert f"replaced, by {fresh.__module__}" in forward_of(model)
+    model._old_forward = TinyDiT.forward
+    assert forward_of(model) == ""
+    del model._old_forward
+    model.forward = 3
+    assert forward_of(model) == ""

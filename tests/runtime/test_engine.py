@@ -88,7 +88,7 @@ def test_unknown_steps_are_computed_counted_and_not_remembered():
     drive(engine_, [0, 1])
     for _ in range(2):
         lost = engine_.begin(Position(False, GRID, None, "a", 0), torch.zeros(1, 2))
-        assert lost.prediction is None
+        assert (lost.prediction, lost.ctx, lost.record.index, lost.record.stage) == (None, None, -1, -1)
         engine_.end(lost, engine_.computed(lost, torch.full((1, 2), 99.0)))
     assert values(drive(engine_, [2], first=False)) == [0]
     report = engine_.report

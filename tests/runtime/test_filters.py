@@ -58,6 +58,13 @@ def test_weights_that_are_the_same_for_all_channels_are_a_plain_filter(kind):
 
 
 @BOTH
+def test_a_weight_of_one_counts_beside_numbers_for_each_channel(kind):
+    own, other = filled(kind)
+    found = own.apply(Filter((1.0, 0.0, 1.0), torch.tensor([0.25]), {"uncond": (0.0, 1.0)}))
+    torch.testing.assert_close(found, own.feature(0) + own.feature(2) + other.feature(1) + 0.25)
+
+
+@BOTH
 def test_channels_on_another_axis(kind):
     own, _ = filled(kind, shape=(1, 3, 2, 2))
     weights = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)

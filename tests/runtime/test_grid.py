@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lesa_framework import ConfigError, UnsupportedBackboneError
 from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
-from lesa_framework.runtime.levels import Grid
+from lesa_framework.runtime.levels import NO_GRID, Grid
 from lesa_framework.testing import TinyDiT, TinyPipeline, TinyScheduler, even_grid
 
 
@@ -128,3 +128,51 @@ def test_a_rounded_level_tells_the_second_reading(rounded):
     sigma = scheduler.sigmas[1]
     grid = SchedulerGrid(SimpleNamespace(scheduler=scheduler)).choose(float((sigma / (1 + sigma)).to(rounded)))
     assert grid.told[1] == pytest.approx(float(sigma / (1 + sigma)))
+
+
+def numbered(timesteps, **more):
+    """A scheduler without sigmas, which its pipeline owns."""
+    config = SimpleNamespace(num_train_timesteps=1000)
+    return SimpleNamespace(scheduler=SimpleNamespace(timesteps=timesteps, config=config, **more))
+
+
+def test_the_same_timesteps_made_anew_within_one_call_are_the_same_grid():
+    owner = numbered([999.0, 500.0])
+    source, of_many_calls = SchedulerGrid(owner, is_one_call=True), SchedulerGrid(owner)
+    first, other = source.current(), of_many_calls.current()
+    owner.scheduler.timesteps = [999.0, 500.0]
+    assert source.current() is first
+    assert of_many_calls.current() is not other
+    owner.scheduler.timesteps = [999.0, 400.0]
+    assert source.current() is not first
+
+
+def test_timesteps_made_anew_are_another_run_where_the_scheduler_counts_its_steps():
+    owner = numbered([999.0, 500.0], step_index=None)
+    source = SchedulerGrid(owner, is_one_call=True)
+    first = source.current()
+    owner.scheduler.timesteps = [999.0, 500.0]
+    assert source.current() is not first
+
+
+@pytest.mark.parametrize(("step", "begin"), [(1, None), (1, 0), (2, 1), (0, 1)])
+def test_a_call_elsewhere_is_not_of_a_scheduler_that_has_stepped(step, begin):
+    source = SchedulerGrid(numbered([999.0, 500.0, 1.0], step_index=step, begin_index=begin))
+    assert source.choose(0.77) is NO_GRID
+
+
+@pytest.mark.parametrize(
+    ("step", "begin", "says"),
+    [
+        (None, None, "0.999"),
+        (None, 1, "0.5"),
+        (0, None, "0.999"),
+        (0, 0, "0.999"),
+        (2, 2, "0.001"),
+        (None, 3, "no step at all"),
+    ],
+)
+def test_a_first_call_elsewhere_is_refused_with_what_the_scheduler_says(step, begin, says):
+    source = SchedulerGrid(numbered([999.0, 500.0, 1.0], step_index=step, begin_index=begin))
+    with pytest.raises(UnsupportedBackboneError, match=rf"at noise level 0\.77, but the scheduler says {says}\. Use"):
+        source.choose(0.77)

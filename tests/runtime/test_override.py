@@ -7,6 +7,7 @@ import functools
 import pytest
 import torch
 
+from lesa_framework.runtime.override import WRAPPED, ForwardOverride
 from lesa_framework.testing import TinyDiT, TinyPipeline
 from lesa_framework.testing.conformance.traces import differences, traces
 from tests.runtime.sessions import COMPUTED, cached, fresh
@@ -100,3 +101,23 @@ def test_a_wrapper_that_keeps_our_forward_to_itself_goes_on_working():
     with cached(pipe):
         assert torch.equal(pipe(), fresh())
     assert torch.equal(pipe(), bare)
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_forward_is_in_place_until_something_else_is(hooked):
+    model, calls = TinyDiT(), []
+    if hooked:
+        offload(model)
+    override = ForwardOverride(model, lambda *args: calls.append(args))
+    assert not override.is_in_place
+    override.put()
+    assert override.is_in_place
+    model(1)
+    assert calls == [(1,)]
+    override.remove()
+    assert not override.is_in_place
+    override.put()
+    for place in ("forward", WRAPPED):
+        if place in vars(model):
+            vars(model)[place] = print
+    assert not override.is_in_place

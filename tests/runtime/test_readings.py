@@ -63,6 +63,9 @@ def levels_and_told(grids: tuple[Grid, ...]) -> list[tuple[list[float], list[flo
             scheduler([999, 500], [1.5, 1.0, 0.0]),
             [([0.999, 0.5, 0.0], [0.999, 0.5]), ([0.6, 0.5, 0.0], [0.6, 0.5])],
         ),
+        (scheduler([10, 5]), [([0.01, 0.005, 0.0], [0.01, 0.005])]),
+        # Two calls at the first level.
+        (scheduler([1000, 1000, 500]), [([1.0, 1.0, 0.5, 0.0], [1.0, 1.0, 0.5])]),
         # One step, wherever it is.
         (scheduler([1], None), [([0.001, 0.0], [0.001]), ([1.0, 0.0], [1.0]), ([0.609, 0.0], [0.609])]),
         # Levels alone.
@@ -86,6 +89,8 @@ def test_the_readings_of_numbers(made, expected):
         scheduler([900, 500], [1.0, 2.0, 0.0]),
         scheduler([2000, 1000], [3.0, 1.0]),
         scheduler([-1.0, -1.5]),
+        scheduler([1.5, -1.0]),
+        scheduler([2.0, 1.0]),
     ],
     ids=str,
 )

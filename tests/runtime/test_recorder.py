@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from lesa_framework import Decision, Reason, Recorder, RunInfo, Tap
@@ -46,3 +47,10 @@ def test_a_run_replaces_the_one_before():
     watched(recorder)
     watched(recorder)
     assert (len(recorder.records), len(recorder.features), len(recorder.latents)) == (4, 4, 2)
+
+
+def test_without_features_there_is_no_feature_of_a_step():
+    recorder = Recorder(features=False)
+    watched(recorder)
+    with pytest.raises(ValueError, match="zip"):
+        _ = recorder.by_step

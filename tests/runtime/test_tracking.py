@@ -5,6 +5,7 @@ import torch
 
 from lesa_framework.runtime.calls import Branches, Call
 from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
+from lesa_framework.runtime.levels import Grid
 from lesa_framework.runtime.tracking import Position, Tracker
 from lesa_framework.testing import TinyDiT, TinyPipeline, even_grid
 
@@ -62,6 +63,17 @@ def test_a_run_that_stopped_at_its_first_step_and_began_again_is_a_new_one():
     tracker = fixed()
     run(tracker, [prompt(0)], steps=[0])
     assert run(tracker, [prompt(0)])[0].new_run
+
+
+def test_a_run_that_goes_back_to_a_level_that_repeats_begins_with_the_first_of_them():
+    class Heun(FixedGrid):
+        def __init__(self):
+            self._readings = (Grid((1.0, 1.0, 0.5, 0.0)),)
+
+    tracker = Tracker(Heun())
+    for _ in range(2):
+        found = sample(tracker, [prompt(0)], [1.0, 1.0, 0.5])
+        assert [(position.new_run, position.index) for position in found] == [(True, 0), (False, 1), (False, 2)]
 
 
 def test_branches_by_the_very_tensor():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from lesa_framework.runtime.calls import Call
-from lesa_framework.runtime.grid import SchedulerGrid
+from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.testing import TinyDiT, TinyPipeline
 from tests.runtime.test_tracking import branches, latent, prompt, sample
@@ -36,3 +37,17 @@ def test_branches_whose_levels_are_rounded_apart_share_a_step():
     tracker, shared = standing((1.0, 0.5, 0.0)), latent()
     found = [tracker.locate(Call(shared, prompt(number), level)) for number, level in enumerate([1.0, 0.996])]
     assert [position.index for position in found] == [0, 0]
+
+
+@pytest.mark.parametrize("second", [0.999, 0.995 - 1e-8])
+def test_branches_with_latents_of_their_own_may_be_rounded_up_or_hardly_down(second):
+    tracker = Tracker(FixedGrid((1.0, 0.5, 0.0)))
+    found = [tracker.locate(Call(latent(), prompt(n), level)) for n, level in enumerate([0.995, second])]
+    assert [position.index for position in found] == [0, 0]
+
+
+def test_off_the_grid_another_level_is_another_step_though_the_latent_is_the_same():
+    tracker, shared, text = Tracker(FixedGrid((1.0, 0.5, 0.0))), latent(), prompt(0)
+    found = [tracker.locate(Call(shared, text, level)) for level in (1.0, 0.8, 0.7, 0.7)]
+    assert [position.index for position in found] == [0, None, None, None]
+    assert branches(found) == ["branch0", "branch0", "branch0", "branch1"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -270,3 +272,21 @@ def test_arguments_are_copied_without_their_graph():
         assert torch.equal(one, leaf)
         assert one.data_ptr() != leaf.data_ptr()
         assert not one.requires_grad
+
+
+def test_an_output_without_tensors_is_the_same():
+    assert verified("text", "text") == 1
+
+
+def test_random_numbers_of_the_outputs_devices_are_put_back(monkeypatch):
+    model, on_gpu, asked = TinyDiT(), SimpleNamespace(device=torch.device("cuda", 1)), []
+
+    def fork(devices):
+        asked.append(devices)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(torch.random, "fork_rng", fork)
+    monkeypatch.setattr("lesa_framework.runtime.verify.tensors", lambda output: output)
+    monkeypatch.setattr("lesa_framework.runtime.verify._distance", lambda found, expected: 0.0)
+    verify(model, Unverified(), [TEN, on_gpu, on_gpu], list)
+    assert asked == [[torch.device("cuda", 1)]]

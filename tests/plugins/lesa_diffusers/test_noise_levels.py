@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from lesa_diffusers.plugin import ADAPTERS
+from lesa_diffusers.plugin import ADAPTERS, lesa_register
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,17 @@ def test_sana_that_was_distilled_with_guidance_counts_to_1():
     assert sana.noise_level({"timestep": 500.0}) == pytest.approx(0.5)
     assert sana.noise_level({"timestep": 500.0, "guidance": None}) == pytest.approx(0.5)
     assert sana.noise_level({"timestep": 0.5, "guidance": torch.tensor([4.5])}) == 0.5
+
+
+def test_z_image_refuses_its_omni_mode_alone():
+    adapter, latent = ADAPTERS["z_image"](), torch.zeros(1)
+    assert adapter.refuse(torch.nn.Identity(), {"x": [latent]}) is None
+    assert adapter.refuse(torch.nn.Identity(), {"x": []}) is None
+    assert "lists of lists in `x`" in adapter.refuse(torch.nn.Identity(), {"x": [[latent], [latent]]})
+
+
+def test_every_adapter_is_registered():
+    found = {}
+    registrar = SimpleNamespace(add_backbone=found.__setitem__)
+    lesa_register(registrar)
+    assert found == dict(ADAPTERS)

@@ -11,7 +11,7 @@ from scipy.interpolate import BSpline
 
 from lesa_framework import ArtifactError, ConfigError
 from lesa_kan.authors import convert_layer
-from lesa_kan.experts import Experts, ExpertShape, differences, new_kan
+from lesa_kan.experts import Experts, ExpertShape, _no_uninitialised_memory, differences, new_kan
 
 GRID, ORDER = 5, 3
 
@@ -106,6 +106,7 @@ def test_saved_weights_hold_no_tap_beyond_a_stages_history() -> None:
     experts = Experts(ExpertShape(4, (1, 3), (3,)), 0)
     with torch.no_grad():
         experts.taps.fill_(2.0)
+        experts.bias.fill_(0.5)
     state = experts.compact_state()
     assert state["taps"].tolist() == [[[2, 0, 0], [2, 2, 2]]]
     assert not any(tensor.requires_grad for tensor in state.values())
@@ -115,6 +116,8 @@ def test_saved_weights_hold_no_tap_beyond_a_stages_history() -> None:
     assert state["taps"].any()  # copies
     experts.load_compact(state)
     assert torch.equal(experts.taps * experts.mask, state["taps"])
+    assert torch.equal(experts.bias, state["bias"])
+    assert experts.bias.all()
     again = experts.compact_state()
     assert {name: torch.equal(again[name], state[name]) for name in state} == dict.fromkeys(state, True)
 
@@ -175,3 +178,18 @@ def test_one_seed_gives_the_same_splines_to_the_last_bit_whatever_was_in_the_mem
     assert not torch.are_deterministic_algorithms_enabled()
     assert len({start() for _ in range(20)}) == 1
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("before", [(False, False), (True, False), (True, True)])
+def test_splines_are_made_without_uninitialised_memory_and_the_setting_is_put_back(before: tuple[bool, bool]) -> None:
+    def now() -> tuple[bool, bool]:
+        return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+    is_on, warn_only = before
+    torch.use_deterministic_algorithms(is_on, warn_only=warn_only)
+    try:
+        with _no_uninitialised_memory():
+            assert now() == (True, True)
+        assert now() == before
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -261,3 +261,9 @@ def test_metadata_survives(tmp_path: Path) -> None:
 def test_default_stages_follow_the_history() -> None:
     config = load_config({"schedule": {"kind": "always"}, "predictor": {"kind": "lesa", "history": 12, "hidden": [4]}})
     assert config.predictor.untrained(10, 0).settings()["stage_history"] == (4, 12, 12)
+
+
+def test_before_it_knows_the_grid_it_reuses_the_newest() -> None:
+    history, _ = filled(5)
+    ctx = StepContext(7, SIGMAS, stage=1, entries=history.entries)
+    assert torch.equal(trainable().predict(history, ctx), history.feature(0))

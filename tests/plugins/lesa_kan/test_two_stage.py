@@ -185,15 +185,36 @@ def test_without_the_second_stage_nothing_is_restrained_or_measured(toy_pipeline
 
 
 def test_the_log_has_each_batchs_epoch_loss_and_distance(toy_pipeline: Any, slope: Any) -> None:
-    fit = short(toy_pipeline, slope, guided_epochs=2, closed_loop_epochs=2)
+    fit = short(toy_pipeline, slope, guided_epochs=2, closed_loop_epochs=3)
     steps = [step for step in fit.run() if step.stage != "safe start"]
     log = [entry for entry in fit.log if entry["stage"] != "safe start"]
-    assert [entry["epoch"] for entry in log] == [0, 0.5, 1, 1.5] * 2
+    assert [entry["epoch"] for entry in log] == [0, 0.5, 1, 1.5, 0, 0.5, 1, 1.5, 2, 2.5]
     assert [(entry["stage"], entry["loss"], entry["drift_db"]) for entry in log] == [
         (step.stage, step.loss, step.drift_db) for step in steps
     ]
-    assert [entry["drift_db"] is None for entry in log] == [True] * 4 + [False] * 4
+    assert [entry["drift_db"] is None for entry in log] == [True] * 4 + [False] * 6
     assert fit.drift_db == pytest.approx((log[-1]["drift_db"] + log[-2]["drift_db"]) / 2)
+    assert fit.tensors() == slope.state_dict()
+
+
+def test_both_stages_tell_their_optimiser_how_far_they_are(toy_pipeline: Any, slope: Any, monkeypatch: Any) -> None:
+    told: list[float] = []
+    monkeypatch.setattr("lesa_kan.optimiser.Optimiser.set_epoch", lambda _, epoch: told.append(epoch))
+    with torch.no_grad():  # it needs gradients, whatever its caller does
+        list(short(toy_pipeline, slope, guided_epochs=2, closed_loop_epochs=1).run())
+    assert told == [0, 0.5, 1, 1.5, 0, 0.5]
+    assert float(slope.a.detach()) != 0
+
+
+def test_what_is_measured_are_the_weights_of_the_moment(toy_pipeline: Any) -> None:
+    trainable = TrainableLesa(ExpertShape(6, (2,), (3,)), 0)
+    fit = short(toy_pipeline, trainable, guided_epochs=0, closed_loop_epochs=0)
+    list(fit.run())
+    state, before = trainable.state_dict(), fit.measure(0)
+    trainable.restrain(0.0)
+    assert fit.measure(0) != before
+    trainable.load_state_dict(state)
+    assert fit.measure(0) == before
 
 
 def test_the_loss_of_the_first_stage_is_the_mean_over_predicted_steps(toy_pipeline: Any, slope: Any) -> None:

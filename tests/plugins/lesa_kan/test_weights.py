@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from lesa_framework import ArtifactError, ConfigError, RunInfo, Tap
-from lesa_framework.artifacts import Artifact
+from lesa_framework import ArtifactError, ConfigError, RunInfo, StepContext, Tap
+from lesa_framework.artifacts import Artifact, save_artifact
 from lesa_kan.experts import ExpertShape
 from lesa_kan.predictor import LesaPredictorConfig, TrainedLesa
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
-from tests.plugins.lesa_kan.test_predictor import SIGMAS, artifact, trainable
+from tests.plugins.lesa_kan.test_predictor import SIGMAS, artifact, filled, trainable
 
 
 def test_the_number_of_features_that_lesa_asks_for_is_the_first_stages() -> None:
@@ -77,3 +78,25 @@ def test_an_artifact_without_kans_serves_the_trainings_grid_alone() -> None:
     assert lesa.gains(SIGMAS) == small.tensors["gains"].tolist() == artifact(trainable()).tensors["gains"].tolist()
     with pytest.raises(ArtifactError, match="another grid needs the weights of the KANs"):
         lesa.check(RunInfo(tuple(sigma**2 for sigma in SIGMAS), "flux", Tap.PRE_HEAD))
+
+
+def test_another_grid_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
+    save_artifact(tmp_path / "w.safetensors", artifact(trainable()))
+    other = RunInfo(tuple(sigma**2 for sigma in SIGMAS), "flux", Tap.PRE_HEAD)
+    with pytest.raises(ArtifactError, match="another sigma grid"):
+        LesaPredictorConfig(weights=tmp_path / "w.safetensors").build().check(other)
+    LesaPredictorConfig(weights=tmp_path / "w.safetensors", retabulate=True).build().check(other)
+
+
+def test_branches_beyond_the_experts_own_share_the_last_ones() -> None:
+    made = trainable()
+    history, _ = filled(5)
+    with torch.no_grad():
+        made.prepare(SIGMAS)
+        for lesa in (made, TrainedLesa(artifact(made))):
+            first, last, beyond = (
+                lesa.predict(history, StepContext(7, SIGMAS, branch_index=branch, stage=1, entries=history.entries))
+                for branch in (0, 1, 2)
+            )
+            assert torch.equal(beyond, last)
+            assert not torch.equal(first, last)
