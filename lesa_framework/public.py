@@ -23,7 +23,14 @@ from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Batch, Fit, FitTask, Progress, TrainingConfig
 from lesa_framework.interfaces.metric import LoadedMetric, Metric
 from lesa_framework.interfaces.observer import Observer
-from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerSettings, PeerWorkload
+from lesa_framework.interfaces.peer import (
+    HasTransformer,
+    Peer,
+    PeerFamily,
+    PeerSettings,
+    PeerWorkload,
+    ToldPeerFamily,
+)
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
 from lesa_framework.interfaces.schedule import Always, ScheduleConfig, SchedulePolicy
@@ -102,6 +109,7 @@ __all__ = [
     "StepRecord",
     "Strategy",
     "Tap",
+    "ToldPeerFamily",
     "TrainingConfig",
     "UnknownPluginError",
     "UnsupportedBackboneError",

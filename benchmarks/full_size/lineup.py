@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.full_size.cases import Case, paper_steps
 from lesa_framework import AffinePredictor, BackboneConfig, StageRouter, Strategy
-from lesa_framework.measure.lineup import Contender, fewer_steps, uncached
+from lesa_framework.measure.lineup import Contender, fewer_steps, told, uncached
 from lesa_framework.measure.results import Kind
 from lesa_framework.plugin.manager import plugins
 from lesa_kan.experts import ExpertShape
@@ -22,7 +22,7 @@ from lesa_taylorseer.predictor import TaylorSeer
 
 
 def line_up(case: Case, seed: int = 0) -> list[Contender]:
-    """The uncached run first, then the intervals in the case's order, then peers at the first interval's NFE."""
+    """The uncached run first, then the intervals in the case's order, then peers at the first interval's steps."""
     rows = [uncached(case.num_steps)]
     for interval in case.intervals:
         computed = paper_steps(interval, case.num_steps)
@@ -36,9 +36,13 @@ def line_up(case: Case, seed: int = 0) -> list[Contender]:
             # The cost of looking for NaNs: the answer has to come back to the CPU at every predicted step.
             rows.append(_cache(case, f"lesa-n{interval}-unchecked", "lesa", replace(lesa, check_finite=False)))
             rows.append(fewer_steps(len(computed)))
-    nfe = len(paper_steps(case.intervals[0], case.num_steps))
-    peers = plugins().registry.peers.items()
-    return rows + [Contender(name, Kind.PEER, name, nfe, case.num_steps, peer=peers[name]) for name in peers]
+    computed, registry = paper_steps(case.intervals[0], case.num_steps), plugins().registry
+    peers = registry.peers.items()
+    rows += [Contender(name, Kind.PEER, name, len(computed), case.num_steps, peer=peers[name]) for name in peers]
+    return rows + [
+        told(family, computed, case.num_steps, f"n{case.intervals[0]}")
+        for family in registry.told_peers.items().values()
+    ]
 
 
 def chosen(contenders: Sequence[Contender], patterns: Sequence[str] | None) -> list[Contender]:

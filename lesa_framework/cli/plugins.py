@@ -73,8 +73,11 @@ def registered() -> list[Entry]:
         Entry("model", name, models[name], str(model.folder)) for name, model in registry.models.items().items()
     ]
     entries += [Entry("preset", name, presets[name], str(path)) for name, path in registry.presets.items().items()]
-    peers = registry.peers.names()
+    peers, told = registry.peers.names(), registry.told_peers.names()
     entries += [Entry("peer", name, peers[name], _first_line(item)) for name, item in registry.peers.items().items()]
+    entries += [
+        Entry("told_peer", name, told[name], _first_line(item)) for name, item in registry.told_peers.items().items()
+    ]
     metrics = registry.metrics.names()
     entries += [Entry("metric", name, metrics[name], item.summary) for name, item in registry.metrics.items().items()]
     return entries

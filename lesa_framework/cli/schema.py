@@ -69,9 +69,13 @@ def of_benchmarks() -> Schema:
     """The schema of the files of `lesa bench`, with the names of all peers and metrics."""
     schema = BenchSpec.model_json_schema()
     registry = plugins().registry
-    peers, metrics = list(registry.peers.names()), list(registry.metrics.names())
-    for section, names in (("peers", peers), ("peers_by_steps", peers), ("metrics", metrics)):
-        schema["properties"][section]["items"]["enum"] = names
+    for section, catalog in (
+        ("peers", registry.peers),
+        ("peers_by_steps", registry.peers),
+        ("told_peers", registry.told_peers),
+        ("metrics", registry.metrics),
+    ):
+        schema["properties"][section]["items"]["enum"] = list(catalog.names())
     return {"$schema": _DIALECT, **schema, "title": "LESA Framework benchmark"}
 
 

@@ -95,3 +95,42 @@ class PeerFamily(Protocol):
         Raises:
             PeerError: There are no candidates for this pipeline.
         """
+
+
+@runtime_checkable
+class ToldPeerFamily(Protocol):
+    """A kind of cache that is told which steps to compute, so nothing is searched. You need not derive from it.
+
+    It is told the steps that the caches beside it compute, and ranked by them, whatever it computes in the others.
+
+    Example:
+        A cache that takes a list of steps, `At` being a [`Peer`][lesa_framework.Peer]::
+
+            class AtFamily:
+                name = "at"
+
+                def refusal(self, pipe):
+                    return None
+
+                def at(self, steps, pipe, workload):
+                    return At(steps)
+    """
+
+    @property
+    def name(self) -> str:
+        """What the names of its rows begin with."""
+
+    def refusal(self, pipe: HasTransformer) -> str | None:
+        """Why it cannot be attached to this pipeline, in a sentence for the user; None when it can."""
+
+    def at(self, steps: Sequence[int], pipe: HasTransformer, workload: PeerWorkload) -> Peer:
+        """The peer that computes these steps whole.
+
+        Args:
+            steps: The steps to compute, counted from 0, in order; the first is 0.
+            pipe: The pipeline, bare, with exactly one transformer.
+            workload: The run that it is made for.
+
+        Raises:
+            PeerError: It cannot compute these steps on this pipeline.
+        """

@@ -14,6 +14,7 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.details import Details
 from lesa_framework.measure.intervals import differences
+from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.results import QUALITY, Kind, MetricInfo, ModelResults, Results, Row, Source
 from lesa_framework.measure.scoring import Metrics, mean
 from lesa_framework.measure.tasks import Benchmark, Task
@@ -89,10 +90,12 @@ def _row(row: Entry, part: Measured, described: Iterable[str]) -> Row:
         return blank
     found, bare, probe = _details(row), part.rows[0], row.completed
     speedup, remark = _speedup(row.runs, bare.runs)
-    notes = (blank.note, _fallbacks(probe), _identical(contender.kind, found), remark)
+    whole = _whole_steps(row)
+    notes = (blank.note, _ranking(whole, probe.work), _fallbacks(probe), _identical(contender.kind, found), remark)
     return blank.model_copy(
         update={
             "work": probe.work,
+            "whole_steps": whole,
             "seconds": median(run.seconds / size for run, size in zip(row.runs, part.sizes, strict=True)),
             "speedup": speedup,
             "flops": None if probe.flops is None else probe.flops // part.sizes[0],
@@ -111,6 +114,21 @@ def _speedup(ours: Sequence[Cell], theirs: Sequence[Cell]) -> tuple[float | None
     if not together:
         return None, "Its times and the uncached run's are from different launches, so there is no speed-up."
     return median(b.seconds / a.seconds for a, b in together), ""
+
+
+def _whole_steps(row: Entry) -> float | None:
+    """Of a peer that is ranked by steps, the steps that it computed whole, mean over the branches."""
+    plans = row.completed.plans.values()
+    if row.contender.measure is not Measure.STEPS or not plans:
+        return None
+    return sum(plan.count("F") for plan in plans) / len(plans)
+
+
+def _ranking(whole: float | None, work: float | None) -> str:
+    if whole is None or work is None:
+        return ""
+    extra = f" With what it computes in the others it does the work of {work:.1f}." if work > whole else ""
+    return f"Ranked by its {whole:.4g} whole steps.{extra}"
 
 
 def _identical(kind: Kind, found: Details) -> str:

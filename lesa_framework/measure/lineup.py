@@ -14,15 +14,15 @@ from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.interfaces.backbone import BackboneConfig
-from lesa_framework.interfaces.peer import Peer, PeerFamily
-from lesa_framework.measure.matching import Measure
+from lesa_framework.interfaces.peer import Peer, PeerFamily, ToldPeerFamily
+from lesa_framework.measure.matching import Measure, Told
 from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
 from lesa_framework.measure.spec import BenchSpec
 from lesa_framework.model_info import describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.runtime.strategy import Strategy, count_computed, plan
-from lesa_framework.types import RunInfo
+from lesa_framework.runtime.strategy import Strategy, plan
+from lesa_framework.types import Reason, RunInfo
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Contender:
         strategy: Of caches, what is attached.
         backbone: Of caches, where it is attached.
         peer: Of peers, the family whose setting is searched.
-        measure: Of peers, the measure in which their work is matched.
+        measure: Of peers, the measure in which their work is matched, and by which the row is ranked.
+        steps: The steps to compute, of told peers and of caches that were checked against a pipeline; None where that
+            depends on data.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Contender:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     peer: PeerFamily | None = None
     measure: Measure = Measure.FLOPS
+    steps: tuple[int, ...] | None = None
 
     @contextmanager
     def attached(self, pipe: Pipeline, peer: Peer | None = None) -> Iterator[Session | None]:
@@ -115,8 +118,8 @@ def planned(pipe: CallablePipeline, methods: Sequence[Contender], settings: Gene
     for each in methods:
         assert each.strategy is not None
         with naming(each.name):
-            nfe = planned_nfe(each.strategy, run_info(pipe, each.backbone, grid))
-        found.append(replace(each, nfe=nfe))
+            steps = planned_steps(each.strategy, run_info(pipe, each.backbone, grid))
+        found.append(replace(each, nfe=None if steps is None else len(steps), steps=steps))
     return found
 
 
@@ -138,15 +141,18 @@ def run_info(pipe: Pipeline, backbone: BackboneConfig, grid: tuple[float, ...]) 
     return RunInfo(grid, match.kind, backbone.tap, models)
 
 
-def planned_nfe(strategy: Strategy, run: RunInfo) -> int | None:
-    """How many steps a run will compute; None when that depends on data.
+def planned_steps(strategy: Strategy, run: RunInfo) -> tuple[int, ...] | None:
+    """The steps that a run will compute; None when that depends on data.
 
     Raises:
         LesaError: The schedule or the predictor does not fit the run.
     """
     check_length(strategy, run.sigmas)
     strategy.predictor.check(run)
-    return count_computed([reason for _, reason in plan(strategy, run.sigmas)])
+    reasons = [reason for _, reason in plan(strategy, run.sigmas)]
+    if Reason.DATA in reasons:
+        return None
+    return tuple(step for step, reason in enumerate(reasons) if reason is not Reason.PREDICTED)
 
 
 def check_length(strategy: Strategy, sigmas: Sequence[float]) -> None:
@@ -191,10 +197,44 @@ def line_up(methods: Sequence[Contender], num_steps: int, spec: BenchSpec) -> li
             for nfe in every
             for name in names
         ]
+    rows += _told(methods, num_steps, spec)
     name, count = Counter(row.name for row in rows).most_common(1)[0]
     if count > 1:
         raise ConfigError(f"{count} rows are called '{name}'. Rename a method, a schedule or a file.")
     return rows
+
+
+def told(family: ToldPeerFamily, steps: tuple[int, ...], num_steps: int, schedule: str) -> Contender:
+    """A peer that is told the steps of a schedule."""
+    return Contender(
+        f"{family.name}-{schedule}", Kind.PEER, family.name, len(steps), num_steps, schedule,
+        peer=Told(family, steps), measure=Measure.STEPS, steps=steps,
+    )  # fmt: skip
+
+
+def _told(methods: Sequence[Contender], num_steps: int, spec: BenchSpec) -> list[Contender]:
+    """A row of each told peer for each plan of the caches, by the name of its schedule or, without one, its cache.
+
+    Where a cache computes more steps than another of its schedule, because its history is short, the other's are told.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for each in methods:
+        label = each.schedule or each.name
+        if each.steps is not None and (label not in found or len(each.steps) < len(found[label])):
+            found[label] = each.steps
+    unique: dict[str, tuple[int, ...]] = {}
+    for label, steps in found.items():
+        if steps not in unique.values():
+            unique[label] = steps
+    if spec.told_peers and not unique:
+        raise ConfigError(
+            "told_peers: no cache of this model has steps that are known beforehand, so there is nothing to tell. "
+            "Add `methods` with a schedule such as {kind: fixed_interval, interval: 7}, or a configuration."
+        )
+    families = plugins().registry.told_peers
+    return [
+        told(families.get(name), steps, num_steps, label) for label, steps in unique.items() for name in spec.told_peers
+    ]
 
 
 def _nfes(methods: Sequence[Contender], spec: BenchSpec) -> list[int]:

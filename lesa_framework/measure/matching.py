@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from lesa_framework.api import transformers_of
 from lesa_framework.errors import PeerError, in_one_line
-from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerWorkload, ToldPeerFamily
 from lesa_framework.measure.counting import Count, Workload
 
 #: Counts are ratios of whole numbers, so the NFE is met up to rounding.
@@ -26,7 +26,7 @@ class Measure(StrEnum):
     FLOPS = "flops_nfe"
     """Arithmetic inside the blocks: the only measure that means the same for every method."""
     STEPS = "full_steps"
-    """Steps that are computed whole. Favours caches that look at their first blocks, because it ignores that cost."""
+    """Steps that are computed whole. What is computed in the others, such as first blocks, is not counted."""
 
     def of(self, work: Count) -> float:
         """The value of a count in this measure."""
@@ -65,6 +65,27 @@ class Match:
     error: str | None = None
     tried: tuple[Trial, ...] = ()
     finished: bool = True
+
+
+@dataclass(frozen=True)
+class Told:
+    """A family that is told its steps, as a search takes it: the only candidate is the one with these steps."""
+
+    family: ToldPeerFamily
+    steps: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The family's."""
+        return self.family.name
+
+    def refusal(self, pipe: HasTransformer) -> str | None:
+        """The family's."""
+        return self.family.refusal(pipe)
+
+    def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> Sequence[Sequence[Peer]]:
+        """One ladder with one rung."""
+        return [[self.family.at(self.steps, pipe, workload)]]
 
 
 #: How a peer's setting is searched: in (family, pipeline, workload, NFE, measure).

@@ -70,6 +70,9 @@ class Row(Frozen):
     """Work that was counted on the first batch, in uncached steps: arithmetic inside the blocks over that of one
     uncached step. Caches that look at the features may do more or less on other batches. Where it is None, the row
     competes by its `nfe`."""
+    whole_steps: float | None = None
+    """Of a peer that is ranked by its steps: how many it computed whole on the first batch, mean over the branches.
+    What it computed in the others is in its `work`. None for rows that are ranked by their work."""
     seconds: float | None = None
     """Median wall time of a sample, text encoding and decoding included."""
     speedup: float | None = None
@@ -104,12 +107,13 @@ class Row(Frozen):
 
     @property
     def over(self) -> bool:
-        """Whether it did more work than its NFE allows."""
-        return self.work is not None and self.work > self.nfe + _ROUNDING
+        """Whether it did more work than its NFE allows; where it is ranked by its steps, more whole steps."""
+        done = self.work if self.whole_steps is None else self.whole_steps
+        return done is not None and done > self.nfe + _ROUNDING
 
     @property
     def competes(self) -> bool:
-        """Whether it has a quality, and did not do more work than its NFE allows."""
+        """Whether it has a quality, and did not do more than its NFE allows."""
         return self.kind is not Kind.UNCACHED and self.error is None and self.psnr_db is not None and not self.over
 
     @property
@@ -119,11 +123,17 @@ class Row(Frozen):
             return None
         if self.error is not None:
             return f"failed: {self.error}"
+        if self.over and self.whole_steps is not None:
+            return f"computed {_shown(self.whole_steps)} whole steps, more than {self.nfe}"
         if self.over and self.work is not None:
-            return f"did the work of {f'{self.work:.1f}'.removesuffix('.0')} steps, more than {self.nfe}"
+            return f"did the work of {_shown(self.work)} steps, more than {self.nfe}"
         if all(value is None for value in self.scores.values()):
             return "its samples were not scored"
         return "its samples are identical to the uncached run's"
+
+
+def _shown(steps: float) -> str:
+    return f"{steps:.1f}".removesuffix(".0")
 
 
 class Source(Frozen):

@@ -77,8 +77,11 @@ class BenchSpec(_Section):
     peers: list[str] = Field(default_factory=list)
     """Caches of other libraries by name (`lesa plugins --section peer`), each matched to the work of every NFE."""
     peers_by_steps: list[str] = Field(default_factory=list)
-    """Peers matched to that many whole steps instead. In the other steps they still compute the first blocks, by which
-    they decide. Such rows do more work than their NFE allows, so they are excluded from the ranking."""
+    """The same, matched to that many whole steps and ranked by them. What they compute in the other steps, the first
+    blocks by which they decide, is not counted against them."""
+    told_peers: list[str] = Field(default_factory=list)
+    """Caches of other libraries that can be told which steps to compute (`lesa plugins --section told_peer`). Each is
+    told the steps of every schedule that the caches of a model compute, and is ranked by them."""
     nfe: list[Annotated[int, Field(ge=1)]] | None = None
     """Numbers of computed steps at which peers and plain runs compete; by default those of the caches."""
     metrics: list[str] = Field(default_factory=list)

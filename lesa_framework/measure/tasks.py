@@ -90,6 +90,8 @@ def benchmark_of(file: BenchFile, command: str = "", *, selection: bool = False)
     registry = plugins().registry
     for name in (*file.spec.peers, *file.spec.peers_by_steps):
         registry.peers.get(name)
+    for name in file.spec.told_peers:
+        registry.told_peers.get(name)
     for name in file.spec.metrics:
         registry.metrics.get(name)
     measured = file.for_selection() if selection else file

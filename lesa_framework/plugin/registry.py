@@ -11,7 +11,7 @@ from lesa_framework.errors import PluginContractError, UnknownPluginError, did_y
 from lesa_framework.interfaces.backbone import REQUIRED, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.metric import Metric
-from lesa_framework.interfaces.peer import PeerFamily
+from lesa_framework.interfaces.peer import PeerFamily, ToldPeerFamily
 from lesa_framework.interfaces.predictor import PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig
 from lesa_framework.interfaces.schedule import ScheduleConfig
@@ -123,6 +123,7 @@ class Registry:
         self.presets: Catalog[Path] = Catalog("preset", "preset")
         self.metrics: Catalog[Metric] = Catalog("metric", "metric")
         self.peers: Catalog[PeerFamily] = Catalog("peer", "peer")
+        self.told_peers: Catalog[ToldPeerFamily] = Catalog("told_peer", "told peer")
 
     def backbone_kinds(self) -> dict[str, str]:
         """Kind of backbone -> plugin, sorted by kind, with and without options of their own."""
@@ -206,6 +207,20 @@ class Registrar:
                 f"(see lesa_framework.PeerFamily), not {given!r}."
             )
         self._registry.peers.add(family.name, family, self._plugin)
+
+    def add_told_peer(self, family: ToldPeerFamily) -> None:
+        """Register a family of peers that are told which steps to compute, under its name.
+
+        Raises:
+            PluginContractError: The name is taken, or this is not a family object, for example its class.
+        """
+        given: object = family
+        if isinstance(given, type) or not isinstance(given, ToldPeerFamily):
+            raise PluginContractError(
+                f"{self._plugin}: add_told_peer needs an object with `name`, `refusal` and `at` "
+                f"(see lesa_framework.ToldPeerFamily), not {given!r}."
+            )
+        self._registry.told_peers.add(family.name, family, self._plugin)
 
     def add_metric(self, metric: Metric) -> None:
         """Register a metric under its own name.

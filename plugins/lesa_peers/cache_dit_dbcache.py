@@ -1,9 +1,9 @@
-"""cache-dit's DBCache: the first blocks run, and when they change little, the others are skipped or extrapolated."""
+"""cache-dit's DBCache: the first blocks always run; the others run, or are skipped and extrapolated."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,8 @@ from lesa_peers.thresholds import rising
 _LIMITS = ((8, 8), (1, 8), (1, 4), (1, 1))
 #: Names of cache-dit's calibrators; the empty name is plain DBCache.
 CALIBRATORS = ("", "taylorseer", "dmd", "foca")
+#: The same for steps that are told, with the second of the two orders that cache-dit recommends for its TaylorSeer.
+TOLD_CALIBRATORS = ("", "taylorseer", "taylorseer2", "dmd", "foca")
 #: From this threshold on, cache-dit treats any two steps as equal.
 _ALWAYS = 1.0
 
@@ -34,7 +36,7 @@ class DBCache:
     @property
     def name(self) -> str:
         """The name of its rows."""
-        return "cache_dit_dbcache" + (f"_{self.calibrator}" if self.calibrator else "")
+        return _named("cache_dit_dbcache", self.calibrator)
 
     def refusal(self, pipe: HasTransformer) -> str | None:
         """Why it cannot be attached; None when it can."""
@@ -48,16 +50,59 @@ class DBCache:
         Raises:
             PeerError: A step calls the transformer more than twice.
         """
-        if workload.branches > 2:
-            raise PeerError(f"cache-dit distinguishes at most two calls a step, not {workload.branches}.")
+        branches = _branches(workload)
         return [
             [
-                CacheDit(self.name, self.calibrator, threshold, blocks, warmup, workload.num_steps, workload.branches)
+                CacheDit(
+                    self.name,
+                    self.calibrator,
+                    {
+                        "residual_diff_threshold": threshold,
+                        "Fn_compute_blocks": blocks,
+                        "max_warmup_steps": warmup,
+                    },
+                    workload.num_steps,
+                    branches,
+                )
                 for threshold in (*rising(1e-3, 0.99), _ALWAYS)
             ]
             for blocks, warmup in _LIMITS
             if blocks < workload.blocks
         ]
+
+
+@dataclass(frozen=True)
+class DBCacheMask:
+    """cache-dit's DBCache with a mask of the steps that are computed, and the first block alone in the others.
+
+    Attributes:
+        calibrator: What extrapolates the residual on cached steps; empty to reuse it.
+    """
+
+    calibrator: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the names of its rows begin with."""
+        return _named("cache_dit_mask", self.calibrator)
+
+    def refusal(self, pipe: HasTransformer) -> str | None:
+        """Why it cannot be attached; None when it can."""
+        return refusal(pipe)
+
+    def at(self, steps: Sequence[int], pipe: HasTransformer, workload: PeerWorkload) -> Peer:  # noqa: ARG002 - any model
+        """The mask of these steps; cache-dit takes no fewer than one block that always runs.
+
+        Raises:
+            PeerError: A step calls the transformer more than twice.
+        """
+        mask = tuple(int(step in set(steps)) for step in range(workload.num_steps))
+        settings: PeerSettings = {
+            "steps_computation_mask": "".join(map(str, mask)),
+            "steps_computation_policy": "static",
+            "Fn_compute_blocks": 1,
+        }
+        return CacheDit(self.name, self.calibrator, settings, workload.num_steps, _branches(workload), mask)
 
 
 @dataclass(frozen=True)
@@ -67,29 +112,18 @@ class CacheDit:
     Attributes:
         name: The name of its family.
         calibrator: What extrapolates the residual on cached steps; empty to reuse it.
-        threshold: Relative change of the first blocks' residual below which the others are skipped.
-        first_blocks: Blocks that always run.
-        warmup: First steps that are always computed.
+        settings: The chosen settings, in cache-dit's own words.
         num_steps: Steps of the sampler.
         branches: Calls of the transformer a step.
+        mask: A 1 for each step that is computed, a 0 for each other; empty where a threshold decides.
     """
 
     name: str
     calibrator: str
-    threshold: float
-    first_blocks: int
-    warmup: int
+    settings: PeerSettings
     num_steps: int
     branches: int
-
-    @property
-    def settings(self) -> PeerSettings:
-        """The chosen settings, in cache-dit's own words."""
-        return {
-            "residual_diff_threshold": self.threshold,
-            "Fn_compute_blocks": self.first_blocks,
-            "max_warmup_steps": self.warmup,
-        }
+    mask: tuple[int, ...] = ()
 
     @contextmanager
     def attach(self, pipe: HasTransformer) -> Iterator[None]:
@@ -117,19 +151,33 @@ class CacheDit:
     def _config(self) -> Any:
         from cache_dit import DBCacheConfig
 
-        return DBCacheConfig(
-            Fn_compute_blocks=self.first_blocks,
-            max_warmup_steps=self.warmup,
-            residual_diff_threshold=self.threshold,
-            enable_separate_cfg=self.branches == 2,
-            num_inference_steps=self.num_steps,
-        )
+        chosen: dict[str, object] = dict(self.settings)
+        if self.mask:
+            chosen["steps_computation_mask"] = list(self.mask)
+        return DBCacheConfig(enable_separate_cfg=self.branches == 2, num_inference_steps=self.num_steps, **chosen)
 
     def _calibrator(self) -> Any:
         from cache_dit import DMDCalibratorConfig, FoCaCalibratorConfig, TaylorSeerCalibratorConfig
 
-        known = {"taylorseer": TaylorSeerCalibratorConfig, "dmd": DMDCalibratorConfig, "foca": FoCaCalibratorConfig}
-        return known[self.calibrator]() if self.calibrator else None
+        known: Mapping[str, Callable[[], Any]] = {
+            "": lambda: None,
+            "taylorseer": TaylorSeerCalibratorConfig,
+            "taylorseer2": lambda: TaylorSeerCalibratorConfig(taylorseer_order=2),
+            "dmd": DMDCalibratorConfig,
+            "foca": FoCaCalibratorConfig,
+        }
+        return known[self.calibrator]()
+
+
+def _named(what: str, calibrator: str) -> str:
+    return f"{what}_{calibrator}" if calibrator else what
+
+
+def _branches(workload: PeerWorkload) -> int:
+    """Calls of the transformer a step, where cache-dit can tell them apart."""
+    if workload.branches > 2:
+        raise PeerError(f"cache-dit distinguishes at most two calls a step, not {workload.branches}.")
+    return workload.branches
 
 
 def refusal(pipe: HasTransformer) -> str | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lesa_framework import PeerFamily, Registrar, hookimpl
-from lesa_peers.cache_dit_dbcache import CALIBRATORS, DBCache
+from lesa_framework import PeerFamily, Registrar, ToldPeerFamily, hookimpl
+from lesa_peers.cache_dit_dbcache import CALIBRATORS, TOLD_CALIBRATORS, DBCache, DBCacheMask
 from lesa_peers.diffusers_first_block import DiffusersFirstBlock
 from lesa_peers.diffusers_magcache import DiffusersMagCache
 from lesa_peers.diffusers_taylorseer import DiffusersTaylorSeer
 
-#: All families of this plugin.
+#: The families whose setting is searched.
 FAMILIES: tuple[PeerFamily, ...] = (
     DiffusersTaylorSeer(),
     DiffusersTaylorSeer(lite=True),
@@ -16,6 +16,8 @@ FAMILIES: tuple[PeerFamily, ...] = (
     DiffusersMagCache(),
     *(DBCache(calibrator) for calibrator in CALIBRATORS),
 )
+#: The families that are told which steps to compute.
+TOLD_FAMILIES: tuple[ToldPeerFamily, ...] = tuple(DBCacheMask(calibrator) for calibrator in TOLD_CALIBRATORS)
 
 
 @hookimpl
@@ -23,3 +25,5 @@ def lesa_register(registrar: Registrar) -> None:
     """Register the families."""
     for family in FAMILIES:
         registrar.add_peer(family)
+    for told in TOLD_FAMILIES:
+        registrar.add_told_peer(told)

@@ -40,7 +40,7 @@ def test_plugins_of_one_section(lesa: Lesa) -> None:
     assert "fixed_interval" not in lesa("plugins", "--section", "backbone").out
     outcome = lesa("plugins", "--section", "backbones")
     assert outcome.code == 2
-    known = "schedule, router, predictor, backbone, model, preset, peer, metric"
+    known = "schedule, router, predictor, backbone, model, preset, peer, told_peer, metric"
     assert f"--section backbones: unknown. Known: {known}." in outcome.err
 
 
@@ -59,6 +59,7 @@ def test_schema(lesa: Lesa, workplace: Path) -> None:
 def test_schema_of_benchmarks(lesa: Lesa) -> None:
     schema = json.loads(lesa("schema", "--bench").out)
     assert "diffusers_magcache" in schema["properties"]["peers"]["items"]["enum"]
+    assert "cache_dit_mask" in schema["properties"]["told_peers"]["items"]["enum"]
     assert "lpips" in schema["properties"]["metrics"]["items"]["enum"]
     assert schema["required"] == ["models"]
     ended = lesa("schema", "--bench", "--section", "predictor")

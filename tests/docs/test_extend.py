@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from lesa_framework import PredictorConfig, RouterConfig, ScheduleConfig, Strategy
+from lesa_framework.measure import match, workload_of
+from lesa_framework.measure.matching import Measure, Told
 from lesa_framework.plugin.manager import Plugins
 from lesa_framework.testing import (
     TinyDiT,
@@ -79,6 +81,17 @@ def test_the_guides_peer_passes_its_test(registered, monkeypatch):
     module = types.ModuleType("guide_peer")
     exec(compile(source, "peer.md", "exec", dont_inherit=True), module.__dict__)
     module.test_hold_output(TinyPipeline(TinyDiT()))
+
+
+def test_the_guides_told_peer_computes_the_steps_that_it_is_told(registered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "my_package", types.ModuleType("my_package"))
+    monkeypatch.setitem(sys.modules, "my_package.plugin", plugin("peer.md"))
+    found, pipe = Plugins(), TinyPipeline(TinyDiT())
+    found.add("guide", shown("peer.md", "my_package/told.py"))
+    family = found.registry.told_peers.get("hold_output_at")
+    workload = workload_of(pipe, 6, lambda: pipe(num_inference_steps=6))
+    told = match(Told(family, (0, 1, 4)), pipe, workload, 3, Measure.STEPS)
+    assert told.chosen.work.plans == ("FFPPFP",)
 
 
 @pytest.mark.parametrize(

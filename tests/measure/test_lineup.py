@@ -9,7 +9,7 @@ import pytest
 
 from lesa_framework import ConfigError, load_config
 from lesa_framework.generation import GenerationSettings
-from lesa_framework.measure.lineup import caches, line_up, planned, planned_nfe, uncached
+from lesa_framework.measure.lineup import caches, line_up, planned, planned_steps, uncached
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.results import Kind
 from lesa_framework.measure.spec import BenchSpec, ModelEntry
@@ -44,7 +44,7 @@ def test_errors_begin_with_the_configurations_name(flux):
 def test_too_few_steps_for_the_history_are_refused():
     (method,) = caches([(config("a"), "")], STEPS)
     with pytest.raises(ConfigError, match="at least 2 steps"):
-        planned_nfe(method.strategy, RunInfo((1.0, 0.0), "flux", Tap.PRE_HEAD))
+        planned_steps(method.strategy, RunInfo((1.0, 0.0), "flux", Tap.PRE_HEAD))
 
 
 def test_peers_beside_gates_alone_need_an_nfe():
@@ -70,6 +70,34 @@ def test_plain_runs_and_peers_stand_at_every_nfe():
         ("diffusers_first_block_cache_2_whole", 2, 8),
     ]
     assert {row.measure for row in rows[5:]} == {Measure.STEPS}
+
+
+def cache(name: str, schedule: str, *steps: int) -> Any:
+    return replace(uncached(8), name=name, kind=Kind.CACHE, schedule=schedule, nfe=len(steps), steps=steps)
+
+
+def test_told_peers_get_the_steps_of_each_schedule_once():
+    methods = [
+        cache("reuse-even", "even", 0, 4),
+        cache("line-even", "even", 0, 1, 4),  # its history is short, so it computes one step more
+        cache("reuse-late", "late", 0, 1, 2),
+        cache("preset-of-even", "", 0, 4),
+        cache("preset", "", 0, 6),
+        replace(cache("gate", "gated"), nfe=None, steps=None),
+    ]
+    rows = [row for row in line_up(methods, 8, spec(told_peers=["cache_dit_mask"])) if row.kind is Kind.PEER]
+    assert [(row.name, row.schedule, row.nfe, row.steps) for row in rows] == [
+        ("cache_dit_mask-even", "even", 2, (0, 4)),
+        ("cache_dit_mask-late", "late", 3, (0, 1, 2)),
+        ("cache_dit_mask-preset", "preset", 2, (0, 6)),
+    ]
+    assert {row.measure for row in rows} == {Measure.STEPS}
+
+
+def test_peers_that_nothing_can_be_told_are_an_error():
+    gate = replace(uncached(8), name="gate", kind=Kind.CACHE, nfe=None)
+    with pytest.raises(ConfigError, match="told_peers: no cache of this model has steps that are known beforehand"):
+        line_up([gate], 8, spec(nfe=[4], told_peers=["cache_dit_mask"]))
 
 
 def test_two_rows_of_one_name_are_refused():

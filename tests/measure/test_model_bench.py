@@ -111,16 +111,31 @@ def test_peers_are_set_to_the_same_work_and_those_that_cannot_say_so(bench, monk
     assert timeless(again) == timeless(results), "settings that an earlier start found are attached again"
 
 
-def test_peers_set_to_whole_steps_are_excluded(bench):
+def test_peers_set_to_whole_steps_are_ranked_by_them(bench):
     bench.raw["peers_by_steps"] = ["diffusers_first_block_cache"]
     results = bench.run()
     whole = row(results, "diffusers_first_block_cache_4_whole")
     plans = list(results.models[0].details[whole.name].plans.values())
     assert 1 <= sum(plan.count("F") for plan in plans) / len(plans) <= 4
     assert set("".join(plans)) <= set("F0123456789"), "its first block is never skipped"
-    assert whole.work > whole.nfe
-    assert whole.psnr_db is not None
-    assert not whole.competes
+    assert whole.work > whole.nfe >= whole.whole_steps
+    assert whole.competes
+    assert whole.note.startswith(
+        f"Ranked by its {whole.whole_steps:g} whole steps. With what it computes in the others"
+    )
+
+
+def test_told_peers_compute_the_steps_of_the_schedule_and_are_ranked_by_them(bench):
+    bench.raw["told_peers"] = ["cache_dit_mask_taylorseer"]
+    results = bench.run()
+    told = row(results, "cache_dit_mask_taylorseer-a")
+    assert set(results.models[0].details[told.name].plans.values()) == {"FF33F33F"}
+    assert told.settings["steps_computation_mask"] == "11001001"
+    assert (told.nfe, told.whole_steps, told.schedule) == (4, 4, "a")
+    assert 5 < told.work < 6, "the first of three blocks runs in the other steps, too"
+    assert told.competes
+    assert told.name in {each.theirs for each in results.differences} | {each.ours for each in results.differences}
+    assert timeless(bench.run()) == timeless(results)
 
 
 def test_where_work_is_not_counted_no_peer_can_be_matched(bench):

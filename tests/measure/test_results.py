@@ -55,6 +55,8 @@ def test_a_score_that_no_metric_describes_is_refused() -> None:
         (row("a", psnr_db=30.0), None),
         (row("a", psnr_db=30.0, work=10.04), None),
         (row("a", psnr_db=30.0, work=10.06), "did the work of 10.1 steps, more than 10"),
+        (row("a", psnr_db=30.0, work=13.1, whole_steps=10.0), None),
+        (row("a", psnr_db=30.0, work=9.0, whole_steps=10.5), "computed 10.5 whole steps, more than 10"),
         (row("a", work=12), "did the work of 12 steps, more than 10"),
         (row("a", error="no memory"), "failed: no memory"),
         (row("a", ssim=1.0), "its samples are identical to the uncached run's"),

@@ -32,6 +32,7 @@ def test_a_mistake_of_the_last_model_shows_before_the_first_is_run(bench, monkey
     ("change", "told"),
     [
         ({"peers": ["diffusers_taylor"]}, "'diffusers_taylor' is not a registered peer"),
+        ({"told_peers": ["cache_dit_mas"]}, "'cache_dit_mas' is not a registered told peer"),
         ({"metrics": ["lips"]}, "'lips' is not a registered metric"),
         ({"methods": {"a": {"predictor": {"kind": "reus"}}}}, "methods.a with schedules.a: predictor.kind: 'reus'"),
         ({"methods": {"a": {"predictor": {"kind": "reuse"}, "schedule": {}}}}, "methods.a: has a schedule of its own"),

@@ -91,6 +91,34 @@ def test_something_else_than_a_family_of_peers_is_refused(given):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_peer(given)))
 
 
+class At:
+    """A cache that takes a list of steps."""
+
+    name = "at"
+
+    def refusal(self, pipe):
+        return None
+
+    def at(self, steps, pipe, workload):
+        raise NotImplementedError
+
+
+def test_a_told_peer_is_registered_beside_the_others():
+    found, family = Plugins(), At()
+    found.add("mine", plugin(lambda registrar: registrar.add_told_peer(family)))
+    assert found.registry.told_peers.names() == {"at": "mine"}
+    assert found.registry.told_peers.get("at") is family
+    assert found.registry.peers.names() == {}
+    with pytest.raises(UnknownPluginError, match=r"^told_peer: 'att' is not a registered told peer"):
+        found.registry.told_peers.get("att")
+
+
+@pytest.mark.parametrize("given", [At, Every(), SimpleNamespace(name="at")])
+def test_something_else_than_a_family_of_told_peers_is_refused(given):
+    with pytest.raises(PluginContractError, match=r"^mine: add_told_peer needs an object with .*, not "):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_told_peer(given)))
+
+
 def test_a_name_is_taken_once():
     found = Plugins()
     found.add("first", plugin(lambda registrar: registrar.add_predictor(LineConfig)))

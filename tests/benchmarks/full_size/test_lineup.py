@@ -8,7 +8,9 @@ from lesa_framework.plugin.manager import plugins
 
 def test_there_is_a_row_for_every_family_of_peers_at_the_headlines_nfe():
     peers = [each for each in line_up(FLUX) if each.kind is Kind.PEER]
-    assert [each.name for each in peers] == list(plugins().registry.peers.names())
+    registry = plugins().registry
+    told = [f"{name}-n7" for name in registry.told_peers.names()]
+    assert [each.name for each in peers] == [*registry.peers.names(), *told]
     assert {each.nfe for each in peers} == {len(paper_steps(7, 50))}
 
 

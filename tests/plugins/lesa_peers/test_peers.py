@@ -11,12 +11,15 @@ import pytest
 import torch
 
 from lesa_framework.errors import PeerError
-from lesa_framework.measure.matching import match
+from lesa_framework.measure.matching import Measure, Told, match
 from lesa_framework.testing.tiny_dit import TinyDiT
 from lesa_peers.plugin import FAMILIES as ALL
+from lesa_peers.plugin import TOLD_FAMILIES
 from tests.measure.workloads import STEPS, Sampling
 
-FAMILIES = {family.name: family for family in ALL}
+#: What the told ones are told: steps without a rhythm, so that no other rule computes the same.
+TOLD = (0, 1, 4)
+FAMILIES = {family.name: family for family in (*ALL, *(Told(family, TOLD) for family in TOLD_FAMILIES))}
 _CACHE_DIT = [name for name in FAMILIES if name.startswith("cache_dit")]
 _DIFFUSERS = [name for name in FAMILIES if name.startswith("diffusers")]
 
@@ -98,6 +101,28 @@ def test_a_first_block_is_work_that_every_step_pays_for(name, flux, generate):
     assert work.plans == ("F33333",) * 2, "the first of three blocks is a third of a call"
     assert work.block_nfe == pytest.approx(1 + 5 / 3)
     assert work.full_steps == 1
+
+
+@pytest.mark.parametrize("family", TOLD_FAMILIES, ids=lambda family: family.name)
+def test_a_told_peer_computes_the_steps_that_it_is_told(family, flux, generate):
+    load = Sampling(flux, generate).workload()
+    found = match(Told(family, TOLD), flux, load, 3, Measure.STEPS)
+    assert found.reached, found.error or found.note
+    assert found.note == ""
+    assert found.chosen.work.full_steps == 3
+    for plan in found.chosen.work.plans:
+        assert tuple(step for step, letter in enumerate(plan) if letter == "F") == TOLD
+
+
+def test_a_calibrator_changes_what_the_other_steps_get(flux, generate):
+    run = Sampling(flux, generate)
+    load = run.workload()
+    pictures = []
+    for family in TOLD_FAMILIES[:3]:
+        with family.at((0, 2, 3, 4), flux, load).attach(flux):
+            pictures.append(run())
+    assert not torch.equal(pictures[0], pictures[1])
+    assert not torch.equal(pictures[1], pictures[2])
 
 
 @pytest.mark.parametrize("name", _CACHE_DIT)
