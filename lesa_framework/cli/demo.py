@@ -50,7 +50,7 @@ def command(
     configs, missing = _configs(backbone)
     registered = plugins().registry.models.get(named)
     call = options.generation_settings(source, steps).model_copy(update={"call": dict(registered.call)})
-    chosen = registered.prompts(seed, prompts) if registered.prompts else options.draw_prompts(source, prompts, seed)
+    chosen = options.demo_prompts(source, prompts, seed)
     files.check_out_folder(out, ["grid.png", "report.html", "results.json"])
     files.check_out_folder(out / "images")
     check_report("lesa demo")

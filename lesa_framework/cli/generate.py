@@ -62,7 +62,7 @@ def command(
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
     options.check_texts("PROMPT", *(prompts or ()))
-    chosen = prompts or options.draw_prompts(source, 1, seed)
+    chosen = prompts or options.demo_prompts(source, 1, seed)
     check_pairs(len(chosen), count, "--count")
     pairs = [(prompt, seed + offset) for prompt in chosen for offset in range(count)]
     paths = _paths(out, pairs)

@@ -116,7 +116,7 @@ def generation_settings(
 
 
 def draw_prompts(source: ModelSource, count: int, seed: int, *, training: bool = False) -> list[str]:
-    """Draw prompts for a registered model; those for training come from other random numbers than the rest.
+    """Draw prompts for a registered model; those for training are never among the rest.
 
     Raises:
         ConfigError: The model has no source of prompts.
@@ -126,3 +126,14 @@ def draw_prompts(source: ModelSource, count: int, seed: int, *, training: bool =
             f"--prompts: '{source.name}' has no source of prompts. Give a file with one prompt on each line."
         )
     return source.named.prompts(seed, count, training=training)
+
+
+def demo_prompts(source: ModelSource, count: int, seed: int) -> list[str]:
+    """Draw prompts whose samples are easy to judge by eye; any held-out ones where the model has no such source.
+
+    Raises:
+        ConfigError: The model has no source of prompts.
+    """
+    if source.named is None or source.named.demo_prompts is None:
+        return draw_prompts(source, count, seed)
+    return source.named.demo_prompts(seed, count)

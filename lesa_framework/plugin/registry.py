@@ -32,7 +32,14 @@ class PromptSource(Protocol):
     """Draws prompts that suit a model."""
 
     def __call__(self, seed: int, count: int, *, training: bool = False) -> list[str]:
-        """Draw `count` different prompts; those for training come from other random numbers than the rest."""
+        """Draw `count` different prompts; those for training must never be among the rest."""
+
+
+class DemoPromptSource(Protocol):
+    """Draws prompts whose samples are easy to judge by eye."""
+
+    def __call__(self, seed: int, count: int) -> list[str]:
+        """Draw `count` different prompts that training never uses."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,14 @@ class NamedModel:
         call: Keyword arguments that its pipeline should be called with, such as height and width.
         prompts: Draws prompts for it; None when it has no source of prompts.
         metrics: Names of registered metrics that always measure its samples, besides the usual ones.
+        demo_prompts: Draws the prompts of `lesa demo`, and of `lesa generate` without one; `prompts` does where None.
     """
 
     folder: Path
     call: dict[str, object] = field(default_factory=dict)
     prompts: PromptSource | None = None
     metrics: tuple[str, ...] = ()
+    demo_prompts: DemoPromptSource | None = None
 
 
 class Catalog(Generic[Item]):

@@ -25,13 +25,20 @@ def lesa_register(registrar: Registrar) -> None:
     metric = CaptionScore()
     registrar.add_metric(metric)
     for name, call in _CALLS.items():
-        draw = partial(_draw_prompts, backbone=name)
-        registrar.add_model(f"reference:{name}", NamedModel(_HERE / "models" / name, call, draw, (metric.name,)))
+        draw, easy = partial(_draw_prompts, backbone=name), partial(_draw_demo_prompts, backbone=name)
+        model = NamedModel(_HERE / "models" / name, call, draw, (metric.name,), demo_prompts=easy)
+        registrar.add_model(f"reference:{name}", model)
     registrar.add_presets(_HERE / "presets")
 
 
-# The import waits until it is needed, so that registering stays light.
+# The imports wait until they are needed, so that registering stays light.
 def _draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str) -> list[str]:
     from lesa_reference.prompts import draw_prompts
 
     return draw_prompts(seed, count, training=training, backbone=backbone)
+
+
+def _draw_demo_prompts(seed: int, count: int, *, backbone: str) -> list[str]:
+    from lesa_reference.prompts import draw_demo_prompts
+
+    return draw_demo_prompts(seed, count, backbone=backbone)

@@ -1,13 +1,21 @@
 """Draws prompts: `python -m lesa_reference.prompts flux --seed 1 --count 64 --out prompts.txt`.
 
-The scenes that the models and the caption score were trained on came from seeds below `HELD_OUT_SEED`. Prompts are
-drawn from seeds at or above it, so they were never used in training. A short caption such as "a red ring" may still
-occur in both: there are not many short ones.
+A caption belongs to the training of predictors or to the held-out prompts, never to both:
+
+- the first 256 captions that training draws with each of the seeds 0 to 3 are for training, among them the presets';
+- of all other captions, a hash of the text decides.
+
+So no evaluation that draws its prompts, with whatever seed, meets a prompt of a training that drew its own. The models
+and the caption score were trained on scenes of the same grammar, from seeds below `HELD_OUT_SEED`. Held-out scenes come
+from seeds at or above it, but their captions may coincide: "a red ring" surely occurred in the models' own training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -23,13 +31,16 @@ from lesa_framework import ConfigError
 from lesa_framework.files import write_text
 from lesa_reference.captions import HELD_OUT_SEED, random_scene
 from lesa_reference.motion import Clip, random_clip
-from lesa_reference.scenes import Scene
+from lesa_reference.scenes import TEXTURES, Scene
 
 #: The most prompts that are drawn at once; drawing so many different ones takes some seconds.
 MOST = 10_000
 #: The random stream of prompts for predictor training, separate from those of the models' own training.
 _TRAINING_STREAM = 5
-
+#: The training draws that were in use before the hash decided: the seeds below the first, so many captions of each.
+_EARLY_SEEDS, _EARLY_COUNT = 4, 256
+#: Words of a caption that make a picture hard to judge at a glance.
+_HARD_WORDS = {"letter", *TEXTURES[1:]}
 
 #: What each reference model was trained on.
 _DRAWN: dict[str, Callable[[np.random.Generator], Scene | Clip]] = {
@@ -45,25 +56,80 @@ def draw_prompts(seed: int, count: int, *, training: bool = False, backbone: str
     Args:
         seed: At least 0 and below `HELD_OUT_SEED`; another seed draws other prompts.
         count: How many.
-        training: Draw for the training of a predictor, from a random stream that held-out prompts never use.
+        training: Draw for the training of a predictor: captions that held-out prompts never have.
         backbone: The reference model; clips have captions of their own.
 
     Raises:
         ConfigError: More than `MOST`.
     """
+    return _first(_training(backbone, seed) if training else _held_out(backbone, seed), count)
+
+
+def draw_demo_prompts(seed: int, count: int, *, backbone: str = "flux") -> list[str]:
+    """`count` different held-out captions whose pictures are easy to judge.
+
+    They name the background and one or two plain shapes. Of other scenes a caption tells only a part.
+
+    Args:
+        seed: As for [`draw_prompts`][lesa_reference.prompts.draw_prompts].
+        count: How many.
+        backbone: The reference model.
+
+    Raises:
+        ConfigError: More than `MOST`.
+    """
+    return _first((caption for caption in _held_out(backbone, seed) if _easy(caption)), count)
+
+
+def _first(captions: Iterator[str], count: int) -> list[str]:
     if count > MOST:
         raise ConfigError(f"prompts: at most {MOST:,} are drawn, not {count}.")
-    rng = np.random.default_rng([seed, _TRAINING_STREAM] if training else [HELD_OUT_SEED + seed, 0])
-    captions: dict[str, None] = {}
-    while len(captions) < count:
-        captions[_DRAWN[backbone](rng).caption] = None
-    return list(captions)
+    return list(islice(captions, count))
+
+
+def _training(backbone: str, seed: int) -> Iterator[str]:
+    early = _early(backbone, seed) if seed < _EARLY_SEEDS else ()
+    yield from early
+    drawn = _captions(backbone, [seed, _TRAINING_STREAM])
+    yield from (caption for caption in drawn if _for_training(caption) and caption not in early)
+
+
+def _held_out(backbone: str, seed: int) -> Iterator[str]:
+    taken = {caption for number in range(_EARLY_SEEDS) for caption in _early(backbone, number)}
+    drawn = _captions(backbone, [HELD_OUT_SEED + seed, 0])
+    yield from (caption for caption in drawn if not _for_training(caption) and caption not in taken)
+
+
+@cache
+def _early(backbone: str, seed: int) -> tuple[str, ...]:
+    return tuple(islice(_captions(backbone, [seed, _TRAINING_STREAM]), _EARLY_COUNT))
+
+
+def _captions(backbone: str, seed: list[int]) -> Iterator[str]:
+    """Different captions without end."""
+    rng = np.random.default_rng(seed)
+    seen: set[str] = set()
+    while True:
+        caption = _DRAWN[backbone](rng).caption
+        if caption not in seen:
+            seen.add(caption)
+            yield caption
+
+
+def _for_training(caption: str) -> bool:
+    return hashlib.sha256(caption.encode()).digest()[0] % 2 == 0
+
+
+def _easy(caption: str) -> bool:
+    words = caption.split()
+    return words[-2] == "on" and not _HARD_WORDS.intersection(words)
 
 
 def main(
     backbone: Annotated[str, typer.Argument(help=f"Reference model: {', '.join(_DRAWN)}.")],
     seed: Annotated[int, typer.Option(min=0, max=HELD_OUT_SEED - 1, help="Another seed draws other prompts.")] = 0,
     count: Annotated[int, typer.Option(min=1, max=MOST, help="How many prompts.")] = 64,
+    demo: Annotated[bool, typer.Option("--demo", help="Only captions of plain shapes and background.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="File to write, one prompt on each line; standard output if absent.")
     ] = None,
@@ -74,7 +140,8 @@ def main(
     """
     if backbone not in _DRAWN:
         raise typer.BadParameter(f"'{backbone}' is not a reference model. Known: {', '.join(_DRAWN)}.")
-    text = "\n".join(draw_prompts(seed, count, backbone=backbone)) + "\n"
+    draw = draw_demo_prompts if demo else draw_prompts
+    text = "\n".join(draw(seed, count, backbone=backbone)) + "\n"
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -7,8 +7,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from lesa_framework.plugin.manager import plugins
 from lesa_reference import prompts
 from lesa_reference.captions import HELD_OUT_SEED, claims, random_scene
+from lesa_reference.scenes import TEXTURES
 
 app = typer.Typer()
 app.command()(prompts.main)
@@ -25,23 +27,53 @@ def test_draws_are_repeatable_different_and_within_the_grammar() -> None:
 
 
 def test_scenes_come_from_above_the_training_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts.draw_prompts(7, 3)  # from here on the training's own draws are remembered
     seeds: list[list[int]] = []
     real = np.random.default_rng
     monkeypatch.setattr(prompts.np.random, "default_rng", lambda seed: seeds.append(seed) or real(seed))
     prompts.draw_prompts(7, 3)
-    assert seeds[0][0] == HELD_OUT_SEED + 7
+    assert seeds == [[HELD_OUT_SEED + 7, 0]]
+
+
+@pytest.mark.parametrize("backbone", ["flux", "hunyuan_video"])
+def test_no_held_out_prompt_is_ever_a_training_prompt(backbone: str) -> None:
+    held_out = {text for seed in (0, 1, 7) for text in prompts.draw_prompts(seed, 600, backbone=backbone)}
+    for seed in (0, 3, 4):
+        assert not held_out.intersection(prompts.draw_prompts(seed, 600, training=True, backbone=backbone))
+
+
+def test_the_presets_keep_their_training_prompts() -> None:
+    rng = np.random.default_rng([0, 5])
+    plain = list(dict.fromkeys(random_scene(rng).caption for _ in range(80)))[:64]
+    assert prompts.draw_prompts(0, 64, training=True) == plain
+    drawn = prompts.draw_prompts(0, 400, training=True)
+    assert drawn[:64] == plain
+    assert len(set(drawn)) == 400
+
+
+@pytest.mark.parametrize("backbone", ["flux", "hunyuan_video"])
+def test_demo_prompts_name_background_and_plain_shapes(backbone: str) -> None:
+    drawn = prompts.draw_demo_prompts(2, 40, backbone=backbone)
+    assert len(set(drawn)) == 40
+    assert set(drawn) <= set(prompts.draw_prompts(2, 600, backbone=backbone)), "held-out ones"
+    for caption in drawn:
+        assert caption.split()[-2] == "on"
+        assert not {"letter", *TEXTURES} & set(caption.split())
+
+
+def test_demo_prompts_are_registered() -> None:
+    model = plugins().registry.models.get("reference:hunyuan_video")
+    assert model.demo_prompts is not None
+    assert model.demo_prompts(3, 5) == prompts.draw_demo_prompts(3, 5, backbone="hunyuan_video")
 
 
 def test_command(tmp_path: Path) -> None:
     runner = CliRunner()
     shown = runner.invoke(app, ["flux", "--seed", "3", "--count", "5"])
     assert shown.stdout.splitlines() == prompts.draw_prompts(3, 5)
+    easy = runner.invoke(app, ["flux", "--seed", "3", "--count", "5", "--demo"])
+    assert easy.stdout.splitlines() == prompts.draw_demo_prompts(3, 5)
     runner.invoke(app, ["flux", "--seed", "3", "--count", "5", "--out", str(tmp_path / "p.txt")])
     assert (tmp_path / "p.txt").read_text() == shown.stdout
     assert runner.invoke(app, ["unet"]).exit_code == 2
     assert runner.invoke(app, ["flux", "--out", str(tmp_path / "no" / "p.txt")]).exit_code == 2
-
-
-def test_random_scene_is_what_is_drawn() -> None:
-    rng = np.random.default_rng([HELD_OUT_SEED, 0])
-    assert prompts.draw_prompts(0, 1) == [random_scene(rng).caption]
