@@ -58,7 +58,6 @@ class Attachment:
         UnsupportedBackboneError: The adapter does not fit the model, or a session is attached already.
 
     Attributes:
-        signature: That of the model's own forward.
         is_live: Whether calls go through it; another thread may end that at any moment.
     """
 
@@ -88,11 +87,11 @@ class Attachment:
         self._verified = (verified and not adapter.unverified) or tap is Tap.OUTPUT
         self._around_compute, self._part = around_compute, part
         self._bound = inspect.signature(type(model).forward)
-        self.signature = self._bound.replace(parameters=list(self._bound.parameters.values())[1:])
+        signature = self._bound.replace(parameters=list(self._bound.parameters.values())[1:])
         self._context = _ContextName()
         self._has_warned = False
         self._wrappers: dict[bool, Wrapper] = {}  # by the call's return_dict
-        self._override = ForwardOverride(model, Forward(self.call, self.signature))
+        self._override = ForwardOverride(model, Forward(self.call, signature))
         self._run_model = self._override.original
         own = model.__dict__
         self._own_context = {_CONTEXT: own[_CONTEXT]} if _CONTEXT in own else {}
@@ -134,8 +133,7 @@ class Attachment:
         """
         twin = object.__new__(Attachment)
         memo[id(self)] = twin
-        twin.is_live, twin._is_attached = False, False
-        twin._context, twin.signature = _ContextName(), self.signature
+        twin.is_live, twin._context = False, _ContextName()
         twin._run_model = copy.deepcopy(self._run_model, memo)
         twin._name_context = copy.deepcopy(self._name_context, memo)
         return twin

@@ -232,3 +232,18 @@ def test_the_sampler_owns_what_it_gets():
         model(latent, grid[1]).sample.zero_()
         model(latent, grid[2], return_dict=False)[0].zero_()
         assert torch.equal(model(latent, grid[3]).sample, first)
+
+
+def test_blocks_are_watched_on_the_first_computed_step_alone():
+    seen = []
+
+    class Looking(TinyDiT):
+        def forward(self, hidden_states, timestep):
+            seen.append({type(block).__name__ for block in self.transformer_blocks})
+            return super().forward(hidden_states, timestep)
+
+    model = Looking()
+    with attach(model, TinyDiTAdapter(), strategy([0, 1, 2]), even_grid(4)):
+        for sigma in even_grid(4)[:3]:
+            model(noise((1, 4, 4), 0), sigma)
+    assert seen == [{"_StandIn"}, {"_Block"}, {"_Block"}]
