@@ -60,7 +60,6 @@ class Head:
     def __deepcopy__(self, memo: dict[int, Any]) -> Head:
         """A copy of an attached model is a bare one: the hooks that it copies do nothing."""
         twin = object.__new__(Head)
-        memo[id(self)] = twin
         twin._now, twin._missed = _Now(), _nothing
         return twin
 
@@ -85,7 +84,7 @@ class Head:
             computed: Takes the feature that was read; what it returns is used in its place. None to use it as it is.
         """
         now = self._now
-        now.open, now.calls, now.prediction, now.feature = True, 0, prediction, None
+        now.open, now.calls, now.prediction = True, 0, prediction
         now.computed = computed or _unchanged
         now.dtype = latent.dtype if self._adapter.head_in_float32 else None
 

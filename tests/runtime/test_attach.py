@@ -228,3 +228,13 @@ def test_at_the_output_nothing_of_the_model_runs_on_a_predicted_step(call):
             model(torch.ones(1, 6, 4), sigma, **call)
         assert session.report.plan() == "FPFP"
     assert len(ran) == 2
+
+
+def test_lists_show_what_they_have_and_blocks_keep_their_class_while_attached():
+    pipe = pipeline()
+    model = pipe.transformer
+    kinds = [type(block) for block in model.transformer_blocks]
+    with cached(pipe):
+        assert [type(block) for block in model.transformer_blocks] == kinds
+        assert type(model.transformer_blocks) is not torch.nn.ModuleList
+    assert type(model.transformer_blocks) is torch.nn.ModuleList

@@ -122,3 +122,24 @@ def test_a_lone_branch_with_new_conditioning_at_every_call_is_called_once_a_step
     branches.end_step()
     branches.take(first)
     assert branches.steps_on(third)
+
+
+def test_a_branch_that_was_told_by_order_is_known_by_its_new_conditioning():
+    branches, other = Branches(), torch.zeros(1, 2)
+    old, new = torch.zeros(1), torch.ones(1)
+    branches.take(call(old))
+    branches.end_step()
+    branches.take(call(new))
+    assert branches.repeats(call(new, latent=other))
+    assert not branches.repeats(call(old, latent=other))
+
+
+def test_a_latent_is_shared_with_any_branch_of_the_step():
+    branches, other = Branches(), torch.zeros(1, 2)
+    branches.take(call(torch.zeros(1)))
+    branches.take(call(torch.ones(1), latent=other))
+    assert branches.share(LATENT)
+    assert branches.share(other)
+    assert not branches.share(other.clone())
+    branches.end_step()
+    assert not branches.share(other)

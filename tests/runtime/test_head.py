@@ -66,14 +66,14 @@ class Several(nn.Module):
             self.norm = norm
 
         def forward(self, hidden, temb):
-            return self.norm(hidden, temb), 1 + temb.unsqueeze(1)
+            return self.norm(hidden, temb), 1 + temb.unsqueeze(1), temb
 
     def __init__(self, norm):
         super().__init__()
         self.final = self.Final(norm)
 
     def close(self, hidden_states, temb):
-        normed, gate = self.final(hidden_states, temb)
+        normed, gate, _ = self.final(hidden_states, temb)
         return normed * gate
 
 

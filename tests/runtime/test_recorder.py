@@ -54,3 +54,8 @@ def test_without_features_there_is_no_feature_of_a_step():
     watched(recorder)
     with pytest.raises(ValueError, match="zip"):
         _ = recorder.by_step
+
+
+def test_before_a_run_nothing_is_recorded():
+    recorder = Recorder(latents=True)
+    assert (recorder.records, recorder.features, recorder.latents, recorder.by_step) == ([], [], [], {})
