@@ -91,7 +91,7 @@ def generate_batch(
         return state
 
     _synchronise(pipe)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.thread_time()
     with torch.no_grad():
         output = pipe(
             prompt=list(prompts),
@@ -104,8 +104,9 @@ def generate_batch(
         )
     images = output[0]
     _synchronise(pipe)
-    seconds = time.perf_counter() - started
-    return Samples(images.detach().float().cpu(), last[0].detach().float().cpu(), seconds)
+    seconds, worked = time.perf_counter() - started, time.thread_time() - worked
+    waited = max(0.0, seconds - worked) if _on_cpu(pipe) else None
+    return Samples(images.detach().float().cpu(), last[0].detach().float().cpu(), seconds, waited)
 
 
 def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[float, ...]:
@@ -169,6 +170,10 @@ def expanded_call(call: Mapping[str, Any], count: int) -> dict[str, Any]:
         key: [value] * count if key.startswith(("prompt_", "negative_prompt")) and isinstance(value, str) else value
         for key, value in call.items()
     }
+
+
+def _on_cpu(pipe: CallablePipeline) -> bool:
+    return all(next(model.parameters()).device.type == "cpu" for model in transformers_of(pipe).values())
 
 
 def _synchronise(pipe: CallablePipeline) -> None:

@@ -206,8 +206,11 @@ class Samples:
             on the CPU, never rounded to 8 bits.
         latents: Final latents as the pipeline holds them, float32 on the CPU, first axis batch.
         seconds: Wall time of the call.
+        waited: Seconds of it in which the calling thread had no processor; None on devices other than the CPU, where
+            waiting is normal.
     """
 
     images: Tensor
     latents: Tensor
     seconds: float = 0.0
+    waited: float | None = None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,12 @@ def test_every_step_calls_the_callback(flux: Any) -> None:
     seen: list[int] = []
     generate_batch(flux, ["a"], [0], SETTINGS, seen.append)
     assert seen == [0, 1, 2, 3, 4]
+
+
+def test_time_without_a_processor_is_told_apart(flux: Any) -> None:
+    samples = generate_batch(flux, ["a"], [0], SETTINGS, lambda _: time.sleep(0.02))
+    assert samples.waited is not None
+    assert 0.1 <= samples.waited <= samples.seconds, "five steps"
 
 
 def test_the_grid_is_the_one_of_a_real_call_and_the_transformer_does_not_run(flux: Any) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from lesa_framework.cli import console
 from lesa_framework.errors import LesaError
 from lesa_framework.files import write_text
-from lesa_framework.measure.columns import Column, columns
+from lesa_framework.measure.columns import Column, columns, explained
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.probing import WarmUp
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row
@@ -79,6 +79,8 @@ def _show(results: Results) -> None:
         shown = [column for column in shown if column.heading != heading]
     for model in results.models:
         out.print(_table(results, model, shown))
+    for info in explained(results, shown):
+        out.print(f"  {info.heading}: {info.summary}", style="dim", markup=False, soft_wrap=True)
 
 
 def _width(table: Table) -> int:

@@ -15,12 +15,14 @@ from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.details import Details
 from lesa_framework.measure.intervals import differences
 from lesa_framework.measure.matching import Measure
+from lesa_framework.measure.noise import noise_note, timing_noise
 from lesa_framework.measure.results import QUALITY, Kind, MetricInfo, ModelResults, Results, Row, Source
 from lesa_framework.measure.scoring import Metrics, mean
 from lesa_framework.measure.tasks import Benchmark, Task
 
 #: The only score that is not measured on samples: the probe measures it.
 FEATURE_ERROR: Final = "feature_rel_l2"
+_APART: Final = "Its times and the uncached run's are from different launches, so there is no speed-up."
 _FEATURES: Final = MetricInfo(
     heading="features",
     summary="Relative distance of the model's output from the uncached run's, mean over the steps of the first batch.",
@@ -58,7 +60,12 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
         command=bench.command,
         environment=dict(machine),
         notes=list(
-            filter(None, dict.fromkeys([bench.note, *(note for part in measured for note in part.metrics.notes)]))
+            filter(
+                None,
+                dict.fromkeys(
+                    [bench.note, noise_note(rows), *(note for part in measured for note in part.metrics.notes)]
+                ),
+            )
         ),
     )
 
@@ -88,8 +95,9 @@ def _row(row: Entry, part: Measured, described: Iterable[str]) -> Row:
     )
     if blank.error is not None:
         return blank
-    found, bare, probe = _details(row), part.rows[0], row.completed
-    speedup, remark = _speedup(row.runs, bare.runs)
+    found, probe = _details(row), row.completed
+    ratios = _speedups(row.runs, part.rows[0].runs)
+    remark = "" if ratios else _APART
     whole = _whole_steps(row)
     notes = (blank.note, _ranking(whole, probe.work), _fallbacks(probe), _identical(contender.kind, found), remark)
     return blank.model_copy(
@@ -97,7 +105,8 @@ def _row(row: Entry, part: Measured, described: Iterable[str]) -> Row:
             "work": probe.work,
             "whole_steps": whole,
             "seconds": median(run.seconds / size for run, size in zip(row.runs, part.sizes, strict=True)),
-            "speedup": speedup,
+            "speedup": median(ratios) if ratios else None,
+            "timing_noise": timing_noise(row.runs, [] if contender.kind is Kind.UNCACHED else ratios),
             "flops": None if probe.flops is None else probe.flops // part.sizes[0],
             "cache_bytes": probe.cache_bytes,
             "peak_bytes": probe.peak_bytes,
@@ -108,12 +117,9 @@ def _row(row: Entry, part: Measured, described: Iterable[str]) -> Row:
     )
 
 
-def _speedup(ours: Sequence[Cell], theirs: Sequence[Cell]) -> tuple[float | None, str]:
+def _speedups(ours: Sequence[Cell], theirs: Sequence[Cell]) -> list[float]:
     """Batch by batch, so that drift of the machine cancels; only for batches that both ran in the same launch."""
-    together = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.launch == b.launch]
-    if not together:
-        return None, "Its times and the uncached run's are from different launches, so there is no speed-up."
-    return median(b.seconds / a.seconds for a, b in together), ""
+    return [b.seconds / a.seconds for a, b in zip(ours, theirs, strict=True) if a.launch == b.launch]
 
 
 def _whole_steps(row: Entry) -> float | None:

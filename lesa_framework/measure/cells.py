@@ -26,6 +26,8 @@ class Cell(Frozen):
     """Of timed runs: which launch of the program this was. Times compare only within one."""
     seconds: float = 0.0
     """Of timed runs: wall time of the call."""
+    waited: float | None = None
+    """Of timed runs on a CPU: seconds of the call in which it had no processor."""
     scores: dict[str, list[float | None]] = Field(default_factory=dict)
     """Score -> a value for each pair."""
     images: list[str] = Field(default_factory=list)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lesa_framework.measure.results import MetricInfo, Results, Row
+from lesa_framework.measure.results import ALWAYS, MetricInfo, Results, Row
 
 #: Shown where nothing was measured.
 NOTHING = "–"
+#: Before times that are noisy.
+NOISY = "~"
 _MINUS = "−"
 
 
@@ -22,6 +24,7 @@ class Column:
         read: A row's value; None when it has none.
         write: The value for people.
         better: `up` when higher is better, else `down`; the first click on the heading puts the best on top.
+        timed: Whether the values are times, or follow from times: where these are noisy, they are marked.
     """
 
     heading: str
@@ -29,17 +32,26 @@ class Column:
     read: Callable[[Row], float | None]
     write: Callable[[float], str]
     better: str
+    timed: bool = False
 
     def text(self, row: Row) -> str:
         """What a row's cell shows."""
         value = self.read(row)
-        return NOTHING if value is None else self.write(value)
+        if value is None:
+            return NOTHING
+        return f"{NOISY}{self.write(value)}" if self.timed and row.noisy else self.write(value)
 
 
 def columns(results: Results) -> list[Column]:
     """The columns in which at least one row has a value; the first is the NFE, which every row has."""
     every = [*_WORK, *(_score(name, info) for name, info in results.metrics.items()), *_COST]
     return [column for column in every if any(column.read(row) is not None for row in results.rows)]
+
+
+def explained(results: Results, shown: Sequence[Column]) -> list[MetricInfo]:
+    """The scores among these columns that not everybody knows, for a sentence below the tables."""
+    headings = {column.heading for column in shown}
+    return [info for name, info in results.metrics.items() if name not in ALWAYS and info.heading in headings]
 
 
 def _score(name: str, info: MetricInfo) -> Column:
@@ -111,8 +123,8 @@ _WORK = (
     Column("work", "Work that was counted, in uncached steps", lambda row: row.work, steps, "down"),
 )
 _COST = (
-    Column("s / sample", "Median wall time of a sample", lambda row: row.seconds, seconds, "down"),
-    Column("speed-up", "The uncached run's seconds divided by these", lambda row: row.speedup, times, "up"),
+    Column("s / sample", "Median wall time of a sample", lambda row: row.seconds, seconds, "down", timed=True),
+    Column("speed-up", "The uncached run's seconds divided by these", lambda row: row.speedup, times, "up", timed=True),
     Column("FLOPs", "Operations of the transformer for a sample", lambda row: row.flops, operations, "down"),
     Column("cache", "Kept during a run of a batch", lambda row: row.cache_bytes, size, "down"),
     Column("peak memory", "Beyond what was held before the run", lambda row: row.peak_bytes, size, "down"),

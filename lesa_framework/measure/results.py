@@ -19,6 +19,8 @@ QUALITY: Final = "psnr_db"
 ALWAYS: Final = (QUALITY, "ssim", "rel_l2")
 #: Scores that every row has in JSON, null where they were not measured.
 IN_EVERY_ROW: Final = (*ALWAYS, "caption_score")
+#: Times that may be off by a larger share than this are marked as noisy.
+NOISE_BOUND: Final = 0.1
 #: A method whose work exceeds its NFE by more than this, in uncached steps, is excluded.
 _ROUNDING = 0.05
 
@@ -77,6 +79,9 @@ class Row(Frozen):
     """Median wall time of a sample, text encoding and decoding included."""
     speedup: float | None = None
     """Median over the batches of the uncached run's seconds divided by these."""
+    timing_noise: float | None = None
+    """How far its times may be off, as a share: the larger of the share of the time in which the program had no
+    processor, and the median deviation of the batches' speed-ups from their median. None where neither is known."""
     flops: int | None = None
     """Floating-point operations of the transformer for a sample, counted by torch."""
     cache_bytes: int | None = None
@@ -104,6 +109,11 @@ class Row(Frozen):
     def psnr_db(self) -> float | None:
         """The score that ranks methods; None for the uncached run, and where every sample is identical to it."""
         return self.scores[QUALITY]
+
+    @property
+    def noisy(self) -> bool:
+        """Whether its times are too uncertain to be compared."""
+        return self.timing_noise is not None and self.timing_noise > NOISE_BOUND
 
     @property
     def over(self) -> bool:

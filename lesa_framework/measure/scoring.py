@@ -64,7 +64,9 @@ def scored(
     prompts = [pair.prompt for pair in group]
     scores = {name: finite_or_none(each.measure(samples, reference, prompts)) for name, each in metrics.loaded.items()}
     images = [data_uri(image) for image in samples.images[:keep]]
-    return read.model_copy(update={"seconds": samples.seconds, "scores": scores, "images": images})
+    return read.model_copy(
+        update={"seconds": samples.seconds, "waited": samples.waited, "scores": scores, "images": images}
+    )
 
 
 def mean(values: Sequence[float | None]) -> float | None:

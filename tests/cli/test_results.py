@@ -27,6 +27,10 @@ def test_a_table_for_each_model_by_nfe_with_the_best_first(capsys: pytest.Captur
     assert lines[first + 8].split() == ["diffusers-magcache", "10", "failed"]
 
 
+def test_scores_are_explained_below_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "caption: Is it what was asked for?" in shown(sample_results(), capsys)[-2:]
+
+
 def test_signs_that_every_terminal_knows(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [line for line in shown(sample_results(), capsys) if line.startswith(("uncached", "ref-"))]
     assert rows

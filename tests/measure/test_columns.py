@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lesa_framework.measure import columns as formats
-from lesa_framework.measure.columns import columns
+from lesa_framework.measure.columns import columns, explained
 from lesa_framework.measure.results import MetricInfo, ModelResults, Results
 from tests.measure.page.samples import METRICS, sample_results, timed_results
 from tests.measure.test_results import row
@@ -29,6 +29,20 @@ def test_a_metric_says_how_its_column_is_written_and_sorted() -> None:
     assert column.text(found) == "−0.2"
     assert column.text(results.rows[1]) == "–"
     assert (column.better, column.title) == ("down", "Does it flicker?; lower is better")
+
+
+def test_noisy_times_are_marked_and_nothing_else() -> None:
+    shown = columns(timed_results())
+    noisy = timed_results().rows[1].model_copy(update={"timing_noise": 0.5})
+    marked = {column.heading for column in shown if column.text(noisy).startswith("~")}
+    assert marked == {"s / sample", "speed-up"}
+    assert not any(column.text(timed_results().rows[1]).startswith("~") for column in shown)
+
+
+def test_scores_that_not_everybody_knows_are_explained() -> None:
+    results = sample_results()
+    shown = [column for column in columns(results) if column.heading != "LPIPS"]
+    assert [info.heading for info in explained(results, shown)] == ["caption"]
 
 
 def test_a_model_that_was_only_timed_has_no_scores() -> None:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import yaml
 
 from lesa_framework.errors import ConfigError
-from lesa_framework.measure.columns import columns, counted, gain, size, steps
+from lesa_framework.measure.columns import columns, counted, explained, gain, size, steps
 from lesa_framework.measure.page.verdicts import answers, grid_columns, verdicts
 from lesa_framework.measure.page.view import families, model_views, payload
 from lesa_framework.measure.results import Results
@@ -81,6 +81,7 @@ def write_page(results: Results) -> str:
         shown=_OPEN,
         families=families(results.rows),
         columns=columns(results),
+        explained=explained(results, columns(results)),
         answers=answers(found),
         groups=groups,
         grid_columns=grid_columns([len(group) for group in groups.values()]),

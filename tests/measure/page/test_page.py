@@ -70,6 +70,10 @@ def test_skipped_metrics_are_listed_apart_from_notes() -> None:
     assert "Note: made up" in markup
 
 
+def test_scores_are_explained_below_the_table(markup: str) -> None:
+    assert '<p class="soft">caption: Is it what was asked for?</p>' in markup
+
+
 def test_missing_packages_are_named_early(monkeypatch: pytest.MonkeyPatch) -> None:
     check_report()
     monkeypatch.setattr(page, "find_spec", lambda name: None if name in {"plotly", "PIL"} else object())
