@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from lesa_framework.errors import ConfigError, LesaError
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["read_text", "write_bytes", "write_text"]
 
@@ -23,13 +27,16 @@ _KINDS: Final = (
 )
 #: The most bytes that are read of a text file; the largest results with images have a few tens of MiB.
 _LARGEST: Final = 512 * 2**20
+#: Where files are written before they get their names.
+_PARTIAL: Final = ".lesa-*.partial"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, all or nothing; its folder is created when missing.
 
     Links are followed. The content is on the disk before it takes the place of what was there, so that neither an
-    error nor a power failure leaves half a file. Several writers may write the same file; the last one wins.
+    error nor a power failure leaves half a file. Several writers may write the same file; the last one wins. What a
+    killed process was writing to the folder is removed.
 
     Args:
         path: The file to write: a regular file, or none yet. Its permissions follow the umask.
@@ -40,18 +47,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         LesaError: It cannot be written, because the disk is full for example; what was there is unchanged.
     """
     target = output_file(path)
-    # Of its own for each writer, and no longer than what any name may be.
-    partial = target.with_name(f".lesa-{secrets.token_hex(8)}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("xb") as file:  # x: never a file or link that somebody else put there
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        _remove_abandoned(target.parent)
+        while not _written(target, content):
+            pass
     except OSError as error:
         raise _not_written(path, error) from error
     _sync_folder(target.parent)
@@ -192,6 +192,46 @@ def _not_written(path: Path, error: OSError) -> LesaError:
         f"{path}: cannot be written ({error.strerror or error}). Free some space or name another place; "
         "what was there before is unchanged."
     )
+
+
+def _written(target: Path, content: bytes) -> bool:
+    """Write a file in a place of its own and move it; False if another writer took it for abandoned before its lock."""
+    # Of its own for each writer, and no longer than what any name may be.
+    partial = target.with_name(_PARTIAL.replace("*", secrets.token_hex(8)))
+    try:
+        with partial.open("xb") as file:  # x: never a file or link that somebody else put there
+            if not _lock(file, wait=True):
+                return False
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            if sys.platform != "win32":
+                partial.replace(target)  # before the lock ends
+        if sys.platform == "win32":
+            partial.replace(target)  # an open file cannot be moved there
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes were writing; nobody has a lock on it any more."""
+    for partial in folder.glob(_PARTIAL):
+        with suppress(OSError), partial.open("rb+") as file:
+            if _lock(file, wait=False):
+                partial.unlink()
+
+
+def _lock(file: BinaryIO, *, wait: bool) -> bool:
+    """Lock a file for as long as it is open; whether it is locked, or need not be, and still has its name."""
+    if sys.platform == "win32":  # without such locks: what is abandoned stays
+        return wait
+    else:  # noqa: RET505 - so that mypy knows of the platform
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another one has it, or the file system has no locks
+            return wait
+        return os.fstat(file.fileno()).st_nlink > 0
 
 
 def _sync_folder(folder: Path) -> None:

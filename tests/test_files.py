@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import resource
+import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -191,3 +197,53 @@ def test_a_file_beyond_all_measure_is_not_read(tmp_path):
         file.truncate(2**40)
     with pytest.raises(ConfigError, match="at most"):
         read_text(tmp_path / "huge")
+
+
+def test_what_a_killed_process_was_writing_is_removed_by_the_next_one(tmp_path):
+    code = "import os, sys, signal; from pathlib import Path; from lesa_framework.files import write_bytes\n"
+    code += "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\nwrite_bytes(Path(sys.argv[1]), b'new')"
+    (tmp_path / "a.bin").write_bytes(b"old")
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "a.bin"], check=False).returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 2
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+    write_text(tmp_path / "b.txt", "b")
+    assert names(tmp_path) == ["a.bin", "b.txt"]
+
+
+def test_what_another_writer_is_writing_is_left_to_it(tmp_path, monkeypatch):
+    inside: list[list[str]] = []
+
+    def meanwhile(descriptor: int) -> None:
+        monkeypatch.undo()
+        write_text(tmp_path / "b.txt", "b")
+        inside.append(names(tmp_path))
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    write_text(tmp_path / "a.txt", "a")
+    assert len(inside[0]) == 2
+    assert names(tmp_path) == ["a.txt", "b.txt"]
+
+
+def test_a_writer_whose_file_was_taken_for_abandoned_begins_again(tmp_path, monkeypatch):
+    taken: list[str] = []
+
+    def lock(file: IO[bytes], how: int) -> None:
+        if not taken:
+            taken.append(file.name)
+            Path(file.name).unlink()
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    write_text(tmp_path / "a.txt", "a")
+    assert taken
+    assert (tmp_path / "a.txt").read_text() == "a"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch):
+    def refuse(file: IO[bytes], how: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ".lesa-0.partial").write_bytes(b"half")  # perhaps somebody is writing it
+    write_text(tmp_path / "a.txt", "a")
+    assert names(tmp_path) == [".lesa-0.partial", "a.txt"]

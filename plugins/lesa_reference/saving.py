@@ -9,7 +9,7 @@ from typing import Final
 
 from safetensors import SafetensorError
 
-from lesa_framework import LesaError
+from lesa_framework import LesaError, in_one_line
 from lesa_framework.files import write_bytes
 
 #: They come last: where one stands, the folder is whole.
@@ -26,15 +26,18 @@ def save_folder(save: Callable[[Path], object], folder: Path) -> None:
     Raises:
         LesaError: They cannot be written.
     """
-    with TemporaryDirectory() as partial:
-        try:
+    try:
+        with TemporaryDirectory() as partial:
             save(Path(partial))
-        except (OSError, SafetensorError) as error:
-            raise LesaError(f"{folder}: cannot be written ({error}). Free some space.") from error
-        files = [path for path in Path(partial).rglob("*") if path.is_file()]
-        # The innermost first, so that the file that tells of all others is the very last.
-        for path in sorted(files, key=lambda path: (path.name in _LAST, -len(path.parts), path)):
-            write_bytes(folder / path.relative_to(partial), path.read_bytes())
+            files = [path for path in Path(partial).rglob("*") if path.is_file()]
+            # The innermost first, so that the file that tells of all others is the very last.
+            for path in sorted(files, key=lambda path: (path.name in _LAST, -len(path.parts), path)):
+                write_bytes(folder / path.relative_to(partial), path.read_bytes())
+    except (OSError, SafetensorError) as error:  # write_bytes has an error of its own
+        raise LesaError(
+            f"{folder}: cannot be written ({in_one_line(error)[:200]}). Its files are made in the system's folder for "
+            "temporary files first: free some space there, or name another folder with TMPDIR."
+        ) from error
 
 
 def is_whole(folder: Path) -> bool:
