@@ -8,12 +8,13 @@ class ProgressLog:
 
     def __init__(self) -> None:
         self.order: list[str] = []
-        self.expected = self.steps = 0
+        self.expected = self.done = 0.0
+        self.seconds: float | None = None
 
-    def expect(self, steps: int) -> None:
-        self.expected = steps
+    def expect(self, work: float, seconds: float | None = None) -> None:
+        self.expected, self.seconds = work, seconds
 
-    def step(self, method: str) -> None:
-        self.steps += 1
+    def step(self, method: str, work: float = 1.0) -> None:
+        self.done += work
         if not self.order or self.order[-1] != method:
             self.order.append(method)

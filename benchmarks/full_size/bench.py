@@ -133,10 +133,10 @@ class _Lines(Progress):
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._last = say, ""
 
-    def expect(self, steps: int) -> None:
+    def expect(self, work: float, seconds: float | None = None) -> None:
         """Nothing to show."""
 
-    def step(self, method: str) -> None:
+    def step(self, method: str, work: float = 1.0) -> None:  # noqa: ARG002
         """Show the method's name, once."""
         if method != self._last:
             self._say(method)

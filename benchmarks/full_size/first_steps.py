@@ -28,7 +28,7 @@ class FirstSteps(Prober):
     def __init__(self, denoiser: Denoiser) -> None:
         self._denoiser = denoiser
 
-    def runs(self, contender: Contender) -> int:  # noqa: ARG002
+    def samples(self, contender: Contender, batch: int) -> int:  # noqa: ARG002
         """None that is worth showing."""
         return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, Final
@@ -37,6 +38,19 @@ COMMANDS: Final = {
 }
 
 
+def _imported(module: str) -> Any:
+    """A command's module; on a terminal there is a word to read meanwhile, because torch takes seconds."""
+    if not sys.stderr.isatty():
+        return import_module(module)
+    sys.stderr.write("loading\r")
+    sys.stderr.flush()
+    try:
+        return import_module(module)
+    finally:
+        sys.stderr.write("\x1b[K")
+        sys.stderr.flush()
+
+
 class _Commands(TyperGroup):
     """Commands that are imported when they are called."""
 
@@ -52,7 +66,7 @@ class _Commands(TyperGroup):
         if self._listing:
             return TyperCommand(cmd_name, help=summary, rich_markup_mode="markdown")
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-        alone.command(cmd_name)(import_module(f"lesa_framework.cli.{module}").command)
+        alone.command(cmd_name)(_imported(f"lesa_framework.cli.{module}").command)
         return get_command(alone)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

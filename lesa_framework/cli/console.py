@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from lesa_framework.errors import LesaWarning
 
 #: Width of tables in a file or a pipe, where there is no terminal to measure.
 _PLAIN_WIDTH = 132
+#: Shares of work are sums of fractions, so the last one may be a little less than the whole.
+_EXACT = 1e-6
 
 
 def results() -> Console:
@@ -70,28 +73,38 @@ class Tenths:
     def __init__(self) -> None:
         self._reached = 0
 
-    def reached(self, done: int, total: int) -> int | None:
+    def reached(self, done: float, total: float) -> int | None:
         """The new percentage, a multiple of ten; None while it has not changed or the total is unknown."""
-        tenth = min(10 * done // total, 10) if total else 0
+        tenth = min(int(10 * done / total + _EXACT), 10) if total else 0
         if tenth <= self._reached:
             return None
         self._reached = tenth
         return 10 * tenth
 
 
+def about(seconds: float) -> str:
+    """A duration as people say it: never more exact than it is known."""
+    if seconds < 50:
+        return f"{max(10, 10 * math.ceil(seconds / 10))} seconds"
+    if seconds < 100:
+        return f"{math.ceil(2 * seconds / 60) / 2:.1f} minutes".replace("1.0 minutes", "a minute").replace(".0", "")
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"
+
+
 class StepProgress:
-    """Counts the sampler's steps: a bar on a terminal, a line for every tenth elsewhere. A context manager.
+    """Counts the sampler's steps by their work: a bar on a terminal, lines elsewhere. A context manager.
 
     Args:
-        title: What is done.
-        announce: Say how much is left when that is known, because the work resumes.
+        title: What is done at first.
+        announce: Say how long it will take, when that is known.
     """
 
     def __init__(self, title: str, *, announce: bool = False) -> None:
         self._title, self._announce = title, announce
         console = notices()
         self._terminal = console.is_terminal
-        self._console, self._done, self._total, self._tenths = console, 0, 0, Tenths()
+        self._console, self._done, self._total, self._tenths = console, 0.0, 0.0, Tenths()
         self._bar = Progress(
             TextColumn("{task.description:<28}"),
             BarColumn(),
@@ -104,22 +117,24 @@ class StepProgress:
         )
         self._task = self._bar.add_task(title, total=None)
 
-    def expect(self, steps: int) -> None:
-        """Set the total number of steps."""
-        self._total = steps
-        if self._announce:
-            self._console.print(f"{self._title}: about {steps} steps of the sampler are left", markup=False)
-        self._bar.update(self._task, total=steps)
+    def expect(self, work: float, seconds: float | None = None) -> None:
+        """Set the total work, and about how long it will take on this machine if that is known."""
+        self._total = work
+        if self._announce and seconds is not None and work:
+            self._console.print(f"about {about(seconds)} on this machine", markup=False)
+        self._bar.update(self._task, total=work)
 
-    def step(self, method: str) -> None:
-        """Count one step of a method."""
-        self._done += 1
-        self._bar.update(self._task, advance=1, description=method)
+    def step(self, method: str, work: float = 1.0) -> None:
+        """Count one step of a method, which did so much of the total work."""
+        self._done += work
+        self._bar.update(self._task, advance=work, description=method)
         percent = self._tenths.reached(self._done, self._total)
         if not self._terminal and percent is not None:
             self._console.print(f"{percent:3d}% {method}", markup=False)
 
     def __enter__(self) -> StepProgress:
+        if not self._terminal:
+            self._console.print(self._title, markup=False)
         self._bar.start()
         return self
 

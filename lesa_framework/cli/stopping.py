@@ -85,9 +85,9 @@ def _leave(number: int, _frame: FrameType | None) -> None:
         line = _advice[-1]() if _advice else line
     with suppress(Exception):
         sys.stdout.flush()
-    show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress bar has hidden it
+    clean = b"\x1b[?25h\x1b[K" if os.isatty(2) else b""  # a progress bar has hidden the cursor
     with suppress(OSError):
-        os.write(2, show_cursor + line.encode() + b"\n")
+        os.write(2, clean + line.encode() + b"\n")
     os._exit(128 + number)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from lesa_framework.api import Pipeline, Session, attach_strategy, build_strategy, transformers_of
 from lesa_framework.backbones import find_adapter
@@ -23,6 +24,9 @@ from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.types import Reason, RunInfo
+
+#: About the work of a predicted step, in computed steps.
+_PREDICTED_STEP: Final = 0.03
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,13 @@ class Contender:
     peer: PeerFamily | None = None
     measure: Measure = Measure.FLOPS
     steps: tuple[int, ...] | None = None
+
+    @property
+    def share(self) -> float:
+        """The work of its steps on average, in uncached steps; a rough number, for progress alone."""
+        if self.nfe is None or self.kind not in {Kind.CACHE, Kind.PEER}:
+            return 1.0
+        return (self.nfe + _PREDICTED_STEP * (self.num_steps - self.nfe)) / self.num_steps
 
     @contextmanager
     def attached(self, pipe: Pipeline, peer: Peer | None = None) -> Iterator[Session | None]:

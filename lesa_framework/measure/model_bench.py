@@ -15,6 +15,7 @@ from lesa_framework.measure.counting import Workload
 from lesa_framework.measure.lineup import Contender, fewer_steps
 from lesa_framework.measure.matching import Search, match, peer_with
 from lesa_framework.measure.meter import release_memory
+from lesa_framework.measure.pace import Effort, effort_of, warmed_up
 from lesa_framework.measure.probing import Outputs, Prober, Reference, with_report
 from lesa_framework.measure.results import Kind, Pair
 from lesa_framework.measure.scoring import Metrics, scored
@@ -83,9 +84,9 @@ class ModelBench:
 
     def prepare(self, progress: Progress) -> None:
         """Warm the model up, and probe the uncached run."""
-        progress.expect(self._steps_left())
         # Tables that the model makes once and keeps, and slow first calls, belong to no method.
-        self._subject.sample(replace(self._uncached.contender, num_steps=2), self._groups[0])
+        pace, left = warmed_up(self._subject, self._groups[0]), self._left()
+        progress.expect(left.steps, pace.seconds(left))
         self._subject.progress = progress
         self._clean = fingerprint(self._subject.pipe.transformer)
         self._probe_uncached()
@@ -266,16 +267,16 @@ class ModelBench:
             found |= {"metrics": list(self._metrics.loaded), "images": self._task.images_kept(group)}
         return found
 
-    def _steps_left(self) -> int:
-        """Steps of the sampler that remain; those of searches are estimated."""
-        first, left = self._groups[0], 0
+    def _left(self) -> Effort:
+        """The work that remains; that of searches is estimated."""
+        first, left = self._groups[0], Effort()
         for entry in (self._uncached, *self._others):
-            runs = 0
+            samples = 0
             if entry.contender.peer is not None:
                 choice = self._store.find(self._identity("choice", entry, first))
-                runs, entry.choice = 0 if choice else _SEARCH_RUNS, choice or entry.choice
-            probed = self._store.find(self._identity("probe", entry, first))
-            runs += 0 if probed else self._prober.runs(entry.contender)
-            runs += [self._store.find(self._identity("run", entry, group)) for group in self._groups].count(None)
-            left += runs * entry.contender.num_steps
+                samples, entry.choice = 0 if choice else _SEARCH_RUNS * len(first), choice or entry.choice
+            if self._store.find(self._identity("probe", entry, first)) is None:
+                samples += self._prober.samples(entry.contender, len(first))
+            unmeasured = [each for each in self._groups if not self._store.find(self._identity("run", entry, each))]
+            left += effort_of(entry.contender, samples + sum(map(len, unmeasured)))
         return left

@@ -47,8 +47,8 @@ class Prober(ABC):
     """Runs a method before it is timed. Whatever it does not measure comes from the timed runs' reports."""
 
     @abstractmethod
-    def runs(self, contender: Contender) -> int:
-        """How many times it runs a method, for the progress bar."""
+    def samples(self, contender: Contender, batch: int) -> int:
+        """How many samples it makes with a method, for the progress bar."""
 
     @abstractmethod
     def uncached(self, subject: Subject, contender: Contender, group: Sequence[Pair]) -> tuple[Cell, Outputs]:
@@ -62,8 +62,8 @@ class Prober(ABC):
 class WarmUp(Prober):
     """Runs each cache once on a single pair, so that slow first calls do not count and mistakes show early."""
 
-    def runs(self, contender: Contender) -> int:
-        """One run for caches and peers."""
+    def samples(self, contender: Contender, batch: int) -> int:  # noqa: ARG002
+        """One of caches and peers."""
         return int(contender.kind in {Kind.CACHE, Kind.PEER})
 
     def uncached(self, subject: Subject, contender: Contender, group: Sequence[Pair]) -> tuple[Cell, Outputs]:  # noqa: ARG002
@@ -72,7 +72,7 @@ class WarmUp(Prober):
 
     def probe(self, subject: Subject, entry: Entry, group: Sequence[Pair], reference: Reference) -> Cell:  # noqa: ARG002
         """Run the method on one pair."""
-        if not self.runs(entry.contender):
+        if not self.samples(entry.contender, len(group)):
             return Cell(cache_bytes=0)
         with entry.attached(subject.pipe):
             subject.sample(entry.contender, group[:1])
@@ -85,9 +85,9 @@ class Counted(Prober):
     Nothing is read from a configuration or believed of a peer.
     """
 
-    def runs(self, contender: Contender) -> int:
+    def samples(self, contender: Contender, batch: int) -> int:
         """Two runs; one for plain runs, which keep nothing."""
-        return 2 if contender.kind in {Kind.CACHE, Kind.PEER} else 1
+        return 2 * batch if contender.kind in {Kind.CACHE, Kind.PEER} else batch
 
     def uncached(self, subject: Subject, contender: Contender, group: Sequence[Pair]) -> tuple[Cell, Outputs]:
         """Run the bare model and count everything."""

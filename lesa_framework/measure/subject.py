@@ -25,11 +25,11 @@ Result = TypeVar("Result")
 class Progress(Protocol):
     """Shows the progress of a measurement."""
 
-    def expect(self, steps: int) -> None:
-        """Set the total number of sampler steps of the measurement."""
+    def expect(self, work: float, seconds: float | None = None) -> None:
+        """Set the total work of the measurement, and about how long it will take on this machine if that is known."""
 
-    def step(self, method: str) -> None:
-        """Count one step of a method."""
+    def step(self, method: str, work: float = 1.0) -> None:
+        """Count one step of a method, which did so much of the total work."""
 
 
 #: Opens the progress display of one model, from a title.
@@ -64,7 +64,7 @@ class Subject(ABC):
 
         def after_step(index: int) -> None:
             if self.progress is not None:
-                self.progress.step(contender.name)
+                self.progress.step(contender.name, contender.share * len(group))
             if on_step is not None:
                 on_step(index)
 
