@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from torch import nn
@@ -50,6 +50,8 @@ class Count:
         flops: Floating-point operations of all the transformer's calls.
         plans: One string a branch with a letter a step: F all the stack's work was done, P none of it, a digit the
             tenths of it that were (0 for less than a tenth).
+        quality: How close what the run made is to what the uncached run made, higher is better; None where that is not
+            measured.
     """
 
     num_steps: int
@@ -58,6 +60,7 @@ class Count:
     full_steps: float
     flops: int
     plans: tuple[str, ...]
+    quality: float | None = None
 
 
 @contextmanager
@@ -160,12 +163,14 @@ class Workload:
         num_steps: Steps of the sampler.
         run: Samples once, with whatever is attached to the pipeline.
         uncached: The work of a run with nothing attached, call by call.
+        quality: From what a run made, how close it is to what the uncached run made; None where nobody looks.
         known: What was counted already, so that searches for other targets need not run it again.
     """
 
     num_steps: int
     run: Callable[[], object]
     uncached: Sequence[Call]
+    quality: Callable[[object], float | None] | None = None
     known: dict[object, Count] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -181,8 +186,9 @@ class Workload:
     def counted(self, pipe: HasTransformer) -> Count:
         """Run once and count the work that was done."""
         with counting(pipe.transformer) as calls:
-            self.run()
-        return count(calls, self.uncached, self.num_steps)
+            made = self.run()
+        found = count(calls, self.uncached, self.num_steps)
+        return found if self.quality is None else replace(found, quality=self.quality(made))
 
 
 def workload_of(pipe: HasTransformer, num_steps: int, run: Callable[[], object]) -> Workload:

@@ -16,9 +16,10 @@ from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneErr
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.peer import Peer, PeerFamily, ToldPeerFamily
-from lesa_framework.measure.matching import Measure, Told
+from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
 from lesa_framework.measure.spec import BenchSpec
+from lesa_framework.measure.told import Told
 from lesa_framework.model_info import describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins

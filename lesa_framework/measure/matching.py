@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from lesa_framework.api import transformers_of
 from lesa_framework.errors import PeerError, in_one_line
-from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily, PeerWorkload, ToldPeerFamily
+from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
 from lesa_framework.measure.counting import Count, Workload
 
 #: Counts are ratios of whole numbers, so the NFE is met up to rounding.
@@ -53,7 +53,7 @@ class Match:
         chosen: The candidate at or just below the NFE, with its work; if none reaches it, the one that does the least;
             None when there is an error.
         reached: Whether the chosen one is at or below the NFE.
-        note: What a reader of the row should know; empty when the authors' defaults reached the NFE.
+        note: What a reader of the row should know; empty when only the authors' defaults were needed.
         error: Why nothing was chosen: it cannot be attached, or every run failed.
         tried: Everything that was run, in order.
         finished: Whether the time sufficed.
@@ -65,27 +65,6 @@ class Match:
     error: str | None = None
     tried: tuple[Trial, ...] = ()
     finished: bool = True
-
-
-@dataclass(frozen=True)
-class Told:
-    """A family that is told its steps, as a search takes it: the only candidate is the one with these steps."""
-
-    family: ToldPeerFamily
-    steps: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        """The family's."""
-        return self.family.name
-
-    def refusal(self, pipe: HasTransformer) -> str | None:
-        """The family's."""
-        return self.family.refusal(pipe)
-
-    def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> Sequence[Sequence[Peer]]:
-        """One ladder with one rung."""
-        return [[self.family.at(self.steps, pipe, workload)]]
 
 
 #: How a peer's setting is searched: in (family, pipeline, workload, NFE, measure).
@@ -102,6 +81,9 @@ def match(
     start: Match | None = None,
 ) -> Match:
     """Search a family's ladders, by bisection, for the candidate at or just below an NFE.
+
+    Where the workload measures quality, every ladder is searched, and the best of their candidates is chosen: no peer
+    is to look bad because of a choice that was made for it. Elsewhere it is the first ladder that reaches the NFE.
 
     Never raises what a peer raises: that becomes the `error` or a `note`, and the model is as before.
 
@@ -126,7 +108,7 @@ def match(
         if time.monotonic() > until:
             raise SearchTimeoutError(f"no settings were found in {seconds:.0f} s")
 
-    search = _Search(pipe, workload, nfe, measure)
+    search, reached = _Search(pipe, workload, nfe, measure), list[Trial]()
     handle = pipe.transformer.register_forward_pre_hook(stop_late_runs)
     try:
         refused = family.refusal(pipe)
@@ -136,10 +118,13 @@ def match(
         search.expect(start, None if place is None else ladders[0][place])
         for ladder in ladders:
             chosen = search.climb(ladder, place)
+            if chosen is not None and workload.quality is None:
+                return search.ended_with([chosen])
             if chosen is not None:
-                return Match(chosen, True, " ".join(search.problems), tried=tuple(search.tried))
-            place = None
-        return search.best_of_all()
+                reached.append(chosen)
+            # The next ladder's candidate is probably a neighbour of this one's.
+            place = None if chosen is None else ladder.index(chosen.peer)
+        return search.ended_with(reached) if reached else search.best_of_all()
     except SearchTimeoutError as error:
         return search.cut_short(error)
     except Exception as error:  # other libraries may raise anything; so below
@@ -193,7 +178,7 @@ class _Search:
         From a place on the ladder it looks at neighbours, further and further away, until the NFE is between two.
         """
         first, above, below, stride = len(self.tried), -1, len(ladder), 1
-        index = len(ladder) - 1 if place is None else place
+        index = len(ladder) - 1 if place is None else min(place, len(ladder) - 1)
         while below - above > 1:
             last, peer = index == len(ladder) - 1, ladder[index]
             try:
@@ -224,6 +209,17 @@ class _Search:
         if self.expected is None or not self.certain or work > self._nfe + _ROUNDING:
             return False
         return abs(work - self._measure.of(self.expected.work)) <= _NEAR
+
+    def ended_with(self, reached: Sequence[Trial]) -> Match:
+        """The outcome when ladders reached the NFE: the best of their candidates, the first where nobody judges."""
+        chosen = max(reached, key=lambda trial: -math.inf if trial.work.quality is None else trial.work.quality)
+        notes = self.problems
+        if len(reached) > 1:
+            notes = [
+                *notes,
+                f"Of {len(reached)} settings that reach {self._nfe:g}, it is the one with the best pictures.",
+            ]
+        return Match(chosen, True, " ".join(notes), tried=tuple(self.tried))
 
     def best_of_all(self) -> Match:
         """The outcome when no ladder reached the NFE without a failure."""

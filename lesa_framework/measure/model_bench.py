@@ -17,8 +17,8 @@ from lesa_framework.measure.matching import Search, match, peer_with
 from lesa_framework.measure.meter import release_memory
 from lesa_framework.measure.pace import Effort, effort_of, warmed_up
 from lesa_framework.measure.probing import Outputs, Prober, Reference, with_report
-from lesa_framework.measure.results import Kind, Pair
-from lesa_framework.measure.scoring import Metrics, scored
+from lesa_framework.measure.results import QUALITY, Kind, Pair
+from lesa_framework.measure.scoring import Metrics, finite_or_none, mean, scored
 from lesa_framework.measure.store import Store, identity_of_method, identity_of_task
 from lesa_framework.measure.subject import ChangedModelError, Progress, Subject, fingerprint
 from lesa_framework.measure.tasks import Task
@@ -66,6 +66,7 @@ class ModelBench:
         self._clean: list[object] = []
         self._reference: Reference | None = None
         self._workload: Workload | None = None
+        self._judged_by: object = None
         self._rounds = 0
 
     def run(self, progress: Progress) -> Measured:
@@ -141,7 +142,8 @@ class ModelBench:
         self._reference = Reference(calls, bare.num_steps, outputs)
         if calls is not None:
             searching = replace(bare, name="settings of peers")
-            self._workload = Workload(bare.num_steps, lambda: self._subject.sample(searching, first), calls)
+            quality = self._quality if QUALITY in self._metrics.loaded else None
+            self._workload = Workload(bare.num_steps, lambda: self._subject.sample(searching, first), calls, quality)
 
     def _uncached_run(self, group: Sequence[Pair]) -> Cell:
         """The uncached run's time on a batch; its samples are kept too, because others are scored against them."""
@@ -205,11 +207,20 @@ class ModelBench:
         contender = entry.contender
         if self._workload is None or contender.nfe is None or contender.peer is None:
             return Cell(error="the work of this pipeline cannot be counted, so no setting can be matched to an NFE")
+        if self._workload.quality is not None and self._judged_by is None:
+            self._judged_by = self._workload.run()
         found = self._search(contender.peer, self._subject.pipe, self._workload, contender.nfe, contender.measure)
         if found.chosen is None:
             return Cell(note=found.note, error=found.error or "no settings were found")
         entry.peer = found.chosen.peer
         return Cell(settings=dict(found.chosen.peer.settings), note=found.note)
+
+    def _quality(self, made: object) -> float | None:
+        """How close a batch that a peer made on the way to its settings is to the uncached run's."""
+        assert isinstance(made, Samples)
+        assert isinstance(self._judged_by, Samples)
+        prompts = [pair.prompt for pair in self._groups[0]]
+        return mean(finite_or_none(self._metrics.loaded[QUALITY].measure(made, self._judged_by, prompts)))
 
     def _find_peer(self, entry: Entry) -> None:
         """Make a peer with settings that an earlier launch has found."""

@@ -12,9 +12,9 @@ from lesa_framework import HasTransformer, Peer, PeerError, PeerSettings, PeerWo
 from lesa_peers.pristine import pristine
 from lesa_peers.thresholds import rising
 
-#: (blocks that always run, first steps that are always computed): cache-dit's defaults, then the usual choices
-#: for more speed. The last ones are for small models, where one block is a large part of a call.
-_LIMITS = ((8, 8), (1, 8), (1, 4), (1, 1))
+#: (blocks that always run, first steps that are always computed): cache-dit's defaults, then choices for more speed.
+#: The last ones are for few steps: eight of ten at the start would leave two for all the others.
+_LIMITS = ((8, 8), (1, 4), (1, 1))
 #: Names of cache-dit's calibrators; the empty name is plain DBCache.
 CALIBRATORS = ("", "taylorseer", "dmd", "foca")
 #: The same for steps that are told, with the second of the two orders that cache-dit recommends for its TaylorSeer.

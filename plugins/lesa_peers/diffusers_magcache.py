@@ -13,8 +13,8 @@ from lesa_peers.diffusers_cache import DiffusersCache, refusal
 from lesa_peers.thresholds import rising
 
 #: (first share of the steps that is always computed, most steps skipped in a row): diffusers' defaults, then what
-#: MagCache's authors call fast, then no limits, for an NFE that needs more.
-_LIMITS = ((0.2, 3), (0.1, 5), (0.02, 1000))
+#: MagCache's authors call fast, then weaker and weaker limits, for an NFE that needs more.
+_LIMITS = ((0.2, 3), (0.1, 5), (0.06, 6), (0.02, 6), (0.02, 1000))
 
 
 @dataclass(frozen=True)

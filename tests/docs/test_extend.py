@@ -12,7 +12,8 @@ import torch
 
 from lesa_framework import PredictorConfig, RouterConfig, ScheduleConfig, Strategy
 from lesa_framework.measure import match, workload_of
-from lesa_framework.measure.matching import Measure, Told
+from lesa_framework.measure.matching import Measure
+from lesa_framework.measure.told import Told
 from lesa_framework.plugin.manager import Plugins
 from lesa_framework.testing import (
     TinyDiT,

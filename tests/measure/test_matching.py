@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -63,8 +63,8 @@ def counting_of(work):
     return Count(50, block_nfe=work + 5, flops_nfe=work, full_steps=int(work) - 1, flops=0, plans=())
 
 
-def workload():
-    return SimpleNamespace(counted=counted, known={})
+def workload(quality=None):
+    return SimpleNamespace(counted=counted, known={}, quality=quality)
 
 
 def elsewhere(knob, work=None, **other):
@@ -109,6 +109,36 @@ def test_the_next_ladder_is_for_what_the_first_cannot_reach_and_the_note_says_so
     assert result.chosen.work.flops_nfe == 9
     assert result.reached
     assert result.note == "knob = 20 does 20.00, more than 10."
+
+
+def judged(works, best, nfe=10):
+    """A search where somebody looks at the pictures; those of one candidate are the best."""
+
+    def seen(pipe):
+        return replace(counted(pipe), quality=float(pipe.attached == [best]))
+
+    load = SimpleNamespace(counted=seen, known={}, quality=object())
+    return match(FakeFamily(works), Pipe(), load, nfe)
+
+
+@pytest.mark.parametrize("best", [9, 8, 7])
+def test_where_pictures_are_judged_the_best_of_all_ladders_is_chosen(best):
+    result = judged([[50, 9], [50, 8, 6], [50, 20], [50, 12, 7, 3]], best)
+    assert result.chosen.work.flops_nfe == best
+    assert result.reached
+    assert result.note == (
+        "knob = 20 does 20.00, more than 10. Of 3 settings that reach 10, it is the one with the best pictures."
+    )
+
+
+def test_a_single_ladder_that_reaches_the_nfe_needs_no_note_though_pictures_are_judged():
+    assert judged([[50, 9]], 9).note == ""
+
+
+def test_each_further_ladder_begins_where_the_last_one_ended():
+    ladder = [float(work) for work in range(128, 0, -1)]
+    alone = len(judged([ladder], 10).tried)
+    assert len(judged([ladder, ladder], 10).tried) <= alone + 2
 
 
 def test_an_nfe_out_of_reach_gives_the_least_and_says_so():

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from lesa_framework.errors import PeerError
-from lesa_framework.measure.matching import Measure, Told, match
+from lesa_framework.measure.matching import Measure, match
+from lesa_framework.measure.told import Told
 from lesa_framework.testing.tiny_dit import TinyDiT
 from lesa_peers.plugin import FAMILIES as ALL
 from lesa_peers.plugin import TOLD_FAMILIES
