@@ -129,10 +129,13 @@ def test_a_head_in_float32_may_have_a_history_in_the_latents_dtype(adapter, kept
         return model_with(Upcast)().to(torch.bfloat16)
 
     model, recorder, latent = make(), Recorder(), noise((1, 4, 4), 0).to(torch.bfloat16)
+    given: list[torch.dtype] = []
     with attach(model, adapter(), strategy([0]), even_grid(4), Tap.PRE_HEAD, [recorder]), torch.no_grad():
+        model.norm_out.inner.final.register_forward_pre_hook(lambda _, args: given.append(args[0].dtype))
         first = call(model, latent, 1.0, 0)
         second = call(model, latent, 0.75, 0)
     assert {feature.dtype for feature in recorder.features} == {kept}
+    assert given == [torch.float32, torch.float32]
     with torch.no_grad():
         assert torch.equal(first, call(make(), latent, 1.0, 0))
     assert second.dtype == torch.bfloat16
