@@ -111,3 +111,16 @@ class Trainer(ABC):
         self.model.load_state_dict(state["model"])
         for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
+            _lay_out_as_parameters(optimiser)
+
+
+def _lay_out_as_parameters(optimiser: torch.optim.Optimizer) -> None:
+    """Give the state that was loaded its parameters' memory layout, which no checkpoint holds.
+
+    Fused optimisers go through memory in its order: a moment in another order than its parameter (channels last) would
+    be that of other weights.
+    """
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

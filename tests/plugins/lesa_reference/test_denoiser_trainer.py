@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_reference.denoiser import Denoiser, DenoiserTrainer, Examples
 from lesa_reference.text import Tokens
 
@@ -103,3 +105,19 @@ def test_the_first_call_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None
     )
     assert compiled == [(4, "default")]
     assert len(list(trainer.train())) == 2
+
+
+def test_a_resumed_training_equals_one_that_never_stopped(tmp_path: Path) -> None:
+    def new() -> DenoiserTrainer:
+        torch.manual_seed(0)
+        return DenoiserTrainer(ToyDenoiser(), Examples(torch.randn(4, 4), CAPTIONS), steps=8, seed=0, batch=4)
+
+    whole, first, second = new(), new(), new()
+    expected = list(whole.train())
+    running = first.train()
+    got = [next(running) for _ in range(3)]
+    save_checkpoint(tmp_path / "c.safetensors", first.state())
+    second.load(load_checkpoint(tmp_path / "c.safetensors"))
+    assert got + list(second.train()) == expected
+    for one, other in zip(whole.average.parameters(), second.average.parameters(), strict=True):
+        assert torch.equal(one, other)
