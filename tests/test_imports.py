@@ -12,6 +12,7 @@ EXTRAS = (
     "transformers",
     "accelerate",
     "cache_dit",
+    "hicache_pp",
     "kan",
     "tokenizers",
     "huggingface_hub",

@@ -7,6 +7,7 @@ from lesa_peers.cache_dit_dbcache import CALIBRATORS, TOLD_CALIBRATORS, DBCache,
 from lesa_peers.diffusers_first_block import DiffusersFirstBlock
 from lesa_peers.diffusers_magcache import DiffusersMagCache
 from lesa_peers.diffusers_taylorseer import DiffusersTaylorSeer
+from lesa_peers.hicache_plus_plus import BACKENDS, HiCache, HiCacheTold
 
 #: The families whose setting is searched.
 FAMILIES: tuple[PeerFamily, ...] = (
@@ -15,9 +16,13 @@ FAMILIES: tuple[PeerFamily, ...] = (
     DiffusersFirstBlock(),
     DiffusersMagCache(),
     *(DBCache(calibrator) for calibrator in CALIBRATORS),
+    *(HiCache(backend) for backend in BACKENDS),
 )
 #: The families that are told which steps to compute.
-TOLD_FAMILIES: tuple[ToldPeerFamily, ...] = tuple(DBCacheMask(calibrator) for calibrator in TOLD_CALIBRATORS)
+TOLD_FAMILIES: tuple[ToldPeerFamily, ...] = (
+    *(DBCacheMask(calibrator) for calibrator in TOLD_CALIBRATORS),
+    *(HiCacheTold(backend) for backend in BACKENDS),
+)
 
 
 @hookimpl

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from torch import nn
 
 from lesa_framework.errors import PeerError
 from lesa_framework.measure.matching import Measure, match
 from lesa_framework.measure.told import Told
 from lesa_framework.testing.tiny_dit import TinyDiT
+from lesa_peers.hicache_plus_plus import HiCacheTold
 from lesa_peers.plugin import FAMILIES as ALL
 from lesa_peers.plugin import TOLD_FAMILIES
 from tests.measure.workloads import STEPS, Sampling
@@ -22,6 +25,7 @@ from tests.measure.workloads import STEPS, Sampling
 TOLD = (0, 1, 4)
 FAMILIES = {family.name: family for family in (*ALL, *(Told(family, TOLD) for family in TOLD_FAMILIES))}
 _CACHE_DIT = [name for name in FAMILIES if name.startswith("cache_dit")]
+_HICACHE = [name for name in FAMILIES if name.startswith("hicache_pp")]
 _DIFFUSERS = [name for name in FAMILIES if name.startswith("diffusers")]
 
 
@@ -115,6 +119,42 @@ def test_a_told_peer_computes_the_steps_that_it_is_told(family, flux, generate):
         assert tuple(step for step, letter in enumerate(plan) if letter == "F") == TOLD
 
 
+def test_hicache_computes_its_first_steps_and_then_every_nth(flux, generate):
+    load = Sampling(flux, generate).workload()
+    first, second = FAMILIES["hicache_pp_hermite"].ladders(flux, load)
+    plans = []
+    for peer in (first[0], second[1]):
+        with peer.attach(flux):
+            plans += load.counted(flux).plans
+    assert plans == ["FFFFPF"] * 2 + ["FFPPFP"] * 2
+
+
+class Growing(nn.Module):
+    """Its output doubles with every call: a feature that exponentials know exactly, and a line does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.called = []
+
+    def forward(self, states, return_dict=True):
+        self.called.append(return_dict)
+        made = states * 2.0 ** len(self.called)
+        return Transformer2DModelOutput(sample=made) if return_dict else (made,)
+
+
+@pytest.mark.parametrize(("backend", "expected"), [("dmd", 32.0), ("hermite", 16.0 + 8 / 2)])
+def test_hicache_forecasts_each_sample_by_itself_and_answers_as_it_is_asked(backend, expected):
+    first, second = torch.randn(2, 40, generator=torch.Generator().manual_seed(0))
+    states = torch.stack([first, 100 * second])
+    for asked in ({"return_dict": False}, {}):
+        pipe = SimpleNamespace(transformer=Growing())
+        peer = HiCacheTold(backend).at((0, 1, 2, 3), pipe, SimpleNamespace(num_steps=6, branches=1))
+        with peer.attach(pipe):
+            made = [pipe.transformer(states, **asked)[0] for _ in range(5)]
+        assert len(pipe.transformer.called) == 4
+        torch.testing.assert_close(made[4], states * expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_calibrator_changes_what_the_other_steps_get(flux, generate):
     run = Sampling(flux, generate)
     load = run.workload()
@@ -159,7 +199,7 @@ def test_cache_dit_does_not_write_to_standard_output(flux, generate, capfd):
     assert capfd.readouterr().out == ""
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*_CACHE_DIT, *_DIFFUSERS])
 def test_a_model_without_the_peer_is_a_row_with_the_reason(name):
     pipe = SimpleNamespace(transformer=TinyDiT())
     found = match(FAMILIES[name], pipe, None, 4)
@@ -180,6 +220,15 @@ def test_without_cache_dit_its_peers_say_so_by_name(name, flux, monkeypatch):
     found = match(FAMILIES[name], flux, None, 4)
     assert found.error.startswith("cache-dit is not installed")
     assert 'pip install "lesa-framework[bench]"' in found.error
+
+
+@pytest.mark.parametrize("name", _HICACHE)
+def test_without_hicache_its_peers_say_so_by_name(name, flux, generate, monkeypatch):
+    peer = laziest(name, flux, Sampling(flux, generate).workload())
+    monkeypatch.setitem(sys.modules, "hicache_pp", None)
+    assert FAMILIES[name].refusal(flux).startswith("hicache-pp is not installed")
+    with pytest.raises(PeerError, match="hicache-pp is not installed"), peer.attach(flux):
+        pass
 
 
 @pytest.mark.parametrize("name", _DIFFUSERS)
