@@ -74,11 +74,13 @@ def test_closing_frees_what_every_request_holds():
     class Watch(Observer):
         def lesa_step_end(self, record, latent, feature):
             held.append(weakref.ref(feature.untyped_storage()))
+            held.append(weakref.ref(latent))
 
     pipe = pipeline()
     session = cached(pipe, observers=[Watch()], callers=False)
     pipe()
-    assert any(feature() is not None for feature in held)
+    assert any(feature() is not None for feature in held[::2])
+    assert any(latent() is not None for latent in held[1::2])
     session._requests.close()
-    assert all(feature() is None for feature in held)
+    assert all(each() is None for each in held)
     session.detach()

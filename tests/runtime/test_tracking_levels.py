@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -51,3 +53,14 @@ def test_off_the_grid_another_level_is_another_step_though_the_latent_is_the_sam
     found = [tracker.locate(Call(shared, text, level)) for level in (1.0, 0.8, 0.7, 0.7)]
     assert [position.index for position in found] == [0, None, None, None]
     assert branches(found) == ["branch0", "branch0", "branch0", "branch1"]
+
+
+def test_a_run_that_went_off_the_grid_and_back_to_its_first_step_is_a_new_one():
+    config = SimpleNamespace(num_train_timesteps=1000)
+    scheduler = SimpleNamespace(timesteps=[999.0, 500.0, 250.0], step_index=None, config=config)
+    tracker, found = Tracker(SchedulerGrid(SimpleNamespace(scheduler=scheduler))), []
+    for step, level in ((None, 0.999), (1, 0.5), (1, 0.4), (0, 0.999)):
+        scheduler.step_index = step
+        found.append(tracker.locate(Call(latent(), prompt(0), level)))
+    assert [position.index for position in found] == [0, 1, None, 0]
+    assert [position.new_run for position in found] == [True, False, False, True]

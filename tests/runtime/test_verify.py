@@ -235,6 +235,7 @@ def test_rounding_is_no_difference():
     assert verified(TEN, TEN) == 1
     assert verified(TEN, TEN * 1.0009) == 1
     assert verified(torch.zeros(4), torch.zeros(4)) == 1
+    assert verified(torch.tensor([1000.0]), torch.tensor([1001.0])) == 1
 
 
 @pytest.mark.parametrize(
@@ -254,6 +255,11 @@ def test_rounding_is_no_difference():
 def test_a_difference_is_told_by_the_greatest_relative_distance(expected, found, off):
     with pytest.raises(PluginContractError, match=f"the output is off by {off} times its norm"):
         verified(expected, found)
+
+
+def test_two_replays_within_rounding_are_the_same():
+    with pytest.raises(PluginContractError, match="the output is off by"):
+        verified(torch.tensor([1.0]), torch.tensor([1000.0]), torch.tensor([1001.0]))
 
 
 def test_what_is_not_the_same_twice_or_not_finite_cannot_be_verified():
