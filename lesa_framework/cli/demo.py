@@ -15,8 +15,9 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import write_bytes
 from lesa_framework.limits import MAX_PROMPTS
-from lesa_framework.measure.images import from_data_uri, grid_png, png_bytes
+from lesa_framework.measure.images import from_data_uri, png_bytes
 from lesa_framework.measure.page.render import check_report
+from lesa_framework.measure.page.sheet import sheet_png
 from lesa_framework.measure.results import Pair
 from lesa_framework.measure.tasks import comparison
 from lesa_framework.pipelines import find_model
@@ -68,7 +69,7 @@ def command(
     for name, images in found.images.items():
         for index, image in enumerate(images):
             write_bytes(out / "images" / f"{index:02d}-{name}.png", png_bytes(from_data_uri(image, found.frames)))
-    write_bytes(out / "grid.png", grid_png(found))
+    write_bytes(out / "grid.png", sheet_png(results, found))
     more = [out / "grid.png", out / "images"]
     deliver(results, out / "results.json", out / "report.html", more, as_json=as_json)
     require_all(results)

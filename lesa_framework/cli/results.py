@@ -17,12 +17,12 @@ from lesa_framework.files import write_text
 from lesa_framework.measure.columns import Column, columns, explained
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.probing import WarmUp
-from lesa_framework.measure.results import Kind, ModelResults, Results, Row
+from lesa_framework.measure.results import ALWAYS, Kind, ModelResults, Results, Row
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.tasks import Benchmark
 
-#: The first columns to drop where there is no room; after them scores are dropped, the last first, never the PSNR.
-_LEAST = ("peak memory", "FLOPs")
+#: The first columns to drop where there is no room, and the last ones.
+_LEAST, _LAST = ("peak memory", "FLOPs"), ("cache", "work")
 _UNLIMITED = 1000
 #: Some of the page's signs are missing on some terminals.
 _PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
@@ -72,15 +72,31 @@ def require_all(results: Results) -> None:
 def _show(results: Results) -> None:
     """The tables, without the columns that there is no room for."""
     shown, out = columns(results), console.results()
-    scores = [info.heading for info in results.metrics.values()][:0:-1]
-    for heading in (*_LEAST, *scores):
+    for heading in _dispensable(results):
         if all(_width(_table(results, model, shown)) <= out.width for model in results.models):
             break
         shown = [column for column in shown if column.heading != heading]
     for model in results.models:
         out.print(_table(results, model, shown))
-    for info in explained(results, shown):
-        out.print(f"  {info.heading}: {info.summary}", style="dim", markup=False, soft_wrap=True)
+    for column, info in explained(results):
+        dropped = "" if column.heading in {each.heading for each in shown} else f" {_uncached(results, column)}"
+        out.print(f"  {info.heading}: {info.summary}{dropped}", style="dim", markup=False, soft_wrap=True)
+
+
+def _uncached(results: Results, column: Column) -> str:
+    """What a column that there is no room for says of the uncached runs."""
+    found = [f"{column.text(row)} for {row.model}" for row in results.rows if row.kind is Kind.UNCACHED]
+    return f"A wider terminal shows it; uncached it is {', '.join(found)}."
+
+
+def _dispensable(results: Results) -> list[str]:
+    """Headings of the columns to drop where there is no room, one after the other.
+
+    Never the PSNR; after it the model's own score stays longest, because it alone tells something of the uncached run.
+    """
+    known = [info.heading for name, info in results.metrics.items() if name in ALWAYS]
+    own, *others = [info.heading for name, info in results.metrics.items() if name not in ALWAYS] or [""]
+    return [*_LEAST, *others[::-1], *known[:0:-1], *_LAST, own]
 
 
 def _width(table: Table) -> int:
@@ -91,7 +107,7 @@ def _table(results: Results, found: ModelResults, shown: Sequence[Column]) -> Ta
     """The uncached run, then by NFE the rows that compete, best first and in bold, then the others, dimmed."""
     rows, best = results.in_order(found.model), results.best(found.model)
     samples = f", {len(found.pairs)} samples" if found.pairs else ""
-    table = Table(box=box.SIMPLE_HEAD, title=f"{found.model}, {found.num_steps} steps{samples}")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{found.model}, {found.num_steps} steps{samples}")
     table.add_column("method", no_wrap=True)
     for column in shown:
         table.add_column(column.heading, justify="right", no_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lesa_framework.measure.results import ALWAYS, MetricInfo, Results, Row
@@ -48,10 +48,10 @@ def columns(results: Results) -> list[Column]:
     return [column for column in every if any(column.read(row) is not None for row in results.rows)]
 
 
-def explained(results: Results, shown: Sequence[Column]) -> list[MetricInfo]:
-    """The scores among these columns that not everybody knows, for a sentence below the tables."""
-    headings = {column.heading for column in shown}
-    return [info for name, info in results.metrics.items() if name not in ALWAYS and info.heading in headings]
+def explained(results: Results) -> list[tuple[Column, MetricInfo]]:
+    """The columns of scores that not everybody knows, for a sentence below the tables."""
+    unusual = {info.heading: info for name, info in results.metrics.items() if name not in ALWAYS}
+    return [(column, unusual[column.heading]) for column in columns(results) if column.heading in unusual]
 
 
 def _score(name: str, info: MetricInfo) -> Column:

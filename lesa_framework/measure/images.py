@@ -1,19 +1,14 @@
-"""Float images to PNG and WebP, and one picture of everything, for people to look at."""
+"""Float images to PNG and WebP, for people to look at."""
 
 from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
-
-from lesa_framework.measure.results import QUALITY, UNCACHED, ModelResults
-
-if TYPE_CHECKING:
-    from PIL import ImageDraw, ImageFont
 
 #: How long each frame of a video is shown, in milliseconds.
 _FRAME_MS = 66
@@ -23,9 +18,6 @@ _LIMIT = 512
 _WIDEST = 16383
 #: Up to this side a picture is embedded without loss: it is small anyway, and its pixels can be compared.
 _LOSSLESS = 128
-#: Sizes in the picture of everything, and its colours.
-_TILE, _GAP, _HEADER, _CAPTION, _FOOTER = 160, 10, 34, 26, 22
-_INK, _SOFT, _PAPER = (28, 29, 33), (98, 100, 108), (255, 255, 255)
 
 
 def to_pil(image: Tensor) -> Any:
@@ -48,13 +40,6 @@ def thumbnail(image: Tensor, limit: int) -> Tensor:
     size = [max(1, round(side * factor)) for side in image.shape[-2:]]
     frames = interpolate(image.reshape(-1, *image.shape[-3:]), size=size, mode="bilinear", antialias=True)
     return frames.reshape(*image.shape[:-2], *size)
-
-
-def strip(image: Tensor) -> Tensor:
-    """A still picture; for a video, its first, middle and last frame side by side."""
-    if image.ndim == 3:
-        return image
-    return torch.cat([image[0], image[len(image) // 2], image[-1]], dim=-1)
 
 
 def png_bytes(image: Tensor) -> bytes:
@@ -101,50 +86,3 @@ def data_uri(image: Tensor) -> str:
     lossless = max(small.shape[-2:]) <= _LOSSLESS
     content = _encoded(to_pil(torch.cat(list(small), dim=-1)), "WEBP", lossless=lossless, quality=90, method=4)
     return "data:image/webp;base64," + base64.b64encode(content).decode("ascii")
-
-
-def grid_png(found: ModelResults) -> bytes:
-    """A row for each prompt and a column for each method, as a PNG file's content.
-
-    Small images are enlarged without smoothing, videos shown as three frames.
-    """
-    from PIL import Image, ImageDraw, ImageFont
-
-    names = list(found.images)
-    shown = min(len(images) for images in found.images.values())
-    images = {name: [from_data_uri(uri, found.frames) for uri in found.images[name][:shown]] for name in names}
-    first = strip(images[names[0]][0])
-    # A strip of three frames may be wider than a picture, so that every frame stays visible.
-    longest = _TILE if first.shape == images[names[0]][0].shape else 2 * _TILE
-    height, width = (max(1, round(side * longest / max(first.shape[-2:]))) for side in first.shape[-2:])
-    step_x, step_y = width + _GAP, _CAPTION + height + _FOOTER + _GAP
-    sheet = Image.new("RGB", (_GAP + len(names) * step_x, _HEADER + shown * step_y), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for column, name in enumerate(names):
-        draw.text((_GAP + column * step_x, 10), name, _INK, _fitting(name, width, draw))
-    text = ImageFont.load_default(15)
-    small = ImageFont.load_default(12)
-    for row, pair in enumerate(found.pairs[:shown]):
-        top = _HEADER + row * step_y
-        draw.text((_GAP, top), f"{pair.prompt}   (seed {pair.seed})", _INK, text)
-        for column, name in enumerate(names):
-            left = _GAP + column * step_x
-            tile = to_pil(thumbnail(strip(images[name][row]), longest)).resize(
-                (width, height), Image.Resampling.NEAREST
-            )
-            sheet.paste(tile, (left, top + _CAPTION))
-            psnr = found.details[name].scores[QUALITY][row]
-            label = "" if name == UNCACHED else "identical" if psnr is None else f"{psnr:.1f} dB"
-            draw.text((left, top + _CAPTION + height + 3), label, _SOFT, small)
-    return _encoded(sheet, "PNG", optimize=True)
-
-
-def _fitting(text: str, width: int, draw: ImageDraw.ImageDraw) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """The largest font in which the text fits its column."""
-    from PIL import ImageFont
-
-    for size in range(14, 7, -1):
-        font = ImageFont.load_default(size)
-        if draw.textlength(text, font=font) <= width:
-            return font
-    return ImageFont.load_default(7)

@@ -67,6 +67,16 @@ def test_a_video_plays_and_its_frames_can_be_chosen(visit: Visit) -> None:
     assert abs(box["width"] / box["height"] - 48 / 32) < 0.01
 
 
+def test_pictures_and_frames_are_large_enough_to_see(visit: Visit) -> None:
+    page = visit()
+    assert page.locator("#images .tiles img:visible").first.bounding_box()["width"] >= 130
+    _videos(page)
+    strips = page.locator("#images .films .enlarge:visible")
+    boxes = [strips.nth(number).bounding_box() for number in range(3)]
+    assert {box["height"] for box in boxes} == {96}
+    assert len({(box["x"], box["width"]) for box in boxes}) == 1, "frames lie above each other"
+
+
 def test_videos_stand_still_with_reduced_motion_and_pictures_are_enlarged(visit: Visit) -> None:
     page = visit(motion="reduce")
     page.locator("#images .enlarge:visible").nth(2).click()

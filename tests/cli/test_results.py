@@ -46,15 +46,19 @@ def test_a_model_that_was_only_timed(capsys: pytest.CaptureFixture[str]) -> None
 def test_columns_go_where_there_is_no_room_and_no_number_is_cut(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    headings = {}
-    for width in (70, 110, 200):
+    headings, told = {}, {}
+    for width in (70, 80, 110, 200):
         monkeypatch.setattr(console, "results", lambda width=width: Console(width=width))
         lines = shown(sample_results(), capsys)
         assert "…" not in "".join(lines) or width == 70
+        told[width] = next(line for line in lines if line.startswith("caption:"))
         headings[width] = next(line for line in lines if line.startswith("method"))
     assert "peak memory" in headings[200]
     assert "peak memory" not in headings[110]
     assert "SSIM" in headings[110]
+    assert "caption" not in headings[70]
+    assert "A wider terminal shows it; uncached it is " in told[70]
+    assert "A wider terminal" not in told[200]
     assert "PSNR" in headings[70]
 
 

@@ -40,9 +40,9 @@ def test_noisy_times_are_marked_and_nothing_else() -> None:
 
 
 def test_scores_that_not_everybody_knows_are_explained() -> None:
-    results = sample_results()
-    shown = [column for column in columns(results) if column.heading != "LPIPS"]
-    assert [info.heading for info in explained(results, shown)] == ["caption"]
+    assert [(column.heading, info.summary) for column, info in explained(sample_results())] == [
+        ("caption", "Is it what was asked for?"), ("LPIPS", "Perceptual distance."),
+    ]  # fmt: skip
 
 
 def test_a_model_that_was_only_timed_has_no_scores() -> None:

@@ -81,7 +81,7 @@ def write_page(results: Results) -> str:
         shown=_OPEN,
         families=families(results.rows),
         columns=columns(results),
-        explained=explained(results, columns(results)),
+        explained=[info for _, info in explained(results)],
         answers=answers(found),
         groups=groups,
         grid_columns=grid_columns([len(group) for group in groups.values()]),
