@@ -61,7 +61,7 @@ def command(
     line += ["--seed", str(seed), "--out", str(out)]
     pairs = [Pair(prompt=prompt, seed=seed + index) for index, prompt in enumerate(chosen)]
     bench = comparison(
-        source, configs, pairs, call, batch=_batch(prompts), images=min(prompts, _SHOWN), command=shlex.join(line)
+        source, configs, pairs, call, batch=batch_of(prompts), images=min(prompts, _SHOWN), command=shlex.join(line)
     )
     results = measured(bench, device)
     results = results.model_copy(update={"notes": [*results.notes, *missing]})
@@ -75,7 +75,7 @@ def command(
     require_all(results)
 
 
-def _batch(prompts: int) -> int:
+def batch_of(prompts: int) -> int:
     """At least two batches where that is possible, so that every method is timed twice."""
     return max(1, min(_LARGEST_BATCH, prompts // 2))
 
