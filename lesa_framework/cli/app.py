@@ -42,12 +42,13 @@ def _imported(module: str) -> Any:
     """A command's module; on a terminal there is a word to read meanwhile, because torch takes seconds."""
     if not sys.stderr.isatty():
         return import_module(module)
-    sys.stderr.write("loading\r")
+    word = "loading"
+    sys.stderr.write(f"{word}\r")
     sys.stderr.flush()
     try:
         return import_module(module)
     finally:
-        sys.stderr.write("\x1b[K")
+        sys.stderr.write(f"{' ' * len(word)}\r")
         sys.stderr.flush()
 
 
