@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lesa_framework import LesaWarning
 from lesa_framework.runtime.calls import Call
 from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
+from lesa_framework.runtime.levels import NO_GRID
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.testing import TinyDiT, TinyPipeline
 from tests.runtime.test_tracking import branches, latent, prompt, sample
@@ -64,3 +66,16 @@ def test_a_run_that_went_off_the_grid_and_back_to_its_first_step_is_a_new_one():
         found.append(tracker.locate(Call(latent(), prompt(0), level)))
     assert [position.index for position in found] == [0, 1, None, 0]
     assert [position.new_run for position in found] == [True, False, False, True]
+
+
+def test_a_scheduler_that_stands_still_is_not_right_for_being_right_once_by_chance():
+    config = SimpleNamespace(num_train_timesteps=1000)
+    scheduler = SimpleNamespace(timesteps=[999.0, 500.0, 250.0], step_index=None, config=config)
+    tracker = Tracker(SchedulerGrid(SimpleNamespace(scheduler=scheduler)))
+    found = sample(tracker, [prompt(0)], [0.999])
+    scheduler.step_index = 1
+    with pytest.warns(LesaWarning, match=r"calls came at noise levels 0\.9, 0\.3"):
+        found += sample(tracker, [prompt(0)], [0.9, 0.5, 0.3])
+    assert [position.index for position in found] == [0, None, 1, None]
+    assert [position.new_run for position in found] == [True, False, False, True]
+    assert found[-1].grid is NO_GRID
