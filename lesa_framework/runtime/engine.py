@@ -264,7 +264,7 @@ class Engine:
 
     def _is_refused(self, feature: Tensor) -> bool:
         """Whether a feature has NaN or infinity in it, so that the step is computed."""
-        return self.strategy.check_finite and self.agree(not bool(torch.isfinite(feature.detach()).all()))
+        return self.strategy.check_finite and self.agree(not bool(torch.isfinite(feature).all()))
 
 
 def _outside_the_ring(feature: Tensor) -> Tensor:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import PluginContractError, Predictor, Reason, Tap, UnsupportedBackboneError
+from lesa_framework import (
+    Decision,
+    Observer,
+    PluginContractError,
+    Predictor,
+    Reason,
+    Tap,
+    UnsupportedBackboneError,
+    attach_strategy,
+)
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import (
     TinyDiT,
@@ -247,3 +258,24 @@ def test_blocks_are_watched_on_the_first_computed_step_alone():
         for sigma in even_grid(4)[:3]:
             model(noise((1, 4, 4), 0), sigma)
     assert seen == [{"_StandIn"}, {"_Block"}, {"_Block"}]
+
+
+def test_computed_steps_alone_are_in_the_context_that_is_asked_for(registered):
+    modes = []
+
+    class Watch(Observer):
+        def lesa_step_end(self, record, latent, feature):
+            modes.append((record.decision, len(entered)))
+
+    entered = []
+
+    @contextmanager
+    def around():
+        entered.append(True)
+        yield
+
+    pipe = pipeline()
+    with attach_strategy(pipe, strategy([0, 2]), observers=[Watch()], around_compute=around):
+        pipe(num_inference_steps=4)
+    compute, predict = Decision.COMPUTE, Decision.PREDICT
+    assert modes == [(compute, 1), (predict, 1), (compute, 2), (predict, 2)]

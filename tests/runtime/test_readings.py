@@ -56,6 +56,7 @@ def levels_and_told(grids: tuple[Grid, ...]) -> list[tuple[list[float], list[flo
         (scheduler([math.pi / 2, math.pi / 4, 0]), [([1.0, 0.5, 0.0], [1.0, 0.5])]),
         (scheduler([1.5708, math.pi / 4]), [([1.0, 0.5, 0.0], [1.0, 0.5])]),
         (scheduler([1.0, 0.5, 0]), [([1.0, 0.5, 0.0, 0.0], [1.0, 0.5, 0.0]), ([0.609, 0.3533, 0.0], [0.609, 0.3533])]),
+        (scheduler([0]), [([0.0, 0.0], [0.0])] * 3),
         (scheduler([1.5708, 0]), [([1.0, 0.0], [1.0])]),
         # A run that begins late, and ratios that are hardly beyond 1.
         (scheduler([15, 5]), [([0.015, 0.005, 0.0], [0.015, 0.005])]),
