@@ -9,7 +9,7 @@ from lesa_framework import Reason
 from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.counting import counting, total
 from lesa_framework.measure.lineup import Contender
-from lesa_framework.measure.probing import Outputs, Prober, Reference, counted_work, peer_plans
+from lesa_framework.measure.probing import Outputs, Prober, Reference, counted_work, with_steps
 from lesa_framework.measure.results import Kind, Pair
 from lesa_framework.measure.subject import Subject
 from lesa_framework.runtime.strategy import plan
@@ -51,7 +51,8 @@ class FirstSteps(Prober):
             return self._cache(contender, reference)
         with entry.attached(subject.pipe), counting(self._denoiser.transformer) as calls:
             subject.sample(contender, group)
-        return Cell(work=counted_work(calls, reference), flops=total(calls).flops, plans=peer_plans(calls, reference))
+        found = Cell(work=counted_work(calls, reference), flops=total(calls).flops)
+        return with_steps(found, calls, reference)
 
     def _cache(self, contender: Contender, reference: Reference) -> Cell:
         assert contender.strategy is not None

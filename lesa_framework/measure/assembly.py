@@ -23,6 +23,8 @@ from lesa_framework.measure.tasks import Benchmark, Task
 #: The only score that is not measured on samples: the probe measures it.
 FEATURE_ERROR: Final = "feature_rel_l2"
 _APART: Final = "Its times and the uncached run's are from different launches, so there is no speed-up."
+#: Work beside whole steps, in uncached steps, from which a row says where it went.
+_VISIBLE: Final = 0.1
 _FEATURES: Final = MetricInfo(
     heading="features",
     summary="Relative distance of the model's output from the uncached run's, mean over the steps of the first batch.",
@@ -98,12 +100,18 @@ def _row(row: Entry, part: Measured, described: Iterable[str]) -> Row:
     found, probe = _details(row), row.completed
     ratios = _speedups(row.runs, part.rows[0].runs)
     remark = "" if ratios else _APART
-    whole = _whole_steps(row)
-    notes = (blank.note, _ranking(whole, probe.work), _fallbacks(probe), _identical(contender.kind, found), remark)
+    by_steps = contender.measure is Measure.STEPS
+    notes = (
+        blank.note,
+        _ranking(by_steps, probe.whole_steps, probe.work),
+        _fallbacks(probe),
+        _identical(contender.kind, found),
+        remark,
+    )
     return blank.model_copy(
         update={
             "work": probe.work,
-            "whole_steps": whole,
+            "whole_steps": probe.whole_steps if by_steps else None,
             "seconds": median(run.seconds / size for run, size in zip(row.runs, part.sizes, strict=True)),
             "speedup": median(ratios) if ratios else None,
             "timing_noise": timing_noise(row.runs, [] if contender.kind is Kind.UNCACHED else ratios),
@@ -122,19 +130,19 @@ def _speedups(ours: Sequence[Cell], theirs: Sequence[Cell]) -> list[float]:
     return [b.seconds / a.seconds for a, b in zip(ours, theirs, strict=True) if a.launch == b.launch]
 
 
-def _whole_steps(row: Entry) -> float | None:
-    """Of a peer that is ranked by steps, the steps that it computed whole, mean over the branches."""
-    plans = row.completed.plans.values()
-    if row.contender.measure is not Measure.STEPS or not plans:
-        return None
-    return sum(plan.count("F") for plan in plans) / len(plans)
-
-
-def _ranking(whole: float | None, work: float | None) -> str:
+def _ranking(by_steps: bool, whole: float | None, work: float | None) -> str:
+    """What a peer is ranked by, and where its work went; empty where all of it was whole steps."""
     if whole is None or work is None:
         return ""
-    extra = f" With what it computes in the others it does the work of {work:.1f}." if work > whole else ""
-    return f"Ranked by its {whole:.4g} whole steps.{extra}"
+    elsewhere = work - whole > _VISIBLE
+    if by_steps:
+        extra = f" With what it computes in the others it does the work of {work:.1f}." if elsewhere else ""
+        return f"Ranked by its {whole:.3g} whole steps.{extra}"
+    return (
+        f"Of its work, {whole:.3g} steps are whole ones; {work - whole:.3g} go into what it computes in the others."
+        if elsewhere
+        else ""
+    )
 
 
 def _identical(kind: Kind, found: Details) -> str:

@@ -36,6 +36,8 @@ class Cell(Frozen):
     """Steps that were computed, as the session reports; the sampler's of plain runs; None for peers."""
     work: int | float | None = None
     """Arithmetic inside the blocks over that of one uncached step."""
+    whole_steps: float | None = None
+    """Of peers, the steps that were computed whole; what is computed in every step is no step."""
     flops: int | None = None
     """Floating-point operations of the transformer."""
     cache_bytes: int | None = None

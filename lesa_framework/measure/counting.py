@@ -46,7 +46,9 @@ class Count:
         block_nfe: Calls of blocks, over those of one uncached step.
         flops_nfe: Floating-point operations inside the blocks, over those of one uncached step. What always runs
             (embeddings, head) is excluded, so that a step without blocks counts 0 for every method.
-        full_steps: Calls in which all blocks did all their work, over the calls of a step.
+        full_steps: Calls that were computed whole, over the calls of a step. What a cache does in every call, such as
+            its first block, is no step. A call that did more than that, but not all, counts as the share of the rest
+            that it did: some caches decide about two lists of blocks one by one.
         flops: Floating-point operations of all the transformer's calls.
         plans: One string a branch with a letter a step: F all the stack's work was done, P none of it, a digit the
             tenths of it that were (0 for less than a tenth).
@@ -128,7 +130,7 @@ def count(calls: Sequence[Call], uncached: Sequence[Call], num_steps: int) -> Co
         num_steps=num_steps,
         block_nfe=num_steps * done.blocks / whole.blocks,
         flops_nfe=num_steps * done.stack_flops / whole.stack_flops,
-        full_steps=sum(share == 1 for share in shares) / branches,
+        full_steps=_whole(shares) / branches,
         flops=done.flops,
         plans=tuple("".join(map(_letter, shares[branch::branches])) for branch in range(branches)),
     )
@@ -147,6 +149,12 @@ def calls_per_step(calls: Sequence[Call], num_steps: int) -> int:
             "makes the same number of calls."
         )
     return each
+
+
+def _whole(shares: Sequence[float]) -> float:
+    """How many calls are whole; the least share of a call is what every call has."""
+    least = min(shares)
+    return len(shares) if least >= 1 else math.fsum((share - least) / (1 - least) for share in shares)
 
 
 def _letter(share: float) -> str:

@@ -110,9 +110,10 @@ class Counted(Prober):
             flops=None if calls is None else total(calls).flops,
             cache_bytes=kept,
             peak_bytes=peak,
-            plans=peer_plans(calls, reference) if contender.kind is Kind.PEER else {},
             step_rel_l2=step_distances(outputs, reference.outputs),
         )
+        if contender.kind is Kind.PEER:
+            return with_steps(found, calls, reference)
         return found if report is None else with_report(found, report)
 
 
@@ -143,15 +144,16 @@ def counted_work(calls: Sequence[Call] | None, reference: Reference) -> int | fl
     return round(steps) if abs(steps - round(steps)) < _ROUNDING else steps
 
 
-def peer_plans(calls: Sequence[Call] | None, reference: Reference) -> dict[str, str]:
-    """The counted work as one letter per step, branch by branch; empty where no steps can be named."""
+def with_steps(cell: Cell, calls: Sequence[Call] | None, reference: Reference) -> Cell:
+    """A peer's cell, with the counted work step by step; as it was where no steps can be named."""
     if calls is None or reference.calls is None:
-        return {}
+        return cell
     try:
-        plans = count(calls, reference.calls, reference.num_steps).plans
+        found = count(calls, reference.calls, reference.num_steps)
     except PeerError:  # it does not make the calls that the bare pipeline makes: there are no steps to name
-        return {}
-    return {f"branch{number}": plan for number, plan in enumerate(plans)}
+        return cell
+    plans = {f"branch{number}": plan for number, plan in enumerate(found.plans)}
+    return cell.model_copy(update={"plans": plans, "whole_steps": found.full_steps})
 
 
 @contextmanager

@@ -74,7 +74,8 @@ class Row(Frozen):
     competes by its `nfe`."""
     whole_steps: float | None = None
     """Of a peer that is ranked by its steps: how many it computed whole on the first batch, mean over the branches.
-    What it computed in the others is in its `work`. None for rows that are ranked by their work."""
+    What it computes in every step is in its `work` alone; a step that did part of the rest counts as that part. None
+    for rows that are ranked by their work."""
     seconds: float | None = None
     """Median wall time of a sample, text encoding and decoding included."""
     speedup: float | None = None

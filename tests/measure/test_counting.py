@@ -21,7 +21,9 @@ def test_shares_become_steps_letters_and_sums():
     assert work.plans == ("FPFP", "F20P")
     assert work.flops_nfe == pytest.approx(4 * 3.29 / 8)
     assert work.block_nfe == pytest.approx(4 * 32 / 80)
-    assert work.full_steps == 1.5
+    assert work.full_steps == pytest.approx(3.29 / 2), (
+        "a call does nothing, so what others do is steps, or parts of them"
+    )
     assert work.flops == 3290 + 8 * 50
 
 
@@ -69,6 +71,25 @@ def test_a_block_that_is_called_but_does_nothing_is_no_work(flux, generate, monk
     work = load.counted(flux)
     assert work.block_nfe == pytest.approx(STEPS * 2 / 3)
     assert work.full_steps == 0
+
+
+def calls_of(*works):
+    return [Call(10, work, work) for work in works]
+
+
+@pytest.mark.parametrize(
+    ("works", "steps"),
+    [
+        ((100, 100, 100, 100), 4),
+        ((100, 0, 0, 100), 2),
+        ((100, 10, 10, 100), 2),  # the first block of every call is no step
+        ((100, 10, 55, 100), 2.5),  # half of the rest of a call is half a step
+        ((100, 40, 10, 40), 1 + 2 / 3),
+        ((60, 60, 60, 60), 0),
+    ],
+)
+def test_whole_steps_do_not_count_what_every_call_does_and_hide_nothing_else(works, steps):
+    assert count(calls_of(*works), calls_of(100, 100, 100, 100), 4).full_steps == pytest.approx(steps)
 
 
 def test_nothing_stays_on_the_model(flux):

@@ -94,6 +94,8 @@ def test_peers_are_set_to_the_same_work_and_those_that_cannot_say_so(bench, monk
     assert default.work > 4
     assert not default.competes
     assert "Cannot do as little as 4" in default.note
+    assert "are whole ones" in default.note, "attention alone is skipped"
+    assert "are whole ones" not in lite.note
     assert row(results, "cache_dit_dbcache_4").error == "cache-dit is not installed."
     assert {d.theirs for d in results.differences} | {d.ours for d in results.differences} >= {lite.name}
     store = Store(bench.cells)
