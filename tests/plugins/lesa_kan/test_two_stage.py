@@ -206,7 +206,7 @@ def test_both_stages_tell_their_optimiser_how_far_they_are(toy_pipeline: Any, sl
     assert float(slope.a.detach()) != 0
 
 
-def test_what_is_measured_are_the_weights_of_the_moment(toy_pipeline: Any) -> None:
+def test_what_is_measured_are_the_weights_of_the_moment(toy_pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     trainable = TrainableLesa(ExpertShape(6, (2,), (3,)), 0)
     fit = short(toy_pipeline, trainable, guided_epochs=0, closed_loop_epochs=0)
     list(fit.run())
@@ -214,7 +214,13 @@ def test_what_is_measured_are_the_weights_of_the_moment(toy_pipeline: Any) -> No
     trainable.restrain(0.0)
     assert fit.measure(0) != before
     trainable.load_state_dict(state)
+    with_graph: list[bool] = []
+    prepare = trainable.prepare
+    monkeypatch.setattr(
+        trainable, "prepare", lambda sigmas: (with_graph.append(torch.is_grad_enabled()), prepare(sigmas))
+    )
     assert fit.measure(0) == before
+    assert with_graph == [False]
 
 
 def test_the_loss_of_the_first_stage_is_the_mean_over_predicted_steps(toy_pipeline: Any, slope: Any) -> None:

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lesa_framework import ArtifactError, ConfigError, RunInfo, StepContext, Tap
+from lesa_framework import ArtifactError, ConfigError, LesaWarning, RunInfo, StepContext, Tap
 from lesa_framework.artifacts import Artifact, save_artifact
 from lesa_kan.experts import ExpertShape
 from lesa_kan.predictor import LesaPredictorConfig, TrainedLesa
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
-from tests.plugins.lesa_kan.test_predictor import SIGMAS, artifact, filled, trainable
+from tests.plugins.lesa_kan.test_predictor import SHAPE, SIGMAS, artifact, filled, trainable
 
 
 def test_the_number_of_features_that_lesa_asks_for_is_the_first_stages() -> None:
@@ -100,3 +100,16 @@ def test_branches_beyond_the_experts_own_share_the_last_ones() -> None:
             )
             assert torch.equal(beyond, last)
             assert not torch.equal(first, last)
+
+
+def test_another_backbone_is_refused_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    save_artifact(tmp_path / "w.safetensors", artifact(trainable()))
+    other = RunInfo(SIGMAS, "qwen_image", Tap.PRE_HEAD)
+    with pytest.raises(ArtifactError, match=r"predictor\.strict=false"):
+        LesaPredictorConfig(weights=tmp_path / "w.safetensors").build().check(other)
+    with pytest.warns(LesaWarning):
+        LesaPredictorConfig(weights=tmp_path / "w.safetensors", strict=False).build().check(other)
+
+
+def test_an_artifact_has_the_kans_unless_they_are_left_out() -> None:
+    assert set(TrainableLesa(SHAPE, 0).tensors(SIGMAS)) == {"gains", *SHAPE.kans(), *SHAPE.tables()}
