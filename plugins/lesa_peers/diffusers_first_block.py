@@ -23,8 +23,11 @@ class DiffusersFirstBlock:
         return refusal(pipe)
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:  # noqa: ARG002 - any model
-        """Thresholds from almost no work saved to all that can be saved; there is no other setting."""
-        return [[self._with(threshold) for threshold in rising(1e-3, 10.0)]]
+        """Thresholds from almost no work saved to all that can be saved; there is no other setting.
+
+        They are close together: a few percent of the threshold decide about whole steps.
+        """
+        return [[self._with(threshold) for threshold in rising(1e-3, 10.0, 256)]]
 
     def _with(self, threshold: float) -> Peer:
         def config() -> object:
