@@ -119,8 +119,12 @@ class Row(Frozen):
     @property
     def over(self) -> bool:
         """Whether it did more work than its NFE allows; where it is ranked by its steps, more whole steps."""
-        done = self.work if self.whole_steps is None else self.whole_steps
-        return done is not None and done > self.nfe + _ROUNDING
+        return self.works_more if self.whole_steps is None else self.whole_steps > self.nfe + _ROUNDING
+
+    @property
+    def works_more(self) -> bool:
+        """Whether it did more work than its NFE, as a peer may that is ranked by its steps."""
+        return self.work is not None and self.work > self.nfe + _ROUNDING
 
     @property
     def competes(self) -> bool:

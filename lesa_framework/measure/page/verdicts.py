@@ -79,9 +79,21 @@ def _remarks(rivals: Sequence[Row], against: dict[str, Difference]) -> list[Rema
     found = []
     if winner.kind is Kind.FEWER_STEPS:
         found.append(Remark("No cache pays off here: a plain run with fewer steps is closest.", "lost"))
+    if winner.works_more:
+        found.append(_more_work(winner, others))
     named = {row.name for row in _worth_naming(winner, others)}
     found += [_remark(winner, row, against.get(row.name)) for row in others if row.name in named]
     return found or [Remark("No other method competes here.", "level")]
+
+
+def _more_work(winner: Row, others: Sequence[Row]) -> Remark:
+    """A winner that is ranked by its steps may have done more work than the others."""
+    within = next((row.name for row in others if not row.works_more), None)
+    closest = f" Of the methods that did no more than {winner.nfe}, {within} is the closest." if within else ""
+    return Remark(
+        f"It is ranked by its {winner.whole_steps:.3g} whole steps, and did the work of {winner.work:.3g}.{closest}",
+        "level",
+    )
 
 
 def _worth_naming(winner: Row, others: Sequence[Row]) -> list[Row]:

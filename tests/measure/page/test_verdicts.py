@@ -80,6 +80,17 @@ def test_the_next_two_ours_the_best_peer_and_plain_steps_are_named_once_each() -
     ]
 
 
+def test_a_winner_that_did_more_work_says_so_and_names_the_closest_within() -> None:
+    peer = row("mask", "p", 35.0, Kind.PEER, work=15.71, whole_steps=10.0)
+    other = row("mask2", "p", 34.0, Kind.PEER, work=15.71, whole_steps=10.0)
+    found = verdict([peer, other, row("lesa-n7", "lesa", 33.0), PLAIN], [])
+    assert found.winner == peer
+    said = "It is ranked by its 10 whole steps, and did the work of 15.7."
+    closest = "Of the methods that did no more than 10, lesa-n7 is the closest."
+    assert found.remarks[0] == (f"{said} {closest}", "level")
+    assert verdict([peer, other], []).remarks[0].text == said
+
+
 def test_excluded_methods_are_listed_with_the_reason() -> None:
     rows = [
         row("a", "a", 30.0),
