@@ -1,8 +1,8 @@
-"""The network of the caption score: does a picture show the things that its caption names?
+"""The networks of the caption score: does a picture show the things that its caption names?
 
 A small convolutional network, trained on drawn scenes seen through the VAE, gives the probability of every pair of
 colour and shape. A picture's score is the mean probability of the pairs that its caption names, so it needs no
-reference picture.
+reference picture. Clips are smaller and more blurred, so they have a network of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from lesa_reference.trainer import Trainer
 
 _NOUNS = (*SHAPES, *GLYPHS)
 _PAIRS = {(colour, noun): i for i, (colour, noun) in enumerate((c, n) for c in COLOURS for n in _NOUNS)}
-_WEIGHTS = Path(__file__).parent / "caption_network.safetensors"
+_HERE = Path(__file__).parent
+#: Trained through the VAE of FLUX, and through that of HunyuanVideo.
+PICTURES, CLIPS = _HERE / "caption_network_pictures.safetensors", _HERE / "caption_network_clips.safetensors"
 
 
 class CaptionNetwork(nn.Module):
@@ -94,8 +96,8 @@ class CaptionNetworkTrainer(Trainer):
         return nn.functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight) * 10
 
 
-def load_network(path: Path = _WEIGHTS) -> CaptionNetwork:
-    """The bundled network."""
+def load_network(path: Path) -> CaptionNetwork:
+    """A trained network: one of the bundled ones, or one that a training left in its work folder."""
     network = CaptionNetwork()
     network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
     return network.eval().requires_grad_(False)
@@ -106,7 +108,7 @@ def caption_scores(network: CaptionNetwork, pixels: Tensor, captions: Sequence[s
     """How well each picture shows what its caption names.
 
     Args:
-        network: From `load_network`.
+        network: From `load_network`, for pictures or for clips.
         pixels: Pictures, shape (batch, 3, 64, 64), in [0, 1]; of clips (frames as second axis) only the
             middle frame counts.
         captions: One for each picture.

@@ -12,6 +12,9 @@ from lesa_framework import LoadedMetric, Metric, MetricUnavailableError, Samples
 if TYPE_CHECKING:
     from lesa_reference.caption_network import CaptionNetwork
 
+#: Batch, frames, channels, height, width.
+_CLIP_AXES = 5
+
 
 class CaptionScore(Metric):
     """Whether a drawn scene shows the things that its caption names; used here instead of CLIP or ImageReward."""
@@ -25,18 +28,18 @@ class CaptionScore(Metric):
     )
 
     def load(self, device: torch.device | str) -> LoadedCaptionScore:  # noqa: ARG002 - small enough for the CPU
-        """Read the bundled network.
+        """Read the bundled networks.
 
         Raises:
             MetricUnavailableError: It cannot be read.
         """
-        from lesa_reference.caption_network import load_network
+        from lesa_reference.caption_network import CLIPS, PICTURES, load_network
 
         try:
-            return LoadedCaptionScore(load_network())
+            return LoadedCaptionScore(load_network(PICTURES), load_network(CLIPS))
         except OSError as error:
             raise MetricUnavailableError(
-                f"{self.name}: the bundled network cannot be read ({error}); reinstall lesa-framework"
+                f"{self.name}: a bundled network cannot be read ({error}); reinstall lesa-framework"
             ) from error
 
 
@@ -44,14 +47,16 @@ class LoadedCaptionScore(LoadedMetric):
     """The caption score, ready.
 
     Args:
-        network: Gives the probability of each pair of colour and shape.
+        pictures: Gives the probability of each pair of colour and shape in a picture.
+        clips: The same for a frame of a clip.
     """
 
-    def __init__(self, network: CaptionNetwork) -> None:
-        self._network = network
+    def __init__(self, pictures: CaptionNetwork, clips: CaptionNetwork) -> None:
+        self._pictures, self._clips = pictures, clips
 
     def measure(self, samples: Samples, references: Samples, prompts: Sequence[str]) -> list[float | None]:  # noqa: ARG002
         """The score of each picture, or of a video's middle frame; None where the caption names nothing."""
         from lesa_reference.caption_network import caption_scores
 
-        return caption_scores(self._network, samples.images, prompts)
+        network = self._clips if samples.images.ndim == _CLIP_AXES else self._pictures
+        return caption_scores(network, samples.images, prompts)

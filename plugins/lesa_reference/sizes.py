@@ -59,7 +59,7 @@ def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
 
 #: Those of the bundled models, and of what is trained from scratch.
 SIZES = {
-    Backbone.flux: Sizes(heads=4, blocks=2, single_blocks=5),
-    Backbone.qwen_image: Sizes(heads=4, blocks=4),
-    Backbone.hunyuan_video: Sizes(heads=4, blocks=2, single_blocks=4, refiner_blocks=1),
+    Backbone.flux: Sizes(heads=3, blocks=3, single_blocks=10),
+    Backbone.qwen_image: Sizes(heads=3, blocks=7),
+    Backbone.hunyuan_video: Sizes(heads=3, blocks=3, single_blocks=8, refiner_blocks=1),
 }

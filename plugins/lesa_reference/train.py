@@ -55,8 +55,7 @@ def main(
 ) -> None:
     """Train a reference model and write it as a diffusers pipeline folder.
 
-    Each bundled model took about an hour on one or two CPU cores; a GPU needs minutes. You can stop it at any time; the
-    same command resumes.
+    The defaults take between one and two hours on two CPU cores. You can stop at any time; the same command resumes.
     """
     work = out / "work"
     if continue_from and not vae and not (work / "vae").exists():

@@ -21,14 +21,15 @@ def test_of_a_video_the_middle_frame_counts() -> None:
     video = torch.rand(1, 5, 3, 64, 64, generator=random)
     metric = CaptionScore().load("cpu")
     whole = measured(metric, video, video, ["a red ring"])
-    assert whole == measured(metric, video[:, 2], video[:, 2], ["a red ring"])
     other = video.clone()
     other[:, [0, 1, 3, 4]] = 0
     assert measured(metric, other, video, ["a red ring"]) == whole
+    other[:, 2] = 0
+    assert measured(metric, other, video, ["a red ring"]) != whole
 
 
 def test_weights_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     load = caption_network.load_network
-    monkeypatch.setattr(caption_network, "load_network", lambda: load(tmp_path / "none.safetensors"))
-    with pytest.raises(MetricUnavailableError, match="caption_score: the bundled network cannot be read"):
+    monkeypatch.setattr(caption_network, "load_network", lambda _: load(tmp_path / "none.safetensors"))
+    with pytest.raises(MetricUnavailableError, match="caption_score: a bundled network cannot be read"):
         CaptionScore().load("cpu")

@@ -12,8 +12,9 @@ import torch
 
 import lesa_reference
 from lesa_framework.plugin.manager import plugins
-from lesa_reference.caption_network import caption_scores, load_network
+from lesa_reference.caption_network import CLIPS, PICTURES, caption_scores, load_network
 from lesa_reference.captions import random_scene
+from lesa_reference.drawing import draw_clip
 from lesa_reference.scenes import render
 from lesa_reference.sizes import Backbone
 
@@ -45,12 +46,23 @@ def test_the_caption_score_tells_right_captions_from_wrong_ones() -> None:
     scenes = [random_scene(rng) for _ in range(64)]
     pixels = torch.from_numpy(np.stack([render(scene) for scene in scenes])).permute(0, 3, 1, 2)
     captions = [scene.caption for scene in scenes]
-    network = load_network()
+    network = load_network(PICTURES)
     right = caption_scores(network, pixels, captions)
     wrong = caption_scores(network, pixels, [*captions[1:], captions[0]])
     assert sum(s for s in right if s is not None) / 64 > 0.8
     assert sum(s for s in wrong if s is not None) / 64 < 0.2
     assert caption_scores(network, pixels[:1], ["no such thing"]) == [None]
+
+
+def test_so_does_that_of_clips() -> None:
+    rng = np.random.default_rng(123)
+    clips, captions = zip(*(draw_clip(rng) for _ in range(32)), strict=True)
+    pixels = torch.from_numpy(np.stack(clips)).transpose(1, 2) / 255
+    network = load_network(CLIPS)
+    right = caption_scores(network, pixels, captions)
+    wrong = caption_scores(network, pixels, [*captions[1:], captions[0]])
+    assert sum(s for s in right if s is not None) / 32 > 0.6
+    assert sum(s for s in wrong if s is not None) / 32 < 0.2
 
 
 @pytest.mark.slow
@@ -66,6 +78,6 @@ def test_a_prompt_gives_a_picture_of_what_it_names(reference_flux: Any) -> None:
         **call,
     ).images
     assert images.shape == (4, 3, 64, 64)
-    scores = caption_scores(load_network(), images, prompts)
-    shuffled = caption_scores(load_network(), images, prompts[::-1])
+    scores = caption_scores(load_network(PICTURES), images, prompts)
+    shuffled = caption_scores(load_network(PICTURES), images, prompts[::-1])
     assert sum(s or 0 for s in scores) > sum(s or 0 for s in shuffled) + 1.0
