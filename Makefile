@@ -38,6 +38,7 @@ check: $(INSTALLED) ## Lint, formatting, types, import contracts, and a strict b
 	$(MKDOCS) build --strict --quiet
 
 bench: $(INSTALLED) ## Run the reference benchmark, and rewrite the tables and plots of README.md and docs/benchmarks.md
+	$(BIN)/lesa bench benchmarks/configs/reference.yaml --selection --out benchmarks/results/reference-selection.json
 	$(BIN)/lesa bench benchmarks/configs/reference.yaml --out benchmarks/results/reference.json
 	$(BIN)/python -m benchmarks.front_page
 

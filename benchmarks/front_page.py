@@ -1,153 +1,113 @@
-"""Writes the measured tables and plots of README.md and docs/benchmarks.md from the committed results.
+"""Writes the measured part of README.md, and with it docs/benchmarks.md and all plots, from the committed results.
 
 `make bench` measures anew and calls it; by itself it is `python -m benchmarks.front_page`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks import benchmarks_page
+from benchmarks.benchmarks_page import ROOT, between_markers, where
 from benchmarks.front_plots import write_plots
+from benchmarks.front_rows import SYSTEMS, Claim, FrontRows, Line, System, verdict
 from lesa_framework.files import write_text
-from lesa_framework.measure.results import IN_EVERY_ROW, Difference, Kind, ModelResults, Results, Row, ranked
+from lesa_framework.measure.results import Difference, Results, Row
 from lesa_framework.measure.results_file import read_results
-from lesa_framework.measure.scoring import SKIPPED
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "reference.json"
-README, PAGE, PLOTS = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "images"
-START, END = "<!-- results:start -->", "<!-- results:end -->"
-#: The front page shows this many peers at each NFE, the best ones.
-_PEERS = 2
-#: Scores of the front page's table; the benchmark page has those of every row.
-_FRONT = IN_EVERY_ROW[:2]
+FOLDER = ROOT / "benchmarks" / "results"
+PUBLISHED, SELECTION = FOLDER / "reference.json", FOLDER / "reference-selection.json"
+_HOW = (
+    "Differences in dB, pair by pair, with 95 % intervals over prompts. A lead is a lead when its whole interval is "
+    "above 0; otherwise it is level."
+)
+README, PLOTS = ROOT / "README.md", ROOT / "docs" / "images"
 
 
-def summary(results: Results) -> str:
-    """For the front page: what it was measured on, plots, and the best row of each sort."""
-    pairs = sorted({len(found.pairs) for found in results.models})
-    machine = results.environment
-    lines = [
-        _header(["model", "method", "work", *_headings(results, _FRONT), "speed-up", "cache, MiB"], words=2),
-        *(
-            _summary_line(results, row, best=number == 0)
-            for found in results.models
-            for nfe in results.nfes(found.model)
-            for number, row in enumerate(front_rows(results.of_model(found.model), nfe))
-        ),
-    ]
+def full_size(system: System) -> Path:
+    """The committed results of the model at its published size."""
+    return FOLDER / f"full-size-{system.backbone}-nvidia-h200.json"
+
+
+def summary(selection: Results, published: Results) -> str:
+    """What a reader of README.md sees: a picture, a table of ten lines, what it claims."""
+    chosen = FrontRows(selection, published)
+    lines = chosen.lines()
+    pairs = sorted({len(found.pairs) for found in published.models})
     return "\n\n".join(
         [
-            _pictures("quality", "PSNR of every method against the uncached run"),
+            _picture("front", "PSNR of each method on the three systems"),
             (
-                f"The bundled models on {' to '.join(map(str, pairs))} held-out prompt/seed pairs each, "
-                f"{results.models[0].num_steps} steps, {_where(machine)}. PSNR is "
-                "against the uncached run. *Work* is counted by torch, in uncached steps; the best of each number of "
-                "steps is bold. The best of each sort is shown, and the best two peers; all rows are in "
-                "[Benchmarks](docs/benchmarks.md)."
+                "PSNR in dB against the uncached run of 50 steps, on small bundled models of the three architectures "
+                f"({' to '.join(map(str, pairs))} prompt/seed pairs each, {where(published.environment)}). Every "
+                "method computes as many steps as its column says. Where more work is given, blocks "
+                "ran in other steps too. Orders, schedules and presets were chosen on other pairs."
             ),
-            "\n".join(lines),
+            _table(lines),
+            _claims(chosen.claims()),
         ]
     )
 
 
-def front_rows(rows: Sequence[Row], nfe: int) -> list[Row]:
-    """The best row of each family at each schedule, and the best peers; best first."""
-    shown: list[Row] = []
-    seen: set[tuple[str, str]] = set()
-    peers = 0
-    for row in ranked(rows, nfe):
-        sort = (row.family, row.schedule or row.name)
-        peers += row.kind is Kind.PEER
-        if sort not in seen and (row.kind is not Kind.PEER or peers <= _PEERS):
-            seen.add(sort)
-            shown.append(row)
-    return shown
+def _table(lines: list[Line]) -> str:
+    heads = [f"{each.title}, {each.nfe} of 50 steps ({50 / each.nfe:.2f}x)" for each in SYSTEMS]
+    # Bold is the best that did no more work than its steps allow.
+    fair = [[row for line in lines if (row := line.rows[n]) and not row.works_more] for n in range(len(SYSTEMS))]
+    best = [max((row.psnr_db or 0.0 for row in column), default=0.0) for column in fair]
+    rows = [f"| method | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
+    for line in lines:
+        cells = [_cell(row, top) for row, top in zip(line.rows, best, strict=True)]
+        rows.append(f"| {line.label} | {' | '.join(cells)} |")
+    speeds = [_speed(read_results(full_size(each)), each) for each in SYSTEMS]
+    rows.append(f"| *time on the real size, LESA* (one H200, random weights) | {' | '.join(speeds)} |")
+    return "\n".join(rows)
 
 
-def section(results: Results, found: ModelResults) -> str:
-    """A model's part of the benchmark page."""
-    machine = results.environment
-    parts = [
-        f"### {found.model}",
-        (
-            f"{len(found.pairs)} held-out prompt/seed pairs, {found.num_steps} steps, batch {found.batch}, "
-            f"{_where(machine)}."
-        ),
-    ]
-    for nfe in results.nfes(found.model):
-        rivals = [each for each in results.differences if (each.model, each.nfe) == (found.model, nfe)]
-        parts += [f"**{nfe} of {found.num_steps} steps computed**", table(results, found.model, nfe)]
-        if rivals:
-            parts += [
-                f"`{rivals[0].ours}` minus each of the others, pair by pair, with 95 % intervals over prompts:",
-                "\n".join(_difference_line(each) for each in rivals),
-            ]
-    return "\n\n".join(parts)
+def _cell(row: Row | None, best: float) -> str:
+    if row is None or row.psnr_db is None:
+        return "–"
+    number = f"{row.psnr_db:.1f}"
+    number = f"**{number}**" if row.psnr_db == best and not row.works_more else number
+    remarks = ", ".join(filter(None, [_choice(row), f"work of {row.work:.1f} steps" if row.works_more else ""]))
+    return f"{number} ({remarks})" if remarks else number
 
 
-def table(results: Results, model: str, nfe: int) -> str:
-    """All rows of a model at an NFE: those that compete, best first, then the excluded ones with the reason."""
-    rows = results.of_model(model)
-    best = ranked(rows, nfe)[:1]
-    at_nfe = [row for row in rows if row.nfe == nfe and row.kind is not Kind.UNCACHED]
-    ordered = sorted(at_nfe, key=lambda row: (not row.competes, -(row.psnr_db or 0.0)))
-    scores = _headings(results, IN_EVERY_ROW)
-    lines = [
-        _header(["method", "work", *scores, "s / sample", "speed-up", "cache, MiB", "peak, MiB"], words=1),
-        *(_line(results, row, bold=row in best) for row in ordered),
-    ]
-    remarks = [f"- `{row.name}`: {_why_excluded(row)}" for row in ordered if row.exclusion]
-    return "\n".join(lines) + ("\n\nExcluded:\n\n" + "\n".join(remarks) if remarks else "")
+def _choice(row: Row) -> str:
+    """Which order or peer it is, as it was chosen."""
+    if row.family == "taylorseer":
+        return f"order {row.name.removeprefix('taylorseer')[0]}"
+    return f"`{row.family}`" if row.kind == "peer" else ""
 
 
-def _headings(results: Results, names: Sequence[str]) -> list[str]:
-    return [results.metrics[name].heading for name in names]
+def _speed(results: Results, system: System) -> str:
+    """The measured time ratio of LESA at the system's NFE, of what the ratio in steps would allow."""
+    found = [row for row in results.rows if row.family == "lesa" and row.nfe == system.nfe and row.speedup]
+    row = next(row for row in found if "unchecked" not in row.name)
+    return f"{row.speedup:.2f}x of {row.num_steps / row.nfe:.2f}x"
 
 
-def _header(headings: Sequence[str], words: int) -> str:
-    lines = "|".join("---" if number < words else "--:" for number in range(len(headings)))
-    return f"| {' | '.join(headings)} |\n|{lines}|"
+def _claims(claims: list[Claim]) -> str:
+    text = [_HOW, ""]
+    for claim in claims:
+        each = zip(SYSTEMS, claim.differences, strict=True)
+        found = [f"{system.title} {_difference(difference)}" for system, difference in each if difference]
+        if found:
+            text.append(f"- {claim.text}: {'; '.join(found)}.")
+    return "\n".join(text)
 
 
-def _scores(results: Results, row: Row, names: Sequence[str]) -> list[str]:
-    return [_number(row.scores.get(name), results.metrics[name].digits) for name in names]
+def _difference(each: Difference) -> str:
+    ends = (
+        "" if each.low_db is None or each.high_db is None else f" ({_signed(each.low_db)} to {_signed(each.high_db)})"
+    )
+    return f"{_signed(each.mean_db)}{ends}, {verdict(each)}"
 
 
-def _summary_line(results: Results, row: Row, *, best: bool) -> str:
-    cells = [
-        f"`{row.name}`", f"{_number(row.work, 1)} of {row.num_steps}", *_scores(results, row, _FRONT),
-        f"{_number(row.speedup, 2)}x", _mebibytes(row.cache_bytes),
-    ]  # fmt: skip
-    return f"| `{row.model}` | " + " | ".join(f"**{cell}**" if best else cell for cell in cells) + " |"
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
-def _line(results: Results, row: Row, *, bold: bool) -> str:
-    if row.error is not None:
-        return f"| `{row.name}` | failed |" + " |" * 8
-    cells = [
-        f"`{row.name}`", f"{_number(row.work, 1)} of {row.num_steps}", *_scores(results, row, IN_EVERY_ROW),
-        _number(row.seconds, 3), f"{_number(row.speedup, 2)}x", _mebibytes(row.cache_bytes),
-        _mebibytes(row.peak_bytes),
-    ]  # fmt: skip
-    return "| " + " | ".join(f"**{cell}**" if bold else cell for cell in cells) + " |"
-
-
-def _why_excluded(row: Row) -> str:
-    return f"{row.exclusion}. {row.note}".strip() if row.over else row.error or f"{row.exclusion}."
-
-
-def _difference_line(each: Difference) -> str:
-    ends = "" if each.low_db is None else f" ({each.low_db:+.2f} to {each.high_db:+.2f})"
-    return f"- `{each.theirs}`: {each.mean_db:+.2f} dB{ends}, better on {each.better_share:.0%} of the pairs"
-
-
-def _where(machine: Mapping[str, str]) -> str:
-    return f"{machine['device']} ({machine['processor']}, {machine['threads']} threads)"
-
-
-def _pictures(name: str, what: str) -> str:
+def _picture(name: str, what: str) -> str:
     """One picture for light pages and one for dark ones."""
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="docs/images/{name}-dark.svg">'
@@ -155,49 +115,13 @@ def _pictures(name: str, what: str) -> str:
     )
 
 
-def _page_pictures(name: str, what: str) -> str:
-    return f"![{what}](images/{name}-light.svg#only-light)\n![{what}](images/{name}-dark.svg#only-dark)"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}".removesuffix(".0" if digits == 1 else "\0")
-
-
-def _mebibytes(value: int | None) -> str:
-    return "" if value is None else f"{value / 2**20:.1f}"
-
-
-def page(results: Results) -> str:
-    """The measured part of the benchmark page."""
-    return "\n\n".join(
-        [
-            (
-                "PSNR is against the uncached run; *work* is counted, in uncached steps; bold is the best that does no "
-                f"more work than its number of steps. Measured with `{results.command}`. "
-                "[How to read and reproduce it](bench.md)."
-            ),
-            _page_pictures("quality", "PSNR of every method against the uncached run"),
-            _page_pictures("pareto", "PSNR against wall time and against cache memory"),
-            _page_pictures("gallery", "The first prompts, uncached and by the best method of each sort"),
-            *(section(results, found) for found in results.models),
-            *(f"Not measured here: {note.removeprefix(SKIPPED)}" for note in results.notes),
-        ]
-    )
-
-
-def between_markers(text: str, content: str) -> str:
-    """A page with new content between its markers."""
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{content}\n{END}{after}"
-
-
 def main() -> None:
     """Rewrite both pages and the plots."""
-    results = read_results(RESULTS)
-    for path, content in ((README, summary(results)), (PAGE, page(results))):
+    selection, published = read_results(SELECTION), read_results(PUBLISHED)
+    page = benchmarks_page.PAGE
+    for path, content in ((README, summary(selection, published)), (page, benchmarks_page.page(published))):
         write_text(path, between_markers(path.read_text("utf-8"), content))
-    write_plots(results, PLOTS)
+    write_plots(published, FrontRows(selection, published).lines(), PLOTS)
 
 
 if __name__ == "__main__":

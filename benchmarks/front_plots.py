@@ -7,10 +7,13 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from benchmarks.front_rows import SYSTEMS, Line
 from lesa_framework.files import write_bytes
 from lesa_framework.measure.results import QUALITY, Kind, ModelResults, Results, Row, ranked
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,39 @@ _LEGEND = (
 _PROMPTS, _ENLARGED = 2, 3
 
 
-def write_plots(results: Results, folder: Path) -> None:
-    """Draw everything."""
+def write_plots(results: Results, lines: Sequence[Line], folder: Path) -> None:
+    """Draw everything: `lines` for the front page, the results for the benchmark page."""
     for theme in THEMES:
+        write_bytes(folder / f"front-{theme.name}.svg", as_svg(front, lines, theme))
         write_bytes(folder / f"quality-{theme.name}.svg", as_svg(quality, results, theme))
         write_bytes(folder / f"gallery-{theme.name}.svg", as_svg(gallery, results, theme))
         write_bytes(folder / f"pareto-{theme.name}.svg", as_svg(pareto, results, theme))
+
+
+def front(lines: Sequence[Line], theme: Theme) -> Any:
+    """A panel for each system, a dot for each line: the further to the right, the closer to the uncached run."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 0.36 * len(lines) + 1.2), layout="constrained")
+    axes = figure.subplots(1, len(SYSTEMS), sharey=True)
+    for number, (axis, system) in enumerate(zip(axes, SYSTEMS, strict=True)):
+        dots = [(place, row) for place, line in enumerate(lines) if (row := line.rows[number]) and row.psnr_db]
+        for place, row in dots:
+            lesa = row.family == "lesa"
+            axis.scatter(row.psnr_db, place, color=theme.of(row), s=90 if lesa else 45, zorder=2)
+            axis.annotate(
+                f"{row.psnr_db:.1f}", (row.psnr_db, place), xytext=(8, 0), textcoords="offset points", va="center",
+                fontsize=9, color=theme.ink, fontweight="bold" if lesa else "normal",
+            )  # fmt: skip
+        axis.set_yticks(range(len(lines)), [line.label for line in lines], fontsize=9)
+        axis.set_ylim(len(lines) - 0.5, -0.5)
+        axis.margins(x=0.2)
+        axis.set_title(f"{system.title}: {system.nfe} of 50 steps", fontsize=10, loc="left", color=theme.ink)
+        axis.set_xlabel("PSNR, dB: right is closer to the uncached run", fontsize=8, color=theme.soft)
+        axis.grid(color=theme.line, linewidth=0.6)
+        axis.tick_params(length=0, labelsize=8)
+        axis.tick_params(axis="y", labelsize=9)
+    return figure
 
 
 def quality(results: Results, theme: Theme) -> Any:
@@ -199,7 +229,7 @@ def _legend(figure: Any, theme: Theme) -> None:
     )  # fmt: skip
 
 
-def as_svg(draw: Callable[[Results, Theme], Any], results: Results, theme: Theme) -> bytes:
+def as_svg(draw: Callable[[T, Theme], Any], shown: T, theme: Theme) -> bytes:
     """A plot as SVG, without a background, so that the page's shows; the same bytes for the same results."""
     import matplotlib as mpl
 
@@ -210,5 +240,5 @@ def as_svg(draw: Callable[[Results, Theme], Any], results: Results, theme: Theme
     }  # fmt: skip
     with mpl.rc_context(style):
         buffer = io.BytesIO()
-        draw(results, theme).savefig(buffer, format="svg", metadata={"Date": None})
+        draw(shown, theme).savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

@@ -144,7 +144,7 @@ class BenchFile:
                 f"{self.path}: --selection needs the pairs to choose on. Add them, for example "
                 "`selection: {prompts: {draw: 8, seed: 1}, seeds: [0, 1]}`."
             )
-        fewer = {"peers": [], "peers_by_steps": [], "metrics": [], "images": 0}
+        fewer = {"peers": [], "peers_by_steps": [], "told_peers": [], "metrics": [], "images": 0}
         return replace(
             self, spec=self.spec.model_copy(update={"prompts": chosen.prompts, "seeds": chosen.seeds, **fewer})
         )

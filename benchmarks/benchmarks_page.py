@@ -1,0 +1,127 @@
+"""The measured part of docs/benchmarks.md: every row of the reference benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lesa_framework.measure.results import IN_EVERY_ROW, Difference, Kind, ModelResults, Results, Row, ranked
+from lesa_framework.measure.scoring import SKIPPED
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
+START, END = "<!-- results:start -->", "<!-- results:end -->"
+
+
+def section(results: Results, found: ModelResults) -> str:
+    """A model's part of the benchmark page."""
+    machine = results.environment
+    parts = [
+        f"### {found.model}",
+        (
+            f"{len(found.pairs)} held-out prompt/seed pairs, {found.num_steps} steps, batch {found.batch}, "
+            f"{where(machine)}."
+        ),
+    ]
+    for nfe in results.nfes(found.model):
+        rivals = [each for each in results.differences if (each.model, each.nfe) == (found.model, nfe)]
+        parts += [f"**{nfe} of {found.num_steps} steps computed**", table(results, found.model, nfe)]
+        if rivals:
+            parts += [
+                f"`{rivals[0].ours}` minus each of the others, pair by pair, with 95 % intervals over prompts:",
+                "\n".join(_difference_line(each) for each in rivals),
+            ]
+    return "\n\n".join(parts)
+
+
+def table(results: Results, model: str, nfe: int) -> str:
+    """All rows of a model at an NFE: those that compete, best first, then the excluded ones with the reason."""
+    rows = results.of_model(model)
+    best = ranked(rows, nfe)[:1]
+    at_nfe = [row for row in rows if row.nfe == nfe and row.kind is not Kind.UNCACHED]
+    ordered = sorted(at_nfe, key=lambda row: (not row.competes, -(row.psnr_db or 0.0)))
+    scores = _headings(results, IN_EVERY_ROW)
+    lines = [
+        _header(["method", "work", *scores, "s / sample", "speed-up", "cache, MiB", "peak, MiB"], words=1),
+        *(_line(results, row, bold=row in best) for row in ordered),
+    ]
+    remarks = [f"- `{row.name}`: {_why_excluded(row)}" for row in ordered if row.exclusion]
+    return "\n".join(lines) + ("\n\nExcluded:\n\n" + "\n".join(remarks) if remarks else "")
+
+
+def _headings(results: Results, names: Sequence[str]) -> list[str]:
+    return [results.metrics[name].heading for name in names]
+
+
+def _header(headings: Sequence[str], words: int) -> str:
+    lines = "|".join("---" if number < words else "--:" for number in range(len(headings)))
+    return f"| {' | '.join(headings)} |\n|{lines}|"
+
+
+def _scores(results: Results, row: Row, names: Sequence[str]) -> list[str]:
+    return [_number(row.scores.get(name), results.metrics[name].digits) for name in names]
+
+
+def _line(results: Results, row: Row, *, bold: bool) -> str:
+    if row.error is not None:
+        return f"| `{row.name}` | failed |" + " |" * 8
+    cells = [
+        f"`{row.name}`", f"{_number(row.work, 1)} of {row.num_steps}", *_scores(results, row, IN_EVERY_ROW),
+        _number(row.seconds, 3), f"{_number(row.speedup, 2)}x", _mebibytes(row.cache_bytes),
+        _mebibytes(row.peak_bytes),
+    ]  # fmt: skip
+    return "| " + " | ".join(f"**{cell}**" if bold else cell for cell in cells) + " |"
+
+
+def _why_excluded(row: Row) -> str:
+    return f"{row.exclusion}. {row.note}".strip() if row.over else row.error or f"{row.exclusion}."
+
+
+def _difference_line(each: Difference) -> str:
+    ends = "" if each.low_db is None else f" ({each.low_db:+.2f} to {each.high_db:+.2f})"
+    return f"- `{each.theirs}`: {each.mean_db:+.2f} dB{ends}, better on {each.better_share:.0%} of the pairs"
+
+
+def where(machine: Mapping[str, str]) -> str:
+    return f"{machine['device']} ({machine['processor']}, {machine['threads']} threads)"
+
+
+def _page_pictures(name: str, what: str) -> str:
+    return f"![{what}](images/{name}-light.svg#only-light)\n![{what}](images/{name}-dark.svg#only-dark)"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}".removesuffix(".0" if digits == 1 else "\0")
+
+
+def _mebibytes(value: int | None) -> str:
+    return "" if value is None else f"{value / 2**20:.1f}"
+
+
+def page(results: Results) -> str:
+    """The measured part of the benchmark page."""
+    return "\n\n".join(
+        [
+            (
+                "PSNR is against the uncached run; *work* is counted, in uncached steps; bold is the best that does no "
+                f"more work than its number of steps. Measured with `{results.command}`. "
+                "[How to read and reproduce it](bench.md)."
+            ),
+            _page_pictures("quality", "PSNR of every method against the uncached run"),
+            _page_pictures("pareto", "PSNR against wall time and against cache memory"),
+            _page_pictures("gallery", "The first prompts, uncached and by the best method of each sort"),
+            *(section(results, found) for found in results.models),
+            *(_note(note) for note in results.notes),
+        ]
+    )
+
+
+def _note(note: str) -> str:
+    return f"Not measured here: {note.removeprefix(SKIPPED)}" if note.startswith(SKIPPED) else note
+
+
+def between_markers(text: str, content: str) -> str:
+    """A page with new content between its markers."""
+    before, _, rest = text.partition(START)
+    _, _, after = rest.partition(END)
+    return f"{before}{START}\n{content}\n{END}{after}"

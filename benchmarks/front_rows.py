@@ -1,0 +1,137 @@
+"""The ten lines of the front page: which row each is of, on each of the paper's three systems.
+
+The best order of TaylorSeer is chosen in the results of the selection pairs, so its published number was not looked at.
+Of other libraries' caches the one with the best published number is taken: what luck there is in that is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lesa_framework.measure.intervals import compared
+from lesa_framework.measure.results import Difference, Kind, ModelResults, Results, Row, fewer_steps_name, ranked
+
+
+@dataclass(frozen=True)
+class System:
+    """A model that the paper reports, at the NFE of its headline.
+
+    Attributes:
+        backbone: The model's name here, after `reference:`.
+        title: Its published name.
+        nfe: Computed steps.
+        paper: The paper's schedule for that many.
+        even: The schedule of as many steps, spread evenly.
+    """
+
+    backbone: str
+    title: str
+    nfe: int
+    paper: str
+    even: str
+
+    @property
+    def model(self) -> str:
+        """The bundled model."""
+        return f"reference:{self.backbone}"
+
+
+SYSTEMS = (
+    System("flux", "FLUX", 10, "n7", "even10"),
+    System("qwen_image", "Qwen-Image", 8, "n10", "even8"),
+    System("hunyuan_video", "HunyuanVideo", 10, "n7", "even10"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the front page: a method, and its row on each system; None where it has none."""
+
+    label: str
+    rows: tuple[Row | None, ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one line of the front page is ahead of another by, on each system."""
+
+    text: str
+    differences: tuple[Difference | None, ...]
+
+
+class FrontRows:
+    """Chooses rows.
+
+    Args:
+        selection: Results on the pairs that methods are chosen on.
+        published: Results on the pairs that numbers are published of.
+    """
+
+    def __init__(self, selection: Results, published: Results) -> None:
+        self._selection, self._published = selection, published
+
+    def lines(self) -> list[Line]:
+        """The lines, the paper's method and ours first."""
+        return [Line(label, tuple(choose(each) for each in SYSTEMS)) for label, choose in self._choices().items()]
+
+    def claims(self) -> list[Claim]:
+        """The differences that the front page speaks of, with their intervals."""
+        lines = {line.label: line.rows for line in self.lines()}
+        return [Claim(text, tuple(map(self._difference, lines[ours], lines[theirs]))) for text, ours, theirs in _CLAIMS]
+
+    def _choices(self) -> dict[str, Callable[[System], Row | None]]:
+        return {
+            OURS_EVEN: lambda each: self._named(each, f"ref-{each.backbone}-lesa-{each.even}"),
+            OURS_PAPER: lambda each: self._named(each, f"ref-{each.backbone}-lesa-{each.paper}"),
+            PUBLISHED: lambda each: self._named(each, f"ref-{each.backbone}-lesa-paper-{each.paper}"),
+            TAYLOR_EVEN: lambda each: self._taylorseer(each, each.even),
+            TAYLOR_PAPER: lambda each: self._taylorseer(each, each.paper),
+            TOLD: lambda each: self._peer(each, lambda row: bool(row.schedule)),
+            UNTOLD: lambda each: self._peer(each, lambda row: not row.schedule),
+            REUSE: lambda each: self._named(each, f"reuse-{each.even}"),
+            FEWER: lambda each: self._named(each, fewer_steps_name(each.nfe)),
+        }
+
+    def _named(self, system: System, name: str) -> Row | None:
+        return next((row for row in self._published.of_model(system.model) if row.name == name), None)
+
+    def _taylorseer(self, system: System, schedule: str) -> Row | None:
+        rows = self._selection.of_model(system.model)
+        orders = [row for row in ranked(rows, system.nfe) if (row.family, row.schedule) == ("taylorseer", schedule)]
+        return self._named(system, orders[0].name) if orders else None
+
+    def _peer(self, system: System, wanted: Callable[[Row], bool]) -> Row | None:
+        peers = [row for row in ranked(self._published.of_model(system.model), system.nfe) if row.kind is Kind.PEER]
+        return next(filter(wanted, peers), None)
+
+    def _difference(self, ours: Row | None, theirs: Row | None) -> Difference | None:
+        return compared(ours, theirs, self._found(ours.model)) if ours and theirs else None
+
+    def _found(self, model: str) -> ModelResults:
+        return next(found for found in self._published.models if found.model == model)
+
+
+OURS_EVEN = "LESA, our training, even steps"
+OURS_PAPER = "LESA, our training, the paper's steps"
+PUBLISHED = "LESA as published, the paper's steps"
+TAYLOR_EVEN = "TaylorSeer, even steps"
+TAYLOR_PAPER = "TaylorSeer, the paper's steps"
+TOLD = "another library's cache, told its steps"
+UNTOLD = "another library's cache, its own steps"
+REUSE = "reuse, even steps"
+FEWER = "fewer steps, no cache"
+
+_CLAIMS: Sequence[tuple[str, str, str]] = (
+    ("our LESA minus TaylorSeer, both on even steps", OURS_EVEN, TAYLOR_EVEN),
+    ("our LESA minus LESA as published, both on the paper's steps", OURS_PAPER, PUBLISHED),
+    ("LESA as published minus TaylorSeer, both on the paper's steps", PUBLISHED, TAYLOR_PAPER),
+    ("our LESA minus the best cache of another library", OURS_EVEN, TOLD),
+)
+
+
+def verdict(difference: Difference) -> str:
+    """Ahead or behind only where the whole interval is; otherwise level."""
+    if difference.low_db is None or difference.high_db is None:
+        return "unknown"
+    return "ahead" if difference.low_db > 0 else "behind" if difference.high_db < 0 else "level"
