@@ -128,7 +128,7 @@ def bench_files() -> list[bytes]:
 
 
 def results_files() -> list[bytes]:
-    whole = json.loads((ROOT / "benchmarks" / "results" / "reference-flux-256.json").read_bytes())
+    whole = json.loads((ROOT / "benchmarks" / "results" / "reference-selection.json").read_bytes())
     return [json.dumps(whole).encode()]
 
 

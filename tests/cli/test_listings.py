@@ -102,9 +102,9 @@ def test_inspect(lesa: Lesa, workplace: Path) -> None:
 
 def test_inspect_says_what_the_weights_were_trained_on(lesa: Lesa) -> None:
     shown = lesa("inspect", "ref-hunyuan_video-lesa-n7").out
-    model = "HunyuanVideoTransformer3DModel, 128 wide, with 2+4 blocks"
+    model = "HunyuanVideoTransformer3DModel, 96 wide, with 3+8 blocks"
     assert f"trained on {model}, inputs of 12x3x12x12, guidance 6000" in shown
-    assert json.loads(lesa("inspect", "ref-flux-lesa-n7", "--json").out)["metadata"]["models"][0]["width"] == 128
+    assert json.loads(lesa("inspect", "ref-flux-lesa-n7", "--json").out)["metadata"]["models"][0]["width"] == 96
 
 
 def test_inspect_shows_names_as_they_are(lesa: Lesa, workplace: Path) -> None:

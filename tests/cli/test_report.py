@@ -19,11 +19,11 @@ def test_the_page_is_next_to_the_results_by_default(lesa: Lesa, workplace: Path)
     assert "Reference models, side by side" in page
 
 
-def test_results_of_eval_have_a_page_too(lesa: Lesa, workplace: Path) -> None:
-    source = Path(__file__).parents[2] / "benchmarks" / "results" / "reference-flux-256.json"
+def test_committed_results_have_a_page(lesa: Lesa, workplace: Path) -> None:
+    source = Path(__file__).parents[2] / "benchmarks" / "results" / "reference-selection.json"
     outcome = lesa("report", source, "--out", "deep/page.html")
     assert outcome.code == 0, outcome.err
-    assert "ref-flux-taylorseer-n10" in (workplace / "deep" / "page.html").read_text("utf-8")
+    assert "ref-flux-lesa-paper-n7" in (workplace / "deep" / "page.html").read_text("utf-8")
 
 
 _BROKEN = {
