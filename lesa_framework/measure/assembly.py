@@ -82,31 +82,18 @@ def _described(measured: Sequence[Measured]) -> dict[str, MetricInfo]:
 
 def _row(row: Entry, part: Measured, described: Iterable[str]) -> Row:
     contender = row.contender
-    blank = Row(
-        model=part.task.source.name,
-        name=contender.name,
-        kind=contender.kind,
-        family=contender.family,
-        schedule=contender.schedule,
-        nfe=row.nfe or contender.num_steps,  # a gate that failed before it had run: as many as there are
-        num_steps=contender.num_steps,
-        settings=dict(row.choice.settings),
-        note=row.choice.note,
-        error=row.error or (None if row.runs else "not run"),
-        **dict.fromkeys(described),
-    )
+    blank = _unmeasured(row, part, described)
     if blank.error is not None:
         return blank
     found, probe = _details(row), row.completed
     ratios = _speedups(row.runs, part.rows[0].runs)
-    remark = "" if ratios else _APART
     by_steps = contender.measure is Measure.STEPS
     notes = (
         blank.note,
         _ranking(by_steps, probe.whole_steps, probe.work),
         _fallbacks(probe),
         _identical(contender.kind, found),
-        remark,
+        "" if ratios else _APART,
     )
     return blank.model_copy(
         update={
@@ -122,6 +109,24 @@ def _row(row: Entry, part: Measured, described: Iterable[str]) -> Row:
             **({FEATURE_ERROR: mean(found.step_rel_l2)} if FEATURE_ERROR in blank.scores else {}),
             **{name: mean(values) for name, values in found.scores.items()},
         }
+    )
+
+
+def _unmeasured(row: Entry, part: Measured, described: Iterable[str]) -> Row:
+    """What is known of a row without its numbers."""
+    contender = row.contender
+    return Row(
+        model=part.task.source.name,
+        name=contender.name,
+        kind=contender.kind,
+        family=contender.family,
+        schedule=contender.schedule,
+        nfe=row.nfe or contender.num_steps,  # a gate that failed before it had run: as many as there are
+        num_steps=contender.num_steps,
+        settings=dict(row.choice.settings),
+        note=row.choice.note,
+        error=row.error or (None if row.runs else "not run"),
+        **dict.fromkeys(described),
     )
 
 

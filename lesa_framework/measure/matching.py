@@ -108,7 +108,7 @@ def match(
         if time.monotonic() > until:
             raise SearchTimeoutError(f"no settings were found in {seconds:.0f} s")
 
-    search, reached = _Search(pipe, workload, nfe, measure), list[Trial]()
+    search = _Search(pipe, workload, nfe, measure)
     handle = pipe.transformer.register_forward_pre_hook(stop_late_runs)
     try:
         refused = family.refusal(pipe)
@@ -116,15 +116,7 @@ def match(
             return Match(error=refused)
         ladders, place = _begun_at(family.ladders(pipe, workload), start)
         search.expect(start, None if place is None else ladders[0][place])
-        for ladder in ladders:
-            chosen = search.climb(ladder, place)
-            if chosen is not None and workload.quality is None:
-                return search.ended_with([chosen])
-            if chosen is not None:
-                reached.append(chosen)
-            # The next ladder's candidate is probably a neighbour of this one's.
-            place = None if chosen is None else ladder.index(chosen.peer)
-        return search.ended_with(reached) if reached else search.best_of_all()
+        return search.climb_all(ladders, place)
     except SearchTimeoutError as error:
         return search.cut_short(error)
     except Exception as error:  # other libraries may raise anything; so below
@@ -171,6 +163,19 @@ class _Search:
         """Take over what another search found, as this model's peer."""
         if start is not None and start.chosen is not None and peer is not None:
             self.expected, self.certain = Trial(peer, start.chosen.work), start.reached and start.finished
+
+    def climb_all(self, ladders: Sequence[Sequence[Peer]], place: int | None) -> Match:
+        """What is chosen of all ladders, begun at a place of the first one if that is known."""
+        reached = list[Trial]()
+        for ladder in ladders:
+            chosen = self.climb(ladder, place)
+            if chosen is not None and self._workload.quality is None:
+                return self.ended_with([chosen])
+            if chosen is not None:
+                reached.append(chosen)
+            # The next ladder's candidate is probably a neighbour of this one's.
+            place = None if chosen is None else ladder.index(chosen.peer)
+        return self.ended_with(reached) if reached else self.best_of_all()
 
     def climb(self, ladder: Sequence[Peer], place: int | None = None) -> Trial | None:
         """The best candidate that was tried on one ladder; None when its last does too much, or one fails.

@@ -11,8 +11,8 @@ import yaml
 
 from lesa_framework.errors import ConfigError
 from lesa_framework.measure.columns import columns, counted, explained, gain, size, steps
-from lesa_framework.measure.page.verdicts import answers, grid_columns, verdicts
-from lesa_framework.measure.page.view import families, model_views, payload
+from lesa_framework.measure.page.verdicts import Verdict, answers, grid_columns, verdicts
+from lesa_framework.measure.page.view import ModelView, families, model_views, payload
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.scoring import SKIPPED
 
@@ -66,12 +66,7 @@ def write_page(results: Results) -> str:
         "yaml": partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100),
     }
     models, found = model_views(results), verdicts(results)
-    names = {each.model for each in found}
-    groups = {
-        name: [each for each in found if each.model == name]
-        for name in (model.found.model for model in models)
-        if name in names
-    }
+    groups = _grouped(models, found)
     return environment.get_template("page.html.j2").render(
         results=results,
         title=results.title or "Feature caches, side by side",
@@ -91,6 +86,13 @@ def write_page(results: Results) -> str:
         script=Markup(_joined(_SCRIPTS)),
         plotly=Markup(get_plotlyjs()),
     )
+
+
+def _grouped(models: Sequence[ModelView], found: Sequence[Verdict]) -> dict[str, list[Verdict]]:
+    """The verdicts of each model that has some, in the order of the models."""
+    names = [model.found.model for model in models]
+    groups = {name: [each for each in found if each.model == name] for name in names}
+    return {name: group for name, group in groups.items() if group}
 
 
 def _notes(notes: Sequence[str]) -> dict[str, list[str]]:
