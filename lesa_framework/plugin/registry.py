@@ -209,12 +209,7 @@ class Registrar:
         Raises:
             PluginContractError: The name is taken, or this is not a family object, for example its class.
         """
-        given: object = family
-        if isinstance(given, type) or not isinstance(given, PeerFamily):
-            raise PluginContractError(
-                f"{self._plugin}: add_peer needs an object with `name`, `refusal` and `ladders` "
-                f"(see lesa_framework.PeerFamily), not {given!r}."
-            )
+        self._check_family(family, PeerFamily, "add_peer", "ladders")
         self._registry.peers.add(family.name, family, self._plugin)
 
     def add_told_peer(self, family: ToldPeerFamily) -> None:
@@ -223,13 +218,15 @@ class Registrar:
         Raises:
             PluginContractError: The name is taken, or this is not a family object, for example its class.
         """
-        given: object = family
-        if isinstance(given, type) or not isinstance(given, ToldPeerFamily):
-            raise PluginContractError(
-                f"{self._plugin}: add_told_peer needs an object with `name`, `refusal` and `at` "
-                f"(see lesa_framework.ToldPeerFamily), not {given!r}."
-            )
+        self._check_family(family, ToldPeerFamily, "add_told_peer", "at")
         self._registry.told_peers.add(family.name, family, self._plugin)
+
+    def _check_family(self, given: object, contract: type, call: str, offers: str) -> None:
+        if isinstance(given, type) or not isinstance(given, contract):
+            raise PluginContractError(
+                f"{self._plugin}: {call} needs an object with `name`, `refusal` and `{offers}` "
+                f"(see lesa_framework.{contract.__name__}), not {given!r}."
+            )
 
     def add_metric(self, metric: Metric) -> None:
         """Register a metric under its own name.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lesa_framework import HasTransformer, Peer, PeerError, PeerSettings, PeerWorkload
 from lesa_peers.pristine import pristine
@@ -24,23 +24,31 @@ _ALWAYS = 1.0
 
 
 @dataclass(frozen=True)
-class DBCache:
-    """cache-dit's DBCache, plain or with one of its calibrators; its residual threshold is searched.
+class _Family:
+    """What cache-dit's families share.
 
     Attributes:
         calibrator: What extrapolates the residual on cached steps; empty to reuse it.
     """
 
+    prefix: ClassVar[str]
     calibrator: str = ""
 
     @property
     def name(self) -> str:
-        """The name of its rows."""
-        return _named("cache_dit_dbcache", self.calibrator)
+        """What the names of its rows begin with."""
+        return f"{self.prefix}_{self.calibrator}" if self.calibrator else self.prefix
 
     def refusal(self, pipe: HasTransformer) -> str | None:
         """Why it cannot be attached; None when it can."""
         return refusal(pipe)
+
+
+@dataclass(frozen=True)
+class DBCache(_Family):
+    """cache-dit's DBCache, plain or with one of its calibrators; its residual threshold is searched."""
+
+    prefix = "cache_dit_dbcache"
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:  # noqa: ARG002 - any model
         """Thresholds, with fewer and fewer blocks and steps that are always computed.
@@ -72,23 +80,10 @@ class DBCache:
 
 
 @dataclass(frozen=True)
-class DBCacheMask:
-    """cache-dit's DBCache with a mask of the steps that are computed, and the first block alone in the others.
+class DBCacheMask(_Family):
+    """cache-dit's DBCache with a mask of the steps that are computed, and the first block alone in the others."""
 
-    Attributes:
-        calibrator: What extrapolates the residual on cached steps; empty to reuse it.
-    """
-
-    calibrator: str = ""
-
-    @property
-    def name(self) -> str:
-        """What the names of its rows begin with."""
-        return _named("cache_dit_mask", self.calibrator)
-
-    def refusal(self, pipe: HasTransformer) -> str | None:
-        """Why it cannot be attached; None when it can."""
-        return refusal(pipe)
+    prefix = "cache_dit_mask"
 
     def at(self, steps: Sequence[int], pipe: HasTransformer, workload: PeerWorkload) -> Peer:  # noqa: ARG002 - any model
         """The mask of these steps; cache-dit takes no fewer than one block that always runs.
@@ -167,10 +162,6 @@ class CacheDit:
             "foca": FoCaCalibratorConfig,
         }
         return known[self.calibrator]()
-
-
-def _named(what: str, calibrator: str) -> str:
-    return f"{what}_{calibrator}" if calibrator else what
 
 
 def _branches(workload: PeerWorkload) -> int:

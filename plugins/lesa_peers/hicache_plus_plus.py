@@ -27,8 +27,8 @@ _HISTORY = 6
 
 
 @dataclass(frozen=True)
-class HiCache:
-    """HiCache++ with its own rhythm: the first steps, then every n-th; n is searched.
+class _Family:
+    """What its families share.
 
     Attributes:
         backend: What it forecasts with.
@@ -36,14 +36,19 @@ class HiCache:
 
     backend: str
 
+    def refusal(self, pipe: HasTransformer) -> str | None:  # noqa: ARG002 - it forecasts any output
+        """Why it cannot be attached; None when it can."""
+        return refusal()
+
+
+@dataclass(frozen=True)
+class HiCache(_Family):
+    """HiCache++ with its own rhythm: the first steps, then every n-th; n is searched."""
+
     @property
     def name(self) -> str:
         """The name of its rows."""
         return f"hicache_pp_{self.backend}"
-
-    def refusal(self, pipe: HasTransformer) -> str | None:  # noqa: ARG002 - it forecasts any output
-        """Why it cannot be attached; None when it can."""
-        return refusal()
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:  # noqa: ARG002 - any model
         """All intervals, with each number of first steps."""
@@ -62,23 +67,13 @@ class HiCache:
 
 
 @dataclass(frozen=True)
-class HiCacheTold:
-    """HiCache++ at the steps that it is told to compute.
-
-    Attributes:
-        backend: What it forecasts with.
-    """
-
-    backend: str
+class HiCacheTold(_Family):
+    """HiCache++ at the steps that it is told to compute."""
 
     @property
     def name(self) -> str:
         """What the names of its rows begin with."""
         return f"hicache_pp_{self.backend}_told"
-
-    def refusal(self, pipe: HasTransformer) -> str | None:  # noqa: ARG002 - it forecasts any output
-        """Why it cannot be attached; None when it can."""
-        return refusal()
 
     def at(self, steps: Sequence[int], pipe: HasTransformer, workload: PeerWorkload) -> Peer:  # noqa: ARG002 - any model
         """HiCache++ at these steps."""
