@@ -83,6 +83,7 @@ def _difference_line(each: Difference) -> str:
 
 
 def where(machine: Mapping[str, str]) -> str:
+    """The device and processor that results come from, in a few words."""
     return f"{machine['device']} ({machine['processor']}, {machine['threads']} threads)"
 
 

@@ -5,28 +5,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from benchmarks import benchmarks_page
 from benchmarks.benchmarks_page import ROOT, between_markers, where
 from benchmarks.front_plots import write_plots
 from benchmarks.front_rows import SYSTEMS, Claim, FrontRows, Line, System, verdict
+from benchmarks.speed_page import FILES, FOLDER
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Difference, Results, Row
 from lesa_framework.measure.results_file import read_results
 
-FOLDER = ROOT / "benchmarks" / "results"
 PUBLISHED, SELECTION = FOLDER / "reference.json", FOLDER / "reference-selection.json"
 _HOW = (
     "Differences in dB, pair by pair, with 95 % intervals over prompts. A lead is a lead when its whole interval is "
     "above 0; otherwise it is level."
 )
 README, PLOTS = ROOT / "README.md", ROOT / "docs" / "images"
-
-
-def full_size(system: System) -> Path:
-    """The committed results of the model at its published size."""
-    return FOLDER / f"full-size-{system.backbone}-nvidia-h200.json"
 
 
 def summary(selection: Results, published: Results) -> str:
@@ -58,7 +51,7 @@ def _table(lines: list[Line]) -> str:
     for line in lines:
         cells = [_cell(row, top) for row, top in zip(line.rows, best, strict=True)]
         rows.append(f"| {line.label} | {' | '.join(cells)} |")
-    speeds = [_speed(read_results(full_size(each)), each) for each in SYSTEMS]
+    speeds = [_speed(read_results(FILES[each.backbone]), each) for each in SYSTEMS]
     rows.append(f"| *time on the real size, LESA* (one H200, random weights) | {' | '.join(speeds)} |")
     return "\n".join(rows)
 

@@ -19,7 +19,7 @@ from lesa_framework.measure.results_file import read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "results"
-FILES = tuple(FOLDER / f"full-size-{name}-nvidia-h200.json" for name in CASES)
+FILES = {name: FOLDER / f"full-size-{name}-nvidia-h200.json" for name in CASES}
 PROBE = FOLDER / "probes" / "flux-18-blocks-nvidia-h200.json"
 PAGE, PLOTS = ROOT / "docs" / "speed.md", ROOT / "docs" / "images"
 #: A peer whose work is further below its NFE than this, in uncached steps, is fast because it does less.
@@ -55,7 +55,7 @@ def sections(every: Sequence[Results], probe: Mapping[str, object]) -> dict[str,
 def files(every: Sequence[Results]) -> str:
     """Each file: what it is of, where it was measured, and how often."""
     rows = []
-    for path, results in zip(FILES, every, strict=True):
+    for path, results in zip(FILES.values(), every, strict=True):
         (model,), machine = results.models, results.environment
         bare = model.details[model_rows(results, Kind.UNCACHED)[0].name]
         size, where = (
@@ -275,7 +275,7 @@ def filled(text: str, contents: Mapping[str, str]) -> str:
 
 def read() -> tuple[list[Results], dict[str, object]]:
     """The committed files."""
-    return [read_results(path) for path in FILES], json.loads(PROBE.read_text("utf-8"))
+    return [read_results(path) for path in FILES.values()], json.loads(PROBE.read_text("utf-8"))
 
 
 def main() -> None:

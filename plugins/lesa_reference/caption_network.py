@@ -103,6 +103,11 @@ def load_network(path: Path) -> CaptionNetwork:
     return network.eval().requires_grad_(False)
 
 
+def is_clip(pixels: Tensor) -> bool:
+    """Whether there is an axis of frames: (batch, frames, 3, height, width)."""
+    return pixels.ndim == 5
+
+
 @torch.no_grad()
 def caption_scores(network: CaptionNetwork, pixels: Tensor, captions: Sequence[str]) -> list[float | None]:
     """How well each picture shows what its caption names.
@@ -116,7 +121,7 @@ def caption_scores(network: CaptionNetwork, pixels: Tensor, captions: Sequence[s
     Returns:
         The mean probability, in [0, 1], that the named things are shown; None where a caption names none.
     """
-    still = pixels[:, pixels.shape[1] // 2] if pixels.ndim == 5 else pixels
+    still = pixels[:, pixels.shape[1] // 2] if is_clip(pixels) else pixels
     chances = torch.sigmoid(network(resize(still.float(), (SIZE, SIZE), mode="bilinear") * 2 - 1))
     wanted = targets(captions).to(chances.device).bool()
     return [float(row[mask].mean()) if mask.any() else None for row, mask in zip(chances, wanted, strict=True)]

@@ -12,9 +12,6 @@ from lesa_framework import LoadedMetric, Metric, MetricUnavailableError, Samples
 if TYPE_CHECKING:
     from lesa_reference.caption_network import CaptionNetwork
 
-#: Batch, frames, channels, height, width.
-_CLIP_AXES = 5
-
 
 class CaptionScore(Metric):
     """Whether a drawn scene shows the things that its caption names; used here instead of CLIP or ImageReward."""
@@ -56,7 +53,7 @@ class LoadedCaptionScore(LoadedMetric):
 
     def measure(self, samples: Samples, references: Samples, prompts: Sequence[str]) -> list[float | None]:  # noqa: ARG002
         """The score of each picture, or of a video's middle frame; None where the caption names nothing."""
-        from lesa_reference.caption_network import caption_scores
+        from lesa_reference.caption_network import caption_scores, is_clip
 
-        network = self._clips if samples.images.ndim == _CLIP_AXES else self._pictures
+        network = self._clips if is_clip(samples.images) else self._pictures
         return caption_scores(network, samples.images, prompts)
