@@ -1,0 +1,1 @@
+"""Published training-free predictors other than TaylorSeer; see README.md."""

@@ -1,0 +1,53 @@
+"""Spectrum (arXiv 2603.01623): a ridge fit of Chebyshev polynomials to every computed feature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.polynomial.chebyshev import chebvander
+from pydantic import Field
+
+from lesa_framework import AffinePredictor, EntryInfo, Filter, PredictorConfig, StepContext
+
+#: More computed features than any run has that saves something.
+_DEPTH = 64
+
+
+class Spectrum(AffinePredictor):
+    """`h_hat_i = phi(t_i) (Phi^T Phi + lambda I)^-1 Phi^T H`, with `phi` the first Chebyshev polynomials.
+
+    `t` is the place in the run, from -1 at the first step to 1 at the last; `Phi` has a row for each computed feature.
+
+    Args:
+        degree: How many polynomials after the constant one.
+        ridge: `lambda`.
+    """
+
+    depth = _DEPTH
+
+    def __init__(self, degree: int = 4, ridge: float = 0.1) -> None:
+        self._degree, self._ridge = degree, ridge
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+        """The fit as weights on the computed features."""
+        places = np.array([*(entry.step for entry in entries), ctx.index], dtype=np.float64)
+        basis = chebvander(2 * places / max(1, ctx.num_steps - 1) - 1, self._degree)
+        known, wanted = basis[:-1], basis[-1]
+        gram = known.T @ known + self._ridge * np.eye(self._degree + 1)
+        return Filter(tuple((known @ np.linalg.solve(gram, wanted)).tolist()))
+
+
+class SpectrumConfig(PredictorConfig):
+    """Extrapolate with a ridge fit of Chebyshev polynomials to all computed features."""
+
+    kind: Literal["spectrum"] = "spectrum"
+    degree: int = Field(4, ge=0, le=32)
+    """How many polynomials after the constant one."""
+    ridge: float = Field(0.1, gt=0, allow_inf_nan=False)
+    """`lambda`; the authors' value is 0.1."""
+
+    def build(self) -> Spectrum:
+        """Make the predictor."""
+        return Spectrum(self.degree, self.ridge)
