@@ -66,19 +66,19 @@ def test_it_is_registered_through_its_entry_point(installed):
     )
     names, predictors, backbones = json.loads(printed)
     assert "lesa_lagrange" in names
-    assert predictors["lagrange"] == "lesa_lagrange"
+    assert predictors["my_lagrange"] == "lesa_lagrange"
     assert backbones["class_dit"] == "lesa_lagrange"
     assert predictors["taylorseer"] == "lesa_taylorseer"
 
 
 def test_the_command_line_lists_it(installed):
-    assert "lagrange" in run(installed, "-m", "lesa_framework", "plugins", "--json")
+    assert "my_lagrange" in run(installed, "-m", "lesa_framework", "plugins", "--json")
 
 
 def test_it_accelerates_its_own_model(installed):
     lines = run(installed, "-m", "lesa_lagrange").splitlines()
     errors = {line.split(":")[0]: float(line.split()[-1]) for line in lines if "relative error" in line}
-    assert errors["lagrange"] < errors["reuse"]
+    assert errors["my_lagrange"] < errors["reuse"]
     assert sum("50 steps, 12 computed" in line for line in lines) == 2
     assert sum("class_dit at pre_head" in line for line in lines) == 2
 
@@ -116,8 +116,8 @@ def test_a_typo_in_its_kind_suggests_its_name(installed):
         installed,
         "-c",
         "import lesa_framework as lesa\n"
-        "try: lesa.load_config({'schedule': {'kind': 'always'}, 'predictor': {'kind': 'lagrang'}})\n"
+        "try: lesa.load_config({'schedule': {'kind': 'always'}, 'predictor': {'kind': 'my_lagrang'}})\n"
         "except lesa.ConfigError as error: print(error)",
     )
-    assert "'lagrange' (lesa_lagrange)" in printed
-    assert "Did you mean 'lagrange'?" in printed
+    assert "'my_lagrange' (lesa_lagrange)" in printed
+    assert "Did you mean 'my_lagrange'?" in printed

@@ -14,7 +14,7 @@ def main(num_steps: int = 50) -> None:
     model = ClassDiT().eval()
     sigmas = [1 - step / num_steps for step in range(num_steps + 1)]
     uncached = sample(model, sigmas, label=3)
-    for predictor in ({"kind": "reuse"}, {"kind": "lagrange", "order": 1}):
+    for predictor in ({"kind": "reuse"}, {"kind": "my_lagrange", "order": 1}):
         config = lesa.load_config({"schedule": {"kind": "fixed_interval", "interval": 5}, "predictor": predictor})
         with lesa.accelerate(model, config, sigmas=sigmas) as session:
             cached = sample(model, sigmas, label=3)

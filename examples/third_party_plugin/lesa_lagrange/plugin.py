@@ -1,4 +1,4 @@
-"""What the entry point names: registers `lagrange`, `two_tap` and `class_dit`."""
+"""What the entry point names: registers `my_lagrange`, `two_tap` and `class_dit`."""
 
 from __future__ import annotations
 

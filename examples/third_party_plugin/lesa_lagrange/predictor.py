@@ -45,7 +45,7 @@ def _basis(node: float, nodes: Sequence[float], sigma: float) -> float:
 class LagrangeConfig(PredictorConfig):
     """Extrapolate with a polynomial in the noise level."""
 
-    kind: Literal["lagrange"] = "lagrange"
+    kind: Literal["my_lagrange"] = "my_lagrange"
     order: int = Field(1, ge=0, le=3)
     """Degree of the polynomial; 1 is a straight line."""
 
