@@ -133,3 +133,18 @@ class PredictorConfig(PluginConfig, ABC):
             ConfigError: There is nothing to fit, which is the default.
         """
         raise ConfigError(f"predictor.kind: '{self.kind}' has nothing to fit; use it as it is.")
+
+    def quick(self, settings: TrainingConfig) -> TrainingConfig | None:  # noqa: ARG002 - for those that have a cheap fit
+        """Settings of a fit that costs little more than a rollout of each batch, for `lesa search` to try candidates.
+
+        After such a fit has run, its [`Fit.predictor`][lesa_framework.Fit] predicts with what was fitted. The fit's
+        `task.uncached(batch)` costs nothing there as long as no observer is passed: the latents were recorded.
+
+        Args:
+            settings: The `training` section, of the predictor's own class.
+
+        Returns:
+            The settings of the cheap fit; None, the default, where there is none: `lesa search` then tries candidates
+            with another predictor, and fits this one to the steps it found.
+        """
+        return None

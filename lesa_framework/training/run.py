@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -81,6 +82,7 @@ def train(
     prompts: Sequence[str],
     out: Path,
     progress: Callable[[Progress], None] = lambda _: None,
+    provenance: Mapping[str, Any] = MappingProxyType({}),
 ) -> Trained:
     """Fit a configuration's predictor to a pipeline.
 
@@ -93,6 +95,7 @@ def train(
         prompts: What to fit on; each gets a seed of its own.
         out: Folder for `<name>.safetensors`, `<name>.yaml` and `<name>.json`.
         progress: Called after every part; before the first one too, with the stage `RESUMING`, when the fit resumes.
+        provenance: JSON values for the artifact's metadata: how the configuration came about.
 
     Raises:
         ConfigError: There is nothing to fit, the pipeline refuses the call, this machine lacks the device of the
@@ -167,6 +170,7 @@ def train(
             "drift_db": drift_db,
             "torch": torch.__version__,
             "device": device_name(pipe),
+            **provenance,
         },
     )
     return _write(config, out, Artifact(metadata, tensors), {"drift_db": drift_db, "log": log}, fingerprint)

@@ -1,0 +1,105 @@
+"""What a search has tried: one JSON file, from which it resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lesa_framework.artifacts.artifact import first_problem
+from lesa_framework.errors import ConfigError
+from lesa_framework.files import is_file, read_text, write_text
+
+
+class Tried(BaseModel):
+    """A candidate and how close it came.
+
+    Attributes:
+        steps: The computed steps.
+        db: For each judge prompt, the PSNR of the final latents against the uncached run; only the first ones
+            of a candidate that was dropped early.
+        at: Seconds of searching after which it was judged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    steps: tuple[int, ...]
+    db: Annotated[tuple[float, ...], Field(min_length=1)]
+    at: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """Mean over the prompts it was judged on, in dB."""
+        return sum(self.db) / len(self.db)
+
+
+class Record(BaseModel):
+    """A search: what it is for, and what was tried.
+
+    Attributes:
+        schema_version: Of this file.
+        fingerprint: Tells searches apart.
+        about: What it is for, for people and the page.
+        whole: How many scores a candidate has that was not dropped.
+        tried: Every candidate in order.
+        compared: The candidates that were fitted and judged on everything at the end.
+        fitting: The steps that the predictor is or was fitted to at the end.
+        final: The closest of them after its predictor was fitted with the real settings; None before that.
+        seconds: How long it has searched.
+        comparison_seconds: What one comparison takes.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+    fingerprint: str
+    about: dict[str, Any]
+    whole: int
+    tried: list[Tried] = []
+    compared: list[Tried] = []
+    fitting: tuple[int, ...] | None = None
+    final: Tried | None = None
+    seconds: float = 0.0
+    comparison_seconds: float = 0.0
+
+    @property
+    def full(self) -> list[Tried]:
+        """Candidates that were judged on all judge prompts."""
+        return [each for each in self.tried if len(each.db) == self.whole]
+
+    @property
+    def best(self) -> Tried | None:
+        """The closest so far; the earlier one of equals."""
+        return max(self.full, key=lambda each: each.mean, default=None)
+
+    @property
+    def outcome(self) -> Tried | None:
+        """The closest of those compared at the end."""
+        return max(self.compared, key=lambda each: each.mean, default=None)
+
+    def comparison(self, steps: tuple[int, ...]) -> Tried | None:
+        """How a candidate did at the end; None when it was not compared."""
+        return next((each for each in self.compared if each.steps == steps), None)
+
+    def save(self, path: Path) -> None:
+        """Write the file, all or nothing."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+
+def load_record(path: Path) -> Record | None:
+    """What a search has written; None when there is no file yet.
+
+    Raises:
+        ConfigError: The file is not the record of a search.
+    """
+    if not is_file(path):
+        return None
+    text = read_text(path, "--out")
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(
+            f"--out {path}: is not the record of a search ({first_problem(error)}). Delete it to start afresh, or name "
+            "another folder."
+        ) from error

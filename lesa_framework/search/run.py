@@ -1,0 +1,247 @@
+"""From a configuration and a number of steps to files: what `lesa search` does for any predictor."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lesa_framework.backbones import find_adapter
+from lesa_framework.config.loading import dump_config, load_config
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import ConfigError
+from lesa_framework.files import is_file, write_text
+from lesa_framework.interfaces.fit import Progress, TrainingConfig
+from lesa_framework.model_info import describe_model
+from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.search.candidates import starts
+from lesa_framework.search.prompts import Prompts
+from lesa_framework.search.record import Record, Tried, load_record
+from lesa_framework.search.search import Limit, Search
+from lesa_framework.search.trial import PipelineTrials, guides, is_tried_itself, steps_config
+from lesa_framework.training.run import train
+
+#: Predictors that candidates are tried with when one of them is not the predictor itself; the first that is there.
+_GUIDES = ("fitted", "taylorseer")
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """How far a search is.
+
+    Attributes:
+        stage: What is being done.
+        share: How much of this stage is done, from 0 to 1.
+        record: What was tried so far.
+        newest: The candidate that was judged last; None in other stages.
+        fit: The progress of the fit at the end; None in other stages.
+    """
+
+    stage: Literal["recording", "searching", "fitting"]
+    share: float
+    record: Record
+    newest: Tried | None = None
+    fit: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search ended with.
+
+    Attributes:
+        config: The configuration.
+        weights: The fitted numbers; None for a predictor that has none.
+        log: The record.
+        record: Its content.
+        earlier: Whether nothing was left to do.
+    """
+
+    config: Path
+    weights: Path | None
+    log: Path
+    record: Record
+    earlier: bool
+
+
+def files_of(name: str) -> list[str]:
+    """The files that a search writes in its folder."""
+    return [f"{name}.{ending}" for ending in ("yaml", "safetensors", "search.json", "json", "checkpoint.safetensors")]
+
+
+def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
+    """What candidates are tried with.
+
+    Args:
+        config: The configuration that is searched for.
+        kind: The predictor that the user wants for this; None for the predictor itself, or one that it has to make do
+            with.
+
+    Raises:
+        ConfigError: There is none, or the kind cannot serve.
+    """
+    if kind is None and is_tried_itself(config):
+        return config
+    chosen = kind or next((each for each in _GUIDES if each in guides()), None)
+    if chosen is None:
+        raise ConfigError(f"--guide: '{config.predictor.kind}' has no cheap fit. Give one of {', '.join(guides())}.")
+    predictor = plugins().registry.predictors.get(chosen)
+    if chosen not in guides():
+        raise ConfigError(f"--guide {chosen}: has no cheap fit. Give one of {', '.join(guides())}.")
+    shared = {key: getattr(config.training, key) for key in TrainingConfig.model_fields}
+    update = {"predictor": predictor(kind=chosen), "training": predictor.training_config(**shared)}
+    return config.model_copy(update=update)
+
+
+def search(
+    config: LesaConfig,
+    guide: LesaConfig,
+    pipe: CallablePipeline,
+    call: Mapping[str, Any],
+    prompts: Prompts,
+    nfe: int,
+    out: Path,
+    limit: Limit,
+    progress: Callable[[SearchProgress], None] = lambda _: None,
+) -> Found:
+    """Search for the steps to compute, and fit the predictor to them.
+
+    An interrupted search resumes when it is started again with the same `out`. With a higher limit it goes on.
+
+    Args:
+        config: Router, predictor, tap and training; its schedule is replaced.
+        guide: What candidates are tried with; see `guide_of`.
+        pipe: The pipeline; its weights are frozen.
+        call: Keyword arguments of its call.
+        prompts: What to fit and to judge on.
+        nfe: Steps to compute.
+        out: Folder for `<name>.yaml`, `<name>.safetensors` and `<name>.search.json`.
+        limit: When to end.
+        progress: Called after every part.
+
+    Raises:
+        ConfigError: The predictor needs more steps than that, the pipeline refuses the call, or `out` holds another
+            search.
+    """
+    trials = PipelineTrials(guide, pipe, call, prompts)
+    fixed = trials.fixed(config)
+    if len(fixed) > nfe:
+        raise ConfigError(
+            f"predictor.kind: '{config.predictor.kind}' needs {len(fixed)} computed steps before it predicts, and the "
+            f"budget is {nfe}. Raise the budget, or choose another predictor."
+        )
+    path = out / f"{config.name}.search.json"
+    record = _opened(path, out / f"{config.name}.yaml", _about(config, guide, pipe, call, prompts, nfe), prompts)
+    begin = starts(nfe, trials.sigmas, fixed)
+    searching = Search(
+        trials, record, begin, len(trials.sigmas) - 1, fixed, config.training.seed, lambda: record.save(path)
+    )
+    tried = len(record.tried) + len(record.compared)
+    if not searching.is_finished(limit):
+        count = len(prompts.fitted) + prompts.judged
+        for done in trials.record():
+            progress(SearchProgress("recording", done / count, record))
+        for newest in searching.run(limit):
+            share = min(1.0, limit.share(len(record.tried), record.seconds + searching.reserve))
+            progress(SearchProgress("searching", share, record, newest))
+    best = record.outcome
+    assert best is not None
+    found = config.model_copy(update={"schedule": steps_config(best.steps)})
+    earlier = tried == len(record.tried) + len(record.compared)
+    if not config.predictor.has_fit():
+        return _kept(found, out, record, earlier=earlier)
+    return _fitted(found, pipe, call, prompts, out, record, trials, progress)
+
+
+def _kept(config: LesaConfig, out: Path, record: Record, *, earlier: bool) -> Found:
+    path, log = out / f"{config.name}.yaml", out / f"{config.name}.search.json"
+    if not earlier or not is_file(path):
+        write_text(path, dump_config(config))
+    return Found(path, None, log, record, earlier)
+
+
+def _fitted(
+    config: LesaConfig,
+    pipe: CallablePipeline,
+    call: Mapping[str, Any],
+    prompts: Prompts,
+    out: Path,
+    record: Record,
+    trials: PipelineTrials,
+    progress: Callable[[SearchProgress], None],
+) -> Found:
+    best, log = record.outcome, out / f"{config.name}.search.json"
+    assert best is not None
+    if record.fitting != best.steps:
+        # What an earlier, shorter search was fitting is of no use.
+        (out / f"{config.name}.checkpoint.safetensors").unlink(missing_ok=True)
+        record.fitting, record.final = best.steps, None
+        record.save(log)
+
+    def show(step: Progress) -> None:
+        progress(SearchProgress("fitting", step.done / max(1, step.total), record, fit=step))
+
+    trained = train(config, pipe, call, prompts.fitted, out, show, {"search": _provenance(record, best)})
+    earlier = trained.earlier and record.final is not None
+    if not earlier:
+        predictor = load_config(trained.config).predictor.build()
+        record.final = Tried(steps=best.steps, db=trials.judge(best.steps, predictor, prompts.judge), at=record.seconds)
+        record.save(log)
+    return Found(trained.config, trained.weights, log, record, earlier)
+
+
+def _provenance(record: Record, best: Tried) -> dict[str, Any]:
+    return {
+        **{key: record.about[key] for key in ("nfe", "seed", "guide", "fit_prompts", "judge_prompts")},
+        "tries": len(record.tried),
+        "seconds": round(record.seconds, 1),
+        "judged_db": round(best.mean, 3),
+        "even_db": round(record.compared[0].mean, 3),
+    }
+
+
+def _about(
+    config: LesaConfig,
+    guide: LesaConfig,
+    pipe: CallablePipeline,
+    call: Mapping[str, Any],
+    prompts: Prompts,
+    nfe: int,
+) -> dict[str, Any]:
+    match = find_adapter(pipe.transformer, config.backbone)
+    left_out: Any = {"predictor": {"weights"}, "name": True, "training": {"model"}, "schedule": True}
+    settings = [each.model_dump(mode="json", exclude=left_out) for each in (config, guide)]
+    model = describe_model(pipe.transformer, match.adapter.blocks)
+    batches = [[batch.prompts, batch.seeds] for batch in (*prompts.fit, *prompts.judge)]
+    told = json.dumps([settings, dict(call), batches, asdict(model), nfe], sort_keys=True, default=str)
+    return {
+        "model": config.training.model,
+        "num_steps": config.training.num_steps,
+        "nfe": nfe,
+        "predictor": config.predictor.kind,
+        "guide": guide.predictor.kind,
+        "seed": config.training.seed,
+        "fit_prompts": len(prompts.fitted),
+        "judge_prompts": prompts.judged,
+        "fingerprint": hashlib.sha256(told.encode()).hexdigest(),
+    }
+
+
+def _opened(path: Path, config: Path, about: Mapping[str, Any], prompts: Prompts) -> Record:
+    """The record of this search, as far as it is there."""
+    record = load_record(path)
+    said = dict(about)
+    fingerprint = said.pop("fingerprint")
+    if record is None and is_file(config):
+        raise ConfigError(f"--out {config}: is there already, and no search has made it. Name another folder.")
+    if record is None:
+        return Record(fingerprint=fingerprint, about=said, whole=prompts.judged)
+    if record.fingerprint != fingerprint:
+        raise ConfigError(
+            f"--out {path}: is the record of another search: of another model, other prompts or other settings. Name "
+            "another folder, or delete the file to start afresh."
+        )
+    return record

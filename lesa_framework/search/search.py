@@ -1,0 +1,156 @@
+"""The loop: try the starts, then move from the best to what is near it."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lesa_framework.search.candidates import Steps, continued, jump, neighbours
+from lesa_framework.search.record import Record, Tried
+
+#: How many of the best are compared at the end, besides the first start.
+_FINALISTS = 3
+
+
+class Trials(Protocol):
+    """Fits and judges candidates."""
+
+    def scores(self, steps: Steps) -> Iterator[tuple[float, ...]]:
+        """Closeness in dB for the prompts of one rung after another; rungs that are not asked for cost nothing."""
+
+    def whole(self, steps: Steps) -> tuple[float, ...]:
+        """Closeness in dB, fitted and judged on all there is."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """When a search ends: after so many candidates, or after so many seconds with the comparison at the end."""
+
+    tries: int | None = None
+    seconds: float | None = None
+
+    def share(self, tried: int, seconds: float) -> float:
+        """How much of it is used up; 1 is all."""
+        used = tried / self.tries if self.tries else 0.0
+        return max(used, seconds / self.seconds if self.seconds else 0.0)
+
+
+@dataclass
+class Search:
+    """A search for computed steps. What it does next depends on the seed and on what was tried alone.
+
+    Args:
+        trials: Judges candidates.
+        record: What was tried before; it is added to.
+        starts: Candidates to begin with; the first is the one to beat.
+        total: Steps of the run.
+        fixed: Steps that are always computed.
+        seed: Order of the candidates.
+        save: Called whenever the record has grown.
+        clock: Seconds.
+    """
+
+    trials: Trials
+    record: Record
+    starts: Sequence[Steps]
+    total: int
+    fixed: frozenset[int]
+    seed: int
+    save: Callable[[], None] = lambda: None
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def reserve(self) -> float:
+        """Seconds that the comparison at the end will take."""
+        return _FINALISTS * self.record.comparison_seconds
+
+    def run(self, limit: Limit) -> Iterator[Tried]:
+        """Compare the first start on everything, then try candidates until the limit, then compare the best.
+
+        Yields:
+            Every candidate after it was judged.
+        """
+        yield from self._compare([self.starts[0]])
+        # One comparison is as long as any other, and so many are left for the end.
+        while self._may_try(limit):
+            steps = self._next()
+            if steps is None:
+                break
+            yield self._try(steps)
+        yield from self._compare(self._finalists())
+
+    def is_finished(self, limit: Limit) -> bool:
+        """Whether nothing is left to try or to compare."""
+        compared = all(self.record.comparison(steps) is not None for steps in (self.starts[0], *self._finalists()))
+        return compared and (not self._may_try(limit) or self._next() is None)
+
+    def _may_try(self, limit: Limit) -> bool:
+        return limit.share(len(self.record.tried), self.record.seconds + self.reserve) < 1
+
+    def _finalists(self) -> list[Steps]:
+        best = sorted(self.record.full, key=lambda each: -each.mean)
+        return [each.steps for each in best[:_FINALISTS]]
+
+    def _try(self, steps: Steps) -> Tried:
+        started, best = self.clock(), self.record.best
+        found: tuple[float, ...] = ()
+        for rung in self.trials.scores(steps):
+            found = (*found, *rung)
+            if best is not None and clearly_worse(found, best.db):
+                break
+        self.record.seconds += self.clock() - started
+        tried = Tried(steps=steps, db=found, at=self.record.seconds)
+        self.record.tried.append(tried)
+        self.save()
+        return tried
+
+    def _compare(self, candidates: Sequence[Steps]) -> Iterator[Tried]:
+        for steps in candidates:
+            if self.record.comparison(steps) is None:
+                started = self.clock()
+                scores = self.trials.whole(steps)
+                self.record.comparison_seconds = self.clock() - started
+                self.record.seconds += self.record.comparison_seconds
+                compared = Tried(steps=steps, db=scores, at=self.record.seconds)
+                self.record.compared.append(compared)
+                self.save()
+                yield compared
+
+    def _next(self) -> Steps | None:
+        tried = {each.steps for each in self.record.tried}
+        waiting = [steps for steps in self.starts if steps not in tried]
+        best = self.record.best
+        if waiting or best is None:
+            return waiting[0] if waiting else None
+        further = self._further()
+        if further is not None and further not in tried:
+            return further
+        near = [steps for steps in neighbours(best.steps, self.total, self.fixed) if steps not in tried]
+        if near:
+            # The same order whenever this best is returned to.
+            order = random.Random(f"{self.seed} {best.steps}")
+            ranks = {steps: order.random() for steps in neighbours(best.steps, self.total, self.fixed)}
+            return min(near, key=lambda steps: ranks[steps])
+        return jump(best.steps, self.total, self.fixed, tried, f"{self.seed} {len(tried)}")
+
+    def _further(self) -> Steps | None:
+        """One move on in the direction of the last improvement."""
+        bests: list[Tried] = []
+        for each in self.record.full:
+            if not bests or each.mean > bests[-1].mean:
+                bests.append(each)
+        if len(bests) < 2:
+            return None
+        return continued(bests[-2].steps, bests[-1].steps, self.total, self.fixed)
+
+
+def clearly_worse(scores: Sequence[float], best: Sequence[float]) -> bool:
+    """Whether a candidate is behind on the prompts so far by more than one standard error of the differences."""
+    gains = [one - other for one, other in zip(scores, best, strict=False)]
+    error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
+    return statistics.fmean(gains) + error < 0

@@ -1,0 +1,201 @@
+"""Trials: a candidate is fitted where that is cheap, and judged in closed loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import ConfigError
+from lesa_framework.generation import GenerationSettings, sampler_grid
+from lesa_framework.interfaces.fit import Batch, TrainingConfig
+from lesa_framework.interfaces.observer import Observer
+from lesa_framework.interfaces.predictor import Predictor, PredictorConfig
+from lesa_framework.interfaces.schedule import ScheduleConfig
+from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.runtime.strategy import Strategy, plan
+from lesa_framework.search.candidates import Steps
+from lesa_framework.search.prompts import Prompts
+from lesa_framework.training.distance import drift
+from lesa_framework.training.sampler import Sampler
+from lesa_framework.training.task import Task
+from lesa_framework.types import Reason
+
+#: What a sample counts at most, when it is the uncached one, and at least, when it is not even finite. In dB.
+_IDENTICAL, _LOST = 200.0, -100.0
+
+
+@dataclass(frozen=True)
+class RecordedTask(Task):
+    """A task that runs the uncached model once for each batch, and keeps the latents on the CPU.
+
+    Args:
+        kept: What was recorded, for all candidates together.
+    """
+
+    kept: dict[Batch, list[Tensor]] = field(default_factory=dict)
+
+    def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:
+        """What was recorded; runs the model for observers, or when nothing was recorded yet."""
+        if batch in self.kept and not observers:
+            return self.kept[batch]
+        latents = super().uncached(batch, *observers)
+        self.kept[batch] = [latent.cpu() for latent in latents]
+        return latents
+
+
+class PipelineTrials:
+    """Trials on a pipeline.
+
+    Args:
+        config: What candidates are tried with; its schedule is not looked at.
+        pipe: The pipeline; its weights are frozen.
+        call: Keyword arguments of its call.
+        prompts: What to fit and to judge on.
+
+    Attributes:
+        sigmas: The sampler's grid, the final 0 included.
+
+    Raises:
+        ConfigError: The pipeline refuses the call, or the predictor has a fit that is not cheap.
+    """
+
+    def __init__(self, config: LesaConfig, pipe: CallablePipeline, call: Mapping[str, Any], prompts: Prompts) -> None:
+        self._config, self._prompts = config, prompts
+        self._settings = quick_settings(config)
+        steps = config.training.num_steps
+        self._sampler = Sampler(pipe, steps, dict(call))
+        self.sigmas = sampler_grid(pipe, GenerationSettings(num_steps=steps, call=dict(call)))
+        self._kept: dict[Batch, list[Tensor]] = {}
+        self._final: dict[Batch, Tensor] = {}
+        self._sampler.freeze()
+
+    @property
+    def fits(self) -> bool:
+        """Whether candidates are fitted."""
+        return self._settings is not None
+
+    def record(self) -> Iterator[int]:
+        """Run the uncached model on every batch; yields how many samples are done."""
+        done = 0
+        for batch in self._batches():
+            self._reference(batch)
+            done += len(batch.prompts)
+            yield done
+
+    def fixed(self, config: LesaConfig) -> frozenset[int]:
+        """Steps that are computed whatever the schedule says, because a predictor has too little history.
+
+        Args:
+            config: Has the predictor that is fitted at the end; the one that candidates are tried with counts too.
+        """
+        found: set[int] = set()
+        for each in (self._config, config):
+            predictor = self._unfitted(each)
+            planned = plan(Strategy(steps_config((0,)).build(), each.router.build(), predictor), self.sigmas)
+            found |= {ctx.index for ctx, reason in planned if reason is not Reason.PREDICTED}
+        return frozenset(found)
+
+    def scores(self, steps: Steps) -> Iterator[tuple[float, ...]]:
+        """Fit on the first batch, and judge rung after rung."""
+        predictor = self._fitted(steps, self._prompts.fit[:1])
+        for rung in self._prompts.rungs:
+            yield self.judge(steps, predictor, rung)
+
+    def whole(self, steps: Steps) -> tuple[float, ...]:
+        """Fit on all batches, and judge on all that were not fitted on."""
+        predictor = self._fitted(steps, self._prompts.fit)
+        return self.judge(steps, predictor, self._prompts.judge if self.fits else self._batches())
+
+    def judge(self, steps: Steps, predictor: Predictor, batches: Sequence[Batch]) -> tuple[float, ...]:
+        """For each sample the PSNR-like distance of its final latents from the uncached run's, in dB."""
+        task, found = self._task(steps, ()), []
+        for batch in batches:
+            with torch.no_grad():
+                final = task.rollout(batch, predictor)[-1].double().cpu()
+            (errors,) = drift([final], [self._reference(batch)])
+            decibels = (-10 * torch.log10(errors)).nan_to_num(_LOST, _IDENTICAL, _LOST).clamp(_LOST, _IDENTICAL)
+            found += decibels.tolist()
+        return tuple(found)
+
+    def _reference(self, batch: Batch) -> Tensor:
+        """The end of the uncached run."""
+        if batch not in self._final:
+            latents = self._task((0,), ()).uncached(batch)
+            self._final[batch] = latents[-1].double().cpu()
+            if not self.fits or batch not in self._prompts.fit:
+                del self._kept[batch]  # only its end is compared
+        return self._final[batch]
+
+    def _batches(self) -> tuple[Batch, ...]:
+        return (*self._prompts.judge, *self._prompts.fit)
+
+    def _unfitted(self, config: LesaConfig) -> Predictor:
+        if not config.predictor.has_fit():
+            return config.predictor.build()
+        task = replace(self._task((0,), self._prompts.fit[:1]), settings=config.training)
+        return config.predictor.fit(task).predictor
+
+    def _fitted(self, steps: Steps, batches: tuple[Batch, ...]) -> Predictor:
+        if self._settings is None:
+            return self._config.predictor.build()
+        fit = self._config.predictor.fit(self._task(steps, batches))
+        for _ in fit.run():
+            pass
+        return fit.predictor
+
+    def _task(self, steps: Steps, batches: tuple[Batch, ...]) -> RecordedTask:
+        config = self._config
+        return RecordedTask(
+            self._settings or config.training,
+            self._sampler,
+            self.sigmas,
+            steps_config(steps).build(),
+            config.router.build(),
+            config.backbone,
+            config.backbone.tap,
+            batches,
+            config.engine.history.build(),
+            kept=self._kept,
+        )
+
+
+def is_tried_itself(config: LesaConfig) -> bool:
+    """Whether candidates can be tried with the predictor itself: it has nothing to fit, or a cheap fit."""
+    return not config.predictor.has_fit() or config.predictor.quick(config.training) is not None
+
+
+def quick_settings(config: LesaConfig) -> TrainingConfig | None:
+    """Settings of the cheap fit; None for a predictor that has nothing to fit.
+
+    Raises:
+        ConfigError: Its fit is not cheap.
+    """
+    if not config.predictor.has_fit():
+        return None
+    settings = config.predictor.quick(config.training)
+    if settings is None:
+        raise ConfigError(
+            f"--guide {config.predictor.kind}: has no cheap fit, so candidates cannot be tried with it. "
+            f"Give one of {', '.join(guides())}."
+        )
+    return settings
+
+
+def guides() -> list[str]:
+    """Kinds of predictors that candidates may be tried with."""
+    return [
+        kind
+        for kind, config in plugins().registry.predictors.items().items()
+        if not config.has_fit() or config.quick is not PredictorConfig.quick
+    ]
+
+
+def steps_config(steps: Steps) -> ScheduleConfig:
+    """The schedule that computes these steps."""
+    return plugins().registry.schedules.get("steps").model_validate({"kind": "steps", "compute": list(steps)})

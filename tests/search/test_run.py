@@ -1,0 +1,134 @@
+"""Whole searches on a tiny `FluxPipeline`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lesa_framework as lesa
+from lesa_framework import ConfigError, load_config
+from lesa_framework.artifacts import load_artifact
+from lesa_framework.search.record import load_record
+from lesa_framework.search.run import SearchProgress, guide_of
+from lesa_framework.search.search import Limit
+from lesa_framework.training.run import train
+from tests.search.conftest import CALL, PROMPTS, run
+
+
+def test_a_fitted_predictor_on_found_steps(flux: Any, generate: Any, tmp_path: Path) -> None:
+    seen: list[SearchProgress] = []
+    found = run(flux, tmp_path, seen=seen)
+    assert found.weights is not None
+    metadata = load_artifact(found.weights, "gain").metadata
+    assert metadata.training["search"]["tries"] == len(found.record.tried) == 6
+    assert metadata.training["search"]["judge_prompts"] == 2
+    best, even = found.record.outcome, found.record.compared[0]
+    assert best is not None
+    assert even.steps == (0, 2, 5)
+    assert best.mean >= even.mean
+    assert found.record.final is not None
+    with lesa.accelerate(flux, found.config) as session:
+        generate(flux, num_inference_steps=8)
+    computed = [index for index, letter in enumerate(session.report.plan()) if letter == "F"]
+    assert tuple(computed) == best.steps == found.record.final.steps
+    assert list(dict.fromkeys(each.stage for each in seen)) == ["recording", "searching", "fitting"]
+    assert seen[-1].share == 1.0
+
+
+def test_what_is_judged_is_what_a_run_gives(flux: Any, generate: Any, tmp_path: Path) -> None:
+    found = run(flux, tmp_path, limit=Limit(tries=2))
+    final = found.record.final
+    assert final is not None
+    seeds = dict(zip(PROMPTS, range(10_000, 10_006), strict=True))
+    for prompt, db in zip(PROMPTS[4:], final.db, strict=True):
+        call = {"prompt": prompt, "num_inference_steps": 8}
+        uncached = generate(flux, seeds[prompt], **call)
+        with lesa.accelerate(flux, found.config):
+            cached = generate(flux, seeds[prompt], **call)
+        error = (uncached - cached).double().square().mean().log10() * -10
+        assert float(error) == pytest.approx(db, abs=0.01)
+
+
+def test_lesa_train_repeats_the_fit(flux: Any, tmp_path: Path) -> None:
+    found = run(flux, tmp_path / "found", limit=Limit(tries=2))
+    config = load_config(found.config)
+    trained = train(config, flux, CALL, PROMPTS[:4], tmp_path / "again")
+    assert found.weights is not None
+    assert load_artifact(trained.weights).tensors == load_artifact(found.weights).tensors
+
+
+def test_a_predictor_without_a_fit(flux: Any, tmp_path: Path) -> None:
+    found = run(flux, tmp_path, "taylorseer", limit=Limit(tries=3))
+    assert found.weights is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.search.json", "mine.yaml"]
+    best = found.record.outcome
+    assert best is not None
+    assert load_config(found.config).schedule.compute == best.steps  # type: ignore[attr-defined]
+    assert len(best.db) == len(PROMPTS)  # what is not fitted on judges as well
+
+
+def test_a_dear_fit_is_searched_with_a_guide_and_fitted_once(flux: Any, tmp_path: Path) -> None:
+    found = run(flux, tmp_path, "dear", guide="gain", limit=Limit(tries=2))
+    assert found.weights is not None
+    assert load_artifact(found.weights, "dear").metadata.training["search"]["guide"] == "gain"
+    with pytest.raises(ConfigError, match=r"--guide dear: has no cheap fit\. Give one of .*\bgain\b"):
+        run(flux, tmp_path, "dear", guide="dear")
+
+
+def test_the_guide_by_default() -> None:
+    config = load_config({"schedule": {"kind": "always"}, "predictor": {"kind": "dear"}, "training": {"batch": 3}})
+    guide = guide_of(config, None)
+    assert guide.predictor.kind in ("fitted", "taylorseer")
+    assert guide.training.batch == 3
+    assert guide_of(guide, None) is guide
+
+
+def test_a_stopped_search_resumes_and_a_finished_one_is_not_repeated(make_flux: Any, tmp_path: Path) -> None:
+    few = Limit(tries=4)
+    whole = run(make_flux(), tmp_path / "whole", limit=few)
+
+    class StopError(Exception):
+        pass
+
+    class Stopping(list[SearchProgress]):
+        def append(self, step: SearchProgress) -> None:
+            if step.newest is not None and len(step.record.tried) == 2:
+                raise StopError
+
+    with pytest.raises(StopError):
+        run(make_flux(), tmp_path / "parts", limit=few, seen=Stopping())
+    resumed = run(make_flux(), tmp_path / "parts", limit=few)
+    assert [each.steps for each in resumed.record.tried] == [each.steps for each in whole.record.tried]
+    assert [each.db for each in resumed.record.compared] == [each.db for each in whole.record.compared]
+    assert not resumed.earlier
+    seen: list[SearchProgress] = []
+    assert run(make_flux(), tmp_path / "parts", limit=few, seen=seen).earlier
+    assert seen == []
+    longer = run(make_flux(), tmp_path / "parts", limit=Limit(tries=5))
+    assert len(longer.record.tried) == 5
+    assert load_record(longer.log) == longer.record
+
+
+def test_a_folder_with_another_search_is_refused(flux: Any, tmp_path: Path) -> None:
+    run(flux, tmp_path, limit=Limit(tries=1))
+    with pytest.raises(ConfigError, match="is the record of another search"):
+        run(flux, tmp_path, limit=Limit(tries=1), nfe=4)
+    (tmp_path / "mine.search.json").write_text('{"tried": 3}')
+    with pytest.raises(ConfigError, match="is not the record of a search"):
+        run(flux, tmp_path, limit=Limit(tries=1))
+    (tmp_path / "mine.search.json").unlink()
+    with pytest.raises(ConfigError, match="no search has made it"):
+        run(flux, tmp_path, limit=Limit(tries=1))
+
+
+def test_a_predictor_that_needs_more_steps_than_the_budget(flux: Any, tmp_path: Path) -> None:
+    overrides = (
+        "router.kind=thresholds",
+        "router.boundaries=[0.9, 0.5]",
+        "predictor.history=4",
+        "predictor.hidden=[4]",
+    )
+    with pytest.raises(ConfigError, match="needs 4 computed steps before it predicts, and the budget is 3"):
+        run(flux, tmp_path, "lesa", guide="taylorseer", overrides=overrides)
