@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from lesa_framework.backbones import find_adapter
+from lesa_framework.automatic import DEFAULT_SPEEDUP, Watcher, prepare
+from lesa_framework.backbones import AdapterMatch, find_adapter
+from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
-from lesa_framework.errors import LesaError, LesaWarning, UnsupportedBackboneError
+from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo, describe_model
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.report import CallReport, RunReport
+from lesa_framework.report import RunReport
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine, NewHistory
 from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
 from lesa_framework.runtime.history import History
 from lesa_framework.runtime.readings import Scheduler
 from lesa_framework.runtime.requests import Requests
-from lesa_framework.runtime.strategy import Agree, Strategy, alone
+from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone
 from lesa_framework.runtime.tracking import Tracker
+from lesa_framework.session import Session
 from lesa_framework.types import RunInfo, StepRecord, Tap
 
 
@@ -43,93 +45,31 @@ class Pipeline(Protocol):
 _TRANSFORMERS = ("transformer", "transformer_2", "unconditional_transformer")
 
 
-class Session:
-    """A configuration attached to a model. A context manager: leaving it detaches for good.
-
-    Made by [`accelerate`][lesa_framework.accelerate].
-
-    Args:
-        requests: Who calls the model.
-        attachments: One for each transformer.
-        exchanged: Names the transformers that the pipeline no longer has; by default none.
-    """
-
-    def __init__(self, requests: Requests, *attachments: Attachment, exchanged: Callable[[], str] = str) -> None:
-        self._requests, self._attachments, self._exchanged = requests, attachments, exchanged
-        self._detached = False
-        try:
-            for attachment in attachments:
-                attachment.attach()
-        except BaseException:
-            self.detach()
-            raise
-
-    @property
-    def report(self) -> CallReport:
-        """The report of the pipeline's call in progress, or of the last one; of this thread, if it made any."""
-        self._check_place()
-        return self._requests.report
-
-    def detach(self) -> None:
-        """Leave the model as it was before, bit for bit, and free the histories."""
-        self._check_place()
-        self._detached = True
-        for attachment in self._attachments:
-            attachment.detach()
-        self._requests.close()
-
-    def _check_place(self) -> None:
-        """Warn, once, if the pipeline has another transformer by now: no call of it reaches this session."""
-        exchanged = "" if self._detached else self._exchanged()
-        if exchanged:
-            self._exchanged = str
-            warnings.warn(
-                f"Session: the pipeline's {exchanged} was exchanged after it was accelerated. No call of the new one "
-                "reached this session, and nothing of it was cached. Detach the session, and accelerate again.",
-                LesaWarning,
-                stacklevel=3,
-            )
-
-    def __enter__(self) -> Session:
-        if self._detached:  # runs would silently be uncached
-            raise LesaError("Session: it was detached, so nothing would be cached. Call accelerate() again.")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.detach()
-
-
-def build_strategy(config: LesaConfig) -> Strategy:
-    """Make the schedule, router and predictor that a configuration asks for.
-
-    Raises:
-        ConfigError: They do not fit together.
-        ArtifactError: The predictor's weights cannot be used.
-    """
-    return Strategy(
-        config.schedule.build(),
-        config.router.build(),
-        config.predictor.build(),
-        check_finite=config.engine.check_finite,
-        history=config.engine.history.build(),
-    )
-
-
 def accelerate(
     target: Pipeline | nn.Module,
-    config: LesaConfig | str | Path | Mapping[str, Any],
+    config: LesaConfig | str | Path | Mapping[str, Any] | None = None,
     *,
+    speedup: float | None = None,
+    weights: str | Path | None = None,
+    backbone: Mapping[str, Any] | None = None,
     sigmas: Sequence[float] | None = None,
     observers: Sequence[Observer] = (),
     agree: Agree = alone,
 ) -> Session:
     """Cache the features of a pipeline's transformer.
 
+    Without a configuration, each run gets the best cache that there is for it: weights that were fitted to this very
+    model, grid and size, among the shipped presets and in a folder of yours, or else the best cache that needs none.
+    `session.choice` and the report say which and why.
+
     Args:
         target: A diffusers pipeline, or a transformer with `sigmas`.
         config: A configuration, a YAML file, a preset's name or a mapping.
+        speedup: Instead of a configuration: steps of a run over computed steps, above 1; 5 when neither is given.
+        weights: Without a configuration: the folder of your weights, configurations beside safetensors files as
+            `lesa train` writes them. By default the one that the environment variable `LESA_WEIGHTS` names, or else
+            `~/.cache/lesa/weights`.
+        backbone: Without a configuration: its `backbone` section, for a model of a class that has no adapter.
         sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
         observers: Watch the runs; see [`Observer`][lesa_framework.Observer].
         agree: For a model that is split over several processes: every decision that depends on data, "compute?", passes
@@ -139,17 +79,28 @@ def accelerate(
         A session; use it as a context manager, or call its `detach`.
 
     Raises:
-        ConfigError: The configuration or the noise levels are not valid, or this machine lacks a device.
+        ConfigError: The configuration, the speed-up or the noise levels are not valid, the folder does not exist, or
+            this machine lacks a device.
         ArtifactError: Its weights cannot be used.
         UnsupportedBackboneError: No adapter fits the transformer.
 
     Example:
         ::
 
-            with lesa.accelerate(pipe, "ref-flux-lesa-n7") as session:
+            with lesa.accelerate(pipe, speedup=5) as session:
                 image = pipe("a red ring on blue", num_inference_steps=50).images[0]
             print(session.report)
     """
+    if config is None:
+        chooser, without_weights = prepare(DEFAULT_SPEEDUP if speedup is None else speedup, weights, backbone)
+        place = _place(target, sigmas, without_weights.backbone)
+        is_named = "tap" in (backbone or {})
+        tap = without_weights.backbone.tap if is_named else chooser.tap(place.kind, place.look(), place.taps)
+        return _attach(place, chooser, tap, (*observers, Watcher()), agree)
+    given = {"speedup": speedup, "weights": weights, "backbone": backbone}
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"accelerate: got a configuration and {name}, which is for runs without one. Give one.")
     settings = config if isinstance(config, LesaConfig) else load_config(config)
     return attach_strategy(
         target,
@@ -192,30 +143,80 @@ def attach_strategy(
         ConfigError: `sigmas` are not noise levels, or this machine lacks the device of the strategy's history.
     """
     check_place(strategy.history)
+    place = _place(target, sigmas, backbone)
+    return _attach(place, strategy, tap, observers, agree, new_history, around_compute)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The transformers of a target.
+
+    Attributes:
+        target: A pipeline, or a transformer.
+        models: By attribute name, the first one first.
+        found: The adapter of each.
+        fixed: The grid that the user gave.
+        bare: Whether the target is a transformer.
+    """
+
+    target: Any
+    models: dict[str, nn.Module]
+    found: dict[str, AdapterMatch]
+    fixed: FixedGrid | None
+    bare: bool
+
+    @property
+    def kind(self) -> str:
+        """Kind of the first one's adapter."""
+        return next(iter(self.found.values())).kind
+
+    @property
+    def taps(self) -> list[Tap]:
+        """Those that work on all."""
+        return [tap for tap in Tap if all(tap in match.adapter.taps for match in self.found.values())]
+
+    def look(self) -> tuple[ModelInfo, ...]:
+        """What tells them from others, as they are now."""
+        return tuple(describe_model(self.models[name], match.adapter.blocks) for name, match in self.found.items())
+
+    def exchanged(self) -> str:
+        """Names those that the target no longer has."""
+        mine = {} if self.bare else self.models
+        return ", ".join(name for name in mine if getattr(self.target, name, None) is not mine[name])
+
+
+def _place(target: Pipeline | nn.Module, sigmas: Sequence[float] | None, backbone: str | BackboneConfig) -> _Place:
     models, fixed = _split(target, sigmas)
-    found = {name: find_adapter(model, backbone) for name, model in models.items()}
-    for name, match in found.items():
+    return _Place(
+        target, models, {name: find_adapter(model, backbone) for name, model in models.items()}, fixed, _is_bare(target)
+    )
+
+
+def _attach(
+    place: _Place,
+    source: StrategySource,
+    tap: Tap,
+    observers: Sequence[Observer],
+    agree: Agree,
+    new_history: NewHistory = History,
+    around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Session:
+    for name, match in place.found.items():
         if tap not in match.adapter.taps:
             raise UnsupportedBackboneError(
-                f"backbone.tap: '{tap}' does not work on {type(models[name]).__name__}. "
+                f"backbone.tap: '{tap}' does not work on {type(place.models[name]).__name__}. "
                 f"Valid: {', '.join(match.adapter.taps)}."
             )
-    kind = next(iter(found.values())).kind
-
-    def look() -> tuple[ModelInfo, ...]:
-        return tuple(describe_model(models[name], match.adapter.blocks) for name, match in found.items())
-
     watching = (*_plugin_observers(), *observers)
 
     def request(owner: Pipeline | None, covers_call: bool) -> tuple[Engine, Tracker]:
-        engine = Engine(strategy, kind, Tap(tap), watching, new_history, agree, look, covers_call)
-        return engine, Tracker(fixed or SchedulerGrid(owner or target, is_one_call=covers_call))
+        engine = Engine(source, place.kind, Tap(tap), watching, new_history, agree, place.look, covers_call)
+        return engine, Tracker(place.fixed or SchedulerGrid(owner or place.target, is_one_call=covers_call))
 
-    bare = _is_bare(target)
-    requests = Requests(request, () if bare else models.values())
+    requests = Requests(request, () if place.bare else place.models.values())
     attachments = [
         Attachment(
-            models[name],
+            place.models[name],
             match.adapter,
             Tap(tap),
             requests,
@@ -223,13 +224,9 @@ def attach_strategy(
             "" if name == _TRANSFORMERS[0] else name,
             match.verified,
         )
-        for name, match in found.items()
+        for name, match in place.found.items()
     ]
-
-    def exchanged() -> str:
-        return "" if bare else ", ".join(name for name in models if getattr(target, name, None) is not models[name])
-
-    return Session(requests, *attachments, exchanged=exchanged)
+    return Session(requests, *attachments, exchanged=place.exchanged)
 
 
 def _is_bare(target: object) -> bool:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 _PARAMETERS, _NUMBERS = 128, 2
 #: What rounding to bfloat16 or float16 may change, relative to a number and absolute.
 _RELATIVE, _ABSOLUTE = 2**-8, 2**-24
+#: The share of a sample that must be known of both to say that weights are the same; a quantiser packs about half.
+_KNOWN = 0.25
 #: Coarser dtypes than bfloat16 hold other numbers.
 _COARSEST = 2**-7
 
@@ -57,6 +59,11 @@ class ModelInfo:
             one is None or two is None or abs(one - two) <= _RELATIVE * max(abs(one), abs(two)) + _ABSOLUTE
             for one, two in zip(self.sample, other.sample, strict=False)
         )
+
+    def has_weights_of(self, other: ModelInfo) -> bool:
+        """Whether enough of the weights is known of both to tell, and nothing differs."""
+        known = sum(one is not None and two is not None for one, two in zip(self.sample, other.sample, strict=False))
+        return self.may_have_weights_of(other) and known >= _KNOWN * len(self.sample)
 
 
 def describe_model(model: nn.Module, blocks: Sequence[str]) -> ModelInfo:

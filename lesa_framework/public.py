@@ -1,7 +1,8 @@
 """Every public name of `lesa_framework` itself, which gets them from here when the first one is asked for."""
 
-from lesa_framework.api import Session, accelerate, attach_strategy, build_strategy
+from lesa_framework.api import accelerate, attach_strategy
 from lesa_framework.backbones import AdapterMatch, find_adapter
+from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.paths import ConfigPath
 from lesa_framework.config.schema import LesaConfig
@@ -33,14 +34,16 @@ from lesa_framework.interfaces.peer import (
 )
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
-from lesa_framework.interfaces.schedule import Always, ScheduleConfig, SchedulePolicy
+from lesa_framework.interfaces.schedule import Always, NoiseLevels, ScheduleConfig, SchedulePolicy
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import Strategy
+from lesa_framework.session import Session
 from lesa_framework.types import (
+    Choice,
     Decision,
     EntryInfo,
     Filter,
@@ -64,6 +67,7 @@ __all__ = [
     "BackboneConfig",
     "Batch",
     "CallReport",
+    "Choice",
     "ConfigError",
     "ConfigPath",
     "CustomBackboneConfig",
@@ -83,6 +87,7 @@ __all__ = [
     "MetricUnavailableError",
     "ModelInfo",
     "NamedModel",
+    "NoiseLevels",
     "Observer",
     "Peer",
     "PeerError",

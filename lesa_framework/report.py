@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lesa_framework.types import Decision, Reason, RunInfo, StepRecord
+from lesa_framework.types import Choice, Decision, Reason, RunInfo, StepRecord
 
 #: Reasons that mean a failed assumption: the computed feature was used although something else was planned.
 FALLBACKS = frozenset({Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.NON_FINITE, Reason.NON_FINITE_CORRECTION})
@@ -21,12 +21,17 @@ class RunReport:
         records: One for each call of the model, in order.
         cache_bytes: Bytes of all histories together.
         seconds: From the first call to the end of the last one.
+        seconds_saved: About how much longer it would have taken without predicted steps, from the times of its own
+            computed and predicted calls; None if only one sort was seen, or on devices where calls are not timed.
+        choice: The cache that was chosen for it; None where a configuration was given.
     """
 
     info: RunInfo
     records: tuple[StepRecord, ...]
     cache_bytes: int
     seconds: float
+    seconds_saved: float | None = None
+    choice: Choice | None = None
 
     @property
     def num_steps(self) -> int:
@@ -64,12 +69,18 @@ class RunReport:
                 f"{self.info.backbone} at {self.info.tap}"
             ),
             *(f"  {branch}: {self.plan(branch)}" for branch in self.branches),
+            *([] if self.choice is None else [f"  chosen: {self.choice}"]),
+            *([] if self.seconds_saved is None else [f"  saved: {self._saved(self.seconds_saved)}"]),
             *(
                 f"  fell back to computing {count}x: {reason}{self._advice(reason)}"
                 for reason, count in self.fallbacks.items()
             ),
         ]
         return "\n".join(lines)
+
+    def _saved(self, seconds: float) -> str:
+        steps = f"{self.num_steps - self.nfe} of {self.num_steps} steps predicted"
+        return f"{steps}, about {seconds:.2g} s" if seconds > 0 else f"{steps}, but no time"
 
     def _advice(self, reason: Reason) -> str:
         grid = self.info.sigmas
@@ -113,6 +124,17 @@ class CallReport:
     def seconds(self) -> float:
         """Of all runs together, each from the first call to the end of the last one."""
         return sum(run.seconds for run in self.runs)
+
+    @property
+    def seconds_saved(self) -> float | None:
+        """About how much longer all runs together would have taken; None if that is known of none."""
+        known = [run.seconds_saved for run in self.runs if run.seconds_saved is not None]
+        return sum(known) if known else None
+
+    @property
+    def choice(self) -> Choice | None:
+        """The cache that was chosen for the last run; None where a configuration was given."""
+        return self.runs[-1].choice
 
     @property
     def num_steps(self) -> int:

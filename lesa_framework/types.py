@@ -67,8 +67,6 @@ class StepContext:
         latent: The model's input at this step; None in a plan.
         computed_latent: The model's input at the newest computed step of this branch; None before there is one, in a
             plan, and unless the schedule is `dynamic` or the predictor `reads_latents`.
-        path: The model's inputs at earlier steps of this branch, by step: from the step before the newest computed one
-            up to the step before this one. Empty in a plan and unless the schedule `reads_path`.
     """
 
     index: int
@@ -80,7 +78,6 @@ class StepContext:
     others: Mapping[str, tuple[EntryInfo, ...]] = field(default_factory=dict, hash=False)
     latent: Tensor | None = field(default=None, compare=False, repr=False)
     computed_latent: Tensor | None = field(default=None, compare=False, repr=False)
-    path: Mapping[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def num_steps(self) -> int:
@@ -187,6 +184,35 @@ class RunInfo:
     models: tuple[ModelInfo, ...] = ()
     latent_shape: tuple[int, ...] | None = None
     guidance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The cache that was chosen for a run, where no configuration was given.
+
+    Attributes:
+        name: The preset's or the file's name; of a cache without weights, its predictor; empty when every step is
+            computed.
+        kind: The predictor's kind; empty when every step is computed.
+        source: Where it comes from: `preset`, the folder of its weights, `no weights`, or empty.
+        reason: Why this one, in a few words.
+        nfe: How many steps will be computed.
+        num_steps: How many steps the run has; 0 when that is unknown.
+    """
+
+    name: str
+    kind: str
+    source: str
+    reason: str
+    nfe: int
+    num_steps: int
+
+    def __str__(self) -> str:
+        """One line for people."""
+        if not self.kind:
+            return f"nothing: {self.reason}"
+        kind = "" if self.kind == self.name else f"{self.kind}, "
+        return f"{self.name} ({kind}{self.source}), {self.nfe} of {self.num_steps} steps computed: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from lesa_framework.artifacts.artifact import Artifact
 from lesa_framework.artifacts.check import check_run, same_grid
-from lesa_framework.artifacts.file import load_artifact, save_artifact
+from lesa_framework.artifacts.file import load_artifact, load_metadata, save_artifact
 from lesa_framework.artifacts.metadata import ArtifactMetadata
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "ArtifactMetadata",
     "check_run",
     "load_artifact",
+    "load_metadata",
     "same_grid",
     "save_artifact",
 ]

@@ -99,12 +99,13 @@ def _doubts(metadata: ArtifactMetadata, run: RunInfo) -> Iterator[str]:
             f"trained on model inputs of {metadata.latent_shape}; this run's are {run.latent_shape}, which is another "
             "resolution or length"
         )
-    if _differ(metadata.guidance, run.guidance):
+    if not same_guidance(metadata.guidance, run.guidance):
         yield f"trained with guidance {metadata.guidance}, as the model is given it; this run has {run.guidance}"
 
 
-def _differ(ours: float | None, theirs: float | None) -> bool:
-    return ours is not None and theirs is not None and abs(ours - theirs) > _GUIDANCE_TOLERANCE * abs(ours)
+def same_guidance(ours: float | None, theirs: float | None) -> bool:
+    """Whether two guidances are the same, or one of them is unknown."""
+    return ours is None or theirs is None or abs(ours - theirs) <= _GUIDANCE_TOLERANCE * abs(ours)
 
 
 def _warn_once(metadata: ArtifactMetadata, doubt: str, *, strict: bool) -> None:

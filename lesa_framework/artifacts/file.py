@@ -35,6 +35,18 @@ def save_artifact(path: Path, artifact: Artifact) -> None:
     write_bytes(path, save(tensors, metadata={"lesa": artifact.metadata.model_dump_json()}))
 
 
+def load_metadata(path: Path) -> ArtifactMetadata:
+    """Read what an artifact was made for; its tensors stay on the disk.
+
+    Args:
+        path: The safetensors file.
+
+    Raises:
+        ArtifactError: The file is missing, damaged or of another schema.
+    """
+    return _metadata(path, _read(path, with_tensors=False)[0])
+
+
 def load_artifact(path: Path, kind: str | None = None) -> Artifact:
     """Read an artifact.
 
@@ -71,13 +83,14 @@ def _problem(tensor: Tensor) -> str | None:
     return None if bool(tensor.isfinite().all()) else "has numbers that are not finite"
 
 
-def _read(path: Path) -> tuple[str | None, dict[str, Tensor]]:
+def _read(path: Path, *, with_tensors: bool = True) -> tuple[str | None, dict[str, Tensor]]:
     try:
         if not path.is_file():
             raise ArtifactError(f"{path}: no such weights file. Train one with `lesa train --config ... --out DIR`.")
         with safe_open(path, "pt") as file:
             header: str | None = (file.metadata() or {}).get("lesa")
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            names = file.keys() if with_tensors else ()
+            return header, {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         # A damaged header may be quoted in full.
         raise ArtifactError(

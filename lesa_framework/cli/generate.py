@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lesa_framework.api import Session
+from lesa_framework.api import accelerate
 from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaError
@@ -22,7 +23,8 @@ from lesa_framework.measure.images import png_bytes
 from lesa_framework.measure.lineup import Contender, caches, planned
 from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
 from lesa_framework.report import CallReport
-from lesa_framework.types import Samples
+from lesa_framework.session import Session
+from lesa_framework.types import Choice, Samples
 
 
 def command(
@@ -35,6 +37,8 @@ def command(
         str | None, typer.Option("--config", "-c", metavar="FILE_OR_PRESET", help="The cache; none if absent.")
     ] = None,
     overrides: options.Overrides = [],  # noqa: B006 - typer copies it
+    speedup: options.Speedup = None,
+    weights: options.WeightsFolder = None,
     out: Annotated[Path, typer.Option(metavar="FILE.png|DIR", help="A PNG, or a folder for several.")] = Path("images"),
     seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of the noise.")] = 0,
     count: Annotated[int, typer.Option(min=1, max=MAX_PAIRS, help="Images for each prompt, with rising seeds.")] = 1,
@@ -51,8 +55,13 @@ def command(
 ) -> None:
     """Make images, cached or not.
 
-    Example: lesa generate "a red ring on blue" --config ref-flux-lesa-n7 --seed 3 --out ring.png
+    With --speedup, each run gets the cache that suits it: weights that fit the model and the steps, else a cache that
+    needs none.
+
+    Example: lesa generate "a red ring on blue" --speedup 5 --seed 3 --out ring.png
     """
+    with console.warnings_as_notes():
+        options.check_speedup(speedup, weights, config)
     if overrides and config is None:
         raise ConfigError("--set: there is no configuration to change. Give one with --config.")
     loaded = [load_config(config, overrides)] if config else []
@@ -68,25 +77,30 @@ def command(
     paths = _paths(out, pairs)
     methods = caches([(config, "") for config in loaded], steps)
     written: list[dict[str, object]] = []
-    with console.StepProgress("loading") as progress:
+    choice: Choice | None = None
+    with console.warnings_as_notes(), console.StepProgress("loading") as progress:
         pipe = load_pipeline(source, device=device)
         check_call(pipe, settings.call)
         planned(pipe, methods, settings)  # only to check that it fits
         progress.expect(-(-len(pairs) // batch) * steps)
-        for start in range(0, len(pairs), batch):
-            group = pairs[start : start + batch]
-            with _session(pipe, methods) as session:
+        with _session(pipe, methods, speedup, weights) as session:
+            for start in range(0, len(pairs), batch):
+                group = pairs[start : start + batch]
                 samples = _sample(pipe, group, settings, progress)
                 report = session.report if session else None
-            written += _write(samples, paths[start : start + batch], group, steps, report)
+                written += _write(samples, paths[start : start + batch], group, steps, report)
+            choice = session.choice if session else None
     if as_json:
-        typer.echo(json.dumps({"model": model, "config": config, "images": written}, indent=2))
+        made = {"model": model, "config": config, "choice": choice and asdict(choice), "images": written}
+        typer.echo(json.dumps(made, indent=2))
         return
-    _show(written, steps)
+    _show(written, steps, choice)
 
 
-def _show(written: Sequence[dict[str, object]], steps: int) -> None:
+def _show(written: Sequence[dict[str, object]], steps: int, choice: Choice | None) -> None:
     screen = console.results()
+    if choice is not None:
+        screen.print(f"chosen: {choice}", markup=False, soft_wrap=True)
     for entry in written:
         screen.print(
             f"{entry['file']}  seed {entry['seed']}  {entry['nfe']}/{steps} steps computed  "
@@ -95,8 +109,12 @@ def _show(written: Sequence[dict[str, object]], steps: int) -> None:
         )  # fmt: skip
 
 
-def _session(pipe: CallablePipeline, methods: Sequence[Contender]) -> AbstractContextManager[Session | None]:
-    """A session with the configuration, if there is one."""
+def _session(
+    pipe: CallablePipeline, methods: Sequence[Contender], speedup: float | None, weights: Path | None
+) -> AbstractContextManager[Session | None]:
+    """A session with the configuration, or with what is chosen for a speed-up, if there is one."""
+    if speedup is not None:
+        return accelerate(pipe, speedup=speedup, weights=weights)
     return methods[0].attached(pipe) if methods else nullcontext()
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lesa_framework.automatic import prepare
 from lesa_framework.config.reading import parse_yaml
 from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.generation import GenerationSettings
@@ -24,6 +25,14 @@ Config = Annotated[
 ]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the configuration: --set schedule.interval=5.")
+]
+Speedup = Annotated[
+    float | None,
+    typer.Option("--speedup", metavar="FACTOR", help="Instead of --config: steps over computed steps, such as 5."),
+]
+WeightsFolder = Annotated[
+    Path | None,
+    typer.Option("--weights", metavar="DIR", help="With --speedup: your fitted weights; by default $LESA_WEIGHTS."),
 ]
 Model = Annotated[str, typer.Option("--model", "-m", help="A registered model, a local diffusers folder, or a hub id.")]
 Steps = Annotated[int, typer.Option("--steps", help="Steps of the sampler, at least 2.")]
@@ -62,6 +71,20 @@ def check_steps(steps: int) -> None:
         raise ConfigError(f"--steps {steps}: a run has at most {MAX_STEPS:,} steps; 50 is usual.")
     if steps < 2:
         raise ConfigError(f"--steps {steps}: a run needs at least 2 steps; 50 is usual.")
+
+
+def check_speedup(speedup: float | None, weights: Path | None, config: str | None) -> None:
+    """Refuse a speed-up that is none or that a configuration was given with, and a folder that is not there.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    if speedup is not None and config is not None:
+        raise ConfigError("--speedup: a configuration was given, too, which says what is computed. Give one of both.")
+    if speedup is None and weights is not None:
+        raise ConfigError("--weights: is where --speedup looks for weights; a --config names its own. Add --speedup 5.")
+    if speedup is not None:
+        prepare(speedup, weights)
 
 
 def check_texts(option: str, *texts: str) -> None:

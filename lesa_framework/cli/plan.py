@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
-from lesa_framework.api import build_strategy
+from lesa_framework.building import build_strategy
 from lesa_framework.cli import console, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
@@ -87,8 +87,7 @@ def command(
     settings = load_config(config, overrides)
     strategy = build_strategy(settings)
     grid = _grid(settings, strategy, steps, model, shift)
-    with console.warnings_as_notes():
-        check_length(strategy, grid)
+    check_length(strategy, grid)
     rows = planned_steps(strategy, grid, branches)
     plans = {branch: [row for row in rows if row.branch == branch] for branch in branches}
     letters = {branch: "".join(_letter(row.decision) for row in steps) for branch, steps in plans.items()}

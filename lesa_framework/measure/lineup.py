@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from lesa_framework.api import Pipeline, Session, attach_strategy, build_strategy, transformers_of
+from lesa_framework.api import Pipeline, attach_strategy, transformers_of
 from lesa_framework.backbones import find_adapter
+from lesa_framework.building import build_strategy
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
@@ -24,6 +25,7 @@ from lesa_framework.model_info import describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy, plan
+from lesa_framework.session import Session
 from lesa_framework.types import Reason, RunInfo
 
 #: About the work of a predicted step, in computed steps.

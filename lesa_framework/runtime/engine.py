@@ -16,7 +16,8 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.history import History, Kind, kind_of
-from lesa_framework.runtime.strategy import Agree, Strategy, alone, due, extended, others_of
+from lesa_framework.runtime.stopwatch import Stopwatch
+from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, others_of
 from lesa_framework.runtime.tracking import Position
 from lesa_framework.types import (
     Decision,
@@ -58,12 +59,10 @@ class _Branch:
     history: Store
     latent_shape: torch.Size | None = None
     computed_latent: Tensor | None = None
-    path: Mapping[int, Tensor] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
-        latents = [held for held in (self.computed_latent, *self.path.values()) if held is not None]
-        return self.history.nbytes + sum(latent.nbytes for latent in latents)
+        return self.history.nbytes + (0 if self.computed_latent is None else self.computed_latent.nbytes)
 
 
 @dataclass(eq=False)
@@ -90,7 +89,7 @@ class Engine:
     """Decides, predicts and remembers. It knows nothing of models: features go in and come out.
 
     Args:
-        strategy: Schedule, router and predictor.
+        source: Schedule, router and predictor; a source of them is asked when a run begins.
         backbone: Kind of the adapter, for reports and for the predictor's check.
         tap: Where the adapter takes features.
         observers: Called at the start and end of runs and after every step.
@@ -101,7 +100,7 @@ class Engine:
         covers_call: The engine serves one call of a pipeline, and its report covers all runs of it.
     """
 
-    strategy: Strategy
+    source: StrategySource
     backbone: str
     tap: Tap
     observers: Sequence[Observer] = ()
@@ -109,6 +108,7 @@ class Engine:
     agree: Agree = alone
     models: Callable[[], tuple[ModelInfo, ...]] = tuple
     covers_call: bool = False
+    _strategy: Strategy | None = None  # of the run in progress
     _info: RunInfo | None = None
     _branches: dict[str, _Branch] = field(default_factory=dict)
     _histories: dict[str, HistoryView] = field(default_factory=dict)  # as histories see each other
@@ -117,6 +117,13 @@ class Engine:
     _finished: float = 0.0
     _ended: list[RunReport] = field(default_factory=list)  # those that the report still covers
     _unannounced: RunReport | None = None
+    _watch: Stopwatch = field(default_factory=Stopwatch)
+
+    @property
+    def strategy(self) -> Strategy:
+        """That of the run in progress."""
+        assert self._strategy is not None  # a run is open
+        return self._strategy
 
     @property
     def report(self) -> CallReport:
@@ -143,6 +150,7 @@ class Engine:
                     position.grid.sigmas, self.backbone, self.tap, self.models(), tuple(latent.shape[1:]), guidance()
                 )
             )
+        self._watch.start(latent.device)
         name = position.branch
         branch = self._branches.get(name) or self._open_branch(name)
         if position.index is None:
@@ -186,11 +194,9 @@ class Engine:
     def end(self, step: Step, feature: Tensor) -> None:
         """Close a call with the feature that was used."""
         self._records.append(step.record)
-        if step.ctx is not None and self.strategy.schedule.reads_path:
-            branch, computed = self._branches[step.branch], step.record.decision is Decision.COMPUTE
-            branch.path = extended(branch.path, step.ctx.index, step.latent.detach().clone(), computed=computed)
         if step.ctx is not None and step.prediction is not None and self.strategy.predictor.records == "all":
             self._branches[step.branch].history.append(feature, EntryInfo(step.ctx.index, computed=False))
+        self._watch.stop(step.record.decision)
         self._finished = time.perf_counter()
         for observer in self.observers:
             observer.lesa_step_end(record=step.record, latent=step.latent, feature=feature)
@@ -216,10 +222,12 @@ class Engine:
 
     def _report(self, info: RunInfo) -> RunReport:
         size = sum(branch.nbytes for branch in self._branches.values())
-        return RunReport(info, tuple(self._records), size, self._finished - self._started)
+        seconds = self._finished - self._started
+        return RunReport(info, tuple(self._records), size, seconds, self._watch.saved(), self.strategy.choice)
 
     def _open(self, info: RunInfo) -> None:
         self.close()
+        self._strategy, self._watch = self.source.for_run(info), Stopwatch()
         if info.sigmas:  # without a grid every call is computed
             self.strategy.schedule.check(len(info.sigmas) - 1)
             self.strategy.predictor.check(info)
@@ -252,7 +260,6 @@ class Engine:
             others=others_of(position.branch, mixing),
             latent=latent,
             computed_latent=branch.computed_latent,
-            path=branch.path,
         )
 
     def _predict(self, history: Store, ctx: StepContext) -> Tensor:

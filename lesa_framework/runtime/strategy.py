@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
-
-from torch import Tensor
+from typing import Protocol, TypeAlias
 
 from lesa_framework.errors import ConfigError, PluginContractError
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
-from lesa_framework.types import AS_MADE, Decision, EntryInfo, HistoryPlace, Reason, StepContext
+from lesa_framework.types import AS_MADE, Choice, Decision, EntryInfo, HistoryPlace, Reason, RunInfo, StepContext
 
 #: Whether to compute, as this process sees it -> as all processes agree; see `attach_strategy`.
 Agree: TypeAlias = Callable[[bool], bool]
@@ -21,6 +19,13 @@ Agree: TypeAlias = Callable[[bool], bool]
 def alone(compute: bool) -> bool:
     """The decision of the only process."""
     return compute
+
+
+class StrategySource(Protocol):
+    """Knows the strategy of a run when the run begins; a [`Strategy`][lesa_framework.Strategy] is that of every run."""
+
+    def for_run(self, run: RunInfo) -> Strategy:
+        """The strategy of a run; asked once, by one thread at a time."""
 
 
 @dataclass
@@ -33,6 +38,7 @@ class Strategy:
         predictor: What the other steps get.
         check_finite: Compute a step whose prediction is not finite; costs a synchronisation for each prediction.
         history: Where the features are kept.
+        choice: Why it is this one, where it was chosen for the run.
 
     Raises:
         ConfigError: The router's stages are not the predictor's.
@@ -44,6 +50,7 @@ class Strategy:
     predictor: Predictor
     check_finite: bool = True
     history: HistoryPlace = AS_MADE
+    choice: Choice | None = None
 
     def __post_init__(self) -> None:
         wanted, given = self.predictor.num_stages, self.router.num_stages
@@ -62,16 +69,14 @@ class Strategy:
                     f"{self.predictor.depth}, so it could never predict. Raise depth."
                 )
 
+    def for_run(self, run: RunInfo) -> Strategy:  # noqa: ARG002 - it serves every run
+        """Itself."""
+        return self
+
     @property
     def reads_latents(self) -> bool:
         """Whether the latent of the newest computed step has to be kept."""
         return self.schedule.dynamic or self.predictor.reads_latents
-
-
-def extended(path: Mapping[int, Tensor], index: int, latent: Tensor, *, computed: bool) -> dict[int, Tensor]:
-    """`StepContext.path` after a step: what lies before the step before a computed one is forgotten."""
-    kept = {step: held for step, held in path.items() if not computed or step == index - 1}
-    return {**kept, index: latent}
 
 
 def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:

@@ -8,7 +8,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from lesa_framework.api import Session
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.runtime.attach import Attachment
@@ -17,6 +16,7 @@ from lesa_framework.runtime.grid import FixedGrid
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.runtime.tracking import Tracker
+from lesa_framework.session import Session
 from lesa_framework.types import Tap
 
 ModelCall = Callable[[nn.Module, Tensor, float, int], Tensor]

@@ -32,6 +32,11 @@ _WITHOUT_MODEL = {
     "generate: no such folder": ("generate", "a", "--model", "./nowhere"),
     "generate: a folder that is no pipeline": ("generate", "a", "--model", "."),
     "generate: --set without --config": ("generate", "a", "--set", "schedule.interval=5"),
+    "generate: --speedup and --config": ("generate", "a", "--speedup", "5", "--config", "mine.yaml"),
+    "generate: a speed-up below 1": ("generate", "a", "--speedup", "0.5"),
+    "generate: no number": ("generate", "a", "--speedup", "fast"),
+    "generate: --weights without --speedup": ("generate", "a", "--weights", "."),
+    "generate: no such folder of weights": ("generate", "a", "--speedup", "5", "--weights", "./nowhere"),
     "generate: a prompt that is no UTF-8": ("generate", "a \udcff ring", "--model", "MODEL"),
     "generate: such a negative prompt": (
         "generate",

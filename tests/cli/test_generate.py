@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.cli.conftest import SMALL, Lesa
@@ -39,3 +40,27 @@ def test_a_picture_depends_on_its_seed_and_not_on_its_batch(lesa: Lesa, model: P
     alone = np.asarray(Image.open(workplace / "alone.png"), dtype=int)
     assert abs(together - alone).max() <= 1
     assert abs(together - other).max() > 1
+
+
+def test_a_speedup_without_a_configuration(lesa: Lesa, model: Path, workplace: Path, monkeypatch) -> None:
+    monkeypatch.setenv("LESA_WEIGHTS", str(workplace))
+    arguments = ("generate", "a red ring", "--count", 3, "--speedup", 4, "--model", model, "--batch", 2, *SMALL)
+    outcome = lesa(*arguments, "--steps", 8)
+    assert outcome.code == 0, outcome.err
+    first, *images = outcome.out.splitlines()
+    assert first == (
+        "chosen: taylorseer (no weights), 2 of 8 steps computed: no weights fit: none for this model were found"
+    )
+    assert ["2/8 steps computed" in line for line in images] == [True] * 3
+    found = json.loads(lesa(*arguments, "--steps", 8, "--json").out)
+    assert (found["choice"]["name"], found["choice"]["nfe"]) == ("taylorseer", 2)
+    assert {image["plan"] for image in found["images"]} == {"FPPPFPPP"}
+
+
+@pytest.mark.filterwarnings("default:accelerate:lesa_framework.LesaWarning")
+def test_a_speedup_in_few_steps(lesa: Lesa, model: Path, workplace: Path, monkeypatch) -> None:
+    monkeypatch.setenv("LESA_WEIGHTS", str(workplace))
+    outcome = lesa("generate", "a red ring", "--speedup", 5, "--model", model, "--steps", 4, *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("chosen: nothing: there is nothing to gain in a run of 4 steps")
+    assert outcome.err.count("note: accelerate: there is nothing to gain in a run of 4 steps") == 1

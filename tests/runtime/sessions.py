@@ -6,12 +6,12 @@ import pytest
 from torch import Tensor
 
 from lesa_framework import Predictor, Strategy, Tap
-from lesa_framework.api import Session
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.grid import SchedulerGrid
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.tracking import Tracker
+from lesa_framework.session import Session
 from lesa_framework.testing import (
     TinyContextDiT,
     TinyDiT,

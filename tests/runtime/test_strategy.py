@@ -37,7 +37,7 @@ def test_stages_that_do_not_match_are_refused_with_the_remedy():
 def test_the_plan_is_what_happens(predictor, computed):
     engine_ = engine(predictor, computed)
     drive(engine_)
-    planned = plan(engine_.strategy, GRID.sigmas)
+    planned = plan(engine_.source, GRID.sigmas)
     letters = plan_string(
         [Decision.PREDICT if reason is Reason.PREDICTED else Decision.COMPUTE for _, reason in planned]
     )

@@ -7,7 +7,6 @@ from typing import Literal
 import pytest
 
 from lesa_framework import (
-    Always,
     ConfigError,
     Decision,
     ScheduleConfig,
@@ -68,19 +67,6 @@ class WritesLatent(Gate):
         return Decision.COMPUTE
 
 
-class WritesPath(Gate):
-    reads_path = True
-
-    def decide(self, ctx):
-        for latent in ctx.path.values():
-            latent.zero_()
-        return Decision.COMPUTE
-
-
-class SecretPath(Always):
-    reads_path = True
-
-
 class Wordy(SchedulePolicy):
     def decide(self, ctx):
         return "yes"
@@ -113,8 +99,6 @@ def test_a_gate_passes():
         (ForgetsTheFirstStep, "fails in a run .* may be None"),
         (Remembers, "depends on more than the context"),
         (WritesLatent, "wrote to a latent"),
-        (WritesPath, "wrote to a latent"),
-        (SecretPath, "declares `reads_path`; it must declare `dynamic = True`"),
         (Wordy, "'yes', which is not a Decision"),
         (Never, "refuses every one"),
     ],

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lesa_framework.api import Session
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import Strategy
+from lesa_framework.session import Session
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Mean
 from lesa_framework.testing.sampling import ModelCall, attach, even_grid, sample
 from lesa_framework.types import Tap

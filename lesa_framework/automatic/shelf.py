@@ -1,0 +1,108 @@
+"""Where fitted weights are looked for: shipped presets, and a folder."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from lesa_framework.artifacts import ArtifactMetadata, load_metadata
+from lesa_framework.building import build_strategy
+from lesa_framework.config.loading import load_config
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.devices import check_place
+from lesa_framework.errors import ConfigError, LesaError, LesaWarning
+from lesa_framework.files import is_folder
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.runtime.strategy import Strategy
+
+#: The environment variable that names the folder.
+VARIABLE: Final = "LESA_WEIGHTS"
+#: The folder when nobody names one.
+DEFAULT_FOLDER: Final = Path("~/.cache/lesa/weights")
+#: The source of weights that a plugin ships.
+PRESET: Final = "preset"
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A configuration with weights. What they were made for is known; the weights themselves are read when needed.
+
+    Attributes:
+        config: The configuration that names them.
+        metadata: What they were made for.
+        source: `preset`, or the folder.
+    """
+
+    config: LesaConfig
+    metadata: ArtifactMetadata
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The preset's or the file's name."""
+        return self.config.name
+
+    @property
+    def drift_db(self) -> float | None:
+        """How close it came to the uncached run when it was fitted, in dB; None when that was not measured."""
+        drift = self.metadata.training.get("drift_db")
+        return float(drift) if isinstance(drift, int | float) else None
+
+    @cached_property
+    def strategy(self) -> Strategy:
+        """What it asks for.
+
+        Raises:
+            LesaError: It cannot be built, or this machine lacks a device.
+        """
+        strategy = build_strategy(self.config)
+        check_place(strategy.history)
+        return strategy
+
+
+def find_weights(folder: str | Path | None = None) -> list[Weights]:
+    """All weights in shipped presets and in a folder. What cannot be read is left out; of a folder, with a warning.
+
+    Args:
+        folder: Configurations (`*.yaml`) beside their weights, as `lesa train` writes them. By default what the
+            environment variable `LESA_WEIGHTS` names, or else `~/.cache/lesa/weights`, which need not exist.
+
+    Raises:
+        ConfigError: The folder that was named does not exist.
+    """
+    place = _folder(folder)
+    files = [] if place is None else sorted(place.glob("*.yaml"))
+    presets = plugins().registry.presets.items().values()
+    return [*_read(presets, PRESET), *_read(files, str(place))]
+
+
+def _folder(named: str | Path | None) -> Path | None:
+    name = named if named is not None else os.environ.get(VARIABLE)
+    if not name and named is None:
+        default = Path(os.path.expanduser(DEFAULT_FOLDER))  # noqa: PTH111 - does not fail where there is no home
+        return default if is_folder(default) else None
+    folder = Path(os.path.expanduser(name or ""))  # noqa: PTH111
+    if not name or not is_folder(folder):
+        what = "weights" if named is not None else VARIABLE
+        raise ConfigError(
+            f"{what}: there is no folder '{name}'. Name one with configurations and their weights, as `lesa train` "
+            "writes them, or leave it out."
+        )
+    return folder
+
+
+def _read(files: Iterable[Path], source: str) -> Iterator[Weights]:
+    for file in files:
+        try:
+            config = load_config(file)
+            weights = config.predictor.model_dump().get("weights")
+            if isinstance(weights, str | Path):
+                yield Weights(config, load_metadata(Path(weights)), source)
+        except LesaError as error:
+            if source != PRESET:  # a preset may be for a plugin that is not installed, which nobody missed
+                warnings.warn(f"weights: {file.name} is left out: {error}", LesaWarning, stacklevel=2)

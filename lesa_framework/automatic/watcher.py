@@ -1,0 +1,35 @@
+"""Says when a run in which steps should have been predicted predicted none."""
+
+from __future__ import annotations
+
+import warnings
+
+from lesa_framework.errors import LesaWarning
+from lesa_framework.interfaces.observer import Observer
+from lesa_framework.report import RunReport
+from lesa_framework.types import Decision
+
+
+class Watcher(Observer):
+    """Warns once, at the end of the first run in which nothing was predicted and nobody has said why."""
+
+    def __init__(self) -> None:
+        self._warned = False
+
+    def lesa_run_end(self, report: RunReport) -> None:
+        """A run has ended, or was given up: then it may not have come to its first predicted step."""
+        choice = report.choice
+        is_told = choice is None or (not choice.kind and choice.num_steps > 0)
+        if self._warned or is_told or any(record.decision is Decision.PREDICT for record in report.records):
+            return
+        assert choice is not None
+        if report.num_steps > max(choice.nfe, 1):
+            self._warned = True
+            warnings.warn(f"accelerate: nothing was predicted: {_why(report)}.", LesaWarning, stacklevel=2)
+
+
+def _why(report: RunReport) -> str:
+    fallbacks = [f"{count}x {reason}" for reason, count in report.fallbacks.items()]
+    if report.choice is not None and not report.choice.kind:
+        return report.choice.reason
+    return f"steps were computed instead ({', '.join(fallbacks)})" if fallbacks else "the history was too short"
