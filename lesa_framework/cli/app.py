@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "bench": ("bench", "Compare the methods, schedules, models and peers that a file names."),
     "report": ("report", "Make the page of a results file: one HTML file that needs no network."),
     "train": ("train", "Train the predictor of a configuration."),
+    "search": ("search", "Search for the steps to compute within a budget, and fit the predictor to them."),
     "plan": (
         "plan",
         "Print what a configuration does at each step: computed (F) or predicted (P), why, and with which weights.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -141,9 +142,7 @@ def search(
     )
     tried = len(record.tried) + len(record.compared)
     if not searching.is_finished(limit):
-        count = len(prompts.fitted) + prompts.judged
-        for done in trials.record():
-            progress(SearchProgress("recording", done / count, record))
+        _record(trials, record, len(prompts.fitted) + prompts.judged, progress)
         for newest in searching.run(limit):
             share = min(1.0, limit.share(len(record.tried), record.seconds + searching.reserve))
             progress(SearchProgress("searching", share, record, newest))
@@ -154,6 +153,14 @@ def search(
     if not config.predictor.has_fit():
         return _kept(found, out, record, earlier=earlier)
     return _fitted(found, pipe, call, prompts, out, record, trials, progress)
+
+
+def _record(trials: PipelineTrials, record: Record, count: int, progress: Callable[[SearchProgress], None]) -> None:
+    started = time.monotonic()
+    for done in trials.record():
+        progress(SearchProgress("recording", done / count, record))
+    if not record.tried:  # a search that resumes loses none of its time
+        record.seconds += time.monotonic() - started
 
 
 def _kept(config: LesaConfig, out: Path, record: Record, *, earlier: bool) -> Found:

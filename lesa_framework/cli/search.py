@@ -1,0 +1,217 @@
+"""`lesa search`: from a budget to a schedule with its predictor."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesa_framework.cli import console, files, options, stopping
+from lesa_framework.cli.search_progress import Watch, how_to_resume
+from lesa_framework.config.loading import load_config
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import ConfigError, shortened
+from lesa_framework.files import read_prompts
+from lesa_framework.generation import GenerationSettings, check_call
+from lesa_framework.pipelines import CallablePipeline, ModelSource, find_model, load_pipeline
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.search.budget import Budget, StepCost
+from lesa_framework.search.cost import measure_cost
+from lesa_framework.search.prompts import divided
+from lesa_framework.search.record import load_record
+from lesa_framework.search.run import Found, files_of, guide_of, search
+from lesa_framework.search.search import Limit
+from lesa_framework.training.contract import check_reads_weights
+
+_BUDGET, _SEARCH = "Budget, one of these", "Search"
+#: What is searched for by default; the first that is registered.
+_PREDICTORS = ("fitted", "taylorseer")
+_MINUTES = 10.0
+_NAME = re.compile(r"[\w][\w.+-]*")
+
+
+def command(
+    model: options.Model,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the configuration, its weights and the record.")],
+    nfe: Annotated[int | None, typer.Option(help="Steps to compute.", rich_help_panel=_BUDGET)] = None,
+    speedup: Annotated[
+        float | None, typer.Option(help="Steps of the run over computed steps.", rich_help_panel=_BUDGET)
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Time of one sample on this machine; its steps are timed first.", rich_help_panel=_BUDGET),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Steps of the sampler; by default the configuration's, usually 50.")
+    ] = None,
+    predictor: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="The predictor; by default 'fitted' if it is installed, else 'taylorseer'."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE_OR_PRESET", help="Take everything but the schedule from a configuration."
+        ),
+    ] = None,
+    overrides: options.Overrides = [],  # noqa: B006 - typer copies it
+    prompts: options.Prompts = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="How long to search; the last fit comes after that. 10 by default.", rich_help_panel=_SEARCH),
+    ] = None,
+    tries: Annotated[
+        int | None,
+        typer.Option(help="Try so many candidates, however long it takes: repeatable.", rich_help_panel=_SEARCH),
+    ] = None,
+    guide: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Try candidates with another predictor.", rich_help_panel=_SEARCH),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Order of the candidates, prompts and noise.", rich_help_panel=_SEARCH)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the files; by default made from the others.")] = None,
+    as_json: options.AsJson = False,
+    device: options.Device = None,
+    height: options.Height = None,
+    width: options.Width = None,
+    guidance: options.Guidance = None,
+    true_cfg: options.TrueCfg = None,
+    negative_prompt: options.Negative = None,
+    call: options.Call = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Search for the steps to compute within a budget, and fit the predictor to them.
+
+    Writes DIR/NAME.yaml, DIR/NAME.safetensors where the predictor has weights, and DIR/NAME.search.json with everything
+    that was tried. You can stop it at any time: the same command resumes.
+
+    Example: lesa search --model reference:flux --speedup 5 --out found
+    """
+    budget = Budget(nfe, speedup, seconds)
+    limit = _limit(minutes, tries)
+    source = find_model(model)
+    wanted = _config(config, predictor, overrides, model, steps, seed)
+    guiding = guide_of(wanted, guide)
+    settings = options.generation_settings(
+        source, wanted.training.num_steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
+        negative_prompt=negative_prompt, call=call,
+    )  # fmt: skip
+    chosen = read_prompts(prompts) if prompts else _drawn(source, wanted)
+    parts = divided(chosen, wanted.training.batch, wanted.training.seed)
+    wanted = wanted.model_copy(update={"name": name_of(name, source, wanted, budget)})
+    wanted = wanted.model_copy(update={"training": wanted.training.model_copy(update={"prompts": len(parts.fitted)})})
+    inputs = [each for each in (Path(config) if config else None, prompts) if each]
+    files.check_out_folder(out, files_of(wanted.name), inputs=inputs)
+    path = out / f"{wanted.name}.search.json"
+    with stopping.advice_when_stopped(lambda: how_to_resume(path)), Watch(limit) as watch:
+        watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
+        pipe = load_pipeline(source, device=device)
+        check_call(pipe, settings.call)
+        count = _count(budget, pipe, settings, wanted, path, chosen[0])
+        found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show)
+    _tell(found, model, as_json=as_json)
+
+
+def name_of(name: str | None, source: ModelSource, config: LesaConfig, budget: Budget) -> str:
+    """The name of the files.
+
+    Raises:
+        ConfigError: The given one cannot be a file's.
+    """
+    if name is not None:
+        if not _NAME.fullmatch(name) or len(name) > 100:
+            raise ConfigError(f"--name {shortened(name)}: give up to 100 letters, digits, dots and dashes.")
+        return name
+    model = re.sub(r"[^\w.]+", "-", source.name if source.named else Path(source.location).name).strip("-.")
+    if budget.seconds is not None:
+        return f"{model}-{config.predictor.kind}-{budget.seconds:g}s"
+    return f"{model}-{config.predictor.kind}-nfe{budget.steps(config.training.num_steps, _unmeasured)}"
+
+
+def _limit(minutes: float | None, tries: int | None) -> Limit:
+    if tries is not None and tries < 1:
+        raise ConfigError(f"--tries {tries}: must be at least 1; 100 are usual.")
+    if minutes is not None and not 0 < minutes < 100_000:
+        raise ConfigError(f"--minutes {minutes}: must be a positive number; 10 are usual.")
+    if minutes is None:
+        minutes = _MINUTES if tries is None else None
+    return Limit(tries, None if minutes is None else 60 * minutes)
+
+
+def _config(
+    config: str | None, predictor: str | None, overrides: list[str], model: str, steps: int | None, seed: int | None
+) -> LesaConfig:
+    for text in overrides:
+        if text.strip().startswith("schedule"):
+            raise ConfigError(f"--set {shortened(text)}: the schedule is what is searched for. Leave it out.")
+    known = plugins().registry.predictors
+    kind = predictor or (None if config else next((each for each in _PREDICTORS if each in known), None))
+    if steps is not None:
+        options.check_steps(steps)
+    ours = ["schedule.kind=steps", "schedule.compute=[0]"]
+    ours += [f"predictor.kind={kind}"] if kind else []
+    ours += [f"training.num_steps={steps}"] if steps is not None else []
+    ours += [f"training.seed={seed}"] if seed is not None else []
+    loaded = load_config(config or {}, [*ours, *overrides])
+    if loaded.predictor.has_fit():
+        check_reads_weights(loaded.predictor)
+    return loaded.model_copy(update={"training": loaded.training.model_copy(update={"model": model})})
+
+
+def _drawn(source: ModelSource, config: LesaConfig) -> list[str]:
+    return options.draw_prompts(source, config.training.prompts, config.training.seed, training=True)
+
+
+def _unmeasured() -> StepCost:
+    raise AssertionError("only a budget in seconds is measured")
+
+
+def _count(
+    budget: Budget, pipe: CallablePipeline, settings: GenerationSettings, config: LesaConfig, path: Path, prompt: str
+) -> int:
+    if budget.seconds is None:
+        return budget.steps(settings.num_steps, _unmeasured)
+    record = load_record(path)
+    if record is not None and isinstance(record.about.get("nfe"), int):
+        return int(record.about["nfe"])  # a resumed search keeps its budget, however busy the machine is now
+    cost = measure_cost(pipe, settings, config, prompt)
+    nfe = budget.steps(settings.num_steps, lambda: cost)
+    console.note(
+        f"a computed step takes {cost.computed:.3g} s, a predicted one {cost.predicted:.3g} s, and everything around "
+        f"them {cost.around:.3g} s: {nfe} of {settings.num_steps} steps can be computed in {budget.seconds:g} s."
+    )
+    return nfe
+
+
+def _tell(found: Found, model: str, *, as_json: bool) -> None:
+    record, best = found.record, found.record.final or found.record.outcome
+    assert best is not None
+    even = record.compared[0]
+    if found.earlier:
+        console.note(f"nothing is left to do: {found.config} is from this search. Give it more --minutes to go on.")
+    if as_json:
+        result = {
+            "config": str(found.config),
+            "weights": None if found.weights is None else str(found.weights),
+            "record": str(found.log),
+            "steps": list(best.steps),
+            "judged_db": best.mean,
+            "even_db": even.mean,
+            "tries": len(record.tried),
+            "seconds": round(record.seconds, 1),
+        }
+        typer.echo(json.dumps(result, indent=2))
+        return
+    print_ = console.results().print
+    wrote = "" if found.earlier else "wrote "
+    lines = [
+        f"{wrote}{found.config} (latents {best.mean:.2f} dB from the uncached run's; even steps {even.mean:.2f} dB)",
+        f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
+        f"try it: lesa eval {found.config} --model {model}",
+    ]
+    for line in lines:
+        print_(line, markup=False, soft_wrap=True)

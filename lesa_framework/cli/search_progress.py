@@ -1,0 +1,105 @@
+"""The progress of `lesa search`: what it will do, the best so far, and how to go on after a stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from lesa_framework.cli import console
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import ConfigError
+from lesa_framework.search.prompts import Prompts
+from lesa_framework.search.record import Record, load_record
+from lesa_framework.search.run import SearchProgress
+from lesa_framework.search.search import Limit
+
+
+class Watch:
+    """A bar on a terminal, a line for every tenth elsewhere, and a line for every new best. A context manager.
+
+    Args:
+        limit: When the search ends.
+    """
+
+    def __init__(self, limit: Limit) -> None:
+        self._console = console.notices()
+        self._terminal = self._console.is_terminal
+        self._tenths: dict[str, console.Tenths] = {}
+        self._limit, self._best = limit, float("-inf")
+        self._bar = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            transient=True,
+            disable=not self._terminal,
+        )
+        self._task = self._bar.add_task("recording", total=1.0, note="")
+
+    def announce(self, config: LesaConfig, guide: LesaConfig, prompts: Prompts, nfe: int | None) -> None:
+        """Say what will be done, and how long it will take; `nfe` is None while it is not known."""
+        limit, which = self._limit, "which" if nfe is None else f"which {nfe}"
+        kind, tried = config.predictor.kind, guide.predictor.kind
+        self._say(
+            f"searching {which} of {config.training.num_steps} steps to compute, for '{kind}'"
+            + (f", tried with '{tried}'." if tried != kind else ".")
+        )
+        purpose = "to fit on" if guide.predictor.has_fit() else "to compare the best on"
+        self._say(
+            f"{len(prompts.fitted) + prompts.judged} prompts, run uncached first: {len(prompts.fitted)} {purpose}, "
+            f"{prompts.judged} to judge on."
+        )
+        length = []
+        if limit.seconds is not None:
+            length.append(f"{limit.seconds / 60:g} minutes")
+        if limit.tries is not None:
+            length.append(f"{limit.tries} candidates")
+        then = f" Then '{kind}' is fitted to the best." if config.predictor.has_fit() else ""
+        self._say(f"it ends after {' or '.join(length)}.{then}")
+
+    def show(self, step: SearchProgress) -> None:
+        """Show a part that is done."""
+        note = self._note(step)
+        self._bar.update(self._task, description=step.stage, completed=step.share, note=note)
+        best = step.record.best
+        if best is not None and step.newest is best and best.mean > self._best:
+            self._best = best.mean
+            self._say(f"{note}: {' '.join(map(str, best.steps))}")
+        percent = self._tenths.setdefault(step.stage, console.Tenths()).reached(step.share, 1.0)
+        if not self._terminal and percent is not None:
+            self._say(f"{percent:3d}% {step.stage}{', ' * bool(note)}{note}")
+
+    def _note(self, step: SearchProgress) -> str:
+        if step.fit is not None:
+            return step.fit.stage + ("" if step.fit.drift_db is None else f", {step.fit.drift_db:.2f} dB")
+        best, even = step.record.best, step.record.full[:1]
+        if best is None or step.stage == "recording":
+            return ""
+        left = "" if self._limit.seconds is None else f", {console.about((1 - step.share) * self._limit.seconds)} left"
+        return f"best {best.mean:.2f} dB (even steps {even[0].mean:.2f}), {len(step.record.tried)} tried{left}"
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def __enter__(self) -> Watch:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def how_to_resume(path: Path) -> str:
+    """What to say after a stop."""
+    try:
+        record: Record | None = load_record(path)
+    except ConfigError:
+        record = None
+    if record is None or not record.tried:
+        return "stopped before anything was tried. The same command starts afresh."
+    best = record.best
+    found = "" if best is None else f", the best at {best.mean:.2f} dB"
+    return f"stopped after {len(record.tried)} candidates{found}. The same command resumes from {path}."

@@ -1,0 +1,150 @@
+"""`lesa search` on a tiny pipeline in a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lesa_framework.cli.search_progress import Watch
+from lesa_framework.search.budget import StepCost
+from lesa_framework.search.run import SearchProgress
+from tests.cli.conftest import SMALL, Lesa
+
+BASE = ("search", "--prompts", "prompts.txt", "--steps", 8, *SMALL)
+
+
+@pytest.fixture(autouse=True)
+def prompts(workplace: Path) -> None:
+    (workplace / "prompts.txt").write_text("a red ring\na blue square\na star\na ring\n")
+
+
+def searched(*more: object, model: Path, out: str = "found") -> tuple[object, ...]:
+    return (*BASE, "--model", model, "--out", out, "--predictor", "taylorseer", *more)
+
+
+def test_from_a_speedup_to_a_configuration_that_runs(lesa: Lesa, model: Path, workplace: Path) -> None:
+    outcome = lesa(*searched("--speedup", 2, "--tries", 4, model=model))
+    assert outcome.code == 0, outcome.err
+    assert "searching which 4 of 8 steps to compute, for 'taylorseer'." in outcome.err
+    assert "4 prompts, run uncached first: 2 to compare the best on, 2 to judge on." in outcome.err
+    assert "it ends after 4 candidates." in outcome.err
+    assert "100% recording" in outcome.err
+    assert "100% searching, best " in outcome.err
+    assert "wrote found/flux-taylorseer-nfe4.yaml (latents " in outcome.out
+    call = ("generate", "a red ring", "--model", model, "--steps", 8, *SMALL)
+    drawn = lesa(*call, "--config", "found/flux-taylorseer-nfe4.yaml", "--out", "a.png")
+    assert "4/8 steps computed" in drawn.out
+
+
+def test_the_same_command_repeats_nothing(lesa: Lesa, model: Path) -> None:
+    command = searched("--nfe", 3, "--tries", 3, "--json", "--name", "mine", model=model)
+    first = lesa(*command)
+    result = json.loads(first.out)
+    assert result["config"] == "found/mine.yaml"
+    assert (result["tries"], len(result["steps"]), result["weights"]) == (3, 3, None)
+    assert result["judged_db"] >= result["even_db"]
+    again = lesa(*command)
+    assert json.loads(again.out) == result
+    assert "nothing is left to do: found/mine.yaml is from this search" in again.err
+
+
+def test_a_budget_in_seconds_is_measured_once(lesa: Lesa, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lesa_framework.cli.search.measure_cost", lambda *_: StepCost(0.5, 0.0, 0.1))
+    command = searched("--seconds", 2, "--tries", 2, "--json", model=model)
+    outcome = lesa(*command)
+    assert "3 of 8 steps can be computed in 2 s" in outcome.err
+    assert json.loads(outcome.out)["config"] == "found/flux-taylorseer-2s.yaml"
+    monkeypatch.setattr("lesa_framework.cli.search.measure_cost", lambda *_: StepCost(0.9, 0.0, 0.1))
+    assert len(json.loads(lesa(*command).out)["steps"]) == 3
+
+
+def test_a_step_is_timed(lesa: Lesa, model: Path) -> None:
+    outcome = lesa(*searched("--seconds", 1e-6, "--tries", 2, model=model))
+    assert outcome.code == 2
+    assert "--seconds 1e-06: " in outcome.err
+
+
+def test_lesa_is_trained_on_the_steps_that_a_guide_found(lesa: Lesa, model: Path, workplace: Path) -> None:
+    (workplace / "mine.yaml").write_text(
+        "schedule: {kind: fixed_interval, interval: 3, warmup: 2}\n"
+        "router: {kind: thresholds, boundaries: [0.9, 0.5]}\n"
+        "predictor: {kind: lesa, history: 2, stage_history: [1, 2, 2], hidden: [4]}\n"
+        "training: {batch: 2, guided_epochs: 1, closed_loop_epochs: 1}\n"
+    )
+    outcome = lesa(
+        *BASE, "--model", model, "--out", "found", "--config", "mine.yaml", "--nfe", 4, "--tries", 2,
+        "--guide", "taylorseer", "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "for 'lesa', tried with 'taylorseer'." in outcome.err
+    assert "Then 'lesa' is fitted to the best." in outcome.err
+    result = json.loads(outcome.out)
+    assert result["weights"] == "found/flux-lesa-nfe4.safetensors"
+    assert '"tries": 2' in lesa("inspect", result["weights"], "--json").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "budget: none is given. Give exactly one of --nfe 10, --speedup 5 and --seconds 2.0."),
+        (("--nfe", 3, "--speedup", 2), "--nfe and --speedup are given"),
+        (("--nfe", 0), "--nfe 0: must be a positive number"),
+        (("--nfe", 8), "of 8 steps 8 would be computed, so none is predicted. Valid: 1 to 7."),
+        (("--nfe", 99), "of 8 steps 99 would be computed"),
+        (("--speedup", 9), "of 8 steps less than one would be computed"),
+        (("--speedup", "nan"), "must be a positive number"),
+        (("--nfe", 3, "--tries", 0), "--tries 0: must be at least 1"),
+        (("--nfe", 3, "--minutes", -1), "--minutes -1.0: must be a positive number"),
+        (("--nfe", 3, "--minutes", "nan"), "must be a positive number"),
+        (("--nfe", 3, "--steps", 1), "--steps 1: a run needs at least 2 steps"),
+        (("--nfe", 3, "--name", "a/b"), "--name a/b: give up to 100 letters"),
+        (("--nfe", 3, "--predictor", "tailor"), "'tailor' is not a registered predictor"),
+        (("--nfe", 3, "--guide", "tailor"), "'tailor' is not a registered predictor"),
+        (("--nfe", 3, "--guide", "lesa"), "--guide lesa: has no cheap fit. Give one of"),
+        (("--nfe", 3, "--set", "schedule.compute=[0]"), "the schedule is what is searched for"),
+        (("--nfe", 3, "--prompts", "missing.txt"), "--prompts missing.txt: cannot be read"),
+        (("--nfe", 3, "--prompts", "few.txt"), "at least 4 prompts, 2 to fit on and 2 to judge on; found 3"),
+        (("--nfe", 3, "--call", "hight=3"), "FluxPipeline does not take it"),
+        (("--nfe", 3, "--out", "prompts.txt"), "is a file, not a folder"),
+        (("--nfe", 3, "--predictor", "lesa"), "router: it has 1 stage(s)"),
+    ],
+)
+def test_bad_input_is_refused_and_writes_nothing(
+    lesa: Lesa, model: Path, workplace: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    (workplace / "few.txt").write_text("a red ring\na blue square\na star\n")
+    before = set(workplace.rglob("*"))
+    outcome = lesa(*searched(*arguments, model=model))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert outcome.err.count("error:") == 1
+    assert set(workplace.rglob("*")) == before
+
+
+def test_a_folder_has_no_prompts_of_its_own(lesa: Lesa, model: Path) -> None:
+    outcome = lesa("search", "--model", model, "--nfe", 3, "--out", "found")
+    assert outcome.code == 2
+    assert "has no source of prompts. Give a file with one prompt on each line." in outcome.err
+
+
+def test_ctrl_c_says_how_to_resume(lesa: Lesa, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = searched("--nfe", 3, "--tries", 4, "--name", "mine", model=model)
+
+    def stopped(stage: str, tried: int) -> str:
+        def show(watch: Watch, step: SearchProgress) -> None:
+            if step.stage == stage and len(step.record.tried) == tried:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Watch, "show", show)
+            outcome = lesa(*command)
+        assert outcome.code == 130
+        return outcome.err
+
+    assert "stopped before anything was tried. The same command starts afresh." in stopped("recording", 0)
+    said = stopped("searching", 2)
+    assert "stopped after 2 candidates, the best at " in said
+    assert "The same command resumes from found/mine.search.json." in said
+    assert lesa(*command).code == 0
