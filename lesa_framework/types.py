@@ -67,6 +67,8 @@ class StepContext:
         latent: The model's input at this step; None in a plan.
         computed_latent: The model's input at the newest computed step of this branch; None before there is one, in a
             plan, and unless the schedule is `dynamic` or the predictor `reads_latents`.
+        path: The model's inputs at earlier steps of this branch, by step: from the step before the newest computed one
+            up to the step before this one. Empty in a plan and unless the schedule `reads_path`.
     """
 
     index: int
@@ -78,6 +80,7 @@ class StepContext:
     others: Mapping[str, tuple[EntryInfo, ...]] = field(default_factory=dict, hash=False)
     latent: Tensor | None = field(default=None, compare=False, repr=False)
     computed_latent: Tensor | None = field(default=None, compare=False, repr=False)
+    path: Mapping[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def num_steps(self) -> int:

@@ -87,7 +87,8 @@ def command(
     settings = load_config(config, overrides)
     strategy = build_strategy(settings)
     grid = _grid(settings, strategy, steps, model, shift)
-    check_length(strategy, grid)
+    with console.warnings_as_notes():
+        check_length(strategy, grid)
     rows = planned_steps(strategy, grid, branches)
     plans = {branch: [row for row in rows if row.branch == branch] for branch in branches}
     letters = {branch: "".join(_letter(row.decision) for row in steps) for branch, steps in plans.items()}

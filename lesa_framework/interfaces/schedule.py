@@ -23,6 +23,7 @@ class SchedulePolicy(ABC):
         dynamic: Whether it reads the latents of the context. Such a schedule, a gate, is asked in runs alone: a plan
             says "depends on data" for its steps, and how many it computes is known after the run. It too must be a
             pure function of the context, and must answer when `computed_latent` is None: no step is computed yet.
+        reads_path: Whether it reads `StepContext.path`, which is kept only then. Such a schedule is `dynamic` too.
 
     Example:
         Compute every other step::
@@ -33,6 +34,7 @@ class SchedulePolicy(ABC):
     """
 
     dynamic: bool = False
+    reads_path: bool = False
 
     def check(self, num_steps: int) -> None:  # noqa: B027 - most schedules fit every length
         """Called once when a run begins.

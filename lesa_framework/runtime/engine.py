@@ -17,7 +17,7 @@ from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.history import History, Kind, kind_of
 from lesa_framework.runtime.stopwatch import Stopwatch
-from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, others_of
+from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, extended, others_of
 from lesa_framework.runtime.tracking import Position
 from lesa_framework.types import (
     Decision,
@@ -59,10 +59,12 @@ class _Branch:
     history: Store
     latent_shape: torch.Size | None = None
     computed_latent: Tensor | None = None
+    path: Mapping[int, Tensor] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
-        return self.history.nbytes + (0 if self.computed_latent is None else self.computed_latent.nbytes)
+        latents = [held for held in (self.computed_latent, *self.path.values()) if held is not None]
+        return self.history.nbytes + sum(latent.nbytes for latent in latents)
 
 
 @dataclass(eq=False)
@@ -194,6 +196,9 @@ class Engine:
     def end(self, step: Step, feature: Tensor) -> None:
         """Close a call with the feature that was used."""
         self._records.append(step.record)
+        if step.ctx is not None and self.strategy.schedule.reads_path:
+            branch, computed = self._branches[step.branch], step.record.decision is Decision.COMPUTE
+            branch.path = extended(branch.path, step.ctx.index, step.latent.detach().clone(), computed=computed)
         if step.ctx is not None and step.prediction is not None and self.strategy.predictor.records == "all":
             self._branches[step.branch].history.append(feature, EntryInfo(step.ctx.index, computed=False))
         self._watch.stop(step.record.decision)
@@ -260,6 +265,7 @@ class Engine:
             others=others_of(position.branch, mixing),
             latent=latent,
             computed_latent=branch.computed_latent,
+            path=branch.path,
         )
 
     def _predict(self, history: Store, ctx: StepContext) -> Tensor:

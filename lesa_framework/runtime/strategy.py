@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from torch import Tensor
+
 from lesa_framework.errors import ConfigError, PluginContractError
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
@@ -77,6 +79,12 @@ class Strategy:
     def reads_latents(self) -> bool:
         """Whether the latent of the newest computed step has to be kept."""
         return self.schedule.dynamic or self.predictor.reads_latents
+
+
+def extended(path: Mapping[int, Tensor], index: int, latent: Tensor, *, computed: bool) -> dict[int, Tensor]:
+    """`StepContext.path` after a step: what lies before the step before a computed one is forgotten."""
+    kept = {step: held for step, held in path.items() if not computed or step == index - 1}
+    return {**kept, index: latent}
 
 
 def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:

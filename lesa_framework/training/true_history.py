@@ -11,7 +11,7 @@ from lesa_framework.interfaces.fit import FitTask
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.report import RunReport
-from lesa_framework.runtime.strategy import Strategy, due, others_of
+from lesa_framework.runtime.strategy import Strategy, due, extended, others_of
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, StepContext, StepRecord
 
@@ -37,6 +37,7 @@ class TrueHistory(Observer):
         self._sigmas: tuple[float, ...] = ()
         self._branches: dict[str, GraphHistory] = {}
         self._latents: dict[str, Tensor] = {}  # of the newest computed step of each branch
+        self._paths: dict[str, dict[int, Tensor]] = {}
 
     def lesa_run_start(self, run: RunInfo) -> None:
         """Forget the previous run, which may have failed."""
@@ -50,6 +51,7 @@ class TrueHistory(Observer):
     def _forget(self) -> None:
         self._branches.clear()  # histories hold it: a cycle would keep their memory
         self._latents.clear()
+        self._paths.clear()
 
     def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
         """Report the step if it would be predicted, and remember its feature."""
@@ -70,11 +72,15 @@ class TrueHistory(Observer):
             others=others_of(branch, {name: held.entries for name, held in self._branches.items()}),
             latent=latent,
             computed_latent=self._latents.get(branch),
+            path=self._paths.get(branch, {}),
         )
         computed = due(self._strategy, ctx) is not Reason.PREDICTED
         if not computed:
             self._visit(history, ctx, feature)
         elif self._strategy.reads_latents:
             self._latents[branch] = latent.detach().clone()
+        if self._strategy.schedule.reads_path:
+            before = self._paths.get(branch, {})
+            self._paths[branch] = extended(before, record.index, latent.detach().clone(), computed=computed)
         if computed or predictor.records == "all":
             history.append(feature.detach().clone(), EntryInfo(record.index, computed))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lesa_framework import (
     Decision,
     EntryInfo,
     Filter,
+    LesaWarning,
     PluginContractError,
     Reason,
     SchedulePolicy,
@@ -176,3 +178,20 @@ def test_branches_are_planned_one_after_the_other(lesa: Lesa, cache: Path) -> No
     assert plan["branches"] == {"cond": "FFPPFPPF", "uncond": "FFPPFPPF"}
     assert [step["branch"] for step in plan["steps"][:2]] == ["cond", "uncond"]
     assert "uncond: FFPPFPPF" in lesa(*call).out
+
+
+def test_a_run_that_is_too_short_to_save_anything_is_planned_with_a_note(lesa: Lesa, cache: Path) -> None:
+    short = ("--set", "schedule={kind: even, speedup: 5}", "--steps", "4", "--json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LesaWarning)
+        outcome = lesa("plan", "--config", "mine.yaml", *short)
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["plan"] == "FFFF"
+    assert outcome.err.strip() == (
+        "note: schedule: a run of 4 steps is too short to save anything, so every step is computed."
+    )
+
+
+def test_a_gate_of_others_depends_on_data(lesa: Lesa, cache: Path) -> None:
+    out = lesa("plan", "--config", "mine.yaml", "--set", "schedule={kind: teacache}", "--steps", "12").out
+    assert "mine: 12 steps; how many are computed depends on data" in out

@@ -284,9 +284,12 @@ def test_the_built_ins():
         "lesa": "lesa_kan",
         "reuse": "lesa_reuse",
         "taylorseer": "lesa_taylorseer",
-        **dict.fromkeys(("adams_bashforth", "hicache", "lagrange", "spectrum"), "lesa_rivals"),
+        **dict.fromkeys(("adams_bashforth", "foca", "hicache", "lagrange", "spectrum"), "lesa_rivals"),
     }
-    assert set(registry.schedules.names()) == {"fixed_interval", "steps", "even", "always"}
+    assert set(registry.schedules.names()) == {
+        *("fixed_interval", "steps", "even", "always"),
+        *("teacache", "easycache", "magcache"),
+    }
     assert set(registry.routers.names()) == {"thresholds", "single"}
     assert registry.backbones.names()["flux"] == "lesa_diffusers"
     assert registry.models.names()["reference:flux"] == "lesa_reference"

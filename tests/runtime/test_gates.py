@@ -154,3 +154,45 @@ def test_static_decisions_are_not_exchanged():
     loop = Engine(strategy, "testing", Tap.PRE_HEAD, agree=asked.append)
     assert drive(loop, [1.0] * 8) == "FPPPFPPP"
     assert asked == []
+
+
+class Path(Gate):
+    """Remembers what it was shown."""
+
+    reads_path = True
+
+    def __init__(self, threshold):
+        super().__init__(threshold)
+        self.seen = []
+
+    def decide(self, ctx):
+        self.seen.append({step: float(latent.mean()) for step, latent in ctx.path.items()})
+        return super().decide(ctx)
+
+
+def test_the_path_begins_one_step_before_the_newest_computed_one():
+    gate = Path(0.25)
+    loop = Engine(Strategy(gate, EqualStages(), Hold()), "testing", Tap.PRE_HEAD)
+    assert drive(loop, [10, 11, 12, 13, 14, 17, 18]) == "FPPFPFP"
+    assert gate.seen == [
+        {},
+        {0: 10},
+        {0: 10, 1: 11},
+        {0: 10, 1: 11, 2: 12},
+        {2: 12, 3: 13},
+        {2: 12, 3: 13, 4: 14},
+        {4: 14, 5: 17},
+    ]
+    assert drive(loop, [10, 11]) == "FP"
+    assert gate.seen[7:] == [{}, {0: 10}]
+
+
+def test_the_path_is_copied_and_counted():
+    loop = Engine(Strategy(Path(0.25), EqualStages(), Hold()), "testing", Tap.PRE_HEAD)
+    latent = torch.full((1, 2), 10.0)
+    work = loop.begin(Position(True, GRID, 0, "a", 0), latent)
+    loop.end(work, loop.computed(work, torch.ones(1, 2)))
+    latent.fill_(99.0)
+    work = loop.begin(Position(False, GRID, 1, "a", 0), torch.full((1, 2), 11.0))
+    assert float(work.ctx.path[0].mean()) == 10
+    assert loop.report.cache_bytes == 24

@@ -39,6 +39,9 @@ def check_schedule(config: ScheduleConfig, *, num_steps: Sequence[int] = (20, 50
     assert served, f"{config.kind}: check() refuses every one of {list(num_steps)} steps"
     for steps in served:
         schedule = config.build()
+        assert schedule.dynamic or not schedule.reads_path, (
+            f"{config.kind}: it declares `reads_path`; it must declare `dynamic = True` as well"
+        )
         contexts = _contexts(config, schedule, steps)
         _check_latents(config, schedule, contexts, _checked_decisions(config, schedule, contexts))
 
@@ -76,7 +79,10 @@ def _contexts(config: ScheduleConfig, schedule: SchedulePolicy, num_steps: int) 
 def _with_latents(ctx: StepContext) -> StepContext:
     newest = ctx.entries[0].step if ctx.entries else None
     return replace(
-        ctx, latent=noise(_SHAPE, ctx.index), computed_latent=None if newest is None else noise(_SHAPE, newest)
+        ctx,
+        latent=noise(_SHAPE, ctx.index),
+        computed_latent=None if newest is None else noise(_SHAPE, newest),
+        path={} if newest is None else {step: noise(_SHAPE, step) for step in range(max(0, newest - 1), ctx.index)},
     )
 
 
@@ -91,6 +97,7 @@ def _check_latents(
         for found, wanted in (
             (shown.latent, untouched.latent),
             (shown.computed_latent, untouched.computed_latent),
+            *((held, untouched.path[step]) for step, held in shown.path.items()),
         ):
             same = found is None or wanted is None or torch.equal(found, wanted)
             assert same, f"{_at(config, ctx)}: wrote to a latent"

@@ -13,6 +13,7 @@ from numpy.polynomial.hermite import hermval
 
 from lesa_framework import AffinePredictor, EntryInfo, StepContext
 from lesa_framework.testing import check_predictor, even_grid
+from lesa_rivals.foca import FoCa, FoCaConfig
 from lesa_rivals.hicache import HiCache, HiCacheConfig, hermite
 from lesa_rivals.multistep import AdamsBashforth, AdamsBashforthConfig, Lagrange, LagrangeConfig
 from lesa_rivals.spectrum import Spectrum, SpectrumConfig
@@ -34,7 +35,9 @@ def predicted(
     return sum(weight * values[entry.step] for weight, entry in zip(weights, entries, strict=False))
 
 
-@pytest.mark.parametrize("config", [HiCacheConfig(), LagrangeConfig(), AdamsBashforthConfig(), SpectrumConfig()])
+@pytest.mark.parametrize(
+    "config", [HiCacheConfig(), LagrangeConfig(), AdamsBashforthConfig(), SpectrumConfig(), FoCaConfig()]
+)
 def test_they_keep_the_contract(config):
     check_predictor(config)
 
@@ -104,3 +107,35 @@ def test_spectrum_is_the_ridge_fit():
 
 def test_spectrum_of_a_run_of_one_step_that_is_known():
     assert predicted(Spectrum(0, 1e-9), {0: 2.0}, 1, even_grid(2)) == pytest.approx(2.0)
+
+
+def by_recording(values: dict[int, float], last: int) -> float:
+    """FoCa as it is written: what was used at each step is kept."""
+    used: list[float] = []
+    known: list[tuple[int, float]] = []
+    for step in range(last + 1):
+        if step in values:
+            known.append((step, values[step]))
+            used.append(values[step])
+            continue
+        newest, before = used[-1], used[-2] if len(used) > 1 else used[-1]
+        forecast = 4 / 3 * newest - 1 / 3 * before + 2 / 3 * (newest - before)
+        slope = 0.0 if len(known) == 1 else (known[-1][1] - known[-2][1]) / (known[-1][0] - known[-2][0])
+        used.append(newest + (slope + (forecast - newest)) / 2)
+    return used[-1]
+
+
+@given(values=st.lists(st.floats(-9, 9), min_size=5, max_size=5), last=st.integers(22, 40))
+def test_foca_is_its_recursion(values, last):
+    series = dict(zip(STEPS, values, strict=True))
+    assert predicted(FoCa(), series, last) == pytest.approx(by_recording(series, last), abs=1e-6)
+
+
+def test_foca_continues_a_line():
+    series = {step: 3.0 * step + 1 for step in (0, 1, 2, 7, 12)}
+    assert predicted(FoCa(), {0: 1.0, 1: 4.0}, 9) == pytest.approx(28.0)
+    assert predicted(FoCa(), series, 15) == pytest.approx(46.0)
+
+
+def test_foca_of_one_feature_is_reuse():
+    assert predicted(FoCa(), {0: 7.0}, 5) == pytest.approx(7.0)

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 
 from lesa_framework import (
+    Always,
     ConfigError,
     Decision,
     ScheduleConfig,
@@ -67,6 +68,19 @@ class WritesLatent(Gate):
         return Decision.COMPUTE
 
 
+class WritesPath(Gate):
+    reads_path = True
+
+    def decide(self, ctx):
+        for latent in ctx.path.values():
+            latent.zero_()
+        return Decision.COMPUTE
+
+
+class SecretPath(Always):
+    reads_path = True
+
+
 class Wordy(SchedulePolicy):
     def decide(self, ctx):
         return "yes"
@@ -99,6 +113,8 @@ def test_a_gate_passes():
         (ForgetsTheFirstStep, "fails in a run .* may be None"),
         (Remembers, "depends on more than the context"),
         (WritesLatent, "wrote to a latent"),
+        (WritesPath, "wrote to a latent"),
+        (SecretPath, "declares `reads_path`; it must declare `dynamic = True`"),
         (Wordy, "'yes', which is not a Decision"),
         (Never, "refuses every one"),
     ],

@@ -1,0 +1,71 @@
+"""TeaCache (arXiv 2411.19108): compute when the changes of the input since the newest computed step add up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import fsum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lesa_framework import StepContext
+from lesa_rivals.gates import CalibratedGateConfig, Gate, relative_changes
+
+
+class TeaCache(Gate):
+    """`sum_n p(|x_n - x_{n-1}| / |x_{n-1}|)` over the steps since the newest computed one, with a polynomial `p`.
+
+    The authors take the change of the first block's modulated input, which a schedule does not see. Here `x` is the
+    latent, so their polynomials and thresholds do not carry over as they are.
+
+    Args:
+        threshold: A step is computed when the sum reaches it.
+        coefficients: Of `p`, the highest power first.
+        warmup: How many first steps are computed.
+        max_predicted: The most steps that are predicted in a row.
+    """
+
+    dynamic = True
+    reads_path = True
+
+    def __init__(
+        self,
+        threshold: float = 0.1,
+        coefficients: Sequence[float] = (1.0, 0.0),
+        warmup: int = 1,
+        max_predicted: int = 6,
+    ) -> None:
+        super().__init__(threshold, warmup, max_predicted)
+        self._coefficients = tuple(coefficients)
+
+    def error(self, ctx: StepContext, newest: int) -> float:
+        """The sum up to this step."""
+        if ctx.latent is None or not all(step in ctx.path for step in range(newest, ctx.index)):
+            return float("nan")
+        latents = [ctx.path[step] for step in range(newest, ctx.index)]
+        return fsum(self._rescaled(change) for change in relative_changes([*latents, ctx.latent]))
+
+    def _rescaled(self, change: float) -> float:
+        value = 0.0
+        for coefficient in self._coefficients:
+            value = value * change + coefficient
+        return value
+
+
+class TeaCacheConfig(CalibratedGateConfig):
+    """Compute when the relative changes of the latent add up to a threshold."""
+
+    kind: Literal["teacache"] = "teacache"
+    threshold: float = Field(0.1, gt=0, allow_inf_nan=False)
+    """A step is computed when the changes since the newest computed step add up to this."""
+    coefficients: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
+        (1.0, 0.0), min_length=1, max_length=9
+    )
+    """Of the polynomial that rescales each change, the highest power first; (1, 0) leaves changes as they are."""
+
+    warmup: int = Field(1, ge=1)
+    """How many first steps are computed."""
+
+    def build(self) -> TeaCache:
+        """Make the schedule."""
+        return TeaCache(self.threshold, self.coefficients, self.warmup, self.max_predicted)
