@@ -20,6 +20,7 @@ from lesa_framework.pipelines import CallablePipeline, ModelSource, find_model, 
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.search.budget import Budget, StepCost
 from lesa_framework.search.cost import measure_cost
+from lesa_framework.search.page import check_page
 from lesa_framework.search.prompts import divided
 from lesa_framework.search.record import load_record
 from lesa_framework.search.run import Found, files_of, guide_of, search
@@ -86,11 +87,12 @@ def command(
 ) -> None:
     """Search for the steps to compute within a budget, and fit the predictor to them.
 
-    Writes DIR/NAME.yaml, DIR/NAME.safetensors where the predictor has weights, and DIR/NAME.search.json with everything
-    that was tried. You can stop it at any time: the same command resumes.
+    Writes DIR/NAME.yaml, DIR/NAME.safetensors where the predictor has weights, and what was tried: DIR/NAME.search.json
+    and a page, DIR/NAME.html. You can stop it at any time: the same command resumes.
 
     Example: lesa search --model reference:flux --speedup 5 --out found
     """
+    check_page()
     budget = Budget(nfe, speedup, seconds)
     limit = _limit(minutes, tries)
     source = find_model(model)
@@ -198,6 +200,7 @@ def _tell(found: Found, model: str, *, as_json: bool) -> None:
             "config": str(found.config),
             "weights": None if found.weights is None else str(found.weights),
             "record": str(found.log),
+            "page": str(found.page),
             "steps": list(best.steps),
             "judged_db": best.mean,
             "even_db": even.mean,
@@ -211,6 +214,7 @@ def _tell(found: Found, model: str, *, as_json: bool) -> None:
     lines = [
         f"{wrote}{found.config} (latents {best.mean:.2f} dB from the uncached run's; even steps {even.mean:.2f} dB)",
         f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
+        f"what was tried: {found.page}",
         f"try it: lesa eval {found.config} --model {model}",
     ]
     for line in lines:

@@ -20,6 +20,7 @@ from lesa_framework.model_info import describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.search.candidates import starts
+from lesa_framework.search.page import write_page
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Record, Tried, load_record
 from lesa_framework.search.search import Limit, Search
@@ -57,6 +58,7 @@ class Found:
         config: The configuration.
         weights: The fitted numbers; None for a predictor that has none.
         log: The record.
+        page: What was tried, to look at.
         record: Its content.
         earlier: Whether nothing was left to do.
     """
@@ -64,13 +66,17 @@ class Found:
     config: Path
     weights: Path | None
     log: Path
+    page: Path
     record: Record
     earlier: bool
 
 
 def files_of(name: str) -> list[str]:
     """The files that a search writes in its folder."""
-    return [f"{name}.{ending}" for ending in ("yaml", "safetensors", "search.json", "json", "checkpoint.safetensors")]
+    return [
+        f"{name}.{ending}"
+        for ending in ("yaml", "safetensors", "search.json", "html", "json", "checkpoint.safetensors")
+    ]
 
 
 def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
@@ -149,10 +155,16 @@ def search(
     best = record.outcome
     assert best is not None
     found = config.model_copy(update={"schedule": steps_config(best.steps)})
-    earlier = tried == len(record.tried) + len(record.compared)
-    if not config.predictor.has_fit():
-        return _kept(found, out, record, earlier=earlier)
-    return _fitted(found, pipe, call, prompts, out, record, trials, progress)
+    weights, earlier = out / f"{config.name}.safetensors", tried == len(record.tried) + len(record.compared)
+    if config.predictor.has_fit():
+        earlier &= _fitted(found, pipe, call, prompts, out, record, trials, progress)
+    else:
+        write_text(out / f"{config.name}.yaml", dump_config(found))
+    page = out / f"{config.name}.html"
+    write_text(page, write_page(record, config.name))
+    return Found(
+        out / f"{config.name}.yaml", weights if config.predictor.has_fit() else None, path, page, record, earlier
+    )
 
 
 def _record(trials: PipelineTrials, record: Record, count: int, progress: Callable[[SearchProgress], None]) -> None:
@@ -161,13 +173,6 @@ def _record(trials: PipelineTrials, record: Record, count: int, progress: Callab
         progress(SearchProgress("recording", done / count, record))
     if not record.tried:  # a search that resumes loses none of its time
         record.seconds += time.monotonic() - started
-
-
-def _kept(config: LesaConfig, out: Path, record: Record, *, earlier: bool) -> Found:
-    path, log = out / f"{config.name}.yaml", out / f"{config.name}.search.json"
-    if not earlier or not is_file(path):
-        write_text(path, dump_config(config))
-    return Found(path, None, log, record, earlier)
 
 
 def _fitted(
@@ -179,7 +184,8 @@ def _fitted(
     record: Record,
     trials: PipelineTrials,
     progress: Callable[[SearchProgress], None],
-) -> Found:
+) -> bool:
+    """Fit the predictor to the best steps, and judge it; whether that was done earlier."""
     best, log = record.outcome, out / f"{config.name}.search.json"
     assert best is not None
     if record.fitting != best.steps:
@@ -192,12 +198,13 @@ def _fitted(
         progress(SearchProgress("fitting", step.done / max(1, step.total), record, fit=step))
 
     trained = train(config, pipe, call, prompts.fitted, out, show, {"search": _provenance(record, best)})
-    earlier = trained.earlier and record.final is not None
-    if not earlier:
+    if trained.earlier and record.final is not None:
+        return True
+    if True:
         predictor = load_config(trained.config).predictor.build()
         record.final = Tried(steps=best.steps, db=trials.judge(best.steps, predictor, prompts.judge), at=record.seconds)
         record.save(log)
-    return Found(trained.config, trained.weights, log, record, earlier)
+    return False
 
 
 def _provenance(record: Record, best: Tried) -> dict[str, Any]:

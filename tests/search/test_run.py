@@ -62,7 +62,7 @@ def test_lesa_train_repeats_the_fit(flux: Any, tmp_path: Path) -> None:
 def test_a_predictor_without_a_fit(flux: Any, tmp_path: Path) -> None:
     found = run(flux, tmp_path, "taylorseer", limit=Limit(tries=3))
     assert found.weights is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.search.json", "mine.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.html", "mine.search.json", "mine.yaml"]
     best = found.record.outcome
     assert best is not None
     assert load_config(found.config).schedule.compute == best.steps  # type: ignore[attr-defined]

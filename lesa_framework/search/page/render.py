@@ -1,0 +1,57 @@
+"""One HTML page with everything in it, that needs no network."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.util import find_spec
+
+from lesa_framework.errors import ConfigError
+from lesa_framework.search.page import view
+from lesa_framework.search.record import Record
+
+#: The look of the report, which this page shares.
+_LOOK = ("lesa_framework.measure.page", "assets", "look.css")
+
+
+def check_page() -> None:
+    """Fail early when no page can be made.
+
+    Raises:
+        ConfigError: jinja2 is not installed.
+    """
+    if find_spec("jinja2") is None:
+        raise ConfigError('--out: the page needs jinja2. Install with `pip install "lesa-framework[diffusers]"`.')
+
+
+def write_page(record: Record, name: str) -> str:
+    """The page.
+
+    Args:
+        record: A search that has compared its best.
+        name: Name of the configuration that it found.
+
+    Returns:
+        A whole HTML document.
+    """
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("lesa_framework.search.page", "template"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["told"] = view.told
+    package, folder, style = _LOOK
+    return environment.get_template("page.html.j2").render(
+        record=record,
+        name=name,
+        about=record.about,
+        best=record.outcome,
+        plot=view.plot_of(record),
+        strips=view.strips_of(record),
+        finalists=view.finalists_of(record),
+        size=view,
+        style=Markup((files(package) / folder / style).read_text("utf-8")),
+    )
