@@ -33,6 +33,7 @@ from lesa_framework.interfaces.peer import (
     ToldPeerFamily,
 )
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
+from lesa_framework.interfaces.published import Imported, Published
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
 from lesa_framework.interfaces.schedule import Always, NoiseLevels, ScheduleConfig, SchedulePolicy
 from lesa_framework.model_info import ModelInfo
@@ -79,6 +80,7 @@ __all__ = [
     "HasTransformer",
     "HistoryPlace",
     "HistoryView",
+    "Imported",
     "LesaConfig",
     "LesaError",
     "LesaWarning",
@@ -99,6 +101,7 @@ __all__ = [
     "Predictor",
     "PredictorConfig",
     "Progress",
+    "Published",
     "Reason",
     "Recorder",
     "Registrar",

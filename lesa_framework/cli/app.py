@@ -28,6 +28,7 @@ COMMANDS: Final = {
         "Print what a configuration does at each step: computed (F) or predicted (P), why, and with which weights.",
     ),
     "inspect": ("inspection", "Show what a weights file was trained for, how, and what is in it."),
+    "import": ("importing", "Turn coefficients that others publish into a configuration, with weights where needed."),
     "plugins": (
         "plugins",
         "List every schedule, router, predictor, backbone, model, preset, peer and metric, and the plugin it came from.",  # noqa: E501

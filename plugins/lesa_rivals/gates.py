@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from lesa_framework import Decision, ScheduleConfig, SchedulePolicy, StepContext
+from lesa_framework import Decision, Imported, Published, ScheduleConfig, SchedulePolicy, StepContext
 
 
 class Gate(SchedulePolicy):
@@ -66,3 +67,11 @@ class CalibratedGateConfig(GateConfig):
     """Where imported numbers come from; nothing depends on it."""
     licence: str = Field("", max_length=200)
     """The licence of imported numbers; nothing depends on it."""
+
+    @classmethod
+    def imported(cls, published: Published, setting: str, numbers: Sequence[float]) -> Imported:
+        """A configuration with the gate's own numbers, where they come from, and reuse."""
+        record = {"source": published.source, "licence": published.licence}
+        known = {key: value for key, value in record.items() if value}
+        gate = {"kind": cls.model_fields["kind"].default, setting: list(numbers), **known}
+        return Imported({"schedule": gate, "predictor": {"kind": "reuse"}})

@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lesa_framework import StepContext
+from lesa_framework import ConfigError, Imported, Published, StepContext
 from lesa_rivals.gates import CalibratedGateConfig, Gate
+from lesa_rivals.numbers import read_list
 
 
 class MagCache(Gate):
@@ -65,3 +66,11 @@ class MagCacheConfig(CalibratedGateConfig):
     def build(self) -> MagCache:
         """Make the schedule."""
         return MagCache(self.ratios, self.threshold, self.retention, self.max_predicted)
+
+    @classmethod
+    def read_published(cls, published: Published) -> Imported:
+        """Read the ratios, one for each step."""
+        ratios = read_list(published, "ratios")
+        if len(ratios) < 2 or min(ratios) <= 0:
+            raise ConfigError(f"{published.name}: expected positive ratios, at least 2, one for each step.")
+        return cls.imported(published, "ratios", ratios)

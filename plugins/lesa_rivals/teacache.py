@@ -8,8 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lesa_framework import StepContext
+from lesa_framework import ConfigError, Imported, Published, StepContext
 from lesa_rivals.gates import CalibratedGateConfig, Gate, relative_changes
+from lesa_rivals.numbers import read_list
+
+#: The authors' polynomials are of degree 4.
+_COEFFICIENTS = 5
 
 
 class TeaCache(Gate):
@@ -69,3 +73,14 @@ class TeaCacheConfig(CalibratedGateConfig):
     def build(self) -> TeaCache:
         """Make the schedule."""
         return TeaCache(self.threshold, self.coefficients, self.warmup, self.max_predicted)
+
+    @classmethod
+    def read_published(cls, published: Published) -> Imported:
+        """Read the polynomial's five coefficients, the highest power first."""
+        coefficients = read_list(published, "coefficients")
+        if len(coefficients) != _COEFFICIENTS:
+            raise ConfigError(
+                f"{published.name}: expected {_COEFFICIENTS} coefficients, the highest power first; found "
+                f"{len(coefficients)}."
+            )
+        return cls.imported(published, "coefficients", coefficients)

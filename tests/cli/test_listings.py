@@ -15,7 +15,10 @@ from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
 from lesa_framework.types import Tap
 from tests.cli.conftest import Lesa
 
-_COMMANDS = ("demo", "generate", "eval", "bench", "report", "train", "search", "plan", "inspect", "plugins", "schema")
+_COMMANDS = (
+    *("demo", "generate", "eval", "bench", "report", "train", "search"),
+    *("plan", "inspect", "import", "plugins", "schema"),
+)
 
 
 def test_plugins(lesa: Lesa) -> None:

@@ -154,8 +154,8 @@ def test_a_typo_in_a_kind_says_what_there_is():
     assert refused({**RAW, "predictor": {"kind": "lessa"}}) == (
         "predictor.kind: 'lessa' is not a registered predictor. "
         "Known: 'adams_bashforth' (lesa_rivals), 'foca' (lesa_rivals), 'hicache' (lesa_rivals), "
-        "'lagrange' (lesa_rivals), 'lesa' (lesa_kan), 'reuse' (lesa_reuse), 'spectrum' (lesa_rivals), "
-        "'taylorseer' (lesa_taylorseer). Did you mean 'lesa'?"
+        "'l2p' (lesa_rivals), 'lagrange' (lesa_rivals), 'lesa' (lesa_kan), 'reuse' (lesa_reuse), "
+        "'spectrum' (lesa_rivals), 'taylorseer' (lesa_taylorseer). Did you mean 'lesa'?"
     )
 
 

@@ -284,7 +284,7 @@ def test_the_built_ins():
         "lesa": "lesa_kan",
         "reuse": "lesa_reuse",
         "taylorseer": "lesa_taylorseer",
-        **dict.fromkeys(("adams_bashforth", "foca", "hicache", "lagrange", "spectrum"), "lesa_rivals"),
+        **dict.fromkeys(("adams_bashforth", "foca", "hicache", "l2p", "lagrange", "spectrum"), "lesa_rivals"),
     }
     assert set(registry.schedules.names()) == {
         *("fixed_interval", "steps", "even", "always"),

@@ -1,0 +1,104 @@
+"""`lesa import`: coefficients that others publish, as a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+import yaml
+
+from lesa_framework.artifacts import save_artifact
+from lesa_framework.cli import console, files, options
+from lesa_framework.config.loading import parse_config
+from lesa_framework.errors import ConfigError, did_you_mean, shortened
+from lesa_framework.files import read_text, write_text
+from lesa_framework.interfaces.config import PluginConfig
+from lesa_framework.interfaces.published import Imported, Published
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.types import Tap
+
+#: The most characters that are read; a table for 50 steps has 35,000.
+_LARGEST: Final = 4 * 2**20
+
+
+def command(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="The predictor or schedule that they are for.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The file that was published.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="CONFIG.yaml", help="Where to write the configuration.")] = Path(
+        "imported.yaml"
+    ),
+    values: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="The numbers themselves, in place of a file.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Where they come from, for the record.")] = "",
+    licence: Annotated[str, typer.Option(help="Their licence, for the record.")] = "",
+    backbone: Annotated[str, typer.Option(help="For weights: the backbone of the model they were made for.")] = "flux",
+    tap: Annotated[Tap, typer.Option(help="For weights: the tap they were made for.")] = Tap.OUTPUT,
+    shift: Annotated[
+        float, typer.Option(min=0.01, max=100, help="For weights: shift of the linear grid they were made for.")
+    ] = 3.158,
+) -> None:
+    """Turn coefficients that others publish into a configuration, with weights where needed.
+
+    What is read is data: nothing in it is run. Source and licence are kept with the numbers.
+
+    Example: lesa import l2p weight.txt --out l2p.yaml --licence "FLUX.1-dev Non-Commercial"
+    """
+    config = _importer(kind)
+    options.check_texts("--source", source)
+    options.check_texts("--licence", licence)
+    if out.suffix not in {".yaml", ".yml"}:
+        raise ConfigError(f"--out {out}: name a .yaml file.")
+    files.check_out_file(out, inputs=[] if file is None else [file])
+    plugins().registry.backbones.get(backbone)  # refuses one that is not there
+    text, name = _given(file, values)
+    imported = config.read_published(Published(text, name, source, licence, backbone, tap, shift))
+    _write(imported, out)
+    if not source or not licence:
+        console.note("no --source or no --licence was given, so the record of where the numbers come from is empty.")
+
+
+def _importer(kind: str) -> type[PluginConfig]:
+    """The configuration class of a kind that imports something."""
+    registry = plugins().registry
+    sections: tuple[dict[str, type[PluginConfig]], ...] = (
+        dict(registry.predictors.items()),
+        dict(registry.schedules.items()),
+    )
+    found = {name: config for section in sections for name, config in section.items() if config.imports()}
+    if kind not in found:
+        near = did_you_mean(kind, found)
+        raise ConfigError(f"'{shortened(kind)}' imports nothing. Kinds that do: {', '.join(sorted(found))}.{near}")
+    return found[kind]
+
+
+def _given(file: Path | None, values: str | None) -> tuple[str, str]:
+    """The text, and what to call it."""
+    if (file is None) == (values is None):
+        raise ConfigError("give either a file or --values, such as --values '1.2, -0.5, 0.1'.")
+    if file is None:
+        assert values is not None
+        options.check_texts("--values", values)
+        text, name = values, "--values"
+    else:
+        text, name = read_text(file), str(file)
+    if len(text) > _LARGEST:
+        raise ConfigError(f"{name}: has {len(text):,} characters; at most {_LARGEST:,} are read.")
+    return text, name
+
+
+def _write(imported: Imported, out: Path) -> None:
+    raw = {section: dict(settings) for section, settings in imported.config.items()}
+    weights = out.with_suffix(".safetensors")
+    if imported.artifact is not None:
+        files.check_out_file(weights)
+        raw["predictor"]["weights"] = weights.name
+    parse_config(raw, out.parent, out.stem)  # what it says is valid before anything is written
+    if imported.artifact is not None:
+        save_artifact(weights, imported.artifact)
+        console.notices().print(f"wrote {weights}", markup=False, soft_wrap=True)
+    write_text(out, yaml.safe_dump(raw, sort_keys=False, default_flow_style=None))
+    console.notices().print(f"wrote {out}", markup=False, soft_wrap=True)

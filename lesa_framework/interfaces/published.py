@@ -1,0 +1,46 @@
+"""Numbers that others publish, and what `lesa import` makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lesa_framework.artifacts.artifact import Artifact
+from lesa_framework.types import Tap
+
+
+@dataclass(frozen=True)
+class Published:
+    """What somebody else published, as the user gave it.
+
+    Attributes:
+        text: The content of the file, or what was given on the command line. Nothing in it is ever run.
+        name: What to call it in messages.
+        source: Where it comes from, for the record; may be empty.
+        licence: Its licence, for the record; may be empty.
+        backbone: Kind of the adapter of the model that it was made for.
+        tap: The tap that its features are taken at.
+        shift: Shift of the linear grid that it was made for.
+    """
+
+    text: str
+    name: str
+    source: str = ""
+    licence: str = ""
+    backbone: str = "flux"
+    tap: Tap = Tap.OUTPUT
+    shift: float = 1.0
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A configuration, and weights if it needs any.
+
+    Attributes:
+        config: The sections of a configuration, as in a YAML file, without `predictor.weights`.
+        artifact: The weights of its predictor, which are written next to it.
+    """
+
+    config: Mapping[str, Any]
+    artifact: Artifact | None = None

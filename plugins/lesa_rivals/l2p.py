@@ -1,0 +1,143 @@
+"""L2P (arXiv 2604.26365): for each step one weight for every earlier feature, fitted by its authors' script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from lesa_framework import (
+    AffinePredictor,
+    ArtifactError,
+    ConfigError,
+    ConfigPath,
+    EntryInfo,
+    Filter,
+    Imported,
+    PredictorConfig,
+    Published,
+    RunInfo,
+    StepContext,
+)
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, check_run, load_artifact
+from lesa_rivals.numbers import read_table
+
+_LONGEST = 1000
+
+
+class _Settings(BaseModel):
+    num_steps: Annotated[int, Field(ge=2, le=_LONGEST)]
+
+
+class L2P(AffinePredictor):
+    """`h_hat_i = sum_{j < i} W[i-1, j] h_j` over the features of all earlier steps, predicted ones included.
+
+    If a run begins later than at step 0, the weights of the steps that are missing go to the oldest feature.
+
+    Args:
+        weights: `W`, shape (T, T); row i - 1 is for step i, and what is right of its diagonal is not read.
+    """
+
+    records: Literal["all", "computed"] = "all"
+
+    def __init__(self, weights: Tensor) -> None:
+        self.depth = len(weights)
+        self._rows = weights.double().tolist()
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+        """The step's row, newest feature first."""
+        row = self._rows[ctx.index - 1][: ctx.index]
+        weights = [row[entry.step] for entry in entries]
+        weights[-1] += sum(row[: entries[-1].step])
+        return Filter(tuple(weights))
+
+
+class ImportedL2P(L2P):
+    """L2P from an artifact; refuses runs of another number of steps, model or tap. Other noise levels are accepted.
+
+    Args:
+        artifact: What `lesa import` wrote.
+        strict: Refuse another backbone.
+
+    Raises:
+        ArtifactError: It does not hold what L2P needs.
+    """
+
+    def __init__(self, artifact: Artifact, *, strict: bool = True) -> None:
+        count = artifact.settings(_Settings).num_steps
+        if count != len(artifact.metadata.sigmas) - 1:
+            raise ArtifactError(f"predictor.weights: for {count} steps, but its grid has others. Import it again.")
+        super().__init__(artifact.tensor("weights", (count, count)))
+        self._metadata, self._strict = artifact.metadata, strict
+        self.trained_for = artifact.metadata.run
+
+    def check(self, run: RunInfo) -> None:
+        """Compare the run with what the weights were made for."""
+        check_run(self._metadata, run, strict=self._strict, any_grid=True)
+
+
+class L2PConfig(PredictorConfig):
+    """For each step one weight for every earlier feature, as imported from L2P's authors."""
+
+    kind: Literal["l2p"] = "l2p"
+    weights: ConfigPath | None = None
+    """The safetensors file that `lesa import l2p` wrote; relative to this file."""
+    strict: bool = True
+    """Refuse a model of another class than that of the fit. When false, it is warned of."""
+
+    def build(self) -> ImportedL2P:
+        """Read the weights.
+
+        Raises:
+            ConfigError: None are named.
+            ArtifactError: They cannot be used.
+        """
+        if self.weights is None:
+            raise ConfigError(
+                "predictor.weights: missing. `lesa import l2p weight.txt --out l2p.yaml` makes them of what L2P's "
+                "authors publish."
+            )
+        return ImportedL2P(load_artifact(Path(self.weights), "l2p"), strict=self.strict)
+
+    @classmethod
+    def read_published(cls, published: Published) -> Imported:
+        """Read the text of L2P's `predictor/weight.txt`: a list of T rows of T numbers, lower triangular."""
+        rows = read_table(published)
+        count = len(rows)
+        if any(len(row) != count for row in rows) or not 2 <= count <= _LONGEST:
+            raise ConfigError(
+                f"{published.name}: expected as many rows as columns, 2 to {_LONGEST}, one for each step; found "
+                f"{count} rows of {len(rows[0])} numbers."
+            )
+        table = torch.tensor(rows, dtype=torch.float64)
+        if bool(table.triu(1).any()):
+            raise ConfigError(f"{published.name}: a row has weights for later steps; expected a lower triangle.")
+        levels = (1 - step / count for step in range(count))
+        sigmas = (*(published.shift * level / (1 + (published.shift - 1) * level) for level in levels), 0.0)
+        record = {
+            "imported_from": published.name,
+            "sha256": sha256(published.text.encode()).hexdigest(),
+            "source": published.source,
+            "licence": published.licence,
+        }
+        metadata = ArtifactMetadata(
+            kind="l2p",
+            settings={"num_steps": count},
+            sigmas=sigmas,
+            backbone=published.backbone,
+            tap=published.tap,
+            training=record,
+        )
+        return Imported(
+            {
+                "schedule": {"kind": "even", "compute": max(2, count // 5)},
+                "predictor": {"kind": "l2p"},
+                "backbone": {"kind": "auto", "tap": published.tap.value},
+            },
+            Artifact(metadata, {"weights": table.float()}),
+        )

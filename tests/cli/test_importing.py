@@ -1,0 +1,132 @@
+"""`lesa import`: what others publish, and what is none of that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lesa_framework.artifacts import load_artifact
+from tests.cli.conftest import Lesa
+
+RECORD = ("--source", "https://example.org/numbers", "--licence", "Apache-2.0")
+TABLE = "[[0.75, 0.0, 0.0, 0.0], [-0.5, 1.5, 0.0, 0.0], [0.25, -1e-1, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]\n"
+
+
+def planned(lesa: Lesa, name: str, *more: str) -> dict:
+    outcome = lesa("plan", "--config", name, "--json", *more)
+    assert outcome.code == 0, outcome.err
+    return json.loads(outcome.out)
+
+
+def test_l2p_becomes_weights_and_a_configuration(lesa: Lesa, workplace: Path) -> None:
+    Path("weight.txt").write_text(TABLE)
+    outcome = lesa("import", "l2p", "weight.txt", "--out", "mine/l2p.yaml", "--shift", "1", *RECORD)
+    assert (outcome.code, outcome.err.splitlines()) == (0, ["wrote mine/l2p.safetensors", "wrote mine/l2p.yaml"])
+    metadata = load_artifact(Path("mine/l2p.safetensors"), "l2p").metadata
+    assert metadata.sigmas == (1.0, 0.75, 0.5, 0.25, 0.0)
+    assert (metadata.backbone, metadata.tap) == ("flux", "output")
+    assert metadata.training["imported_from"] == "weight.txt"
+    assert (metadata.training["source"], metadata.training["licence"]) == (RECORD[1], RECORD[3])
+    assert len(metadata.training["sha256"]) == 64
+    steps = planned(lesa, "mine/l2p.yaml", "--set", "schedule={kind: steps, compute: [0, 2]}")["steps"]
+    assert steps[1]["weights"] == {"0": 0.75}
+    assert steps[3]["weights"] == pytest.approx({"2": 1.0, "1": -0.1, "0": 0.25})
+    assert "https://example.org/numbers" in lesa("inspect", "mine/l2p.yaml").out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "498.65, -283.78, 55.86, -3.82, 0.264\n",
+        "498.65 -283.78 55.86\n-3.82 0.264",
+        "[498.65, -283.78, 55.86, -3.82, 0.264]",
+        '{"coefficients": [498.65, -283.78, 55.86, -3.82, 0.264]}',
+        "coefficients:\n- 498.65\n- -283.78\n- 55.86\n- -3.82\n- 0.264\n",
+    ],
+)
+def test_teacache_in_every_notation(lesa: Lesa, workplace: Path, text: str) -> None:
+    Path("poly").write_text(text)
+    assert lesa("import", "teacache", "poly", "--out", "tea.yaml", *RECORD).code == 0
+    written = yaml.safe_load(Path("tea.yaml").read_text())
+    assert written == {
+        "schedule": {
+            "kind": "teacache",
+            "coefficients": [498.65, -283.78, 55.86, -3.82, 0.264],
+            "source": RECORD[1],
+            "licence": RECORD[3],
+        },
+        "predictor": {"kind": "reuse"},
+    }
+    assert planned(lesa, "tea.yaml")["nfe"] is None
+
+
+def test_numbers_on_the_command_line(lesa: Lesa, workplace: Path) -> None:
+    outcome = lesa("import", "magcache", "--values", "1, 1.2 1.1, 1, 0.9", "--out", "mag.yaml")
+    assert outcome.code == 0
+    assert "note: no --source or no --licence was given" in outcome.err
+    assert yaml.safe_load(Path("mag.yaml").read_text())["schedule"]["ratios"] == [1, 1.2, 1.1, 1, 0.9]
+    assert planned(lesa, "mag.yaml", "--steps", "20")["plan"].count("P") > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("l2p", "__import__('os').system('touch gone')", "expected a list of lists of numbers"),
+        ("l2p", "[" * 100_000, "expected a list of lists of numbers"),
+        ("l2p", "[[1.0, 0.0], [1.0]]", "expected as many rows as columns"),
+        ("l2p", "[[1.0]]", "expected as many rows as columns, 2 to 1000"),
+        ("l2p", "[[1.0, 2.0], [0.0, 1.0]]", "weights for later steps"),
+        ("l2p", "[[1.0, 0.0], [1e999, 1.0]]", "'inf' is not finite"),
+        ("l2p", "[[1..0, 0.0], [1, 1.0]]", "expected a list of lists of numbers"),
+        ("l2p", "", "expected a list of lists of numbers"),
+        ("teacache", "1, 2, 3", "expected 5 coefficients, the highest power first; found 3"),
+        ("teacache", "a: [1, 2", "neither a list of numbers nor YAML or JSON"),
+        ("teacache", "{ratios: [1, 2]}", "alone or as `coefficients: [...]`"),
+        ("teacache", "a: &a [1]\nb: [*a, *a]\ncoefficients: [*a, 1]", "expected numbers, found a list"),
+        ("teacache", f"coefficients: [{'9' * 400}]", "is no number"),
+        ("teacache", "[1, 2, 3, 4, five]", "'five' is no number"),
+        ("teacache", "[1, 2, 3, 4, .nan]", "'nan' is not finite"),
+        ("magcache", "1, -1, 1", "expected positive ratios"),
+        ("magcache", "1", "expected positive ratios, at least 2"),
+        ("magcache", "[]", "expected positive ratios, at least 2"),
+        ("magcache", "", "expected a list of numbers"),
+        ("magcache", "1" * (4 * 2**20 + 1), "at most 4,194,304 are read"),
+    ],
+)
+def test_what_is_none_of_that(lesa: Lesa, workplace: Path, kind: str, text: str, message: str) -> None:
+    Path("given.txt").write_text(text)
+    outcome = lesa("import", kind, "given.txt", "--out", "out.yaml")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: given.txt: ")
+    assert message in outcome.err
+    assert sorted(path.name for path in workplace.iterdir()) == ["given.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["taylorseer", "--values", "1"], "'taylorseer' imports nothing. Kinds that do: l2p, magcache, teacache."),
+        (["teacash", "--values", "1"], "Did you mean 'teacache'?"),
+        (["teacache"], "give either a file or --values"),
+        (["teacache", "a", "--values", "1"], "give either a file or --values"),
+        (["teacache", "missing.txt"], "missing.txt: cannot be read"),
+        (["teacache", "--values", "1 2 3 4 5", "--out", "a.json"], "--out a.json: name a .yaml file."),
+        (["l2p", "--values", TABLE, "--backbone", "fluxx"], "'fluxx' is not a registered backbone"),
+        (["teacache", "--values", "1 2 3 4 5", "--licence", "x" * 300], "schedule.licence"),
+    ],
+)
+def test_a_wrong_call(lesa: Lesa, workplace: Path, arguments: list[str], message: str) -> None:
+    outcome = lesa("import", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert not any(workplace.iterdir())
+
+
+def test_weights_are_refused_for_another_number_of_steps(lesa: Lesa, workplace: Path) -> None:
+    assert lesa("import", "l2p", "--values", TABLE, *RECORD).code == 0
+    outcome = lesa("plan", "--config", "imported.yaml", "--steps", "7")
+    assert outcome.code == 2
+    assert "for 4 steps, but the run has 7" in outcome.err
