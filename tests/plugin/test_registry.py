@@ -287,7 +287,7 @@ def test_the_built_ins():
         **dict.fromkeys(("adams_bashforth", "foca", "hicache", "l2p", "lagrange", "spectrum"), "lesa_rivals"),
     }
     assert set(registry.schedules.names()) == {
-        *("fixed_interval", "steps", "even", "always"),
+        *("fixed_interval", "steps", "noise_levels", "even", "always"),
         *("teacache", "easycache", "magcache"),
     }
     assert set(registry.routers.names()) == {"thresholds", "single"}
