@@ -21,7 +21,13 @@ def same_grid(ours: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
 
 
 def check_run(
-    metadata: ArtifactMetadata, run: RunInfo, *, strict: bool = True, any_grid: bool = False, remedy: str = ""
+    metadata: ArtifactMetadata,
+    run: RunInfo,
+    *,
+    strict: bool = True,
+    any_grid: bool = False,
+    carried_over: bool = False,
+    remedy: str = "",
 ) -> None:
     """Refuse a run that the artifact cannot be right for, and warn of what may not be right.
 
@@ -35,6 +41,7 @@ def check_run(
         strict: The predictor's setting of this name. When False, another model is warned of once and used, and
             nothing else is warned of.
         any_grid: Accept other noise levels, as long as there are as many.
+        carried_over: Accept another grid, of another length too, and warn: the predictor carries its numbers over.
         remedy: What else the predictor offers for other noise levels, for the message: "set predictor.x=true".
 
     Raises:
@@ -46,18 +53,28 @@ def check_run(
             f"predictor.weights: {misfit}. Train weights for it with `lesa train`, or try these with "
             "predictor.strict=false."
         )
-    _check_grid(metadata, run, any_grid=any_grid, remedy=remedy)
+    _check_tap(metadata, run)
+    if not carried_over:
+        _check_grid(metadata, run, any_grid=any_grid, remedy=remedy)
     doubts = list(_doubts(metadata, run)) if strict else [misfit] if misfit else []
+    if carried_over and strict and not same_grid(run.sigmas, metadata.sigmas):
+        doubts.append(
+            f"fitted on a grid of {len(metadata.sigmas) - 1} steps; this run's has {len(run.sigmas) - 1} and other "
+            "noise levels. The filters are carried over by noise level, and were not measured on this one"
+        )
     for doubt in doubts:
         _warn_once(metadata, doubt, strict=strict)
 
 
-def _check_grid(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool, remedy: str) -> None:
+def _check_tap(metadata: ArtifactMetadata, run: RunInfo) -> None:
     if run.tap != metadata.tap:
         raise ArtifactError(
             f"predictor.weights: trained at tap '{metadata.tap}', but the run taps '{run.tap}'. "
             f"Set backbone.tap to '{metadata.tap}', or train again."
         )
+
+
+def _check_grid(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool, remedy: str) -> None:
     steps, trained = len(run.sigmas) - 1, len(metadata.sigmas) - 1
     if steps != trained:
         raise ArtifactError(

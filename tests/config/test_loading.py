@@ -153,8 +153,9 @@ def test_what_is_written_is_read_back(raw):
 def test_a_typo_in_a_kind_says_what_there_is():
     assert refused({**RAW, "predictor": {"kind": "lessa"}}) == (
         "predictor.kind: 'lessa' is not a registered predictor. "
-        "Known: 'adams_bashforth' (lesa_rivals), 'foca' (lesa_rivals), 'hicache' (lesa_rivals), "
-        "'l2p' (lesa_rivals), 'lagrange' (lesa_rivals), 'lesa' (lesa_kan), 'reuse' (lesa_reuse), "
+        "Known: 'adams_bashforth' (lesa_rivals), 'fitted' (lesa_fitted), 'foca' (lesa_rivals), "
+        "'hicache' (lesa_rivals), 'l2p' (lesa_rivals), 'lagrange' (lesa_rivals), 'lesa' (lesa_kan), "
+        "'reuse' (lesa_reuse), "
         "'spectrum' (lesa_rivals), 'taylorseer' (lesa_taylorseer). Did you mean 'lesa'?"
     )
 

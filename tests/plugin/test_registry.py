@@ -281,6 +281,7 @@ def test_entry_points_are_asked_for_our_group(monkeypatch):
 def test_the_built_ins():
     registry = plugins().registry
     assert registry.predictors.names() == {
+        "fitted": "lesa_fitted",
         "lesa": "lesa_kan",
         "reuse": "lesa_reuse",
         "taylorseer": "lesa_taylorseer",

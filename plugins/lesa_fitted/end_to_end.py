@@ -1,0 +1,150 @@
+"""Refinement of the filters by gradient, through the model's computed steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lesa_fitted.greedy import Rows
+from lesa_fitted.table import names_of
+from lesa_framework import Batch, Filter, FitTask, HistoryView, Predictor, StepContext
+from lesa_framework.training import drift, drift_db
+
+#: Iterations between two looks at the batches that no fit sees.
+LOOK_EVERY = 10
+#: Iterations in which the learning rate rises.
+_WARM_UP = 5
+
+
+class TrainableRows(Predictor):
+    """Filters whose weights carry gradients.
+
+    Args:
+        rows: The weights to begin with; they are changed by `keep` alone, and split by branches.
+    """
+
+    records: Literal["all", "computed"] = "computed"
+
+    def __init__(self, rows: Rows) -> None:
+        rows.split()
+        self._rows = rows
+        self.depth = rows.shape.depth
+        self._keys = sorted(rows.weights)
+        self.parameters = [nn.Parameter(rows.weights[key].float()) for key in self._keys]
+
+    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
+        """Apply the step's filter, differentiably."""
+        shape = self._rows.shape
+        branch = list(shape.branches).index(ctx.branch)
+        weights = self.parameters[self._keys.index(self._rows.key(ctx.index, branch))].view(shape.sources, -1, 1)
+        weights = weights.to(history.feature(0).device)
+        if shape.reads == "own":
+            return history.apply(Filter(weights[0]))
+        names = [name for name in shape.branches if name in names_of(ctx)]
+        found = {name: weights[number] for number, name in enumerate(names)}
+        return history.apply(Filter(found.pop(ctx.branch), others=found))
+
+    def set(self, values: Sequence[Tensor]) -> None:
+        """Take other weights."""
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, values, strict=True):
+                parameter.copy_(value)
+
+    def values(self) -> list[Tensor]:
+        """A copy of the weights."""
+        return [parameter.detach().clone() for parameter in self.parameters]
+
+    def keep(self) -> None:
+        """Write the weights into the rows."""
+        for key, value in zip(self._keys, self.values(), strict=True):
+            self._rows.weights[key] = value.double()
+
+
+class EndToEnd:
+    """Adam on `10 log10` of the final latent's squared distance from the uncached run's.
+
+    Args:
+        task: Runs of the sampler.
+        rows: What is refined.
+        batches: To fit on, each with the T + 1 latents of its uncached run.
+        held_out: To look at, in the same form; the weights that do best on them are kept. May be empty.
+        iterations: Steps of the optimiser, one batch each.
+        lr: Learning rate.
+    """
+
+    def __init__(
+        self,
+        task: FitTask,
+        rows: Rows,
+        batches: Sequence[tuple[Batch, list[Tensor]]],
+        held_out: Sequence[tuple[Batch, list[Tensor]]],
+        *,
+        iterations: int,
+        lr: float,
+    ) -> None:
+        self._task, self._batches, self._held_out = task, batches, held_out
+        self._iterations, self._lr = iterations, lr
+        self.trainable = TrainableRows(rows)
+        self._optimiser = torch.optim.Adam(self.trainable.parameters, lr=lr, betas=(0.9, 0.95))
+        self.iteration = 0
+        self.best: tuple[float, list[Tensor]] | None = None
+
+    def run(self) -> Iterator[tuple[float, float | None]]:
+        """Do what remains; yields each iteration's loss, and the held-out distance in dB when it was measured."""
+        self._look()
+        while self.iteration < self._iterations:
+            loss = self._step(*self._batches[self.iteration % len(self._batches)])
+            self.iteration += 1
+            last = self.iteration == self._iterations
+            yield loss, self._look() if last or self.iteration % LOOK_EVERY == 0 else None
+        if self.best is not None:
+            self.trainable.set(self.best[1])
+        self.trainable.keep()
+
+    def _step(self, batch: Batch, reference: list[Tensor]) -> float:
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._lr * self._factor()
+        with torch.enable_grad():
+            latents = self._task.rollout(batch, self.trainable, gradients=True, through_model=True)
+            loss = 10 * torch.log10(drift(latents[-1:], reference[-1:])).mean()
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        return float(loss.detach())
+
+    def _factor(self) -> float:
+        cosine = 0.5 * (1 + math.cos(math.pi * self.iteration / self._iterations))
+        return min(1.0, (self.iteration + 1) / _WARM_UP) * cosine
+
+    @torch.no_grad()
+    def _look(self) -> float | None:
+        if not self._held_out:
+            return None
+        found = [drift_db(self._task.rollout(batch, self.trainable), latents) for batch, latents in self._held_out]
+        decibels = sum(found) / len(found)
+        if self.best is None or decibels > self.best[0]:
+            self.best = decibels, self.trainable.values()
+        return decibels
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that resuming needs."""
+        moments = [self._optimiser.state.get(parameter, {}) for parameter in self.trainable.parameters]
+        return {
+            "iteration": self.iteration,
+            "weights": self.trainable.values(),
+            "moments": [{name: value.clone() for name, value in each.items()} for each in moments],
+            "best": None if self.best is None else [self.best[0], list(self.best[1])],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume."""
+        self.trainable.set(state["weights"])
+        for parameter, moments in zip(self.trainable.parameters, state["moments"], strict=True):
+            self._optimiser.state[parameter] = dict(moments)
+        self.iteration = int(state["iteration"])
+        best = state["best"]
+        self.best = None if best is None else (float(best[0]), list(best[1]))

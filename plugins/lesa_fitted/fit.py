@@ -1,0 +1,264 @@
+"""The fits of `fitted`, from the task to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lesa_fitted.end_to_end import LOOK_EVERY, EndToEnd
+from lesa_fitted.fitted import Fitted
+from lesa_fitted.greedy import GreedyPredictor, Rows
+from lesa_fitted.settings import FittedTrainingConfig
+from lesa_fitted.table import TableShape
+from lesa_framework import (
+    AffinePredictor,
+    Batch,
+    ConfigError,
+    Decision,
+    EntryInfo,
+    Filter,
+    Fit,
+    FitTask,
+    HistoryView,
+    Predictor,
+    Progress,
+    Recorder,
+    StepContext,
+    Tap,
+)
+from lesa_framework.training import NoGradientsError, TrueHistory, drift_db
+
+#: How far latents may be from where the predictions lead, relative to the way, before another target is tried as well.
+_LARGE_MISS = 0.5
+_GREEDY, _END_TO_END, _TRUE_HISTORY, _GREEDY_ONLY = "greedy", "end to end", "true history", "greedy only"
+
+
+class _Unfitted(AffinePredictor):
+    """Reuse, for as long as there is no table."""
+
+    def __init__(self, depth: int, records: Literal["all", "computed"]) -> None:
+        self.depth, self.records = depth, records
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002
+        return Filter((1.0,))
+
+
+class FittedFit(Fit):
+    """Ridge regression in closed loop, and from there, if wanted, by gradient.
+
+    No batch's features are kept after its runs: of each, the latents of its uncached run are, on the CPU.
+
+    Args:
+        task: Prompts, schedule and runs of the sampler.
+        settings: Which fit, and how.
+        depth: Features of each branch that a filter reads.
+        reads: Of which branches.
+        records: What histories hold.
+
+    Raises:
+        ConfigError: The settings contradict each other, or the schedule decides by looking at data.
+    """
+
+    def __init__(
+        self,
+        task: FitTask,
+        settings: FittedTrainingConfig,
+        *,
+        depth: int,
+        reads: Literal["own", "all"],
+        records: Literal["all", "computed"],
+    ) -> None:
+        if records == "all" and settings.fit != "true_history":
+            raise ConfigError(
+                f"predictor.records: 'all' has predictions in its history, which training.fit '{settings.fit}' does "
+                "not fit. Use records 'computed', or training.fit 'true_history'."
+            )
+        if task.schedule.dynamic:
+            raise ConfigError(
+                "schedule: 'fitted' has a filter for each step, so the steps have to be known before a run. Use a "
+                "schedule that does not look at data, such as `steps` or `even`."
+            )
+        self._task, self._settings = task, settings
+        self._depth, self._reads, self._records = depth, reads, records
+        self.predictor: Predictor = _Unfitted(depth, records)
+        self.log: list[dict[str, Any]] = []
+        self._rows: Rows | None = None
+        self._latents: list[list[Tensor]] = []
+        self._resumed: Mapping[str, Any] | None = None
+        self._refinement: EndToEnd | None = None
+        self._drift_db: float | None = None
+        held_out = round(settings.held_out * len(task.batches)) if settings.fit == "end_to_end" else 0
+        self._fitted_on = task.batches[: max(1, len(task.batches) - held_out)]
+
+    @property
+    def drift_db(self) -> float | None:
+        """Of the batches that no fit saw; else of those of the last pass."""
+        return self._drift_db
+
+    @property
+    def total(self) -> int:
+        """Parts of the fit."""
+        settings, count = self._settings, len(self._fitted_on)
+        passes = settings.passes if settings.fit != "true_history" else 1
+        return count * passes + (settings.iterations if settings.fit == "end_to_end" else 0)
+
+    def run(self) -> Iterator[Progress]:
+        """Fit; yields after each batch and iteration."""
+        shape = self._look()
+        if self._settings.fit == "true_history":
+            self._rows = Rows(shape, "feature", self._settings.ridge)
+            yield from self._fit_true_history(self._rows)
+        else:
+            self._rows = self._choose(shape)
+            yield from self._fit_greedily(self._rows)
+            if self._settings.fit == "end_to_end":
+                yield from self._refine(self._rows)
+        self.predictor = self._fitted()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The table."""
+        return {"weights": self._found.table()}
+
+    def settings(self) -> dict[str, Any]:
+        """The table's shape."""
+        return self._found.shape.as_json()
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the refinement: the greedy fit is quickly done again, and the same every time."""
+        return {} if self._refinement is None else {"refinement": self._refinement.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume the refinement."""
+        self._resumed = state.get("refinement")
+
+    # ------------------------------------------------------------------------------------------------- parts
+
+    @property
+    def _found(self) -> Rows:
+        if self._rows is None:
+            raise ConfigError("training: nothing was fitted yet.")
+        return self._rows
+
+    def _fitted(self) -> Predictor:
+        return Fitted(self._found.shape, self._found.table(), self._task.sigmas)
+
+    def _look(self) -> TableShape:
+        """Names of the branches and computed steps, from a rollout of one prompt."""
+        first, recorder, steps = self._task.batches[0], Recorder(features=False), len(self._task.sigmas) - 1
+        with torch.no_grad():
+            one = Batch(first.prompts[:1], first.seeds[:1])
+            self._task.rollout(one, _Unfitted(1, "computed"), observers=(recorder,))
+        branches = tuple(dict.fromkeys(record.branch for record in recorder.records))
+        if len({(record.branch, record.index) for record in recorder.records}) != len(branches) * steps:
+            raise ConfigError(
+                f"training: 'fitted' needs one call of the model for each branch and step; {len(recorder.records)} "
+                f"calls were seen in {steps} steps."
+            )
+        computed = tuple(step for step in range(steps) if self._computes(step))
+        depth = min(self._depth, len(computed) if self._records == "computed" else steps)
+        return TableShape(steps, computed, depth, branches, self._reads, self._records)
+
+    def _targets(self, shape: TableShape) -> list[Literal["trajectory", "feature"]]:
+        """What the filters may aim at, the likeliest first."""
+        possible = self._task.tap is Tap.OUTPUT or shape.reads == "own"
+        wanted = self._settings.target
+        if wanted == "trajectory" and not possible:
+            raise ConfigError(
+                "training.target: 'trajectory' with predictor.reads 'all' needs the tap 'output', where features are "
+                "velocities. Use reads 'own', backbone.tap 'output' or target 'feature'."
+            )
+        if wanted != "auto":
+            return [wanted]
+        return ["trajectory", "feature"] if possible else ["feature"]
+
+    def _choose(self, shape: TableShape) -> Rows:
+        """Rows for the trajectory if the first batch comes where its predictions lead, else for what is closer there.
+
+        The latent moves by the prediction times the change of the noise level when the sampler makes Euler steps; those
+        of higher order do not.
+        """
+        targets = self._targets(shape)
+        found: dict[Literal["trajectory", "feature"], float] = {}
+        for target in targets if len(targets) > 1 else ():
+            rows = Rows(shape, target, self._settings.ridge)
+            predictor = self._greedy(rows, 0, learning=True)
+            found[target] = self._roll_out(predictor, 0)
+            if predictor.miss <= _LARGE_MISS:
+                break
+        if found:
+            self.log.append({"stage": "target", "drift_db": dict(found)})
+        return Rows(shape, max(found or targets, key=lambda target: found.get(target, 0.0)), self._settings.ridge)
+
+    def _computes(self, step: int) -> bool:
+        entries = (EntryInfo(max(step - 1, 0), computed=True),) if step else ()
+        ctx = StepContext(step, self._task.sigmas, entries=entries)
+        return not step or self._task.schedule.decide(ctx) is Decision.COMPUTE
+
+    def _fit_true_history(self, rows: Rows) -> Iterator[Progress]:
+        def visit(history: HistoryView, ctx: StepContext, feature: Tensor) -> None:
+            count = len(rows.shape.entries(ctx.index))
+            names = rows.shape.branches if rows.shape.reads == "all" else (ctx.branch,)
+            views = [history if name == ctx.branch else history.branches[name] for name in names]
+            key = rows.key(ctx.index, rows.shape.branches.index(ctx.branch))
+            rows.learn(key, [view.feature(k) for view in views for k in range(count)], feature)
+
+        for done, batch in enumerate(self._fitted_on, start=1):
+            self._task.uncached(batch, TrueHistory(self._task, self.predictor, visit))
+            yield Progress(_TRUE_HISTORY, done, self.total)
+        rows.solve(list(rows.equations))
+
+    def _fit_greedily(self, rows: Rows) -> Iterator[Progress]:
+        count = len(self._fitted_on)
+        for number in range(self._settings.passes):
+            rows.forget()
+            found = []
+            for done in range(1, count + 1):
+                decibels = self._roll_out(self._greedy(rows, done - 1, learning=number == 0), done - 1)
+                found.append(decibels)
+                self.log.append({"stage": _GREEDY, "pass": number, "drift_db": decibels})
+                yield Progress(_GREEDY, number * count + done, self.total, number, drift_db=decibels)
+            rows.solve(list(rows.equations))
+            self._drift_db = sum(found) / len(found)
+
+    def _greedy(self, rows: Rows, number: int, *, learning: bool) -> GreedyPredictor:
+        """A fitting predictor for a batch; runs the uncached model for what is not known of it."""
+        recorder, batch = Recorder(), self._fitted_on[number]
+        known, observed = number < len(self._latents), rows.target == "feature"
+        if not known or observed:
+            latents = self._task.uncached(batch, *([recorder] if observed else []))
+            if not known:
+                self._latents.append([latent.cpu() for latent in latents])
+        features = recorder.by_step if observed else {}
+        return GreedyPredictor(rows, self._latents[number], features, learning=learning)
+
+    def _roll_out(self, predictor: GreedyPredictor, number: int) -> float:
+        with torch.no_grad():
+            return drift_db(self._task.rollout(self._fitted_on[number], predictor), self._latents[number])
+
+    def _refine(self, rows: Rows) -> Iterator[Progress]:
+        before = len(self._fitted_on) * self._settings.passes
+        held_out = [
+            (batch, [latent.cpu() for latent in self._task.uncached(batch)])
+            for batch in self._task.batches[len(self._fitted_on) :]
+        ]
+        pairs = list(zip(self._fitted_on, self._latents, strict=True))
+        settings = self._settings
+        self._refinement = EndToEnd(self._task, rows, pairs, held_out, iterations=settings.iterations, lr=settings.lr)
+        if self._resumed is not None:
+            self._refinement.load_state_dict(self._resumed)
+        try:
+            for loss, decibels in self._refinement.run():
+                done = self._refinement.iteration
+                self.log.append({"stage": _END_TO_END, "iteration": done, "loss": loss, "drift_db": decibels})
+                save = done % LOOK_EVERY == 0
+                yield Progress(_END_TO_END, before + done, self.total, 0, loss, decibels, save=save)
+        except (NoGradientsError, torch.OutOfMemoryError) as error:
+            # The greedy fit is whole, and its filters are what there is.
+            self.log.append({"stage": _GREEDY_ONLY, "reason": str(error)[:200]})
+            yield Progress(f"{_GREEDY_ONLY}: no gradients through this model ({type(error).__name__})", before, before)
+            return
+        if self._refinement.best is not None:
+            self._drift_db = self._refinement.best[0]

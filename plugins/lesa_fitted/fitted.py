@@ -1,0 +1,61 @@
+"""The predictor: a table of filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor
+
+from lesa_fitted.table import Place, TableShape, find_place, names_of, spread
+from lesa_framework import AffinePredictor, EntryInfo, Filter, StepContext
+from lesa_framework.artifacts import same_grid
+
+#: Reuse of the newest feature, for steps that the table has nothing for.
+_REUSE = Filter((1.0,))
+
+
+class Fitted(AffinePredictor):
+    """`h_hat_i = sum_b sum_k w_ibk h_bk`: for each step i its own weights for the newest features of all branches.
+
+    At the tap `output` with an Euler sampler this is a non-stationary linear multistep solver (arXiv 2403.01329).
+
+    Args:
+        shape: What the filters read.
+        weights: Shape (steps, branches, sources, depth).
+        sigmas: The grid of the fit.
+    """
+
+    records: Literal["all", "computed"] = "computed"
+    carries_over = True
+
+    def __init__(self, shape: TableShape, weights: Tensor, sigmas: tuple[float, ...]) -> None:
+        self.shape, self._sigmas = shape, sigmas
+        self.depth, self.records = shape.depth, shape.records
+        self._weights: list[list[list[list[float]]]] = weights.tolist()
+        self._same: dict[tuple[float, ...], bool] = {}
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+        """The step's row; reuse of the newest feature where the features that it needs are not held."""
+        shape, branch = self.shape, self._branch(ctx)
+        if shape.reads == "own":
+            place = self._place(entries, ctx)
+            return _REUSE if place is None else Filter(spread(self._weights[place.step][branch][0], place.order))
+        held = names_of(ctx)
+        found: dict[str, tuple[float, ...]] = {}
+        for source, name in enumerate(shape.branches):
+            known = ctx.branch if source == branch else name
+            place = self._place(held[known], ctx) if known in held else None
+            if place is None:
+                return _REUSE
+            found[known] = spread(self._weights[place.step][branch][source], place.order)
+        return Filter(found.pop(ctx.branch), others=found)
+
+    def _branch(self, ctx: StepContext) -> int:
+        names = self.shape.branches
+        return names.index(ctx.branch) if ctx.branch in names else min(ctx.branch_index, len(names) - 1)
+
+    def _place(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Place | None:
+        if ctx.sigmas not in self._same:
+            self._same = {ctx.sigmas: same_grid(ctx.sigmas, self._sigmas)}
+        return find_place(self.shape, self._sigmas, self._same[ctx.sigmas], entries, ctx)

@@ -1,0 +1,209 @@
+"""The greedy fit: a predictor that finds its filters while the schedule runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lesa_fitted.normal_equations import NormalEquations
+from lesa_fitted.table import TableShape, names_of
+from lesa_framework import HistoryView, Predictor, StepContext
+
+#: Where a row's weights are: a step, the first predicted one of an interval or any, and a branch.
+Key: TypeAlias = tuple[int, int]
+
+_TINY = 1e-12
+
+
+class Rows:
+    """Weights of all rows, and the equations that they solve.
+
+    With the target `trajectory`, all predicted steps between two computed ones share their weights, in all branches:
+    the velocity that leads to the next computed step is one and the same for them. Filters that read their own branch
+    are fitted to how the sampler moved at computed steps, because guidance acts on a sum as on its parts; of those that
+    read all branches, each returns the whole velocity, and guidance leaves it as it is. With the target `feature`, each
+    step and branch has weights of its own.
+
+    Args:
+        shape: What a row reads.
+        target: What it is fitted to.
+        ridge: See [`NormalEquations.solve`][lesa_fitted.normal_equations.NormalEquations.solve].
+    """
+
+    def __init__(self, shape: TableShape, target: Literal["trajectory", "feature"], ridge: float) -> None:
+        self.shape, self.target, self._ridge = shape, target, ridge
+        self.equations: dict[Key, NormalEquations] = {}
+        self.weights: dict[Key, Tensor] = {}
+        self._is_split = False
+
+    def key(self, step: int, branch: int) -> Key:
+        """The row of a predicted step."""
+        if self.target == "feature":
+            return step, branch
+        return self._interval(step), branch if self._is_split else 0
+
+    def split(self) -> None:
+        """Let branches have weights of their own from now on, where they read their own features."""
+        if self.target == "trajectory" and self.shape.reads == "own" and not self._is_split:
+            self._is_split = True
+            branches = range(len(self.shape.branches))
+            self.weights = {(step, b): weights for (step, _), weights in self.weights.items() for b in branches}
+
+    def _interval(self, step: int) -> int:
+        return max(each for each in self.shape.computed if each < step) + 1
+
+    def learn(self, key: Key, features: Sequence[Tensor], target: Tensor) -> None:
+        """Add data to a row."""
+        self.equations.setdefault(key, NormalEquations(len(features))).add(features, target)
+
+    def solve(self, keys: Sequence[Key]) -> None:
+        """Give rows the weights that their equations have by now."""
+        for key in keys:
+            self.weights[key] = self.equations[key].solve(self._ridge)
+
+    def forget(self) -> None:
+        """Begin the equations anew; the weights stay."""
+        self.equations = {}
+
+    def table(self) -> Tensor:
+        """All weights as a table of `shape.size`, float64; 0 where a row has none."""
+        shape = self.shape
+        table = torch.zeros(shape.size, dtype=torch.float64)
+        for step in set(range(shape.num_steps)) - set(shape.computed):
+            for branch in range(len(shape.branches)):
+                weights = self.weights.get(self.key(step, branch))
+                if weights is not None:
+                    row = weights.view(shape.sources, -1)
+                    table[step, branch, :, : row.shape[1]] = row
+        return table
+
+
+class GreedyPredictor(Predictor):
+    """Predicts for one rollout of a batch, and fits each row when the first prediction needs it.
+
+    Args:
+        rows: What is fitted. Data of earlier batches count too.
+        latents: T + 1 latents of the batch's uncached run.
+        features: (branch, step) -> the uncached run's feature, for the target `feature`.
+        learning: Whether rows are solved on the way. Else they keep the weights that they have, and data are collected.
+
+    Attributes:
+        miss: With the target `trajectory`: how far latents were from where the predictions led, relative to the way;
+            the mean over the intervals. Small when the sampler makes Euler steps and guidance is linear.
+    """
+
+    records: Literal["all", "computed"] = "computed"
+    reads_latents = True
+
+    def __init__(
+        self,
+        rows: Rows,
+        latents: Sequence[Tensor],
+        features: Mapping[tuple[str, int], Tensor],
+        *,
+        learning: bool = True,
+    ) -> None:
+        self._rows, self._latents, self._features, self._learning = rows, latents, features, learning
+        self.depth = rows.shape.depth
+        self._done: set[Key] = set()
+        self._velocities = _Velocities(rows.shape.depth)
+        self._planned: tuple[Tensor, Tensor] | None = None
+        self._misses: list[float] = []
+
+    @property
+    def miss(self) -> float:
+        """See above; 0 before the second computed step."""
+        return sum(self._misses) / len(self._misses) if self._misses else 0.0
+
+    def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> None:  # noqa: ARG002
+        """Change nothing; the latent tells how the sampler moved, and where predictions led."""
+        self._velocities.computed(ctx)
+        if self._planned is not None:
+            assert ctx.latent is not None
+            (start, end), self._planned = self._planned, None
+            self._misses.append(float((ctx.latent - end).norm() / (end - start).norm().clamp_min(_TINY)))
+
+    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
+        """Fit the row, if nobody has in this rollout, and apply it."""
+        shape = self._rows.shape
+        self._velocities.predicted(ctx)
+        branch = list(shape.branches).index(ctx.branch)
+        key = self._rows.key(ctx.index, branch)
+        count = len(shape.entries(ctx.index))
+        features = self._read(history, ctx, count)
+        if key not in self._done:
+            self._done.add(key)
+            self._rows.learn(key, self._regressors(features), self._target(ctx, features[0]))
+            if self._learning:
+                self._rows.solve([key])
+            self._plan(ctx, self._regressors(features), self._rows.weights[key].tolist())
+        return _sum(features, self._rows.weights[key].tolist()).to(features[0].dtype)
+
+    def _plan(self, ctx: StepContext, features: list[Tensor], weights: list[float]) -> None:
+        """Where the interval should end, if the latent follows the prediction."""
+        if self._rows.target == "trajectory" and self._planned is None:
+            assert ctx.latent is not None
+            way = ctx.sigmas[self._rows.shape.end(ctx.index)] - ctx.sigma
+            self._planned = ctx.latent.detach().clone(), ctx.latent + way * _sum(features, weights)
+
+    def _read(self, history: HistoryView, ctx: StepContext, count: int) -> list[Tensor]:
+        shape = self._rows.shape
+        if shape.reads == "own":
+            return [history.feature(k) for k in range(count)]
+        held = names_of(ctx)
+        views = [history if name == ctx.branch else history.branches[name] for name in shape.branches if name in held]
+        return [view.feature(k) for view in views for k in range(count)]
+
+    def _regressors(self, features: list[Tensor]) -> list[Tensor]:
+        shared = self._rows.target == "trajectory" and self._rows.shape.reads == "own"
+        return self._velocities.newest(len(features)) if shared else features
+
+    def _target(self, ctx: StepContext, like: Tensor) -> Tensor:
+        if self._rows.target == "feature":
+            return self._features[ctx.branch, ctx.index]
+        assert ctx.latent is not None
+        end = self._rows.shape.end(ctx.index)
+        goal = self._latents[end].to(like)
+        copies = ctx.latent.shape[0] // goal.shape[0]  # guidance in one call: the model's input holds each latent twice
+        return (goal.repeat(copies, *(1 for _ in goal.shape[1:])) - ctx.latent) / (ctx.sigmas[end] - ctx.sigma)
+
+
+def _sum(features: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    total = torch.zeros_like(features[0], dtype=torch.promote_types(features[0].dtype, torch.float32))
+    for weight, feature in zip(weights, features, strict=True):
+        total.add_(feature, alpha=weight)
+    return total
+
+
+class _Velocities:
+    """How the sampler moved at computed steps, guidance included: `(x_{i+1} - x_i) / (sigma_{i+1} - sigma_i)`."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._pending: tuple[int, Tensor] | None = None
+        self._found: list[Tensor] = []
+
+    def computed(self, ctx: StepContext) -> None:
+        """A step is computed."""
+        assert ctx.latent is not None
+        if self._pending is None or self._pending[0] != ctx.index:
+            self._close(ctx)
+            self._pending = ctx.index, ctx.latent.detach().clone()
+
+    def predicted(self, ctx: StepContext) -> None:
+        """A step is predicted."""
+        self._close(ctx)
+
+    def _close(self, ctx: StepContext) -> None:
+        if self._pending is not None:
+            assert ctx.latent is not None
+            (step, before), self._pending = self._pending, None
+            moved = (ctx.latent - before) / (ctx.sigmas[step + 1] - ctx.sigmas[step])
+            self._found = [moved, *self._found][: self._depth]
+
+    def newest(self, count: int) -> list[Tensor]:
+        """The newest ones first."""
+        return self._found[:count]

@@ -1,0 +1,121 @@
+"""A table of filters, one for each predicted step and branch, and how a step finds its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lesa_framework import EntryInfo, StepContext
+
+_Step = Annotated[int, Field(ge=0, le=10_000)]
+_Name = Annotated[str, Field(max_length=100)]
+
+
+@dataclass(frozen=True)
+class TableShape:
+    """What the filters read.
+
+    Attributes:
+        num_steps: T, steps of the grid they were fitted on.
+        computed: The steps that were computed, rising, the first one 0.
+        depth: K, how many features a filter reads of each branch.
+        branches: Names of the branches, in the order in which they are called.
+        reads: Features of the filter's own branch, or of all branches.
+        records: Whether histories held computed features alone, or all.
+    """
+
+    num_steps: Annotated[int, Field(ge=1, le=10_000)]
+    computed: Annotated[tuple[_Step, ...], Field(min_length=1, max_length=10_000)]
+    depth: Annotated[int, Field(ge=1, le=10_000)]
+    branches: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=64)]
+    reads: Literal["own", "all"] = "own"
+    records: Literal["all", "computed"] = "computed"
+
+    @property
+    def sources(self) -> int:
+        """How many histories a filter reads."""
+        return len(self.branches) if self.reads == "all" else 1
+
+    @property
+    def size(self) -> tuple[int, int, int, int]:
+        """Of the table: (steps, branches, sources, depth)."""
+        return self.num_steps, len(self.branches), self.sources, self.depth
+
+    def as_json(self) -> dict[str, Any]:
+        """For an artifact's metadata."""
+        return asdict(self)
+
+    def source(self, branch: int) -> int:
+        """Where a branch's own weights are in its row."""
+        return branch if self.reads == "all" else 0
+
+    def entries(self, step: int) -> tuple[int, ...]:
+        """Steps of the features that a history holds when `step` begins, newest first."""
+        held = range(step) if self.records == "all" else [each for each in self.computed if each < step]
+        return tuple(reversed(held))[: self.depth]
+
+    def end(self, step: int) -> int:
+        """The next computed step after `step`, or T."""
+        return next((each for each in self.computed if each > step), self.num_steps)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step of a run is in the table.
+
+    Attributes:
+        step: The row.
+        order: For each feature that the row has a weight for, its number in the run's history.
+    """
+
+    step: int
+    order: tuple[int, ...]
+
+
+def find_place(
+    shape: TableShape, sigmas: Sequence[float], same: bool, entries: Sequence[EntryInfo], ctx: StepContext
+) -> Place | None:
+    """The row for a step of a run.
+
+    On the grid of the fit it is the step's own, and its weights belong to the features of the same steps, wherever
+    these are in the history. On another grid, intervals between computed steps correspond by noise level: the row is
+    that of the interval which began nearest to the newest computed feature, and in it the nearest noise level.
+
+    Args:
+        shape: Of the table.
+        sigmas: The grid of the fit.
+        same: Whether the run has the same grid.
+        entries: Of one of the histories that the filter reads, newest first.
+        ctx: The step.
+
+    Returns:
+        None when the features that the row has weights for are not held, as after a step that the schedule did not
+        foresee.
+    """
+    if same:
+        held = {entry.step: number for number, entry in enumerate(entries)}
+        wanted = shape.entries(ctx.index)
+        return Place(ctx.index, tuple(held[step] for step in wanted)) if all(step in held for step in wanted) else None
+    newest = ctx.sigmas[entries[0].step]
+    start = min(shape.computed, key=lambda step: abs(sigmas[step] - newest))
+    rows = range(start + 1, shape.end(start))
+    wanted = shape.entries(start + 1)
+    if not rows or len(wanted) > len(entries):
+        return None
+    return Place(min(rows, key=lambda step: abs(sigmas[step] - ctx.sigma)), tuple(range(len(wanted))))
+
+
+def spread(row: Sequence[float], order: Sequence[int]) -> tuple[float, ...]:
+    """A row's weights at the places of their features; 0 for features that it has none for."""
+    weights = [0.0] * (max(order, default=-1) + 1)
+    for weight, number in zip(row, order, strict=False):
+        weights[number] = weight
+    return tuple(weights)
+
+
+def names_of(ctx: StepContext) -> Mapping[str, tuple[EntryInfo, ...]]:
+    """What all branches' histories hold, this one's included."""
+    return {**ctx.others, ctx.branch: ctx.entries}

@@ -1,0 +1,194 @@
+"""The fits on a guided toy, in closed loop."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from lesa_fitted import fit as fit_module
+from lesa_fitted.end_to_end import EndToEnd
+from lesa_fitted.fit import FittedFit
+from lesa_fitted.predictor import FittedPredictorConfig
+from lesa_fitted.settings import FittedTrainingConfig
+from lesa_framework import AffinePredictor, ConfigError, Filter, Recorder, Tap
+from lesa_framework.training import NoGradientsError, drift_db
+from tests.plugins.lesa_fitted.conftest import COMPUTED, STEPS
+
+
+class Line(AffinePredictor):
+    """Straight lines through the two newest computed features."""
+
+    depth = 2
+
+    def filter(self, entries, ctx):
+        if len(entries) < 2:
+            return Filter((1.0,))
+        slope = (ctx.index - entries[0].step) / (entries[0].step - entries[1].step)
+        return Filter((1 + slope, -slope))
+
+
+def fitted(task, **keys) -> FittedFit:
+    fit = FittedPredictorConfig(**keys).fit(task)
+    for _ in fit.run():
+        pass
+    return fit
+
+
+def closeness(task, predictor) -> float:
+    with torch.no_grad():
+        found = [drift_db(task.rollout(batch, predictor), task.uncached(batch)) for batch in task.batches]
+    return sum(found) / len(found)
+
+
+@pytest.mark.parametrize(
+    ("target", "tap", "reads", "lead"),
+    [
+        ("trajectory", Tap.OUTPUT, "own", 15),
+        ("trajectory", Tap.OUTPUT, "all", 25),
+        ("trajectory", Tap.PRE_HEAD, "own", 15),
+        ("feature", Tap.PRE_HEAD, "all", 10),
+    ],
+)
+def test_a_greedy_fit_is_closer_than_straight_lines(make_task, target, tap, reads, lead):
+    task = make_task(FittedTrainingConfig(target=target), tap=tap)
+    assert closeness(task, fitted(task, reads=reads).predictor) > closeness(task, Line()) + lead
+
+
+@pytest.mark.parametrize("reads", ["own", "all"])
+def test_the_table_predicts_what_the_fit_predicted(make_task, reads):
+    task = make_task(FittedTrainingConfig(), batch=6)
+    fit = fitted(task, reads=reads)
+    # With one batch the rows were solved on the way, so that the rollout of the fit was one of the table.
+    assert fit.drift_db == pytest.approx(closeness(task, fit.predictor), abs=1e-3)
+
+
+def test_on_a_trajectory_all_branches_return_the_velocity_itself(make_task):
+    task = make_task(FittedTrainingConfig(), batch=6)
+    fit, recorder = fitted(task, reads="all"), Recorder()
+    with torch.no_grad():
+        task.rollout(task.batches[0], fit.predictor, observers=(recorder,))
+    one, other = (recorder.by_step[name, 4] for name in ("branch0", "branch1"))
+    assert torch.allclose(one, other, rtol=1e-5)
+
+
+def test_more_passes_agree_on_batches_of_any_size(make_task):
+    whole = make_task(FittedTrainingConfig(), batch=6)
+    parts = make_task(FittedTrainingConfig(passes=4), batch=2)
+    assert closeness(whole, fitted(parts).predictor) == pytest.approx(
+        closeness(whole, fitted(whole).predictor), abs=0.5
+    )
+
+
+def test_a_sampler_that_goes_where_predictions_lead_is_given_a_trajectory(make_task):
+    fit = fitted(make_task(FittedTrainingConfig()))
+    assert fit._found.target == "trajectory"
+    assert list(fit.log[0]["drift_db"]) == ["trajectory"]  # nothing else was tried
+
+
+def test_with_another_sampler_the_closer_target_is_taken(make_task, monkeypatch):
+    monkeypatch.setattr(fit_module, "_LARGE_MISS", 0.1)  # the toy's uneven moves miss by more
+    fit = fitted(make_task(FittedTrainingConfig(), curved=True), reads="all")
+    tried = fit.log[0]["drift_db"]
+    assert len(tried) == 2
+    assert fit._found.target == max(tried, key=tried.get)
+
+
+def test_a_trajectory_needs_velocities(make_task):
+    with pytest.raises(ConfigError, match=r"training\.target: 'trajectory' with predictor\.reads 'all'"):
+        fitted(make_task(FittedTrainingConfig(target="trajectory"), tap=Tap.PRE_HEAD), reads="all")
+
+
+def test_the_quick_fit_of_a_search_is_greedy():
+    quick = FittedPredictorConfig().quick(FittedTrainingConfig(fit="end_to_end", passes=3, prompts=8))
+    assert isinstance(quick, FittedTrainingConfig)
+    assert (quick.fit, quick.passes, quick.prompts) == ("greedy", 1, 8)
+
+
+@pytest.mark.parametrize("tap", [Tap.OUTPUT, Tap.PRE_HEAD])
+def test_end_to_end_comes_closer_than_the_greedy_fit(make_task, tap):
+    greedy = make_task(FittedTrainingConfig(), tap=tap)
+    refined = make_task(FittedTrainingConfig(fit="end_to_end", iterations=60, lr=0.01, held_out=0), tap=tap)
+    assert closeness(greedy, fitted(refined).predictor) > closeness(greedy, fitted(greedy).predictor) + 0.5
+
+
+def test_the_filters_that_do_best_on_held_out_batches_are_kept(make_task):
+    task = make_task(FittedTrainingConfig(fit="end_to_end", iterations=20, lr=3.0, held_out=0.5), prompts=4, batch=1)
+    fit = fitted(task)
+    seen = [entry["drift_db"] for entry in fit.log if entry.get("iteration") and entry["drift_db"] is not None]
+    assert fit.drift_db is not None
+    assert fit.drift_db > max(seen)
+    assert len(fit._fitted_on) == 2
+
+
+def test_a_resumed_refinement_ends_as_one_in_one_go(make_task):
+    settings = FittedTrainingConfig(fit="end_to_end", iterations=24, held_out=0.5)
+    whole = fitted(make_task(settings))
+    stopped = FittedPredictorConfig().fit(make_task(settings))
+    for step in stopped.run():
+        if step.save:
+            break
+    resumed = FittedPredictorConfig().fit(make_task(settings))
+    resumed.load_state_dict(stopped.state_dict())
+    assert sum(step.stage == "end to end" for step in resumed.run()) == 14
+    assert torch.equal(resumed.tensors()["weights"], whole.tensors()["weights"])
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), NoGradientsError("SomePipeline")])
+def test_without_gradients_the_greedy_filters_are_kept_and_it_is_said(make_task, monkeypatch, error):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(EndToEnd, "_step", refuse)
+    task = make_task(FittedTrainingConfig(fit="end_to_end", held_out=0))
+    fit = FittedPredictorConfig().fit(task)
+    assert list(fit.run())[-1].stage.startswith("greedy only")
+    assert torch.equal(fit.tensors()["weights"], fitted(make_task(FittedTrainingConfig())).tensors()["weights"])
+
+
+@pytest.mark.parametrize("records", ["computed", "all"])
+def test_true_history_finds_a_linear_rule(make_task, records):
+    # One prompt whose features are few numbers: with as many weights as numbers the fit is exact on true history.
+    task = make_task(FittedTrainingConfig(fit="true_history", ridge=1e-12), prompts=1, batch=1)
+    fit = fitted(task, records=records, history=STEPS, reads="own")
+    recorder = Recorder()
+    task.uncached(task.batches[0], recorder)
+    features = recorder.by_step
+    table, shape, ratios = fit.tensors()["weights"], fit._found.shape, []
+    for step in sorted(set(range(STEPS)) - set(COMPUTED)):
+        history = torch.stack([features["branch0", each].flatten() for each in shape.entries(step)])
+        true = features["branch0", step].flatten()
+        error = (table[step, 0, 0, : len(history)].float() @ history - true).norm()
+        ratios.append(float(error / (history[0] - true).norm()))
+    assert max(ratios) <= 1.0
+    assert sum(ratios) / len(ratios) < 0.5
+
+
+def test_a_fit_holds_the_features_of_one_batch_at_a_time(make_task, monkeypatch):
+    kept: list[weakref.ref[torch.Tensor]] = []
+    original = Recorder.lesa_step_end
+
+    def watch(self, record, latent, feature):
+        original(self, record, latent, feature)
+        if self.features:
+            kept.append(weakref.ref(self.features[-1]))
+
+    monkeypatch.setattr(Recorder, "lesa_step_end", watch)
+    task = make_task(FittedTrainingConfig(target="feature", passes=2), prompts=6, batch=1)
+    fit = FittedPredictorConfig().fit(task)
+    most = 2 * STEPS  # both branches of one prompt
+    for _ in fit.run():
+        gc.collect()
+        assert sum(ref() is not None for ref in kept) <= most
+    assert len(kept) > 5 * most
+
+
+def test_settings_that_contradict_each_other_are_refused(make_task):
+    with pytest.raises(ConfigError, match=r"predictor\.records: 'all' has predictions"):
+        FittedPredictorConfig(records="all").fit(make_task(FittedTrainingConfig()))
+    task = make_task(FittedTrainingConfig())
+    task.schedule.dynamic = True
+    with pytest.raises(ConfigError, match="schedule: 'fitted' has a filter for each step"):
+        FittedPredictorConfig().fit(task)

@@ -1,0 +1,41 @@
+"""Least squares in parts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lesa_fitted import normal_equations
+from lesa_fitted.normal_equations import NormalEquations
+
+
+@given(st.integers(0, 1000), st.integers(1, 5))
+def test_they_find_what_least_squares_finds(seed, size):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(size, 40, generator=generator, dtype=torch.float64)
+    target = torch.randn(40, generator=generator, dtype=torch.float64)
+    equations = NormalEquations(size)
+    equations.add([row.view(8, 5) for row in features], target.view(8, 5))
+    wanted = torch.linalg.lstsq(features.T, target.unsqueeze(1)).solution.squeeze(1)
+    assert torch.allclose(equations.solve(0.0), wanted, atol=1e-8)
+
+
+def test_parts_give_what_the_whole_gives(monkeypatch):
+    features, target = torch.randn(3, 64), torch.randn(64)
+    whole, parts = NormalEquations(3), NormalEquations(3)
+    whole.add(list(features), target)
+    monkeypatch.setattr(normal_equations, "_CHUNK", 7)
+    for half in (slice(0, 32), slice(32, 64)):
+        parts.add([row[half] for row in features], target[half])
+    assert torch.allclose(whole.gram, parts.gram)
+    assert torch.allclose(whole.moment, parts.moment)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-6])
+def test_features_that_are_the_same_share_the_weight(ridge):
+    feature = torch.randn(30)
+    equations = NormalEquations(2)
+    equations.add([feature, feature], 3 * feature)
+    assert torch.allclose(equations.solve(ridge), torch.tensor([1.5, 1.5], dtype=torch.float64), atol=1e-4)

@@ -1,0 +1,93 @@
+"""Where a step finds its row, on the grid of the fit and on another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lesa_fitted.fitted import Fitted
+from lesa_fitted.table import TableShape, find_place, spread
+from lesa_framework import EntryInfo, Filter, Reason, Strategy
+from lesa_framework.interfaces.schedule import Always
+from lesa_framework.runtime.strategy import plan
+from lesa_framework.testing import even_grid
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
+from lesa_framework.types import StepContext
+
+SHAPE = TableShape(8, (0, 2, 5), 2, ("cond", "uncond"), "all")
+GRID = even_grid(8)
+
+
+def entries(*steps: int) -> tuple[EntryInfo, ...]:
+    return tuple(EntryInfo(step, computed=True) for step in steps)
+
+
+def test_a_row_knows_the_features_it_reads():
+    assert [SHAPE.entries(step) for step in range(8)] == [(), (0,), (0,), (2, 0), (2, 0), (2, 0), (5, 2), (5, 2)]
+    assert [SHAPE.end(step) for step in range(8)] == [2, 2, 5, 5, 5, 8, 8, 8]
+    every = TableShape(4, (0,), 2, ("cond",), "own", "all")
+    assert [every.entries(step) for step in range(4)] == [(), (0,), (1, 0), (2, 1)]
+
+
+def test_on_its_own_grid_a_row_finds_its_features_wherever_they_are():
+    ctx = StepContext(4, GRID)
+    place = find_place(SHAPE, GRID, True, entries(2, 0), ctx)
+    assert place is not None
+    assert (place.step, place.order) == (4, (0, 1))
+    beside_another = find_place(SHAPE, GRID, True, entries(3, 2, 0), ctx)
+    assert beside_another is not None
+    assert beside_another.order == (1, 2)
+    assert find_place(SHAPE, GRID, True, entries(3, 2), ctx) is None
+
+
+def test_on_another_grid_the_row_is_that_of_the_nearest_interval_and_level():
+    other = even_grid(16)  # twice as fine: computed steps 0, 4, 10
+    for index, held, row in ((1, (0,), 1), (3, (0,), 1), (6, (4, 0), 3), (9, (4, 0), 4), (15, (10, 4), 7)):
+        place = find_place(SHAPE, GRID, False, entries(*held), StepContext(index, other))
+        assert place is not None
+        assert place.step == row, index
+    assert find_place(SHAPE, GRID, False, entries(4), StepContext(6, other)) is None
+
+
+def test_weights_go_to_the_places_of_their_features():
+    assert spread([3.0, 4.0], (0, 2)) == (3.0, 0.0, 4.0)
+    assert spread([3.0], (1,)) == (0.0, 3.0)
+
+
+def table() -> torch.Tensor:
+    return torch.arange(torch.Size(SHAPE.size).numel(), dtype=torch.float64).view(SHAPE.size)
+
+
+@pytest.mark.parametrize("steps", [8, 20])
+def test_a_plan_can_print_every_filter(steps):
+    grid = even_grid(steps)
+    computed = [min(range(steps), key=lambda i: abs(grid[i] - GRID[each])) for each in SHAPE.computed]
+    fitted = Fitted(SHAPE, table(), GRID)
+    found = plan(Strategy(ComputeSteps(tuple(computed)), EqualStages(), fitted), grid, ("cond", "uncond"))
+    predicted = [ctx for ctx, reason in found if reason is Reason.PREDICTED]
+    assert len(predicted) == 2 * (steps - 3)
+    for ctx in predicted:
+        given = fitted.filter(ctx.entries, ctx)
+        assert len(given.weights) == len(ctx.entries)
+        assert set(given.others) == {"cond", "uncond"} - {ctx.branch}
+
+
+def test_own_weights_come_first_and_other_branches_by_name():
+    fitted, weights = Fitted(SHAPE, table(), GRID), table()
+    ctx = StepContext(4, GRID, "uncond", 1, entries=entries(2, 0), others={"cond": entries(2, 0)})
+    assert fitted.filter(ctx.entries, ctx) == Filter(
+        tuple(weights[4, 1, 1].tolist()), others={"cond": tuple(weights[4, 1, 0].tolist())}
+    )
+
+
+def test_without_the_features_it_needs_a_step_reuses_the_newest():
+    fitted = Fitted(SHAPE, table(), GRID)
+    alone = StepContext(4, GRID, "cond", 0, entries=entries(2, 0))
+    assert fitted.filter(alone.entries, alone) == Filter((1.0,))
+    late = StepContext(4, GRID, "cond", 0, entries=entries(3), others={"uncond": entries(3)})
+    assert fitted.filter(late.entries, late) == Filter((1.0,))
+
+
+def test_a_strategy_that_computes_everything_never_asks():
+    strategy = Strategy(Always(), EqualStages(), Fitted(SHAPE, table(), GRID))
+    assert all(reason is Reason.SCHEDULE for _, reason in plan(strategy, GRID))
