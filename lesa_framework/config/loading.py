@@ -157,8 +157,10 @@ class _Reader:
         """Settings of another predictor's fit are reported with that predictor's name."""
         if not isinstance(raw, dict):
             return raw
-        for owner, config in self._registry.predictors.items().items():
-            fields = config.training_config.model_fields
+        predictors = self._registry.predictors.items()
+        fields_of = {each: config.training_config.model_fields for each, config in predictors.items()}
+        # Two fits may have a setting of one name: it is that of the predictor which has most of those given.
+        for owner, fields in sorted(fields_of.items(), key=lambda item: -len(item[1].keys() & raw.keys())):
             keys = [f"training.{key}" for key in raw if key in fields and key not in model.model_fields]
             if keys:
                 belong, them = ("belongs", "it") if len(keys) == 1 else ("belong", "them")
