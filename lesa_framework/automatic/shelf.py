@@ -15,7 +15,7 @@ from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
-from lesa_framework.errors import ConfigError, LesaError, LesaWarning
+from lesa_framework.errors import ConfigError, LesaError, LesaWarning, shown
 from lesa_framework.files import is_folder
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy
@@ -82,6 +82,9 @@ def find_weights(folder: str | Path | None = None) -> list[Weights]:
 
 
 def _folder(named: str | Path | None) -> Path | None:
+    given: object = named  # notebooks have no type checker
+    if not isinstance(given, str | Path | None):
+        raise ConfigError(f"weights: {shown(given)} is no folder. Give its path.")
     name = named if named is not None else os.environ.get(VARIABLE)
     if not name and named is None:
         default = Path(os.path.expanduser(DEFAULT_FOLDER))  # noqa: PTH111 - does not fail where there is no home

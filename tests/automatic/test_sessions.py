@@ -182,6 +182,9 @@ def test_requests_in_threads_have_choices_of_their_own(tmp_path):
     [
         ({"speedup": 0.5}, "speedup: 0.5 is not a number above 1"),
         ({"speedup": 1}, "speedup: 1 is not a number above 1"),
+        ({"speedup": "5"}, "speedup: '5' is not a number above 1"),
+        ({"weights": 5}, "weights: 5 is no folder"),
+        ({"backbone": "flux"}, "backbone: "),
         ({"weights": "nowhere"}, "weights: there is no folder 'nowhere'"),
         ({"backbone": {"tap": "nowhere"}}, "backbone.tap: "),
     ],
