@@ -91,7 +91,7 @@ def test_the_order_grows_with_the_history(predictor):
 
 
 def test_spectrum_with_a_small_ridge_continues_its_own_polynomials():
-    places = {step: 2 * step / 49 - 1 for step in (*STEPS, 24)}
+    places = {step: 2 * step / 50 - 1 for step in (*STEPS, 24)}
     values = {step: float(chebval(places[step], [1.0, -2.0, 0.5, 0.3])) for step in STEPS}
     expected = float(chebval(places[24], [1.0, -2.0, 0.5, 0.3]))
     assert predicted(Spectrum(3, 1e-9), values, 24) == pytest.approx(expected, abs=1e-5)
@@ -99,10 +99,18 @@ def test_spectrum_with_a_small_ridge_continues_its_own_polynomials():
 
 def test_spectrum_is_the_ridge_fit():
     values = {step: math.sin(step / 7) for step in STEPS}
-    basis = np.polynomial.chebyshev.chebvander(np.array([2 * step / 49 - 1 for step in (*STEPS, 24)]), 4)
+    basis = np.polynomial.chebyshev.chebvander(np.array([2 * step / 50 - 1 for step in (*STEPS, 24)]), 4)
     stacked = np.concatenate([basis[:-1], math.sqrt(0.1) * np.eye(5)])
     fitted, *_ = np.linalg.lstsq(stacked, np.array([*values.values(), *[0.0] * 5]), rcond=None)
     assert predicted(Spectrum(4, 0.1), values, 24) == pytest.approx(float(basis[-1] @ fitted))
+
+
+def test_spectrum_mixed_with_a_line():
+    values = {step: math.sin(step / 7) for step in STEPS}
+    line = values[21] + 3 * (values[21] - values[15]) / 6
+    alone = predicted(Spectrum(4, 0.1), values, 24)
+    assert predicted(Spectrum(4, 0.1, 0.25), values, 24) == pytest.approx(0.25 * alone + 0.75 * line)
+    assert predicted(Spectrum(4, 0.1, 0.0), {4: 3.0}, 24) == pytest.approx(3.0)
 
 
 def test_spectrum_of_a_run_of_one_step_that_is_known():
@@ -110,18 +118,17 @@ def test_spectrum_of_a_run_of_one_step_that_is_known():
 
 
 def by_recording(values: dict[int, float], last: int) -> float:
-    """FoCa as it is written: what was used at each step is kept."""
-    used: list[float] = []
-    known: list[tuple[int, float]] = []
-    for step in range(last + 1):
+    """FoCa as it is written: what was used at each step is kept, and its slope."""
+    used, slopes, known = [values[0]], [0.0], [0]
+    for step in range(1, last + 1):
         if step in values:
-            known.append((step, values[step]))
+            slopes.append((values[step] - values[known[-1]]) / (step - known[-1]))
+            known.append(step)
             used.append(values[step])
             continue
-        newest, before = used[-1], used[-2] if len(used) > 1 else used[-1]
-        forecast = 4 / 3 * newest - 1 / 3 * before + 2 / 3 * (newest - before)
-        slope = 0.0 if len(known) == 1 else (known[-1][1] - known[-2][1]) / (known[-1][0] - known[-2][0])
-        used.append(newest + (slope + (forecast - newest)) / 2)
+        forecast = 4 / 3 * used[-1] - 1 / 3 * used[max(step - 2, 0)] + 2 / 3 * slopes[-1]
+        used.append(used[-1] + 1 / 2 * (slopes[known[-1]] + (forecast - used[-1])))
+        slopes.append(used[-1] - used[-2])
     return used[-1]
 
 
