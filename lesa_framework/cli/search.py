@@ -31,6 +31,8 @@ _BUDGET, _SEARCH = "Budget, one of these", "Search"
 #: What is searched for by default; the first that is registered.
 _PREDICTORS = ("fitted", "taylorseer")
 _MINUTES = 10.0
+#: How many prompts are drawn: closeness differs so much between prompts that fewer would choose by chance.
+_DRAWN = 96
 _NAME = re.compile(r"[\w][\w.+-]*")
 
 
@@ -103,7 +105,7 @@ def command(
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
     chosen = read_prompts(prompts) if prompts else _drawn(source, wanted)
-    parts = divided(chosen, wanted.training.batch, wanted.training.seed)
+    parts = divided(chosen, wanted.training.batch, wanted.training.seed, fits=guiding.predictor.has_fit())
     wanted = wanted.model_copy(update={"name": name_of(name, source, wanted, budget)})
     wanted = wanted.model_copy(update={"training": wanted.training.model_copy(update={"prompts": len(parts.fitted)})})
     inputs = [each for each in (Path(config) if config else None, prompts) if each]
@@ -165,7 +167,9 @@ def _config(
 
 
 def _drawn(source: ModelSource, config: LesaConfig) -> list[str]:
-    return options.draw_prompts(source, config.training.prompts, config.training.seed, training=True)
+    given = "prompts" in config.training.model_fields_set
+    count = config.training.prompts if given else _DRAWN
+    return options.draw_prompts(source, count, config.training.seed, training=True)
 
 
 def _unmeasured() -> StepCost:

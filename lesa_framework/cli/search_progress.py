@@ -47,10 +47,11 @@ class Watch:
             f"searching {which} of {config.training.num_steps} steps to compute, for '{kind}'"
             + (f", tried with '{tried}'." if tried != kind else ".")
         )
-        purpose = "to fit on" if guide.predictor.has_fit() else "to compare the best on"
+        count, fits = len(prompts.fitted) + prompts.judged, len(prompts.quick.prompts)
+        fitted = f"each fitted on {fits} and " if guide.predictor.has_fit() else ""
         self._say(
-            f"{len(prompts.fitted) + prompts.judged} prompts, run uncached first: {len(prompts.fitted)} {purpose}, "
-            f"{prompts.judged} to judge on."
+            f"{count} prompts are run uncached first. Candidates are {fitted}tried on up to {prompts.tried}; the best "
+            f"are compared on {prompts.judged} others."
         )
         length = []
         if limit.seconds is not None:

@@ -1,4 +1,4 @@
-"""Which prompts candidates are fitted on, and which they are judged on."""
+"""Which prompts candidates are fitted on, which they are tried on, and which only the best are compared on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.fit import Batch
 from lesa_framework.training.run import make_batches
 
-#: The fewest prompts for either purpose.
+#: The fewest prompts to fit on and to judge on.
 LEAST = 2
+#: Which shares of the prompts a candidate has been tried on after each rung.
+_RUNGS = (1 / 8, 3 / 8, 1.0)
 
 
 @dataclass(frozen=True)
@@ -19,56 +21,66 @@ class Prompts:
     """Prompts with their seeds, divided.
 
     Attributes:
-        fit: Batches to fit on: three quarters.
-        judge: Batches to judge on, which no fit sees: a quarter, and at least two prompts.
-        rungs: The judge prompts again: the first quarter of them, then the others.
+        fit: Batches that the best is fitted on in the end: three quarters of all.
+        quick: Some of them, one batch: candidates are fitted on it.
+        rungs: The others of them, which candidates are tried on, rung after rung. Where nothing is fitted, all of them.
+        judge: Batches that neither a fit nor the search sees: a quarter of all. The best are compared on them.
     """
 
     fit: tuple[Batch, ...]
-    judge: tuple[Batch, ...]
+    quick: Batch
     rungs: tuple[tuple[Batch, ...], ...]
-
-    @property
-    def judged(self) -> int:
-        """How many prompts judge."""
-        return sum(len(batch.prompts) for batch in self.judge)
+    judge: tuple[Batch, ...]
 
     @property
     def fitted(self) -> tuple[str, ...]:
         """The prompts that are fitted on."""
         return tuple(prompt for batch in self.fit for prompt in batch.prompts)
 
+    @property
+    def tried(self) -> int:
+        """How many prompts a candidate is tried on."""
+        return _count([batch for rung in self.rungs for batch in rung])
 
-def divided(prompts: Sequence[str], batch: int, seed: int) -> Prompts:
-    """Divide prompts: three quarters to fit on, the last quarter to judge on.
+    @property
+    def judged(self) -> int:
+        """How many prompts the best are compared on."""
+        return _count(self.judge)
+
+
+def divided(prompts: Sequence[str], batch: int, seed: int, *, fits: bool) -> Prompts:
+    """Divide prompts.
 
     Args:
         prompts: All of them.
         batch: The most prompts a rollout.
         seed: Of their noise, as in `lesa train`: the first three quarters get the seeds that it gives them.
+        fits: Whether candidates are fitted.
 
     Raises:
-        ConfigError: There are fewer than two for either purpose.
+        ConfigError: There are fewer than two to fit on or two to judge on.
     """
     if len(prompts) < 2 * LEAST:
         raise ConfigError(
             f"--prompts: a search needs at least {2 * LEAST} prompts, {LEAST} to fit on and {LEAST} to judge on; "
-            f"found {len(prompts)}. Three quarters are fitted on; 64 are usual."
+            f"found {len(prompts)}. Three quarters are for the fit; about 100 are usual."
         )
-    for_judging = max(LEAST, round(len(prompts) / 4))
     (whole,) = make_batches(prompts, len(prompts), seed)
-    fit, judge = _parts(whole, [len(prompts) - for_judging])
-    first, others = _parts(judge, [max(1, for_judging // 4)])
-    rungs = (_small(first, batch), _small(others, batch))
-    return Prompts(_small(fit, batch), _small(first, batch) + _small(others, batch), rungs)
+    fit, judge = _parts(whole, [len(prompts) - max(LEAST, round(len(prompts) / 4))])
+    quick, unseen = _parts(fit, [min(batch, len(fit.prompts) // 2)])
+    tried = unseen if fits else fit
+    ends = [max(1, round(share * len(tried.prompts))) for share in _RUNGS[:-1]]
+    rungs = [_small(rung, batch) for rung in _parts(tried, ends) if rung.prompts]
+    return Prompts(_small(fit, batch), quick, tuple(rungs), _small(judge, batch))
+
+
+def _count(batches: Sequence[Batch]) -> int:
+    return sum(len(batch.prompts) for batch in batches)
 
 
 def _parts(batch: Batch, ends: Sequence[int]) -> list[Batch]:
     edges = [0, *ends, len(batch.prompts)]
-    return [
-        Batch(batch.prompts[start:end], batch.seeds[start:end])
-        for start, end in pairwise(edges)
-    ]  # fmt: skip
+    return [Batch(batch.prompts[start:end], batch.seeds[start:end]) for start, end in pairwise(edges)]
 
 
 def _small(batch: Batch, size: int) -> tuple[Batch, ...]:

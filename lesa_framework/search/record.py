@@ -17,8 +17,8 @@ class Tried(BaseModel):
 
     Attributes:
         steps: The computed steps.
-        db: For each judge prompt, the PSNR of the final latents against the uncached run; only the first ones
-            of a candidate that was dropped early.
+        db: For each prompt, the PSNR of the final latents against the uncached run; only the first ones of a candidate
+            that was dropped early.
         at: Seconds of searching after which it was judged.
     """
 
@@ -43,7 +43,7 @@ class Record(BaseModel):
         about: What it is for, for people and the page.
         whole: How many scores a candidate has that was not dropped.
         tried: Every candidate in order.
-        compared: The candidates that were fitted and judged on everything at the end.
+        compared: Even steps and the best candidates, fitted and judged on prompts that the search did not use.
         fitting: The steps that the predictor is or was fitted to at the end.
         final: The closest of them after its predictor was fitted with the real settings; None before that.
         seconds: How long it has searched.
@@ -65,7 +65,7 @@ class Record(BaseModel):
 
     @property
     def full(self) -> list[Tried]:
-        """Candidates that were judged on all judge prompts."""
+        """Candidates that were tried on all prompts."""
         return [each for each in self.tried if len(each.db) == self.whole]
 
     @property
@@ -75,8 +75,13 @@ class Record(BaseModel):
 
     @property
     def outcome(self) -> Tried | None:
-        """The closest of those compared at the end."""
-        return max(self.compared, key=lambda each: each.mean, default=None)
+        """The closest of those compared at the end, by all that is known of each."""
+        return max(self.compared, key=self.pooled, default=None)
+
+    def pooled(self, compared: Tried) -> float:
+        """Mean over the prompts of the search and of the comparison, in dB."""
+        tried = next((each.db for each in self.full if each.steps == compared.steps), ())
+        return sum((*tried, *compared.db)) / len((*tried, *compared.db))
 
     def comparison(self, steps: tuple[int, ...]) -> Tried | None:
         """How a candidate did at the end; None when it was not compared."""

@@ -209,7 +209,7 @@ def _fitted(
 
 def _provenance(record: Record, best: Tried) -> dict[str, Any]:
     return {
-        **{key: record.about[key] for key in ("nfe", "seed", "guide", "fit_prompts", "judge_prompts")},
+        **{key: record.about[key] for key in ("nfe", "seed", "guide", "fit_prompts", "tried_prompts", "judge_prompts")},
         "tries": len(record.tried),
         "seconds": round(record.seconds, 1),
         "judged_db": round(best.mean, 3),
@@ -239,6 +239,7 @@ def _about(
         "guide": guide.predictor.kind,
         "seed": config.training.seed,
         "fit_prompts": len(prompts.fitted),
+        "tried_prompts": prompts.tried,
         "judge_prompts": prompts.judged,
         "fingerprint": hashlib.sha256(told.encode()).hexdigest(),
     }
@@ -252,7 +253,7 @@ def _opened(path: Path, config: Path, about: Mapping[str, Any], prompts: Prompts
     if record is None and is_file(config):
         raise ConfigError(f"--out {config}: is there already, and no search has made it. Name another folder.")
     if record is None:
-        return Record(fingerprint=fingerprint, about=said, whole=prompts.judged)
+        return Record(fingerprint=fingerprint, about=said, whole=prompts.tried)
     if record.fingerprint != fingerprint:
         raise ConfigError(
             f"--out {path}: is the record of another search: of another model, other prompts or other settings. Name "

@@ -24,7 +24,7 @@ class Trials(Protocol):
         """Closeness in dB for the prompts of one rung after another; rungs that are not asked for cost nothing."""
 
     def whole(self, steps: Steps) -> tuple[float, ...]:
-        """Closeness in dB, fitted and judged on all there is."""
+        """Closeness in dB on prompts that `scores` does not use."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Search:
         return _FINALISTS * self.record.comparison_seconds
 
     def run(self, limit: Limit) -> Iterator[Tried]:
-        """Compare the first start on everything, then try candidates until the limit, then compare the best.
+        """Judge the first start on the unused prompts, then try candidates until the limit, then compare the best.
 
         Yields:
             Every candidate after it was judged.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,23 +30,29 @@ from lesa_framework.types import Reason
 _IDENTICAL, _LOST = 200.0, -100.0
 
 
+#: A prompt with its seed.
+_Sample: TypeAlias = tuple[str, int]
+
+
 @dataclass(frozen=True)
 class RecordedTask(Task):
-    """A task that runs the uncached model once for each batch, and keeps the latents on the CPU.
+    """A task that runs the uncached model once for each sample, and keeps the latents on the CPU.
 
     Args:
         kept: What was recorded, for all candidates together.
     """
 
-    kept: dict[Batch, list[Tensor]] = field(default_factory=dict)
+    kept: dict[_Sample, list[Tensor]] = field(default_factory=dict)
 
     def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:
-        """What was recorded; runs the model for observers, or when nothing was recorded yet."""
-        if batch in self.kept and not observers:
-            return self.kept[batch]
-        latents = super().uncached(batch, *observers)
-        self.kept[batch] = [latent.cpu() for latent in latents]
-        return latents
+        """What was recorded; runs the model for observers, or when something was not recorded yet."""
+        samples = list(zip(batch.prompts, batch.seeds, strict=True))
+        if observers or not all(sample in self.kept for sample in samples):
+            latents = [latent.cpu() for latent in super().uncached(batch, *observers)]
+            for place, sample in enumerate(samples):
+                self.kept[sample] = [latent[place : place + 1] for latent in latents]
+            return latents
+        return [torch.cat(parts) for parts in zip(*(self.kept[sample] for sample in samples), strict=True)]
 
 
 class PipelineTrials:
@@ -71,8 +77,8 @@ class PipelineTrials:
         steps = config.training.num_steps
         self._sampler = Sampler(pipe, steps, dict(call))
         self.sigmas = sampler_grid(pipe, GenerationSettings(num_steps=steps, call=dict(call)))
-        self._kept: dict[Batch, list[Tensor]] = {}
-        self._final: dict[Batch, Tensor] = {}
+        self._kept: dict[_Sample, list[Tensor]] = {}
+        self._ends: dict[_Sample, Tensor] = {}
         self._sampler.freeze()
 
     @property
@@ -83,7 +89,7 @@ class PipelineTrials:
     def record(self) -> Iterator[int]:
         """Run the uncached model on every batch; yields how many samples are done."""
         done = 0
-        for batch in self._batches():
+        for batch in (*self._prompts.fit, *self._prompts.judge):
             self._reference(batch)
             done += len(batch.prompts)
             yield done
@@ -102,15 +108,14 @@ class PipelineTrials:
         return frozenset(found)
 
     def scores(self, steps: Steps) -> Iterator[tuple[float, ...]]:
-        """Fit on the first batch, and judge rung after rung."""
-        predictor = self._fitted(steps, self._prompts.fit[:1])
+        """Fit on the quick batch, and try rung after rung."""
+        predictor = self._fitted(steps, (self._prompts.quick,))
         for rung in self._prompts.rungs:
             yield self.judge(steps, predictor, rung)
 
     def whole(self, steps: Steps) -> tuple[float, ...]:
-        """Fit on all batches, and judge on all that were not fitted on."""
-        predictor = self._fitted(steps, self._prompts.fit)
-        return self.judge(steps, predictor, self._prompts.judge if self.fits else self._batches())
+        """Fit on all that is for the fit, and judge on what no candidate was tried on."""
+        return self.judge(steps, self._fitted(steps, self._prompts.fit), self._prompts.judge)
 
     def judge(self, steps: Steps, predictor: Predictor, batches: Sequence[Batch]) -> tuple[float, ...]:
         """For each sample the PSNR-like distance of its final latents from the uncached run's, in dB."""
@@ -125,20 +130,19 @@ class PipelineTrials:
 
     def _reference(self, batch: Batch) -> Tensor:
         """The end of the uncached run."""
-        if batch not in self._final:
-            latents = self._task((0,), ()).uncached(batch)
-            self._final[batch] = latents[-1].double().cpu()
-            if not self.fits or batch not in self._prompts.fit:
-                del self._kept[batch]  # only its end is compared
-        return self._final[batch]
-
-    def _batches(self) -> tuple[Batch, ...]:
-        return (*self._prompts.judge, *self._prompts.fit)
+        samples = list(zip(batch.prompts, batch.seeds, strict=True))
+        if not all(sample in self._ends for sample in samples):
+            end = self._task((0,), ()).uncached(batch)[-1].double()
+            self._ends |= {sample: end[place : place + 1] for place, sample in enumerate(samples)}
+            if not self.fits or batch in self._prompts.judge:
+                for sample in samples:
+                    del self._kept[sample]  # only its end is compared
+        return torch.cat([self._ends[sample] for sample in samples])
 
     def _unfitted(self, config: LesaConfig) -> Predictor:
         if not config.predictor.has_fit():
             return config.predictor.build()
-        task = replace(self._task((0,), self._prompts.fit[:1]), settings=config.training)
+        task = replace(self._task((0,), (self._prompts.quick,)), settings=config.training)
         return config.predictor.fit(task).predictor
 
     def _fitted(self, steps: Steps, batches: tuple[Batch, ...]) -> Predictor:

@@ -100,6 +100,7 @@ def run(
         "training": {"num_steps": 8, "batch": 2},
     }
     config = load_config(raw, overrides).model_copy(update={"name": "mine"})
-    prompts = divided(PROMPTS, 2, config.training.seed)
+    guiding = guide_of(config, guide)
+    prompts = divided(PROMPTS, 2, config.training.seed, fits=guiding.predictor.has_fit())
     show = [].append if seen is None else seen.append
-    return search(config, guide_of(config, guide), pipe, CALL, prompts, nfe, out, limit, show)
+    return search(config, guiding, pipe, CALL, prompts, nfe, out, limit, show)

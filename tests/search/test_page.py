@@ -15,7 +15,7 @@ from lesa_framework.search.record import Record, Tried
 
 ABOUT = {
     "model": "reference:flux", "num_steps": 10, "nfe": 3, "predictor": "fitted", "guide": "fitted", "seed": 0,
-    "fit_prompts": 6, "judge_prompts": 2,
+    "fit_prompts": 6, "tried_prompts": 2, "judge_prompts": 2,
 }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_the_page_is_whole_and_fetches_nothing(record: Record) -> None:
     assert not re.search(r"https?://|<script|url\(", page)
     assert "It computes <b>0 4 7</b>. The final latents are 23.50 dB" in page
     assert "with even steps they are 21.00 dB" in page
-    assert ("24.50 dB</b> on 2 judge prompts" in page) is (record.final is not None)
+    assert ("settings: <b>24.50 dB</b>" in page) is (record.final is not None)
 
 
 def test_names_are_shown_as_they_are() -> None:
@@ -100,7 +100,7 @@ def test_strips_show_what_each_move_changed() -> None:
 
 def test_finalists_are_compared_with_even_steps_prompt_by_prompt() -> None:
     best, even = finalists_of(a_record())
-    assert (best.steps, best.gain, best.error) == ((0, 4, 7), 2.5, 0.5)
+    assert (best.steps, best.searched, best.gain, best.error) == ((0, 4, 7), 23.5, 2.5, 0.5)
     assert (even.gain, even.error) == (0.0, 0.0)
 
 

@@ -9,31 +9,42 @@ from lesa_framework.search.prompts import divided
 from lesa_framework.training.run import make_batches
 
 
-def test_most_prompts_are_fitted_on_and_none_is_judged_too() -> None:
-    prompts = [str(number) for number in range(64)]
-    found = divided(prompts, 16, seed=3)
-    assert [len(batch.prompts) for batch in found.fit] == [16, 16, 16]
-    assert [[len(batch.prompts) for batch in rung] for rung in found.rungs] == [[4], [12]]
-    assert found.judge == found.rungs[0] + found.rungs[1]
-    assert found.judged == 16
+def test_what_is_fitted_on_what_is_tried_on_and_what_only_the_best_see() -> None:
+    prompts = [str(number) for number in range(96)]
+    found = divided(prompts, 16, seed=3, fits=True)
+    assert [len(batch.prompts) for batch in found.fit] == [16, 16, 16, 16, 8]
+    assert found.quick == found.fit[0]
+    assert [[len(batch.prompts) for batch in rung] for rung in found.rungs] == [[7], [14], [16, 16, 3]]
+    assert (len(found.fitted), found.tried, found.judged) == (72, 56, 24)
+    tried = [prompt for rung in found.rungs for batch in rung for prompt in batch.prompts]
+    assert [*found.quick.prompts, *tried] == list(found.fitted)
     assert [*found.fitted, *(prompt for batch in found.judge for prompt in batch.prompts)] == prompts
     seeds = [seed for batch in (*found.fit, *found.judge) for seed in batch.seeds]
-    assert len(set(seeds)) == 64
+    assert len(set(seeds)) == 96
+
+
+def test_where_nothing_is_fitted_candidates_are_tried_on_more() -> None:
+    found = divided([str(number) for number in range(96)], 16, seed=3, fits=False)
+    assert (found.tried, found.judged) == (72, 24)
 
 
 def test_what_is_fitted_on_has_the_seeds_of_a_training() -> None:
     prompts = [str(number) for number in range(20)]
-    found = divided(prompts, 4, seed=1)
+    found = divided(prompts, 4, seed=1, fits=True)
     assert found.fit == make_batches(found.fitted, 4, 1)
 
 
+@pytest.mark.parametrize("fits", [True, False])
 @pytest.mark.parametrize(("count", "fit", "judge"), [(4, 2, 2), (5, 3, 2), (12, 9, 3), (7, 5, 2)])
-def test_few_prompts(count: int, fit: int, judge: int) -> None:
-    found = divided([str(number) for number in range(count)], 16, seed=0)
+def test_few_prompts(count: int, fit: int, judge: int, fits: bool) -> None:
+    found = divided([str(number) for number in range(count)], 16, seed=0, fits=fits)
     assert (len(found.fitted), found.judged) == (fit, judge)
+    assert found.quick.prompts
+    assert found.rungs
     assert all(batch.prompts for rung in found.rungs for batch in rung)
+    assert found.tried == (fit - fit // 2 if fits else fit)
 
 
 def test_too_few_prompts() -> None:
     with pytest.raises(ConfigError, match="at least 4 prompts, 2 to fit on and 2 to judge on; found 3"):
-        divided(["a", "b", "c"], 16, seed=0)
+        divided(["a", "b", "c"], 16, seed=0, fits=True)

@@ -124,6 +124,14 @@ def test_clearly_worse(scores: tuple[float, ...], best: tuple[float, ...], worse
     assert clearly_worse(scores, best) is worse
 
 
+def test_the_outcome_goes_by_all_that_is_known() -> None:
+    record = new_record()
+    record.tried = [Tried(steps=(0, 1), db=(5.0,) * 4), Tried(steps=(0, 2), db=(1.0,) * 4)]
+    record.compared = [Tried(steps=(0, 1), db=(3.0,)), Tried(steps=(0, 2), db=(4.0,))]
+    assert record.outcome == record.compared[0]
+    assert record.pooled(record.compared[1]) == pytest.approx(1.6)
+
+
 def test_a_candidate_that_was_dropped_is_never_the_best() -> None:
     record = new_record()
     record.tried = [Tried(steps=(0, 1), db=(99.0,)), Tried(steps=(0, 2), db=(1.0, 1.0, 1.0, 1.0))]

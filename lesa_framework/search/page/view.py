@@ -11,7 +11,7 @@ from lesa_framework.search.candidates import Steps
 from lesa_framework.search.record import Record, Tried
 
 #: The plot's size, and the room around it for labels, in SVG units.
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 900, 320, 56, 36, 14
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 900, 320, 56, 20, 36, 14
 #: About so many lines on the axis of dB, and the widths they may have.
 _LINES, _WIDTHS = 6, (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 #: A candidate so far below the even steps, in dB, is drawn at the lower edge: it would press the rest together.
@@ -69,12 +69,14 @@ class Finalist:
     Attributes:
         steps: The computed steps.
         mean: Closeness in dB.
+        searched: The same in the search; None when it was not tried.
         gain: Mean gain over even steps in dB.
         error: Its standard error; None with one prompt.
     """
 
     steps: Steps
     mean: float
+    searched: float | None
     gain: float
     error: float | None
 
@@ -89,7 +91,7 @@ def plot_of(record: Record) -> Plot | None:
     count = len(record.tried)
 
     def x(number: float) -> float:
-        return LEFT + (WIDTH - LEFT - 10) * number / max(1, count)
+        return LEFT + (WIDTH - LEFT - RIGHT) * number / max(1, count)
 
     def y(db: float) -> float:
         return TOP + (HEIGHT - BOTTOM - TOP) * (1 - (min(max(db, low), high) - low) / (high - low))
@@ -131,12 +133,13 @@ def finalists_of(record: Record) -> list[Finalist]:
     """Those compared at the end, the closest first; even steps are among them."""
     even = record.compared[0]
     found = []
-    for each in sorted(record.compared, key=lambda tried: -tried.mean):
+    means = {each.steps: each.mean for each in record.full}
+    for each in sorted(record.compared, key=lambda tried: -record.pooled(tried)):
         gains = [one - other for one, other in zip(each.db, even.db, strict=True)]
         mean = fmean(gains)
         spread = sum((gain - mean) ** 2 for gain in gains)
         error = math.sqrt(spread / (len(gains) - 1) / len(gains)) if len(gains) > 1 else None
-        found.append(Finalist(each.steps, each.mean, mean, error))
+        found.append(Finalist(each.steps, each.mean, means.get(each.steps), mean, error))
     return found
 
 
