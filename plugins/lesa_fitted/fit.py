@@ -90,6 +90,7 @@ class FittedFit(Fit):
         self._resumed: Mapping[str, Any] | None = None
         self._refinement: EndToEnd | None = None
         self._drift_db: float | None = None
+        self._first: float | None = None
         held_out = round(settings.held_out * len(task.batches)) if settings.fit == "end_to_end" else 0
         self._fitted_on = task.batches[: max(1, len(task.batches) - held_out)]
 
@@ -182,15 +183,20 @@ class FittedFit(Fit):
         """
         targets = self._targets(shape)
         found: dict[Literal["trajectory", "feature"], float] = {}
+        tried: dict[Literal["trajectory", "feature"], Rows] = {}
         for target in targets if len(targets) > 1 else ():
-            rows = Rows(shape, target, self._settings.ridge)
+            rows = tried[target] = Rows(shape, target, self._settings.ridge)
             predictor = self._greedy(rows, 0, learning=True)
             found[target] = self._roll_out(predictor, 0)
             if predictor.miss <= _LARGE_MISS:
                 break
         if found:
             self.log.append({"stage": "target", "drift_db": dict(found)})
-        return Rows(shape, max(found or targets, key=lambda target: found.get(target, 0.0)), self._settings.ridge)
+        best = max(found or targets, key=lambda target: found.get(target, 0.0))
+        if best in tried and len(self._fitted_on) == 1:
+            self._first = found[best]  # it was the whole first pass: a search fits hundreds of candidates like this
+            return tried[best]
+        return Rows(shape, best, self._settings.ridge)
 
     def _computes(self, step: int) -> bool:
         entries = (EntryInfo(max(step - 1, 0), computed=True),) if step else ()
@@ -213,10 +219,16 @@ class FittedFit(Fit):
     def _fit_greedily(self, rows: Rows) -> Iterator[Progress]:
         count = len(self._fitted_on)
         for number in range(self._settings.passes):
-            rows.forget()
+            known, self._first = self._first, None
+            if known is None:
+                rows.forget()
             found = []
             for done in range(1, count + 1):
-                decibels = self._roll_out(self._greedy(rows, done - 1, learning=number == 0), done - 1)
+                decibels = (
+                    self._roll_out(self._greedy(rows, done - 1, learning=number == 0), done - 1)
+                    if known is None
+                    else known
+                )
                 found.append(decibels)
                 self.log.append({"stage": _GREEDY, "pass": number, "drift_db": decibels})
                 yield Progress(_GREEDY, number * count + done, self.total, number, drift_db=decibels)

@@ -65,6 +65,19 @@ def test_the_table_predicts_what_the_fit_predicted(make_task, reads):
     assert fit.drift_db == pytest.approx(closeness(task, fit.predictor), abs=1e-3)
 
 
+def test_a_fit_on_one_batch_takes_one_rollout_of_it(make_task, monkeypatch):
+    task, sizes = make_task(FittedTrainingConfig(), batch=6), []
+    rollout = type(task).rollout
+
+    def counted(self, batch, *args, **keys):
+        sizes.append(len(batch.prompts))
+        return rollout(self, batch, *args, **keys)
+
+    monkeypatch.setattr(type(task), "rollout", counted)
+    fitted(task)
+    assert sizes == [1, 6]  # the first shows which branches there are
+
+
 def test_on_a_trajectory_all_branches_return_the_velocity_itself(make_task):
     task = make_task(FittedTrainingConfig(), batch=6)
     fit, recorder = fitted(task, reads="all"), Recorder()
