@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from lesa_fitted.table import TableShape
 from lesa_framework import AffinePredictor, Filter, LesaConfig, PredictorConfig, RunInfo, Tap, load_config
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
 from lesa_framework.automatic.budget import Budget
@@ -78,6 +79,19 @@ def chooser(*shelf: Weights, speedup: float = 4.0) -> Chooser:
     """A chooser with these weights alone."""
     found, config = prepare(speedup)
     return Chooser(Budget(speedup), shelf, config, found._fallback)
+
+
+def put_fitted(folder: Path, name: str, run: RunInfo) -> Path:
+    """Write weights of `fitted` for a run, which hold the newest feature, and the configuration beside them."""
+    folder.mkdir(exist_ok=True)
+    shape = TableShape(len(run.sigmas) - 1, STEPS, 1, ("cond",))
+    metadata = metadata_of(run, kind="fitted", settings=shape.as_json())
+    save_artifact(folder / f"{name}.safetensors", Artifact(metadata, {"weights": torch.ones(shape.size)}))
+    config = folder / f"{name}.yaml"
+    config.write_text(
+        f"schedule: {{kind: steps, compute: {list(STEPS)}}}\npredictor: {{kind: fitted, weights: {name}.safetensors}}\n"
+    )
+    return config
 
 
 def put(folder: Path, name: str, run: RunInfo, *, compute=STEPS, drift_db: float | None = 20.0) -> Path:

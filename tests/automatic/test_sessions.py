@@ -14,7 +14,7 @@ from lesa_framework import ConfigError, LesaWarning, NoiseLevels, Predictor
 from lesa_framework.automatic import shelf
 from lesa_framework.plugin.registry import Registry
 from lesa_framework.testing import TinyDiT, TinyPipeline, TinyScheduler, even_grid
-from tests.automatic.shelves import put, run_of
+from tests.automatic.shelves import put, put_fitted, run_of
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -76,6 +76,21 @@ def test_weights_of_ones_own(tmp_path):
         assert session.choice.name == "mine"
     with lesa.accelerate(pipe := TinyPipeline(model), tmp_path / "mine" / "mine.yaml"):
         assert torch.equal(pipe(), first)
+
+
+def test_fitted_weights_serve_another_number_of_steps(tmp_path):
+    model = TinyDiT()
+    put_fitted(tmp_path / "mine", "mine", run_of(model))
+    with lesa.accelerate(pipe := TinyPipeline(model), speedup=8, weights=tmp_path / "mine") as session:
+        with pytest.warns(LesaWarning, match="fitted on a grid of 12 steps; this run's has 24"):
+            carried = pipe(num_inference_steps=24)
+        assert (
+            session.choice.reason == "fitted to this model on 12 steps; its quality was measured there, not in this run"
+        )
+        assert session.report.plan() == "FPPPPPPPFPPPPPPPFPPPPPPP"
+    raw = {"schedule": {"kind": "steps", "compute": [0, 8, 16]}, "predictor": {"kind": "reuse"}}
+    with lesa.accelerate(pipe := TinyPipeline(model), raw):
+        assert torch.equal(pipe(num_inference_steps=24), carried)
 
 
 def test_weights_that_change_under_a_session(tmp_path):
