@@ -65,13 +65,11 @@ def moved(steps: Steps, step: int, to: int, total: int) -> Steps | None:
     return tuple(sorted({*steps, to} - {step}))
 
 
-def continued(before: Steps, after: Steps, total: int, fixed: Collection[int]) -> Steps | None:
-    """One move further in the direction that led from `before` to `after`; None unless one step was moved."""
-    gone, come = set(before) - set(after), set(after) - set(before)
-    if len(gone) != 1 or come & set(fixed):
-        return None
-    (old,), (new,) = gone, come
-    return moved(after, new, 2 * new - old, total)
+def nearby(steps: Steps, total: int, fixed: Collection[int], draws: int, seed: str) -> list[Steps]:
+    """Every neighbour, and some candidates that are two moves away."""
+    draw, near = random.Random(seed), neighbours(steps, total, fixed)
+    further = [neighbours(draw.choice(near), total, fixed) for _ in range(draws)] if near else []
+    return list(dict.fromkeys([*near, *(draw.choice(each) for each in further if each)]))
 
 
 def jump(steps: Steps, total: int, fixed: Collection[int], tried: Collection[Steps], seed: str) -> Steps | None:

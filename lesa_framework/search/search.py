@@ -1,20 +1,30 @@
-"""The loop: try the starts, then move from the best to what is near it."""
+"""The loop: try the starts, then what is near the best and promises most."""
 
 from __future__ import annotations
 
 import math
-import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lesa_framework.search.candidates import Steps, continued, jump, neighbours
+import numpy as np
+
+from lesa_framework.search.candidates import Steps, jump, nearby
 from lesa_framework.search.record import Record, Tried
+from lesa_framework.search.surrogate import Surrogate
 
 #: How many of the best are compared at the end, besides the first start.
 _FINALISTS = 3
+#: The next candidate is looked for around so many of the best, among so many each that are two moves away.
+_CENTRES, _DRAWS = 2, 60
+#: What a standard deviation of the guess counts besides the guess itself.
+_CURIOSITY = 0.5
+#: After the first few prompts a candidate may be behind by so many standard errors; after more of them it may not.
+_PATIENCE = 1.0
+#: The most candidates that the guess is made from.
+_TELLING = 300
 
 
 class Trials(Protocol):
@@ -99,9 +109,9 @@ class Search:
     def _try(self, steps: Steps) -> Tried:
         started, best = self.clock(), self.record.best
         found: tuple[float, ...] = ()
-        for rung in self.trials.scores(steps):
+        for number, rung in enumerate(self.trials.scores(steps)):
             found = (*found, *rung)
-            if best is not None and clearly_worse(found, best.db):
+            if best is not None and is_behind(found, best.db, _PATIENCE if number == 0 else 0.0):
                 break
         self.record.seconds += self.clock() - started
         tried = Tried(steps=steps, db=found, at=self.record.seconds)
@@ -127,30 +137,33 @@ class Search:
         best = self.record.best
         if waiting or best is None:
             return waiting[0] if waiting else None
-        further = self._further()
-        if further is not None and further not in tried:
-            return further
-        near = [steps for steps in neighbours(best.steps, self.total, self.fixed) if steps not in tried]
-        if near:
-            # The same order whenever this best is returned to.
-            order = random.Random(f"{self.seed} {best.steps}")
-            ranks = {steps: order.random() for steps in neighbours(best.steps, self.total, self.fixed)}
-            return min(near, key=lambda steps: ranks[steps])
-        return jump(best.steps, self.total, self.fixed, tried, f"{self.seed} {len(tried)}")
+        surrogate = Surrogate(self._telling(), self.total)
+        full = [each.steps for each in self.record.full]
+        order = np.argsort(-surrogate.expect(full)[0], kind="stable")[:_CENTRES]
+        seed = f"{self.seed} {len(tried)}"
+        near = [
+            steps for place in order for steps in nearby(full[place], self.total, self.fixed, _DRAWS, f"{seed} {place}")
+        ]
+        untried = [steps for steps in dict.fromkeys(near) if steps not in tried]
+        if not untried:
+            return jump(best.steps, self.total, self.fixed, tried, seed)
+        gains, deviations = surrogate.expect(untried)
+        return untried[int(np.argmax(gains + _CURIOSITY * deviations))]
 
-    def _further(self) -> Steps | None:
-        """One move on in the direction of the last improvement."""
-        bests: list[Tried] = []
-        for each in self.record.full:
-            if not bests or each.mean > bests[-1].mean:
-                bests.append(each)
-        if len(bests) < 2:
-            return None
-        return continued(bests[-2].steps, bests[-1].steps, self.total, self.fixed)
+    def _telling(self) -> list[Tried]:
+        """What the surrogate learns from: the first candidate, and the closest of many."""
+        first, *others = self.record.tried
+        return [first, *sorted(others, key=lambda each: -each.mean)[: _TELLING - 1]]
 
 
-def clearly_worse(scores: Sequence[float], best: Sequence[float]) -> bool:
-    """Whether a candidate is behind on the prompts so far by more than one standard error of the differences."""
+def is_behind(scores: Sequence[float], best: Sequence[float], patience: float) -> bool:
+    """Whether a candidate is behind on the prompts so far.
+
+    Args:
+        scores: The candidate's.
+        best: The best's, at least as many.
+        patience: By how many standard errors of the differences it may be behind.
+    """
     gains = [one - other for one, other in zip(scores, best, strict=False)]
     error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
-    return statistics.fmean(gains) + error < 0
+    return statistics.fmean(gains) + patience * error < 0

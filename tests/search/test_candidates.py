@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesa_framework.search.candidates import Steps, continued, jump, moved, neighbours, repaired, starts
+from lesa_framework.search.candidates import jump, moved, nearby, neighbours, repaired, starts
 
 GRID = tuple(3 * (1 - i / 50) / (1 + 2 * (1 - i / 50)) for i in range(51))
 
@@ -45,18 +44,16 @@ def test_a_step_moves_to_free_places_only() -> None:
     assert moved((0, 3, 4), 3, 6, 9) == (0, 4, 6)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        ((0, 3, 6), (0, 4, 6), (0, 5, 6)),
-        ((0, 3, 6), (0, 2, 6), (0, 1, 6)),
-        ((0, 3, 6), (0, 5, 6), (0, 6, 7)),
-        ((0, 3, 6), (0, 4, 7), None),
-        ((0, 3, 4), (0, 1, 4), None),
-    ],
-)
-def test_one_move_further(before: Steps, after: Steps, expected: Steps | None) -> None:
-    assert continued(before, after, 9, frozenset({0})) == expected
+def test_what_is_nearby_has_every_neighbour_and_some_that_are_two_moves_away() -> None:
+    steps, fixed = (0, 10, 20), frozenset({0})
+    found = nearby(steps, 50, fixed, 30, "seed")
+    near = neighbours(steps, 50, fixed)
+    assert found[: len(near)] == near
+    assert len(found) == len(set(found)) > len(near)
+    two = {further for each in near for further in neighbours(each, 50, fixed)}
+    assert set(found[len(near) :]) <= two
+    assert found == nearby(steps, 50, fixed, 30, "seed") != nearby(steps, 50, fixed, 30, "other")
+    assert nearby((0,), 50, fixed, 30, "seed") == []
 
 
 def test_what_is_repaired_keeps_what_it_can() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lesa_framework.search.candidates import Steps
 from lesa_framework.search.record import Record, Tried
-from lesa_framework.search.search import Limit, Search, clearly_worse
+from lesa_framework.search.search import Limit, Search, is_behind
 
 TOTAL, BEST = 20, (0, 3, 4, 9)
 STARTS = [(0, 5, 10, 15), (0, 1, 2, 10)]
@@ -112,16 +112,17 @@ def test_a_small_space_is_searched_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "best", "worse"),
+    ("scores", "best", "patience", "behind"),
     [
-        ((29.0, 29.1), (30.0, 30.0, 30.0), True),
-        ((29.0, 30.9), (30.0, 30.0, 30.0), False),
-        ((29.0,), (30.0, 30.0), True),
-        ((31.0, 31.0), (30.0, 30.0), False),
+        ((29.0, 29.1), (30.0, 30.0, 30.0), 1.0, True),
+        ((29.0, 30.9), (30.0, 30.0, 30.0), 1.0, False),
+        ((29.0, 30.9), (30.0, 30.0, 30.0), 0.0, True),
+        ((29.0,), (30.0, 30.0), 1.0, True),
+        ((31.0, 31.0), (30.0, 30.0), 0.0, False),
     ],
 )
-def test_clearly_worse(scores: tuple[float, ...], best: tuple[float, ...], worse: bool) -> None:
-    assert clearly_worse(scores, best) is worse
+def test_is_behind(scores: tuple[float, ...], best: tuple[float, ...], patience: float, behind: bool) -> None:
+    assert is_behind(scores, best, patience) is behind
 
 
 def test_the_outcome_goes_by_all_that_is_known() -> None:
