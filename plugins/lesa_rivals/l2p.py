@@ -125,19 +125,18 @@ class L2PConfig(PredictorConfig):
             "source": published.source,
             "licence": published.licence,
         }
+        config = {
+            "schedule": {"kind": "even", "compute": max(2, count // 5)},
+            "predictor": {"kind": "l2p"},
+            "backbone": {"kind": "auto", "tap": published.tap.value},
+        }
         metadata = ArtifactMetadata(
             kind="l2p",
             settings={"num_steps": count},
             sigmas=sigmas,
             backbone=published.backbone,
             tap=published.tap,
+            config=config,
             training=record,
         )
-        return Imported(
-            {
-                "schedule": {"kind": "even", "compute": max(2, count // 5)},
-                "predictor": {"kind": "l2p"},
-                "backbone": {"kind": "auto", "tap": published.tap.value},
-            },
-            Artifact(metadata, {"weights": table.float()}),
-        )
+        return Imported(config, Artifact(metadata, {"weights": table.float()}))

@@ -31,6 +31,7 @@ def test_l2p_becomes_weights_and_a_configuration(lesa: Lesa, workplace: Path) ->
     assert metadata.training["imported_from"] == "weight.txt"
     assert (metadata.training["source"], metadata.training["licence"]) == (RECORD[1], RECORD[3])
     assert len(metadata.training["sha256"]) == 64
+    assert metadata.config["schedule"] == {"kind": "even", "compute": 2}
     steps = planned(lesa, "mine/l2p.yaml", "--set", "schedule={kind: steps, compute: [0, 2]}")["steps"]
     assert steps[1]["weights"] == {"0": 0.75}
     assert steps[3]["weights"] == pytest.approx({"2": 1.0, "1": -0.1, "0": 0.25})
