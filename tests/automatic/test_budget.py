@@ -13,6 +13,7 @@ def test_how_many_steps_may_be_computed():
 
 def test_weights_use_the_budget_and_keep_to_it():
     assert [nfe for nfe in range(20) if Budget(5).allows(nfe, 50)] == [9, 10]
+    assert [nfe for nfe in range(30) if Budget(5).allows(nfe, 100)] == [*range(17, 22)]
     assert [nfe for nfe in range(40) if Budget(2).allows(nfe, 50)] == [*range(22, 27)]
 
 

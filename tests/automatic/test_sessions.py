@@ -29,8 +29,8 @@ def test_without_anything_a_fifth_is_computed():
     pipe = TinyPipeline(TinyDiT())
     with lesa.accelerate(pipe) as session:
         assert session.choice is None
-        pipe(num_inference_steps=20)
-    assert session.report.plan() == "FPPPPFPPPPFPPPPFPPPP"
+        pipe(num_inference_steps=30)
+    assert session.report.plan() == "FPPPPFPPPPFPPPPFPPPPFPPPPFPPPP"
     assert session.choice.name == "taylorseer"
 
 

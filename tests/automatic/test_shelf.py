@@ -34,6 +34,14 @@ def test_a_folder(tmp_path):
     assert found[0].strategy is found[0].strategy
 
 
+def test_weights_for_a_device_that_cannot_keep_features(tmp_path):
+    file = put(tmp_path, "one", run_of())
+    file.write_text(f"{file.read_text()}engine: {{history: {{device: meta}}}}\n")
+    found = next(each for each in find_weights(tmp_path) if each.source != "preset")
+    with pytest.raises(ConfigError, match="'meta' cannot keep features on this machine"):
+        _ = found.strategy
+
+
 def test_the_variable_and_the_usual_folder(tmp_path, monkeypatch):
     put(tmp_path / "usual", "usual", run_of())
     put(tmp_path / "other", "other", run_of())
