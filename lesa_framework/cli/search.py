@@ -31,6 +31,8 @@ _BUDGET, _SEARCH = "Budget, one of these", "Search"
 #: What is searched for by default; the first that is registered.
 _PREDICTORS = ("fitted", "taylorseer")
 _MINUTES = 10.0
+#: Fewer candidates than this are hardly a search.
+_FEW = 20
 #: How many prompts are drawn: closeness differs so much between prompts that fewer would choose by chance.
 _DRAWN = 96
 _NAME = re.compile(r"[\w][\w.+-]*")
@@ -197,6 +199,11 @@ def _tell(found: Found, model: str, *, as_json: bool) -> None:
     record, best = found.record, found.record.final or found.record.outcome
     assert best is not None
     even = record.compared[0]
+    if len(record.tried) < _FEW:
+        console.note(
+            f"only {len(record.tried)} candidates were tried; a search needs some dozens to find much. "
+            "The same command with more --minutes goes on."
+        )
     if found.earlier:
         console.note(f"nothing is left to do: {found.config} is from this search. Give it more --minutes to go on.")
     if as_json:

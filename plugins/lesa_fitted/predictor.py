@@ -83,8 +83,14 @@ class FittedPredictorConfig(PredictorConfig):
                 "presets)."
             )
         fitted = FittedWeights(load_artifact(Path(self.weights), self.kind), strict=self.strict)
-        for key, name in {"history": "depth", "reads": "reads", "records": "records"}.items():
-            wanted, found = getattr(self, key), getattr(fitted.shape, name)
+        shape = fitted.shape
+        # A run of few computed steps has no longer history, and a written configuration names every setting.
+        depth = min(self.history, shape.longest)
+        for key, wanted, found in (
+            ("history", depth, shape.depth),
+            ("reads", self.reads, shape.reads),
+            ("records", self.records, shape.records),
+        ):
             if key in self.model_fields_set and wanted != found:
                 raise ConfigError(
                     f"predictor.{key}: asks for {wanted}, but {self.weights} was fitted with {found}. "

@@ -40,6 +40,11 @@ class TableShape:
         return len(self.branches) if self.reads == "all" else 1
 
     @property
+    def longest(self) -> int:
+        """How many features a history can hold in the run of the fit."""
+        return len(self.computed) if self.records == "computed" else self.num_steps
+
+    @property
     def size(self) -> tuple[int, int, int, int]:
         """Of the table: (steps, branches, sources, depth)."""
         return self.num_steps, len(self.branches), self.sources, self.depth

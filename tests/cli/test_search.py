@@ -35,6 +35,7 @@ def test_from_a_speedup_to_a_configuration_that_runs(lesa: Lesa, model: Path, wo
     assert "it ends after 4 candidates." in outcome.err
     assert "100% recording" in outcome.err
     assert "100% searching, best " in outcome.err
+    assert "note: only 4 candidates were tried; a search needs some dozens to find much." in outcome.err
     assert "wrote found/flux-taylorseer-nfe4.yaml (latents " in outcome.out
     assert "4 of 8 steps" in (workplace / "found" / "flux-taylorseer-nfe4.html").read_text()
     call = ("generate", "a red ring", "--model", model, "--steps", 8, *SMALL)
@@ -87,6 +88,18 @@ def test_lesa_is_trained_on_the_steps_that_a_guide_found(lesa: Lesa, model: Path
     result = json.loads(outcome.out)
     assert result["weights"] == "found/flux-lesa-nfe4.safetensors"
     assert '"tries": 2' in lesa("inspect", result["weights"], "--json").out
+
+
+def test_fitted_is_searched_by_default_and_refined_in_the_end(lesa: Lesa, model: Path) -> None:
+    refined = ("--set", "training.fit=end_to_end", "--set", "training.iterations=2")
+    outcome = lesa(*BASE, "--model", model, "--out", "found", "--nfe", 3, "--tries", 2, "--json", *refined)
+    assert outcome.code == 0, outcome.err
+    assert "Candidates are each fitted on 1 and tried on up to 1; the best are compared on 2 others." in outcome.err
+    assert "Then 'fitted' is fitted to the best." in outcome.err
+    assert "100% fitting, end to end" in outcome.err
+    result = json.loads(outcome.out)
+    assert result["weights"] == "found/flux-fitted-nfe3.safetensors"
+    assert "fitted" in lesa("inspect", result["weights"]).out
 
 
 @pytest.mark.parametrize(
