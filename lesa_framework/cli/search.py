@@ -23,7 +23,7 @@ from lesa_framework.search.cost import measure_cost
 from lesa_framework.search.page import check_page
 from lesa_framework.search.prompts import divided
 from lesa_framework.search.record import load_record
-from lesa_framework.search.run import Found, files_of, guide_of, search
+from lesa_framework.search.run import Found, files_of, guide_of, search, tapped
 from lesa_framework.search.search import Limit
 from lesa_framework.training.contract import check_reads_weights
 
@@ -117,6 +117,8 @@ def command(
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
         pipe = load_pipeline(source, device=device)
         check_call(pipe, settings.call)
+        wanted = tapped(wanted, pipe.transformer)
+        guiding = guiding.model_copy(update={"backbone": wanted.backbone})
         count = _count(budget, pipe, settings, wanted, path, chosen[0])
         found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show)
     _tell(found, model, as_json=as_json)

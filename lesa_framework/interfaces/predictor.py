@@ -11,7 +11,7 @@ from torch import Tensor
 from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Fit, FitTask, TrainingConfig
-from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext
+from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext, Tap
 
 
 class Predictor(ABC):
@@ -113,9 +113,15 @@ class PredictorConfig(PluginConfig, ABC):
 
     A predictor whose numbers are fitted to a model names the class of its `training` section as `training_config`
     and returns its fit from `fit`.
+
+    Attributes:
+        training_config: The class of its `training` section.
+        preferred_tap: Where `lesa search` takes features when no tap is given and the model has this one; None for the
+            default of `backbone.tap`.
     """
 
     training_config: ClassVar[type[TrainingConfig]] = TrainingConfig
+    preferred_tap: ClassVar[Tap | None] = None
 
     @abstractmethod
     def build(self) -> Predictor:

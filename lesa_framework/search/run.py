@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.schema import LesaConfig
@@ -101,6 +103,22 @@ def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
     shared = {key: getattr(config.training, key) for key in TrainingConfig.model_fields}
     update = {"predictor": predictor(kind=chosen), "training": predictor.training_config(**shared)}
     return config.model_copy(update=update)
+
+
+def tapped(config: LesaConfig, model: nn.Module) -> LesaConfig:
+    """The configuration with the tap that its predictor prefers, where none is given and the model has it.
+
+    Args:
+        config: The configuration that is searched for.
+        model: The transformer.
+
+    Raises:
+        UnsupportedBackboneError: No adapter fits the model.
+    """
+    tap, backbone = config.predictor.preferred_tap, config.backbone
+    if tap is None or "tap" in backbone.model_fields_set or tap not in find_adapter(model, backbone).adapter.taps:
+        return config
+    return config.model_copy(update={"backbone": backbone.model_copy(update={"tap": tap})})
 
 
 def search(

@@ -22,6 +22,7 @@ from lesa_framework import (
     TrainingConfig,
 )
 from lesa_framework.artifacts import Artifact, check_run, load_artifact
+from lesa_framework.types import Tap
 
 
 class FittedWeights(Fitted):
@@ -55,6 +56,8 @@ class FittedPredictorConfig(PredictorConfig):
     """One filter for each step over computed features, fitted to the uncached trajectory."""
 
     training_config: ClassVar[type[TrainingConfig]] = FittedTrainingConfig
+    # What is predicted there is the velocity, and a fit can aim it at the uncached trajectory whatever a filter reads.
+    preferred_tap: ClassVar[Tap | None] = Tap.OUTPUT
 
     kind: Literal["fitted"] = "fitted"
     weights: ConfigPath | None = None

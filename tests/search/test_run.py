@@ -10,11 +10,14 @@ import pytest
 import lesa_framework as lesa
 from lesa_framework import ConfigError, load_config
 from lesa_framework.artifacts import load_artifact
+from lesa_framework.backbones import find_adapter
+from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.search.record import load_record
-from lesa_framework.search.run import SearchProgress, guide_of
+from lesa_framework.search.run import SearchProgress, guide_of, tapped
 from lesa_framework.search.search import Limit
 from lesa_framework.training.run import train
-from tests.search.conftest import CALL, PROMPTS, run
+from lesa_framework.types import Tap
+from tests.search.conftest import CALL, PROMPTS, GainConfig, run
 
 
 def test_a_fitted_predictor_on_found_steps(flux: Any, generate: Any, tmp_path: Path) -> None:
@@ -35,6 +38,17 @@ def test_a_fitted_predictor_on_found_steps(flux: Any, generate: Any, tmp_path: P
     assert tuple(computed) == best.steps == found.record.final.steps
     assert list(dict.fromkeys(each.stage for each in seen)) == ["recording", "searching", "fitting"]
     assert seen[-1].share == 1.0
+
+
+def test_the_tap_is_what_the_predictor_prefers_unless_one_is_given(flux: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = {"schedule": {"kind": "steps", "compute": [0]}, "predictor": {"kind": "gain"}}
+    model = flux.transformer
+    assert tapped(load_config(raw), model).backbone.tap == "pre_head"
+    monkeypatch.setattr(GainConfig, "preferred_tap", Tap.OUTPUT)
+    assert tapped(load_config(raw), model).backbone == BackboneConfig(tap=Tap.OUTPUT)
+    assert tapped(load_config(raw, ["backbone.tap=pre_head"]), model).backbone.tap == "pre_head"
+    monkeypatch.setattr(find_adapter(model).adapter.__class__, "taps", (Tap.PRE_HEAD,))
+    assert tapped(load_config(raw), model).backbone.tap == "pre_head"
 
 
 def test_what_is_judged_is_what_a_run_gives(flux: Any, generate: Any, tmp_path: Path) -> None:
