@@ -115,6 +115,7 @@ class FitTask(ABC):
         *,
         gradients: bool = False,
         through_model: bool = False,
+        checkpointing: bool = False,
         observers: Sequence[Observer] = (),
     ) -> list[Tensor]:
         """Run the schedule in closed loop: histories hold predictions, and computed steps see the drifted latent.
@@ -124,6 +125,8 @@ class FitTask(ABC):
             predictor: Predicts; its predictions may carry gradients.
             gradients: Keep the graph from predictions to every latent.
             through_model: Keep it through computed steps too: exact, and as costly as training the model.
+            checkpointing: Compute the blocks' activations once more when gradients need them, instead of keeping them:
+                for a third more time, little of the memory. Models that cannot do this keep them.
             observers: Watch the run.
 
         Returns:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from lesa_framework.api import Pipeline
+from lesa_framework.api import Pipeline, transformers_of
 from lesa_framework.errors import ConfigError
 from lesa_framework.generation import expanded_call
 from lesa_framework.interfaces.fit import Batch
@@ -49,6 +50,18 @@ class Sampler:
             if isinstance(part, nn.Module):
                 part.requires_grad_(False)
 
+    @contextmanager
+    def checkpointing(self) -> Iterator[None]:
+        """Within it, the transformers of diffusers recompute the activations of their blocks, if they know how to."""
+        able = [cast("_Checkpointing", each) for each in transformers_of(self.pipe).values() if _can_checkpoint(each)]
+        for model in able:
+            model.enable_gradient_checkpointing()
+        try:
+            yield
+        finally:
+            for model in able:
+                model.disable_gradient_checkpointing()
+
     def run(self, batch: Batch, *, gradients: bool = False) -> Tensor:
         """Sample.
 
@@ -82,3 +95,20 @@ class Sampler:
         if inner is decorated:
             raise NoGradientsError(type(self.pipe).__name__)
         return inner
+
+
+class _Checkpointing(Protocol):
+    """The part of diffusers' models that is used here."""
+
+    is_gradient_checkpointing: bool
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute."""
+
+    def disable_gradient_checkpointing(self) -> None:
+        """Keep."""
+
+
+def _can_checkpoint(model: nn.Module) -> bool:
+    """Whether it is one of diffusers' that supports it, and does not do so already by the user's wish."""
+    return bool(getattr(model, "_supports_gradient_checkpointing", False)) and not model.is_gradient_checkpointing

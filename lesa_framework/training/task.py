@@ -79,6 +79,7 @@ class Task(FitTask):
         *,
         gradients: bool = False,
         through_model: bool = False,
+        checkpointing: bool = False,
         observers: Sequence[Observer] = (),
     ) -> list[Tensor]:
         """Run the schedule with the predictor; returns the latents of every step."""
@@ -92,7 +93,7 @@ class Task(FitTask):
             new_history=GraphHistory,
             around_compute=nullcontext if through_model else torch.no_grad,
         )
-        with session:
+        with session, self.sampler.checkpointing() if checkpointing else nullcontext():
             final = self.sampler.run(batch, gradients=gradients)
         return [*recorder.latents, final]
 

@@ -109,7 +109,7 @@ class EndToEnd:
         for group in self._optimiser.param_groups:
             group["lr"] = self._lr * self._factor()
         with torch.enable_grad():
-            latents = self._task.rollout(batch, self.trainable, gradients=True, through_model=True)
+            latents = self._task.rollout(batch, self.trainable, gradients=True, through_model=True, checkpointing=True)
             loss = 10 * torch.log10(drift(latents[-1:], reference[-1:])).mean()
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -118,3 +118,20 @@ def test_true_histories_are_freed_when_the_run_ends(make):
         assert all(history() is None for history in kept)
     finally:
         gc.enable()
+
+
+def test_activations_are_recomputed_only_within_a_rollout_that_asks_for_it(make, monkeypatch):
+    task, switched = make(ComputeSteps((0, 3))), []
+    model = task.sampler.pipe.transformer
+    monkeypatch.setattr(model, "_supports_gradient_checkpointing", True, raising=False)
+    monkeypatch.setattr(model, "is_gradient_checkpointing", False, raising=False)
+    monkeypatch.setattr(model, "enable_gradient_checkpointing", lambda: switched.append(True), raising=False)
+    monkeypatch.setattr(model, "disable_gradient_checkpointing", lambda: switched.append(False), raising=False)
+    batch = task.batches[0]
+    task.rollout(batch, Gain(), gradients=True, through_model=True)
+    assert switched == []
+    task.rollout(batch, Gain(), gradients=True, through_model=True, checkpointing=True)
+    assert switched == [True, False]
+    model.is_gradient_checkpointing = True  # the user's own choice is left alone
+    task.rollout(batch, Gain(), gradients=True, through_model=True, checkpointing=True)
+    assert switched == [True, False]
