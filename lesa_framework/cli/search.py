@@ -121,7 +121,7 @@ def command(
         guiding = guiding.model_copy(update={"backbone": wanted.backbone})
         count = _count(budget, pipe, settings, wanted, path, chosen[0])
         found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show)
-    _tell(found, model, as_json=as_json)
+    _tell(found, source, model, as_json=as_json)
 
 
 def name_of(name: str | None, source: ModelSource, config: LesaConfig, budget: Budget) -> str:
@@ -197,7 +197,7 @@ def _count(
     return nfe
 
 
-def _tell(found: Found, model: str, *, as_json: bool) -> None:
+def _tell(found: Found, source: ModelSource, model: str, *, as_json: bool) -> None:
     record, best = found.record, found.record.final or found.record.outcome
     assert best is not None
     even = record.compared[0]
@@ -228,7 +228,9 @@ def _tell(found: Found, model: str, *, as_json: bool) -> None:
         f"{wrote}{found.config} (latents {best.mean:.2f} dB from the uncached run's; even steps {even.mean:.2f} dB)",
         f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
         f"what was tried: {found.page}",
-        f"try it: lesa eval {found.config} --model {model}",
+        f"try it: lesa eval {found.config} --model {model}"
+        # A folder has no prompts and no arguments of its own.
+        + ("" if source.named else " --prompts OTHER_PROMPTS, with the size and guidance that you gave here"),
     ]
     for line in lines:
         print_(line, markup=False, soft_wrap=True)
