@@ -17,25 +17,35 @@ def test_they_find_what_least_squares_finds(seed, size):
     features = torch.randn(size, 40, generator=generator, dtype=torch.float64)
     target = torch.randn(40, generator=generator, dtype=torch.float64)
     equations = NormalEquations(size)
-    equations.add([row.view(8, 5) for row in features], target.view(8, 5))
+    equations.add([row.view(1, 8, 5) for row in features], target.view(1, 8, 5))
     wanted = torch.linalg.lstsq(features.T, target.unsqueeze(1)).solution.squeeze(1)
     assert torch.allclose(equations.solve(0.0), wanted, atol=1e-8)
 
 
-def test_parts_give_what_the_whole_gives(monkeypatch):
-    features, target = torch.randn(3, 64), torch.randn(64)
+def test_parts_of_samples_and_of_batches_give_what_the_whole_gives(monkeypatch):
+    features, target = torch.randn(3, 4, 16), torch.randn(4, 16)
     whole, parts = NormalEquations(3), NormalEquations(3)
     whole.add(list(features), target)
     monkeypatch.setattr(normal_equations, "_CHUNK", 7)
-    for half in (slice(0, 32), slice(32, 64)):
+    for half in (slice(0, 2), slice(2, 4)):
         parts.add([row[half] for row in features], target[half])
-    assert torch.allclose(whole.gram, parts.gram)
-    assert torch.allclose(whole.moment, parts.moment)
+    assert torch.allclose(whole.solve(1e-6), parts.solve(1e-6))
+
+
+def test_a_sample_that_cannot_be_fitted_does_not_decide_for_the_others():
+    feature = torch.randn(8, 30)
+    target = 2 * feature + 0.01 * torch.randn(8, 30)
+    target[0] = -30 * feature[0] + 20 * torch.randn(30)  # its picture changed its course
+    equations = NormalEquations(1)
+    equations.add([feature], target)
+    assert float(equations.solve(0.0)) == pytest.approx(2.0, abs=0.05)
+    plain = float((feature * target).sum() / feature.square().sum())
+    assert plain < 0
 
 
 @pytest.mark.parametrize("ridge", [0.0, 1e-6])
 def test_features_that_are_the_same_share_the_weight(ridge):
-    feature = torch.randn(30)
+    feature = torch.randn(1, 30)
     equations = NormalEquations(2)
     equations.add([feature, feature], 3 * feature)
     assert torch.allclose(equations.solve(ridge), torch.tensor([1.5, 1.5], dtype=torch.float64), atol=1e-4)
