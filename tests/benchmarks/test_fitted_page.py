@@ -1,0 +1,53 @@
+"""The page that says how far fitted filters are ahead, and of what."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import fitted_page
+from lesa_framework.measure.results import QUALITY, Details, ModelResults, Pair, Results
+from tests.benchmarks.rows import row
+from tests.measure.page.samples import METRICS
+
+MODEL = "reference:flux"
+
+
+def results(fitted: tuple[float, float], line: tuple[float, float]) -> Results:
+    scores = {"ref-flux-fitted-nfe10": fitted, "taylorseer1-even10": line, "fewer_steps_10": (20.0, 21.0)}
+    rows = [
+        row(name, sum(values) / 2, model=MODEL, family=family, kind=kind)
+        for (name, values), family, kind in zip(
+            scores.items(), ("fitted", "taylorseer", "fewer_steps"), ("cache", "cache", "fewer_steps"), strict=True
+        )
+    ]
+    found = ModelResults(
+        model=MODEL,
+        num_steps=50,
+        batch=1,
+        pairs=[Pair(prompt="a", seed=0), Pair(prompt="b", seed=0)],
+        details={name: Details(scores={QUALITY: list(values)}) for name, values in scores.items()},
+    )
+    return Results(
+        rows=rows, models=[found], metrics=METRICS, environment={"device": "cpu", "processor": "p", "threads": "2"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("fitted", "line", "cell"),
+    [
+        ((34.0, 34.4), (30.0, 30.0), "`taylorseer1-even10` 30.0 | +4.2 (+1.7 to +6.7), ahead |"),
+        ((34.0, 30.0), (30.0, 34.0), "`taylorseer1-even10` 32.0 | +0.0 (−50.8 to +50.8), level |"),
+    ],
+)
+def test_a_lead_is_one_when_its_interval_says_so(fitted, line, cell):
+    text = fitted_page.leads(results(fitted, line))
+    assert cell in text
+    assert "| FLUX, 10 of 50 |" in text
+    assert "| – |  | 20.5 |" in text  # no LESA was measured, and plain steps need no name
+    assert len({each.count("|") for each in text.splitlines()}) == 1
+
+
+def test_the_page_has_the_rows_of_every_model():
+    text = fitted_page.page(results((34.0, 34.2), (30.0, 30.1)))
+    assert "### reference:flux" in text
+    assert "2 pairs a model" in text
