@@ -19,10 +19,10 @@ from lesa_framework import (
     FitTask,
     PredictorConfig,
     RunInfo,
+    Tap,
     TrainingConfig,
 )
 from lesa_framework.artifacts import Artifact, check_run, load_artifact
-from lesa_framework.types import Tap
 
 
 class FittedWeights(Fitted):
