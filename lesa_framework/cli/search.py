@@ -134,7 +134,7 @@ def name_of(name: str | None, source: ModelSource, config: LesaConfig, budget: B
         if not _NAME.fullmatch(name) or len(name) > 100:
             raise ConfigError(f"--name {shortened(name)}: give up to 100 letters, digits, dots and dashes.")
         return name
-    model = re.sub(r"[^\w.]+", "-", source.name if source.named else Path(source.location).name).strip("-.")
+    model = re.sub(r"[^\w.]+", "-", source.name if source.named else Path(source.location).absolute().name).strip("-.")
     if budget.seconds is not None:
         return f"{model}-{config.predictor.kind}-{budget.seconds:g}s"
     return f"{model}-{config.predictor.kind}-nfe{budget.steps(config.training.num_steps, _unmeasured)}"
@@ -204,10 +204,12 @@ def _tell(found: Found, source: ModelSource, model: str, *, as_json: bool) -> No
     if len(record.tried) < _FEW:
         console.note(
             f"only {len(record.tried)} candidates were tried; a search needs some dozens to find much. "
-            "The same command with more --minutes goes on."
+            "The same command with more --minutes or --tries goes on."
         )
     if found.earlier:
-        console.note(f"nothing is left to do: {found.config} is from this search. Give it more --minutes to go on.")
+        console.note(
+            f"nothing is left to do: {found.config} is from this search. Give it more --minutes or --tries to go on."
+        )
     if as_json:
         result = {
             "config": str(found.config),

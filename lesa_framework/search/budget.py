@@ -75,7 +75,7 @@ class Budget:
                     f"--speedup {self.speedup:g}: of {total} steps less than one would be computed. "
                     f"Valid: above 1, up to {total}."
                 )
-            found = max(1, round(total / self.speedup))
+            found = math.ceil(total / self.speedup - 1e-9)  # as `even` and `accelerate(pipe, speedup=...)` have it
             return _checked(found, total, f"--speedup {self.speedup:g}", f"above 1, up to {total}")
         assert self.seconds is not None
         return self._of_seconds(self.seconds, total, cost())

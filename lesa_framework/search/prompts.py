@@ -69,7 +69,7 @@ def divided(prompts: Sequence[str], batch: int, seed: int, *, fits: bool) -> Pro
     fit, judge = _parts(whole, [len(prompts) - max(LEAST, round(len(prompts) / 4))])
     quick, unseen = _parts(fit, [min(batch, len(fit.prompts) // 2)])
     tried = unseen if fits else fit
-    ends = [max(1, round(share * len(tried.prompts))) for share in _RUNGS[:-1]]
+    ends = [max(LEAST, round(share * len(tried.prompts))) for share in _RUNGS[:-1]]
     rungs = [_small(rung, batch) for rung in _parts(tried, ends) if rung.prompts]
     return Prompts(_small(fit, batch), quick, tuple(rungs), _small(judge, batch))
 

@@ -218,10 +218,9 @@ def _fitted(
     trained = train(config, pipe, call, prompts.fitted, out, show, {"search": _provenance(record, best)})
     if trained.earlier and record.final is not None:
         return True
-    if True:
-        predictor = load_config(trained.config).predictor.build()
-        record.final = Tried(steps=best.steps, db=trials.judge(best.steps, predictor, prompts.judge), at=record.seconds)
-        record.save(log)
+    predictor = load_config(trained.config).predictor.build()
+    record.final = Tried(steps=best.steps, db=trials.judge(best.steps, predictor, prompts.judge), at=record.seconds)
+    record.save(log)
     return False
 
 

@@ -16,6 +16,8 @@ from lesa_framework.training import drift, drift_db
 
 #: Iterations between two looks at the batches that no fit sees.
 LOOK_EVERY = 10
+#: What a state of the refinement has.
+REFINEMENT_STATE = frozenset({"iteration", "weights", "moments", "best"})
 #: Iterations in which the learning rate rises.
 _WARM_UP = 5
 

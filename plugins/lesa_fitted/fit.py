@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lesa_fitted.end_to_end import LOOK_EVERY, EndToEnd
+from lesa_fitted.end_to_end import LOOK_EVERY, REFINEMENT_STATE, EndToEnd
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.greedy import GreedyPredictor, Rows
 from lesa_fitted.settings import FittedTrainingConfig
@@ -91,12 +91,14 @@ class FittedFit(Fit):
         self._refinement: EndToEnd | None = None
         self._drift_db: float | None = None
         self._first: float | None = None
-        held_out = round(settings.held_out * len(task.batches)) if settings.fit == "end_to_end" else 0
-        self._fitted_on = task.batches[: max(1, len(task.batches) - held_out)]
+        count = len(task.batches)
+        holds_out = settings.fit == "end_to_end" and settings.held_out > 0
+        held_out = min(count - 1, max(1, round(settings.held_out * count))) if holds_out else 0
+        self._fitted_on = task.batches[: count - held_out]
 
     @property
     def drift_db(self) -> float | None:
-        """Of the batches that no fit saw; else of those of the last pass."""
+        """Of the batches that no fit saw; of the greedy fit, of its last pass; None when it was not measured."""
         return self._drift_db
 
     @property
@@ -134,6 +136,9 @@ class FittedFit(Fit):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume the refinement."""
         self._resumed = state.get("refinement")
+        missing = REFINEMENT_STATE - set(self._resumed or REFINEMENT_STATE)
+        if missing:
+            raise KeyError(f"the refinement's {', '.join(sorted(missing))}")
 
     # ------------------------------------------------------------------------------------------------- parts
 
@@ -272,5 +277,4 @@ class FittedFit(Fit):
             self.log.append({"stage": _GREEDY_ONLY, "reason": str(error)[:200]})
             yield Progress(f"{_GREEDY_ONLY}: no gradients through this model ({type(error).__name__})", before, before)
             return
-        if self._refinement.best is not None:
-            self._drift_db = self._refinement.best[0]
+        self._drift_db = None if self._refinement.best is None else self._refinement.best[0]

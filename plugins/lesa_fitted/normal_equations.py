@@ -33,7 +33,7 @@ class NormalEquations:
         self._energies: list[Tensor] = []
 
     def add(self, features: Sequence[Tensor], target: Tensor) -> None:
-        """Add samples.
+        """Add samples. One whose numbers are not finite, as when half precision overflows, is left out.
 
         Args:
             features: As many as there are weights, each of one shape; batch first.
@@ -51,6 +51,8 @@ class NormalEquations:
             gram += (columns @ columns.T).cpu()
             moment += (columns @ goal).cpu()
             energy += goal.square().sum().cpu()
+        if not bool(gram.isfinite().all() & moment.isfinite().all() & energy.isfinite()):
+            return
         self._grams.append(gram)
         self._moments.append(moment)
         self._energies.append(energy)
@@ -63,8 +65,10 @@ class NormalEquations:
                 history of an early step holds few: without it, weights of opposite signs grow large.
 
         Returns:
-            Shape (size,), float64.
+            Shape (size,), float64; not numbers when no sample was finite, which whoever uses them has to notice.
         """
+        if not self._grams:
+            return torch.full((self.size,), torch.nan, dtype=torch.float64)
         grams, moments = torch.stack(self._grams), torch.stack(self._moments)
         shares = torch.ones(len(grams), dtype=torch.float64)
         for _ in range(_ROUNDS):

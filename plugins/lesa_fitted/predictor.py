@@ -102,9 +102,9 @@ class FittedPredictorConfig(PredictorConfig):
         return fitted
 
     def quick(self, settings: TrainingConfig) -> TrainingConfig | None:
-        """The greedy fit, in one pass."""
+        """The greedy fit, in one pass; that on true history where histories hold predictions too."""
         shared = FittedTrainingConfig.model_validate(settings.model_dump())
-        return shared.model_copy(update={"fit": "greedy", "passes": 1})
+        return shared.model_copy(update={"fit": "true_history" if self.records == "all" else "greedy", "passes": 1})
 
     def fit(self, task: FitTask) -> Fit:
         """Fit the filters to the task's model.

@@ -20,9 +20,9 @@ def never() -> StepCost:
         (Budget(nfe=10), 10),
         (Budget(nfe=49), 49),
         (Budget(speedup=5), 10),
-        (Budget(speedup=6), 8),
+        (Budget(speedup=6), 9),
         (Budget(speedup=50), 1),
-        (Budget(speedup=1.5), 33),
+        (Budget(speedup=1.5), 34),
     ],
 )
 def test_steps_without_a_clock(budget: Budget, nfe: int) -> None:

@@ -205,3 +205,23 @@ def test_settings_that_contradict_each_other_are_refused(make_task):
     task.schedule.dynamic = True
     with pytest.raises(ConfigError, match="schedule: 'fitted' has a filter for each step"):
         FittedPredictorConfig().fit(task)
+
+
+def test_of_two_batches_one_is_held_out_and_without_any_nothing_was_measured(make_task):
+    settings = FittedTrainingConfig(fit="end_to_end", iterations=2)
+    assert len(FittedPredictorConfig().fit(make_task(settings))._fitted_on) == 1
+    assert len(FittedPredictorConfig().fit(make_task(settings, batch=6))._fitted_on) == 1
+    assert fitted(make_task(settings)).drift_db is not None
+    assert fitted(make_task(settings, batch=6)).drift_db is None
+
+
+def test_the_state_of_another_refinement_is_refused(make_task):
+    fit = FittedPredictorConfig().fit(make_task(FittedTrainingConfig(fit="end_to_end", iterations=2)))
+    with pytest.raises(KeyError, match="moments"):
+        fit.load_state_dict({"refinement": {"iteration": 1, "weights": [], "best": None}})
+
+
+def test_a_search_over_histories_with_predictions_fits_true_ones():
+    quick = FittedPredictorConfig(records="all").quick(FittedTrainingConfig(fit="true_history"))
+    assert isinstance(quick, FittedTrainingConfig)
+    assert quick.fit == "true_history"

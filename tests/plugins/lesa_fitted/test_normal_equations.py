@@ -49,3 +49,15 @@ def test_features_that_are_the_same_share_the_weight(ridge):
     equations = NormalEquations(2)
     equations.add([feature, feature], 3 * feature)
     assert torch.allclose(equations.solve(ridge), torch.tensor([1.5, 1.5], dtype=torch.float64), atol=1e-4)
+
+
+def test_samples_that_are_not_finite_are_left_out():
+    feature = torch.randn(3, 20)
+    target = 2 * feature
+    target[1, 4] = torch.inf
+    equations = NormalEquations(1)
+    equations.add([feature], target)
+    assert float(equations.solve(0.0)) == pytest.approx(2.0)
+    lost = NormalEquations(2)
+    lost.add([feature[1:2], feature[1:2]], target[1:2])
+    assert bool(lost.solve(1e-6).isnan().all())
