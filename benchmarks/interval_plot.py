@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.front_plots import THEMES, Theme, as_svg
@@ -65,8 +66,8 @@ def _curve(t: np.ndarray) -> np.ndarray:
     return (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
 
 
-def _arrow(axes: object, start: np.ndarray, end: np.ndarray, colour: str) -> None:
-    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6, "shrinkB": 4})  # type: ignore[attr-defined]
+def _arrow(axes: Axes, start: np.ndarray, end: np.ndarray, colour: str) -> None:
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6, "shrinkB": 4})
 
 
 if __name__ == "__main__":

@@ -40,8 +40,7 @@ class Budget:
 
     def steps(self, num_steps: int) -> int:
         """How many steps of a run may be computed."""
-        # Without the small number, rounding of the quotient might add a step.
-        return ceil(num_steps / self.speedup - 1e-9)
+        return steps_at(self.speedup, num_steps)
 
     def allows(self, nfe: int, num_steps: int) -> bool:
         """Whether weights that compute `nfe` steps of a run make use of the budget and keep to it."""
@@ -56,6 +55,12 @@ class Budget:
                 "and a cache needs two"
             )
         return nothing_to_gain(self.steps(num_steps), num_steps)
+
+
+def steps_at(speedup: float, num_steps: int) -> int:
+    """How many steps of a run are computed at a speed-up; what does not divide is rounded up."""
+    # Without the small number, rounding of the quotient might add a step.
+    return ceil(num_steps / speedup - 1e-9)
 
 
 def nothing_to_gain(nfe: int, num_steps: int) -> str | None:

@@ -7,20 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from torch import Tensor
-
 from lesa_framework.artifacts import same_grid
 from lesa_framework.automatic.budget import Budget, nothing_to_gain
 from lesa_framework.automatic.matching import Nearness, Refusal, computed_steps, serve
 from lesa_framework.automatic.shelf import PRESET, Weights
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import LesaWarning
-from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import Always
 from lesa_framework.model_info import ModelInfo
-from lesa_framework.runtime.strategy import Strategy
-from lesa_framework.types import Choice, HistoryView, RunInfo, StepContext, Tap
+from lesa_framework.runtime.strategy import NeverAsked, Strategy
+from lesa_framework.types import Choice, RunInfo, Tap
 
 #: Of weights that came equally close, or of which that is unknown, these kinds first.
 _KINDS: Final = ("fitted", "lesa")
@@ -108,7 +105,7 @@ def _rank(weights: Weights) -> tuple[bool, float, int, str]:
 
 def _computed(reason: str, num_steps: int) -> Strategy:
     choice = Choice("", "", "", reason, num_steps, num_steps)
-    return Strategy(Always(), _OneStage(), _NeverAsked(), check_finite=False, choice=choice)
+    return Strategy(Always(), _OneStage(), NeverAsked(), check_finite=False, choice=choice)
 
 
 class _OneStage(StageRouter):
@@ -116,10 +113,3 @@ class _OneStage(StageRouter):
 
     def stage(self, sigma: float) -> int:  # noqa: ARG002 - the contract's signature
         return 0
-
-
-class _NeverAsked(Predictor):
-    """Takes the predictor's place in runs that compute every step."""
-
-    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:  # noqa: ARG002 - the contract's signature
-        raise AssertionError("a run that computes every step predicted one")

@@ -12,7 +12,17 @@ from lesa_framework.errors import ConfigError, PluginContractError
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
-from lesa_framework.types import AS_MADE, Choice, Decision, EntryInfo, HistoryPlace, Reason, RunInfo, StepContext
+from lesa_framework.types import (
+    AS_MADE,
+    Choice,
+    Decision,
+    EntryInfo,
+    HistoryPlace,
+    HistoryView,
+    Reason,
+    RunInfo,
+    StepContext,
+)
 
 #: Whether to compute, as this process sees it -> as all processes agree; see `attach_strategy`.
 Agree: TypeAlias = Callable[[bool], bool]
@@ -146,3 +156,11 @@ def count_computed(reasons: Sequence[Reason]) -> int | None:
 
 def _is_short(strategy: Strategy, ctx: StepContext) -> bool:
     return len(ctx.entries) < strategy.predictor.min_history(ctx.stage)
+
+
+class NeverAsked(Predictor):
+    """Takes the predictor's place in runs that compute every step."""
+
+    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:  # noqa: ARG002 - the contract's signature
+        """Fail: it was asked."""
+        raise AssertionError("a run that computes every step predicted one")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lesa_framework.automatic.budget import steps_at
 from lesa_framework.errors import ConfigError
 
 _ONE_OF = "Give exactly one of --nfe 10, --speedup 5 and --seconds 2.0."
@@ -75,7 +76,7 @@ class Budget:
                     f"--speedup {self.speedup:g}: of {total} steps less than one would be computed. "
                     f"Valid: above 1, up to {total}."
                 )
-            found = math.ceil(total / self.speedup - 1e-9)  # as `even` and `accelerate(pipe, speedup=...)` have it
+            found = steps_at(self.speedup, total)
             return _checked(found, total, f"--speedup {self.speedup:g}", f"above 1, up to {total}")
         assert self.seconds is not None
         return self._of_seconds(self.seconds, total, cost())

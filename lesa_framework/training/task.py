@@ -17,10 +17,10 @@ from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import Always, SchedulePolicy
 from lesa_framework.runtime.recorder import Recorder
-from lesa_framework.runtime.strategy import Strategy
+from lesa_framework.runtime.strategy import NeverAsked, Strategy
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.sampler import Sampler
-from lesa_framework.types import AS_MADE, HistoryPlace, HistoryView, RunInfo, StepContext, Tap
+from lesa_framework.types import AS_MADE, HistoryPlace, RunInfo, Tap
 
 
 class LastRun(Observer):
@@ -63,7 +63,7 @@ class Task(FitTask):
 
     def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:
         """Run the bare model; returns the latents of every step."""
-        bare = Strategy(Always(), self.router, _NeverAsked(), check_finite=False)
+        bare = Strategy(Always(), self.router, NeverAsked(), check_finite=False)
         recorder = Recorder(features=False, latents=True)
         session = attach_strategy(
             self.sampler.pipe, bare, self.backbone, self.tap, observers=(self.seen, recorder, *observers)
@@ -96,10 +96,3 @@ class Task(FitTask):
         with session, self.sampler.checkpointing() if checkpointing else nullcontext():
             final = self.sampler.run(batch, gradients=gradients)
         return [*recorder.latents, final]
-
-
-class _NeverAsked(Predictor):
-    """Takes the predictor's place in runs that compute every step."""
-
-    def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:  # noqa: ARG002 - the contract's signature
-        raise AssertionError("a run that computes every step predicted one")

@@ -12,7 +12,7 @@ from lesa_fitted.end_to_end import LOOK_EVERY, REFINEMENT_STATE, EndToEnd
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.greedy import GreedyPredictor, Rows
 from lesa_fitted.settings import FittedTrainingConfig
-from lesa_fitted.table import TableShape
+from lesa_fitted.table import TableShape, features_for
 from lesa_framework import (
     AffinePredictor,
     Batch,
@@ -210,11 +210,8 @@ class FittedFit(Fit):
 
     def _fit_true_history(self, rows: Rows) -> Iterator[Progress]:
         def visit(history: HistoryView, ctx: StepContext, feature: Tensor) -> None:
-            count = len(rows.shape.entries(ctx.index))
-            names = rows.shape.branches if rows.shape.reads == "all" else (ctx.branch,)
-            views = [history if name == ctx.branch else history.branches[name] for name in names]
             key = rows.key(ctx.index, rows.shape.branches.index(ctx.branch))
-            rows.learn(key, [view.feature(k) for view in views for k in range(count)], feature)
+            rows.learn(key, features_for(rows.shape, history, ctx), feature)
 
         for done, batch in enumerate(self._fitted_on, start=1):
             self._task.uncached(batch, TrueHistory(self._task, self.predictor, visit))

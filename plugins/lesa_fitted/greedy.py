@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lesa_fitted.normal_equations import NormalEquations
-from lesa_fitted.table import TableShape, names_of
+from lesa_fitted.table import TableShape, features_for
 from lesa_framework import HistoryView, Predictor, StepContext
 
 #: Where a row's weights are: a step, the first predicted one of an interval or any, and a branch.
@@ -132,8 +132,7 @@ class GreedyPredictor(Predictor):
         self._velocities.predicted(ctx)
         branch = list(shape.branches).index(ctx.branch)
         key = self._rows.key(ctx.index, branch)
-        count = len(shape.entries(ctx.index))
-        features = self._read(history, ctx, count)
+        features = features_for(shape, history, ctx)
         if key not in self._done:
             self._done.add(key)
             self._rows.learn(key, self._regressors(features), self._target(ctx, features[0]))
@@ -148,14 +147,6 @@ class GreedyPredictor(Predictor):
             assert ctx.latent is not None
             way = ctx.sigmas[self._rows.shape.end(ctx.index)] - ctx.sigma
             self._planned = ctx.latent.detach().clone(), ctx.latent + way * _sum(features, weights)
-
-    def _read(self, history: HistoryView, ctx: StepContext, count: int) -> list[Tensor]:
-        shape = self._rows.shape
-        if shape.reads == "own":
-            return [history.feature(k) for k in range(count)]
-        held = names_of(ctx)
-        views = [history if name == ctx.branch else history.branches[name] for name in shape.branches if name in held]
-        return [view.feature(k) for view in views for k in range(count)]
 
     def _regressors(self, features: list[Tensor]) -> list[Tensor]:
         shared = self._rows.target == "trajectory" and self._rows.shape.reads == "own"

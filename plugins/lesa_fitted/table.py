@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from torch import Tensor
 
-from lesa_framework import EntryInfo, StepContext
+from lesa_framework import EntryInfo, HistoryView, StepContext
 
 _Step = Annotated[int, Field(ge=0, le=10_000)]
 _Name = Annotated[str, Field(max_length=100)]
@@ -119,6 +120,22 @@ def spread(row: Sequence[float], order: Sequence[int]) -> tuple[float, ...]:
     for weight, number in zip(row, order, strict=False):
         weights[number] = weight
     return tuple(weights)
+
+
+def features_for(shape: TableShape, history: HistoryView, ctx: StepContext) -> list[Tensor]:
+    """The features that a step's row has weights for: of its branch, or of each branch in turn, newest first.
+
+    Args:
+        shape: Of the table.
+        history: The step's branch's history.
+        ctx: The step.
+    """
+    count = len(shape.entries(ctx.index))
+    if shape.reads == "own":
+        return [history.feature(k) for k in range(count)]
+    held = names_of(ctx)
+    views = [history if name == ctx.branch else history.branches[name] for name in shape.branches if name in held]
+    return [view.feature(k) for view in views for k in range(count)]
 
 
 def names_of(ctx: StepContext) -> Mapping[str, tuple[EntryInfo, ...]]:
