@@ -201,7 +201,11 @@ def _tell(found: Found, source: ModelSource, model: str, *, as_json: bool) -> No
     record, best = found.record, found.record.final or found.record.outcome
     assert best is not None
     even = record.compared[0]
-    if len(record.tried) < _FEW:
+    if found.exhausted:
+        count = len(record.tried)
+        choices = "1 choice of steps, and it was tried" if count == 1 else f"{count} choices of steps; all were tried"
+        console.note(f"this budget leaves '{record.about['predictor']}' {choices}.")
+    elif len(record.tried) < _FEW:
         console.note(
             f"only {len(record.tried)} candidates were tried; a search needs some dozens to find much. "
             "The same command with more --minutes or --tries goes on."

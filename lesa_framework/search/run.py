@@ -63,6 +63,7 @@ class Found:
         page: What was tried, to look at.
         record: Its content.
         earlier: Whether nothing was left to do.
+        exhausted: Whether every candidate was tried.
     """
 
     config: Path
@@ -71,6 +72,7 @@ class Found:
     page: Path
     record: Record
     earlier: bool
+    exhausted: bool
 
 
 def files_of(name: str) -> list[str]:
@@ -181,7 +183,13 @@ def search(
     page = out / f"{config.name}.html"
     write_text(page, write_page(record, config.name))
     return Found(
-        out / f"{config.name}.yaml", weights if config.predictor.has_fit() else None, path, page, record, earlier
+        config=out / f"{config.name}.yaml",
+        weights=weights if config.predictor.has_fit() else None,
+        log=path,
+        page=page,
+        record=record,
+        earlier=earlier,
+        exhausted=searching.is_exhausted,
     )
 
 

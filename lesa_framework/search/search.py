@@ -97,7 +97,12 @@ class Search:
     def is_finished(self, limit: Limit) -> bool:
         """Whether nothing is left to try or to compare."""
         compared = all(self.record.comparison(steps) is not None for steps in (self.starts[0], *self._finalists()))
-        return compared and (not self._may_try(limit) or self._next() is None)
+        return compared and (not self._may_try(limit) or self.is_exhausted)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every candidate was tried; with few free steps that happens soon."""
+        return self._next() is None
 
     def _may_try(self, limit: Limit) -> bool:
         return limit.share(len(self.record.tried), self.record.seconds + self.reserve) < 1

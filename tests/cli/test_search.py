@@ -166,3 +166,10 @@ def test_ctrl_c_says_how_to_resume(lesa: Lesa, model: Path, monkeypatch: pytest.
     assert "stopped after 2 candidates, the best at " in said
     assert "The same command resumes from found/mine.search.json." in said
     assert lesa(*command).code == 0
+
+
+def test_a_budget_that_leaves_no_choice_says_so(lesa: Lesa, model: Path) -> None:
+    outcome = lesa(*searched("--nfe", 1, "--tries", 5, model=model))
+    assert outcome.code == 0, outcome.err
+    assert "note: this budget leaves 'taylorseer' 1 choice of steps, and it was tried." in outcome.err
+    assert "candidates were tried" not in outcome.err
