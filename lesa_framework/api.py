@@ -22,13 +22,14 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo, describe_model
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.report import RunReport
+from lesa_framework.runtime.agreement import agreement
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine, NewHistory
 from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
 from lesa_framework.runtime.history import History
 from lesa_framework.runtime.readings import Scheduler
 from lesa_framework.runtime.requests import Requests
-from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone
+from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.session import Session
 from lesa_framework.types import RunInfo, StepRecord, Tap
@@ -54,7 +55,7 @@ def accelerate(
     backbone: Mapping[str, Any] | None = None,
     sigmas: Sequence[float] | None = None,
     observers: Sequence[Observer] = (),
-    agree: Agree = alone,
+    agree: Agree | None = None,
 ) -> Session:
     """Cache the features of a pipeline's transformer.
 
@@ -72,8 +73,10 @@ def accelerate(
         backbone: Without a configuration: its `backbone` section, for a model of a class that has no adapter.
         sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
         observers: Watch the runs; see [`Observer`][lesa_framework.Observer].
-        agree: For a model that is split over several processes: every decision that depends on data, "compute?", passes
-            through it. Exchange it there, so that all compute if one wants to. By default decisions are as they are.
+        agree: For a model that is split over several processes in a way that is not found: every decision that
+            depends on data, "compute?", passes through it. Exchange it there, so that all compute if one wants to. By
+            default processes that hold shards of `DTensor` parameters, or parts of a sequence by diffusers' context
+            parallelism, agree by themselves, and replicas decide on their own.
 
     Returns:
         A session; use it as a context manager, or call its `detach`.
@@ -121,7 +124,7 @@ def attach_strategy(
     *,
     sigmas: Sequence[float] | None = None,
     observers: Sequence[Observer] = (),
-    agree: Agree = alone,
+    agree: Agree | None = None,
     new_history: NewHistory = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
@@ -197,7 +200,7 @@ def _attach(
     source: StrategySource,
     tap: Tap,
     observers: Sequence[Observer],
-    agree: Agree,
+    agree: Agree | None,
     new_history: NewHistory = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
@@ -210,7 +213,9 @@ def _attach(
     watching = (*_plugin_observers(), *observers)
 
     def request(owner: Pipeline | None, covers_call: bool) -> tuple[Engine, Tracker]:
-        engine = Engine(source, place.kind, Tap(tap), watching, new_history, agree, place.look, covers_call)
+        # Asked for each request: models may be split after they were accelerated.
+        vote = agree or agreement(place.models.values())
+        engine = Engine(source, place.kind, Tap(tap), watching, new_history, vote, place.look, covers_call)
         return engine, Tracker(place.fixed or SchedulerGrid(owner or place.target, is_one_call=covers_call))
 
     requests = Requests(request, () if place.bare else place.models.values())

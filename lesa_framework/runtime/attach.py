@@ -23,6 +23,7 @@ from lesa_framework.runtime.head import Head
 from lesa_framework.runtime.override import Forward, ForwardOverride
 from lesa_framework.runtime.per_thread import PerThread
 from lesa_framework.runtime.requests import Requests
+from lesa_framework.runtime.sharded import check_whole
 from lesa_framework.runtime.verify import copied, verify
 from lesa_framework.runtime.wrapping import Wrapper, unwrap, wrapper_like
 from lesa_framework.types import Tap
@@ -247,6 +248,7 @@ class Attachment:
         if self._tap is Tap.OUTPUT:
             wrapper = self._wrappers[bool(arguments.get("return_dict", True))] = wrapper_like(output)
             feature = unwrap(output)
+            check_whole(feature)
             used = computed(feature)
             return (output if used is feature else wrapper(used.clone())), used
         read = self._head.feature

@@ -14,6 +14,7 @@ from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.runtime.blocks import submodule
 from lesa_framework.runtime.per_thread import PerThread
+from lesa_framework.runtime.sharded import Rejoin, local, same
 from lesa_framework.types import Tap
 
 
@@ -29,6 +30,7 @@ class _Now(PerThread):
     prediction: Tensor | None = None
     feature: Tensor | None = None
     dtype: torch.dtype | None = None
+    shape: torch.Size | None = None
     computed: Callable[[Tensor], Tensor] = staticmethod(_unchanged)
 
 
@@ -51,6 +53,7 @@ class Head:
         self._argument = adapter.head_argument or _first_parameter(module)
         self._module, self._now = module, _Now()
         self._handles: list[RemovableHandle] = []
+        self._rejoin: dict[torch.Size | None, Rejoin] = {}  # by the shape of the model's input
 
     def attach(self) -> None:
         """Register the hooks."""
@@ -87,6 +90,7 @@ class Head:
         now.open, now.calls, now.prediction = True, 0, prediction
         now.computed = computed or _unchanged
         now.dtype = latent.dtype if self._adapter.head_in_float32 else None
+        now.shape = latent.shape
 
     def end(self) -> None:
         """Stop doing anything in this thread, and hold no tensor."""
@@ -126,11 +130,11 @@ class Head:
         given = self._hidden(module, args, kwargs)
         used = now.prediction
         if used is None:
-            feature = given if now.dtype is None else given.to(now.dtype)
+            feature = self._local(given if now.dtype is None else given.to(now.dtype))
             now.feature = used = now.computed(feature)
             if used is feature:
                 return None
-        hidden = used if now.dtype is None else used.to(given.dtype)
+        hidden = self._rejoined(used if now.dtype is None else used.to(given.dtype))
         if self._argument in kwargs:
             return args, {**kwargs, self._argument: hidden}
         place = self._place(module)
@@ -142,10 +146,11 @@ class Head:
             return None
         several, used = isinstance(output, tuple), now.prediction
         if used is None:
-            feature = self._tensor(output[0] if several else output, "returned")
+            feature = self._local(self._tensor(output[0] if several else output, "returned"))
             now.feature = used = now.computed(feature)
             if used is feature:
                 return None
+        used = self._rejoined(used)
         return (used, *output[1:]) if several else used
 
     def _hidden(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -153,6 +158,13 @@ class Head:
             return self._tensor(kwargs[self._argument], "was given")
         place = self._place(module)
         return self._tensor(args[place] if place < len(args) else None, "was given")
+
+    def _local(self, feature: Tensor) -> Tensor:
+        feature, self._rejoin[self._now.shape] = local(feature)
+        return feature
+
+    def _rejoined(self, feature: Tensor) -> Tensor:
+        return self._rejoin.get(self._now.shape, same)(feature)
 
     def _place(self, module: nn.Module) -> int:
         if not self._adapter.head_argument:
