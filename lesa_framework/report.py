@@ -53,6 +53,11 @@ class RunReport:
         """How often a step was computed because something was not as assumed."""
         return dict(Counter(record.reason for record in self.records if record.reason in FALLBACKS))
 
+    @property
+    def replaced(self) -> dict[str, dict[int, int]]:
+        """How many values were not finite and were replaced by a computed feature's, by branch and step."""
+        return _replaced(self.records)
+
     def plan(self, branch: str | None = None) -> str:
         """One letter a step, F computed and P predicted, of one branch (the first by default)."""
         name = branch or (self.branches[0] if self.records else "")
@@ -74,6 +79,11 @@ class RunReport:
             *(
                 f"  fell back to computing {count}x: {reason}{self._advice(reason)}"
                 for reason, count in self.fallbacks.items()
+            ),
+            *(
+                f"  not finite, replaced by the newest computed feature: {sum(steps.values())} values of {branch} at "
+                f"steps {', '.join(map(str, steps))}"
+                for branch, steps in self.replaced.items()
             ),
         ]
         return "\n".join(lines)
@@ -156,6 +166,11 @@ class CallReport:
         """How often a step was computed because something was not as assumed."""
         return dict(sum((Counter(run.fallbacks) for run in self.runs), Counter()))
 
+    @property
+    def replaced(self) -> dict[str, dict[int, int]]:
+        """How many values were not finite and were replaced by a computed feature's, by branch and step."""
+        return _replaced(self.records)
+
     def plan(self, branch: str | None = None) -> str:
         """One letter a step, F computed and P predicted, of one branch (the first by default); a space between runs."""
         return " ".join(run.plan(branch) for run in self.runs)
@@ -173,6 +188,15 @@ def _count_steps(records: Sequence[StepRecord]) -> int:
     """Different steps; those that are on no grid cannot be told apart, so each call of a branch is one."""
     lost = Counter(record.branch for record in records if record.index < 0)
     return len({record.index for record in records if record.index >= 0}) + max(lost.values(), default=0)
+
+
+def _replaced(records: Sequence[StepRecord]) -> dict[str, dict[int, int]]:
+    found: dict[str, dict[int, int]] = {}
+    for record in records:
+        if record.replaced:
+            steps = found.setdefault(record.branch, {})
+            steps[record.index] = steps.get(record.index, 0) + record.replaced
+    return found
 
 
 def plan_string(decisions: Sequence[Decision]) -> str:

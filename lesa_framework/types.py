@@ -220,13 +220,24 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """What one call of one branch did."""
+    """What one call of one branch did.
+
+    Attributes:
+        index: The step; -1 when it is unknown.
+        branch: The branch's name.
+        stage: The router's answer; -1 when the step is unknown.
+        decision: What was done with the block stack.
+        reason: Why.
+        replaced: How many values of the prediction, or correction, were not finite, so that the newest computed
+            feature's took their place. Known when the run has ended, 0 until then.
+    """
 
     index: int
     branch: str
     stage: int
     decision: Decision
     reason: Reason
+    replaced: int = 0
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class TestAccelerate:
             asked.append(compute)
             return len(asked) == 2
 
-        with lesa.accelerate(pipe, RAW, agree=agree) as session:
+        with lesa.accelerate(pipe, {**RAW, "engine": {"check_finite": "strict"}}, agree=agree) as session:
             pipe()
         assert session.report.plan() == "FFFPFPFPPPFP"
         assert asked == [False] * 7

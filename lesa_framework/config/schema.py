@@ -46,10 +46,18 @@ class EngineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    check_finite: bool = True
-    """Compute a step whose prediction has NaN or infinity in it. Costs a device synchronisation per predicted step."""
+    check_finite: bool | Literal["strict"] = True
+    """NaN and infinity in a prediction: `true` replaces them by the newest computed feature's values, without waiting
+    for the device; `strict` computes the step, which waits at each predicted step; `false` lets them pass."""
     history: HistoryConfig = HistoryConfig()
     """Where features are kept."""
+
+    @field_validator("check_finite", mode="before")
+    @classmethod
+    def _check_finite(cls, given: object) -> object:
+        if not isinstance(given, bool) and given != "strict":
+            raise ValueError("is none of true, false and strict")
+        return given
 
 
 class LesaConfig(BaseModel):

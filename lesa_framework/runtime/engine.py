@@ -15,7 +15,8 @@ from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
-from lesa_framework.runtime.history import History, Kind, kind_of
+from lesa_framework.runtime.finite import Finite
+from lesa_framework.runtime.history import History, Kind, kind_of, newest_computed
 from lesa_framework.runtime.stopwatch import Stopwatch
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, extended, others_of
 from lesa_framework.runtime.tracking import Position
@@ -96,8 +97,8 @@ class Engine:
         tap: Where the adapter takes features.
         observers: Called at the start and end of runs and after every step.
         new_history: Makes a branch's history; training replaces it.
-        agree: Every decision that depends on data passes through it: those of a dynamic schedule, and whether a tensor
-            is finite.
+        agree: Every decision that depends on data passes through it: those of a dynamic schedule, and of the strict
+            finite check.
         models: Looks at the transformers; asked when a run begins, because their weights may have been exchanged.
         covers_call: The engine serves one call of a pipeline, and its report covers all runs of it.
     """
@@ -120,6 +121,7 @@ class Engine:
     _ended: list[RunReport] = field(default_factory=list)  # those that the report still covers
     _unannounced: RunReport | None = None
     _watch: Stopwatch = field(default_factory=Stopwatch)
+    _finite: Finite = field(default_factory=Finite)
 
     @property
     def strategy(self) -> Strategy:
@@ -163,11 +165,10 @@ class Engine:
         branch.latent_shape = latent.shape
         ctx = self._context(position, position.index, branch, latent)
         reason = reason or due(self.strategy, ctx, self.agree)
-        prediction = None
+        doubted, prediction = self._finite.doubts(name), None
         if reason is Reason.PREDICTED:
-            prediction = self._predict(branch.history, ctx)
-            if self._is_refused(prediction):
-                prediction, reason = None, Reason.NON_FINITE
+            prediction = None if doubted else self._predict(branch.history, ctx)
+            reason = Reason.NON_FINITE if prediction is None else reason
         decision = Decision.COMPUTE if prediction is None else Decision.PREDICT
         return Step(ctx, StepRecord(ctx.index, name, ctx.stage, decision, reason), latent, prediction, name)
 
@@ -188,10 +189,10 @@ class Engine:
         if corrected is None:
             return feature
         self._check("correct", corrected, kind_of(feature))
-        if self._is_refused(corrected):
+        if self._finite.refuses(corrected):
             step.record = replace(step.record, reason=Reason.NON_FINITE_CORRECTION)
             return feature
-        return _outside_the_ring(corrected)
+        return _outside_the_ring(self._finite.cleaned(corrected, lambda: feature, step.branch, step.ctx.index))
 
     def end(self, step: Step, feature: Tensor) -> None:
         """Close a call with the feature that was used."""
@@ -222,17 +223,24 @@ class Engine:
         # First taken away: an observer that fails is not called again.
         report, self._unannounced = self._unannounced, None
         if report is not None:
+            self._finite.tell()
             for observer in self.observers:
                 observer.lesa_run_end(report=report)
 
     def _report(self, info: RunInfo) -> RunReport:
         size = sum(branch.nbytes for branch in self._branches.values())
-        seconds = self._finished - self._started
-        return RunReport(info, tuple(self._records), size, seconds, self._watch.saved(), self.strategy.choice)
+        seconds, replaced = self._finished - self._started, self._finite.replaced()
+        records = tuple(
+            replace(record, replaced=replaced.get((record.branch, record.index), 0)) if replaced else record
+            for record in tuple(self._records)
+        )
+        return RunReport(info, records, size, seconds, self._watch.saved(), self.strategy.choice)
 
     def _open(self, info: RunInfo) -> None:
         self.close()
-        self._strategy, self._watch = self.source.for_run(info), Stopwatch()
+        self._strategy = strategy = self.source.for_run(info)
+        self._watch = Stopwatch()
+        self._finite = Finite(strategy.check_finite, self.agree, type(strategy.predictor).__name__)
         if info.sigmas:  # without a grid every call is computed
             self.strategy.schedule.check(len(info.sigmas) - 1)
             self.strategy.predictor.check(info)
@@ -268,9 +276,13 @@ class Engine:
             path=branch.path,
         )
 
-    def _predict(self, history: Store, ctx: StepContext) -> Tensor:
+    def _predict(self, history: Store, ctx: StepContext) -> Tensor | None:
+        """The prediction; None if it is refused."""
         prediction = self.strategy.predictor.predict(history, ctx)
         self._check("predict", prediction, history.kind)
+        if self._finite.refuses(prediction):
+            return None
+        prediction = self._finite.cleaned(prediction, lambda: newest_computed(history), ctx.branch, ctx.index)
         return _outside_the_ring(prediction)
 
     def _check(self, method: str, found: Tensor, wanted: Kind) -> None:
@@ -280,10 +292,6 @@ class Engine:
                 f"{type(self.strategy.predictor).__name__}.{method} returned {tuple(found.shape)} {found.dtype} on "
                 f"{found.device}; it must keep the features' {tuple(shape)} {dtype} on {device}."
             )
-
-    def _is_refused(self, feature: Tensor) -> bool:
-        """Whether a feature has NaN or infinity in it, so that the step is computed."""
-        return self.strategy.check_finite and self.agree(not bool(torch.isfinite(feature).all()))
 
 
 def _outside_the_ring(feature: Tensor) -> Tensor:

@@ -22,6 +22,11 @@ def kind_of(feature: Tensor) -> Kind:
     return feature.shape, feature.dtype, feature.device
 
 
+def newest_computed(history: HistoryView) -> Tensor:
+    """The newest feature that the block stack made; the newest of all, if all that is held is predicted."""
+    return history.feature(next((k for k, entry in enumerate(history.entries) if entry.computed), 0))
+
+
 class History:
     """A ring of `depth` features, newest first.
 

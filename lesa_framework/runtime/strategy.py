@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
@@ -27,6 +27,9 @@ from lesa_framework.types import (
 #: Whether to compute, as this process sees it -> as all processes agree; see `attach_strategy`.
 Agree: TypeAlias = Callable[[bool], bool]
 
+#: What is done about predictions that are not finite: values are replaced, nothing, or the step is computed.
+FiniteCheck: TypeAlias = bool | Literal["strict"]
+
 
 def alone(compute: bool) -> bool:
     """The decision of the only process."""
@@ -48,7 +51,9 @@ class Strategy:
         schedule: Which steps to compute.
         router: Which stage a noise level is in.
         predictor: What the other steps get.
-        check_finite: Compute a step whose prediction is not finite; costs a synchronisation for each prediction.
+        check_finite: What is done about NaN and infinity in a prediction. True: they are replaced by the newest
+            computed feature's values, on the device, and the branch's next step is computed once that is known.
+            `strict`: the step itself is computed, which waits for the device at each prediction. False: nothing.
         history: Where the features are kept.
         choice: Why it is this one, where it was chosen for the run.
 
@@ -60,7 +65,7 @@ class Strategy:
     schedule: SchedulePolicy
     router: StageRouter
     predictor: Predictor
-    check_finite: bool = True
+    check_finite: FiniteCheck = True
     history: HistoryPlace = AS_MADE
     choice: Choice | None = None
 

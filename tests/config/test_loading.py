@@ -134,7 +134,7 @@ shapes = st.fixed_dictionaries(
         ),
         "engine": st.builds(
             lambda check, device, dtype: {"check_finite": check, "history": {"device": device, "dtype": dtype}},
-            st.booleans(),
+            st.sampled_from([True, False, "strict"]),
             st.sampled_from([None, "cpu", "cuda:1"]),
             st.sampled_from([None, "bfloat16", "float32"]),
         ),

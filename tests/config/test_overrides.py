@@ -27,6 +27,8 @@ def refused(overrides: list[str]) -> str:
             lambda config: config.engine.history.build() == HistoryPlace(None, torch.bfloat16),
         ),
         ("engine.check_finite=false", lambda config: config.engine.check_finite is False),
+        ("engine.check_finite=true", lambda config: config.engine.check_finite is True),
+        ("engine.check_finite=strict", lambda config: config.engine.check_finite == "strict"),
         ("backbone.tap=output", lambda config: config.backbone.tap is Tap.OUTPUT),
         (" training.model = reference:flux", lambda config: config.training.model == "reference:flux"),
         ("training.seed=3", lambda config: config.training.seed == 3),
@@ -35,6 +37,11 @@ def refused(overrides: list[str]) -> str:
 )
 def test_an_override(change, read):
     assert read(load_config(RAW, [change]))
+
+
+def test_a_finite_check_that_there_is_not():
+    found = refused(["engine.check_finite=strickt"])
+    assert found == "engine.check_finite: is none of true, false and strict (given 'strickt')."
 
 
 def test_another_kind_drops_the_old_ones_settings():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -175,13 +176,13 @@ def test_nothing_of_a_run_that_ended_off_the_grid_is_used_in_the_next():
     assert session.report.plan() == "FPPF"
 
 
-def test_a_prediction_with_nan_in_it_is_computed():
+def test_with_the_strict_check_a_prediction_with_nan_in_it_is_computed():
     class Nan(Predictor):
         def predict(self, history, ctx):
             return history.feature(0) * torch.nan
 
     pipe = pipeline()
-    with cached(pipe, strategy(predictor=Nan())) as session:
+    with cached(pipe, replace(strategy(predictor=Nan()), check_finite="strict")) as session:
         assert torch.equal(pipe(), pipeline()())
     assert session.report.fallbacks == {Reason.NON_FINITE: 9}
 

@@ -10,6 +10,7 @@ from lesa_framework import (
     EntryInfo,
     Filter,
     HistoryPlace,
+    LesaWarning,
     PluginContractError,
     Predictor,
     Reason,
@@ -113,11 +114,25 @@ def test_a_correction_may_read_the_history(tap):
 
 
 @EVERY_TAP
-def test_a_correction_that_is_not_finite_is_counted_and_the_computed_feature_used(tap):
-    outputs, _, report = run(Returns(lambda feature: feature * float("nan")), tap)
+def test_with_the_strict_check_a_correction_that_is_not_finite_is_counted_and_the_computed_feature_used(tap):
+    outputs, _, report = run(Returns(lambda feature: feature * float("nan")), tap, check_finite="strict")
     assert_equal(outputs, run(Hold(), tap)[0])
     assert report.fallbacks == {Reason.NON_FINITE_CORRECTION: 3}
     assert "3x: non-finite correction" in str(report)
+
+
+@EVERY_TAP
+def test_what_is_not_finite_in_a_correction_is_as_it_was_computed(tap):
+    def change(feature):
+        return (0.5 * feature).index_fill(-1, torch.tensor([0]), float("nan"))
+
+    def kept(feature):
+        return torch.cat([feature[..., :1], 0.5 * feature[..., 1:]], -1)
+
+    with pytest.warns(LesaWarning, match="Returns: 5 value.s. at step 0 of 'branch0' were not finite"):
+        outputs, _, report = run(Returns(change), tap, range(6))
+    assert_equal(outputs, run(Returns(kept), tap, range(6))[0])
+    assert report.replaced == {"branch0": dict.fromkeys(range(6), 5)}
 
 
 @pytest.mark.parametrize("change", [lambda feature: feature[:, :2], lambda feature: feature.double()])

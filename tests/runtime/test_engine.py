@@ -97,8 +97,8 @@ def test_unknown_steps_are_computed_counted_and_not_remembered():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_prediction_that_is_not_finite_is_computed_and_counted(bad):
-    engine_ = engine(Broken(torch.tensor([[0.0, bad]])))
+def test_with_the_strict_check_a_prediction_that_is_not_finite_is_computed_and_counted(bad):
+    engine_ = engine(Broken(torch.tensor([[0.0, bad]])), check_finite="strict")
     assert values(drive(engine_)) == list(range(8))
     assert engine_.report.fallbacks == {Reason.NON_FINITE: 6}
     assert "fell back to computing 6x: non-finite prediction" in str(engine_.report)

@@ -137,20 +137,25 @@ def test_processes_that_agree_cannot_diverge():
     # The second one sees a latent that rounding has moved over the threshold, and a prediction that is not finite.
     latents = [[10, 11, 12, 13, 13.74, 14, 15, 16], [10, 11, 12, 13, 13.76, 14, 15, 16]]
     features = [lambda step: torch.ones(1, 2), lambda step: torch.full((1, 2), math.inf if step == 0 else 1.0)]
-    assert drive(engine(), latents[0]) != drive(engine(), latents[1], feature=features[1])
+    alone = [
+        drive(engine(check_finite="strict"), latent, feature=feature)
+        for latent, feature in zip(latents, features, strict=True)
+    ]
+    assert alone[0] != alone[1]
     exchange = Exchange()
 
     def rank(number: int) -> str:
-        loop = engine(agree=partial(exchange.agree, number))
+        loop = engine(agree=partial(exchange.agree, number), check_finite="strict")
         return drive(loop, latents[number], feature=features[number])
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(rank, range(2))) == ["FFPPFPPP"] * 2
 
 
-def test_static_decisions_are_not_exchanged():
+@pytest.mark.parametrize("check", [True, False])
+def test_static_decisions_are_not_exchanged(check):
     asked = []
-    strategy = Strategy(ComputeSteps((0, 4)), EqualStages(), Hold(), check_finite=False)
+    strategy = Strategy(ComputeSteps((0, 4)), EqualStages(), Hold(), check_finite=check)
     loop = Engine(strategy, "testing", Tap.PRE_HEAD, agree=asked.append)
     assert drive(loop, [1.0] * 8) == "FPPPFPPP"
     assert asked == []
