@@ -13,7 +13,7 @@ from torch.distributed.device_mesh import init_device_mesh
 import lesa_framework as lesa
 from lesa_framework import Filter, Strategy, Tap, UnsupportedBackboneError
 from lesa_framework.runtime.agreement import agreement
-from lesa_framework.runtime.strategy import alone
+from lesa_framework.runtime.strategy import FiniteCheck, alone
 from lesa_framework.testing import TinyDiT, TinyPipeline
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from tests.devices.ranks import STATIC, OfRank, Outcome, outcome
@@ -78,7 +78,7 @@ class Line(lesa.AffinePredictor):
         return Filter((1.5, -0.5), bias=math.nan if ctx.index == self._broken else 0.0)
 
 
-def line(computed: tuple[int, ...], broken: int = -1, *, check_finite: bool = False) -> Strategy:
+def line(computed: tuple[int, ...], broken: int = -1, *, check_finite: FiniteCheck = False) -> Strategy:
     return Strategy(ComputeSteps(computed), EqualStages(), Line(broken), check_finite=check_finite)
 
 
@@ -99,7 +99,7 @@ def sequences(rank: int) -> Outcome:
         "after": outcome(new_transformer(), split=by_sequence),
         "output": outcome(split_flux(by_sequence), OUTPUT),
         "gate": outcome(new_transformer(), gate(rank), split=by_sequence),
-        "broken": outcome(split_flux(by_sequence), line((0, 1, 4, 8), 6 if rank else -1, check_finite=True)),
+        "broken": outcome(split_flux(by_sequence), line((0, 1, 4, 8), 6 if rank else -1, check_finite="strict")),
     }
 
 
