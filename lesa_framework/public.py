@@ -4,6 +4,7 @@ from lesa_framework.api import accelerate, attach_strategy
 from lesa_framework.backbones import AdapterMatch, find_adapter
 from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import dump_config, load_config
+from lesa_framework.config.nested import AnyPredictor
 from lesa_framework.config.paths import ConfigPath
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import (
@@ -62,6 +63,7 @@ __all__ = [
     "AdapterMatch",
     "AffinePredictor",
     "Always",
+    "AnyPredictor",
     "Arguments",
     "ArtifactError",
     "BackboneAdapter",

@@ -147,14 +147,14 @@ def parse_yaml(text: str, problem: str) -> Any:
         raise ConfigError(f"{problem}: {shortened(str(error))}{_place(loader.get_mark())}.") from error
 
 
-def read_section(model: type[Config], key: str, raw: Any, folder: Path, problems: list[str]) -> Config | None:
+def read_section(model: type[Config], key: str, raw: Any, folder: Path | None, problems: list[str]) -> Config | None:
     """Validate a mapping. When it is invalid, the result is None and the reasons are added to `problems`.
 
     Args:
         model: The class that validates it.
         key: Its place in the file, for messages; empty for a whole file.
         raw: The mapping.
-        folder: The folder to which its relative paths refer.
+        folder: The folder to which its relative paths refer; None for the current one.
         problems: Receives one line for each invalid value.
     """
     try:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from lesa_framework.artifacts.artifact import Artifact
 from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Fit, FitTask, TrainingConfig
@@ -126,6 +127,18 @@ class PredictorConfig(PluginConfig, ABC):
     @abstractmethod
     def build(self) -> Predictor:
         """Make the predictor; reads weights files, so it may raise `ArtifactError`."""
+
+    def build_from(self, artifact: Artifact) -> Predictor:  # noqa: ARG002 - for those that have weights
+        """Make the predictor of weights that are read already, such as those that another predictor's file holds.
+
+        Args:
+            artifact: What its own weights file would hold.
+
+        Raises:
+            ConfigError: It reads no weights, which is the default.
+            ArtifactError: They cannot be used.
+        """
+        raise ConfigError(f"predictor.kind: '{self.kind}' cannot be made of weights that another file holds.")
 
     @classmethod
     def has_fit(cls) -> bool:

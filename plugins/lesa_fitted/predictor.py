@@ -85,7 +85,16 @@ class FittedPredictorConfig(PredictorConfig):
                 "`lesa train --config ... --out FILE`, or start from a preset that has them (`lesa plugins` lists "
                 "presets)."
             )
-        fitted = FittedWeights(load_artifact(Path(self.weights), self.kind), strict=self.strict)
+        return self.build_from(load_artifact(Path(self.weights), self.kind))
+
+    def build_from(self, artifact: Artifact) -> FittedWeights:
+        """Take weights that are read already.
+
+        Raises:
+            ConfigError: A setting that was given is not what they were fitted with.
+            ArtifactError: They cannot be used.
+        """
+        fitted = FittedWeights(artifact, strict=self.strict)
         shape = fitted.shape
         # A run of few computed steps has no longer history, and a written configuration names every setting.
         depth = min(self.history, shape.longest)
@@ -96,7 +105,7 @@ class FittedPredictorConfig(PredictorConfig):
         ):
             if key in self.model_fields_set and wanted != found:
                 raise ConfigError(
-                    f"predictor.{key}: asks for {wanted}, but {self.weights} was fitted with {found}. "
+                    f"predictor.{key}: asks for {wanted}, but {self.weights or 'the table'} was fitted with {found}. "
                     "Leave the setting out, or fit again."
                 )
         return fitted

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from lesa_framework import HistoryView, Predictor, StepContext
+from lesa_framework import HistoryView, Predictor, RunInfo, StepContext
 from lesa_kan.losses import step_loss
 from lesa_kan.trainable import TrainablePredictor
 
@@ -32,6 +32,14 @@ class OnlineTraining(Predictor):
     def min_history(self, stage: int) -> int:
         """That of the trainable."""
         return self._trainable.min_history(stage)
+
+    def check(self, run: RunInfo) -> None:
+        """That of the trainable."""
+        self._trainable.check(run)
+
+    def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> Tensor | None:
+        """That of the trainable."""
+        return self._trainable.correct(history, ctx, feature)
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Train on the prediction, then return the prediction of the updated weights."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, FieldSerializationInfo, field_serializer, field_validator
 from torch import Tensor
 
 from lesa_framework import (
     AffinePredictor,
+    AnyPredictor,
     ArtifactError,
     ConfigError,
     ConfigPath,
@@ -26,6 +27,7 @@ from lesa_framework import (
     TrainingConfig,
 )
 from lesa_framework.artifacts import Artifact, check_run, load_artifact, same_grid
+from lesa_kan.base import Base, LesaRecord, added, depth_of, least_history
 from lesa_kan.experts import Experts, ExpertShape
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
@@ -46,25 +48,36 @@ class Lesa(AffinePredictor):
 
     `d_i` depends on the grid alone, so each `a_s(d_i)` is a number from a table, and the whole predictor
     an affine filter. Features enter the history as used, predictions included. Taps beyond the history's
-    length are left out.
+    length are left out. On a base, what that predicts stands in place of `h_{i-1}`.
 
     Args:
         shape: Sizes of the experts.
         gains: `a_s(d_i)`, shape (branches, stages, T).
         taps: `w_s`, shape (branches, stages, K).
         bias: `b_s`, shape (branches, stages).
+        records: What histories hold.
+        base: What the experts correct; None for reuse of the newest feature.
     """
 
     records: Literal["all", "computed"] = "all"
 
-    def __init__(self, shape: ExpertShape, gains: Tensor, taps: Tensor, bias: Tensor) -> None:
-        self.shape = shape
-        self.depth, self.num_stages = shape.depth, shape.num_stages
+    def __init__(
+        self,
+        shape: ExpertShape,
+        gains: Tensor,
+        taps: Tensor,
+        bias: Tensor,
+        *,
+        records: Literal["all", "computed"] = "all",
+        base: Base | None = None,
+    ) -> None:
+        self.shape, self.base, self.records = shape, base, records
+        self.depth, self.num_stages = depth_of(shape, base), shape.num_stages
         self._gains, self._taps, self._bias = gains.tolist(), taps.tolist(), bias.tolist()
 
-    def min_history(self, stage: int) -> int:  # noqa: ARG002 - the paper asks for the first stage's everywhere
-        """K_0 features, in every stage: this is what computes step 3 of the paper's schedules."""
-        return self.shape.stage_history[0]
+    def min_history(self, stage: int) -> int:
+        """K_0 features, in every stage: this is what computes step 3 of the paper's schedules. On a base, its own."""
+        return least_history(self.shape, self.base, stage)
 
     def gains(self, sigmas: tuple[float, ...]) -> list[list[list[float]]]:  # noqa: ARG002 - for those with KANs
         """`a_s(d_i)` on a grid, by branch, stage and step."""
@@ -76,8 +89,15 @@ class Lesa(AffinePredictor):
         gain = self.gains(ctx.sigmas)[branch][ctx.stage][ctx.index]
         count = min(self.shape.stage_history[ctx.stage], len(entries))
         weights = [gain * tap for tap in self._taps[branch][ctx.stage][:count]]
+        bias = gain * self._bias[branch][ctx.stage]
+        if self.base is not None:
+            return added(self.base.filter(entries, ctx), weights, bias)
         weights[0] += 1.0
-        return Filter(tuple(weights), gain * self._bias[branch][ctx.stage])
+        return Filter(tuple(weights), bias)
+
+    def correction(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter | None:
+        """That of the base."""
+        return None if self.base is None else self.base.correction(entries, ctx)
 
 
 class TrainedLesa(Lesa):
@@ -93,8 +113,8 @@ class TrainedLesa(Lesa):
     """
 
     def __init__(self, artifact: Artifact, *, retabulate: bool = False, strict: bool = True) -> None:
-        shape = artifact.settings(ExpertShape)
-        metadata = artifact.metadata
+        record, metadata = artifact.settings(LesaRecord), artifact.metadata
+        shape = record.shape
         if shape.num_steps != len(metadata.sigmas) - 1:
             raise ArtifactError(
                 f"predictor.weights: made for {shape.num_steps} steps, but its grid has {len(metadata.sigmas) - 1}. "
@@ -105,7 +125,8 @@ class TrainedLesa(Lesa):
             if name in artifact.tensors:
                 artifact.tensor(name, wanted)
         _check_sizes(tables["gains"], tables["taps"], tables["bias"])
-        super().__init__(shape, **tables)
+        base = None if record.base is None else Base.restore(record.base, artifact.tensors)
+        super().__init__(shape, **tables, records=record.records, base=base)
         self._artifact, self._retabulate, self._strict = artifact, retabulate, strict
         self._table = lru_cache(_GRIDS)(self._look_up)
         self.trained_for = metadata.run
@@ -137,7 +158,7 @@ def tabulate(artifact: Artifact, sigmas: tuple[float, ...]) -> list[list[list[fl
         ConfigError: pykan is not installed.
         ArtifactError: The KANs' weights are missing or damaged.
     """
-    shape = artifact.settings(ExpertShape)
+    shape = artifact.settings(LesaRecord).shape
     wanted = {**shape.tables(), **shape.kans()}
     try:
         weights = {name: artifact.tensor(name, size) for name, size in wanted.items()}
@@ -188,6 +209,12 @@ class LesaPredictorConfig(PredictorConfig):
     """The interval on which the splines are defined."""
     branches: int = Field(1, ge=1, le=64)
     """Sets of experts: with 1 all branches share them, with 2 `cond` and `uncond` have their own."""
+    records: Literal["all", "computed"] = "all"
+    """Whether histories hold predictions too, as in the paper, or computed features alone."""
+    base: AnyPredictor | None = None
+    """What training starts from: a predictor that is affine in the history, with its weights if it has any, such as
+    `{kind: fitted, weights: FILE}`. What it predicts stands in place of the newest feature. Its weights are stored in
+    those of `lesa`; beside these, it needs no file."""
     retabulate: bool = False
     """Evaluate the KANs again when the scheduler's grid differs from the training's (needs pykan)."""
     strict: bool = True
@@ -201,6 +228,12 @@ class LesaPredictorConfig(PredictorConfig):
             raise ValueError("the range must rise, for example [-3, 3]")
         return ends
 
+    @field_serializer("base")
+    def _base_without_its_file(self, base: PredictorConfig | None, info: FieldSerializationInfo) -> Any:
+        """Where there are weights, those of the base are in their file."""
+        inside = None if self.weights is None else {"weights"}
+        return None if base is None else base.model_dump(mode=info.mode, exclude=inside)
+
     def build(self) -> TrainedLesa:
         """Read the weights.
 
@@ -213,23 +246,37 @@ class LesaPredictorConfig(PredictorConfig):
                 "predictor.weights: 'lesa' needs trained weights. Train them with `lesa train --config ... --out DIR`, "
                 "or start from a preset that has them (`lesa plugins` lists presets)."
             )
-        trained = TrainedLesa(
-            load_artifact(Path(self.weights), self.kind), retabulate=self.retabulate, strict=self.strict
-        )
-        asked = self._shape(trained.shape.num_steps)
-        for key, name in {"history": "stage_history", **{name: name for name in _SHAPED}}.items():
-            wanted, found = getattr(asked, name), getattr(trained.shape, name)
+        return self.build_from(load_artifact(Path(self.weights), self.kind))
+
+    def build_from(self, artifact: Artifact) -> TrainedLesa:
+        """Take weights that are read already.
+
+        Raises:
+            ConfigError: A setting that was given is not what they were trained with.
+            ArtifactError: They cannot be used.
+        """
+        trained = TrainedLesa(artifact, retabulate=self.retabulate, strict=self.strict)
+        asked, shape = self._shape(trained.shape.num_steps), trained.shape
+        pairs = {name: (name, getattr(asked, name), getattr(shape, name)) for name in _SHAPED}
+        pairs |= {
+            "history": ("stage_history", asked.stage_history, shape.stage_history),
+            "records": ("records", self.records, trained.records),
+            "base": ("a base", *_differences(self.base, None if trained.base is None else trained.base.section)),
+        }
+        for key, (name, wanted, found) in pairs.items():
             if key in self.model_fields_set and wanted != found:
                 raise ConfigError(
-                    f"predictor.{key}: asks for {name} {wanted}, but {self.weights} was trained with {found}. "
-                    "Leave the setting out, or train again."
+                    f"predictor.{key}: asks for {name} {wanted}, but {self.weights or 'the experts'} was trained with "
+                    f"{found}. Leave the setting out, or train again."
                 )
         return trained
 
     def fit(self, task: FitTask) -> Fit:
         """The paper's two-stage training of untrained experts."""
         settings = LesaTrainingConfig.model_validate(task.settings.model_dump())
-        experts = self.untrained(len(task.sigmas) - 1, settings.seed, keep_kans=settings.keep_kans)
+        shape = self._shape(len(task.sigmas) - 1)
+        base = None if self.base is None else Base.start(self.base, task, self.records)
+        experts = TrainableLesa(shape, settings.seed, keep_kans=settings.keep_kans, records=self.records, base=base)
         return TwoStageFit(experts, settings, task)
 
     def untrained(self, num_steps: int, seed: int, *, keep_kans: bool = True) -> TrainableLesa:
@@ -239,3 +286,12 @@ class LesaPredictorConfig(PredictorConfig):
     def _shape(self, num_steps: int) -> ExpertShape:
         lengths = self.stage_history or (min(4, self.history), self.history, self.history)
         return ExpertShape(num_steps, lengths, self.hidden, self.grid, self.order, self.grid_range, self.branches)
+
+
+def _differences(asked: PredictorConfig | None, found: PredictorConfig | None) -> tuple[Any, Any]:
+    """What was asked of a base, and what it has there; its file does not count."""
+    if asked is None or found is None:
+        return (None if asked is None else asked.kind), (None if found is None else found.kind)
+    named, given = asked.model_fields_set - {"weights"} | {"kind"}, found.model_dump(mode="json")
+    wanted = {key: value for key, value in asked.model_dump(mode="json").items() if key in named}
+    return wanted, {key: given.get(key) for key in wanted}

@@ -30,5 +30,8 @@ class LesaTrainingConfig(TrainingConfig):
     """Stage 2's target: the uncached run's latents, or its features at each step (as in the paper)."""
     through_model: bool = False
     """With `trajectory`: let gradients pass through computed steps too. Exact, and needs memory for them."""
+    held_out: float = Field(0, ge=0, lt=1)
+    """Share of the batches that are not trained on. The weights that do best on these in closed loop are kept: those of
+    one of stage 2's epochs, or those that it began with."""
     keep_kans: bool = True
     """Write the KANs' weights into the artifact. Without them it is small, and `retabulate` is impossible."""

@@ -28,7 +28,7 @@ class TrainablePredictor(Predictor):
 
     @abstractmethod
     def restrain(self, factor: float) -> None:
-        """Shrink the trained correction towards reuse of the newest feature: 1 keeps it, 0 removes it.
+        """Shrink the trained correction towards what it started from: 1 keeps it, 0 removes it.
 
         Whatever the factor, the parameters must still have gradients afterwards: the closed loop trains on.
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import HistoryView, StepContext
+from lesa_framework import HistoryView, RunInfo, StepContext
+from lesa_kan.base import Base, depth_of, least_history
 from lesa_kan.experts import Experts, ExpertShape
 from lesa_kan.trainable import TrainablePredictor
 
@@ -20,20 +21,37 @@ class TrainableLesa(TrainablePredictor):
         shape: Sizes of the experts.
         seed: Seed of the KANs' weights.
         keep_kans: Write the KANs' weights into an artifact, not only what they gave.
+        records: What histories hold.
+        base: What predicts in place of the newest feature; it is not trained, and every gain starts at 0.
     """
 
     records: Literal["all", "computed"] = "all"
 
-    def __init__(self, shape: ExpertShape, seed: int, *, keep_kans: bool = True) -> None:
+    def __init__(
+        self,
+        shape: ExpertShape,
+        seed: int,
+        *,
+        keep_kans: bool = True,
+        records: Literal["all", "computed"] = "all",
+        base: Base | None = None,
+    ) -> None:
         self.experts = Experts(shape, seed)
-        self._keep_kans = keep_kans
-        self.depth = shape.depth
+        self._keep_kans, self._base, self.records = keep_kans, base, records
+        self.depth = depth_of(shape, base)
+        if base is not None:
+            self.restrain(0.0)
         self.num_stages = shape.num_stages
         self._gains = torch.zeros(shape.branches, shape.num_stages, shape.num_steps)
 
-    def min_history(self, stage: int) -> int:  # noqa: ARG002 - the paper asks for the first stage's everywhere
-        """K_0 features, in every stage."""
-        return self.experts.shape.stage_history[0]
+    def min_history(self, stage: int) -> int:
+        """K_0 features, in every stage; the base's own with a base."""
+        return least_history(self.experts.shape, self._base, stage)
+
+    def check(self, run: RunInfo) -> None:
+        """Compare the run with that which the base's weights were made for."""
+        if self._base is not None:
+            self._base.predictor.check(run)
 
     def parameters(self) -> Sequence[nn.Parameter]:
         """Splines, taps and biases."""
@@ -48,7 +66,10 @@ class TrainableLesa(TrainablePredictor):
         self.experts.multiply_gains(factor)
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
-        """`h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)`, in float32 at least, whatever the features are."""
+        """`h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)`, in float32 at least, whatever the features are.
+
+        With a base, what that predicts stands in place of `h_{i-1}`.
+        """
         shape = self.experts.shape
         branch = min(ctx.branch_index, shape.branches - 1)
         count = min(shape.stage_history[ctx.stage], len(history.entries))
@@ -57,7 +78,13 @@ class TrainableLesa(TrainablePredictor):
         stack = torch.stack([history.feature(k).to(exact) for k in range(count)])
         taps = self.experts.taps[branch, ctx.stage, :count]
         correction = torch.tensordot(taps.to(stack), stack, dims=1) + self.experts.bias[branch, ctx.stage]
-        return (newest + self._gains[branch, ctx.stage, ctx.index] * correction).to(newest.dtype)
+        start = newest if self._base is None else history.apply(self._base.filter(history.entries, ctx))
+        return (start + self._gains[branch, ctx.stage, ctx.index] * correction).to(newest.dtype)
+
+    def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> Tensor | None:  # noqa: ARG002
+        """That of the base."""
+        found = None if self._base is None else self._base.correction(history.entries, ctx)
+        return None if found is None else history.apply(found)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights, to resume from."""
@@ -71,9 +98,13 @@ class TrainableLesa(TrainablePredictor):
     def tensors(self, sigmas: Sequence[float]) -> dict[str, Tensor]:
         """Weights, and the table of gains for the grid."""
         tensors = {**self.experts.compact_state(), "gains": self.experts.gains(sigmas).double()}
+        tensors |= {} if self._base is None else self._base.tensors()
         dropped = set() if self._keep_kans else self.experts.shape.kans().keys()
         return {name: tensor for name, tensor in tensors.items() if name not in dropped}
 
     def settings(self) -> dict[str, Any]:
-        """Sizes of the experts."""
-        return self.experts.shape.as_json()
+        """Sizes of the experts, and what they start from."""
+        found = self.experts.shape.as_json()
+        if self.records != "all":
+            found["records"] = self.records
+        return found if self._base is None else {**found, "base": self._base.as_json()}

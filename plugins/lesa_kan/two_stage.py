@@ -59,6 +59,10 @@ class TwoStageFit(Fit):
         }
         self.epochs = {_GUIDED: 0, _SAFE_START: 0, _CLOSED_LOOP: 0}
         self.log: list[dict[str, Any]] = []
+        count = len(task.batches)
+        held_out = min(count - 1, max(1, round(settings.held_out * count))) if settings.held_out else 0
+        self._count = count - held_out
+        self._best: tuple[float, dict[str, Tensor]] | None = None
 
     def run(self) -> Iterator[Progress]:
         """Run the rest of the training; yields after every batch."""
@@ -69,10 +73,14 @@ class TwoStageFit(Fit):
                 yield Progress(_SAFE_START, self._done(), self._total, drift_db=self._safe_start())
             self.epochs[_SAFE_START] = 1
         yield from self._closed_loop_epochs()
+        if self._best is not None:
+            self._trainable.load_state_dict(self._best[1])
 
     @property
     def drift_db(self) -> float | None:
-        """Mean over the batches of the closed loop's last epoch; None when there was none."""
+        """Of the batches that are held out, else mean over those of the closed loop's last epoch; None without both."""
+        if self._best is not None:
+            return self._best[0]
         every = [entry["drift_db"] for entry in self.log if entry["stage"] == _CLOSED_LOOP]
         last = every[-max(1, len(every) // max(self._settings.closed_loop_epochs, 1)) :]
         return sum(last) / len(last) if last else None
@@ -92,6 +100,7 @@ class TwoStageFit(Fit):
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
             "epochs": dict(self.epochs),
             "log": list(self.log),
+            "best": None if self._best is None else [self._best[0], dict(self._best[1])],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -100,6 +109,8 @@ class TwoStageFit(Fit):
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         self.epochs, self.log = dict(state["epochs"]), list(state["log"])
+        best = state.get("best")
+        self._best = None if best is None else (float(best[0]), dict(best[1]))
 
     def measure(self, number: int) -> float:
         """Closed-loop distance of one batch's final latents, in dB (higher is closer)."""
@@ -114,15 +125,17 @@ class TwoStageFit(Fit):
         """Record the uncached runs and train stage 1's first epoch on them: the runs are needed anyway."""
         train = self.epochs[_GUIDED] == 0 and self._settings.guided_epochs > 0
         for number, batch in enumerate(self._task.batches):
-            loss, latents = self._guided(batch, number / self._count, train=train)
+            learns = train and number < self._count
+            loss, latents = self._guided(batch, number / self._count, train=learns)
             self._references.append(latents)
-            last = train and self._ends_epoch(number, _GUIDED)
-            yield Progress(_GUIDED if train else "record", number + 1, self._total, 0, loss, save=last)
+            last = learns and self._ends_epoch(number, _GUIDED)
+            done = min(number + 1, self._count)
+            yield Progress(_GUIDED if learns else "record", done, self._total, 0, loss, save=last)
 
     def _guided_epochs(self) -> Iterator[Progress]:
         while self.epochs[_GUIDED] < self._settings.guided_epochs:
             epoch, done = self.epochs[_GUIDED], self._done()
-            for number, batch in enumerate(self._task.batches):
+            for number, batch in enumerate(self._task.batches[: self._count]):
                 loss, _ = self._guided(batch, epoch + number / self._count, train=True)
                 last = self._ends_epoch(number, _GUIDED)
                 yield Progress(_GUIDED, done + number + 1, self._total, epoch, loss, save=last)
@@ -157,11 +170,15 @@ class TwoStageFit(Fit):
     # ------------------------------------------------------------------------------------------------- stage 2
 
     def _closed_loop_epochs(self) -> Iterator[Progress]:
+        if self._best is None:
+            self._look()
         while self.epochs[_CLOSED_LOOP] < self._settings.closed_loop_epochs:
             epoch, done = self.epochs[_CLOSED_LOOP], self._done()
             for number in range(self._count):
                 loss, decibels = self._closed_loop(number, epoch + number / self._count)
                 last = self._ends_epoch(number, _CLOSED_LOOP)
+                if last:
+                    self._look()
                 yield Progress(_CLOSED_LOOP, done + number + 1, self._total, epoch, loss, decibels, save=last)
 
     def _closed_loop(self, number: int, epoch: float) -> tuple[float | None, float]:
@@ -185,6 +202,15 @@ class TwoStageFit(Fit):
         gc.collect()
         return meter.mean(), decibels
 
+    def _look(self) -> None:
+        """Measure on the batches that are held out, if any, and keep the weights if they are the best so far."""
+        found = [self.measure(number) for number in range(self._count, len(self._task.batches))]
+        if found:
+            decibels = sum(found) / len(found)
+            self.log.append({"stage": "held out", "epoch": self.epochs[_CLOSED_LOOP], "drift_db": decibels})
+            if self._best is None or decibels > self._best[0]:
+                self._best = decibels, self._trainable.state_dict()
+
     def _rollout_with_gradients(self, batch: Batch) -> list[Tensor]:
         through_model = self._settings.through_model
         try:
@@ -194,10 +220,6 @@ class TwoStageFit(Fit):
             raise NoGradientsError(error.pipeline, remedy) from error
 
     # --------------------------------------------------------------------------------------------------- parts
-
-    @property
-    def _count(self) -> int:
-        return len(self._task.batches)
 
     @property
     def _total(self) -> int:

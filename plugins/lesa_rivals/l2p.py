@@ -102,7 +102,15 @@ class L2PConfig(PredictorConfig):
                 "predictor.weights: missing. `lesa import l2p weight.txt --out l2p.yaml` makes them of what L2P's "
                 "authors publish."
             )
-        return ImportedL2P(load_artifact(Path(self.weights), "l2p"), strict=self.strict)
+        return self.build_from(load_artifact(Path(self.weights), "l2p"))
+
+    def build_from(self, artifact: Artifact) -> ImportedL2P:
+        """Take weights that are read already.
+
+        Raises:
+            ArtifactError: They cannot be used.
+        """
+        return ImportedL2P(artifact, strict=self.strict)
 
     @classmethod
     def read_published(cls, published: Published) -> Imported:

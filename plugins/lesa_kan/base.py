@@ -1,0 +1,224 @@
+"""A predictor that LESA starts from: its filter, over histories that LESA keeps, and its numbers inside LESA's file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+
+import torch
+from pydantic import ConfigDict, Field
+from torch import Tensor
+
+from lesa_framework import (
+    AffinePredictor,
+    AnyPredictor,
+    ArtifactError,
+    ConfigError,
+    Decision,
+    EntryInfo,
+    Filter,
+    FitTask,
+    PredictorConfig,
+    StepContext,
+    Strategy,
+)
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact
+from lesa_kan.experts import ExpertShape
+
+_Weights: TypeAlias = tuple[float, ...] | Tensor
+
+#: What the names of its tensors begin with in LESA's file.
+_PREFIX: Final = "base."
+
+
+@dataclass(frozen=True)
+class BaseRecord:
+    """What LESA's file says of its base.
+
+    Attributes:
+        section: Its settings, without a file of weights.
+        depth: How many features LESA's histories keep for it.
+        metadata: What its weights were made for; None when it has none.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+
+    section: AnyPredictor
+    depth: Annotated[int, Field(ge=1, le=10_000)]
+    metadata: ArtifactMetadata | None = None
+
+
+@dataclass(frozen=True)
+class LesaRecord(ExpertShape):
+    """What LESA's file says of it.
+
+    Attributes:
+        records: What its histories hold.
+        base: What it starts from.
+    """
+
+    records: Literal["all", "computed"] = "all"
+    base: BaseRecord | None = None
+
+    @property
+    def shape(self) -> ExpertShape:
+        """The sizes alone."""
+        return ExpertShape(**{field.name: getattr(self, field.name) for field in fields(ExpertShape)})
+
+
+class Base:
+    """An affine predictor, asked with the features that it would see if it were alone.
+
+    Args:
+        section: Its settings.
+        depth: How many features LESA's histories have to keep for it; None for as many as it keeps itself.
+        artifact: Its weights; None when it has none.
+
+    Raises:
+        ConfigError: It cannot be built, or is not affine.
+        ArtifactError: Its weights cannot be used.
+    """
+
+    def __init__(self, section: PredictorConfig, artifact: Artifact | None, depth: int | None = None) -> None:
+        try:
+            predictor = section.build() if artifact is None else section.build_from(artifact)
+        except (ArtifactError, ConfigError) as error:
+            raise type(error)(str(error).replace("predictor.", "predictor.base.", 1)) from error
+        if not isinstance(predictor, AffinePredictor):
+            raise ConfigError(
+                f"predictor.base: '{section.kind}' is not affine in the history, so that nothing can be added to its "
+                "filter. Give a predictor that is, such as fitted or taylorseer."
+            )
+        self.section, self.artifact, self.predictor = section, artifact, predictor
+        self.depth = predictor.depth if depth is None else depth
+
+    @classmethod
+    def start(cls, section: PredictorConfig, task: FitTask, records: Literal["all", "computed"]) -> Base:
+        """The base of a training.
+
+        Args:
+            section: Its settings, with its file of weights if it has any.
+            task: What LESA is trained on.
+            records: What LESA's histories hold.
+
+        Raises:
+            ConfigError: It reads predictions, and the histories hold none; or as above.
+            ArtifactError: As above.
+        """
+        file = section.model_dump().get("weights")
+        base = cls(section, None if file is None else load_artifact(Path(file), section.kind))
+        Strategy(task.schedule, task.router, base.predictor)  # refuses a base for other stages
+        if base.predictor.records == records:
+            return base
+        if records == "computed":
+            raise ConfigError(
+                f"predictor.records: '{section.kind}' reads predictions too, which histories of 'computed' features do "
+                "not hold. Set predictor.records to all."
+            )
+        return cls(base.section, base.artifact, reach(task, base.predictor.depth))
+
+    @classmethod
+    def restore(cls, record: BaseRecord, tensors: Mapping[str, Tensor]) -> Base:
+        """The base that a file of LESA's holds.
+
+        Raises:
+            ConfigError: It cannot be built.
+            ArtifactError: Its numbers cannot be used.
+        """
+        if record.metadata is None:
+            return cls(record.section, None, record.depth)
+        own = {name.removeprefix(_PREFIX): each for name, each in tensors.items() if name.startswith(_PREFIX)}
+        if record.metadata.kind != record.section.kind:
+            raise ArtifactError(
+                f"predictor.weights: made on '{record.section.kind}', but it holds weights of "
+                f"'{record.metadata.kind}'. Train again."
+            )
+        return cls(record.section, Artifact(record.metadata, own), record.depth)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its weights, under names of their own in LESA's file."""
+        return {} if self.artifact is None else {_PREFIX + name: each for name, each in self.artifact.tensors.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """The [`BaseRecord`][lesa_kan.base.BaseRecord] for LESA's file, as JSON values."""
+        metadata = None if self.artifact is None else self.artifact.metadata.model_dump(mode="json")
+        section = self.section.model_dump(mode="json", exclude={"weights"})
+        return {"section": section, "depth": self.depth, "metadata": metadata}
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+        """Its filter, over the entries that LESA's history holds."""
+        places = self._places(entries)
+        seen = self._seen(ctx)
+        return self._spread(self.predictor.filter([entries[place] for place in places], seen), places, ctx)
+
+    def correction(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter | None:
+        """Its correction of a computed step, over the entries that LESA's history holds."""
+        places = self._places(entries)
+        found = self.predictor.correction([entries[place] for place in places], self._seen(ctx))
+        return None if found is None else self._spread(found, places, ctx)
+
+    def _places(self, entries: Sequence[EntryInfo]) -> list[int]:
+        """The numbers of the entries that it would hold itself."""
+        every = self.predictor.records == "all"
+        return [n for n, entry in enumerate(entries) if every or entry.computed][: self.predictor.depth]
+
+    def _seen(self, ctx: StepContext) -> StepContext:
+        """The step as it would see it."""
+        held = {name: self._held(entries) for name, entries in ctx.others.items()}
+        return replace(ctx, entries=self._held(ctx.entries), others=held)
+
+    def _held(self, entries: tuple[EntryInfo, ...]) -> tuple[EntryInfo, ...]:
+        return tuple(entries[place] for place in self._places(entries))
+
+    def _spread(self, filter: Filter, places: Sequence[int], ctx: StepContext) -> Filter:  # noqa: A002 - its type's name
+        others = {name: _at(weights, self._places(ctx.others[name])) for name, weights in filter.others.items()}
+        return Filter(_at(filter.weights, places), filter.bias, others)
+
+
+def depth_of(shape: ExpertShape, base: Base | None) -> int:
+    """How many features LESA's histories keep."""
+    return shape.depth if base is None else max(shape.depth, base.depth)
+
+
+def least_history(shape: ExpertShape, base: Base | None, stage: int) -> int:
+    """How many features a stage needs: K_0 in every stage, as in the paper; what the base needs with a base."""
+    return shape.stage_history[0] if base is None else base.predictor.min_history(stage)
+
+
+def reach(task: FitTask, depth: int) -> int:
+    """How many of all features a history must hold, so that the `depth` newest computed ones are always among them."""
+    steps = range(len(task.sigmas) - 1)
+    if task.schedule.dynamic:
+        return len(steps)
+    computed = [0, *(i for i in steps[1:] if task.schedule.decide(StepContext(i, task.sigmas)) is Decision.COMPUTE)]
+    oldest = {step: [each for each in computed if each < step][-depth:] for step in steps[1:] if step not in computed}
+    return max((step - held[0] for step, held in oldest.items()), default=1)
+
+
+def added(base: Filter, weights: Sequence[float], bias: float) -> Filter:
+    """The sum of two filters; the second one reads the branch's own history."""
+    longest = max(len(base.weights), len(weights))
+    mine = [*weights, *[0.0] * (longest - len(weights))]
+    if isinstance(base.weights, Tensor):
+        theirs = base.weights
+        shape = (longest, *[1] * (theirs.dim() - 1))
+        padded = torch.cat([theirs, theirs.new_zeros(longest - len(theirs), *theirs.shape[1:])])
+        return Filter(padded + theirs.new_tensor(mine).view(shape), base.bias + bias, base.others)
+    theirs_padded = [*base.weights, *[0.0] * (longest - len(base.weights))]
+    return Filter(tuple(map(sum, zip(theirs_padded, mine, strict=True))), base.bias + bias, base.others)
+
+
+def _at(weights: _Weights, places: Sequence[int]) -> _Weights:
+    """Weights at other places; 0 between them."""
+    used = list(places[: len(weights)])
+    longest = max(used, default=-1) + 1
+    if isinstance(weights, Tensor):
+        spread = weights.new_zeros(longest, *weights.shape[1:])
+        spread[used] = weights
+        return spread
+    numbers = [0.0] * longest
+    for place, weight in zip(used, weights, strict=False):
+        numbers[place] = weight
+    return tuple(numbers)
