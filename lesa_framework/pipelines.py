@@ -19,6 +19,7 @@ import torch
 from lesa_framework.api import Pipeline
 from lesa_framework.devices import available_devices
 from lesa_framework.errors import ConfigError, did_you_mean, shortened
+from lesa_framework.extras import check_installed
 from lesa_framework.files import is_folder
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
@@ -105,13 +106,9 @@ def load_pipeline(
     _check_device(place)
     half = place.startswith("cuda") and source.named is None
     precision = dtype or (torch.bfloat16 if half else torch.float32)
-    try:
-        import diffusers
-    except ImportError as error:
-        raise ConfigError(
-            f"model: loading '{source.name}' needs diffusers ({error}). "
-            'Install it with `pip install "lesa-framework[diffusers]"`.'
-        ) from error
+    check_installed(f"model: loading '{source.name}'")
+    import diffusers
+
     version = tuple(int(part) for part in diffusers.__version__.split(".")[:2])
     keyword = "dtype" if version >= _DTYPE_SINCE else "torch_dtype"
     try:

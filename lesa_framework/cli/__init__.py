@@ -81,7 +81,20 @@ def _outcome(app: Callable[[Sequence[str] | None], object], arguments: Sequence[
     except OSError as error:
         _complain(str(error))
         return 1
+    except ModuleNotFoundError as error:
+        if (message := _about_missing(error.name)) is None:  # no extra of ours, so a bug
+            raise
+        _complain(message)
+        return 2
     return 0
+
+
+def _about_missing(module: str | None) -> str | None:
+    """What to say about a module that is not installed; None where no extra brings it."""
+    from lesa_framework.extras import package_of, remedy_for
+
+    remedy = remedy_for(module)
+    return None if remedy is None else f"{package_of(str(module))} is not installed. Install with: {remedy}"
 
 
 def _complain(message: str) -> None:

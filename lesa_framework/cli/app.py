@@ -11,33 +11,72 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-#: Command -> its module, and the first line of its help: `lesa --help` shows it without importing the module.
+from lesa_framework.extras import EXTRAS, install, is_installed
+
+_RUN, _LOOK = "Commands that need the extra 'diffusers'", "Commands that need nothing more"
+#: Extra -> what it is for.
+_USES: Final = {
+    "diffusers": "for the commands above that need it",
+    "kan": "to train LESA's KANs",
+    "bench": "for other libraries' caches in lesa bench",
+    "metrics": "for LPIPS in lesa bench",
+}
+#: Command -> its module, the group that it is listed in, and the first line of its help: `lesa --help` shows them
+#: without importing the module.
 COMMANDS: Final = {
     "demo": (
         "demo",
+        _RUN,
         "Make images with the bundled model, uncached and cached by three predictors, and compare them.",
     ),
-    "generate": ("generate", "Make images, cached or not."),
-    "eval": ("eval", "Compare configurations on the same prompts and seeds."),
-    "bench": ("bench", "Compare the methods, schedules, models and peers that a file names."),
-    "report": ("report", "Make the page of a results file: one HTML file that needs no network."),
-    "train": ("train", "Train the predictor of a configuration."),
-    "search": ("search", "Search for the steps to compute within a budget, and fit the predictor to them."),
+    "generate": ("generate", _RUN, "Make images, cached or not."),
+    "eval": ("eval", _RUN, "Compare configurations on the same prompts and seeds."),
+    "bench": ("bench", _RUN, "Compare the methods, schedules, models and peers that a file names."),
+    "train": ("train", _RUN, "Train the predictor of a configuration."),
+    "search": (
+        "search",
+        _RUN,
+        "Search for the steps to compute within a budget, and fit the predictor to them.",
+    ),
+    "report": (
+        "report",
+        _RUN,
+        "Make the page of a results file: one HTML file that needs no network.",
+    ),
     "plan": (
         "plan",
+        _LOOK,
         "Print what a configuration does at each step: computed (F) or predicted (P), why, and with which weights.",
     ),
-    "inspect": ("inspection", "Show what a weights file was trained for, how, and what is in it."),
-    "import": ("importing", "Turn coefficients that others publish into a configuration, with weights where needed."),
+    "inspect": ("inspection", _LOOK, "Show what a weights file was trained for, how, and what is in it."),
+    "import": (
+        "importing",
+        _LOOK,
+        "Turn coefficients that others publish into a configuration, with weights where needed.",
+    ),
     "plugins": (
         "plugins",
+        _LOOK,
         "List every schedule, router, predictor, backbone, model, preset, peer and metric, and the plugin it came from.",  # noqa: E501
     ),
     "schema": (
         "schema",
+        _LOOK,
         "Print the JSON schema of configuration files, plugins included; editors complete and check YAML with it.",
     ),
 }
+
+
+def _epilog() -> str:
+    lines = [
+        "Start with: lesa demo. Every command has help and an example: lesa eval --help",
+        *(f"{install(extra)}: {use}{_state(extra)}" for extra, use in _USES.items()),
+    ]
+    return "\n\n".join(lines)
+
+
+def _state(extra: str) -> str:
+    return " (installed here)" if all(map(is_installed, EXTRAS[extra])) else ""
 
 
 def _imported(module: str) -> Any:
@@ -65,15 +104,15 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module, summary = COMMANDS[cmd_name]
+        module, group, summary = COMMANDS[cmd_name]
         if self._listing:
-            return TyperCommand(cmd_name, help=summary, rich_markup_mode="markdown")
+            return TyperCommand(cmd_name, help=summary, rich_markup_mode="markdown", rich_help_panel=group)
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
         alone.command(cmd_name)(_imported(f"lesa_framework.cli.{module}").command)
         return get_command(alone)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        self._listing = True
+        self._listing, self.epilog = True, _epilog()
         super().format_help(ctx, formatter)
 
 
@@ -81,7 +120,6 @@ app = typer.Typer(
     name="lesa",
     cls=_Commands,
     help="Learned feature-cache predictors for diffusion transformers: train, swap and measure them.",
-    epilog="Start with: lesa demo. Every command has help and an example: lesa eval --help",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

@@ -14,8 +14,8 @@ import typer
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.results import deliver
 from lesa_framework.errors import ConfigError
+from lesa_framework.extras import PIPELINE, check_installed
 from lesa_framework.measure.environment import PACKAGES, processor, versions
-from lesa_framework.measure.page.render import check_report
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.results_file import read_results
 from lesa_framework.measure.runner import run_bench
@@ -62,12 +62,12 @@ def command(
 
     Example: lesa bench benchmarks/configs/reference.yaml --out reference.json
     """
+    check_installed("lesa bench", (*PIPELINE, "jinja2", "plotly"))
     spec = load_spec(file)
     results_path = out or Path(f"{file.stem}{'-selection' * selection}{'-only' * bool(only)}.json")
     files.check_results_files(results_path, report, [file])
     page_path = report or results_path.with_suffix(".html")
     files.check_results_files(results_path, page_path, [file])
-    check_report()
     bench = benchmark_of(spec, shlex.join(["lesa", *sys.argv[1:]]), selection=selection)
     store = Store(results_path.with_suffix(".cells"))
     identity = identity_of_benchmark(bench, only, _machine(device))

@@ -13,10 +13,10 @@ from lesa_framework.cli.results import deliver, measured, require_all
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
+from lesa_framework.extras import PIPELINE, check_installed
 from lesa_framework.files import write_bytes
 from lesa_framework.limits import MAX_PROMPTS
 from lesa_framework.measure.images import from_data_uri, png_bytes
-from lesa_framework.measure.page.render import check_report
 from lesa_framework.measure.page.sheet import sheet_png
 from lesa_framework.measure.results import Pair
 from lesa_framework.measure.tasks import comparison
@@ -48,6 +48,7 @@ def command(
 
     Example: lesa demo --prompts 4 --out demo
     """
+    check_installed("lesa demo", (*PIPELINE, "jinja2", "plotly", "matplotlib"))
     named = f"reference:{backbone}"
     source = find_model(named)
     configs, missing = _configs(backbone)
@@ -56,7 +57,6 @@ def command(
     chosen = options.demo_prompts(source, prompts, seed)
     files.check_out_folder(out, ["grid.png", "report.html", "results.json"])
     files.check_out_folder(out / "images")
-    check_report("lesa demo")
     line = ["lesa", "demo", "--backbone", backbone, "--steps", str(steps), "--prompts", str(prompts)]
     line += ["--seed", str(seed), "--out", str(out)]
     pairs = [Pair(prompt=prompt, seed=seed + index) for index, prompt in enumerate(chosen)]

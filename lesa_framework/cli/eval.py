@@ -12,6 +12,7 @@ import typer
 from lesa_framework.cli import files, options
 from lesa_framework.cli.results import deliver, measured, require_all
 from lesa_framework.config.loading import load_config
+from lesa_framework.extras import check_installed
 from lesa_framework.files import read_prompts
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, check_pairs
 from lesa_framework.measure.page.render import check_report
@@ -56,6 +57,7 @@ def command(
 
     Example: lesa eval my-cache.yaml ref-flux-lesa-n7 --model reference:flux --seeds 2 --out results.json
     """
+    check_installed("lesa eval")
     loaded = [load_config(config, overrides) for config in configs]
     source = find_model(model)
     settings = options.generation_settings(

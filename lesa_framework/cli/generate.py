@@ -16,6 +16,7 @@ from lesa_framework.api import accelerate
 from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaError
+from lesa_framework.extras import check_installed
 from lesa_framework.files import write_bytes
 from lesa_framework.generation import GenerationSettings, check_call, generate_batch
 from lesa_framework.limits import MAX_PAIRS, check_pairs
@@ -60,6 +61,7 @@ def command(
 
     Example: lesa generate "a red ring on blue" --speedup 5 --seed 3 --out ring.png
     """
+    check_installed("lesa generate")
     with console.warnings_as_notes():
         options.check_speedup(speedup, weights, config)
     if overrides and config is None:

@@ -14,13 +14,13 @@ from lesa_framework.cli.search_progress import Watch, how_to_resume
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shortened
+from lesa_framework.extras import PIPELINE, check_installed
 from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings, check_call
 from lesa_framework.pipelines import CallablePipeline, ModelSource, find_model, load_pipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.search.budget import Budget, StepCost
 from lesa_framework.search.cost import measure_cost
-from lesa_framework.search.page import check_page
 from lesa_framework.search.prompts import divided
 from lesa_framework.search.record import load_record
 from lesa_framework.search.run import Found, files_of, guide_of, search, tapped
@@ -96,7 +96,7 @@ def command(
 
     Example: lesa search --model reference:flux --speedup 5 --out found
     """
-    check_page()
+    check_installed("lesa search", (*PIPELINE, "jinja2"))
     budget = Budget(nfe, speedup, seconds)
     limit = _limit(minutes, tries)
     source = find_model(model)

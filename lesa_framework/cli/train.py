@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
+from lesa_framework.extras import check_installed
 from lesa_framework.files import read_prompts
 from lesa_framework.generation import check_call
 from lesa_framework.interfaces.fit import Progress as Step
@@ -43,6 +44,7 @@ def command(
 
     Example: lesa train --config ref-flux-lesa-n7 --out trained --set training.closed_loop_epochs=5
     """
+    check_installed("lesa train")
     loaded = load_config(config, overrides)
     name = model or loaded.training.model
     if name is None:

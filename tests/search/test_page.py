@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from lesa_framework import ConfigError
-from lesa_framework.search.page import check_page, write_page
+from lesa_framework.search.page import write_page
 from lesa_framework.search.page.view import HEIGHT, WIDTH, finalists_of, plot_of, strips_of
 from lesa_framework.search.record import Record, Tried
 
@@ -102,9 +101,3 @@ def test_finalists_are_compared_with_even_steps_prompt_by_prompt() -> None:
     best, even = finalists_of(a_record())
     assert (best.steps, best.searched, best.gain, best.error) == ((0, 4, 7), 23.5, 2.5, 0.5)
     assert (even.gain, even.error) == (0.0, 0.0)
-
-
-def test_jinja_is_missed_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lesa_framework.search.page.render.find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match="the page needs jinja2"):
-        check_page()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
-from importlib.util import find_spec
 
 import yaml
 
-from lesa_framework.errors import ConfigError
+from lesa_framework.extras import check_installed
 from lesa_framework.measure.columns import columns, counted, explained, gain, size, steps
 from lesa_framework.measure.page.verdicts import Verdict, answers, grid_columns, verdicts
 from lesa_framework.measure.page.view import ModelView, families, model_views, payload
@@ -25,7 +24,6 @@ _SCRIPTS = (
 )  # fmt: skip
 #: Number of prompts whose images are shown at once; the others unfold.
 _OPEN = 3
-_NEEDED = (("jinja2", "jinja2"), ("pillow", "PIL"), ("plotly", "plotly"))
 
 
 def check_report(option: str = "--report") -> None:
@@ -34,11 +32,7 @@ def check_report(option: str = "--report") -> None:
     Raises:
         ConfigError: jinja2, Pillow or plotly is not installed.
     """
-    missing = [name for name, module in _NEEDED if find_spec(module) is None]
-    if missing:
-        raise ConfigError(
-            f'{option}: needs {" and ".join(missing)}. Install with `pip install "lesa-framework[diffusers]"`.'
-        )
+    check_installed(option, ("jinja2", "PIL", "plotly"))
 
 
 def write_page(results: Results) -> str:

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from importlib.util import find_spec
 
-from lesa_framework.errors import ConfigError
 from lesa_framework.search.page import view
 from lesa_framework.search.record import Record
 
 #: The look of the report, which this page shares.
 _LOOK = ("lesa_framework.measure.page", "assets", "look.css")
-
-
-def check_page() -> None:
-    """Fail early when no page can be made.
-
-    Raises:
-        ConfigError: jinja2 is not installed.
-    """
-    if find_spec("jinja2") is None:
-        raise ConfigError('--out: the page needs jinja2. Install with `pip install "lesa-framework[diffusers]"`.')
 
 
 def write_page(record: Record, name: str) -> str:

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from lesa_framework import extras
 from lesa_framework.errors import ConfigError
-from lesa_framework.measure.page import render as page
 from lesa_framework.measure.page.render import check_report, write_page
 from tests.measure.page.samples import PICTURES, VIDEOS, sample_results, timed_results
 
@@ -76,8 +76,10 @@ def test_scores_are_explained_below_the_table(markup: str) -> None:
 
 def test_missing_packages_are_named_early(monkeypatch: pytest.MonkeyPatch) -> None:
     check_report()
-    monkeypatch.setattr(page, "find_spec", lambda name: None if name in {"plotly", "PIL"} else object())
-    with pytest.raises(ConfigError, match=r"^--report: needs pillow and plotly\. Install with"):
+    monkeypatch.setattr(extras, "is_installed", lambda module: module not in {"plotly", "PIL"})
+    with pytest.raises(
+        ConfigError, match=r"^--report: needs pillow and plotly, which are not installed\. Install with: pip install "
+    ):
         check_report()
 
 

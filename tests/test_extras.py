@@ -1,0 +1,85 @@
+"""What may be missing is one line with the command that installs it."""
+
+from __future__ import annotations
+
+import builtins
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lesa_framework import cli, extras
+from lesa_framework.errors import ConfigError
+from lesa_framework.pipelines import load_pipeline
+
+_PYPROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+_INSTALL = 'Install with: pip install "lesa-framework[diffusers]"'
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an environment that has the wheel alone."""
+    monkeypatch.setattr(extras, "is_installed", lambda module: False)
+
+
+@pytest.mark.parametrize("extra", extras.EXTRAS)
+def test_the_extras_are_those_of_the_package(extra: str) -> None:
+    declared = {re.match(r"[\w-]+", each)[0].replace("_", "-") for each in _PYPROJECT["optional-dependencies"][extra]}
+    assert {extras.package_of(module).replace("_", "-") for module in extras.EXTRAS[extra]} == declared
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["demo"],
+        ["generate", "a ring"],
+        ["eval", "ref-flux-reuse-n7"],
+        ["bench", "none.yaml"],
+        ["train", "--config", "ref-flux-lesa-n7", "--out", "t"],
+        ["search", "--model", "reference:flux", "--speedup", "5", "--out", "f"],
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.usefixtures("bare")
+def test_a_command_says_at_once_what_it_needs(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: lesa {command[0]}: needs diffusers, transformers")
+    assert line.endswith(_INSTALL)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_pipeline_cannot_be_loaded_without_diffusers() -> None:
+    with pytest.raises(ConfigError, match=r"^model: loading 'reference:flux': needs diffusers.*pip install"):
+        load_pipeline("reference:flux", device="cpu")
+
+
+def test_what_turns_out_to_be_missing_later_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, absent = builtins.__import__, "skimage"
+
+    def without(name: str, *rest: object) -> object:
+        if name == "lesa_framework.cli.app":
+            raise ModuleNotFoundError(f"No module named '{absent}'", name=f"{absent}.metrics")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert cli.run(["plugins"]) == 2
+    assert capsys.readouterr().err == f"error: scikit-image is not installed. {_INSTALL}\n"
+    absent = "lesa_framework_bug"
+    with pytest.raises(ModuleNotFoundError):
+        cli.run(["plugins"])
+
+
+@pytest.mark.parametrize(("there", "shown"), [(True, 4), (False, 0)])
+def test_help_says_what_commands_need_and_what_is_there(
+    there: bool, shown: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lesa_framework.cli.app.is_installed", lambda module: there)
+    assert cli.run(["--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Commands that need the extra 'diffusers'" in text
+    assert text.count("(installed here)") == shown
+    assert all(extras.install(extra) in text for extra in extras.EXTRAS)
