@@ -14,10 +14,15 @@ TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg HF_HUB_OFFLINE=1
 MKDOCS   := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser check bench matrix format docs docs-serve install clean
+# What was measured, on which machine, is told to its reader: make bench-micro NOTE='...' OUT=results.json
+OUT   ?=
+NOTE  ?=
+PARTS ?=
+
+.PHONY: help demo test browser check bench bench-micro matrix format docs docs-serve install clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Make cached and uncached images with the bundled model, and a report page
 	$(BIN)/lesa demo --out $(DEMO_OUT)
@@ -41,6 +46,9 @@ bench: $(INSTALLED) ## Run the reference benchmark, and rewrite the tables and p
 	$(BIN)/lesa bench benchmarks/configs/reference.yaml --selection --out benchmarks/results/reference-selection.json
 	$(BIN)/lesa bench benchmarks/configs/reference.yaml --out benchmarks/results/reference.json
 	$(BIN)/python -m benchmarks.front_page
+
+bench-micro: $(INSTALLED) ## Time what our own code costs against its floor, in two minutes (OUT=results.json; PARTS=filter)
+	$(TEST_ENV) $(BIN)/python -m benchmarks.micro $(PARTS) $(if $(OUT),--out '$(OUT)') $(if $(NOTE),--note '$(NOTE)')
 
 matrix: $(INSTALLED) ## Run the conformance suite on every supported model class, and write docs/matrix.md
 	$(TEST_ENV) $(BIN)/python -W ignore -m tests.matrix.page

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.full_size.cases import CASES
 from lesa_framework.measure.page.render import write_page
-from lesa_framework.measure.results import UNCACHED
+from lesa_framework.measure.results import Kind
 from lesa_framework.measure.results_file import read_results
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
@@ -22,9 +22,9 @@ def test_a_committed_file_loads_and_makes_a_page(path):
     for row in results.rows:
         assert row.name in page
     for model in results.models:
-        good = {row.name for row in results.of_model(model.model) if row.error is None}
-        assert UNCACHED in good
-        assert set(model.details) == good
+        good = {row.name: row.kind for row in results.of_model(model.model) if row.error is None}
+        assert Kind.UNCACHED in good.values()
+        assert set(model.details) == set(good)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,0 +1,1 @@
+"""What our own code costs, each part against the floor below which nothing can go. Start at `command.py`."""

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.micro`."""
+
+from benchmarks.micro.command import app
+
+app()

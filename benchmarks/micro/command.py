@@ -1,0 +1,100 @@
+"""The command line: progress on standard error, tables on standard output, results into a file."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import torch
+import typer
+from rich.console import Console
+
+from benchmarks.full_size.device import Device
+from benchmarks.micro.clock import clock, told
+from benchmarks.micro.filters import filters
+from benchmarks.micro.overhead import attaching, overhead
+from benchmarks.micro.results import results_of, table_of
+from benchmarks.micro.stages import bundled
+from benchmarks.micro.startup import startup
+from benchmarks.micro.steps import steps
+from benchmarks.micro.turns import Part
+from lesa_framework.files import write_text
+
+#: In (device, turns, says what is done): makes parts.
+Measure = Callable[[Device, int, Callable[[str], None]], list[Part]]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def _steps(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:
+    return steps(bundled(device, 1), "bundled FLUX", rounds, say)
+
+
+def _batches(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:
+    return steps(bundled(device, 8), "bundled FLUX, batch 8", max(1, rounds // 2), say)
+
+
+def _attaching(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:  # noqa: ARG001 - it is short
+    return attaching(bundled(device, 1), "bundled FLUX", 2 * rounds)
+
+
+PARTS: dict[str, Measure] = {
+    "step": _steps,
+    "batch": _batches,
+    "filter": lambda device, rounds, _: filters(device, rounds),
+    "overhead": lambda device, rounds, _: overhead(device, 2 * rounds),
+    "attach": _attaching,
+    "start": lambda _device, rounds, _say: startup(max(1, rounds // 2)),
+}
+
+
+@app.command()
+def main(
+    parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all when none is named.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How many turns everything takes; long parts take fewer.")] = 9,
+    device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    note: Annotated[str, typer.Option(help="What a reader of the results should know, such as who else works.")] = "",
+    out: Annotated[Path | None, typer.Option(help="File for the results.")] = None,
+) -> None:
+    """Time what our own code costs, each part against its floor, in turns. Under two minutes on a quiet machine."""
+    notices = Console(stderr=True, highlight=False, soft_wrap=True)
+    _check(notices, parts or [], device)
+    place, found = clock(device), list[Part]()
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=110)
+
+    def say(text: str) -> None:
+        notices.print(text, markup=False)
+
+    say(f"seconds by {told(place)}, {torch.get_num_threads()} threads")
+    for name in parts or list(PARTS):
+        say(name)
+        measured = PARTS[name](place, rounds, say)
+        found += measured
+        for part in measured:
+            console.print(table_of(part))
+            for remark in part.notes:
+                console.print(f"- {remark}", markup=False)
+    if out is not None:
+        command = shlex.join(["python", "-m", "benchmarks.micro", *sys.argv[1:]])
+        results = results_of(found, place, command, [note] if note else [])
+        write_text(out, results.model_dump_json(indent=1) + "\n")
+        say(f"written to {out}")
+
+
+def _check(notices: Console, parts: list[str], device: str) -> None:
+    unknown = [name for name in parts if name not in PARTS]
+    if unknown:
+        _refuse(notices, f"{', '.join(unknown)}: no such part. Valid: {', '.join(PARTS)}.")
+    if device not in ("auto", "cuda", "cpu"):
+        _refuse(notices, f"--device: '{device}' is not valid. Valid: auto, cuda, cpu.")
+    if device == "cuda" and not torch.cuda.is_available():
+        _refuse(notices, "--device cuda: torch finds no GPU. Run it where there is one, or leave the option out.")
+
+
+def _refuse(notices: Console, message: str) -> NoReturn:
+    notices.print(f"error: {message}", markup=False)
+    raise typer.Exit(2)

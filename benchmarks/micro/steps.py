@@ -1,0 +1,129 @@
+"""A predicted step against its floor, and a whole run against one with as few steps; both from the same runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+
+from benchmarks.micro.methods import predictors
+from benchmarks.micro.stages import Attach, Sampled, Stage
+from benchmarks.micro.turns import Line, Part, in_turns
+from lesa_framework import LesaError, Peer, ToldPeerFamily
+from lesa_framework.measure.counting import Workload, workload_of
+from lesa_framework.measure.matching import match
+from lesa_framework.plugin.manager import plugins
+
+NUM_STEPS = 50
+#: Three to warm up and every seventh: what the paper computes at N = 7.
+COMPUTED = (0, 1, 2, 3, 9, 16, 23, 30, 37, 44)
+#: The peer that is searched, and the one that is told the steps.
+SEARCHED, TOLD = "diffusers_taylorseer_lite", "cache_dit_mask_taylorseer"
+_SEARCHING = 30.0
+_FLOOR = "floor"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One thing that takes turns.
+
+    Attributes:
+        name: Of its rows.
+        family: What similar ones share.
+        attach: Attaches it.
+        num_steps: How many steps the run has.
+        peer: Whether it is another library's.
+        settings: A peer's.
+    """
+
+    name: str
+    family: str
+    attach: Attach
+    num_steps: int = NUM_STEPS
+    peer: bool = False
+    settings: Mapping[str, int | float | str] = field(default_factory=dict)
+
+
+def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None]) -> list[Part]:
+    """Time the floor, the predictors and two peers in turns, in runs of 50 steps of which 10 are computed.
+
+    Args:
+        stage: The model.
+        title: What it is called.
+        rounds: How many turns.
+        say: Shows progress.
+
+    Returns:
+        Calls against the floor, and runs against a plain run of ten steps.
+    """
+    say(f"{title}: looking for peers' settings")
+    found, notes = _peers(stage)
+    ours = [_Entry(each.name, each.family, each.on(stage)) for each in predictors(COMPUTED)]
+    plain = _Entry(f"{len(COMPUTED)} plain steps", "plain", nullcontext, len(COMPUTED))
+    entries = [_Entry(_FLOOR, _FLOOR, stage.floor), *ours, *found]
+    taken: dict[str, list[Sampled]] = {each.name: [] for each in (*entries, plain)}
+
+    def act(entry: _Entry) -> float:
+        sampled = stage.timed(entry.num_steps, entry.attach)
+        taken[entry.name].append(sampled)
+        return sampled.run
+
+    say(f"{title}: {rounds} turns")
+    in_turns({each.name: partial(act, each) for each in (*entries, plain)}, rounds)
+    timed = {name: each[1:] for name, each in taken.items()}  # the first turn warms up
+    calls = [
+        Line(each.name, [_needed(sampled.predicted) for sampled in timed[each.name]], each.family)
+        for each in (entries[0], *ours)
+    ]
+    runs = [
+        Line(each.name, [sampled.run for sampled in timed[each.name]], each.family, each.settings, each.peer)
+        for each in (plain, *ours, *found)
+    ]
+    return [
+        Part(
+            f"predicted step, {title}",
+            "A predicted call of the transformer against the same model with empty block lists and nothing attached.",
+            tuple(calls), stage.batch, NUM_STEPS, len(COMPUTED),
+        ),
+        Part(
+            f"whole run, {title}",
+            f"{NUM_STEPS} steps of which {len(COMPUTED)} are computed, against a plain run of {len(COMPUTED)} steps.",
+            tuple(runs), stage.batch, NUM_STEPS, len(COMPUTED), notes,
+        ),
+    ]  # fmt: skip
+
+
+def _needed(seconds: float | None) -> float:
+    assert seconds is not None  # every run has predicted calls
+    return seconds
+
+
+def _peers(stage: Stage) -> tuple[list[_Entry], tuple[str, ...]]:
+    """The peers that can be attached, at the same computed steps or the same work."""
+    found, notes = list[_Entry](), list[str]()
+    workload = workload_of(stage.pipe, NUM_STEPS, partial(stage.run, NUM_STEPS))
+    for name, choose in ((SEARCHED, _searched), (TOLD, _told)):
+        try:
+            peer = choose(stage, workload, name)
+        except LesaError as error:
+            notes.append(f"{name}: {error}")
+            continue
+        found.append(_Entry(name, name, partial(peer.attach, stage.pipe), NUM_STEPS, True, peer.settings))
+    return found, tuple(notes)
+
+
+def _searched(stage: Stage, workload: Workload, name: str) -> Peer:
+    family = plugins().registry.peers.get(name)
+    found = match(family, stage.pipe, workload, len(COMPUTED), seconds=_SEARCHING)
+    if found.chosen is None:
+        raise LesaError(found.error or "no settings were found")
+    return found.chosen.peer
+
+
+def _told(stage: Stage, workload: Workload, name: str) -> Peer:
+    family: ToldPeerFamily = plugins().registry.told_peers.get(name)
+    refused = family.refusal(stage.pipe)
+    if refused is not None:
+        raise LesaError(refused)
+    return family.at(COMPUTED, stage.pipe, workload)

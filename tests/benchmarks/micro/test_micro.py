@@ -1,0 +1,99 @@
+"""The micro benchmark on tiny models and tensors: what is timed, and that its file is a results file."""
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from benchmarks.full_size.device import Cpu
+from benchmarks.micro import startup
+from benchmarks.micro.command import PARTS, app
+from benchmarks.micro.filters import TAPS, filters
+from benchmarks.micro.methods import Mean, told
+from benchmarks.micro.overhead import attaching, overhead
+from benchmarks.micro.results import HIGH, LOW, RATIO, results_of
+from benchmarks.micro.stages import tiny
+from benchmarks.micro.turns import Line, Part, in_turns, spread
+from lesa_framework.measure.page.render import write_page
+from lesa_framework.measure.results import Kind, Results
+
+
+@pytest.mark.parametrize(
+    ("count", "left_out"),
+    [(1, 0), (5, 0), (6, 0), (9, 1), (20, 5)],  # as in tables of the sign test
+)
+def test_an_interval_leaves_out_what_the_confidence_allows(count, left_out):
+    found = spread([float(value) for value in range(count)])
+    assert (found.low, found.high) == (left_out, count - 1 - left_out)
+    assert found.median == (count - 1) / 2
+
+
+def test_ratios_are_taken_turn_by_turn():
+    part = Part("a", "", (Line("floor", [1.0, 10.0, 100.0]), Line("ours", [2.0, 20.0, 200.0])))
+    assert part.ratio(part.lines[1]).low == part.ratio(part.lines[1]).high == 2.0
+
+
+def test_turns_rotate_and_the_first_warms_up():
+    order = []
+    acts = {name: lambda name=name: float(len(order.append(name) or order)) for name in "abc"}
+    found = in_turns(acts, 2)
+    assert "".join(order) == "abcbcacab"
+    assert found == {"a": [6.0, 8.0], "b": [4.0, 9.0], "c": [5.0, 7.0]}
+
+
+def test_the_floor_runs_no_block_and_is_undone():
+    stage = tiny(Cpu())
+    before, bare = dict(stage.pipe.transformer.named_modules()), stage.run(3)
+    sampled = stage.timed(3, stage.floor)
+    assert sampled.computed is None
+    assert 0 < sampled.predicted <= sampled.run
+    assert dict(stage.pipe.transformer.named_modules()) == before
+    assert torch.equal(stage.run(3), bare)
+
+
+def test_a_run_has_computed_and_predicted_calls():
+    stage = tiny(Cpu())
+    sampled = stage.timed(6, told("mean", Mean(2), range(2)).on(stage))
+    assert sampled.computed > 0
+    assert sampled.predicted > 0
+    assert stage.timed(3).predicted is None
+
+
+def test_a_filter_and_its_copy_move_as_many_bytes():
+    parts = filters(Cpu(), rounds=1, mib=0.25)
+    assert [part.name for part in parts] == ["filter, float32", "filter, bfloat16", "filter, float16"]
+    for part in parts:
+        assert [line.name for line in part.lines[: len(TAPS) + 1]] == [
+            "copy", "1 tap", "2 taps", "3 taps", "4 taps", "8 taps",
+        ]  # fmt: skip
+        assert all(len(line.seconds) == 1 for line in part.lines)
+
+
+def test_the_file_is_one_that_lesa_report_shows():
+    parts = [*overhead(Cpu(), rounds=1), *attaching(tiny(Cpu()), "tiny", rounds=1)]
+    results = results_of(parts, Cpu(), "python -m benchmarks.micro", ["a note"])
+    again = Results.model_validate_json(results.model_dump_json())
+    assert again == results
+    first, *others = results.of_model("overhead of a call")
+    assert (first.kind, first.scores[RATIO]) == (Kind.UNCACHED, None)
+    for row in others:
+        assert row.scores[LOW] <= row.scores[RATIO] <= row.scores[HIGH]
+    page = write_page(results)
+    assert all(row.name in page for row in results.rows)
+
+
+def test_a_process_that_fails_is_no_measurement():
+    with pytest.raises(RuntimeError, match="nothing_here"):
+        startup.processor_seconds("import nothing_here")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["steps"], f"steps: no such part. Valid: {', '.join(PARTS)}."),
+        (["--device", "tpu"], "'tpu' is not valid. Valid: auto, cuda, cpu."),
+    ],
+)
+def test_bad_input_gets_a_message_and_exits_with_2(arguments, told):
+    outcome = CliRunner().invoke(app, arguments)
+    assert outcome.exit_code == 2
+    assert told in outcome.stderr
