@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
 from lesa_framework.automatic import DEFAULT_SPEEDUP, Watcher, prepare
 from lesa_framework.backbones import AdapterMatch, find_adapter
@@ -20,8 +22,8 @@ from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo, describe_model
-from lesa_framework.plugin.manager import plugins
-from lesa_framework.report import RunReport
+from lesa_framework.plugin_hooks import plugin_observers
+from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.agreement import agreement
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine, NewHistory
@@ -32,7 +34,8 @@ from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.session import Session
-from lesa_framework.types import RunInfo, StepRecord, Tap
+from lesa_framework.sizing import Part, foresee
+from lesa_framework.types import Tap
 
 
 class Pipeline(Protocol):
@@ -150,6 +153,23 @@ def attach_strategy(
     return _attach(place, strategy, tap, observers, agree, new_history, around_compute)
 
 
+def plan_run(
+    target: Pipeline,
+    strategy: Strategy,
+    backbone: str | BackboneConfig,
+    tap: Tap,
+    num_steps: int,
+    *,
+    batch: int = 1,
+    call: Mapping[str, Any] = MappingProxyType({}),
+) -> RunPlan:
+    """What a run will do and keep, before anything runs; see [`Session.plan`][lesa_framework.Session.plan].
+
+    The device of the strategy's history need not be one of this machine's.
+    """
+    return _foresee(_place(target, None, backbone), strategy, tap, num_steps, batch, call)
+
+
 @dataclass(frozen=True)
 class _Place:
     """The transformers of a target.
@@ -210,7 +230,7 @@ def _attach(
                 f"backbone.tap: '{tap}' does not work on {type(place.models[name]).__name__}. "
                 f"Valid: {', '.join(match.adapter.taps)}."
             )
-    watching = (*_plugin_observers(), *observers)
+    watching = (*plugin_observers(), *observers)
 
     def request(owner: Pipeline | None, covers_call: bool) -> tuple[Engine, Tracker]:
         # Asked for each request: models may be split after they were accelerated.
@@ -231,7 +251,16 @@ def _attach(
         )
         for name, match in place.found.items()
     ]
-    return Session(requests, *attachments, exchanged=place.exchanged)
+    return Session(requests, *attachments, exchanged=place.exchanged, plan=partial(_foresee, place, source, tap))
+
+
+def _foresee(
+    place: _Place, source: StrategySource, tap: Tap, num_steps: int, batch: int, call: Mapping[str, Any]
+) -> RunPlan:
+    parts = [Part(name, match) for name, match in place.found.items()]
+    return foresee(
+        None if place.bare else place.target, parts, source, Tap(tap), place.look, place.fixed, num_steps, batch, call
+    )
 
 
 def _is_bare(target: object) -> bool:
@@ -267,25 +296,3 @@ def transformers_of(pipe: object) -> dict[str, nn.Module]:
         if isinstance(model, nn.Module) and all(model is not other for other in found.values()):
             found[name] = model
     return found
-
-
-class _PluginHooks(Observer):
-    """Passes runs on to the hooks of all plugins."""
-
-    def __init__(self, hook: Any) -> None:  # pluggy's relay has the hooks as attributes that no checker can see
-        self._hook = hook
-
-    def lesa_run_start(self, run: RunInfo) -> None:
-        self._hook.lesa_run_start(run=run)
-
-    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
-        self._hook.lesa_step_end(record=record, latent=latent, feature=feature)
-
-    def lesa_run_end(self, report: RunReport) -> None:
-        self._hook.lesa_run_end(report=report)
-
-
-def _plugin_observers() -> tuple[Observer, ...]:
-    hook: Any = plugins().hook
-    watched = (hook.lesa_run_start, hook.lesa_step_end, hook.lesa_run_end)
-    return (_PluginHooks(hook),) if any(caller.get_hookimpls() for caller in watched) else ()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lesa_framework.api import transformers_of
 from lesa_framework.backbones import find_adapter
+from lesa_framework.call_arguments import expanded_call
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.runtime.grid import SchedulerGrid
@@ -162,14 +163,6 @@ def _noise_level(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
         return None
     level = adapter.noise_level(inspect.signature(type(model).forward).bind(model, *args, **kwargs).arguments)
     return float(torch.as_tensor(level).max())
-
-
-def expanded_call(call: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """A pipeline's arguments for `count` prompts: it needs as many second and negative prompts."""
-    return {
-        key: [value] * count if key.startswith(("prompt_", "negative_prompt")) and isinstance(value, str) else value
-        for key, value in call.items()
-    }
 
 
 def _on_cpu(pipe: CallablePipeline) -> bool:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from lesa_framework.api import Pipeline
 from lesa_framework.devices import available_devices
@@ -23,6 +25,7 @@ from lesa_framework.extras import check_installed
 from lesa_framework.files import is_folder
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
+from lesa_framework.sizing import outline
 
 __all__ = ["CallablePipeline", "ModelSource", "find_model", "load_pipeline"]
 
@@ -105,21 +108,60 @@ def load_pipeline(
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     _check_device(place)
     half = place.startswith("cuda") and source.named is None
-    precision = dtype or (torch.bfloat16 if half else torch.float32)
-    check_installed(f"model: loading '{source.name}'")
-    import diffusers
+    return _load(source, dtype or (torch.bfloat16 if half else torch.float32), {}).to(place)
 
+
+def load_outline(source: ModelSource, dtype: torch.dtype) -> CallablePipeline:
+    """Load a pipeline whose models have shapes and no weights: nothing but configurations and tokenizers is read.
+
+    Models of classes that neither diffusers nor transformers has are loaded with their weights.
+
+    Args:
+        source: What `find_model` returned.
+        dtype: Precision.
+
+    Raises:
+        ConfigError: diffusers is not installed, or the pipeline cannot be loaded.
+    """
+    diffusers = _diffusers(source)
+    models: dict[str, nn.Module] = {}
+    try:
+        with _quiet():
+            for name, library, kind in _parts(diffusers.DiffusionPipeline.load_config(source.location)):
+                made = outline(getattr(import_module(library), kind, None), source.location, name, dtype)
+                models |= {} if made is None else {name: made}
+    except Exception as error:  # as below
+        raise _not_loaded(source, error) from error
+    return _load(source, dtype, models)
+
+
+def _parts(index: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(name, library, class) of what a pipeline is made of, as its model_index.json lists it."""
+    for name, found in index.items():
+        if isinstance(found, list | tuple) and len(found) == 2 and found[0] in {"diffusers", "transformers"}:
+            yield name, *found
+
+
+def _load(source: ModelSource, dtype: torch.dtype, models: Mapping[str, nn.Module]) -> Any:
+    diffusers = _diffusers(source)
     version = tuple(int(part) for part in diffusers.__version__.split(".")[:2])
     keyword = "dtype" if version >= _DTYPE_SINCE else "torch_dtype"
     try:
         with _quiet():
-            pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: precision}).to(place)
+            pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: dtype}, **models)
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # the hub, the network, JSON and weights raise errors of many classes
         raise _not_loaded(source, error) from error
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _diffusers(source: ModelSource) -> Any:
+    check_installed(f"model: loading '{source.name}'")
+    import diffusers
+
+    return diffusers
 
 
 def _not_loaded(source: ModelSource, error: Exception) -> ConfigError:

@@ -41,6 +41,7 @@ from lesa_framework.model_info import ModelInfo
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
 from lesa_framework.report import CallReport, RunReport
+from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.session import Session
@@ -109,6 +110,7 @@ __all__ = [
     "Registrar",
     "RouterConfig",
     "RunInfo",
+    "RunPlan",
     "RunReport",
     "Samples",
     "ScheduleConfig",

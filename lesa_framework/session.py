@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, TracebackType
+from typing import Any, TypeAlias
 
 from lesa_framework.errors import LesaError, LesaWarning
 from lesa_framework.report import CallReport
+from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.types import Choice
+
+#: Plans a run: (steps, samples, further arguments of the pipeline) -> the plan.
+PlanRun: TypeAlias = Callable[[int, int, Mapping[str, Any]], RunPlan]
+
+
+def _no_plan(num_steps: int, batch: int, call: Mapping[str, Any]) -> RunPlan:  # noqa: ARG001 - the contract's signature
+    raise LesaError("Session.plan: this session was made without a pipeline that could be planned.")
 
 
 class Session:
@@ -22,9 +31,17 @@ class Session:
         requests: Who calls the model.
         attachments: One for each transformer.
         exchanged: Names the transformers that the pipeline no longer has; by default none.
+        plan: Plans a run.
     """
 
-    def __init__(self, requests: Requests, *attachments: Attachment, exchanged: Callable[[], str] = str) -> None:
+    def __init__(
+        self,
+        requests: Requests,
+        *attachments: Attachment,
+        exchanged: Callable[[], str] = str,
+        plan: PlanRun = _no_plan,
+    ) -> None:
+        self._plan = plan
         self._requests, self._attachments, self._exchanged = requests, attachments, exchanged
         self._detached = False
         try:
@@ -48,6 +65,43 @@ class Session:
         given.
         """
         return self.report.choice
+
+    def plan(
+        self,
+        num_steps: int = 50,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        frames: int | None = None,
+        batch: int = 1,
+        call: Mapping[str, Any] = MappingProxyType({}),
+    ) -> RunPlan:
+        """What a run will compute, and the bytes that it will keep, before anything runs.
+
+        The pipeline's own code and the engine's run once, on models that have shapes and no data: no weight is read or
+        moved, and nothing of the pipeline is changed. It takes a few seconds.
+
+        Args:
+            num_steps: Steps of the sampler.
+            height: In pixels; by default the pipeline's own.
+            width: In pixels; by default the pipeline's own.
+            frames: Of a video; by default the pipeline's own.
+            batch: Samples of a call.
+            call: Further arguments of the pipeline, such as `true_cfg_scale`, which may make a second branch.
+
+        Raises:
+            ConfigError: The pipeline does not take the arguments, or the configuration does not fit the run.
+            ArtifactError: The weights are for other runs.
+            UnsupportedBackboneError: It cannot be told without running; the message says how to find out.
+
+        Example:
+            ::
+
+                print(session.plan(50, height=1024, width=1024))
+        """
+        sizes = {"height": height, "width": width, "num_frames": frames}
+        given = {name: size for name, size in sizes.items() if size is not None}
+        return self._plan(num_steps, batch, {**call, **given})
 
     def detach(self) -> None:
         """Leave the model as it was before, bit for bit, and free the histories."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import lesa_framework as lesa
-from lesa_framework.plugin.manager import Plugins
+from lesa_framework.plugin.manager import Plugins, plugins
 from lesa_framework.testing import TinyDiTAdapter
 
 
@@ -20,11 +20,11 @@ def registered(monkeypatch):
         def lesa_register(registrar):
             registrar.add_backbone("tiny", TinyDiTAdapter)
 
-    installed = lesa.api.plugins().registry
+    installed = plugins().registry
     found.registry.predictors = installed.predictors
     found.registry.schedules, found.registry.routers = installed.schedules, installed.routers
     found.registry.presets = installed.presets
     found.add("tiny", Tiny())
-    for module in ("lesa_framework.api", "lesa_framework.backbones", "lesa_framework.config.loading"):
+    for module in ("lesa_framework.plugin_hooks", "lesa_framework.backbones", "lesa_framework.config.loading"):
         monkeypatch.setattr(f"{module}.plugins", lambda: found)
     return found

@@ -14,7 +14,8 @@ from lesa_framework.generation import GenerationSettings
 from lesa_framework.limits import MAX_STEPS
 from lesa_framework.pipelines import ModelSource
 
-_CALL = "Arguments of the pipeline"
+#: The panel of options that are arguments of the pipeline.
+CALL = "Arguments of the pipeline"
 #: The largest valid seed; there is room to count up from it.
 MAX_SEED = 2**62
 #: The longest side of a picture, in pixels.
@@ -47,17 +48,17 @@ Prompts = Annotated[
 OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")]
 
 Height = Annotated[
-    int | None, typer.Option("--height", min=8, max=MAX_SIDE, help="Height in pixels.", rich_help_panel=_CALL)
+    int | None, typer.Option("--height", min=8, max=MAX_SIDE, help="Height in pixels.", rich_help_panel=CALL)
 ]
 Width = Annotated[
-    int | None, typer.Option("--width", min=8, max=MAX_SIDE, help="Width in pixels.", rich_help_panel=_CALL)
+    int | None, typer.Option("--width", min=8, max=MAX_SIDE, help="Width in pixels.", rich_help_panel=CALL)
 ]
-Guidance = Annotated[float | None, typer.Option("--guidance", help="guidance_scale.", rich_help_panel=_CALL)]
-TrueCfg = Annotated[float | None, typer.Option("--true-cfg", help="true_cfg_scale.", rich_help_panel=_CALL)]
-Negative = Annotated[str | None, typer.Option("--negative-prompt", help="Negative prompt.", rich_help_panel=_CALL)]
+Guidance = Annotated[float | None, typer.Option("--guidance", help="guidance_scale.", rich_help_panel=CALL)]
+TrueCfg = Annotated[float | None, typer.Option("--true-cfg", help="true_cfg_scale.", rich_help_panel=CALL)]
+Negative = Annotated[str | None, typer.Option("--negative-prompt", help="Negative prompt.", rich_help_panel=CALL)]
 Call = Annotated[
     list[str],
-    typer.Option("--call", metavar="KEY=VALUE", help="Any other argument of the pipeline.", rich_help_panel=_CALL),
+    typer.Option("--call", metavar="KEY=VALUE", help="Any other argument of the pipeline.", rich_help_panel=CALL),
 ]
 
 

@@ -13,13 +13,15 @@ from rich.table import Table
 from torch import Tensor
 
 from lesa_framework.building import build_strategy
-from lesa_framework.cli import console, options
+from lesa_framework.cli import console, options, sizes
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.generation import check_call, sampler_grid
+from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.generation import GenerationSettings, check_call, sampler_grid
 from lesa_framework.interfaces.predictor import AffinePredictor
 from lesa_framework.measure.lineup import check_length, run_info
-from lesa_framework.pipelines import find_model, load_pipeline
+from lesa_framework.pipelines import ModelSource, find_model, load_pipeline
+from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.filters import check_fits_history
 from lesa_framework.runtime.strategy import Strategy, count_computed, plan
 from lesa_framework.types import Decision, EntryInfo, Filter, Reason, RunInfo, StepContext, Weights
@@ -72,21 +74,47 @@ def command(
         typer.Option("--branch", help="A branch of guidance, such as cond; repeat it in the order of the calls."),
     ] = ["branch0"],  # noqa: B006 - typer copies it
     as_json: options.AsJson = False,
+    batch: sizes.Batch = 1,
+    dtype: sizes.Dtype = None,
+    height: options.Height = None,
+    width: options.Width = None,
+    frames: sizes.Frames = None,
+    guidance: options.Guidance = None,
+    true_cfg: options.TrueCfg = None,
+    negative_prompt: options.Negative = None,
+    call: options.Call = [],  # noqa: B006 - typer copies it
 ) -> None:
     """Print what a configuration does at each step: computed (F) or predicted (P), why, and with which weights.
 
     A question mark is a step that depends on data: a gate decides during the run.
 
     Needs no model. The noise levels are those that the weights were trained for, or a shifted linear grid when there
-    are no weights, or with --model those of its sampler.
+    are no weights, or with --model those of its sampler. With --model it also tells how much memory the history takes
+    at a size, a length and a batch; no weight of the model is read for that, and nothing runs.
 
     Example: lesa plan --config ref-flux-lesa-n7 --set schedule.interval=5
     """
     if steps is not None:
         options.check_steps(steps)
+    given = {
+        "--batch": batch, "--dtype": dtype, "--height": height, "--width": width, "--frames": frames,
+        "--guidance": guidance, "--true-cfg": true_cfg, "--negative-prompt": negative_prompt, "--call": call,
+    }  # fmt: skip
+    sizes.check_model_is_given(model, given)
     settings = load_config(config, overrides)
     strategy = build_strategy(settings)
-    grid = _grid(settings, strategy, steps, model, shift)
+    trained = strategy.predictor.trained_for
+    length = steps or (len(trained.sigmas) - 1 if trained else 50)
+    run: RunPlan | None = None
+    if model is None:
+        grid = _grid(settings, strategy, length, shift)
+    else:
+        source = find_model(model)
+        arguments = options.generation_settings(
+            source, length, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
+            negative_prompt=negative_prompt, call=call,
+        )  # fmt: skip
+        grid, run = _on_model(source, strategy, settings, sizes.with_frames(arguments, frames), batch, dtype)
     with console.warnings_as_notes():
         check_length(strategy, grid)
     rows = planned_steps(strategy, grid, branches)
@@ -97,10 +125,13 @@ def command(
     if as_json:
         first = letters[branches[0]]
         head = {"config": settings.name, "num_steps": num_steps, "nfe": nfe, "plan": first, "branches": letters}
-        typer.echo(json.dumps({**head, "steps": [asdict(row) for row in rows]}, indent=2))
+        memory = {} if run is None else {"memory": sizes.as_mapping(run)}
+        typer.echo(json.dumps({**head, **memory, "steps": [asdict(row) for row in rows]}, indent=2))
         return
     screen = console.results()
     screen.print(_headline(settings.name, nfe, num_steps))
+    if run is not None:
+        screen.print(run.memory, soft_wrap=True)
     screen.print(_lines(letters), soft_wrap=True)
     screen.print(_table(rows, several=len(letters) > 1))
 
@@ -177,19 +208,32 @@ def linear_grid(steps: int, shift: float) -> tuple[float, ...]:
     return (*(shift * level / (1 + (shift - 1) * level) for level in levels), 0.0)
 
 
-def _grid(
-    config: LesaConfig, strategy: Strategy, steps: int | None, model: str | None, shift: float
-) -> tuple[float, ...]:
+def _on_model(
+    source: ModelSource,
+    strategy: Strategy,
+    config: LesaConfig,
+    call: GenerationSettings,
+    batch: int,
+    dtype: sizes.Precision | None,
+) -> tuple[tuple[float, ...], RunPlan | None]:
+    """The noise levels of a model's own pipeline, and what a run keeps; None where that takes a run."""
+    pipe = sizes.planned_pipeline(source, dtype)
+    with console.warnings_as_notes():
+        try:
+            run = sizes.plan_on(pipe, strategy, config, call, batch)
+            return run.sigmas, run
+        except UnsupportedBackboneError as error:
+            reason = error
+        real = load_pipeline(source, device="cpu") if source.named is None else pipe
+        check_call(real, call.call)
+        info = run_info(real, config.backbone, sampler_grid(real, call))
+        strategy.predictor.check(info)
+        console.note(str(reason))
+    return info.sigmas, None
+
+
+def _grid(config: LesaConfig, strategy: Strategy, length: int, shift: float) -> tuple[float, ...]:
     trained = strategy.predictor.trained_for
-    length = steps or (len(trained.sigmas) - 1 if trained else 50)
-    if model is not None:
-        source = find_model(model)
-        call = options.generation_settings(source, length)
-        pipe = load_pipeline(source, device="cpu")
-        check_call(pipe, call.call)
-        run = run_info(pipe, config.backbone, sampler_grid(pipe, call))
-        strategy.predictor.check(run)
-        return run.sigmas
     if trained is None:
         return linear_grid(length, shift)
     # Without a model only the length can disagree with the weights.

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework.api import Pipeline, transformers_of
+from lesa_framework.call_arguments import expanded_call
 from lesa_framework.errors import ConfigError
-from lesa_framework.generation import expanded_call
 from lesa_framework.interfaces.fit import Batch
 
 

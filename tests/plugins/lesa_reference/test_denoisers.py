@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lesa_reference
-from lesa_framework.generation import expanded_call
+from lesa_framework.call_arguments import expanded_call
 from lesa_framework.plugin.manager import plugins
 from lesa_reference.denoiser import DenoiserTrainer, Examples
 from lesa_reference.sizes import HEAD, SIZES, Backbone, Sizes

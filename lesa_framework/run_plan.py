@@ -1,0 +1,91 @@
+"""What a run will do, and what it will keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from lesa_framework.types import Choice, HistoryPlace
+
+
+@dataclass(frozen=True)
+class FeatureSize:
+    """The features of a branch.
+
+    Attributes:
+        shape: Shape of one.
+        dtype: The dtype in which the model makes them.
+        kept: How many are kept.
+        nbytes: Bytes of all that are kept, in the dtype in which they are.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    kept: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run will do, and what it will keep, before anything runs.
+
+    Attributes:
+        sigmas: The grid, the final 0 included.
+        nfe: Steps that will be computed; None when that depends on data.
+        plans: Branch -> one letter a step: F computed, P predicted, ? depends on data.
+        features: Branch -> what its history holds.
+        latent_bytes: Bytes of latents that are kept, for schedules and predictors that read them.
+        place: Where the histories are, and in which dtype.
+        choice: The cache that would be chosen; None where a configuration was given.
+    """
+
+    sigmas: tuple[float, ...]
+    nfe: int | None
+    plans: Mapping[str, str]
+    features: Mapping[str, FeatureSize]
+    latent_bytes: int
+    place: HistoryPlace
+    choice: Choice | None = None
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the run."""
+        return len(self.sigmas) - 1
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of all histories and latents together, as the report of a run gives them."""
+        return self.latent_bytes + sum(each.nbytes for each in self.features.values())
+
+    def __str__(self) -> str:
+        """A few lines for people."""
+        nfe, steps = self.nfe, self.num_steps
+        computed = "what is computed depends on data" if nfe is None else f"{nfe} computed ({steps / nfe:.2f}x)"
+        return "\n".join(
+            [
+                f"{steps} steps, {computed}, {self.memory}",
+                *(f"  {branch}: {letters}" for branch, letters in self.plans.items()),
+                *([] if self.choice is None else [f"  chosen: {self.choice}"]),
+            ]
+        )
+
+    @property
+    def memory(self) -> str:
+        """A sentence on what is kept: how much, where, and for which branches."""
+        where = "the model's device" if self.place.device is None else str(self.place.device)
+        lines = [f"{mebibytes(self.cache_bytes)} of history on {where}"]
+        lines += [f"  {branch}: {self._held(each)}" for branch, each in self.features.items()]
+        lines += [f"  latents: {mebibytes(self.latent_bytes)}"] if self.latent_bytes else []
+        return "\n".join(lines)
+
+    def _held(self, each: FeatureSize) -> str:
+        dtype = self.place.dtype or each.dtype
+        shape, name = "x".join(map(str, each.shape)), str(dtype).removeprefix("torch.")
+        return f"{each.kept} features of {shape} in {name}, {mebibytes(each.nbytes)}"
+
+
+def mebibytes(size: int) -> str:
+    """A number of bytes for people."""
+    return f"{size / 2**20:,.2f} MiB"

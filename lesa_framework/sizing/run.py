@@ -1,0 +1,221 @@
+"""A run on models without data: the pipeline's own code and the engine's, but no weight and no block's work."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lesa_framework.backbones import AdapterMatch
+from lesa_framework.call_arguments import expanded_call
+from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
+from lesa_framework.interfaces.observer import Observer
+from lesa_framework.model_info import ModelInfo
+from lesa_framework.report import CallReport
+from lesa_framework.run_plan import FeatureSize, RunPlan
+from lesa_framework.runtime.attach import Attachment
+from lesa_framework.runtime.engine import Engine
+from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
+from lesa_framework.runtime.requests import Requests
+from lesa_framework.runtime.strategy import Strategy, StrategySource, plan
+from lesa_framework.runtime.tracking import Tracker
+from lesa_framework.session import Session
+from lesa_framework.sizing.store import SizedHistory
+from lesa_framework.sizing.twins import pipeline_twin, shorten, stand_in, stand_in_once, twin_of
+from lesa_framework.types import Reason, RunInfo, StepRecord, Tap
+
+_HOW = "Run it once, with as few steps as predict anything: session.report.cache_bytes tells."
+_LETTERS = {Reason.PREDICTED: "P", Reason.DATA: "?"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of a pipeline's transformers.
+
+    Attributes:
+        attribute: Where the pipeline has it.
+        match: Its adapter.
+    """
+
+    attribute: str
+    match: AdapterMatch
+
+    @property
+    def name(self) -> str:
+        """What is added to the names of its branches."""
+        return "" if self.attribute == "transformer" else self.attribute
+
+
+def foresee(
+    pipe: Any,
+    parts: Sequence[Part],
+    source: StrategySource,
+    tap: Tap,
+    look: Callable[[], tuple[ModelInfo, ...]],
+    fixed: FixedGrid | None,
+    num_steps: int,
+    batch: int,
+    call: Mapping[str, Any],
+) -> RunPlan:
+    """What a run will do and keep, found by a run whose models are on the meta device.
+
+    The pipeline is copied, without its weights; nothing of it is changed, and no random number is drawn.
+
+    Args:
+        pipe: The pipeline; None for a bare transformer.
+        parts: Its transformers.
+        source: Schedule, router and predictor.
+        tap: Where features are taken.
+        look: Looks at the real transformers.
+        fixed: The grid that the user gave.
+        num_steps: Steps of the sampler.
+        batch: Samples of a call.
+        call: Further arguments of the pipeline.
+
+    Raises:
+        ConfigError: The pipeline does not take the arguments, or the configuration does not fit the run.
+        UnsupportedBackboneError: The pipeline, or one of its models, cannot run without data.
+    """
+    if pipe is None:
+        raise UnsupportedBackboneError(
+            "plan: a bare transformer does not say what it is called with, so what a run keeps cannot be told before. "
+            f"Accelerate the pipeline. {_HOW}"
+        )
+    arguments = _arguments(pipe, num_steps, batch, call)
+    try:
+        return _Rehearsal(pipe, parts, source, tap, look, fixed, short=True).run(arguments)
+    except LesaError:
+        raise
+    except Exception:
+        try:
+            return _Rehearsal(pipe, parts, source, tap, look, fixed, short=False).run(arguments)
+        except LesaError:
+            raise
+        except Exception as error:
+            raise UnsupportedBackboneError(
+                f"{type(pipe).__name__}: what it keeps cannot be told without running it, because its own code needs "
+                f"the models' numbers or refuses the call: {error} {_HOW}"
+            ) from error
+
+
+def _arguments(pipe: Any, num_steps: int, batch: int, call: Mapping[str, Any]) -> dict[str, Any]:
+    accepted = inspect.signature(type(pipe).__call__).parameters
+    given = {"num_inference_steps": num_steps, "prompt": ["a"] * batch, **expanded_call(call, batch)}
+    for name in given:
+        if name not in accepted:
+            raise ConfigError(
+                f"{type(pipe).__name__}: does not take `{name}`, so that its memory cannot be planned with it. It "
+                f"takes: {', '.join(key for key in accepted if key != 'self')}. {_HOW}"
+            )
+    own = {"generator": torch.Generator().manual_seed(0), "output_type": "latent"}
+    return {**{name: value for name, value in own.items() if name in accepted}, **given}
+
+
+class _Sizes(Observer):
+    """Keeps the strategy and the grid of a run, and a feature of each branch, which has no data."""
+
+    def __init__(self) -> None:
+        self.info: RunInfo | None = None
+        self.features: dict[str, Tensor] = {}
+
+    def lesa_run_start(self, run: RunInfo) -> None:
+        self.info = run
+
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002
+        self.features[record.branch] = feature
+
+
+class _Unchecked:
+    """The strategies of a source, without a look at whether numbers are finite: there are none."""
+
+    def __init__(self, source: StrategySource) -> None:
+        self._source = source
+        self.used: Strategy | None = None
+
+    def for_run(self, run: RunInfo) -> Strategy:
+        self.used = self._source.for_run(run)
+        return replace(self.used, check_finite=False)
+
+
+class _Rehearsal:
+    """The run: twins of the models, and a session attached to them."""
+
+    def __init__(
+        self,
+        pipe: Any,
+        parts: Sequence[Part],
+        source: StrategySource,
+        tap: Tap,
+        look: Callable[[], tuple[ModelInfo, ...]],
+        fixed: FixedGrid | None,
+        *,
+        short: bool,
+    ) -> None:
+        known = look()
+        ours = {part.attribute: part for part in parts}
+        twins = {name: twin_of(module) for name, module in vars(pipe).items() if isinstance(module, nn.Module)}
+        for name, twin in twins.items():
+            if name not in ours:
+                stand_in(twin)
+                continue
+            adapter = ours[name].match.adapter
+            if short:
+                shorten(twin, adapter.blocks)
+            stand_in_once(twin, adapter.head)
+        self._pipe = pipeline_twin(pipe, twins)
+        self._source, self._sizes = _Unchecked(source), _Sizes()
+        kind = parts[0].match.kind
+
+        def request(owner: Any, covers_call: bool) -> tuple[Engine, Tracker]:
+            engine = Engine(
+                self._source, kind, tap, (self._sizes,), SizedHistory, models=lambda: known, covers_call=covers_call
+            )
+            return engine, Tracker(fixed or SchedulerGrid(owner or self._pipe, is_one_call=covers_call))
+
+        models = {part.attribute: twins[part.attribute] for part in parts}
+        requests = Requests(request, models.values())
+        self._session = Session(
+            requests,
+            *(Attachment(models[part.attribute], part.match.adapter, tap, requests, part=part.name) for part in parts),
+        )
+
+    def run(self, arguments: Mapping[str, Any]) -> RunPlan:
+        with self._session, torch.no_grad(), torch.random.fork_rng(devices=[]):
+            try:
+                self._pipe(**arguments)
+            except Exception:
+                if not self._is_complete(arguments["num_inference_steps"]):
+                    raise
+                # What comes after the last step needs numbers, such as a decoder.
+        return self._plan(self._session.report)
+
+    def _is_complete(self, num_steps: int) -> bool:
+        return self._session.report.num_steps >= num_steps
+
+    def _plan(self, report: CallReport) -> RunPlan:
+        strategy, info = self._source.used, self._sizes.info
+        assert strategy is not None
+        assert info is not None
+        held = {name: self._size(feature, strategy) for name, feature in self._sizes.features.items()}
+        plans = {branch: report.plan(branch) for branch in report.branches}
+        if strategy.schedule.dynamic:
+            plans = dict.fromkeys(plans, "")
+            for ctx, reason in plan(strategy, info.sigmas, tuple(plans)):
+                plans[ctx.branch] += _LETTERS.get(reason, "F")
+        return RunPlan(
+            sigmas=info.sigmas,
+            nfe=None if strategy.schedule.dynamic else report.nfe,
+            plans=plans,
+            features=held,
+            latent_bytes=report.cache_bytes - sum(each.nbytes for each in held.values()),
+            place=strategy.history,
+            choice=strategy.choice,
+        )
+
+    def _size(self, feature: Tensor, strategy: Strategy) -> FeatureSize:
+        kept, dtype = strategy.predictor.depth, strategy.history.dtype or feature.dtype
+        return FeatureSize(tuple(feature.shape), feature.dtype, kept, kept * feature.numel() * dtype.itemsize)

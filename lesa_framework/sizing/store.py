@@ -1,0 +1,82 @@
+"""A history that knows what it would hold, and holds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from lesa_framework.runtime.filters import check_fits_history
+from lesa_framework.runtime.history import Kind, kind_of
+from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
+
+
+class SizedHistory:
+    """The entries and the bytes of a [`History`][lesa_framework.runtime.history.History]; all that it gives is zero.
+
+    Args:
+        depth: How many features are counted.
+        place: Its dtype is counted.
+        branches: The histories of all branches.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        place: HistoryPlace = AS_MADE,
+        branches: Mapping[str, HistoryView] = MappingProxyType({}),
+    ) -> None:
+        self.depth, self.branches = depth, branches
+        self._dtype = place.dtype
+        self._kind: Kind | None = None
+        self._entries: tuple[EntryInfo, ...] = ()
+
+    @property
+    def entries(self) -> tuple[EntryInfo, ...]:
+        """What would be held, newest first."""
+        return self._entries
+
+    @property
+    def kind(self) -> Kind:
+        """Shape, dtype and device of the features."""
+        if self._kind is None:
+            raise IndexError("history holds 0 features")
+        return self._kind
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the ring would have."""
+        if self._kind is None:
+            return 0
+        shape, dtype, _ = self._kind
+        return self.depth * shape.numel() * (self._dtype or dtype).itemsize
+
+    def append(self, feature: Tensor, info: EntryInfo) -> None:
+        """Count a feature."""
+        kind = kind_of(feature)
+        if kind != self._kind:
+            self._kind, self._entries = kind, ()
+        self._entries = (info, *self._entries[: self.depth - 1])
+
+    @contextmanager
+    def showing(self, feature: Tensor) -> Iterator[None]:  # noqa: ARG002 - all features are zero
+        """Nothing changes."""
+        yield
+
+    def feature(self, k: int) -> Tensor:  # noqa: ARG002 - all features are zero
+        """Zeros like a feature, or a tensor without data where the features have none."""
+        shape, dtype, device = self.kind
+        return torch.zeros((), dtype=dtype, device=device).expand(shape)
+
+    def apply(self, filter: Filter) -> Tensor:  # noqa: A002 - the field's word
+        """Zeros like a feature.
+
+        Raises:
+            PluginContractError: The filter does not fit the features that are held.
+        """
+        others = {name: each.entries for name, each in self.branches.items() if each is not self and each.entries}
+        check_fits_history(filter, self._entries, others)
+        return self.feature(0)

@@ -1,0 +1,140 @@
+"""A plan is what the report of a run says afterwards, and costs none of the run."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from diffusers import FluxTransformer2DModel
+
+import lesa_framework as lesa
+from lesa_framework import ConfigError, UnsupportedBackboneError
+from lesa_framework.pipelines import find_model, load_outline
+from tests.fixtures_flux import new_transformer
+
+SMALL = {"height": 16, "width": 16, "call": {"max_sequence_length": 8}}
+TWO = {"true_cfg_scale": 3.0, "negative_prompt": ""}
+
+
+def config(tap: str = "pre_head", **changes: object) -> dict[str, object]:
+    return {
+        "schedule": {"kind": "fixed_interval", "interval": 4, "warmup": 3},
+        "predictor": {"kind": "taylorseer", "order": 2},
+        "backbone": {"tap": tap},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("tap", ["pre_head", "post_norm", "output"])
+@pytest.mark.parametrize("history", [{}, {"dtype": "bfloat16"}])
+def test_the_plan_is_what_the_report_says_afterwards(make_flux, tap, history):
+    pipe = make_flux()
+    with lesa.accelerate(pipe, config(tap, engine={"history": history})) as session:
+        plan = session.plan(12, height=16, width=24, batch=2, call={"max_sequence_length": 8, **TWO})
+        pipe(
+            prompt=["a", "b"], num_inference_steps=12, height=16, width=24, max_sequence_length=8,
+            true_cfg_scale=3.0, negative_prompt=["", ""], output_type="latent",
+        )  # fmt: skip
+        report = session.report
+    assert plan.cache_bytes == report.cache_bytes > 0
+    assert (plan.nfe, plan.num_steps) == (report.nfe, report.num_steps) == (5, 12)
+    assert plan.plans == {branch: report.plan(branch) for branch in ("cond", "uncond")}
+    assert plan.sigmas == report.info.sigmas
+    assert {each.kept for each in plan.features.values()} == {3}
+
+
+def test_nothing_of_the_pipeline_is_changed_and_no_random_number_drawn(make_flux, generate):
+    pipe = make_flux()
+    with lesa.accelerate(pipe, config()) as session:
+        before, state = vars(pipe).copy(), torch.get_rng_state()
+        bits = {name: weight.clone() for name, weight in pipe.transformer.state_dict().items()}
+        session.plan(12, **SMALL)
+        assert vars(pipe) == before
+        assert torch.equal(torch.get_rng_state(), state)
+        assert all(torch.equal(weight, bits[name]) for name, weight in pipe.transformer.state_dict().items())
+        assert session.report.num_steps == 0
+        cached = generate(pipe)
+    fresh = make_flux()
+    with lesa.accelerate(fresh, config()):
+        assert torch.equal(generate(fresh), cached)
+
+
+def test_no_weight_is_touched(make_flux):
+    """The blocks run on stand-ins: a model whose weights are on the meta device can be planned too."""
+    pipe = make_flux()
+    pipe.transformer.to("meta")
+    with lesa.accelerate(pipe, config()) as session:
+        assert session.plan(12, **SMALL).nfe == 5
+
+
+def test_what_depends_on_data_is_said_to(make_flux):
+    gate = {"kind": "teacache", "threshold": 0.1, "coefficients": [1.0, 0.0]}
+    with lesa.accelerate(make_flux(), config(schedule=gate)) as session:
+        plan = session.plan(12, **SMALL)
+    assert plan.nfe is None
+    assert plan.plans == {"cond": "F???????????"}
+    assert plan.latent_bytes > 0
+    assert "what is computed depends on data" in str(plan)
+
+
+def test_without_a_configuration_the_choice_is_told(make_flux, tmp_path):
+    with lesa.accelerate(make_flux(), speedup=2, weights=tmp_path) as session:
+        plan = session.plan(12, **SMALL)
+    assert plan.choice is not None
+    assert "chosen: " in str(plan)
+
+
+def test_a_bare_transformer_says_what_to_do(make_flux):
+    with (
+        lesa.accelerate(make_flux().transformer, config(), sigmas=[1.0, 0.5, 0.0]) as session,
+        pytest.raises(UnsupportedBackboneError, match=r"bare transformer.*session\.report\.cache_bytes"),
+    ):
+        session.plan()
+
+
+def test_an_argument_that_the_pipeline_does_not_take(make_flux):
+    with (
+        lesa.accelerate(make_flux(), config()) as session,
+        pytest.raises(ConfigError, match=r"does not take `num_frames`.*height"),
+    ):
+        session.plan(12, frames=9)
+
+
+def test_a_pipeline_that_cannot_run_without_data_says_what_to_do(make_flux):
+    with (
+        lesa.accelerate(make_flux(), config()) as session,
+        pytest.raises(UnsupportedBackboneError, match=r"cannot be told without running it.*cache_bytes"),
+    ):
+        session.plan(12, call={"prompt_embeds": "no tensor"})
+
+
+def test_a_folder_s_weights_are_not_read(flux_folder, tmp_path):
+    folder = shutil.copytree(flux_folder, tmp_path / "flux", ignore=shutil.ignore_patterns("*.safetensors"))
+    pipe = load_outline(find_model(str(folder)), torch.bfloat16)
+    with lesa.accelerate(pipe, config()) as session:
+        plan = session.plan(12, **SMALL)
+    feature = plan.features["cond"]
+    assert feature.dtype is torch.bfloat16
+    assert plan.cache_bytes == 3 * 2 * torch.Size(feature.shape).numel()
+
+
+class Whole(FluxTransformer2DModel):
+    """Refuses to run with fewer blocks than it was made with."""
+
+    calls = 0
+
+    def forward(self, *args, **kwargs):
+        if len(self.transformer_blocks) < self.config.num_layers:
+            raise IndexError("a block is missing")
+        type(self).calls += 1
+        return super().forward(*args, **kwargs)
+
+
+def test_blocks_that_need_each_other_are_all_run(make_flux):
+    """The short way leaves out blocks; a model that cannot do without is run as it is, once for all steps."""
+    pipe = make_flux()
+    pipe.transformer = Whole(**{**new_transformer().config, "num_layers": 3})
+    with lesa.accelerate(pipe, config()) as session:
+        assert session.plan(12, **SMALL).nfe == 5
+    assert Whole.calls == 1
