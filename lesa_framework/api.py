@@ -21,6 +21,7 @@ from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.observer import Observer
+from lesa_framework.layout import unwrapped
 from lesa_framework.model_info import ModelInfo, describe_model
 from lesa_framework.plugin_hooks import plugin_observers
 from lesa_framework.run_plan import RunPlan
@@ -205,7 +206,12 @@ class _Place:
     def exchanged(self) -> str:
         """Names those that the target no longer has."""
         mine = {} if self.bare else self.models
-        return ", ".join(name for name in mine if getattr(self.target, name, None) is not mine[name])
+        return ", ".join(name for name in mine if unwrapped(getattr(self.target, name, None)) is not mine[name])
+
+    def called(self, name: str) -> nn.Module:
+        """What is called in a transformer's place: itself, or what `torch.compile` wrapped it in."""
+        called: nn.Module = self.target if self.bare else getattr(self.target, name)
+        return called
 
 
 def _place(target: Pipeline | nn.Module, sigmas: Sequence[float] | None, backbone: str | BackboneConfig) -> _Place:
@@ -241,7 +247,7 @@ def _attach(
     requests = Requests(request, () if place.bare else place.models.values())
     attachments = [
         Attachment(
-            place.models[name],
+            place.called(name),
             match.adapter,
             Tap(tap),
             requests,
@@ -279,7 +285,7 @@ def _split(
                 "accelerate: a bare transformer does not know its noise levels. "
                 "Pass sigmas=[...], the sampler's grid with the final 0, or pass the whole pipeline."
             )
-        return {_TRANSFORMERS[0]: target}, FixedGrid(sigmas)
+        return {_TRANSFORMERS[0]: unwrapped(target)}, FixedGrid(sigmas)
     models = transformers_of(target)
     if not models:
         raise UnsupportedBackboneError(
@@ -289,10 +295,13 @@ def _split(
 
 
 def transformers_of(pipe: object) -> dict[str, nn.Module]:
-    """A pipeline's transformers by attribute name, the first one first; empty when it has none."""
+    """A pipeline's transformers by attribute name, the first one first; empty when it has none.
+
+    Those that `torch.compile` has wrapped come without what wraps them.
+    """
     found: dict[str, nn.Module] = {}
     for name in _TRANSFORMERS:
-        model = getattr(pipe, name, None)
+        model = unwrapped(getattr(pipe, name, None))
         if isinstance(model, nn.Module) and all(model is not other for other in found.values()):
             found[name] = model
     return found

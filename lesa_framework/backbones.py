@@ -40,7 +40,7 @@ def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> Ada
     """The adapter for a transformer.
 
     Args:
-        model: The transformer.
+        model: The transformer; what `torch.compile` wrapped counts as what is in it.
         backbone: The configuration's `backbone` section, or an adapter's name, or `auto` to go by the names of the
             model's class and its bases.
 
@@ -49,11 +49,7 @@ def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> Ada
         UnknownPluginError: No adapter has that name.
         ConfigError: A kind that has options was asked for by its name alone.
     """
-    if type(model).__name__ == "OptimizedModule":
-        raise UnsupportedBackboneError(
-            "OptimizedModule: torch.compile() has wrapped the transformer, and what it compiled calls every block. "
-            "Leave it unwrapped and compile its blocks: `transformer.compile_repeated_blocks()`."
-        )
+    model = layout.unwrapped(model)
     registry = plugins().registry
     if isinstance(backbone, CustomBackboneConfig):
         adapter = backbone.build(model)

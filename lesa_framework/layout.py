@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from lesa_framework.errors import did_you_mean
 
-__all__ = ["CONTAINERS", "Guess", "arguments", "guess", "is_list", "lists_inside", "missing", "no_module"]
+__all__ = ["CONTAINERS", "Guess", "arguments", "guess", "is_list", "lists_inside", "missing", "no_module", "unwrapped"]
 
 CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 """Modules that hold blocks, and that the engine can empty."""
@@ -75,6 +76,12 @@ def no_module(model: nn.Module, path: str) -> str:
 def is_list(module: nn.Module) -> bool:
     """Whether it only holds modules and cannot be called, so that it cannot be a block itself."""
     return isinstance(module, nn.ModuleList | nn.ModuleDict)
+
+
+def unwrapped(module: Any) -> Any:
+    """The module that `torch.compile` has wrapped; any other one, or whatever else is given, itself."""
+    # By its name: its class is in the compiler, which takes seconds to load.
+    return module.__dict__["_modules"]["_orig_mod"] if type(module).__name__ == "OptimizedModule" else module
 
 
 def lists_inside(path: str, container: nn.Module) -> list[str]:

@@ -177,7 +177,5 @@ class TestNoneFits:
         assert "Its layout is that of 'tiny' (TinyDiT)." in refused(Foreign(), "video3")
 
 
-@pytest.mark.parametrize("kind", ["auto", "flux"])
-def test_a_compiled_wrapper_is_refused_with_the_remedy(kind):
-    with pytest.raises(UnsupportedBackboneError, match="compile_repeated_blocks"):
-        lesa.find_adapter(torch.compile(TinyDiT(), backend="eager"), kind)
+def test_what_torch_compile_wrapped_is_found(registered):
+    assert lesa.find_adapter(torch.compile(TinyDiT(), backend="eager")).kind == lesa.find_adapter(TinyDiT()).kind

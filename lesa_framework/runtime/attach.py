@@ -11,21 +11,18 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lesa_framework.errors import LesaError, LesaWarning, UnsupportedBackboneError
+from lesa_framework.errors import LesaWarning, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.layout import unwrapped
 from lesa_framework.runtime import conflicts
-from lesa_framework.runtime.blocks import BlockLists
 from lesa_framework.runtime.calls import Call
-from lesa_framework.runtime.engine import Step
-from lesa_framework.runtime.head import Head
+from lesa_framework.runtime.compiled import Compilation
 from lesa_framework.runtime.override import Forward, ForwardOverride
 from lesa_framework.runtime.per_thread import PerThread
 from lesa_framework.runtime.requests import Requests
-from lesa_framework.runtime.sharded import check_whole
-from lesa_framework.runtime.verify import copied, verify
-from lesa_framework.runtime.wrapping import Wrapper, unwrap, wrapper_like
+from lesa_framework.runtime.running import Given, Runner
 from lesa_framework.types import Tap
 
 _ATTACHED = "_lesa_attachment"
@@ -47,7 +44,7 @@ class Attachment:
     touched and no offloaded weight moved. Calls from several threads wait for each other.
 
     Args:
-        model: The transformer.
+        model: The transformer, or what `torch.compile` wrapped it in.
         adapter: How it is laid out.
         tap: Where the feature is taken.
         requests: Whose calls they are: each request has an engine and a tracker.
@@ -72,28 +69,26 @@ class Attachment:
         part: str = "",
         verified: bool = True,
     ) -> None:
+        called, model = model, unwrapped(model)
         other = model.__dict__.get(_ATTACHED)
         if isinstance(other, Attachment) and other.is_live:
             raise UnsupportedBackboneError(
                 f"{type(model).__name__}: a session is attached already. "
                 "Call its detach() first, or leave its with block."
             )
-        conflicts.check_compiled(model)
         conflicts.check_caches(model)
-        self._model, self._adapter, self._tap, self._requests = model, adapter, tap, requests
-        self._blocks = BlockLists(model, adapter)
-        self._blocks_are_called = False  # not known until a computed step has shown it
-        self._head = Head(model, adapter, tap, self._missed)
-        # At the output a predicted step has nothing of the model's layout in it.
-        self._verified = (verified and not adapter.unverified) or tap is Tap.OUTPUT
-        self._around_compute, self._part = around_compute, part
+        self._model, self._adapter, self._requests, self._part = model, adapter, requests, part
+        self._compilation = Compilation(called)
         self._bound = inspect.signature(type(model).forward)
         signature = self._bound.replace(parameters=list(self._bound.parameters.values())[1:])
         self._context = _ContextName()
         self._has_warned = False
-        self._wrappers: dict[bool, Wrapper] = {}  # by the call's return_dict
         self._override = ForwardOverride(model, Forward(self.call, signature))
-        self._run_model = self._override.original
+        forward = self._override.original
+        self._runner = Runner(
+            model, adapter, tap, forward, self._compilation, around_compute, verified, self._missed, self._warn
+        )
+        self._run_model = forward
         own = model.__dict__
         self._own_context = {_CONTEXT: own[_CONTEXT]} if _CONTEXT in own else {}
         self._name_context: NameContext | None = getattr(model, _CONTEXT, None)
@@ -105,8 +100,8 @@ class Attachment:
         own = self._model.__dict__
         self._is_attached = True
         own[_ATTACHED] = self
-        self._blocks.attach()
-        self._head.attach()
+        self._compilation.attach(self._override.original)
+        self._runner.attach()
         if self._name_context is not None:
             own[_CONTEXT] = self._hear_context
         self.is_live = True
@@ -119,8 +114,8 @@ class Attachment:
                 return
             self.is_live = False
             self._override.remove()
-            self._head.remove()
-            self._blocks.detach()
+            self._runner.detach()
+            self._compilation.detach()
             own = self._model.__dict__
             own.pop(_CONTEXT, None)
             own.update(self._own_context)
@@ -166,14 +161,14 @@ class Attachment:
 
     def _forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         conflicts.check_training(self._model)
-        self._blocks.check()
+        self._runner.check()
         arguments = self._arguments(args, kwargs)
         refusal = self._adapter.refuse(self._model, arguments)
         if refusal:
             raise UnsupportedBackboneError(f"{type(self._model).__name__}: {refusal}")
-        latent = self._adapter.latent(arguments)
+        given = Given(args, kwargs, self._adapter.latent(arguments), bool(arguments.get("return_dict", True)))
         call = Call(
-            latent=latent,
+            latent=given.latent,
             condition=self._adapter.condition(arguments),
             timestep=self._adapter.timestep(arguments),
             context=self._context.name,
@@ -187,26 +182,24 @@ class Attachment:
                 "Nothing is cached there, because requests could not be told apart. Call the pipeline in that thread, "
                 "or give the pipeline to the function that samples, as an argument."
             )
-            return self._run_model(*args, **kwargs)
+            return self._runner.run(given)
         engine = request.engine
         try:
             position = request.tracker.locate(call)
             if position.new_run:
                 conflicts.check_caches(self._model)
-            step = engine.begin(position, latent, partial(self._adapter.guidance, arguments))
-            computed = partial(engine.computed, step)
-            self._head.begin(latent, step.prediction, computed)
+            step = engine.begin(position, given.latent, partial(self._adapter.guidance, arguments))
             if step.prediction is None:
-                output, feature = self._compute(step, computed, arguments, args, kwargs)
+                output, feature = self._runner.compute(given, partial(engine.computed, step))
             else:
-                output, feature = self._replay(step.prediction, arguments, args, kwargs), step.prediction
+                output, feature = self._runner.replay(given, step.prediction), step.prediction
             engine.end(step, feature)
         except BaseException:
             # Whatever broke, the next call must not build on a half-made run.
             request.tracker.forget()
             raise
         finally:
-            self._head.end()
+            self._runner.end()
         return output
 
     def _missed(self) -> None:
@@ -229,61 +222,6 @@ class Attachment:
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 named.update(named.pop(name, {}))
         return named
-
-    def _compute(
-        self,
-        step: Step,
-        computed: Callable[[Tensor], Tensor],
-        arguments: dict[str, Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> tuple[Any, Tensor]:
-        # A forward may change what it is given; the second one has to get the same.
-        again = None if self._verified else (copied(args), copied(kwargs))
-        watched = nullcontext() if self._blocks_are_called else self._blocks.watched(lambda: self._head.called)
-        with self._around_compute(), watched:
-            output = self._run_model(*args, **kwargs)
-            self._head.check()
-        self._blocks_are_called = True
-        if self._tap is Tap.OUTPUT:
-            wrapper = self._wrappers[bool(arguments.get("return_dict", True))] = wrapper_like(output)
-            feature = unwrap(output)
-            check_whole(feature)
-            used = computed(feature)
-            return (output if used is feature else wrapper(used.clone())), used
-        read = self._head.feature
-        assert read is not None  # the head was called
-        if again is not None:
-            self._verify(step, read, output, *again)
-        return output, read
-
-    def _verify(self, step: Step, feature: Tensor, output: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        def replay() -> Any:
-            self._head.begin(step.latent, feature.detach().clone())
-            return self._bypass(copied(args), copied(kwargs))
-
-        verify(self._model, self._adapter, output, replay)
-        self._verified = True
-
-    def _replay(self, feature: Tensor, arguments: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        wrap = self._wrappers.get(bool(arguments.get("return_dict", True)))
-        if self._tap is Tap.OUTPUT and wrap is not None:
-            # The sampler owns what it gets; the history's memory will be written again.
-            return wrap(feature.clone())
-        output = self._bypass(args, kwargs)
-        return wrapper_like(output)(feature.clone()) if self._tap is Tap.OUTPUT else output
-
-    def _bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        try:
-            with self._blocks.bypassed():
-                output = self._run_model(*args, **kwargs)
-        except LesaError:
-            raise
-        except Exception as error:
-            self._blocks.failed(error)
-            raise
-        self._head.check()
-        return output
 
     @contextmanager
     def _hear_context(self, name: str, **kwargs: Any) -> Iterator[Any]:

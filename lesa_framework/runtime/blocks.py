@@ -90,7 +90,7 @@ class BlockLists:
     def detach(self) -> None:
         """Give the lists their own classes again."""
         for container in self._containers():
-            container.__class__ = getattr(type(container), _OWN, type(container))
+            container.__class__ = own_class(container)
 
     def _containers(self) -> Iterator[nn.Module]:
         for container in self._lists.values():
@@ -184,6 +184,11 @@ class BlockLists:
             return values[0] if len(values) == 1 else values
 
         return act
+
+
+def own_class(module: nn.Module) -> Any:
+    """A module's class; of a list that shows others than it has, the one that it had."""
+    return getattr(type(module), _OWN, type(module))
 
 
 def submodule(model: nn.Module, adapter: BackboneAdapter, path: str) -> nn.Module:

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from lesa_framework.layout import unwrapped
+
 _PAUSING = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -142,7 +144,7 @@ class CallerFinder:
             parts = [*vars(value).values(), *vars(value).get("_modules", {}).values()]
         except TypeError:  # it has slots, or is no object of a class of its own
             parts = [getattr(value, name, None) for name in getattr(type(value), "__slots__", ())]
-        is_holder = any(part is model for part in parts for model in self._models)
+        is_holder = any(unwrapped(part) is model for part in parts for model in self._models)
         return is_holder and getattr(value, "scheduler", None) is not None
 
 

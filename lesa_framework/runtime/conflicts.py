@@ -48,16 +48,6 @@ def check_training(model: nn.Module) -> None:
         )
 
 
-def check_compiled(model: nn.Module) -> None:
-    """Check that the whole model is not compiled.
-
-    Raises:
-        UnsupportedBackboneError: It is.
-    """
-    if model._compiled_call_impl is not None:
-        refuse_compiler()
-
-
 def refuse_compiler() -> None:
     """Refuse to be compiled.
 
@@ -65,8 +55,10 @@ def refuse_compiler() -> None:
         UnsupportedBackboneError: Always.
     """
     raise UnsupportedBackboneError(
-        "torch.compile() of a whole transformer, or torch.export, would record one step, and a session computes some "
-        "and predicts others. Compile its blocks: `transformer.compile_repeated_blocks()`."
+        "torch.compile() of something that calls the transformer, or torch.export, would record one step, and a "
+        "session computes some and predicts others. Compile the transformer itself: `transformer.compile()`, or "
+        "`pipe.transformer = torch.compile(pipe.transformer)` and accelerate the pipeline; or only its blocks: "
+        "`transformer.compile_repeated_blocks()`."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,8 @@ from lesa_framework.runtime.sharded import Rejoin, local, same
 from lesa_framework.types import Tap
 
 
-def _unchanged(feature: Tensor) -> Tensor:
+def unchanged(feature: Tensor) -> Tensor:
+    """The feature itself."""
     return feature
 
 
@@ -31,7 +32,7 @@ class _Now(PerThread):
     feature: Tensor | None = None
     dtype: torch.dtype | None = None
     shape: torch.Size | None = None
-    computed: Callable[[Tensor], Tensor] = staticmethod(_unchanged)
+    computed: Callable[[Tensor], Tensor] = staticmethod(unchanged)
 
 
 class Head:
@@ -50,7 +51,7 @@ class Head:
     def __init__(self, model: nn.Module, adapter: BackboneAdapter, tap: Tap, missed: Callable[[], None]) -> None:
         self._model, self._adapter, self._tap, self._missed = model, adapter, tap, missed
         module = submodule(model, adapter, adapter.head)
-        self._argument = adapter.head_argument or _first_parameter(module)
+        self._argument, _ = hidden_place(adapter, module)
         self._module, self._now = module, _Now()
         self._handles: list[RemovableHandle] = []
         self._rejoin: dict[torch.Size | None, Rejoin] = {}  # by the shape of the model's input
@@ -88,7 +89,7 @@ class Head:
         """
         now = self._now
         now.open, now.calls, now.prediction = True, 0, prediction
-        now.computed = computed or _unchanged
+        now.computed = computed or unchanged
         now.dtype = latent.dtype if self._adapter.head_in_float32 else None
         now.shape = latent.shape
 
@@ -107,7 +108,10 @@ class Head:
         Raises:
             PluginContractError: The module was not called, or more than once: which call has the feature?
         """
-        calls = self._now.calls
+        self.expect_one(self._now.calls)
+
+    def expect_one(self, calls: int) -> None:
+        """`check` for somebody else's count of the calls."""
         if calls == 1:
             return
         times = f"was called {calls} times" if calls else "was not called, so nothing was captured"
@@ -130,11 +134,11 @@ class Head:
         given = self._hidden(module, args, kwargs)
         used = now.prediction
         if used is None:
-            feature = self._local(given if now.dtype is None else given.to(now.dtype))
+            feature = self.local(given if now.dtype is None else given.to(now.dtype), now.shape)
             now.feature = used = now.computed(feature)
             if used is feature:
                 return None
-        hidden = self._rejoined(used if now.dtype is None else used.to(given.dtype))
+        hidden = self.rejoined(used if now.dtype is None else used.to(given.dtype), now.shape)
         if self._argument in kwargs:
             return args, {**kwargs, self._argument: hidden}
         place = self._place(module)
@@ -146,11 +150,11 @@ class Head:
             return None
         several, used = isinstance(output, tuple), now.prediction
         if used is None:
-            feature = self._local(self._tensor(output[0] if several else output, "returned"))
+            feature = self.local(self._tensor(output[0] if several else output, "returned"), now.shape)
             now.feature = used = now.computed(feature)
             if used is feature:
                 return None
-        used = self._rejoined(used)
+        used = self.rejoined(used, now.shape)
         return (used, *output[1:]) if several else used
 
     def _hidden(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -159,18 +163,22 @@ class Head:
         place = self._place(module)
         return self._tensor(args[place] if place < len(args) else None, "was given")
 
-    def _local(self, feature: Tensor) -> Tensor:
-        feature, self._rejoin[self._now.shape] = local(feature)
+    def local(self, feature: Tensor, shape: torch.Size | None) -> Tensor:
+        """This process' part of a feature; all of one that is not sharded.
+
+        Args:
+            feature: As it was read.
+            shape: Of the model's input.
+        """
+        feature, self._rejoin[shape] = local(feature)
         return feature
 
-    def _rejoined(self, feature: Tensor) -> Tensor:
-        return self._rejoin.get(self._now.shape, same)(feature)
+    def rejoined(self, feature: Tensor, shape: torch.Size | None) -> Tensor:
+        """The opposite of `local`."""
+        return self._rejoin.get(shape, same)(feature)
 
     def _place(self, module: nn.Module) -> int:
-        if not self._adapter.head_argument:
-            return 0
-        names = list(inspect.signature(module.forward).parameters)
-        return names.index(self._argument) if self._argument in names else len(names)
+        return hidden_place(self._adapter, module)[1] if self._adapter.head_argument else 0
 
     def _tensor(self, value: Any, verb: str) -> Tensor:
         if isinstance(value, Tensor):
@@ -186,5 +194,15 @@ def _nothing() -> None:
     pass
 
 
-def _first_parameter(module: nn.Module) -> str:
-    return next(iter(inspect.signature(module.forward).parameters), "")
+def hidden_place(adapter: BackboneAdapter, module: nn.Module) -> tuple[str, int]:
+    """Name of the head's argument that is the hidden state, and its place among those without a name."""
+    names = list(inspect.signature(module.forward).parameters)
+    name = adapter.head_argument or next(iter(names), "")
+    if not adapter.head_argument:
+        return name, 0
+    return name, names.index(name) if name in names else len(names)
+
+
+def foreign(hooks: Mapping[int, Any]) -> dict[int, Any]:
+    """Those of a module's hooks that are not of a `Head`."""
+    return {key: hook for key, hook in hooks.items() if not isinstance(getattr(hook, "__self__", None), Head)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -33,7 +33,7 @@ def verify(model: nn.Module, adapter: BackboneAdapter, output: Any, replay: Call
         PluginContractError: The outputs differ, so predicted steps would silently be wrong.
     """
     expected = tensors(output)
-    with torch.no_grad(), _random_state_of(expected):
+    with torch.no_grad(), random_state_of(expected):
         first = tensors(replay())
         distance = _distance(first, expected)
         # Dropout outside the stack, in training: no two calls are alike, so nothing can be verified.
@@ -77,6 +77,7 @@ def _relative(found: Tensor, expected: Tensor) -> float:
     return difference / norm if norm and math.isfinite(difference) else math.inf
 
 
-def _random_state_of(outputs: list[Tensor]) -> AbstractContextManager[None]:
-    devices = {one.device for one in outputs if one.device.type == "cuda"}
+def random_state_of(near: Sequence[Tensor]) -> AbstractContextManager[None]:
+    """Within it, the random state of these tensors' devices may be changed; then it is as before."""
+    devices = {one.device for one in near if one.device.type == "cuda"}
     return torch.random.fork_rng(devices=list(devices))

@@ -1,0 +1,289 @@
+"""Sessions in models that are compiled as a whole: the engine is never traced, and each variant is compiled once."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+import lesa_framework as lesa
+from lesa_framework import Filter, Tap, UnsupportedBackboneError
+from lesa_framework.runtime.compiled import compiler_of, uncompiled
+from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyPipeline
+from lesa_framework.testing.conformance.probes import Hold
+from lesa_framework.testing.conformance.traces import differences, traces
+from tests.runtime.sessions import cached, fresh, pipeline, strategy
+
+INPUTS = (torch.ones(1, 6, 4), torch.ones(1), torch.ones(1, 3, 4))
+
+
+class Compiler:
+    """A backend that runs graphs as they are, and counts them."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, graph, example_inputs):
+        self.graphs += 1
+        return graph.forward
+
+    @property
+    def options(self):
+        """Whole graphs only: a break is an error."""
+        return {"backend": self, "fullgraph": True}
+
+
+@pytest.fixture
+def compiler() -> Iterator[Compiler]:
+    """A compiler that has compiled nothing yet, and may compile each function once."""
+    import torch._dynamo as dynamo
+
+    dynamo.reset()
+    with dynamo.config.patch(error_on_recompile=True):
+        yield Compiler()
+    dynamo.reset()
+
+
+def by_the_model(pipe: TinyPipeline, compiler: Compiler) -> None:
+    pipe.transformer.compile(**compiler.options)
+
+
+def by_a_wrapper(pipe: TinyPipeline, compiler: Compiler) -> None:
+    pipe.transformer = torch.compile(pipe.transformer, **compiler.options)
+
+
+def by_its_forward(pipe: TinyPipeline, compiler: Compiler) -> None:
+    pipe.transformer.forward = torch.compile(pipe.transformer.forward, **compiler.options)
+
+
+Way = Callable[[TinyPipeline, Compiler], None]
+both_ways = pytest.mark.parametrize("compiled", [by_the_model, by_a_wrapper])
+
+
+def close(found, expected) -> bool:
+    """Compiled or not, up to the attention that torch takes for each."""
+    return torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", [by_the_model, by_a_wrapper, by_its_forward])
+def test_a_model_that_was_compiled_before(compiler: Compiler, compiled: Way):
+    pipe = pipeline()
+    model = pipe.transformer
+    compiled(pipe, compiler)
+    before, outer = traces(model), dict(vars(pipe.transformer))
+    with cached(pipe) as session:
+        first = pipe()
+        assert close(first, fresh())
+        assert session.report.plan() == "FPPFPPPPFPPP"
+        assert compiler.graphs == 2
+        assert torch.equal(pipe(), first)
+    assert differences(before, traces(model)) == []
+    assert dict(vars(pipe.transformer)) == outer
+    with cached(pipe):
+        assert torch.equal(pipe(), first)
+    assert compiler.graphs == 2
+    assert close(pipe(), pipeline()())
+    assert compiler.graphs == 3  # the bare model's own, which was never traced with a session
+
+
+@pytest.mark.slow
+@both_ways
+def test_a_model_that_is_compiled_while_a_session_is_attached(compiler: Compiler, compiled: Way):
+    pipe = pipeline()
+    model = pipe.transformer
+    with cached(pipe) as session:
+        pipe()
+        compiled(pipe, compiler)
+        assert close(pipe(), fresh())
+        assert session.report.plan() == "FPPFPPPPFPPP"
+        assert compiler.graphs == 2
+    assert close(pipe(), pipeline()())
+    assert compiler.graphs == 3
+    assert {"compile", "_initialize_hook", "_infer_parameters"}.isdisjoint(vars(model))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tap", "graphs"), [(Tap.POST_NORM, 2), (Tap.OUTPUT, 1)])
+def test_the_other_taps(compiler: Compiler, tap: Tap, graphs: int):
+    pipe = pipeline()
+    by_the_model(pipe, compiler)
+    with cached(pipe, tap=tap):
+        assert close(pipe(), fresh(tap=tap))
+    assert compiler.graphs == graphs
+
+
+@pytest.mark.slow
+def test_branches_share_what_is_compiled(compiler: Compiler):
+    pipe = pipeline(TinyContextDiT)
+    by_the_model(pipe, compiler)
+    with cached(pipe):
+        assert close(pipe(guidance=3.0), fresh(TinyContextDiT, guidance=3.0))
+    assert compiler.graphs == 2
+
+
+class Halved(Hold):
+    """Reuse of computed features that are halved."""
+
+    def correction(self, entries, ctx):
+        return Filter((0.5,))
+
+
+@pytest.mark.slow
+def test_a_predictor_that_corrects(compiler: Compiler):
+    pipe, other = pipeline(), pipeline()
+    by_the_model(pipe, compiler)
+    tap = Tap.POST_NORM  # a norm would take no notice
+    with cached(pipe, strategy(predictor=Halved()), tap), cached(other, strategy(predictor=Halved()), tap):
+        found, expected = pipe(), other()
+    assert close(found, expected)
+    assert not close(found, fresh(tap=tap))
+    assert compiler.graphs == 2
+
+
+@pytest.mark.slow
+def test_a_module_that_is_exchanged_is_followed(compiler: Compiler):
+    import torch._dynamo as dynamo
+
+    def exchange(pipe: TinyPipeline) -> None:
+        pipe.transformer.proj_out = TinyDiT(seed=1).proj_out
+
+    pipe, other = pipeline(), pipeline()
+    by_the_model(pipe, compiler)
+    with cached(pipe), cached(other):
+        pipe()
+        exchange(pipe)
+        exchange(other)
+        with dynamo.config.patch(error_on_recompile=False):
+            assert close(pipe(), other())
+
+
+@pytest.mark.slow
+def test_a_thread_without_a_pipeline(compiler: Compiler):
+    pipe = pipeline()
+    by_the_model(pipe, compiler)
+    with cached(pipe):
+        with ThreadPoolExecutor(1) as pool, pytest.warns(lesa.LesaWarning, match="in which no pipeline runs"):
+            found = pool.submit(pipe.transformer, *INPUTS).result().sample
+    with torch.no_grad():
+        assert close(found, TinyDiT()(*INPUTS).sample)
+    assert compiler.graphs == 1
+
+
+@pytest.mark.slow
+def test_a_session_with_the_wrapper_alone(compiler: Compiler, registered):
+    config = {"schedule": {"kind": "steps", "compute": [0]}, "predictor": {"kind": "reuse"}}
+    model = torch.compile(TinyDiT(), **compiler.options)
+    with torch.no_grad(), lesa.accelerate(model, config, sigmas=[1.0, 0.5, 0.0]) as session:
+        model(*INPUTS)
+        model(INPUTS[0], torch.full((1,), 0.5), INPUTS[2])
+        assert session.report.plan() == "FP"
+    assert compiler.graphs == 2
+
+
+@pytest.mark.slow
+def test_compiled_blocks(compiler: Compiler):
+    pipe = pipeline()
+    for block in (*pipe.transformer.transformer_blocks, *pipe.transformer.single_transformer_blocks):
+        block.compile(**compiler.options)
+    with cached(pipe):
+        assert close(pipe(), fresh())
+        assert close(pipe(), fresh())
+    assert compiler.graphs == 1  # blocks of one class share it
+
+
+def test_a_copy_is_bare_and_compiles(compiler: Compiler):
+    pipe = pipeline()
+    with cached(pipe):
+        twin = copy.deepcopy(pipe.transformer)
+        twin.compile(**compiler.options)
+        assert "_compiled_call_impl" not in vars(pipe.transformer)
+    with torch.no_grad():
+        assert close(twin(*INPUTS).sample, TinyDiT()(*INPUTS).sample)
+    assert compiler.graphs == 1
+
+
+def test_a_model_is_freed_with_what_was_compiled(compiler: Compiler):
+    import torch._dynamo as dynamo
+
+    pipe = pipeline()
+    by_the_model(pipe, compiler)
+    with cached(pipe, tap=Tap.OUTPUT):
+        pipe()
+    kept = weakref.ref(pipe.transformer)
+    del pipe
+    dynamo.reset()  # it keeps what it has compiled last
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_forward_that_was_replaced_runs_uncompiled(compiler: Compiler):
+    pipe = pipeline()
+    forward = pipe.transformer.forward
+
+    def theirs(*args, **kwargs):
+        return forward(*args, **kwargs)
+
+    theirs.__module__ = "their.hooks"
+    pipe.transformer.forward = theirs
+    by_the_model(pipe, compiler)
+    with cached(pipe):
+        with pytest.warns(lesa.LesaWarning, match=r"Its forward was replaced, by their\.hooks.* runs uncompiled"):
+            found = pipe()
+        assert torch.equal(found, fresh())
+    assert compiler.graphs == 0
+    assert pipe.transformer.forward is theirs
+
+
+def test_what_is_compiled_by_something_else_is_refused():
+    pipe = pipeline()
+    pipe.transformer._compiled_call_impl = pipe.transformer.forward
+    with pytest.raises(UnsupportedBackboneError, match=r"but not by torch\.compile"):
+        cached(pipe)
+
+
+def test_compiling_that_is_switched_off():
+    pipe = pipeline()
+    pipe.transformer.compile(disable=True)
+    with cached(pipe):
+        assert torch.equal(pipe(), fresh())
+    assert pipe.transformer._compiled_call_impl == pipe.transformer._call_impl
+
+
+def test_the_compiler_of_a_function_is_found(compiler: Compiler):
+    model = TinyDiT()
+    wrapper = torch.compile(model, **compiler.options)
+    for call in (wrapper.forward, torch.compile(model.forward, **compiler.options)):
+        found = compiler_of(call)
+        assert found is not None
+        assert callable(found(lambda: None))
+        assert uncompiled(call) in (model.__call__, model.forward)
+    assert compiler_of(wrapper.forward) is wrapper.dynamo_ctx
+    assert compiler_of(model.forward) is None
+    assert uncompiled(model.forward) == model.forward
+
+
+@both_ways
+def test_an_interrupt_while_attaching_leaves_what_was_compiled(compiler: Compiler, compiled: Way, monkeypatch):
+    from lesa_framework.runtime.compiled import Compilation
+
+    pipe = pipeline()
+    model = pipe.transformer
+    compiled(pipe, compiler)
+    before, outer = traces(model), dict(vars(pipe.transformer))
+    attach = Compilation.attach
+
+    def interrupted(self, forward):
+        attach(self, forward)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Compilation, "attach", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cached(pipe)
+    assert differences(before, traces(model)) == []
+    assert dict(vars(pipe.transformer)) == outer
