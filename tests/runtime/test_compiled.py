@@ -167,9 +167,9 @@ def test_a_module_that_is_exchanged_is_followed(compiler: Compiler):
 def test_a_thread_without_a_pipeline(compiler: Compiler):
     pipe = pipeline()
     by_the_model(pipe, compiler)
-    with cached(pipe):
-        with ThreadPoolExecutor(1) as pool, pytest.warns(lesa.LesaWarning, match="in which no pipeline runs"):
-            found = pool.submit(pipe.transformer, *INPUTS).result().sample
+    warns = pytest.warns(lesa.LesaWarning, match="in which no pipeline runs")
+    with cached(pipe), ThreadPoolExecutor(1) as pool, warns:
+        found = pool.submit(pipe.transformer, *INPUTS).result().sample
     with torch.no_grad():
         assert close(found, TinyDiT()(*INPUTS).sample)
     assert compiler.graphs == 1
