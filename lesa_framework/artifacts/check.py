@@ -114,10 +114,17 @@ def _doubts(metadata: ArtifactMetadata, run: RunInfo) -> Iterator[str]:
     if metadata.latent_shape and run.latent_shape and metadata.latent_shape != run.latent_shape:
         yield (
             f"trained on model inputs of {metadata.latent_shape}; this run's are {run.latent_shape}, which is another "
-            "resolution or length"
+            f"resolution or length{_size(metadata)}"
         )
     if not same_guidance(metadata.guidance, run.guidance):
         yield f"trained with guidance {metadata.guidance}, as the model is given it; this run has {run.guidance}"
+
+
+def _size(metadata: ArtifactMetadata) -> str:
+    """What the fit's pipeline was called with, in pixels, as far as that is known."""
+    call = metadata.training.get("call")
+    known = [f"{key} {call[key]}" for key in ("height", "width", "num_frames") if key in call] if call else []
+    return f" (the fit had {', '.join(known)})" if known else ""
 
 
 def same_guidance(ours: float | None, theirs: float | None) -> bool:

@@ -13,7 +13,6 @@ from lesa_framework.cli import files, options
 from lesa_framework.cli.results import deliver, measured, require_all
 from lesa_framework.config.loading import load_config
 from lesa_framework.extras import check_installed
-from lesa_framework.files import read_prompts
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, check_pairs
 from lesa_framework.measure.page.render import check_report
 from lesa_framework.measure.results import Pair
@@ -26,7 +25,7 @@ _SHOWN = 12
 
 def command(
     configs: Annotated[list[str], typer.Argument(metavar="CONFIG", help="YAML files or presets to compare.")],
-    model: options.Model = "reference:flux",
+    model: options.ModelOrFitted = None,
     prompts: options.Prompts = None,
     count: Annotated[
         int, typer.Option(min=1, max=MAX_PROMPTS, help="How many prompts to draw when there is no --prompts.")
@@ -34,7 +33,7 @@ def command(
     prompt_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of the drawn prompts.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, max=MAX_PAIRS, help="Number of seeds for each prompt.")] = 1,
     first_seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="The first seed.")] = 0,
-    steps: options.Steps = 50,
+    steps: options.StepsOrFitted = None,
     batch: Annotated[int, typer.Option(min=1, max=MAX_PAIRS, help="Images in each call of the pipeline.")] = 8,
     overrides: options.Overrides = [],  # noqa: B006 - typer copies it
     out: Annotated[Path | None, typer.Option(metavar="RESULTS.json", help="Where to write the results.")] = None,
@@ -53,18 +52,19 @@ def command(
     """Compare configurations on the same prompts and seeds.
 
     Adds the uncached run and, for every NFE, a plain run with that many steps. All methods take turns on each batch,
-    so that their times can be compared.
+    so that their times can be compared. Steps, size, guidance and prompts that are not given are those that the
+    configurations were fitted with.
 
     Example: lesa eval my-cache.yaml ref-flux-lesa-n7 --model reference:flux --seeds 2 --out results.json
     """
     check_installed("lesa eval")
     loaded = [load_config(config, overrides) for config in configs]
-    source = find_model(model)
+    source = find_model(options.model_for(model, loaded))
     settings = options.generation_settings(
-        source, steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
+        source, steps, configs=loaded, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
-    chosen = read_prompts(prompts) if prompts else options.draw_prompts(source, count, prompt_seed)
+    chosen = options.prompts_for(source, prompts, loaded, count, prompt_seed)
     files.check_results_files(out, report, [*map(Path, configs), *([prompts] if prompts else [])])
     if report is not None:
         check_report()

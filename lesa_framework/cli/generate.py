@@ -33,7 +33,7 @@ def command(
         list[str] | None,
         typer.Argument(metavar="[PROMPT]", help="What to draw; for registered models a random prompt if absent."),
     ] = None,
-    model: options.Model = "reference:flux",
+    model: options.ModelOrFitted = None,
     config: Annotated[
         str | None, typer.Option("--config", "-c", metavar="FILE_OR_PRESET", help="The cache; none if absent.")
     ] = None,
@@ -43,7 +43,7 @@ def command(
     out: Annotated[Path, typer.Option(metavar="FILE.png|DIR", help="A PNG, or a folder for several.")] = Path("images"),
     seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of the noise.")] = 0,
     count: Annotated[int, typer.Option(min=1, max=MAX_PAIRS, help="Images for each prompt, with rising seeds.")] = 1,
-    steps: options.Steps = 50,
+    steps: options.StepsOrFitted = None,
     batch: Annotated[int, typer.Option(min=1, max=MAX_PAIRS, help="Images in each call of the pipeline.")] = 8,
     as_json: options.AsJson = False,
     device: options.Device = None,
@@ -57,7 +57,7 @@ def command(
     """Make images, cached or not.
 
     With --speedup, each run gets the cache that suits it: weights that fit the model and the steps, else a cache that
-    needs none.
+    needs none. Steps, size and guidance that are not given are those that the configuration was fitted with.
 
     Example: lesa generate "a red ring on blue" --speedup 5 --seed 3 --out ring.png
     """
@@ -67,13 +67,15 @@ def command(
     if overrides and config is None:
         raise ConfigError("--set: there is no configuration to change. Give one with --config.")
     loaded = [load_config(config, overrides)] if config else []
+    model = options.model_for(model, loaded)
     source = find_model(model)
     settings = options.generation_settings(
-        source, steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
+        source, steps, configs=loaded, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
+    steps = settings.num_steps
     options.check_texts("PROMPT", *(prompts or ()))
-    chosen = prompts or options.demo_prompts(source, 1, seed)
+    chosen = prompts or options.first_prompt(source, loaded, seed)
     check_pairs(len(chosen), count, "--count")
     pairs = [(prompt, seed + offset) for prompt in chosen for offset in range(count)]
     paths = _paths(out, pairs)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lesa_framework.automatic import prepare
+from lesa_framework.cli import console
+from lesa_framework.config import fitted_for
 from lesa_framework.config.reading import parse_yaml
+from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shortened
+from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.limits import MAX_STEPS
 from lesa_framework.pipelines import ModelSource
 
 #: The panel of options that are arguments of the pipeline.
 CALL = "Arguments of the pipeline"
+#: What is run where nothing says otherwise.
+_MODEL, _STEPS = "reference:flux", 50
 #: The largest valid seed; there is room to count up from it.
 MAX_SEED = 2**62
 #: The longest side of a picture, in pixels.
@@ -35,8 +43,21 @@ WeightsFolder = Annotated[
     Path | None,
     typer.Option("--weights", metavar="DIR", help="With --speedup: your fitted weights; by default $LESA_WEIGHTS."),
 ]
+ModelOrFitted = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A registered model, a local diffusers folder, or a hub id; by default the configuration's "
+        "training.model, or reference:flux.",
+    ),
+]
 Model = Annotated[str, typer.Option("--model", "-m", help="A registered model, a local diffusers folder, or a hub id.")]
 Steps = Annotated[int, typer.Option("--steps", help="Steps of the sampler, at least 2.")]
+StepsOrFitted = Annotated[
+    int | None,
+    typer.Option("--steps", help="Steps of the sampler, at least 2; by default the configuration's, usually 50."),
+]
 Device = Annotated[str | None, typer.Option("--device", help="cuda or cpu; by default the GPU when there is one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Prompts = Annotated[
@@ -104,10 +125,20 @@ def check_text(text: str, option: str) -> None:
         raise ConfigError(f"{option} {shortened(text)}: is not UTF-8 text.")
 
 
+def model_for(model: str | None, configs: Sequence[LesaConfig]) -> str:
+    """The model to run: the given one, else the one that the configurations were fitted to, else the smallest.
+
+    Raises:
+        ConfigError: None is given, and the configurations were fitted to different ones.
+    """
+    return model or fitted_for.model_of(configs) or _MODEL
+
+
 def generation_settings(
     source: ModelSource,
-    steps: int,
+    steps: int | None,
     *,
+    configs: Sequence[LesaConfig] = (),
     height: int | None = None,
     width: int | None = None,
     guidance: float | None = None,
@@ -115,14 +146,16 @@ def generation_settings(
     negative_prompt: str | None = None,
     call: list[str] | None = None,
 ) -> GenerationSettings:
-    """The model's own arguments, changed by what the user gave.
+    """The model's own arguments, changed by those that the configurations were fitted with, and by what the user gave.
 
     Raises:
-        ConfigError: There are too few steps, or a `--call` is not KEY=VALUE.
+        ConfigError: There are too few steps, a `--call` is not KEY=VALUE, or the configurations were fitted with
+            different arguments and the user gave none.
     """
+    if steps is None:
+        steps = fitted_for.steps_of(configs) or _STEPS
     check_steps(steps)
     check_text(negative_prompt or "", "--negative-prompt")
-    arguments: dict[str, Any] = dict(source.named.call) if source.named else {}
     given = {
         "height": height,
         "width": width,
@@ -130,13 +163,57 @@ def generation_settings(
         "true_cfg_scale": true_cfg,
         "negative_prompt": negative_prompt,
     }
-    arguments |= {key: value for key, value in given.items() if value is not None}
+    ours = {key: value for key, value in given.items() if value is not None}
     for text in call or ():
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--call {shortened(text)}: expected KEY=VALUE, for example max_sequence_length=128.")
-        arguments[key.strip()] = parse_yaml(value, f"--call {shortened(text)}: the value is not valid YAML")
-    return GenerationSettings(num_steps=steps, call=arguments)
+        ours[key.strip()] = parse_yaml(value, f"--call {shortened(text)}: the value is not valid YAML")
+    models: dict[str, Any] = dict(source.named.call) if source.named else {}
+    return GenerationSettings(num_steps=steps, call=models | fitted_for.call_of(configs, ours) | ours)
+
+
+def remembering(
+    config: LesaConfig, model: str, settings: GenerationSettings, prompts: Path | None, out: Path
+) -> LesaConfig:
+    """The configuration as it is written: it says how the pipeline was called, so that others can call it likewise.
+
+    Args:
+        config: What is fitted.
+        model: The model's name.
+        settings: How its pipeline is called.
+        prompts: The file of its prompts, if they came from one.
+        out: The folder that the configuration will be in; the file is named from there.
+    """
+    kept = {"model": model, "call": dict(settings.call), "prompts_file": prompts and _from(out, prompts)}
+    return config.model_copy(update={"training": config.training.model_copy(update=kept)})
+
+
+def _from(folder: Path, file: Path) -> Path:
+    try:
+        return Path(os.path.relpath(os.path.realpath(file), os.path.realpath(folder)))
+    except ValueError:  # on another drive
+        return file.absolute()
+
+
+def prompts_for(
+    source: ModelSource, file: Path | None, configs: Sequence[LesaConfig], count: int, seed: int
+) -> list[str]:
+    """Prompts to compare on: those of a file, else drawn ones, else, with a note, those of the fit.
+
+    Raises:
+        ConfigError: There is no source of prompts, or the file cannot be read.
+    """
+    if file is not None:
+        return read_prompts(file)
+    fitted = fitted_for.prompts_file_of(configs)
+    if fitted is None or (source.named is not None and source.named.prompts is not None):
+        return draw_prompts(source, count, seed)
+    console.note(
+        f"the prompts are those of the fit, {os.path.normpath(fitted)}, with other seeds. Other prompts show better "
+        "what a cache is worth: give a file of them with --prompts."
+    )
+    return read_prompts(fitted, "training.prompts_file")[:count]
 
 
 def draw_prompts(source: ModelSource, count: int, seed: int, *, training: bool = False) -> list[str]:
@@ -150,6 +227,18 @@ def draw_prompts(source: ModelSource, count: int, seed: int, *, training: bool =
             f"--prompts: '{source.name}' has no source of prompts. Give a file with one prompt on each line."
         )
     return source.named.prompts(seed, count, training=training)
+
+
+def first_prompt(source: ModelSource, configs: Sequence[LesaConfig], seed: int) -> list[str]:
+    """A prompt to begin with: a drawn one, else the first of those that the configurations were fitted on.
+
+    Raises:
+        ConfigError: There is no source of prompts.
+    """
+    fitted = fitted_for.prompts_file_of(configs)
+    if fitted is None or source.named is not None:
+        return demo_prompts(source, 1, seed)
+    return read_prompts(fitted, "training.prompts_file")[:1]
 
 
 def demo_prompts(source: ModelSource, count: int, seed: int) -> list[str]:

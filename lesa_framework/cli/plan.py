@@ -111,7 +111,7 @@ def command(
     else:
         source = find_model(model)
         arguments = options.generation_settings(
-            source, length, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
+            source, length, configs=[settings], height=height, width=width, guidance=guidance, true_cfg=true_cfg,
             negative_prompt=negative_prompt, call=call,
         )  # fmt: skip
         grid, run = _on_model(source, strategy, settings, sizes.with_frames(arguments, frames), batch, dtype)

@@ -30,7 +30,7 @@ _PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
 
 def measured(bench: Benchmark, device: str | None) -> Results:
     """Compare configurations without a file: each is warmed up and then timed, with one progress bar for all."""
-    with console.StepProgress("loading", announce=True) as progress:
+    with console.warnings_as_notes(), console.StepProgress("loading", announce=True) as progress:
         return run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device)
 
 

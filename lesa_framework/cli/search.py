@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -103,10 +104,13 @@ def command(
     wanted = _config(config, predictor, overrides, model, steps, seed)
     guiding = guide_of(wanted, guide)
     settings = options.generation_settings(
-        source, wanted.training.num_steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
-        negative_prompt=negative_prompt, call=call,
+        source, wanted.training.num_steps, configs=[wanted], height=height, width=width, guidance=guidance,
+        true_cfg=true_cfg, negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
+    if prompts is None and source.named is None:
+        prompts = wanted.training.prompts_file
     chosen = read_prompts(prompts) if prompts else _drawn(source, wanted)
+    wanted = options.remembering(wanted, model, settings, prompts, out)
     parts = divided(chosen, wanted.training.batch, wanted.training.seed, fits=guiding.predictor.has_fit())
     wanted = wanted.model_copy(update={"name": name_of(name, source, wanted, budget)})
     wanted = wanted.model_copy(update={"training": wanted.training.model_copy(update={"prompts": len(parts.fitted)})})
@@ -121,7 +125,7 @@ def command(
         guiding = guiding.model_copy(update={"backbone": wanted.backbone})
         count = _count(budget, pipe, settings, wanted, path, chosen[0])
         found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show)
-    _tell(found, source, model, as_json=as_json)
+    _tell(found, as_json=as_json)
 
 
 def name_of(name: str | None, source: ModelSource, config: LesaConfig, budget: Budget) -> str:
@@ -197,7 +201,7 @@ def _count(
     return nfe
 
 
-def _tell(found: Found, source: ModelSource, model: str, *, as_json: bool) -> None:
+def _tell(found: Found, *, as_json: bool) -> None:
     record, best = found.record, found.record.final or found.record.outcome
     assert best is not None
     even = record.compared[0]
@@ -234,9 +238,7 @@ def _tell(found: Found, source: ModelSource, model: str, *, as_json: bool) -> No
         f"{wrote}{found.config} (latents {best.mean:.2f} dB from the uncached run's; even steps {even.mean:.2f} dB)",
         f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
         f"what was tried: {found.page}",
-        f"try it: lesa eval {found.config} --model {model}"
-        # A folder has no prompts and no arguments of its own.
-        + ("" if source.named else " --prompts OTHER_PROMPTS, with the size and guidance that you gave here"),
+        f"try it: {shlex.join(['lesa', 'eval', str(found.config)])}",
     ]
     for line in lines:
         print_(line, markup=False, soft_wrap=True)

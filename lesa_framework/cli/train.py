@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -52,9 +53,12 @@ def command(
     check_has_fit(loaded)
     source = find_model(name)
     settings = options.generation_settings(
-        source, loaded.training.num_steps, height=height, width=width, guidance=guidance, true_cfg=true_cfg,
-        negative_prompt=negative_prompt, call=call,
+        source, loaded.training.num_steps, configs=[loaded], height=height, width=width, guidance=guidance,
+        true_cfg=true_cfg, negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
+    if prompts is None and (source.named is None or source.named.prompts is None):
+        prompts = loaded.training.prompts_file
+    loaded = options.remembering(loaded, name, settings, prompts, out)
     chosen = (
         read_prompts(prompts)
         if prompts
@@ -77,7 +81,7 @@ def command(
     print_ = console.results().print
     wrote = "" if trained.earlier else "wrote "
     print_(f"{wrote}{trained.weights}{closeness}", markup=False, soft_wrap=True)
-    print_(f"try it: lesa eval {trained.config} --model {name}", markup=False, soft_wrap=True)
+    print_(f"try it: {shlex.join(['lesa', 'eval', str(trained.config)])}", markup=False, soft_wrap=True)
 
 
 def _how_to_resume(checkpoint: Path) -> str:

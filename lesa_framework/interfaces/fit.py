@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from lesa_framework.config.paths import ConfigPath
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
@@ -35,6 +36,10 @@ class TrainingConfig(BaseModel):
     """Prompts a rollout."""
     seed: int = Field(0, ge=0, le=2**31)
     """Seed of weights, prompts and noise."""
+    call: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the pipeline, such as height, width, guidance and the negative prompt. Sampling uses them, too."""
+    prompts_file: ConfigPath | None = None
+    """A file with a prompt on each line, where no other is given."""
 
 
 @dataclass(frozen=True)

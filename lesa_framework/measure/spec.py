@@ -51,7 +51,7 @@ class ModelEntry(_Section):
     backbone: dict[str, Any] = Field(default_factory=dict)
     """The `backbone` section of the methods on this model, for example `{tap: output}`."""
     call: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of the pipeline, such as height and width."""
+    """Further arguments of the pipeline, such as height and width; by default those of its `configs`."""
 
 
 class Selection(_Section):
@@ -93,7 +93,7 @@ class BenchSpec(_Section):
     selection: Selection | None = None
     """Other prompts and seeds to choose methods on: `lesa bench --selection` measures caches and plain runs there."""
     steps: _Steps = 50
-    """Steps of the sampler in the uncached and the cached runs."""
+    """Steps of the sampler in the uncached and the cached runs; by default what the model's `configs` say, or 50."""
     batch: Annotated[int, Field(ge=1, le=MAX_PAIRS)] = 8
     """Samples in each call of the pipeline. Methods take turns on each batch."""
     images: Annotated[int, Field(ge=0, le=MAX_PAIRS)] = 4

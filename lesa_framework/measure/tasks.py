@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lesa_framework.config import fitted_for
 from lesa_framework.config.loading import load_config, parse_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shown
@@ -106,13 +107,23 @@ def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     spec = file.spec
     beside = file.folder / name
     source = replace(find_model(str(beside)), name=name) if is_folder(beside) else find_model(name)
-    methods = caches(_configs(file, entry), spec.steps)  # weights are read: missing ones show now
-    call = (dict(source.named.call) if source.named else {}) | entry.call
+    configs = _configs(file, entry)
+    with naming(f"{file.path}: models.{name}"):
+        spec, fitted = _fitted_for(spec, entry, [config for config, _ in configs])
+    methods = caches(configs, spec.steps)  # weights are read: missing ones show now
+    call = (dict(source.named.call) if source.named else {}) | fitted | entry.call
     prompts = _prompts(file, source, spec.prompts)
     check_pairs(len(prompts), len(spec.seeds), f"{file.path}: seeds")
     # Seeds outside: the first batches, whose images are kept, have different prompts.
     pairs = [Pair(prompt=prompt, seed=seed) for seed in spec.seeds for prompt in dict.fromkeys(prompts)]
     return Task(source, methods, pairs, GenerationSettings(num_steps=spec.steps, call=call), spec)
+
+
+def _fitted_for(spec: BenchSpec, entry: ModelEntry, configs: Sequence[LesaConfig]) -> tuple[BenchSpec, dict[str, Any]]:
+    """What the file leaves open is as the configurations were fitted: the steps, and arguments of the pipeline."""
+    steps = None if "steps" in spec.model_fields_set else fitted_for.steps_of(configs)
+    found = spec if steps is None else spec.model_copy(update={"steps": steps})
+    return found, fitted_for.call_of(configs, entry.call)
 
 
 def _check_selection(file: BenchFile, task: Task) -> None:

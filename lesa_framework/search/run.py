@@ -251,7 +251,12 @@ def _about(
     nfe: int,
 ) -> dict[str, Any]:
     match = find_adapter(pipe.transformer, config.backbone)
-    left_out: Any = {"predictor": {"weights"}, "name": True, "training": {"model"}, "schedule": True}
+    left_out: Any = {
+        "predictor": {"weights"},
+        "name": True,
+        "training": {"model", "call", "prompts_file"},
+        "schedule": True,
+    }
     settings = [each.model_dump(mode="json", exclude=left_out) for each in (config, guide)]
     model = describe_model(pipe.transformer, match.adapter.blocks)
     batches = [[batch.prompts, batch.seeds] for batch in (*prompts.fit, *prompts.judge)]

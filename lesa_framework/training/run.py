@@ -36,6 +36,8 @@ from lesa_framework.types import Reason
 
 #: The stage of the first progress of a fit that resumes.
 RESUMING = "resuming"
+#: Settings of the training section that a fingerprint holds by itself, or must not hold because places change.
+_SAID_ELSEWHERE = {"model", "call", "prompts_file"}
 #: Training seeds start here, so that a picture of seed 0 was never trained on.
 _FIRST_SEED = 10_000
 
@@ -261,7 +263,7 @@ def _fingerprint(config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[
     # folder's content may change.
     unfitted = config.predictor.model_copy(update={"weights": None})
     settings = config.model_copy(update={"predictor": unfitted}).model_dump(
-        mode="json", exclude={"predictor": {"weights"}, "name": True, "training": {"model"}}
+        mode="json", exclude={"predictor": {"weights"}, "name": True, "training": _SAID_ELSEWHERE}
     )
     settings["predictor"] = _by_content(settings["predictor"])
     trained_on = {"config": settings, "call": dict(call), "prompts": list(prompts), "model": asdict(model)}

@@ -37,7 +37,7 @@ def test_from_a_speedup_to_a_configuration_that_runs(lesa: Lesa, model: Path, wo
     assert "100% searching, best " in outcome.err
     assert "note: only 4 candidates were tried; a search needs some dozens to find much." in outcome.err
     assert "wrote found/flux-taylorseer-nfe4.yaml (latents " in outcome.out
-    assert f"--model {model} --prompts OTHER_PROMPTS, with the size and guidance that you gave here" in outcome.out
+    assert "try it: lesa eval found/flux-taylorseer-nfe4.yaml\n" in outcome.out
     assert "4 of 8 steps" in (workplace / "found" / "flux-taylorseer-nfe4.html").read_text()
     call = ("generate", "a red ring", "--model", model, "--steps", 8, *SMALL)
     drawn = lesa(*call, "--config", "found/flux-taylorseer-nfe4.yaml", "--out", "a.png")

@@ -1,0 +1,97 @@
+"""What `lesa train` prints as the next command runs as printed, because the configuration says how it was fitted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lesa_framework import load_config
+from tests.cli.conftest import SMALL, Lesa, Outcome
+
+_CALL = {"height": 16, "width": 16, "true_cfg_scale": 3.0, "negative_prompt": "", "max_sequence_length": 8}
+
+
+@pytest.fixture
+def trained(lesa: Lesa, workplace: Path, model: Path) -> Outcome:
+    """A training of eight steps on a folder, which has neither prompts nor arguments of its own."""
+    (workplace / "some prompts.txt").write_text("a red ring\na blue square\n")
+    (workplace / "mine.yaml").write_text(
+        "schedule: {kind: steps, compute: [0, 2, 5]}\npredictor: {kind: fitted}\n"
+        "training: {num_steps: 8, batch: 2, fit: greedy}\n"
+    )
+    command = ("train", "--config", "mine.yaml", "--prompts", "some prompts.txt", "--model", model, "--out", "my fits")
+    outcome = lesa(*command, *SMALL)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def printed(outcome: Outcome) -> list[str]:
+    (line,) = (line for line in outcome.out.splitlines() if line.startswith("try it: "))
+    name, *arguments = shlex.split(line.removeprefix("try it: "))
+    assert name == "lesa"
+    return arguments
+
+
+def test_what_training_prints_as_try_it_runs_as_printed(
+    lesa: Lesa, trained: Outcome, model: Path, workplace: Path
+) -> None:
+    training = load_config("my fits/mine.yaml").training
+    assert (training.model, training.num_steps, training.call) == (str(model), 8, _CALL)
+    assert training.prompts_file.resolve() == (workplace / "some prompts.txt").resolve()
+    assert "prompts_file: ../some prompts.txt" in (workplace / "my fits" / "mine.yaml").read_text()
+    outcome = lesa(*printed(trained), "--out", "results.json")
+    assert outcome.code == 0, outcome.err
+    assert "the prompts are those of the fit" in outcome.err
+    (measured,) = json.loads((workplace / "results.json").read_text())["models"]
+    assert (measured["num_steps"], measured["call"]) == (8, _CALL)
+    assert [pair["prompt"] for pair in measured["pairs"]] == ["a red ring", "a blue square"]
+
+
+def test_images_are_made_as_in_the_fit(lesa: Lesa, trained: Outcome) -> None:
+    outcome = lesa("generate", "--config", "my fits/mine.yaml", "--out", "a.png")
+    assert outcome.code == 0, outcome.err
+    assert "3/8 steps computed" in outcome.out
+    assert "a red ring" in outcome.out
+    assert "note" not in outcome.err
+
+
+@pytest.mark.filterwarnings("default::lesa_framework.LesaWarning")
+def test_another_size_than_that_of_the_fit_is_told(lesa: Lesa, trained: Outcome) -> None:
+    outcome = lesa("eval", "my fits/mine.yaml", "--height", "32")
+    assert outcome.code == 0, outcome.err
+    assert "another resolution or length (the fit had height 16, width 16)" in outcome.err
+    assert "LesaWarning" not in outcome.err
+
+
+def test_training_again_from_the_written_file_needs_no_option(lesa: Lesa, trained: Outcome) -> None:
+    again = lesa("train", "--config", "my fits/mine.yaml", "--out", "again")
+    assert again.code == 0, again.err
+    assert Path("again/mine.yaml").read_text() == Path("my fits/mine.yaml").read_text()
+
+
+def test_a_benchmark_takes_what_its_file_leaves_open(
+    lesa: Lesa, trained: Outcome, model: Path, workplace: Path
+) -> None:
+    entry = f"models: {{'{model}': {{configs: ['my fits/mine.yaml']}}}}\nprompts: {{texts: [a ring]}}\nimages: 0\n"
+    (workplace / "bench.yaml").write_text(entry)
+    outcome = lesa("bench", "bench.yaml", "--json")
+    assert outcome.code == 0, outcome.err
+    (measured,) = json.loads(outcome.out)["models"]
+    assert (measured["num_steps"], measured["call"]) == (8, _CALL)
+
+
+def test_configurations_that_disagree_are_refused(lesa: Lesa, workplace: Path) -> None:
+    for name, height, steps in (("a", 16, 8), ("b", 32, 8), ("c", 16, 9)):
+        (workplace / f"{name}.yaml").write_text(
+            "schedule: {kind: always}\npredictor: {kind: reuse}\n"
+            f"training: {{model: reference:flux, num_steps: {steps}, call: {{height: {height}}}}}\n"
+        )
+    outcome = lesa("eval", "a.yaml", "b.yaml")
+    assert outcome.code == 2
+    assert "training.call.height: 'a' was fitted with 16, 'b' with 32. Say which to use." in outcome.err
+    outcome = lesa("eval", "a.yaml", "c.yaml")
+    assert outcome.code == 2
+    assert "training.num_steps: 'a' was fitted with 8, 'c' with 9. Say how many to run." in outcome.err
