@@ -27,11 +27,12 @@ from lesa_framework.plugin_hooks import plugin_observers
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.agreement import agreement
 from lesa_framework.runtime.attach import Attachment
-from lesa_framework.runtime.engine import Engine, NewHistory
+from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
 from lesa_framework.runtime.history import History
 from lesa_framework.runtime.readings import Scheduler
 from lesa_framework.runtime.requests import Requests
+from lesa_framework.runtime.store import NewHistory
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource
 from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.session import Session

@@ -21,7 +21,7 @@ class HistoryConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     device: str | None = None
-    """Device, such as `cpu`; by default the model's. From another one, each predicted step copies what it reads."""
+    """Device, such as `cpu`; by default the model's. What a predicted step reads is copied back before it."""
     dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = None
     """Dtype; by default the features' own."""
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,15 +13,16 @@ from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
+from lesa_framework.runtime.ahead import reads_next
 from lesa_framework.runtime.finite import Finite
 from lesa_framework.runtime.history import History, Kind, kind_of, newest_computed
 from lesa_framework.runtime.stopwatch import Stopwatch
+from lesa_framework.runtime.store import NewHistory, Store
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, extended, others_of
 from lesa_framework.runtime.tracking import Position
 from lesa_framework.types import (
     Decision,
     EntryInfo,
-    HistoryPlace,
     HistoryView,
     Reason,
     RunInfo,
@@ -31,28 +30,6 @@ from lesa_framework.types import (
     StepRecord,
     Tap,
 )
-
-
-class Store(HistoryView, Protocol):
-    """A history to which the engine can write."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-
-    @property
-    def kind(self) -> Kind:
-        """Shape, dtype and device of the features as they came."""
-
-    def append(self, feature: Tensor, info: EntryInfo) -> None:
-        """Append a feature."""
-
-    def showing(self, feature: Tensor) -> AbstractContextManager[None]:
-        """Within it, entry 0 is read as this very feature."""
-
-
-#: Makes a branch's history: (depth, where to keep it, the histories of all branches) -> an empty one.
-NewHistory: TypeAlias = Callable[[int, HistoryPlace, Mapping[str, HistoryView]], Store]
 
 
 @dataclass(eq=False)
@@ -202,6 +179,9 @@ class Engine:
             branch.path = extended(branch.path, step.ctx.index, step.latent.detach().clone(), computed=computed)
         if step.ctx is not None and step.prediction is not None and self.strategy.predictor.records == "all":
             self._branches[step.branch].history.append(feature, EntryInfo(step.ctx.index, computed=False))
+        if step.ctx is not None and self.strategy.history.device is not None:
+            history = self._branches[step.branch].history
+            history.expect(reads_next(self.strategy, step.ctx, history.entries))
         self._watch.stop(step.record.decision)
         self._finished = time.perf_counter()
         for observer in self.observers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TypeAlias
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.runtime.filters import apply_general, check_count
+from lesa_framework.runtime.transfers import Away, transfers_between
 from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
 
 #: Shape, dtype and device of a feature.
@@ -46,6 +47,7 @@ class History:
         self.depth, self.branches = depth, branches
         self._place = place
         self._ring: Tensor | None = None
+        self._away: Away | None = None  # where copies of the ring's slots come and go
         self._kind: Kind | None = None
         self._head = 0  # slot of the newest feature
         self._entries: tuple[EntryInfo, ...] = ()
@@ -65,8 +67,8 @@ class History:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the ring."""
-        return 0 if self._ring is None else self._ring.nbytes
+        """Bytes of the ring, and of what was brought back from it."""
+        return (0 if self._ring is None else self._ring.nbytes) + (0 if self._away is None else self._away.nbytes)
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Append a feature without its graph, dropping the oldest when full.
@@ -78,15 +80,29 @@ class History:
             # Outside of inference mode, so that a run may leave it. Zeros, not garbage: a weight of 0 must give 0
             # even in slots that were never filled.
             with torch.inference_mode(False):
+                place = self._place.device or feature.device
+                transfers = transfers_between(place, feature.device)
                 ring = torch.zeros(
                     (self.depth, *feature.shape),
                     dtype=self._place.dtype or feature.dtype,
-                    device=self._place.device or feature.device,
+                    device=place,
+                    pin_memory=transfers is not None and transfers.pinned,
                 )
+            self._away = None if transfers is None else Away(transfers, feature.device)
             self._ring, self._kind, self._entries = ring, kind, ()
         self._head = (self._head - 1) % self.depth
-        ring[self._head].copy_(feature.detach())
+        if self._away is None:
+            ring[self._head].copy_(feature.detach())
+        else:
+            self._away.put(self._head, ring[self._head], feature)
         self._entries = (info, *self._entries[: self.depth - 1])
+
+    def expect(self, wanted: Iterable[int]) -> None:
+        """Begin to bring back the entries that will be read next, where the ring is on the host."""
+        ring = self._ring
+        if self._away is not None and ring is not None:
+            slots = [(self._head + k) % self.depth for k in wanted]
+            self._away.expect((slot, ring[slot]) for slot in slots)
 
     @contextmanager
     def showing(self, feature: Tensor) -> Iterator[None]:
@@ -127,7 +143,7 @@ class History:
         # What is shown is not in the ring, and may be on another device.
         read = self._held if self._shown is None else self.feature
         newest = read(0)
-        if self._shown is None and newest.dtype == torch.float32 and len(taps) > 2:
+        if self._shown is None and self._away is None and newest.dtype == torch.float32 and len(taps) > 2:
             return self._back(self._single_pass(taps, bias))
         exact = torch.promote_types(newest.dtype, torch.float32)
         total = torch.full_like(newest, bias, dtype=exact)
@@ -138,7 +154,8 @@ class History:
     def _held(self, k: int) -> Tensor:
         if self._ring is None or not 0 <= k < len(self._entries):
             raise IndexError(f"history holds {len(self._entries)} features, counted from 0; asked for number {k}")
-        return self._ring[(self._head + k) % self.depth]
+        slot = (self._head + k) % self.depth
+        return self._ring[slot] if self._away is None else self._away.get(slot, self._ring[slot])
 
     def _back(self, value: Tensor) -> Tensor:
         """The value on the features' device and in their dtype; the same tensor when it is so already."""

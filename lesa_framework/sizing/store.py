@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
@@ -65,6 +65,9 @@ class SizedHistory:
     def showing(self, feature: Tensor) -> Iterator[None]:  # noqa: ARG002 - all features are zero
         """Nothing changes."""
         yield
+
+    def expect(self, wanted: Iterable[int]) -> None:
+        """Nothing has to be prepared."""
 
     def feature(self, k: int) -> Tensor:  # noqa: ARG002 - all features are zero
         """Zeros like a feature, or a tensor without data where the features have none."""
