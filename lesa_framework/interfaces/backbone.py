@@ -136,7 +136,8 @@ class BackboneAdapter(ABC):
         It is asked for at the first two steps of a run, to check the scheduler's grid; after that only when the
         scheduler does not know the step, or the timestep is on the CPU.
         """
-        return self.timestep(arguments) * self.timestep_scale + self.timestep_offset
+        timestep, scale, offset = self.timestep(arguments), self.timestep_scale, self.timestep_offset
+        return timestep if scale == 1 and offset == 0 else timestep * scale + offset
 
     def refuse(self, model: nn.Module, arguments: Arguments) -> str | None:  # noqa: ARG002 - for those that need it
         """Why this call cannot be cached, in a sentence for the user; None when it can."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,6 +16,7 @@ from lesa_framework.errors import LesaWarning, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.layout import unwrapped
 from lesa_framework.runtime import conflicts
+from lesa_framework.runtime.arguments import ArgumentNames
 from lesa_framework.runtime.calls import Call
 from lesa_framework.runtime.compiled import Compilation
 from lesa_framework.runtime.override import Forward, ForwardOverride
@@ -79,8 +79,9 @@ class Attachment:
         conflicts.check_caches(model)
         self._model, self._adapter, self._requests, self._part = model, adapter, requests, part
         self._compilation = Compilation(called)
-        self._bound = inspect.signature(type(model).forward)
-        signature = self._bound.replace(parameters=list(self._bound.parameters.values())[1:])
+        self._names = ArgumentNames(type(model).forward)
+        signature = self._names.signature
+        signature = signature.replace(parameters=list(signature.parameters.values())[1:])
         self._context = _ContextName()
         self._has_warned = False
         self._override = ForwardOverride(model, Forward(self.call, signature))
@@ -162,7 +163,7 @@ class Attachment:
     def _forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         conflicts.check_training(self._model)
         self._runner.check()
-        arguments = self._arguments(args, kwargs)
+        arguments = self._names.of(self._model, args, kwargs)
         refusal = self._adapter.refuse(self._model, arguments)
         if refusal:
             raise UnsupportedBackboneError(f"{type(self._model).__name__}: {refusal}")
@@ -214,14 +215,6 @@ class Attachment:
         if not self._has_warned:
             self._has_warned = True
             warnings.warn(message, LesaWarning, stacklevel=2)
-
-    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of the call, by name, including those that the forward takes as `**kwargs`."""
-        named = self._bound.bind(self._model, *args, **kwargs).arguments
-        for name, parameter in self._bound.parameters.items():
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                named.update(named.pop(name, {}))
-        return named
 
     @contextmanager
     def _hear_context(self, name: str, **kwargs: Any) -> Iterator[Any]:

@@ -70,6 +70,8 @@ class BlockLists:
             UnsupportedBackboneError: One was exchanged, so that bypassing what it held would change nothing.
         """
         for path, container in self._lists.items():
+            if self._model._modules.get(path) is container:  # most are children of the model itself
+                continue
             now = self._model.get_submodule(path)
             if now is not container:
                 held = ", ".join({f"{type(block).__module__}.{type(block).__name__}" for block in now.children()})
@@ -78,7 +80,8 @@ class BlockLists:
                     f"attached; it holds {held or 'nothing'}. If that is another cache, disable it. Otherwise detach "
                     "the session and accelerate again."
                 )
-            for each in _lists_in(container):
+        if _SHOWN.blocks:
+            for each in self._containers():
                 _SHOWN.blocks.pop(id(each), None)  # where an interrupt kept a call from doing so
 
     def attach(self) -> None:

@@ -36,7 +36,7 @@ class Call:
         """The noise level; synchronises once when the timestep lives on another device."""
         # Where each token has a timestep of its own, those of a given frame or picture are without noise.
         level = self.timestep if self.noise_level is None else self.noise_level()
-        return float(level.max()) if isinstance(level, Tensor) else float(level)
+        return float(level.max() if isinstance(level, Tensor) and level.numel() != 1 else level)
 
     @property
     def sigma_is_free(self) -> bool:
