@@ -1,0 +1,144 @@
+"""Measures the rows that the pages' claims are about on pairs of its own, and says which claims hold.
+
+    python -m benchmarks.recompute                                # a run that was interrupted goes on
+    python -m benchmarks.recompute --prompts 4 --out /tmp/few.json  # fewer pairs, elsewhere
+
+Rows whose weights, steps or pairs have changed are measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.recompute.claims import SYSTEMS, Claim, judged, read_claims
+from benchmarks.recompute.methods import CALLS, REFERENCE, ROOT, digest, method
+from benchmarks.recompute.plain import load, psnr, sample
+
+OUT = ROOT / "benchmarks" / "results" / "recomputed.json"
+#: Every results file whose prompts are not to be used again.
+_LOOKED_AT = ("reference.json", "reference-selection.json", "fitted.json")
+
+
+def draw(model: str, seed: int, count: int) -> list[str]:
+    """Prompts that no table was made of, drawn by the bundled models' command in a process of its own."""
+    command = [sys.executable, "-m", "lesa_reference.prompts", model, "--seed", str(seed), "--count", str(2 * count)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    used = set()
+    for name in _LOOKED_AT:
+        for each in json.loads((OUT.parent / name).read_text("utf-8"))["models"]:
+            used |= {pair["prompt"] for pair in each["pairs"]}
+    return [line for line in lines if line not in used][:count]
+
+
+class Bench:
+    """One model, its pairs, and its uncached pictures as soon as they are asked for.
+
+    Args:
+        model: `flux`, `qwen_image` or `hunyuan_video`.
+        pairs: (prompt, seed) of each sample.
+        batch: Samples at once.
+    """
+
+    def __init__(self, model: str, pairs: Sequence[tuple[str, int]], batch: int) -> None:
+        self.model, self.batches = model, [pairs[n : n + batch] for n in range(0, len(pairs), batch)]
+        self.pipe = load(str(REFERENCE / "models" / model))
+        self.uncached = [self._pictures(batch) for batch in self.batches]
+        self.sigmas = self.pipe.scheduler.sigmas.double().numpy()
+
+    def psnr(self, name: str) -> list[float]:
+        """Of each pair, against the uncached picture."""
+        row, scores = method(name, self.model, self.sigmas), []
+        for pairs, wanted in zip(self.batches, self.uncached, strict=True):
+            with row.attach(self.pipe):
+                scores += psnr(self._pictures(pairs, row.steps), wanted)
+        return scores
+
+    def _pictures(self, pairs: Sequence[tuple[str, int]], steps: int = 50) -> torch.Tensor:
+        prompts, seeds = zip(*pairs, strict=True)
+        return sample(self.pipe, CALLS[self.model], prompts, seeds, steps)[0]
+
+
+def measure(found: dict[str, Any], claims: Sequence[Claim], model: str, settings: argparse.Namespace) -> Iterator[str]:
+    """Measure what is missing of a model, and yield after each row."""
+    prompts = draw(model, settings.seed, settings.prompts)
+    pairs = [(prompt, seed) for seed in settings.seeds for prompt in prompts]
+    kept = found["models"].get(model, {})
+    rows = kept["rows"] if kept.get("pairs") == [list(pair) for pair in pairs] else {}
+    found["models"][model] = {"pairs": [list(pair) for pair in pairs], "rows": rows}
+    wanted = {
+        name for claim in claims if claim.model == model and claim.is_recomputed for name in (claim.ours, claim.theirs)
+    }
+    digests = {name: digest(name, model) for name in sorted(wanted, key=lambda name: ("cache_dit" in name, name))}
+    missing = [name for name, wanted in digests.items() if rows.get(name, {}).get("digest") != wanted]
+    if missing:
+        bench = Bench(model, pairs, settings.batch)
+        for name in missing:
+            rows[name] = {"digest": digests[name], "psnr_db": [round(each, 4) for each in bench.psnr(name)]}
+            yield name
+    found["models"][model]["rows"] = {name: rows[name] for name in sorted(wanted)}
+
+
+def judge(found: dict[str, Any], claims: Sequence[Claim]) -> list[dict[str, Any]]:
+    """All claims that can be judged with the rows that there are."""
+    judgements = []
+    for claim in claims:
+        measured = found["models"].get(claim.model, {"pairs": [], "rows": {}})
+        rows = {name: row["psnr_db"] for name, row in measured["rows"].items()}
+        if {claim.ours, claim.theirs} <= set(rows):
+            judgements.append(judged(claim, rows, [prompt for prompt, _ in measured["pairs"]]))
+    return judgements
+
+
+def show(found: dict[str, Any], claims: Sequence[Claim]) -> None:
+    """Print the table."""
+    for model, measured in found["models"].items():
+        print(f"\n{SYSTEMS[model][0]}, {len(measured['pairs'])} pairs; PSNR in dB")
+        for name, row in measured["rows"].items():
+            print(f"  {name:42} {np.mean(row['psnr_db']):6.2f}")
+    print(f"\n{'claim':74} {'published':>9}  {'recomputed':24} outcome")
+    for each in found["claims"]:
+        mean, low, high = each["recomputed"]
+        text = f"{SYSTEMS[each['model']][0]}: {each['text']}"
+        value = f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+        print(f"{text:74} {each['published'][0]:+9.2f}  {value:24} {each['verdict']}: {each['outcome']}")
+    for claim in claims:
+        if not claim.is_recomputed:
+            print(f"not recomputed: {SYSTEMS[claim.model][0]}: {claim.text} ({claim.ours}, {claim.theirs})")
+
+
+def main() -> None:
+    """Measure, judge, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--seed", type=int, default=90210, help="draws the prompts")
+    parser.add_argument("--prompts", type=int, default=16, help="how many for each model")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1001, 1002], help="of the noise, for each prompt")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--out", type=Path, default=OUT)
+    settings = parser.parse_args()
+    claims = read_claims()
+    found = json.loads(settings.out.read_text("utf-8")) if settings.out.exists() else {"models": {}}
+    found |= {"seed": settings.seed, "torch": torch.__version__, "batch": settings.batch}
+    for model in settings.models:
+        for name in measure(found, claims, model, settings):
+            print(f"{model}: {name}", file=sys.stderr)
+            settings.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    loaded = sorted(name for name in sys.modules if name.partition(".")[0].startswith("lesa_"))
+    if loaded:
+        sys.exit(f"This was to be independent, but these were loaded: {', '.join(loaded)}")
+    found["claims"] = judge(found, claims)
+    settings.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    show(found, claims)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""What README.md and docs/fitted.md claim, read from the pages themselves, and whether it holds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from benchmarks.recompute.methods import ROOT, is_known
+
+#: Model -> its name on the pages, its computed steps, the paper's schedule for them, the even one.
+SYSTEMS = {
+    "flux": ("FLUX", 10, "n7", "even10"),
+    "qwen_image": ("Qwen-Image", 8, "n10", "even8"),
+    "hunyuan_video": ("HunyuanVideo", 10, "n7", "even10"),
+}
+_NUMBER = r"([+−-]\d+\.\d+)"
+#: A difference with its interval, as all pages write it.
+_DIFFERENCE = rf"{_NUMBER} \({_NUMBER} to {_NUMBER}\), (ahead|behind|level)"
+#: The lines of README.md's table that are rows of ours: how the row is named for a model.
+_LINES = {
+    "LESA, our training, even steps": "ref-{model}-lesa-{even}",
+    "LESA, our training, the paper's steps": "ref-{model}-lesa-{paper}",
+    "LESA as published, the paper's steps": "ref-{model}-lesa-paper-{paper}",
+    "TaylorSeer, even steps": "taylorseer{order}-{even}",
+    "TaylorSeer, the paper's steps": "taylorseer{order}-{paper}",
+    "reuse, even steps": "reuse-{even}",
+    "fewer steps, no cache": "fewer_steps_{nfe}",
+}
+_TOLD = "another library's cache, told its steps"
+#: README.md's claims: text, first line, second line.
+_CLAIMS = (
+    ("our LESA minus TaylorSeer, both on even steps", "LESA, our training, even steps", "TaylorSeer, even steps"),
+    (
+        "our LESA minus LESA as published, both on the paper's steps",
+        "LESA, our training, the paper's steps",
+        "LESA as published, the paper's steps",
+    ),
+    (
+        "LESA as published minus TaylorSeer, both on the paper's steps",
+        "LESA as published, the paper's steps",
+        "TaylorSeer, the paper's steps",
+    ),
+    ("our LESA minus the best cache of another library", "LESA, our training, even steps", _TOLD),
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Of two rows, which is ahead.
+
+    Attributes:
+        page: Where it says so.
+        text: What it says.
+        model: `flux`, `qwen_image` or `hunyuan_video`.
+        ours: The first row.
+        theirs: The second one.
+        published: Mean of the first minus the second in dB and both ends of the interval; of a table, the mean alone.
+        verdict: `ahead`, `behind` or `level`.
+    """
+
+    page: str
+    text: str
+    model: str
+    ours: str
+    theirs: str
+    published: tuple[float, ...]
+    verdict: str
+
+    @property
+    def is_recomputed(self) -> bool:
+        """Whether both rows can be measured here."""
+        return is_known(self.ours) and is_known(self.theirs)
+
+
+def read_claims() -> list[Claim]:
+    """Every claim, in the order of the pages.
+
+    Raises:
+        ValueError: A page no longer says what is looked for.
+    """
+    return [
+        *_readme((ROOT / "README.md").read_text("utf-8")),
+        *_fitted((ROOT / "docs" / "fitted.md").read_text("utf-8")),
+    ]
+
+
+def _readme(text: str) -> list[Claim]:
+    table = {label: _cells(text, label) for label in (*_LINES, _TOLD)}
+    names = {
+        model: {label: _row_of(label, cells[n], model) for label, cells in table.items()}
+        for n, model in enumerate(SYSTEMS)
+    }
+    found = []
+    for claim, ours, theirs in _CLAIMS:
+        line = _line(text, f"- {claim}: ")
+        for model, (title, *_) in SYSTEMS.items():
+            numbers, verdict = _difference(line, rf"{title} {_DIFFERENCE}")
+            found.append(Claim("README.md", claim, model, names[model][ours], names[model][theirs], numbers, verdict))
+    plain = "fewer steps, no cache"
+    for label in [each for each in _LINES if each not in (plain, "reuse, even steps")]:
+        for n, model in enumerate(SYSTEMS):
+            ahead = round(_decibels(table[label][n]) - _decibels(table[plain][n]), 1)
+            verdict = "ahead" if ahead > 0 else "behind"
+            text_ = f"{label}, minus fewer steps (of the table)"
+            found.append(Claim("README.md", text_, model, names[model][label], names[model][plain], (ahead,), verdict))
+    return found
+
+
+def _fitted(text: str) -> list[Claim]:
+    """The leads of the table in docs/fitted.md."""
+    found = []
+    for model, (title, *_) in SYSTEMS.items():
+        for nfe in (10, 8):
+            cells = _line(text, f"| {title}, {nfe} of 50 | ").split(" | ")
+            ours = f"ref-{model}-fitted-nfe{nfe}"
+            rivals = (("the best forecast without a fit", 2), ("the best LESA", 4), ("fewer steps", 6))
+            for rival, n in rivals:
+                if cells[n].startswith("–"):
+                    continue
+                named = re.match(r"`([^`]+)`", cells[n])
+                theirs = named[1] if named else f"fewer_steps_{nfe}"
+                numbers, verdict = _difference(cells[n + 1], _DIFFERENCE)
+                claim = f"fitted minus {rival}, {nfe} of 50"
+                found.append(Claim("docs/fitted.md", claim, model, ours, theirs, numbers, verdict))
+    return found
+
+
+def _line(text: str, start: str) -> str:
+    for line in text.splitlines():
+        if line.startswith(start):
+            return line
+    raise ValueError(f"no line begins with '{start}'. Was the page's form changed? Then change claims.py too.")
+
+
+def _cells(text: str, label: str) -> list[str]:
+    return _line(text, f"| {label} | ").strip("| ").split(" | ")[1:]
+
+
+def _difference(text: str, pattern: str) -> tuple[tuple[float, ...], str]:
+    match = re.search(pattern, text)
+    if match is None:
+        raise ValueError(
+            f"'{text}' has nothing like '{pattern}'. Was the page's form changed? Then change claims.py too."
+        )
+    *numbers, verdict = match.groups()
+    return tuple(float(number.replace("−", "-")) for number in numbers), verdict
+
+
+def _decibels(cell: str) -> float:
+    return float(re.search(r"\d+\.\d+", cell)[0])
+
+
+def _row_of(label: str, cell: str, model: str) -> str:
+    """The row that a cell of README.md's table is of."""
+    _, nfe, paper, even = SYSTEMS[model]
+    order = re.search(r"order (\d)", cell)
+    if label in _LINES:
+        return _LINES[label].format(model=model, nfe=nfe, paper=paper, even=even, order=order[1] if order else "")
+    # A cell names the library's cache and not its schedule: that is the one that has this score.
+    family, shown = re.search(r"`([^`]+)`", cell)[1], _decibels(cell)
+    rows = json.loads((ROOT / "benchmarks" / "results" / "reference.json").read_text("utf-8"))["rows"]
+    scores = {row["name"]: row["psnr_db"] for row in rows if row["model"] == f"reference:{model}"}
+    return next(f"{family}-{each}" for each in (even, paper) if f"{scores[f'{family}-{each}']:.1f}" == f"{shown:.1f}")
+
+
+def interval(gains: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+    """Mean and 95 % interval by Student's t, each prompt counted once with the mean over its seeds."""
+    means = np.array([np.mean(each) for each in gains.values()])
+    half = student.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means))
+    return float(means.mean()), float(means.mean() - half), float(means.mean() + half)
+
+
+def judged(claim: Claim, rows: Mapping[str, Sequence[float]], prompts: Sequence[str]) -> dict[str, Any]:
+    """A claim with what was measured, as JSON.
+
+    Args:
+        claim: What is claimed.
+        rows: PSNR of each pair, by row.
+        prompts: Of each pair.
+    """
+    gains: dict[str, list[float]] = {}
+    for prompt, ours, theirs in zip(prompts, rows[claim.ours], rows[claim.theirs], strict=True):
+        gains.setdefault(prompt, []).append(ours - theirs)
+    mean, low, high = (round(each, 4) for each in interval(gains))
+    return {**asdict(claim), "recomputed": [mean, low, high], "outcome": outcome(claim.verdict, mean, low, high)}
+
+
+def outcome(claimed: str, mean: float, low: float, high: float) -> str:
+    """`holds`: the interval says the same. `sign holds`: the mean does. Otherwise what is found instead."""
+    found = "ahead" if low > 0 else "behind" if high < 0 else "level"
+    if found == claimed:
+        return "holds"
+    if claimed == "level":
+        return f"not level: {found}"
+    return "sign holds" if (mean > 0) == (claimed == "ahead") else "SIGN DIFFERS"

@@ -1,0 +1,171 @@
+"""The rows of the tables, by the names that they have there: which steps each computes, where and how it predicts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from benchmarks.recompute.formulas import Array, Fitted, FoCa, Formula, Lesa, Reuse, TaylorSeer, kan
+from benchmarks.recompute.plain import BRANCHES, STEPS, skipping
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "plugins" / "lesa_reference"
+#: How the bundled pipelines are called, besides the prompts.
+_PICTURE = {"height": 64, "width": 64, "max_sequence_length": 16, "true_cfg_scale": 4.0}
+CALLS: dict[str, dict[str, Any]] = {
+    "flux": _PICTURE,
+    "qwen_image": _PICTURE,
+    "hunyuan_video": {"height": 48, "width": 48, "num_frames": 9, "max_sequence_length": 20, "true_cfg_scale": 4.0},
+}
+#: Where the authors take the feature; a preset names its own.
+TAPS = {"flux": "pre_head", "qwen_image": "post_norm", "hunyuan_video": "output"}
+#: Formulas without weights, by what a row's name begins with.
+_WEIGHTLESS: dict[str, Callable[[], Formula]] = {
+    "reuse": Reuse,
+    "taylorseer1": partial(TaylorSeer, 1),
+    "taylorseer2": partial(TaylorSeer, 2),
+    "taylorseer3": partial(TaylorSeer, 3),
+    "foca": FoCa,
+}
+#: cache-dit's own code, told the steps; by the order of its TaylorSeer.
+_CACHE_DIT = {"cache_dit_mask_taylorseer": 1, "cache_dit_mask_taylorseer2": 2}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row.
+
+    Attributes:
+        steps: Of the sampler.
+        attach: Puts the cache on a pipeline for one batch.
+    """
+
+    steps: int
+    attach: Callable[[Any], AbstractContextManager[None]]
+
+
+def is_known(name: str) -> bool:
+    """Whether there is code for a row here."""
+    family = name.rpartition("-")[0]
+    return name.startswith(("ref-", "fewer_steps_")) or family in _WEIGHTLESS or family in _CACHE_DIT
+
+
+def method(name: str, model: str, sigmas: Array) -> Method:
+    """The method of a row.
+
+    Args:
+        name: As in the tables.
+        model: `flux`, `qwen_image` or `hunyuan_video`.
+        sigmas: The sampler's noise levels, the final 0 included.
+    """
+    if name.startswith("fewer_steps_"):
+        return Method(int(name.rpartition("_")[2]), nullcontext)
+    if name.startswith("ref-"):
+        return _preset(name, sigmas)
+    family, _, schedule = name.rpartition("-")
+    computed = schedules()[schedule]
+    if family in _CACHE_DIT:
+        return Method(STEPS, partial(_cache_dit, computed=computed, order=_CACHE_DIT[family]))
+    return _skipping(TAPS[model], computed, lambda branch: _WEIGHTLESS[family]())  # noqa: ARG005
+
+
+def _skipping(tap: str, computed: Sequence[int], formula: Callable[[int], Formula]) -> Method:
+    return Method(
+        STEPS, lambda pipe: skipping(pipe.transformer, tap, computed, [formula(branch) for branch in range(BRANCHES)])
+    )
+
+
+def schedules() -> dict[str, list[int]]:
+    """The computed steps by the names that they have in the benchmarks' files."""
+    found: dict[str, list[int]] = {}
+    for name in ("reference", "fitted"):
+        file = yaml.safe_load((ROOT / "benchmarks" / "configs" / f"{name}.yaml").read_text("utf-8"))
+        found |= {key: schedule["compute"] for key, schedule in file["schedules"].items()}
+    return found
+
+
+def _files(name: str) -> tuple[Path, Path]:
+    folder = REFERENCE / "presets"
+    return folder / f"{name}.yaml", folder / f"{name}.safetensors"
+
+
+def _preset(name: str, sigmas: Array) -> Method:
+    """A preset's YAML says where and when; its safetensors file has the numbers, and in its header the sizes."""
+    text, weights = _files(name)
+    config, tensors = yaml.safe_load(text.read_text("utf-8")), load_file(weights)
+    with safe_open(weights, "numpy") as file:
+        shape = json.loads(file.metadata()["lesa"])["settings"]
+    tap, schedule = config["backbone"]["tap"], config["schedule"]
+    if config["predictor"]["kind"] == "fitted":
+        return _skipping(tap, schedule["compute"], lambda branch: Fitted(tensors["weights"][:, branch, 0]))
+    lengths = shape["stage_history"]
+    stages = [sum(sigma <= bound + 1e-6 for bound in config["router"]["boundaries"]) for sigma in sigmas[:-1]]
+    gains = lesa_gains(tensors, shape["branches"], len(lengths), sigmas)
+
+    def lesa(branch: int) -> Formula:
+        b = min(branch, shape["branches"] - 1)
+        return Lesa(gains[b], tensors["taps"][b].astype(float), tensors["bias"][b].astype(float), lengths, stages)
+
+    return _skipping(tap, computed_steps(schedule, lengths[0]), lesa)
+
+
+def lesa_gains(tensors: dict[str, Any], branches: int, stages: int, sigmas: Array) -> Array:
+    """`a_s(d_i)` by branch, stage and step, from the KANs; from the file's table where it has no KANs."""
+    if "kan.0.0.coef" not in tensors:
+        return tensors["gains"]
+    differences = sigmas[:-1, None] - sigmas[None, :]
+    exact = {name: tensor.astype(float) for name, tensor in tensors.items()}
+    rows = [kan(exact, number, differences) for number in range(branches * stages)]
+    return np.stack(rows).reshape(branches, stages, -1)
+
+
+def computed_steps(schedule: dict[str, Any], needed: int) -> list[int]:
+    """Those of a preset; LESA computes until it has as many features as its first stage needs."""
+    if schedule["kind"] == "steps":
+        return schedule["compute"]
+    interval, warmup = schedule["interval"], schedule["warmup"]
+    return [i for i in range(STEPS) if i < max(warmup, needed) or (i - warmup + 1) % interval == 0]
+
+
+@contextmanager
+def _cache_dit(pipe: Any, computed: Sequence[int], order: int) -> Iterator[None]:
+    logging.disable(logging.WARNING)
+    import cache_dit  # it changes transformers' and diffusers' classes, so only where it is asked for
+
+    mask = [int(step in computed) for step in range(STEPS)]
+    config = cache_dit.DBCacheConfig(
+        enable_separate_cfg=True,
+        num_inference_steps=STEPS,
+        steps_computation_mask=mask,
+        steps_computation_policy="static",
+        Fn_compute_blocks=1,
+    )
+    try:
+        cache_dit.enable_cache(pipe, config, cache_dit.TaylorSeerCalibratorConfig(taylorseer_order=order))
+        yield
+    finally:
+        cache_dit.disable_cache(pipe)
+        logging.disable(logging.NOTSET)
+
+
+def digest(name: str, model: str) -> str:
+    """Of everything in the repository that a row depends on: a row is measured again when this has changed."""
+    files = sorted((REFERENCE / "models" / model).rglob("*.safetensors"))
+    files += [path for path in _files(name) if path.exists()]
+    schedule = schedules().get(name.rpartition("-")[2], [])
+    found = hashlib.sha256(f"{name} {schedule}".encode())
+    for path in files:
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]

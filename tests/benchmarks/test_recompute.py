@@ -1,0 +1,143 @@
+"""The published numbers by other means: plain code against a session, and what is claimed against what is there."""
+
+import ast
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+import lesa_framework as lesa
+from benchmarks.recompute.__main__ import judge
+from benchmarks.recompute.claims import Claim, interval, outcome, read_claims
+from benchmarks.recompute.formulas import FoCa, TaylorSeer
+from benchmarks.recompute.methods import CALLS, REFERENCE, ROOT, TAPS, lesa_gains, method, schedules
+from benchmarks.recompute.plain import sample
+from lesa_framework.generation import GenerationSettings, generate_batch
+from lesa_framework.measure import intervals
+from lesa_framework.measure.results import Pair
+from lesa_framework.plugin.manager import plugins
+
+PROMPT, SEED = "a red ring on blue", 11
+PREDICTORS = {
+    "reuse": {"kind": "reuse"},
+    "taylorseer1": {"kind": "taylorseer", "order": 1},
+    "taylorseer3": {"kind": "taylorseer", "order": 3},
+    "foca": {"kind": "foca"},
+}
+#: Every formula and every tap; presets are of 50 steps, so nothing shorter would do.
+ROWS = {
+    "flux": (
+        "reuse-even10",
+        "taylorseer1-n7",
+        "taylorseer3-even10",
+        "foca-even8",
+        "ref-flux-lesa-even10",
+        "ref-flux-lesa-paper-n7",
+        "ref-flux-fitted-nfe10",
+    ),
+    "qwen_image": ("taylorseer1-even8", "ref-qwen_image-lesa-n10", "ref-qwen_image-fitted-nfe8"),
+    "hunyuan_video": ("taylorseer1-even10", "ref-hunyuan_video-lesa-n7", "ref-hunyuan_video-fitted-nfe10"),
+}
+
+
+def config_of(model, row):
+    if row.startswith("ref-"):
+        return row
+    family, _, schedule = row.rpartition("-")
+    return {
+        "schedule": {"kind": "steps", "compute": schedules()[schedule]},
+        "predictor": PREDICTORS[family],
+        "backbone": {"kind": model, "tap": TAPS[model]},
+    }
+
+
+@pytest.fixture(scope="module")
+def sigmas(reference):
+    scheduler = reference("flux").scheduler
+    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / 50, 50))
+    return scheduler.sigmas.double().numpy()
+
+
+@pytest.mark.parametrize(("model", "row"), [(model, row) for model, rows in ROWS.items() for row in rows])
+def test_plain_code_ends_at_the_latents_of_a_session(reference, sigmas, model, row):
+    pipe = reference(model)
+    call = dict(plugins().registry.models.get(f"reference:{model}").call)
+    with lesa.accelerate(pipe, config_of(model, row)):
+        ours = generate_batch(pipe, [PROMPT], [SEED], GenerationSettings(num_steps=50, call=call))
+    plain = method(row, model, sigmas)
+    with plain.attach(pipe):
+        pictures, latents = sample(pipe, CALLS[model], [PROMPT], [SEED], plain.steps)
+    assert call == {**CALLS[model], "negative_prompt": ""}
+    assert "forward" not in vars(pipe.transformer)
+    torch.testing.assert_close(latents, ours.latents, rtol=0, atol=1e-4)
+    torch.testing.assert_close(pictures, ours.images, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["ref-flux-lesa-even10", "ref-qwen_image-lesa-n10"])
+def test_kans_of_the_files_give_the_table_of_the_files(sigmas, preset):
+    tensors = load_file(REFERENCE / "presets" / f"{preset}.safetensors")
+    table = tensors["gains"]
+    np.testing.assert_allclose(lesa_gains(tensors, *table.shape[:2], sigmas), table, atol=1e-5)
+
+
+def test_a_series_that_taylorseer_knows_is_continued():
+    # D_1 of a straight line is exact at any gap, and so is D_2 = 2 of a square at gaps of 1.
+    for order, series, steps in ((1, lambda i: 3.0 * i - 2, (0, 5, 7)), (2, lambda i: 2 * i + 1.0, (0, 1, 2, 3))):
+        formula = TaylorSeer(order)
+        for step in steps:
+            formula.see(step, np.array(series(step)))
+        assert formula.guess(11) == pytest.approx(series(11))
+
+
+def test_foca_continues_what_does_not_change():
+    formula = FoCa()
+    formula.see(0, np.ones(2))
+    assert formula.guess(1).tolist() == [1, 1]
+
+
+def test_nothing_of_ours_is_imported():
+    for path in (ROOT / "benchmarks" / "recompute").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.startswith("lesa")], path.name
+
+
+def test_the_pages_claims_are_found():
+    claims = read_claims()
+    assert {claim.model for claim in claims} == set(TAPS)
+    assert all(math.isfinite(number) for claim in claims for number in claim.published)
+    assert sum(claim.page == "README.md" for claim in claims) == 3 * (4 + 5)
+    assert {claim.page for claim in claims} == {"README.md", "docs/fitted.md"}
+
+
+def test_intervals_are_those_of_the_benchmarks():
+    gains = {"a": [1.0, 2.0], "b": [0.5, 0.0], "c": [3.0, 1.0]}
+    low, high = intervals.interval([(Pair(prompt=prompt, seed=0), gain) for prompt in gains for gain in gains[prompt]])
+    assert interval(gains) == pytest.approx((1.25, low, high))
+
+
+@pytest.mark.parametrize(
+    ("claimed", "measured", "expected"),
+    [
+        ("ahead", (1.0, 0.5, 1.5), "holds"),
+        ("ahead", (1.0, -0.5, 2.5), "sign holds"),
+        ("ahead", (-0.1, -0.5, 0.3), "SIGN DIFFERS"),
+        ("behind", (-1.0, -1.5, -0.5), "holds"),
+        ("level", (0.1, -0.5, 0.7), "holds"),
+        ("level", (1.0, 0.5, 1.5), "not level: ahead"),
+    ],
+)
+def test_an_outcome(claimed, measured, expected):
+    assert outcome(claimed, *measured) == expected
+
+
+def test_a_claim_is_judged_pair_by_pair():
+    claim = Claim("README.md", "one minus other", "flux", "one", "other", (1.0,), "ahead")
+    pairs = [["a", 1], ["b", 1], ["a", 2], ["b", 2]]
+    rows = {"one": {"psnr_db": [11, 22, 11, 22]}, "other": {"psnr_db": [10, 20, 10, 20]}}
+    (judgement,) = judge({"models": {"flux": {"pairs": pairs, "rows": rows}}}, [claim])
+    assert judgement["recomputed"][0] == pytest.approx(1.5)
+    assert judge({"models": {}}, [claim]) == []
