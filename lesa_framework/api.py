@@ -35,7 +35,7 @@ from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.store import NewHistory
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource
 from lesa_framework.runtime.tracking import Tracker
-from lesa_framework.session import Session
+from lesa_framework.session import Session, described
 from lesa_framework.sizing import Part, foresee
 from lesa_framework.types import Tap
 
@@ -258,7 +258,13 @@ def _attach(
         )
         for name, match in place.found.items()
     ]
-    return Session(requests, *attachments, exchanged=place.exchanged, plan=partial(_foresee, place, source, tap))
+    return Session(
+        requests,
+        *attachments,
+        exchanged=place.exchanged,
+        plan=partial(_foresee, place, source, tap),
+        what=described(place.models, tap, source),
+    )
 
 
 def _foresee(

@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, TypeAlias
 
+from torch import nn
+
 from lesa_framework.errors import LesaError, LesaWarning
+from lesa_framework.layout import unwrapped
 from lesa_framework.report import CallReport
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.requests import Requests
-from lesa_framework.types import Choice
+from lesa_framework.runtime.strategy import Strategy, StrategySource
+from lesa_framework.types import Choice, Tap
 
 #: Plans a run: (steps, samples, further arguments of the pipeline) -> the plan.
 PlanRun: TypeAlias = Callable[[int, int, Mapping[str, Any]], RunPlan]
@@ -20,6 +24,16 @@ PlanRun: TypeAlias = Callable[[int, int, Mapping[str, Any]], RunPlan]
 
 def _no_plan(num_steps: int, batch: int, call: Mapping[str, Any]) -> RunPlan:  # noqa: ARG001 - the contract's signature
     raise LesaError("Session.plan: this session was made without a pipeline that could be planned.")
+
+
+def described(models: Mapping[str, nn.Module], tap: Tap, source: StrategySource) -> str:
+    """What is cached, and by what, in a few words."""
+    by = (
+        f"{type(source.schedule).__name__} and {type(source.predictor).__name__}"
+        if isinstance(source, Strategy)
+        else "chosen for each run"
+    )
+    return f"on {' and '.join(type(unwrapped(model)).__name__ for model in models.values())} at {Tap(tap)}, {by}"
 
 
 class Session:
@@ -32,6 +46,7 @@ class Session:
         attachments: One for each transformer.
         exchanged: Names the transformers that the pipeline no longer has; by default none.
         plan: Plans a run.
+        what: What is cached, and by what, in a few words.
     """
 
     def __init__(
@@ -40,8 +55,9 @@ class Session:
         *attachments: Attachment,
         exchanged: Callable[[], str] = str,
         plan: PlanRun = _no_plan,
+        what: str = "",
     ) -> None:
-        self._plan = plan
+        self._plan, self._what = plan, what
         self._requests, self._attachments, self._exchanged = requests, attachments, exchanged
         self._detached = False
         try:
@@ -50,6 +66,16 @@ class Session:
         except BaseException:
             self.detach()
             raise
+
+    def __repr__(self) -> str:
+        if self._detached:
+            return f"<Session{self._about()}: detached>"
+        report = self._requests.report
+        ran = f"{report.nfe} of {report.num_steps} steps computed in the last run" if report.num_steps else "no run yet"
+        return f"<Session{self._about()}: {ran}>"
+
+    def _about(self) -> str:
+        return f" {self._what}" if self._what else ""
 
     @property
     def report(self) -> CallReport:

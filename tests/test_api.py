@@ -23,6 +23,17 @@ class TestAccelerate:
         assert session.report.plan() == "FFFPPPFPPPFP"
         assert session.report.info.backbone == "tiny"
 
+    def test_a_session_says_what_it_is(self):
+        pipe = TinyPipeline(TinyDiT())
+        about = "<Session on TinyDiT at pre_head, FixedInterval and Reuse: "
+        with lesa.accelerate(pipe, RAW) as session:
+            assert repr(session) == f"{about}no run yet>"
+            pipe()
+            assert repr(session) == f"{about}5 of 12 steps computed in the last run>"
+        assert repr(session) == f"{about}detached>"
+        with lesa.accelerate(pipe, speedup=3) as session:
+            assert "chosen for each run" in repr(session)
+
     def test_a_transformer_with_sigmas(self):
         model = TinyDiT()
         with lesa.accelerate(model, RAW, sigmas=even_grid(5)) as session, torch.no_grad():

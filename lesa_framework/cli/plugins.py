@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from lesa_framework.cli import console, options
+from lesa_framework.cli.listing import Preset, describe_model, describe_preset
 from lesa_framework.errors import ConfigError
 from lesa_framework.plugin.manager import plugins
 
@@ -23,6 +25,7 @@ class Entry:
     kind: str
     plugin: str
     summary: str
+    preset: Preset | None = None
 
 
 def command(
@@ -31,7 +34,8 @@ def command(
 ) -> None:
     """List every schedule, router, predictor, backbone, model, preset, peer and metric, and the plugin it came from.
 
-    The last column of a backbone is the class of the models that it supports.
+    The last column of a backbone is the class of the models that it supports; that of a preset says for which model it
+    is, what predicts, how many steps are computed and which, and what it was fitted on.
 
     Example: lesa plugins --section backbone
     """
@@ -42,7 +46,7 @@ def command(
             raise ConfigError(f"--section {section}: unknown. Known: {', '.join(known)}.")
         entries = [entry for entry in entries if entry.section == section]
     if as_json:
-        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        typer.echo(json.dumps([_shown(entry) for entry in entries], indent=2))
         return
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("section", "kind", "plugin", "what it is"):
@@ -70,9 +74,9 @@ def registered() -> list[Entry]:
     entries += [Entry("backbone", kind, plugin, summaries[kind]) for kind, plugin in registry.backbone_kinds().items()]
     models, presets = registry.models.names(), registry.presets.names()
     entries += [
-        Entry("model", name, models[name], str(model.folder)) for name, model in registry.models.items().items()
+        Entry("model", name, models[name], describe_model(model)) for name, model in registry.models.items().items()
     ]
-    entries += [Entry("preset", name, presets[name], str(path)) for name, path in registry.presets.items().items()]
+    entries += [_preset(name, presets[name], path) for name, path in registry.presets.items().items()]
     peers, told = registry.peers.names(), registry.told_peers.names()
     entries += [Entry("peer", name, peers[name], _first_line(item)) for name, item in registry.peers.items().items()]
     entries += [
@@ -81,6 +85,15 @@ def registered() -> list[Entry]:
     metrics = registry.metrics.names()
     entries += [Entry("metric", name, metrics[name], item.summary) for name, item in registry.metrics.items().items()]
     return entries
+
+
+def _preset(name: str, plugin: str, path: Path) -> Entry:
+    found = describe_preset(path)
+    return Entry("preset", name, plugin, str(found), found if isinstance(found, Preset) else None)
+
+
+def _shown(entry: Entry) -> dict[str, object]:
+    return {key: value for key, value in asdict(entry).items() if value is not None}
 
 
 def _first_line(item: object) -> str:

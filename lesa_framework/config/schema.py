@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, field_validator, model_validator
 
+from lesa_framework.errors import shown
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
 from lesa_framework.interfaces.predictor import PredictorConfig
@@ -83,6 +84,13 @@ class LesaConfig(BaseModel):
     name: str = "config"
     """Name in tables; a file's stem or a preset's name."""
 
+    def __repr__(self) -> str:
+        """The name, and the four choices with what is not as usual in them."""
+        sections = (self.schedule, self.router, self.predictor, self.backbone)
+        return f"<LesaConfig {self.name}: {'; '.join(map(_brief, sections))}>"
+
+    __str__ = __repr__
+
     @model_validator(mode="before")
     @classmethod
     def _training_of_the_predictor(cls, data: Any) -> Any:
@@ -90,3 +98,9 @@ class LesaConfig(BaseModel):
         if isinstance(predictor, PredictorConfig) and data.get("training") is None:
             return {**data, "training": predictor.training_config()}
         return data
+
+
+def _brief(section: BaseModel) -> str:
+    settings = section.model_dump(mode="json", exclude={"kind"}, exclude_defaults=True)
+    kind = str(section.model_dump(include={"kind"})["kind"])
+    return " ".join([kind, *(f"{key}={shown(value)}" for key, value in settings.items() if value is not None)])

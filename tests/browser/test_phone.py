@@ -66,3 +66,20 @@ def test_a_model_that_was_only_timed(visit: Visit, tmp_path: Path) -> None:
     assert shown_rows(page, "#measured") == shown_rows(page, "#parts") == ["uncached", "lesa-n7"]
     expect(page.locator("#plans")).to_be_visible()
     assert _widths(page) == [_PHONE, _PHONE]
+
+
+def test_on_a_phone_tables_keep_their_first_column_and_names_both_their_ends(visit: Visit) -> None:
+    page = visit(width=_PHONE, touch=True)
+    for section in ("#measured", "#differences"):
+        table = page.locator(f"{section} table:visible").first
+        table.evaluate("table => { table.closest('.card').scrollLeft = 200; }")
+        first = table.locator("tbody th").first.bounding_box()
+        card = table.locator("xpath=ancestor::div[contains(@class, 'card')]").bounding_box()
+        assert first["x"] - card["x"] <= _EDGE, section
+        assert first["width"] < _PHONE / 2, section
+    name = page.locator("#measured th .short", has_text="ref-flux-taylorseer-every5").first
+    start, end = name.locator("span").all()
+    assert start.evaluate(
+        "part => part.scrollWidth > part.clientWidth"
+    )  # what is left out is the end of the first half
+    assert end.evaluate("part => part.getClientRects().length === 1 && part.offsetWidth > 40")

@@ -27,6 +27,18 @@ def test_plugins(lesa: Lesa) -> None:
     assert entries["model", "reference:flux"]["plugin"] == "lesa_reference"
     assert entries["preset", "ref-flux-reuse-n7"]["plugin"] == "lesa_reference"
     assert all(entry["summary"] for entry in entries.values())
+    assert entries["preset", "ref-flux-lesa-n7"]["preset"] == {
+        "model": "reference:flux",
+        "method": "lesa",
+        "schedule": "fixed_interval interval=7",
+        "nfe": 10,
+        "num_steps": 50,
+        "fitted_on": "64 prompts",
+    }
+    reused = "any flux model: reuse, 10 of 50 steps (steps 0 1 2 3 9 16 23 30 37 44), nothing to fit"
+    assert entries["preset", "ref-flux-reuse-n7"]["summary"] == reused
+    assert entries["model", "reference:flux"]["summary"].startswith("FluxPipeline with height 64, width 64, ")
+    assert not any("/" in entry["summary"] for entry in entries.values() if entry["section"] in {"model", "preset"})
     assert entries["metric", "clip_score"]["plugin"] == "lesa_metrics"
     assert entries["backbone", "flux"]["summary"] == "FluxTransformer2DModel"
     assert entries["backbone", "module"]["plugin"] == "lesa_module"

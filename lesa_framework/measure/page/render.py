@@ -11,7 +11,7 @@ import yaml
 from lesa_framework.extras import check_installed
 from lesa_framework.measure.columns import columns, counted, explained, gain, size, steps
 from lesa_framework.measure.page.verdicts import Verdict, answers, grid_columns, verdicts
-from lesa_framework.measure.page.view import ModelView, families, model_views, payload
+from lesa_framework.measure.page.view import ModelView, families, halves, model_views, payload
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.scoring import SKIPPED
 
@@ -56,6 +56,7 @@ def write_page(results: Results) -> str:
         "size": size,
         "steps": steps,
         "counted": counted,
+        "halves": halves,
         "breakable": lambda name: Markup("_<wbr>").join(name.split("_")),
         "yaml": partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100),
     }

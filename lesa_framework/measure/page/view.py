@@ -19,6 +19,11 @@ _REPEATED = "triangle"
 _PLAIN = "plain"
 _SHAPES = {Kind.UNCACHED: "square", Kind.FEWER_STEPS: "square", Kind.CACHE: "circle", Kind.PEER: "diamond"}
 
+#: Names of up to this many characters are never shortened, ...
+_WHOLE = 14
+#: ... and of others at least so many stay at the end.
+_TAIL = 8
+
 
 @dataclass(frozen=True)
 class Family:
@@ -68,6 +73,7 @@ class RowView:
         label: A short name.
         family: What it shares with others of its sort.
         best: Whether it has the highest PSNR at its NFE.
+        level: Names of the methods that it is level with: the interval of the difference holds 0.
         cells: What each column shows, and the value that it is sorted by.
         source: How to reproduce its numbers.
         details: Its values pair by pair.
@@ -78,6 +84,7 @@ class RowView:
     label: str
     family: Family
     best: bool
+    level: tuple[str, ...]
     cells: tuple[tuple[str, float | None], ...]
     source: Source
     details: Details
@@ -213,6 +220,7 @@ def _model_view(number: int, found: ModelResults, results: Results) -> ModelView
             label=labels[row.name],
             family=sorts[row.family],
             best=row.name in best,
+            level=level_with(results, row) if row.name in best else (),
             cells=tuple((column.text(row), column.read(row)) for column in shown),
             source=found.sources.get(row.name, Source()),
             details=found.details.get(row.name, Details()),
@@ -222,6 +230,23 @@ def _model_view(number: int, found: ModelResults, results: Results) -> ModelView
     differences = [each for each in results.differences if each.model == found.model]
     known = tuple(each for each in differences if {each.ours, each.theirs} <= labels.keys())
     return ModelView(number, found, views, tuple(results.nfes(found.model)), known)
+
+
+def level_with(results: Results, row: Row) -> tuple[str, ...]:
+    """Names of the methods that the best of an NFE is level with."""
+    return tuple(
+        each.theirs
+        for each in results.differences
+        if (each.model, each.nfe, each.ours) == (row.model, row.nfe, row.name)
+        and each.low_db is not None
+        and not each.certain
+    )
+
+
+def halves(name: str) -> tuple[str, str]:
+    """A name in two parts: a narrow page leaves out the end of the first, because names differ at their ends."""
+    end = min(len(name) - 1, max(len(name) // 2, _TAIL))
+    return (name[:-end], name[-end:]) if len(name) > _WHOLE else ("", name)
 
 
 def short_names(rows: Sequence[Row]) -> dict[str, str]:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from lesa_framework.measure.details import Details
-from lesa_framework.measure.page.view import ModelView, families, model_views, short_names
+from lesa_framework.measure.page.render import write_page
+from lesa_framework.measure.page.view import ModelView, families, halves, model_views, short_names
 from lesa_framework.measure.results import Kind, ModelResults, Results
 from tests.measure.page.samples import METRICS, PICTURES, sample_results
 from tests.measure.page.test_verdicts import PLAIN, against, row
@@ -104,3 +105,29 @@ def test_families_keep_their_colours_next_to_any_others() -> None:
 
 def test_a_peer_does_not_take_the_colour_of_the_predictor_that_it_is_called_like() -> None:
     assert families([row("x", "lesa", 1.0, Kind.PEER)])["lesa"].colour != "0"
+
+
+def test_a_best_that_is_level_with_another_says_so() -> None:
+    rows = [row(name, name, value) for name, value in (("a", 3.0), ("b", 2.0), ("c", 1.0))]
+    differences = [against("a", "b", 1.0, -1.0, 3.0), against("a", "c", 2.0, 1.0, 3.0)]
+    found = ModelResults(model="m", num_steps=50, batch=1)
+    results = Results(rows=rows, metrics=METRICS, models=[found], differences=differences)
+    assert {view.row.name: view.level for view in _view(results).rows} == {"a": ("b",), "b": (), "c": ()}
+    certain = results.model_copy(update={"differences": differences[1:]})
+    assert _view(certain).rows[0].level == ()
+    badge = '<span class="badge level" title="The highest PSNR, but level with b">level</span>'
+    assert badge in write_page(results)
+    assert badge not in write_page(certain)
+    assert '<span class="badge">best</span>' in write_page(certain)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("uncached", ("", "uncached")),
+        ("ref-flux-lesa-even10", ("ref-flux-l", "esa-even10")),
+        ("cache_dit_mask_taylorseer2-n7", ("cache_dit_mask_", "taylorseer2-n7")),
+    ],
+)
+def test_long_names_have_two_halves_so_that_the_middle_can_be_left_out(name: str, parts: tuple[str, str]) -> None:
+    assert halves(name) == parts
