@@ -40,6 +40,7 @@ from lesa_framework.interfaces.schedule import Always, NoiseLevels, ScheduleConf
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
+from lesa_framework.processes import World
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.recorder import Recorder
@@ -125,6 +126,7 @@ __all__ = [
     "TrainingConfig",
     "UnknownPluginError",
     "UnsupportedBackboneError",
+    "World",
     "accelerate",
     "attach_strategy",
     "build_strategy",

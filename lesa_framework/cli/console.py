@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lesa_framework.errors import LesaWarning
+
+if TYPE_CHECKING:
+    from lesa_framework.processes import World
 
 #: Width of tables in a file or a pipe, where there is no terminal to measure.
 _PLAIN_WIDTH = 132
@@ -65,6 +70,26 @@ def warnings_as_notes() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+@contextmanager
+def together() -> Iterator[World]:
+    """The processes that a launcher started with this one; in the block, all but the first print nothing.
+
+    An error that ends the block is still printed by every process that it happens in.
+    """
+    from lesa_framework.processes import joined  # loads torch, and an error may be printed without it
+
+    with joined() as world:
+        if world.is_first:
+            yield world
+            return
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nothing,
+            redirect_stdout(nothing),
+            redirect_stderr(nothing),
+        ):
+            yield world
 
 
 class Tenths:

@@ -18,7 +18,8 @@ from lesa_framework.files import read_prompts
 from lesa_framework.generation import check_call
 from lesa_framework.interfaces.fit import Progress as Step
 from lesa_framework.pipelines import find_model, load_pipeline
-from lesa_framework.training.run import RESUMING, check_has_fit, train
+from lesa_framework.processes import device_of_process
+from lesa_framework.training.run import RESUMING, Trained, check_has_fit, train
 
 
 def command(
@@ -42,6 +43,7 @@ def command(
 
     Writes DIR/NAME.safetensors, DIR/NAME.yaml (a configuration that uses it) and DIR/NAME.json (the log).
     You can stop it at any time: the same command resumes after the last finished pass over the prompts.
+    Several processes share the prompts: torchrun --nproc-per-node 2 -m lesa_framework train ...
 
     Example: lesa train --config ref-flux-lesa-n7 --out trained --set training.closed_loop_epochs=5
     """
@@ -66,11 +68,16 @@ def command(
     )
     written = [f"{loaded.name}.{ending}" for ending in ("safetensors", "yaml", "json", "checkpoint.safetensors")]
     files.check_out_folder(out, written, inputs=[Path(config), *([prompts] if prompts else [])])
-    pipe = load_pipeline(source, device=device)
-    check_call(pipe, settings.call)
-    checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
-    with stopping.advice_when_stopped(lambda: _how_to_resume(checkpoint)), _Bar() as bar:
-        trained = train(loaded, pipe, settings.call, chosen, out, bar.show)
+    with console.together() as world:
+        pipe = load_pipeline(source, device=device_of_process(device))
+        check_call(pipe, settings.call)
+        checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
+        with stopping.advice_when_stopped(lambda: _how_to_resume(checkpoint)), _Bar() as bar:
+            trained = train(loaded, pipe, settings.call, chosen, out, bar.show, world=world)
+        _show(trained, as_json=as_json)
+
+
+def _show(trained: Trained, *, as_json: bool) -> None:
     if trained.earlier:
         console.note(f"nothing is left to do: {trained.weights} is from this training. Delete it to train again.")
     if as_json:

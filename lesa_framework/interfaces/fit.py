@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +15,7 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, MAX_STEPS
+from lesa_framework.processes import ALONE, World
 from lesa_framework.types import Tap
 
 if TYPE_CHECKING:
@@ -46,16 +47,35 @@ class TrainingConfig(BaseModel):
 class Batch:
     """Prompts that are sampled together, each with a seed of its own.
 
+    Attributes:
+        prompts: The prompts.
+        seeds: As many.
+        share: How much of a batch that several processes share this is. 0 for a sample that only keeps a process busy
+            while the others have the whole batch: what comes of it does not count.
+
     Raises:
         ValueError: There are not as many seeds as prompts.
     """
 
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.prompts) != len(self.seeds):
             raise ValueError(f"{len(self.prompts)} prompts but {len(self.seeds)} seeds")
+
+    def part(self, world: World) -> Batch:
+        """This process's part. A batch of fewer prompts than processes leaves some its first one, with the share 0.
+
+        Args:
+            world: The processes that share it.
+        """
+        count = len(self.prompts)
+        mine = world.share(count)
+        share = (mine.stop - mine.start) / count
+        mine = mine if share else slice(0, 1)
+        return replace(self, prompts=self.prompts[mine], seeds=self.seeds[mine], share=self.share * share)
 
 
 @dataclass(frozen=True)
@@ -90,7 +110,9 @@ class FitTask(ABC):
         schedule: Which steps will be computed.
         router: Noise level to stage.
         tap: Where features are taken.
-        batches: Prompts and seeds to fit on.
+        batches: Prompts and seeds to fit on; the same in every process.
+        world: The processes that make the same fit. One that knows of them runs its [`part`][lesa_framework.Batch.part]
+            of each batch and adds up what it found with that of the others; one that does not runs all in each process.
     """
 
     settings: TrainingConfig
@@ -99,6 +121,7 @@ class FitTask(ABC):
     router: StageRouter
     tap: Tap
     batches: tuple[Batch, ...]
+    world: World = ALONE
 
     @abstractmethod
     def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:

@@ -1,5 +1,6 @@
 """What any fit needs: runs of the sampler, histories, distances, checkpoints. No method's own settings."""
 
+from lesa_framework.processes import joined
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_framework.training.distance import drift, drift_db
 from lesa_framework.training.graph_history import GraphHistory
@@ -17,6 +18,7 @@ __all__ = [
     "TrueHistory",
     "drift",
     "drift_db",
+    "joined",
     "load_checkpoint",
     "save_checkpoint",
     "train",

@@ -27,6 +27,7 @@ from lesa_framework.interfaces.fit import Batch, Fit, Progress
 from lesa_framework.model_info import ModelInfo, describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_framework.training.contract import check_json, check_reads_weights, fitted_tensors
@@ -85,6 +86,7 @@ def train(
     out: Path,
     progress: Callable[[Progress], None] = lambda _: None,
     provenance: Mapping[str, Any] = MappingProxyType({}),
+    world: World = ALONE,
 ) -> Trained:
     """Fit a configuration's predictor to a pipeline.
 
@@ -98,12 +100,13 @@ def train(
         out: Folder for `<name>.safetensors`, `<name>.yaml` and `<name>.json`.
         progress: Called after every part; before the first one too, with the stage `RESUMING`, when the fit resumes.
         provenance: JSON values for the artifact's metadata: how the configuration came about.
+        world: The processes that share the prompts, each with a pipeline of its own. The first one writes.
 
     Raises:
         ConfigError: There is nothing to fit, the pipeline refuses the call, this machine lacks the device of the
             history, or `out` holds the checkpoint of another fit.
         ArtifactError: `out` holds a checkpoint that cannot be read.
-        LesaError: The fit diverged; no weights are written.
+        LesaError: The fit diverged; no weights are written. Or another process ended.
         PluginContractError: The fit's result is not what a fit must give; nothing is written.
     """
     check_has_fit(config)
@@ -121,12 +124,14 @@ def train(
         config.backbone.tap,
         make_batches(prompts, settings.batch, settings.seed),
         config.engine.history.build(),
+        world,
     )
     fit = config.predictor.fit(task)
     _check_predicts(Strategy(task.schedule, task.router, fit.predictor), grid)
     checkpoint = out / f"{config.name}.checkpoint.safetensors"
     fingerprint = _fingerprint(config, call, prompts, describe_model(pipe.transformer, match.adapter.blocks))
     finished = _finished(config, out, fingerprint)
+    _check_same(world, f"{fingerprint} {finished is None} {checkpoint.exists()}", out)
     if finished is not None:
         return finished
     if checkpoint.exists():
@@ -138,13 +143,15 @@ def train(
             )
         _resume(fit, state, checkpoint)
         done, total = state.get("progress", (0, 0))
-        progress(Progress(RESUMING, done, total))
+        if world.is_first:
+            progress(Progress(RESUMING, done, total))
     task.sampler.freeze()
     for step in fit.run():
-        if step.save:
+        if step.save and world.is_first:
             kept = {"fingerprint": fingerprint, "progress": [step.done, step.total]}
             save_checkpoint(checkpoint, {**kept, **fit.state_dict()})
-        progress(step)
+        if world.is_first:
+            progress(step)
     tensors = fitted_tensors(fit)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise LesaError(
@@ -175,7 +182,17 @@ def train(
             **provenance,
         },
     )
+    if not world.is_first:
+        return Trained(*_files(config, out), drift_db)
     return _write(config, out, Artifact(metadata, tensors), {"drift_db": drift_db, "log": log}, fingerprint)
+
+
+def _check_same(world: World, seen: str, out: Path) -> None:
+    if not world.agrees(hashlib.sha256(seen.encode()).digest()):
+        raise ConfigError(
+            f"the processes do not make the same fit: they were given other settings, prompts or weights, or find "
+            f"other files in {out}. Start all of them with the same command, and choose an --out that they share."
+        )
 
 
 def _resume(fit: Fit, state: Mapping[str, Any], checkpoint: Path) -> None:

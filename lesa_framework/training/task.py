@@ -16,6 +16,7 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import Always, SchedulePolicy
+from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import NeverAsked, Strategy
 from lesa_framework.training.graph_history import GraphHistory
@@ -47,6 +48,7 @@ class Task(FitTask):
         tap: Where features are taken.
         batches: Prompts and seeds.
         history: Where a rollout keeps its features.
+        world: The processes that make the same fit.
         seen: Told of every run.
     """
 
@@ -59,6 +61,7 @@ class Task(FitTask):
     tap: Tap
     batches: tuple[Batch, ...]
     history: HistoryPlace = AS_MADE
+    world: World = ALONE
     seen: LastRun = field(default_factory=LastRun)
 
     def uncached(self, batch: Batch, *observers: Observer) -> list[Tensor]:

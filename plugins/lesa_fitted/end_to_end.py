@@ -115,8 +115,9 @@ class EndToEnd:
             loss = 10 * torch.log10(drift(latents[-1:], reference[-1:])).mean()
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self._task.world.sum_gradients(self.trainable.parameters, batch.share)
         self._optimiser.step()
-        return float(loss.detach())
+        return self._task.world.mean(float(loss.detach()), batch.share)
 
     def _factor(self) -> float:
         cosine = 0.5 * (1 + math.cos(math.pi * self.iteration / self._iterations))
@@ -126,7 +127,10 @@ class EndToEnd:
     def _look(self) -> float | None:
         if not self._held_out:
             return None
-        found = [drift_db(self._task.rollout(batch, self.trainable), latents) for batch, latents in self._held_out]
+        found = [
+            self._task.world.mean(drift_db(self._task.rollout(batch, self.trainable), latents), batch.share)
+            for batch, latents in self._held_out
+        ]
         decibels = sum(found) / len(found)
         if self.best is None or decibels > self.best[0]:
             self.best = decibels, self.trainable.values()

@@ -91,10 +91,11 @@ class FittedFit(Fit):
         self._refinement: EndToEnd | None = None
         self._drift_db: float | None = None
         self._first: float | None = None
-        count = len(task.batches)
+        batches = [batch.part(task.world) for batch in task.batches]
+        count = len(batches)
         holds_out = settings.fit == "end_to_end" and settings.held_out > 0
         held_out = min(count - 1, max(1, round(settings.held_out * count))) if holds_out else 0
-        self._fitted_on = task.batches[: count - held_out]
+        self._fitted_on, self._held_out = batches[: count - held_out], batches[count - held_out :]
 
     @property
     def drift_db(self) -> float | None:
@@ -112,7 +113,7 @@ class FittedFit(Fit):
         """Fit; yields after each batch and iteration."""
         shape = self._look()
         if self._settings.fit == "true_history":
-            self._rows = Rows(shape, "feature", self._settings.ridge)
+            self._rows = self._new_rows(shape, "feature")
             yield from self._fit_true_history(self._rows)
         else:
             self._rows = self._choose(shape)
@@ -190,7 +191,7 @@ class FittedFit(Fit):
         found: dict[Literal["trajectory", "feature"], float] = {}
         tried: dict[Literal["trajectory", "feature"], Rows] = {}
         for target in targets if len(targets) > 1 else ():
-            rows = tried[target] = Rows(shape, target, self._settings.ridge)
+            rows = tried[target] = self._new_rows(shape, target)
             predictor = self._greedy(rows, 0, learning=True)
             found[target] = self._roll_out(predictor, 0)
             if predictor.miss <= _LARGE_MISS:
@@ -201,7 +202,10 @@ class FittedFit(Fit):
         if best in tried and len(self._fitted_on) == 1:
             self._first = found[best]  # it was the whole first pass: a search fits hundreds of candidates like this
             return tried[best]
-        return Rows(shape, best, self._settings.ridge)
+        return self._new_rows(shape, best)
+
+    def _new_rows(self, shape: TableShape, target: Literal["trajectory", "feature"]) -> Rows:
+        return Rows(shape, target, self._settings.ridge, self._task.world)
 
     def _computes(self, step: int) -> bool:
         entries = (EntryInfo(max(step - 1, 0), computed=True),) if step else ()
@@ -209,11 +213,14 @@ class FittedFit(Fit):
         return not step or self._task.schedule.decide(ctx) is Decision.COMPUTE
 
     def _fit_true_history(self, rows: Rows) -> Iterator[Progress]:
+        counted = slice(None)
+
         def visit(history: HistoryView, ctx: StepContext, feature: Tensor) -> None:
             key = rows.key(ctx.index, rows.shape.branches.index(ctx.branch))
-            rows.learn(key, features_for(rows.shape, history, ctx), feature)
+            rows.learn(key, [held[counted] for held in features_for(rows.shape, history, ctx)], feature[counted])
 
         for done, batch in enumerate(self._fitted_on, start=1):
+            counted = slice(None if batch.share else 0)
             self._task.uncached(batch, TrueHistory(self._task, self.predictor, visit))
             yield Progress(_TRUE_HISTORY, done, self.total)
         rows.solve(list(rows.equations))
@@ -246,18 +253,18 @@ class FittedFit(Fit):
             if not known:
                 self._latents.append([latent.cpu() for latent in latents])
         features = recorder.by_step if observed else {}
-        return GreedyPredictor(rows, self._latents[number], features, learning=learning)
+        counts = batch.share > 0
+        return GreedyPredictor(rows, self._latents[number], features, learning=learning, counts=counts)
 
     def _roll_out(self, predictor: GreedyPredictor, number: int) -> float:
+        batch = self._fitted_on[number]
         with torch.no_grad():
-            return drift_db(self._task.rollout(self._fitted_on[number], predictor), self._latents[number])
+            decibels = drift_db(self._task.rollout(batch, predictor), self._latents[number])
+        return self._task.world.mean(decibels, batch.share)
 
     def _refine(self, rows: Rows) -> Iterator[Progress]:
         before = len(self._fitted_on) * self._settings.passes
-        held_out = [
-            (batch, [latent.cpu() for latent in self._task.uncached(batch)])
-            for batch in self._task.batches[len(self._fitted_on) :]
-        ]
+        held_out = [(batch, [latent.cpu() for latent in self._task.uncached(batch)]) for batch in self._held_out]
         pairs = list(zip(self._fitted_on, self._latents, strict=True))
         settings = self._settings
         self._refinement = EndToEnd(self._task, rows, pairs, held_out, iterations=settings.iterations, lr=settings.lr)

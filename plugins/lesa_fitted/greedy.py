@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lesa_fitted.normal_equations import NormalEquations
 from lesa_fitted.table import TableShape, features_for
-from lesa_framework import HistoryView, Predictor, StepContext
+from lesa_framework import HistoryView, Predictor, StepContext, World
 
 #: Where a row's weights are: a step, the first predicted one of an interval or any, and a branch.
 Key: TypeAlias = tuple[int, int]
@@ -31,10 +31,11 @@ class Rows:
         shape: What a row reads.
         target: What it is fitted to.
         ridge: See [`NormalEquations.solve`][lesa_fitted.normal_equations.NormalEquations.solve].
+        world: The processes that find data for the same rows at the same time.
     """
 
-    def __init__(self, shape: TableShape, target: Literal["trajectory", "feature"], ridge: float) -> None:
-        self.shape, self.target, self._ridge = shape, target, ridge
+    def __init__(self, shape: TableShape, target: Literal["trajectory", "feature"], ridge: float, world: World) -> None:
+        self.shape, self.target, self._ridge, self.world = shape, target, ridge, world
         self.equations: dict[Key, NormalEquations] = {}
         self.weights: dict[Key, Tensor] = {}
         self._is_split = False
@@ -57,7 +58,7 @@ class Rows:
 
     def learn(self, key: Key, features: Sequence[Tensor], target: Tensor) -> None:
         """Add data to a row."""
-        self.equations.setdefault(key, NormalEquations(len(features))).add(features, target)
+        self.equations.setdefault(key, NormalEquations(len(features), self.world.rows)).add(features, target)
 
     def solve(self, keys: Sequence[Key]) -> None:
         """Give rows the weights that their equations have by now."""
@@ -89,6 +90,7 @@ class GreedyPredictor(Predictor):
         latents: T + 1 latents of the batch's uncached run.
         features: (branch, step) -> the uncached run's feature, for the target `feature`.
         learning: Whether rows are solved on the way. Else they keep the weights that they have, and data are collected.
+        counts: Whether the batch's samples count; else another process has them.
 
     Attributes:
         miss: With the target `trajectory`: how far latents were from where the predictions led, relative to the way;
@@ -105,18 +107,23 @@ class GreedyPredictor(Predictor):
         features: Mapping[tuple[str, int], Tensor],
         *,
         learning: bool = True,
+        counts: bool = True,
     ) -> None:
         self._rows, self._latents, self._features, self._learning = rows, latents, features, learning
+        self._counted = slice(None) if counts else slice(0)
         self.depth = rows.shape.depth
         self._done: set[Key] = set()
         self._velocities = _Velocities(rows.shape.depth)
         self._planned: tuple[Tensor, Tensor] | None = None
-        self._misses: list[float] = []
+        self._misses: list[tuple[float, float]] = []  # squares of the distance, and of the way
 
     @property
     def miss(self) -> float:
         """See above; 0 before the second computed step."""
-        return sum(self._misses) / len(self._misses) if self._misses else 0.0
+        if not self._misses:
+            return 0.0
+        missed, way = self._rows.world.sum(torch.tensor(self._misses, dtype=torch.float64)).T
+        return float((missed / way.clamp_min(_TINY**2)).sqrt().mean())
 
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> None:  # noqa: ARG002
         """Change nothing; the latent tells how the sampler moved, and where predictions led."""
@@ -124,7 +131,8 @@ class GreedyPredictor(Predictor):
         if self._planned is not None:
             assert ctx.latent is not None
             (start, end), self._planned = self._planned, None
-            self._misses.append(float((ctx.latent - end).norm() / (end - start).norm().clamp_min(_TINY)))
+            missed, way = (ctx.latent - end)[self._counted], (end - start)[self._counted]
+            self._misses.append((float(missed.double().square().sum()), float(way.double().square().sum())))
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Fit the row, if nobody has in this rollout, and apply it."""
@@ -135,7 +143,8 @@ class GreedyPredictor(Predictor):
         features = features_for(shape, history, ctx)
         if key not in self._done:
             self._done.add(key)
-            self._rows.learn(key, self._regressors(features), self._target(ctx, features[0]))
+            found = [feature[self._counted] for feature in self._regressors(features)]
+            self._rows.learn(key, found, self._target(ctx, features[0])[self._counted])
             if self._learning:
                 self._rows.solve([key])
             self._plan(ctx, self._regressors(features), self._rows.weights[key].tolist())

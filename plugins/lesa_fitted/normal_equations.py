@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+#: Rows that this process found -> those of all processes.
+Gather: TypeAlias = Callable[[Tensor], Tensor]
 #: Numbers of a feature that are looked at together: more would only need more memory.
 _CHUNK = 1 << 20
 #: How often samples are weighed anew.
@@ -24,13 +27,12 @@ class NormalEquations:
 
     Args:
         size: How many weights w has.
+        gather: Several processes add samples of their own at the same time; all get those of all.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._grams: list[Tensor] = []
-        self._moments: list[Tensor] = []
-        self._energies: list[Tensor] = []
+    def __init__(self, size: int, gather: Gather = lambda rows: rows) -> None:
+        self.size, self._gather = size, gather
+        self._samples = torch.zeros(0, size * size + size + 1, dtype=torch.float64)  # gram, moment and energy of each
 
     def add(self, features: Sequence[Tensor], target: Tensor) -> None:
         """Add samples. One whose numbers are not finite, as when half precision overflows, is left out.
@@ -39,10 +41,13 @@ class NormalEquations:
             features: As many as there are weights, each of one shape; batch first.
             target: What their weighted sum should be; of the same shape.
         """
-        for number in range(len(target)):
-            self._add([feature[number].detach().flatten() for feature in features], target[number].detach().flatten())
+        flat, wanted = [feature.detach().flatten(1) for feature in features], target.detach().flatten(1)
+        found = [self._sample([rows[number] for rows in flat], wanted[number]) for number in range(len(target))]
+        finite = [sample for sample in found if bool(sample.isfinite().all())]
+        rows = torch.stack(finite) if finite else self._samples[:0]
+        self._samples = torch.cat([self._samples, self._gather(rows)])
 
-    def _add(self, rows: Sequence[Tensor], wanted: Tensor) -> None:
+    def _sample(self, rows: Sequence[Tensor], wanted: Tensor) -> Tensor:
         gram = torch.zeros(self.size, self.size, dtype=torch.float64)
         moment, energy = torch.zeros(self.size, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
         for start in range(0, wanted.numel(), _CHUNK):
@@ -51,11 +56,7 @@ class NormalEquations:
             gram += (columns @ columns.T).cpu()
             moment += (columns @ goal).cpu()
             energy += goal.square().sum().cpu()
-        if not bool(gram.isfinite().all() & moment.isfinite().all() & energy.isfinite()):
-            return
-        self._grams.append(gram)
-        self._moments.append(moment)
-        self._energies.append(energy)
+        return torch.cat([gram.flatten(), moment, energy[None]])
 
     def solve(self, ridge: float) -> Tensor:
         """The weights.
@@ -67,13 +68,15 @@ class NormalEquations:
         Returns:
             Shape (size,), float64; not numbers when no sample was finite, which whoever uses them has to notice.
         """
-        if not self._grams:
+        if not len(self._samples):
             return torch.full((self.size,), torch.nan, dtype=torch.float64)
-        grams, moments = torch.stack(self._grams), torch.stack(self._moments)
+        size = self.size
+        grams = self._samples[:, : size**2].reshape(-1, size, size)
+        moments, energies = self._samples[:, size**2 : -1].contiguous(), self._samples[:, -1]
         shares = torch.ones(len(grams), dtype=torch.float64)
         for _ in range(_ROUNDS):
             found = _least_squares(grams, moments, shares, ridge)
-            errors = torch.stack(self._energies) - 2 * moments @ found + torch.einsum("k,skl,l->s", found, grams, found)
+            errors = energies - 2 * moments @ found + torch.einsum("k,skl,l->s", found, grams, found)
             errors = errors.clamp_min(0)
             least = _LEAST * float(errors.median())
             shares = 1 / (errors + least) if least > 0 else torch.ones_like(errors)

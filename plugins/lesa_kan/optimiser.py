@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lesa_framework import World
+
 #: The authors' StepLR: halved every 500 optimiser steps. With one for each predicted step, that is a
 #: few prompts, so the rate is almost 0 before the closed loop begins; kept for comparison.
 _AUTHORS_PERIOD, _AUTHORS_FACTOR = 500, 0.5
@@ -25,6 +27,7 @@ class Optimiser:
         clip: Largest norm of a gradient.
         schedule: How the rate falls.
         epochs: Length of the training, for `cosine`.
+        world: The processes that make the same steps, each with losses of its own samples; by default one.
     """
 
     def __init__(
@@ -36,10 +39,12 @@ class Optimiser:
         clip: float,
         schedule: Literal["cosine", "constant", "authors"],
         epochs: int,
+        world: World | None = None,
     ) -> None:
         self._parameters = list(parameters)
         self._adam = torch.optim.AdamW(self._parameters, lr=lr, weight_decay=weight_decay)
         self._lr, self._clip, self._schedule, self._epochs = lr, clip, schedule, epochs
+        self._world = world or World()
         self.steps = 0
         self.skipped = 0
 
@@ -49,10 +54,16 @@ class Optimiser:
             share = min(1.0, epoch / max(self._epochs, 1))
             self._set_lr(self._lr * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * share))))
 
-    def learn(self, loss: Tensor) -> None:
-        """Make one optimiser step; a step without a finite gradient is skipped and counted."""
+    def learn(self, loss: Tensor, share: float = 1.0) -> None:
+        """Make one optimiser step; a step without a finite gradient is skipped and counted.
+
+        Args:
+            loss: The mean over this process's samples.
+            share: How much of the batch they are.
+        """
         self._adam.zero_grad()
         loss.backward()
+        self._world.sum_gradients(self._parameters, share)
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip)
         if not bool(torch.isfinite(norm)):
             self.skipped += 1

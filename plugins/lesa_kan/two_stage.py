@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lesa_framework import Batch, Fit, FitTask, HistoryView, Progress, Recorder, StepContext
+from lesa_framework import Batch, Fit, FitTask, HistoryView, Progress, Recorder, StepContext, World
 from lesa_framework.training import NoGradientsError, TrueHistory, drift_db
 from lesa_kan.losses import step_loss, trajectory_loss
 from lesa_kan.online import OnlineTraining
@@ -28,12 +28,14 @@ class _LossMeter:
     """Trains on each loss and remembers their mean."""
 
     optimiser: Optimiser
+    world: World
+    share: float
     total: float = 0.0
     count: int = 0
 
     def __call__(self, loss: Tensor) -> None:
-        self.optimiser.learn(loss)
-        self.total += float(loss.detach())
+        self.optimiser.learn(loss, self.share)
+        self.total += self.world.mean(float(loss.detach()), self.share)
         self.count += 1
 
     def mean(self) -> float | None:
@@ -59,7 +61,8 @@ class TwoStageFit(Fit):
         }
         self.epochs = {_GUIDED: 0, _SAFE_START: 0, _CLOSED_LOOP: 0}
         self.log: list[dict[str, Any]] = []
-        count = len(task.batches)
+        self._batches = [batch.part(task.world) for batch in task.batches]
+        count = len(self._batches)
         held_out = min(count - 1, max(1, round(settings.held_out * count))) if settings.held_out else 0
         self._count = count - held_out
         self._best: tuple[float, dict[str, Tensor]] | None = None
@@ -116,15 +119,14 @@ class TwoStageFit(Fit):
         """Closed-loop distance of one batch's final latents, in dB (higher is closer)."""
         with torch.no_grad():
             self._trainable.prepare(self._task.sigmas)
-            latents = self._task.rollout(self._task.batches[number], self._trainable)
-            return drift_db(latents, self._references[number])
+            return self._drift_db(self._task.rollout(self._batches[number], self._trainable), number)
 
     # ------------------------------------------------------------------------------------------------- stage 1
 
     def _record(self) -> Iterator[Progress]:
         """Record the uncached runs and train stage 1's first epoch on them: the runs are needed anyway."""
         train = self.epochs[_GUIDED] == 0 and self._settings.guided_epochs > 0
-        for number, batch in enumerate(self._task.batches):
+        for number, batch in enumerate(self._batches):
             learns = train and number < self._count
             loss, latents = self._guided(batch, number / self._count, train=learns)
             self._references.append(latents)
@@ -135,7 +137,7 @@ class TwoStageFit(Fit):
     def _guided_epochs(self) -> Iterator[Progress]:
         while self.epochs[_GUIDED] < self._settings.guided_epochs:
             epoch, done = self.epochs[_GUIDED], self._done()
-            for number, batch in enumerate(self._task.batches[: self._count]):
+            for number, batch in enumerate(self._batches[: self._count]):
                 loss, _ = self._guided(batch, epoch + number / self._count, train=True)
                 last = self._ends_epoch(number, _GUIDED)
                 yield Progress(_GUIDED, done + number + 1, self._total, epoch, loss, save=last)
@@ -143,7 +145,7 @@ class TwoStageFit(Fit):
     def _guided(self, batch: Batch, epoch: float, *, train: bool) -> tuple[float | None, list[Tensor]]:
         optimiser = self._optimisers[_GUIDED]
         optimiser.set_epoch(epoch)
-        meter = _LossMeter(optimiser)
+        meter = self._meter(optimiser, batch)
 
         def visit(history: HistoryView, ctx: StepContext, feature: Tensor) -> None:
             meter(step_loss(self._trainable, history, ctx, feature))
@@ -184,7 +186,8 @@ class TwoStageFit(Fit):
     def _closed_loop(self, number: int, epoch: float) -> tuple[float | None, float]:
         optimiser = self._optimisers[_CLOSED_LOOP]
         optimiser.set_epoch(epoch)
-        meter, reference, batch = _LossMeter(optimiser), self._references[number], self._task.batches[number]
+        reference, batch = self._references[number], self._batches[number]
+        meter = self._meter(optimiser, batch)
         if self._settings.target == "trajectory":
             with torch.enable_grad():
                 self._trainable.prepare(self._task.sigmas)
@@ -195,7 +198,7 @@ class TwoStageFit(Fit):
             self._task.uncached(batch, recorder)
             with torch.no_grad():
                 latents = self._task.rollout(batch, OnlineTraining(self._trainable, recorder.by_step, meter))
-        decibels = drift_db(latents, reference)
+        decibels = self._drift_db(latents, number)
         self._note(_CLOSED_LOOP, epoch, meter.mean(), decibels)
         # Sessions are cycles, and this one's histories hold a run's whole graph: gigabytes, which Python takes for a
         # few small objects and collects later and later.
@@ -204,7 +207,7 @@ class TwoStageFit(Fit):
 
     def _look(self) -> None:
         """Measure on the batches that are held out, if any, and keep the weights if they are the best so far."""
-        found = [self.measure(number) for number in range(self._count, len(self._task.batches))]
+        found = [self.measure(number) for number in range(self._count, len(self._batches))]
         if found:
             decibels = sum(found) / len(found)
             self.log.append({"stage": "held out", "epoch": self.epochs[_CLOSED_LOOP], "drift_db": decibels})
@@ -220,6 +223,12 @@ class TwoStageFit(Fit):
             raise NoGradientsError(error.pipeline, remedy) from error
 
     # --------------------------------------------------------------------------------------------------- parts
+
+    def _meter(self, optimiser: Optimiser, batch: Batch) -> _LossMeter:
+        return _LossMeter(optimiser, self._task.world, batch.share)
+
+    def _drift_db(self, latents: list[Tensor], number: int) -> float:
+        return self._task.world.mean(drift_db(latents, self._references[number]), self._batches[number].share)
 
     @property
     def _total(self) -> int:
@@ -244,6 +253,7 @@ class TwoStageFit(Fit):
             clip=settings.clip,
             schedule=settings.lr_schedule,
             epochs=epochs,
+            world=self._task.world,
         )
 
     def _note(self, stage: str, epoch: float, loss: float | None, decibels: float | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -11,43 +13,51 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.multiprocessing import spawn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import lesa_framework as lesa
-from lesa_framework import Decision, SchedulePolicy
+from lesa_framework import Decision, LesaError, SchedulePolicy, World
+from lesa_framework.training import joined
 
 #: What one process found, in JSON values.
 Outcome: TypeAlias = dict[str, Any]
-#: Runs in both processes.
-Scenario: TypeAlias = Callable[[int], Outcome]
+#: Runs in both processes, which it is given.
+Scenario: TypeAlias = Callable[[World], Outcome]
 
 GRID = tuple(1 - step / 12 for step in range(13))
-STATIC = {
-    "schedule": {"kind": "even", "speedup": 3},
-    "predictor": {"kind": "taylorseer", "order": 2},
-    "engine": {"check_finite": False},  # which asks the others at each step
-}
+STATIC = {"schedule": {"kind": "even", "speedup": 3}, "predictor": {"kind": "taylorseer", "order": 2}}
 PLAN = "FPPFPPFPPFPP"
 
 
 def run_in_two(scenarios: Mapping[str, Scenario], folder: Path) -> list[dict[str, Outcome]]:
     """Run scenarios in two processes that know each other; the outcomes of each process."""
-    spawn(_process, (dict(scenarios), folder), 2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spawn(_process, (dict(scenarios), folder, port), 2)
     return [json.loads((folder / f"{rank}.json").read_text("utf-8")) for rank in range(2)]
 
 
-def _process(rank: int, scenarios: Mapping[str, Scenario], folder: Path) -> None:
+def _process(rank: int, scenarios: Mapping[str, Scenario], folder: Path, port: int) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("error", lesa.LesaWarning)
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
-    outcomes = {name: scenario(rank) for name, scenario in scenarios.items()}
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    with joined(timedelta(seconds=60)) as world:
+        outcomes = {name: scenario(world) for name, scenario in scenarios.items()}
+        if rank == 0:  # the other one ends meanwhile
+            outcomes["ended"] = {"error": failure(world)}
     (folder / f"{rank}.json").write_text(json.dumps(outcomes), "utf-8")
-    distributed.barrier()
-    distributed.destroy_process_group()
+
+
+def failure(world: World) -> str:
+    """How a process ends that exchanges something with one that does not answer."""
+    try:
+        world.sum(torch.zeros(1))
+    except LesaError as error:
+        return str(error)
+    return ""
 
 
 class Collectives(TorchDispatchMode):

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 
 import lesa_framework as lesa
-from lesa_framework import Filter, Strategy, Tap, UnsupportedBackboneError
+from lesa_framework import Filter, Strategy, Tap, UnsupportedBackboneError, World
 from lesa_framework.runtime.agreement import agreement
 from lesa_framework.runtime.strategy import FiniteCheck, alone
 from lesa_framework.testing import TinyDiT, TinyPipeline
@@ -56,7 +56,7 @@ def split_flux(split: Any) -> Any:
 
 
 def gate(rank: int) -> Strategy:
-    return Strategy(OfRank(rank), EqualStages(), Line(), check_finite=False)
+    return Strategy(OfRank(rank), EqualStages(), Line())
 
 
 class Line(lesa.AffinePredictor):
@@ -78,55 +78,55 @@ class Line(lesa.AffinePredictor):
         return Filter((1.5, -0.5), bias=math.nan if ctx.index == self._broken else 0.0)
 
 
-def line(computed: tuple[int, ...], broken: int = -1, *, check_finite: FiniteCheck = False) -> Strategy:
+def line(computed: tuple[int, ...], broken: int = -1, *, check_finite: FiniteCheck = True) -> Strategy:
     return Strategy(ComputeSteps(computed), EqualStages(), Line(broken), check_finite=check_finite)
 
 
-def one_process(rank: int) -> Outcome:
+def one_process(world: World) -> Outcome:
     """Each for itself, as the others are compared with."""
     return {
         "static": outcome(new_transformer()),
-        "other prompt": outcome(new_transformer(), seed=rank),
+        "other prompt": outcome(new_transformer(), seed=world.rank),
         "output": outcome(new_transformer(), OUTPUT),
         "both": outcome(new_transformer(), line((0, 1, 4, 8))),
         "all but broken": outcome(new_transformer(), line((0, 1, 4, 6, 8))),
     }
 
 
-def sequences(rank: int) -> Outcome:
+def sequences(world: World) -> Outcome:
     return {
         "before": outcome(split_flux(by_sequence)),
         "after": outcome(new_transformer(), split=by_sequence),
         "output": outcome(split_flux(by_sequence), OUTPUT),
-        "gate": outcome(new_transformer(), gate(rank), split=by_sequence),
-        "broken": outcome(split_flux(by_sequence), line((0, 1, 4, 8), 6 if rank else -1, check_finite="strict")),
+        "gate": outcome(new_transformer(), gate(world.rank), split=by_sequence),
+        "broken": outcome(split_flux(by_sequence), line((0, 1, 4, 8), 6 if world.rank else -1, check_finite="strict")),
     }
 
 
-def weights(rank: int) -> Outcome:
+def weights(world: World) -> Outcome:
     """The processes sample other prompts, and still have to fetch each other's weights at the same steps."""
     return {
-        "static": outcome(split_flux(by_weights), seed=rank),
-        "after": outcome(new_transformer(), seed=rank, split=by_weights),
-        "gate": outcome(split_flux(by_weights), gate(rank)),
+        "static": outcome(split_flux(by_weights), seed=world.rank),
+        "after": outcome(new_transformer(), seed=world.rank, split=by_weights),
+        "gate": outcome(split_flux(by_weights), gate(world.rank)),
     }
 
 
-def matrices(rank: int) -> Outcome:
-    return {"static": outcome(split_flux(by_matrices)), "gate": outcome(split_flux(by_matrices), gate(rank))}
+def matrices(world: World) -> Outcome:
+    return {"static": outcome(split_flux(by_matrices)), "gate": outcome(split_flux(by_matrices), gate(world.rank))}
 
 
-def replicas(rank: int) -> Outcome:
+def replicas(world: World) -> Outcome:
     """Whole models, under `DistributedDataParallel`, with requests of their own."""
     model = nn.parallel.DistributedDataParallel(new_transformer().requires_grad_(True)).requires_grad_(False)
     return {
         "alone": agreement([model.module]) is alone,
-        "static": outcome(model.module, seed=rank),
-        "gate": outcome(model.module, gate(rank)),
+        "static": outcome(model.module, seed=world.rank),
+        "gate": outcome(model.module, gate(world.rank)),
     }
 
 
-def groups(rank: int) -> Outcome:
+def groups(world: World) -> Outcome:
     """Which processes have to agree: those that split something, and not their copies."""
     from torch.distributed.fsdp import fully_shard
 
@@ -135,7 +135,7 @@ def groups(rank: int) -> Outcome:
     fully_shard(shards, mesh=init_device_mesh("cpu", (1, 2), mesh_dim_names=("copies", "shards")))
     return {
         "copies": agreement([copies]) is alone,
-        "shards": agreement([shards])(rank == 1),
+        "shards": agreement([shards])(not world.is_first),
         "neither": agreement([shards])(False),
     }
 
@@ -158,7 +158,7 @@ def with_layout(layout: Any, *, whole: bool = True) -> TinyPipeline:
     return TinyPipeline(model)
 
 
-def parts(rank: int) -> Outcome:
+def parts(world: World) -> Outcome:
     """Heads that are given a `DTensor`; 5 tokens do not come out even."""
     from torch.distributed.tensor import Partial, Replicate, Shard
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lesa_framework import BackboneAdapter, Tap, TrainingConfig
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.processes import ALONE, World
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.testing.tiny_pipeline import TinyScheduler
 from lesa_framework.training import Sampler, Task
@@ -85,33 +86,35 @@ class GuidedToyPipeline:
         return (latent,)
 
 
+def new_task(
+    settings: TrainingConfig,
+    *,
+    prompts: int = 6,
+    batch: int = 3,
+    tap: Tap = Tap.OUTPUT,
+    curved: bool = False,
+    computed: Sequence[int] = COMPUTED,
+    world: World = ALONE,
+    **call: Any,
+) -> Task:
+    """A task on the toy."""
+    names = ["a" * (1 + number) for number in range(prompts)]
+    return Task(
+        settings,
+        Sampler(GuidedToyPipeline(curved=curved), STEPS, call),
+        tuple(torch.linspace(1, 0, STEPS + 1).tolist()),
+        ComputeSteps(tuple(computed)),
+        EqualStages(),
+        "guided_toy",
+        tap,
+        make_batches(names, batch, seed=0),
+        world=world,
+    )
+
+
 @pytest.fixture
 def make_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Task]:
     """Makes a task on the toy: `make_task(settings, prompts=6, batch=3, tap=..., curved=...)`."""
     # The registry is the whole process's: other tests list what is in it, so the toy leaves with its test.
     monkeypatch.setitem(plugins().registry.backbones._items, "guided_toy", (GuidedToyAdapter, "tests"))
-
-    def make(
-        settings: TrainingConfig,
-        *,
-        prompts: int = 6,
-        batch: int = 3,
-        tap: Tap = Tap.OUTPUT,
-        curved: bool = False,
-        computed: Sequence[int] = COMPUTED,
-        **call: Any,
-    ) -> Task:
-        grid = tuple(torch.linspace(1, 0, STEPS + 1).tolist())
-        names = ["a" * (1 + number) for number in range(prompts)]
-        return Task(
-            settings,
-            Sampler(GuidedToyPipeline(curved=curved), STEPS, call),
-            grid,
-            ComputeSteps(tuple(computed)),
-            EqualStages(),
-            "guided_toy",
-            tap,
-            make_batches(names, batch, seed=0),
-        )
-
-    return make
+    return new_task
