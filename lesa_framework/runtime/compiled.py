@@ -55,8 +55,7 @@ class Variants:
             output, read, calls = self._run_full(*self._full.arguments(model, latent, None), args, kwargs)
         finally:
             self._full.clear()
-        # CUDA graphs write to the same memory again, and observers may keep what they get.
-        return output, None if read is None else read.clone(), calls
+        return output, None if read is None else read.clone(), calls  # CUDA graphs write there again
 
     def bypassed(
         self, model: nn.Module, latent: Tensor, feature: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -127,7 +127,8 @@ class Runner:
         with self._around_compute():
             output, read, calls = variants.full(self._model, given.latent, given.args, given.kwargs)
         if self._tap is Tap.OUTPUT:
-            return self._at_output(output, given, computed)
+            # CUDA graphs write to the same memory again, and observers may keep what they get.
+            return self._at_output(wrapper_like(output)(unwrap(output).clone()), given, computed)
         self._head.expect_one(calls)
         assert read is not None  # the head was called
         feature = self._head.local(read, given.latent.shape)
