@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.ahead import reads_next
 from lesa_framework.runtime.finite import Finite
-from lesa_framework.runtime.history import History, Kind, kind_of, newest_computed
+from lesa_framework.runtime.history import History
+from lesa_framework.runtime.predicting import correct, predict
 from lesa_framework.runtime.stopwatch import Stopwatch
 from lesa_framework.runtime.store import NewHistory, Store
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, extended, others_of
@@ -144,7 +144,7 @@ class Engine:
         reason = reason or due(self.strategy, ctx, self.agree)
         doubted, prediction = self._finite.doubts(name), None
         if reason is Reason.PREDICTED:
-            prediction = None if doubted else self._predict(branch.history, ctx)
+            prediction = None if doubted else predict(self.strategy.predictor, branch.history, ctx, self._finite)
             reason = Reason.NON_FINITE if prediction is None else reason
         decision = Decision.COMPUTE if prediction is None else Decision.PREDICT
         return Step(ctx, StepRecord(ctx.index, name, ctx.stage, decision, reason), latent, prediction, name)
@@ -162,14 +162,10 @@ class Engine:
         if self.strategy.reads_latents:
             branch.computed_latent = step.latent.detach().clone()  # a sampler may write to its own
         with branch.history.showing(feature):
-            corrected = self.strategy.predictor.correct(branch.history, step.ctx, feature)
-        if corrected is None:
-            return feature
-        self._check("correct", corrected, kind_of(feature))
-        if self._finite.refuses(corrected):
+            used, refused = correct(self.strategy.predictor, branch.history, step.ctx, feature, self._finite)
+        if refused:
             step.record = replace(step.record, reason=Reason.NON_FINITE_CORRECTION)
-            return feature
-        return _outside_the_ring(self._finite.cleaned(corrected, lambda: feature, step.branch, step.ctx.index))
+        return used
 
     def end(self, step: Step, feature: Tensor) -> None:
         """Close a call with the feature that was used."""
@@ -255,25 +251,3 @@ class Engine:
             computed_latent=branch.computed_latent,
             path=branch.path,
         )
-
-    def _predict(self, history: Store, ctx: StepContext) -> Tensor | None:
-        """The prediction; None if it is refused."""
-        prediction = self.strategy.predictor.predict(history, ctx)
-        self._check("predict", prediction, history.kind)
-        if self._finite.refuses(prediction):
-            return None
-        prediction = self._finite.cleaned(prediction, lambda: newest_computed(history), ctx.branch, ctx.index)
-        return _outside_the_ring(prediction)
-
-    def _check(self, method: str, found: Tensor, wanted: Kind) -> None:
-        if kind_of(found) != wanted:
-            shape, dtype, device = wanted
-            raise PluginContractError(
-                f"{type(self.strategy.predictor).__name__}.{method} returned {tuple(found.shape)} {found.dtype} on "
-                f"{found.device}; it must keep the features' {tuple(shape)} {dtype} on {device}."
-            )
-
-
-def _outside_the_ring(feature: Tensor) -> Tensor:
-    """A view of the ring must not enter a graph: the ring is written over before the graph is walked back."""
-    return feature.clone() if torch.is_grad_enabled() else feature

@@ -1,49 +1,69 @@
-"""Affine filters with weights for each channel, or over the histories of several branches."""
+"""Affine filters: whether they fit the histories, and what they add up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from lesa_framework.errors import PluginContractError
+from lesa_framework.runtime.weighing import Numbers, Terms
 from lesa_framework.types import EntryInfo, Filter, HistoryView, Weights
 
+#: Returns an entry of a history, counted from the newest.
+Read: TypeAlias = Callable[[int], Tensor]
 
-def apply_general(filter: Filter, history: HistoryView) -> Tensor:  # noqa: A002 - the contract's word
-    """Evaluate any filter, differentiably in its numbers and in the features.
+
+def picked(filter: Filter) -> int | None:  # noqa: A002 - the contract's word
+    """The entry that a filter returns as it is; None if it adds up."""
+    if filter.others or isinstance(filter.weights, Tensor) or isinstance(filter.bias, Tensor) or filter.bias != 0.0:
+        return None
+    used = [(k, weight) for k, weight in enumerate(filter.weights) if weight != 0.0]
+    return used[0][0] if len(used) == 1 and used[0][1] == 1.0 else None
+
+
+def terms_of(filter: Filter, read: Read, others: Mapping[str, HistoryView], dtype: torch.dtype) -> Terms:  # noqa: A002
+    """What a filter adds up; entries whose weight is 0 are not read.
 
     Args:
-        filter: What to evaluate.
-        history: The branch's own history.
-
-    Returns:
-        A tensor like the newest feature, accumulated in float32 (float64 for float64 features).
+        filter: A filter that fits the histories.
+        read: Reads the branch's own history.
+        others: The other branches' histories.
+        dtype: Of the result.
 
     Raises:
-        PluginContractError: The filter has more weights than a history has features, names its own branch or one
-            without features, or its numbers or another branch's features do not fit this branch's features.
+        PluginContractError: Its numbers, or another branch's features, do not fit this branch's features.
     """
-    others = {name: other for name, other in history.branches.items() if other is not history and other.entries}
-    check_fits_history(filter, history.entries, {name: other.entries for name, other in others.items()})
-    newest = history.feature(0)
-    exact = torch.promote_types(newest.dtype, torch.float32)
-    total = torch.zeros_like(newest, dtype=exact)
-    _add(total, filter.weights, history, "")
-    for name, weights in filter.others.items():
+    newest = read(0)
+    features: list[Tensor] = []
+    weights: list[Numbers] = []
+    shape, wide = newest.shape, torch.promote_types(torch.promote_types(newest.dtype, dtype), torch.float32)
+
+    def add(given: Weights, read: Read, where: str) -> None:
+        moved = _moved(given, newest.device, wide) if isinstance(given, Tensor) else given
+        for k, weight in enumerate(moved):
+            if isinstance(weight, Tensor):
+                _check_fits(weight, shape, f"weight {k}{where}")
+            if isinstance(weight, Tensor) or weight != 0.0:
+                features.append(newest if k == 0 and not where else read(k).to(newest.device))
+                weights.append(weight)
+
+    add(filter.weights, read, "")
+    for name, given in filter.others.items():
         where, other = _for_branch(name), others[name]
-        if other.feature(0).shape != newest.shape:
+        if other.feature(0).shape != shape:
             raise PluginContractError(
                 f"The predictor's filter has weights{where}, whose features are {tuple(other.feature(0).shape)}; "
-                f"those of this branch are {tuple(newest.shape)}. Only branches with features of the same shape mix."
+                f"those of this branch are {tuple(shape)}. Only branches with features of the same shape mix."
             )
-        _add(total, weights, other, where)
+        add(given, other.feature, where)
     bias = filter.bias
     if isinstance(bias, Tensor):
-        _check_fits(bias, newest, "bias")
-        bias = bias.to(total)
-    return total.add_(bias).to(newest.dtype)
+        _check_fits(bias, shape, "bias")
+        bias = _moved(bias, newest.device, wide)
+    return Terms(tuple(features), tuple(weights), bias, shape, dtype, newest.device)
 
 
 def check_fits_history(
@@ -89,26 +109,22 @@ def check_count(weights: Weights, entries: Sequence[EntryInfo], where: str) -> N
         )
 
 
-def _add(total: Tensor, weights: Weights, history: HistoryView, where: str) -> None:
-    if isinstance(weights, Tensor):
-        weights = weights.to(total)
-        for k in range(len(weights)):
-            feature = history.feature(k)
-            _check_fits(weights[k], feature, f"weight {k}{where}")
-            total.addcmul_(feature, weights[k])
-        return
-    for k, weight in enumerate(weights):
-        if weight != 0.0:
-            total.add_(history.feature(k), alpha=weight)
+def _moved(numbers: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Numbers where the features are, without waiting for the copy."""
+    if numbers.device == device:
+        return numbers.to(dtype)
+    if device.type == "cuda" and numbers.device.type == "cpu":
+        numbers = numbers.detach().pin_memory() if not numbers.requires_grad else numbers
+    return numbers.to(device=device, dtype=dtype, non_blocking=True)
 
 
-def _check_fits(numbers: Tensor, feature: Tensor, what: str) -> None:
-    """Check that numbers broadcast over a feature without making it larger."""
+def _check_fits(numbers: Tensor, feature: torch.Size, what: str) -> None:
+    """Check that numbers broadcast over a feature's shape without making it larger."""
     shape = numbers.shape
-    padded = (1,) * (feature.dim() - len(shape)) + tuple(shape)
-    if len(padded) != feature.dim() or any(n not in (1, size) for n, size in zip(padded, feature.shape, strict=True)):
+    padded = (1,) * (len(feature) - len(shape)) + tuple(shape)
+    if len(padded) != len(feature) or any(n not in (1, size) for n, size in zip(padded, feature, strict=True)):
         raise PluginContractError(
             f"The predictor's filter: {what} is {tuple(shape)}, which does not fit features of "
-            f"{tuple(feature.shape)}. Give one number for each channel, ({feature.shape[-1]},) where channels are the "
+            f"{tuple(feature)}. Give one number for each channel, ({feature[-1]},) where channels are the "
             "last axis; for another axis add axes of size 1 after it, such as (channels, 1, 1)."
         )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lesa_framework.errors import LesaWarning
 from lesa_framework.runtime.strategy import Agree, FiniteCheck, alone
+from lesa_framework.runtime.weighing import replaced
 
 
 class _Number(Protocol):
@@ -57,13 +58,14 @@ class _LateNumber:
     """Of other devices nobody can tell when they are done: the number stays there until it is waited for."""
 
     def __init__(self, number: Tensor) -> None:
-        self._number = number
+        self._number: Tensor | int = number
 
     def known(self) -> int | None:
         return None
 
     def read(self) -> int:
-        return int(self._number)
+        self._number = int(self._number)
+        return self._number
 
 
 _NUMBERS: dict[str, Callable[[Tensor], _Number]] = {"cpu": _HostNumber, "cuda": _CudaNumber}
@@ -100,6 +102,11 @@ class Finite:
         """Whether the check is strict and a feature has NaN or infinity in it; waits for the device."""
         return self.check == "strict" and self.agree(not bool(torch.isfinite(feature).all()))
 
+    @property
+    def replaces(self) -> bool:
+        """Whether values that are not finite are replaced."""
+        return self.check is True
+
     def cleaned(self, feature: Tensor, instead: Callable[[], Tensor], branch: str, step: int) -> Tensor:
         """A feature whose values that are not finite are those of another one; nobody waits.
 
@@ -112,17 +119,21 @@ class Finite:
         Returns:
             A feature; the same tensor if nothing is checked, or if it is known to be finite.
         """
-        if self.check is not True:
+        if not self.replaces:
             return feature
-        plain = feature.detach()
-        bad = torch.isnan(plain - plain)  # infinity too; fewer kernels than `isfinite`
-        make = _NUMBERS.get(feature.device.type, _LateNumber)
-        count = _Count(branch, step, make(bad.sum()))
-        if count.number.known() == 0:
-            return feature
-        self._counts.append(count)
-        self._unread.setdefault(branch, []).append(count)
-        return torch.where(bad, instead(), feature)
+        feature, count = replaced(feature, instead)
+        self.note(count, branch, step)
+        return feature
+
+    def note(self, count: Tensor | int, branch: str, step: int) -> None:
+        """Remember how many values were replaced, a number that the device may not know yet."""
+        if isinstance(count, int):
+            if count == 0:
+                return
+            count = torch.tensor(count)
+        found = _Count(branch, step, _NUMBERS.get(count.device.type, _LateNumber)(count))
+        self._counts.append(found)
+        self._unread.setdefault(branch, []).append(found)
 
     def doubts(self, branch: str) -> bool:
         """Whether values of a branch were replaced, as far as that became known since it was last asked.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TypeAlias
@@ -10,8 +10,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from lesa_framework.runtime.filters import apply_general, check_count
+from lesa_framework.runtime.filters import check_fits_history, picked, terms_of
 from lesa_framework.runtime.transfers import Away, transfers_between
+from lesa_framework.runtime.weighing import Count, weigh
 from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
 
 #: Shape, dtype and device of a feature.
@@ -23,9 +24,9 @@ def kind_of(feature: Tensor) -> Kind:
     return feature.shape, feature.dtype, feature.device
 
 
-def newest_computed(history: HistoryView) -> Tensor:
-    """The newest feature that the block stack made; the newest of all, if all that is held is predicted."""
-    return history.feature(next((k for k, entry in enumerate(history.entries) if entry.computed), 0))
+def newest_computed(entries: Sequence[EntryInfo]) -> int:
+    """The newest entry that the block stack made; the newest of all, if all that is held is predicted."""
+    return next((k for k, entry in enumerate(entries) if entry.computed), 0)
 
 
 class History:
@@ -130,26 +131,32 @@ class History:
         Raises:
             PluginContractError: The filter does not fit the features that are held.
         """
-        weights, bias = filter.weights, filter.bias
-        if filter.others or isinstance(weights, Tensor) or isinstance(bias, Tensor):
-            return apply_general(filter, self)
-        check_count(weights, self._entries, "")
-        return self._sum(weights, bias)
+        return self.predict(filter, check=False)[0]
 
-    def _sum(self, weights: tuple[float, ...], bias: float) -> Tensor:
-        taps = [(k, weight) for k, weight in enumerate(weights) if weight != 0.0]
-        if bias == 0.0 and len(taps) == 1 and taps[0][1] == 1.0:
-            return self.feature(taps[0][0])
+    def predict(self, filter: Filter, *, check: bool) -> tuple[Tensor, Count]:  # noqa: A002 - the field's word
+        """Evaluate an affine filter, and replace what is not finite by the newest computed feature's values.
+
+        Args:
+            filter: What to evaluate.
+            check: Whether anything is replaced. What is picked as it is held never is.
+
+        Returns:
+            As from `apply`, and how many values were replaced; None where nobody looked.
+
+        Raises:
+            PluginContractError: The filter does not fit the features that are held.
+        """
+        others = {name: other for name, other in self.branches.items() if other is not self and other.entries}
+        check_fits_history(filter, self._entries, {name: other.entries for name, other in others.items()})
+        pick = picked(filter)
+        if pick is not None:
+            return self.feature(pick), 0 if self._place.dtype is None else None
         # What is shown is not in the ring, and may be on another device.
         read = self._held if self._shown is None else self.feature
-        newest = read(0)
-        if self._shown is None and self._away is None and newest.dtype == torch.float32 and len(taps) > 2:
-            return self._back(self._single_pass(taps, bias))
-        exact = torch.promote_types(newest.dtype, torch.float32)
-        total = torch.full_like(newest, bias, dtype=exact)
-        for k, weight in taps:
-            total.add_(read(k), alpha=weight)
-        return self._back(total)
+        terms = terms_of(filter, read, others, self.kind[1])
+        newest = newest_computed(self._entries)
+        total, count = weigh(terms, (lambda: read(newest).to(terms.dtype)) if check else None)
+        return self._back(total), count
 
     def _held(self, k: int) -> Tensor:
         if self._ring is None or not 0 <= k < len(self._entries):
@@ -161,14 +168,3 @@ class History:
         """The value on the features' device and in their dtype; the same tensor when it is so already."""
         _, dtype, device = self.kind
         return value.to(device=device, dtype=dtype)
-
-    def _single_pass(self, taps: list[tuple[int, float]], bias: float) -> Tensor:
-        """One matrix-vector product: the ring is read once, however many taps there are."""
-        assert self._ring is not None
-        slots = [0.0] * self.depth
-        for k, weight in taps:
-            slots[(self._head + k) % self.depth] = weight
-        flat = self._ring.view(self.depth, -1)
-        weights = torch.tensor(slots, dtype=flat.dtype, device=flat.device)
-        total = torch.mv(flat.t(), weights)
-        return total.add_(bias).view(self._ring.shape[1:])

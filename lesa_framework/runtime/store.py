@@ -8,20 +8,16 @@ from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
-from lesa_framework.runtime.history import Kind
+from lesa_framework.runtime.predicting import Filtered
 from lesa_framework.types import EntryInfo, HistoryPlace, HistoryView
 
 
-class Store(HistoryView, Protocol):
+class Store(Filtered, Protocol):
     """A history to which the engine can write."""
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-
-    @property
-    def kind(self) -> Kind:
-        """Shape, dtype and device of the features as they came."""
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Append a feature."""

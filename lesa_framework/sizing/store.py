@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lesa_framework.runtime.filters import check_fits_history
 from lesa_framework.runtime.history import Kind, kind_of
+from lesa_framework.runtime.weighing import Count
 from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
 
 
@@ -83,3 +84,7 @@ class SizedHistory:
         others = {name: each.entries for name, each in self.branches.items() if each is not self and each.entries}
         check_fits_history(filter, self._entries, others)
         return self.feature(0)
+
+    def predict(self, filter: Filter, *, check: bool) -> tuple[Tensor, Count]:  # noqa: A002, ARG002 - the contract's
+        """Zeros like a feature, all of them finite."""
+        return self.apply(filter), 0

@@ -14,6 +14,7 @@ from lesa_framework.testing.conformance.metric import check_metric
 from lesa_framework.testing.conformance.predictor import check_predictor
 from lesa_framework.testing.conformance.router import check_router
 from lesa_framework.testing.conformance.schedule import check_schedule
+from lesa_framework.testing.pretended import PretendedDevice, Wait, pretended_device
 from lesa_framework.testing.sampling import ModelCall, attach, even_grid, sample
 from lesa_framework.testing.tiny_dit import TinyContextDiT, TinyDiT, TinyDiTAdapter, TinyOutput
 from lesa_framework.testing.tiny_pipeline import TinyPipeline, TinyScheduler
@@ -22,12 +23,14 @@ __all__ = [
     "BackboneCheck",
     "CheckResult",
     "ModelCall",
+    "PretendedDevice",
     "TinyContextDiT",
     "TinyDiT",
     "TinyDiTAdapter",
     "TinyOutput",
     "TinyPipeline",
     "TinyScheduler",
+    "Wait",
     "attach",
     "backbone_checks",
     "check_backbone",
@@ -36,6 +39,7 @@ __all__ = [
     "check_router",
     "check_schedule",
     "even_grid",
+    "pretended_device",
     "run_backbone",
     "sample",
 ]

@@ -7,8 +7,10 @@ from types import MappingProxyType
 
 from torch import Tensor
 
+from lesa_framework.runtime.filters import check_count
 from lesa_framework.runtime.history import History, kind_of
-from lesa_framework.types import AS_MADE, EntryInfo, HistoryPlace, HistoryView
+from lesa_framework.runtime.weighing import Count
+from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
 
 
 class GraphHistory(History):
@@ -35,9 +37,14 @@ class GraphHistory(History):
     def _held(self, k: int) -> Tensor:
         return self._features[k]
 
-    def _sum(self, weights: tuple[float, ...], bias: float) -> Tensor:
+    def predict(self, filter: Filter, *, check: bool) -> tuple[Tensor, Count]:  # noqa: A002, ARG002 - the base's
+        """Evaluate a filter; nobody looks whether the result is finite."""
+        weights, bias = filter.weights, filter.bias
+        if filter.others or isinstance(weights, Tensor) or isinstance(bias, Tensor):
+            return super().predict(filter, check=False)[0], None
+        check_count(weights, self._entries, "")
         newest = self.feature(0)
         total = newest.new_full((), bias)
         for k, weight in enumerate(weights):
             total = total + weight * self.feature(k)
-        return total.expand_as(newest)
+        return total.expand_as(newest), None

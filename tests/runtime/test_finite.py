@@ -11,7 +11,7 @@ import torch
 from lesa_framework import EntryInfo, LesaWarning, Predictor, Reason, Recorder
 from lesa_framework.runtime import finite
 from lesa_framework.runtime.finite import Finite
-from lesa_framework.runtime.history import History, newest_computed
+from lesa_framework.runtime.history import newest_computed
 from tests.runtime.loop import drive, engine
 
 WARNS = r"Broken: 1 value\(s\) at step 1 of 'a' were not finite"
@@ -79,12 +79,9 @@ def test_predictions_that_are_kept_are_not_mistaken_for_computed_features():
 
 
 def test_the_newest_computed_feature():
-    history = History(3)
-    for step, computed in enumerate([True, False, False]):
-        history.append(torch.full((1, 2), float(step)), EntryInfo(step, computed))
-    assert newest_computed(history)[0, 0] == 0
-    history.append(torch.full((1, 2), 3.0), EntryInfo(3, False))
-    assert newest_computed(history)[0, 0] == 3
+    entries = [EntryInfo(2, False), EntryInfo(1, False), EntryInfo(0, True)]
+    assert newest_computed(entries) == 2
+    assert newest_computed(entries[:2]) == 0
 
 
 def test_what_is_found_in_the_last_step_is_told_when_the_run_ends():

@@ -1,0 +1,80 @@
+"""What a predictor returns, checked: of the right kind, finite, and not the history's own memory."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lesa_framework.errors import PluginContractError
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor
+from lesa_framework.runtime.finite import Finite
+from lesa_framework.runtime.history import Kind, kind_of, newest_computed
+from lesa_framework.runtime.weighing import Count
+from lesa_framework.types import Filter, HistoryView, StepContext
+
+
+class Filtered(HistoryView, Protocol):
+    """A history that checks what its filters make."""
+
+    @property
+    def kind(self) -> Kind:
+        """Shape, dtype and device of the features as they came."""
+
+    def predict(self, filter: Filter, *, check: bool) -> tuple[Tensor, Count]:  # noqa: A002 - the contract's word
+        """Evaluate a filter, and replace what is not finite; tells how many values, or None if nobody looked."""
+
+
+def predict(predictor: Predictor, history: Filtered, ctx: StepContext, finite: Finite) -> Tensor | None:
+    """The prediction; None if it is refused.
+
+    Raises:
+        PluginContractError: It has another shape or dtype than the features, or is on another device.
+    """
+    count: Count = None
+    if isinstance(predictor, AffinePredictor) and type(predictor).predict is AffinePredictor.predict:
+        found = predictor.filter(history.entries, ctx)
+        prediction, count = history.predict(found, check=finite.replaces)
+    else:
+        prediction = predictor.predict(history, ctx)
+    _check(predictor, "predict", prediction, history.kind)
+    if finite.refuses(prediction):
+        return None
+    if count is None:
+        newest = newest_computed(history.entries)
+        prediction = finite.cleaned(prediction, lambda: history.feature(newest), ctx.branch, ctx.index)
+    else:
+        finite.note(count, ctx.branch, ctx.index)
+    return _outside_the_ring(prediction)
+
+
+def correct(
+    predictor: Predictor, history: HistoryView, ctx: StepContext, feature: Tensor, finite: Finite
+) -> tuple[Tensor, bool]:
+    """The feature to use on a computed step, and whether the predictor's correction of it was refused.
+
+    Raises:
+        PluginContractError: The correction has another shape or dtype than the feature, or is on another device.
+    """
+    corrected = predictor.correct(history, ctx, feature)
+    if corrected is None:
+        return feature, False
+    _check(predictor, "correct", corrected, kind_of(feature))
+    if finite.refuses(corrected):
+        return feature, True
+    return _outside_the_ring(finite.cleaned(corrected, lambda: feature, ctx.branch, ctx.index)), False
+
+
+def _check(predictor: Predictor, method: str, found: Tensor, wanted: Kind) -> None:
+    if kind_of(found) != wanted:
+        shape, dtype, device = wanted
+        raise PluginContractError(
+            f"{type(predictor).__name__}.{method} returned {tuple(found.shape)} {found.dtype} on "
+            f"{found.device}; it must keep the features' {tuple(shape)} {dtype} on {device}."
+        )
+
+
+def _outside_the_ring(feature: Tensor) -> Tensor:
+    """A view of the ring must not enter a graph: the ring is written over before the graph is walked back."""
+    return feature.clone() if torch.is_grad_enabled() else feature
