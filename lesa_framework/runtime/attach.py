@@ -201,6 +201,8 @@ class Attachment:
             raise
         finally:
             self._runner.end()
+            if self._override.renew():
+                self._runner.forward = self._run_model = self._override.original
         return output
 
     def _missed(self) -> None:

@@ -11,6 +11,8 @@ from torch import nn
 #: Where accelerate keeps the forward that its hooks wrap: it calls it through here and puts it back from here, which
 #: diffusers' `enable_model_cpu_offload` does after every run.
 WRAPPED = "_old_forward"
+#: Where diffusers keeps a module's hooks, which wrap its forward too.
+REGISTRY = "_diffusers_hook"
 
 
 class Forward:
@@ -55,6 +57,21 @@ class ForwardOverride:
     def put(self) -> None:
         """Put ours in its place."""
         self._own[self._place] = self._forward
+
+    def renew(self) -> bool:
+        """Put ours back where a hook of diffusers, which was beneath it, left during a call and took it away.
+
+        Group offloading with streams has a hook for the first call alone, and puts back what that wrapped. What it put
+        back is what ours calls from now on.
+
+        Returns:
+            Whether it had been taken away.
+        """
+        if self.is_in_place or REGISTRY not in self._own or "forward" not in self._own:
+            return False
+        self.original, self._place, self._held = self._own["forward"], "forward", True
+        self.put()
+        return True
 
     @property
     def is_in_place(self) -> bool:

@@ -15,6 +15,7 @@ from lesa_framework.runtime.blocks import BlockLists
 from lesa_framework.runtime.compiled import Compilation, Variants, uncompiled, variants_of
 from lesa_framework.runtime.conflicts import forward_of
 from lesa_framework.runtime.head import Head, unchanged
+from lesa_framework.runtime.offload import past_the_blocks
 from lesa_framework.runtime.sharded import check_whole
 from lesa_framework.runtime.verify import copied, random_state_of, verify
 from lesa_framework.runtime.wrapping import Wrapper, unwrap, wrapper_like
@@ -211,7 +212,7 @@ class Runner:
 
     def _bypass_uncompiled(self, given: Given, feature: Tensor) -> Any:
         self._head.begin(given.latent, feature)
-        with self._explained(), self._blocks.bypassed():
+        with self._explained(), self._blocks.bypassed(), past_the_blocks(self._model):
             output = self.forward(*given.args, **given.kwargs)
         self._head.check()
         return output

@@ -1,0 +1,137 @@
+"""On a predicted step no block's weight is moved, however a model is offloaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from diffusers.hooks import group_offloading
+from torch import nn
+
+import lesa_framework as lesa
+from lesa_framework import Decision, Observer
+from tests.plugins.lesa_diffusers.choices import config, every_tap
+
+hooks = pytest.importorskip("accelerate.hooks")
+
+#: Names of the modules that were moved, at a step.
+Moved = Counter[str]
+
+
+class Steps(Observer):
+    """What was moved at computed and at predicted steps, by module."""
+
+    def __init__(self) -> None:
+        self.now: Moved = Counter()
+        self.computed: list[Moved] = []
+        self.predicted: list[Moved] = []
+
+    def lesa_step_end(self, record, latent, feature):
+        found = self.computed if record.decision is Decision.COMPUTE else self.predicted
+        found.append(self.now)
+        self.now = Counter()
+
+
+def in_blocks(moved: Moved) -> list[str]:
+    return [name for name, times in moved.items() if times and "transformer_blocks" in name]
+
+
+def check(steps: Steps) -> None:
+    assert len(steps.predicted) > len(steps.computed) > 4
+    assert all(in_blocks(moved) for moved in steps.computed)
+    assert [in_blocks(moved) for moved in steps.predicted] == [[]] * len(steps.predicted)
+
+
+def names_of(model: nn.Module) -> dict[int, str]:
+    return {id(parameter): name for name, parameter in model.named_parameters()}
+
+
+@every_tap
+def test_sequential_offloading(make_flux, generate, tap, monkeypatch):
+    """`enable_sequential_cpu_offload`: the weights of each leaf come when it is called."""
+    pipe, fresh = make_flux(), make_flux()
+    with lesa.accelerate(fresh, config(tap=tap)):
+        expected = generate(fresh)
+    steps = Steps()
+    paths = {id(module): name for name, module in pipe.transformer.named_modules()}
+    set_own = hooks.set_module_tensor_to_device
+
+    def moving(module, name, device, value=None, **options):
+        if torch.device(device).type != "meta":
+            steps.now[f"{paths[id(module)]}.{name}"] += 1
+        return set_own(module, name, device, value=value, **options)
+
+    monkeypatch.setattr(hooks, "set_module_tensor_to_device", moving)
+    weights = {name: weight.clone() for name, weight in pipe.transformer.state_dict().items()}
+    hooks.attach_align_device_hook(pipe.transformer, execution_device="cpu", offload=True, weights_map=weights)
+    with lesa.accelerate(pipe, config(tap=tap), observers=[steps]):
+        assert torch.equal(generate(pipe), expected)
+    check(steps)
+
+
+@contextmanager
+def fetched_ahead(monkeypatch: pytest.MonkeyPatch, steps: Steps, names: dict[int, str]) -> Iterator[None]:
+    """Lets group offloading take the numbers of weights away and give them back, and counts that.
+
+    A weight that is used without being there is an error of torch's.
+    """
+    held: dict[int, torch.Tensor] = {}
+
+    def parameters(group: Any) -> list[nn.Parameter]:
+        return [*(each for module in group.modules for each in module.parameters()), *group.parameters]
+
+    def onload(group: Any) -> None:
+        for parameter in parameters(group):
+            steps.now[names[id(parameter)]] += parameter.numel() == 0
+            parameter.data = held[id(parameter)]
+
+    def offload(group: Any) -> None:
+        for parameter in parameters(group):
+            held.setdefault(id(parameter), parameter.data)
+            parameter.data = torch.empty(0)
+
+    monkeypatch.setattr(group_offloading.ModuleGroup, "_init_cpu_param_dict", lambda group: {})
+    monkeypatch.setattr(group_offloading.ModuleGroup, "onload_", onload)
+    monkeypatch.setattr(group_offloading.ModuleGroup, "offload_", offload)
+    yield
+
+
+class Stream:
+    """Counts how often it is waited for."""
+
+    def __init__(self) -> None:
+        self.waits = 0
+
+    def synchronize(self) -> None:
+        self.waits += 1
+
+
+@every_tap
+@pytest.mark.parametrize("kind", ["block_level", "leaf_level"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_group_offloading(make_flux, generate, monkeypatch, tap, kind, stream):
+    pipe, fresh = make_flux(), make_flux()
+    with lesa.accelerate(fresh, config(tap=tap)):
+        expected = generate(fresh)
+    steps = Steps()
+    offloading = group_offloading.GroupOffloadingConfig(
+        onload_device=torch.device("cpu"),
+        offload_device=torch.device("cpu"),
+        offload_type=group_offloading.GroupOffloadingType(kind),
+        non_blocking=False,
+        record_stream=False,
+        low_cpu_mem_usage=False,
+        num_blocks_per_group=1,
+        stream=Stream() if stream else None,
+    )
+    with fetched_ahead(monkeypatch, steps, names_of(pipe.transformer)):
+        group_offloading._apply_group_offloading(pipe.transformer, offloading)
+        with lesa.accelerate(pipe, config(tap=tap), observers=[steps]):
+            for _ in range(2):
+                assert torch.equal(generate(pipe), expected)
+        assert torch.equal(generate(pipe), generate(make_flux()))  # its hooks are what they would be
+    check(steps)
