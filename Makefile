@@ -18,8 +18,9 @@ MKDOCS   := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 OUT   ?=
 NOTE  ?=
 PARTS ?=
+MODEL ?= flux
 
-.PHONY: help demo test browser check bench bench-micro matrix format docs docs-serve install clean
+.PHONY: help demo test browser check bench bench-full-size bench-micro matrix format docs docs-serve install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ bench: $(INSTALLED) ## Run the reference benchmark, and rewrite the tables and p
 
 bench-micro: $(INSTALLED) ## Time what our own code costs against its floor, in two minutes (OUT=results.json; PARTS=filter)
 	$(TEST_ENV) $(BIN)/python -m benchmarks.micro $(PARTS) $(if $(OUT),--out '$(OUT)') $(if $(NOTE),--note '$(NOTE)')
+
+bench-full-size: $(INSTALLED) ## Time every method at full size, on a GPU of 40 or 60 GB (MODEL=flux, qwen_image or hunyuan_video)
+	$(BIN)/python benchmarks/full_size.py $(MODEL) $(if $(OUT),--out '$(OUT)')
 
 matrix: $(INSTALLED) ## Run the conformance suite on every supported model class, and write docs/matrix.md
 	$(TEST_ENV) $(BIN)/python -W ignore -m tests.matrix.page

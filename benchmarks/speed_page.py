@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.full_size.cases import CASES
+from benchmarks.full_size.floor import NAME as FLOOR
 from benchmarks.full_size.stopwatch import PARTS
 from benchmarks.speed_plot import write_plot
 from lesa_framework.files import write_text
@@ -176,7 +177,7 @@ def peers(every: Sequence[Results]) -> str:
     """Other libraries' caches, and whether their rows compare with ours."""
     rows, remarks = [], []
     for results in every:
-        for row in model_rows(results, Kind.PEER):
+        for row in (each for each in model_rows(results, Kind.PEER) if each.family != FLOOR):
             if row.error is not None:
                 remarks.append(f"- {short(results)}, `{row.name}` failed: {row.error}")
                 continue

@@ -1,8 +1,9 @@
 """Searches a peer's setting on a few of the model's blocks first, because whole runs of the real model take minutes.
 
-A peer's ladder is climbed on a model with the same width, inputs and first weights, but few blocks. What is counted
-there is translated to the real depth. The search at full size then begins with the rung that was found, and needs a run
-or two to confirm it.
+A peer's ladder is climbed on a model with few blocks that is narrow, too, in seconds: an interval does the same at any
+width, and a threshold nearly the same. The search goes on, from the rung that was found, on as few blocks with the
+model's own width, inputs and first weights. What is counted there is translated to the real depth. At full size a run
+or two then confirm it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.full_size.cases import Case
+from benchmarks.full_size.cases import Case, narrow
 from benchmarks.full_size.device import Device
 from benchmarks.full_size.sampler import Denoiser, build_denoiser
 from lesa_framework import HasTransformer, PeerFamily
@@ -123,6 +124,8 @@ class Bracket:
         Returns:
             What was found, None where there is no memory for them; and on how many.
         """
+        began = time.monotonic()
+        start = self._narrow(case, family, deep, nfe, measure)
         try:
             few = build_denoiser(case, self._device, self._seed)
         except torch.OutOfMemoryError:
@@ -131,7 +134,20 @@ class Bracket:
         few.transformer.load_state_dict(pipe.transformer.state_dict(), strict=False)  # the model's own first blocks
         workload = _workload(few, deep)
         self._say(f"{family.name}: searching on {workload.blocks} of {deep.blocks} blocks")
-        return match(family, few, workload, nfe, measure, self._seconds / 2), workload.blocks
+        left = self._seconds / 2 - (time.monotonic() - began)
+        return match(family, few, workload, nfe, measure, left, start=start), workload.blocks
+
+    def _narrow(self, case: Case, family: PeerFamily, deep: Workload, nfe: float, measure: Measure) -> Match | None:
+        """Climb them on a narrow model first, in a quarter of the time; None where the case is narrow already."""
+        thin = narrow(case)
+        if thin == case:
+            return None
+        few = build_denoiser(thin, self._device, self._seed)
+        workload = _workload(few, deep)
+        self._say(f"{family.name}: searching on {workload.blocks} narrow blocks")
+        # Only what was found is handed on: how much a narrow block does is not how much a wide one does.
+        found = match(family, few, workload, nfe, measure, self._seconds / 4)
+        return replace(found, finished=False) if found.chosen is not None else None
 
 
 def _workload(few: Denoiser, deep: Workload) -> ShallowWorkload:

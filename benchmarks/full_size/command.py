@@ -17,7 +17,7 @@ from benchmarks.full_size.bench import Settings, results_path, run_case
 from benchmarks.full_size.cases import CASES, tiny
 from benchmarks.full_size.device import choose
 from benchmarks.full_size.lineup import chosen, line_up
-from benchmarks.full_size.table import bandwidth_table, rows_table
+from benchmarks.full_size.table import bandwidth_table, floor_table, rows_table
 from lesa_framework.measure.results import Results
 
 FOLDER = Path(__file__).resolve().parent.parent / "results"
@@ -67,6 +67,9 @@ def show(results: Results) -> None:
     console.print(rows_table(results))
     if any(details.bandwidth for details in results.models[0].details.values()):
         console.print(bandwidth_table(results))
+    floors = floor_table(results)
+    if floors is not None:
+        console.print(floors)
     for row in results.rows:
         if row.error or row.note:
             console.print(f"- {row.name}: {row.error or row.note}", markup=False)

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 import torch
 
 from benchmarks.full_size.cases import Case, paper_steps
-from lesa_framework import AffinePredictor, BackboneConfig, StageRouter, Strategy
+from benchmarks.full_size.floor import FloorFamily
+from lesa_framework import AffinePredictor, BackboneConfig, StageRouter, Strategy, Tap
 from lesa_framework.measure.lineup import Contender, fewer_steps, told, uncached
 from lesa_framework.measure.results import Kind
 from lesa_framework.plugin.manager import plugins
@@ -33,9 +34,14 @@ def line_up(case: Case, seed: int = 0) -> list[Contender]:
             _cache(case, f"reuse-n{interval}", "reuse", _strategy(Reuse(), Single(), computed)),
         ]
         if interval == case.intervals[0]:
-            # The cost of looking for NaNs: the answer has to come back to the CPU at every predicted step.
-            rows.append(_cache(case, f"lesa-n{interval}-unchecked", "lesa", replace(lesa, check_finite=False)))
-            rows.append(fewer_steps(len(computed)))
+            # The cost of looking for NaNs: of replacing them, as is done by default, and of waiting for the answer.
+            rows += [
+                _cache(case, f"lesa-n{interval}-strict", "lesa", replace(lesa, check_finite="strict")),
+                _cache(case, f"lesa-n{interval}-unchecked", "lesa", replace(lesa, check_finite=False)),
+                fewer_steps(len(computed)),
+            ]
+            if case.tap is not Tap.OUTPUT:  # there a predicted step does not even run what the floor runs
+                rows.append(told(FloorFamily(), computed, case.num_steps, f"n{interval}"))
     computed, registry = paper_steps(case.intervals[0], case.num_steps), plugins().registry
     peers = registry.peers.items()
     rows += [Contender(name, Kind.PEER, name, len(computed), case.num_steps, peer=peers[name]) for name in peers]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from benchmarks.full_size.floor import NAME
 from benchmarks.full_size.stopwatch import PARTS
 from lesa_framework.measure.results import ModelResults, Results, Row
 
@@ -58,4 +59,23 @@ def bandwidth_table(results: Results) -> Table:
                 f"{each.copy_bytes_per_second / 1e9:.0f}",
                 f"{each.share_of_copy:.0%}",
             )
+    return table
+
+
+def floor_table(results: Results) -> Table | None:
+    """Predicted calls against those of the model with empty block lists; None where that was not measured."""
+    details = results.models[0].details
+    floor = next((details[row.name].predicted_call for row in results.rows if row.family == NAME and not row.error), {})
+    least = sum(floor.values())
+    if not least:
+        return None
+    table = Table(title="A predicted call against the same model with empty block lists and nothing attached")
+    table.add_column("method", no_wrap=True)
+    for title in ("ms", "of it predictor", "over the floor"):
+        table.add_column(title, justify="right")
+    for name, each in details.items():
+        took = sum(each.predicted_call.values())
+        if took:
+            part = each.predicted_call["predictor"]
+            table.add_row(name, f"{took * 1e3:.3f}", f"{part * 1e3:.3f}", f"{took / least:.3f}x")
     return table

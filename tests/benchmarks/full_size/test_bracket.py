@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.full_size import bench, bracket
 from benchmarks.full_size.bracket import Bracket, as_deep, shallow
-from benchmarks.full_size.cases import CASES, FLUX, QWEN_IMAGE
+from benchmarks.full_size.cases import CASES, FLUX, LAYERS, QWEN_IMAGE, narrow
 from benchmarks.full_size.device import Cpu
 from benchmarks.full_size.lineup import line_up
 from benchmarks.full_size.sampler import build_denoiser
@@ -162,3 +162,28 @@ def test_a_row_has_the_work_of_the_whole_model_and_the_note_of_the_search():
     assert row.error is None
     assert row.work <= row.nfe
     assert row.note.startswith(f"Searched on {BLOCKS} of 6 blocks first")
+
+
+def test_a_wide_model_is_searched_narrow_first():
+    case = deep(FLUX)
+    wide = replace(case, config={**case.config, "attention_head_dim": 32, "axes_dims_rope": (8, 12, 12)})
+    assert narrow(wide) == case
+    found, said = {}, []
+    for name, each in (("wide", wide), ("narrow", case)):
+        denoiser = build_denoiser(each, Cpu())
+        search = Bracket(each, Cpu(), 0, 600.0, math.inf, said.append, BLOCKS)
+        found[name] = search(DiffusersTaylorSeer(lite=True), denoiser, workload_of(denoiser), 6, Measure.FLOPS)
+    assert found["wide"].chosen.peer.settings == found["narrow"].chosen.peer.settings
+    assert len(found["wide"].tried) <= len(found["narrow"].tried)
+    start, on_few = "diffusers_taylorseer_lite: searching on", f"{BLOCKS} of 6 blocks"
+    assert said == [f"{start} {BLOCKS} narrow blocks", f"{start} {on_few}", f"{start} {on_few}"]
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_narrow_case_is_the_same_but_for_its_width(case):
+    thin = narrow(case)
+    assert {name: thin.config[name] for name in LAYERS if name in thin.config} == {
+        name: case.config[name] for name in LAYERS if name in case.config
+    }
+    assert replace(thin, config=case.config) == case
+    assert thin.config["num_attention_heads"] < case.config["num_attention_heads"]
