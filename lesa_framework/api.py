@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
 from lesa_framework.automatic import DEFAULT_SPEEDUP, Watcher, prepare
-from lesa_framework.backbones import AdapterMatch, find_adapter
 from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
@@ -21,16 +19,14 @@ from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.observer import Observer
-from lesa_framework.layout import unwrapped
-from lesa_framework.model_info import ModelInfo, describe_model
+from lesa_framework.place import TRANSFORMERS, Pipeline, Place, place_of, transformers_of
 from lesa_framework.plugin_hooks import plugin_observers
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.agreement import agreement
 from lesa_framework.runtime.attach import Attachment
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
+from lesa_framework.runtime.grid import SchedulerGrid
 from lesa_framework.runtime.history import History
-from lesa_framework.runtime.readings import Scheduler
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.store import NewHistory
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource
@@ -39,16 +35,7 @@ from lesa_framework.session import Session, described
 from lesa_framework.sizing import Part, foresee
 from lesa_framework.types import Tap
 
-
-class Pipeline(Protocol):
-    """The part of a diffusers pipeline that is used; some have a second transformer."""
-
-    transformer: nn.Module
-    scheduler: Scheduler
-
-
-#: Where pipelines keep their transformers; those that a pipeline lacks, or has as None, are skipped.
-_TRANSFORMERS = ("transformer", "transformer_2", "unconditional_transformer")
+__all__ = ["Pipeline", "accelerate", "attach_strategy", "plan_run", "transformers_of"]
 
 
 def accelerate(
@@ -101,7 +88,7 @@ def accelerate(
     """
     if config is None:
         chooser, without_weights = prepare(DEFAULT_SPEEDUP if speedup is None else speedup, weights, backbone)
-        place = _place(target, sigmas, without_weights.backbone)
+        place = place_of(target, sigmas, without_weights.backbone)
         is_named = "tap" in (backbone or {})
         tap = without_weights.backbone.tap if is_named else chooser.tap(place.kind, place.look(), place.taps)
         return _attach(place, chooser, tap, (*observers, Watcher()), agree)
@@ -151,7 +138,7 @@ def attach_strategy(
         ConfigError: `sigmas` are not noise levels, or this machine lacks the device of the strategy's history.
     """
     check_place(strategy.history)
-    place = _place(target, sigmas, backbone)
+    place = place_of(target, sigmas, backbone)
     return _attach(place, strategy, tap, observers, agree, new_history, around_compute)
 
 
@@ -169,61 +156,11 @@ def plan_run(
 
     The device of the strategy's history need not be one of this machine's.
     """
-    return _foresee(_place(target, None, backbone), strategy, tap, num_steps, batch, call)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The transformers of a target.
-
-    Attributes:
-        target: A pipeline, or a transformer.
-        models: By attribute name, the first one first.
-        found: The adapter of each.
-        fixed: The grid that the user gave.
-        bare: Whether the target is a transformer.
-    """
-
-    target: Any
-    models: dict[str, nn.Module]
-    found: dict[str, AdapterMatch]
-    fixed: FixedGrid | None
-    bare: bool
-
-    @property
-    def kind(self) -> str:
-        """Kind of the first one's adapter."""
-        return next(iter(self.found.values())).kind
-
-    @property
-    def taps(self) -> list[Tap]:
-        """Those that work on all."""
-        return [tap for tap in Tap if all(tap in match.adapter.taps for match in self.found.values())]
-
-    def look(self) -> tuple[ModelInfo, ...]:
-        """What tells them from others, as they are now."""
-        return tuple(describe_model(self.models[name], match.adapter.blocks) for name, match in self.found.items())
-
-    def exchanged(self) -> str:
-        """Names those that the target no longer has."""
-        mine = {} if self.bare else self.models
-        return ", ".join(name for name in mine if unwrapped(getattr(self.target, name, None)) is not mine[name])
-
-    def called(self, name: str) -> nn.Module:
-        """What is called in a transformer's place: itself, or what `torch.compile` wrapped it in."""
-        called: nn.Module = self.target if self.bare else getattr(self.target, name)
-        return called
-
-
-def _place(target: Pipeline | nn.Module, sigmas: Sequence[float] | None, backbone: str | BackboneConfig) -> _Place:
-    models, fixed = _split(target, sigmas)
-    return _Place(
-        target, models, {name: find_adapter(model, backbone) for name, model in models.items()}, fixed, _is_bare(target)
-    )
+    return _foresee(place_of(target, None, backbone), strategy, tap, num_steps, batch, call)
 
 
 def _attach(
-    place: _Place,
+    place: Place,
     source: StrategySource,
     tap: Tap,
     observers: Sequence[Observer],
@@ -253,7 +190,7 @@ def _attach(
             Tap(tap),
             requests,
             around_compute,
-            "" if name == _TRANSFORMERS[0] else name,
+            "" if name == TRANSFORMERS[0] else name,
             match.verified,
         )
         for name, match in place.found.items()
@@ -268,47 +205,9 @@ def _attach(
 
 
 def _foresee(
-    place: _Place, source: StrategySource, tap: Tap, num_steps: int, batch: int, call: Mapping[str, Any]
+    place: Place, source: StrategySource, tap: Tap, num_steps: int, batch: int, call: Mapping[str, Any]
 ) -> RunPlan:
     parts = [Part(name, match) for name, match in place.found.items()]
     return foresee(
         None if place.bare else place.target, parts, source, Tap(tap), place.look, place.fixed, num_steps, batch, call
     )
-
-
-def _is_bare(target: object) -> bool:
-    """Whether it is a transformer, not a pipeline; a few pipelines are modules too."""
-    is_pipeline = bool(transformers_of(target)) and getattr(target, "scheduler", None) is not None
-    return isinstance(target, nn.Module) and not is_pipeline
-
-
-def _split(
-    target: Pipeline | nn.Module, sigmas: Sequence[float] | None
-) -> tuple[dict[str, nn.Module], FixedGrid | None]:
-    if _is_bare(target):
-        assert isinstance(target, nn.Module)
-        if sigmas is None or len(sigmas) < 2:
-            raise UnsupportedBackboneError(
-                "accelerate: a bare transformer does not know its noise levels. "
-                "Pass sigmas=[...], the sampler's grid with the final 0, or pass the whole pipeline."
-            )
-        return {_TRANSFORMERS[0]: unwrapped(target)}, FixedGrid(sigmas)
-    models = transformers_of(target)
-    if not models:
-        raise UnsupportedBackboneError(
-            f"accelerate: {type(target).__name__} is neither a torch module nor a pipeline with a `transformer`."
-        )
-    return models, None if sigmas is None else FixedGrid(sigmas)
-
-
-def transformers_of(pipe: object) -> dict[str, nn.Module]:
-    """A pipeline's transformers by attribute name, the first one first; empty when it has none.
-
-    Those that `torch.compile` has wrapped come without what wraps them.
-    """
-    found: dict[str, nn.Module] = {}
-    for name in _TRANSFORMERS:
-        model = unwrapped(getattr(pipe, name, None))
-        if isinstance(model, nn.Module) and all(model is not other for other in found.values()):
-            found[name] = model
-    return found

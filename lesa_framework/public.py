@@ -5,7 +5,6 @@ from lesa_framework.backbones import AdapterMatch, find_adapter
 from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.nested import AnyPredictor
-from lesa_framework.config.paths import ConfigPath
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import (
     ArtifactError,
@@ -25,6 +24,7 @@ from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Batch, Fit, FitTask, Progress, TrainingConfig
 from lesa_framework.interfaces.metric import LoadedMetric, Metric
 from lesa_framework.interfaces.observer import Observer
+from lesa_framework.interfaces.paths import ConfigPath
 from lesa_framework.interfaces.peer import (
     HasTransformer,
     Peer,

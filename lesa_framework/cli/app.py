@@ -59,6 +59,8 @@ COMMANDS: Final = {
         _LOOK,
         "List every schedule, router, predictor, backbone, model, preset, peer and metric, and the plugin it came from.",  # noqa: E501
     ),
+    "new": ("new", _LOOK, "Write a small package with one plugin, which passes its conformance kit as it is."),
+    "check": ("check", _LOOK, "Run the conformance kits on everything that installed plugins registered."),
     "schema": (
         "schema",
         _LOOK,

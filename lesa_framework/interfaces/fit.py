@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from lesa_framework.config.paths import ConfigPath
 from lesa_framework.interfaces.observer import Observer
+from lesa_framework.interfaces.paths import ConfigPath
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, MAX_STEPS

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lesa_framework.config.paths import ConfigPath
 from lesa_framework.config.reading import listed, read_section, read_yaml
 from lesa_framework.errors import ConfigError
+from lesa_framework.interfaces.paths import ConfigPath
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, MAX_STEPS
 
 #: A seed, with room to count up from the largest.

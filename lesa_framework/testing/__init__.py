@@ -11,6 +11,7 @@ from lesa_framework.testing.conformance.backbone.suite import (
     run_backbone,
 )
 from lesa_framework.testing.conformance.metric import check_metric
+from lesa_framework.testing.conformance.peer import check_peer
 from lesa_framework.testing.conformance.predictor import check_predictor
 from lesa_framework.testing.conformance.router import check_router
 from lesa_framework.testing.conformance.schedule import check_schedule
@@ -35,6 +36,7 @@ __all__ = [
     "backbone_checks",
     "check_backbone",
     "check_metric",
+    "check_peer",
     "check_predictor",
     "check_router",
     "check_schedule",

@@ -17,7 +17,7 @@ from tests.cli.conftest import Lesa
 
 _COMMANDS = (
     *("demo", "generate", "eval", "bench", "report", "train", "search"),
-    *("plan", "inspect", "import", "plugins", "schema"),
+    *("plan", "inspect", "import", "plugins", "new", "check", "schema"),
 )
 
 

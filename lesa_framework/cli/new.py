@@ -1,0 +1,84 @@
+"""`lesa new`: a small package with one plugin, which passes its conformance kit as it is."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib.resources import files as resources
+from pathlib import Path
+from string import Template
+from typing import Annotated, Final
+
+import typer
+
+from lesa_framework.cli import console, files
+from lesa_framework.errors import ConfigError, did_you_mean, shortened
+from lesa_framework.extras import is_installed
+from lesa_framework.files import write_text
+
+#: Section -> how it is used, for the README of the package.
+SECTIONS: Final = {
+    "predictor": "In a configuration: `predictor: {kind: $name}`.",
+    "schedule": "In a configuration: `schedule: {kind: $name}`.",
+    "router": "In a configuration: `router: {kind: $name}`.",
+    "backbone": "`backbone: {kind: auto}` finds it by the class of the model; `{kind: $name}` asks for it.",
+    "metric": "In the file of a benchmark: `metrics: [$name]`.",
+    "peer": "In the file of a benchmark: `peers: [$name]`.",
+}
+_NAME = re.compile("[a-z][a-z0-9_]{0,60}")
+
+
+def command(
+    section: Annotated[str, typer.Argument(metavar="SECTION", help=f"One of {', '.join(SECTIONS)}.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its kind, which is the package's name as well.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to make the folder NAME.")] = Path(),
+) -> None:
+    """Write a small package with one plugin, which passes its conformance kit as it is.
+
+    Change what it does in NAME/plugin.py, and run `lesa check NAME` again.
+
+    Example: lesa new predictor damped_line
+    """
+    folder = out / name
+    for path, text in package(section, name).items():
+        files.check_out_file(folder / path)
+        if (folder / path).exists():
+            raise ConfigError(f"NAME {name}: {folder / path} is there already. Choose another name, or another --out.")
+        write_text(folder / path, text)
+    print_ = console.results().print
+    print_(f"wrote {folder}: change {folder / name / 'plugin.py'} as you like", markup=False, soft_wrap=True)
+    print_(f"install it: pip install -e {folder}", markup=False, soft_wrap=True)
+    print_(f"check it: lesa check {name}", markup=False, soft_wrap=True)
+
+
+def package(section: str, name: str) -> dict[str, str]:
+    """The files of a package, by their paths in it.
+
+    Args:
+        section: What the plugin is.
+        name: Its kind.
+
+    Raises:
+        ConfigError: There is no such section, or the name cannot be a package's or is taken.
+    """
+    if section not in SECTIONS:
+        near = did_you_mean(section, SECTIONS)
+        raise ConfigError(f"SECTION {shortened(section)}: must be one of {', '.join(SECTIONS)}.{near}")
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise ConfigError(f"NAME {shortened(name)}: give small letters, digits and underscores, such as damped_line.")
+    if is_installed(name):
+        raise ConfigError(f"NAME {name}: a module of this name is installed. Choose another name.")
+    told = {"name": name, "Name": name.title().replace("_", ""), "section": section}
+    told["use"] = Template(SECTIONS[section]).substitute(told)
+
+    def filled(template: str) -> str:
+        source = resources("lesa_framework.cli").joinpath("templates", f"{template}.txt")
+        return Template(source.read_text("utf-8")).substitute(told)
+
+    return {
+        "pyproject.toml": filled("pyproject.toml"),
+        "README.md": filled("README.md"),
+        f"{name}/__init__.py": "",
+        f"{name}/plugin.py": filled(f"{section}.plugin.py"),
+        "tests/test_contract.py": filled(f"{section}.test.py"),
+    }

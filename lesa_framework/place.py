@@ -1,0 +1,122 @@
+"""Where a cache is attached: the transformers of a pipeline, or a transformer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import nn
+
+from lesa_framework.backbones import AdapterMatch, find_adapter
+from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.interfaces.backbone import BackboneConfig
+from lesa_framework.layout import unwrapped
+from lesa_framework.model_info import ModelInfo, describe_model
+from lesa_framework.runtime.grid import FixedGrid
+from lesa_framework.runtime.readings import Scheduler
+from lesa_framework.types import Tap
+
+
+class Pipeline(Protocol):
+    """The part of a diffusers pipeline that is used; some have a second transformer."""
+
+    transformer: nn.Module
+    scheduler: Scheduler
+
+
+#: Where pipelines keep their transformers; those that a pipeline lacks, or has as None, are skipped.
+TRANSFORMERS = ("transformer", "transformer_2", "unconditional_transformer")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The transformers of a target.
+
+    Attributes:
+        target: A pipeline, or a transformer.
+        models: By attribute name, the first one first.
+        found: The adapter of each.
+        fixed: The grid that the user gave.
+        bare: Whether the target is a transformer.
+    """
+
+    target: Any
+    models: dict[str, nn.Module]
+    found: dict[str, AdapterMatch]
+    fixed: FixedGrid | None
+    bare: bool
+
+    @property
+    def kind(self) -> str:
+        """Kind of the first one's adapter."""
+        return next(iter(self.found.values())).kind
+
+    @property
+    def taps(self) -> list[Tap]:
+        """Those that work on all."""
+        return [tap for tap in Tap if all(tap in match.adapter.taps for match in self.found.values())]
+
+    def look(self) -> tuple[ModelInfo, ...]:
+        """What tells them from others, as they are now."""
+        return tuple(describe_model(self.models[name], match.adapter.blocks) for name, match in self.found.items())
+
+    def exchanged(self) -> str:
+        """Names those that the target no longer has."""
+        mine = {} if self.bare else self.models
+        return ", ".join(name for name in mine if unwrapped(getattr(self.target, name, None)) is not mine[name])
+
+    def called(self, name: str) -> nn.Module:
+        """What is called in a transformer's place: itself, or what `torch.compile` wrapped it in."""
+        called: nn.Module = self.target if self.bare else getattr(self.target, name)
+        return called
+
+
+def place_of(target: Pipeline | nn.Module, sigmas: Sequence[float] | None, backbone: str | BackboneConfig) -> Place:
+    """The transformers of a target, each with its adapter.
+
+    Raises:
+        UnsupportedBackboneError: It has none, no adapter fits, or a bare transformer comes without noise levels.
+    """
+    models, fixed = _split(target, sigmas)
+    return Place(
+        target, models, {name: find_adapter(model, backbone) for name, model in models.items()}, fixed, _is_bare(target)
+    )
+
+
+def _is_bare(target: object) -> bool:
+    """Whether it is a transformer, not a pipeline; a few pipelines are modules too."""
+    is_pipeline = bool(transformers_of(target)) and getattr(target, "scheduler", None) is not None
+    return isinstance(target, nn.Module) and not is_pipeline
+
+
+def _split(
+    target: Pipeline | nn.Module, sigmas: Sequence[float] | None
+) -> tuple[dict[str, nn.Module], FixedGrid | None]:
+    if _is_bare(target):
+        assert isinstance(target, nn.Module)
+        if sigmas is None or len(sigmas) < 2:
+            raise UnsupportedBackboneError(
+                "accelerate: a bare transformer does not know its noise levels. "
+                "Pass sigmas=[...], the sampler's grid with the final 0, or pass the whole pipeline."
+            )
+        return {TRANSFORMERS[0]: unwrapped(target)}, FixedGrid(sigmas)
+    models = transformers_of(target)
+    if not models:
+        raise UnsupportedBackboneError(
+            f"accelerate: {type(target).__name__} is neither a torch module nor a pipeline with a `transformer`."
+        )
+    return models, None if sigmas is None else FixedGrid(sigmas)
+
+
+def transformers_of(pipe: object) -> dict[str, nn.Module]:
+    """A pipeline's transformers by attribute name, the first one first; empty when it has none.
+
+    Those that `torch.compile` has wrapped come without what wraps them.
+    """
+    found: dict[str, nn.Module] = {}
+    for name in TRANSFORMERS:
+        model = unwrapped(getattr(pipe, name, None))
+        if isinstance(model, nn.Module) and all(model is not other for other in found.values()):
+            found[name] = model
+    return found

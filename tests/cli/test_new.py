@@ -1,0 +1,125 @@
+"""`lesa new` writes packages that pass their conformance kits, and `lesa check` runs the kits on installed plugins."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lesa_framework.cli import check, new
+from lesa_framework.plugin.manager import Plugins
+from tests.cli.conftest import Lesa
+
+_RUFF = Path(sys.executable).with_name("ruff")
+
+
+@pytest.fixture
+def written(lesa: Lesa, workplace: Path, monkeypatch: pytest.MonkeyPatch):
+    """`written("metric", "mine")` writes a package, and puts it where imports look."""
+    names = []
+
+    def write(section: str, name: str) -> Path:
+        outcome = lesa("new", section, name)
+        assert outcome.code == 0, outcome.err
+        assert f"check it: lesa check {name}" in outcome.out
+        names.append(name)
+        monkeypatch.syspath_prepend(str(workplace / name))
+        return workplace / name
+
+    yield write
+    for name in names:
+        for module in [each for each in sys.modules if each.partition(".")[0] == name]:
+            del sys.modules[module]
+
+
+@pytest.mark.parametrize("section", new.SECTIONS)
+def test_what_is_written_passes_its_kit_as_it_is(section: str, written) -> None:
+    name = f"my_{section}"
+    folder = written(section, name)
+    test = {"__name__": "test_contract"}
+    exec(compile((folder / "tests" / "test_contract.py").read_text(), "test_contract.py", "exec"), test)
+    test["test_it_keeps_its_contract"]()
+    told = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert told["entry-points"]["lesa"] == {name: f"{name}.plugin"}
+    assert "$" not in (folder / "README.md").read_text().replace("$ ", "")
+    found = Plugins()
+    found.add(name, importlib.import_module(f"{name}.plugin"))
+    (outcome,) = check.checked(found.registry)
+    expected = "not checked" if section == "backbone" else "passed"
+    assert (outcome.section, outcome.kind, outcome.outcome) == (section, name, expected), outcome.detail
+
+
+@pytest.mark.skipif(not _RUFF.exists(), reason="ruff is not installed")
+def test_what_is_written_is_tidy(written, workplace: Path) -> None:
+    for section in new.SECTIONS:
+        written(section, f"a_{section}")
+    for command in (
+        ["check", "--isolated", "--select", "B,F,UP,N"],
+        ["format", "--isolated", "--line-length", "120", "--check"],
+    ):
+        done = subprocess.run([_RUFF, *command, workplace], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("predictr", "mine"), "must be one of predictor, schedule, router, backbone, metric, peer. Did you mean"),
+        (("metric", "My-Metric"), "give small letters, digits and underscores"),
+        (("metric", "class"), "give small letters, digits and underscores"),
+        (("metric", "torch"), "a module of this name is installed"),
+    ],
+)
+def test_bad_input_is_refused(lesa: Lesa, workplace: Path, arguments: tuple[str, ...], message: str) -> None:
+    outcome = lesa("new", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert not list(workplace.iterdir())
+
+
+def test_nothing_is_overwritten(lesa: Lesa, written) -> None:
+    folder = written("router", "thirds")
+    (folder / "thirds" / "plugin.py").write_text("mine")
+    outcome = lesa("new", "router", "thirds")
+    assert outcome.code == 2
+    assert (folder / "thirds" / "plugin.py").read_text() == "mine"
+
+
+def test_what_breaks_its_contract_fails(lesa: Lesa, written, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written("router", "fourths")
+    plugin = folder / "fourths" / "plugin.py"
+    plugin.write_text(plugin.read_text().replace("self.num_stages - 1)", "self.num_stages)"))
+    found = Plugins()
+    found.add("fourths", importlib.import_module("fourths.plugin"))
+    monkeypatch.setattr(check, "plugins", lambda: found)
+    outcome = lesa("check", "fourths", "--json")
+    assert outcome.code == 1
+    assert "router 'fourths': not as the contract asks." in outcome.err
+    (entry,) = json.loads(outcome.out)
+    assert entry["outcome"] == "failed"
+    assert "stage" in entry["detail"]
+
+
+def test_our_own_pass_and_what_needs_settings_says_so(lesa: Lesa) -> None:
+    outcome = lesa(
+        "check", "lesa_schedules", "lesa_routers", "lesa_taylorseer", "--config", "ref-flux-reuse-n7", "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    found = {entry["kind"]: entry for entry in json.loads(outcome.out)}
+    assert found["steps"]["outcome"] == found["taylorseer"]["outcome"] == "passed"
+    assert found["noise_levels"]["outcome"] == "not checked"
+    assert "it needs settings: compute" in found["noise_levels"]["detail"]
+
+
+def test_an_unknown_plugin_is_named(lesa: Lesa, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = lesa("check", "lesa_router")
+    assert outcome.code == 2
+    assert "is not installed. Installed: " in outcome.err
+    assert "Did you mean 'lesa_routers'?" in outcome.err
+    monkeypatch.setattr(check, "_others", list)
+    assert "no plugin is installed besides ours" in lesa("check").err
