@@ -33,3 +33,11 @@ def check_place(place: HistoryPlace) -> None:
             f"engine.history.device: '{place.device}' cannot keep features on this machine. "
             f"Available: {', '.join(available_devices())}. Leave it out to use the model's device."
         ) from error
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that torch has held on a CUDA device; None on others. Nobody waits for the device.
+
+    Since the process began, or since `torch.cuda.reset_peak_memory_stats` was called, which is not done here.
+    """
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

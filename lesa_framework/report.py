@@ -19,11 +19,14 @@ class RunReport:
     Attributes:
         info: What was fixed during the run.
         records: One for each call of the model, in order.
-        cache_bytes: Bytes of all histories together.
+        cache_bytes: Bytes that the cache keeps, wherever: of all histories, and of the latents that are kept for
+            schedules and predictors.
         seconds: From the first call to the end of the last one.
         seconds_saved: About how much longer it would have taken without predicted steps, from the times of its own
             computed and predicted calls; None if only one sort was seen, or on devices where calls are not timed.
         choice: The cache that was chosen for it; None where a configuration was given.
+        peak_bytes: The most that torch had held on the model's device when the run ended, weights and all, since the
+            process began or `torch.cuda.reset_peak_memory_stats` was called; None where that is not CUDA.
     """
 
     info: RunInfo
@@ -32,6 +35,7 @@ class RunReport:
     seconds: float
     seconds_saved: float | None = None
     choice: Choice | None = None
+    peak_bytes: int | None = None
 
     @property
     def num_steps(self) -> int:
@@ -75,6 +79,7 @@ class RunReport:
             ),
             *(f"  {branch}: {self.plan(branch)}" for branch in self.branches),
             *([] if self.choice is None else [f"  chosen: {self.choice}"]),
+            *([] if self.peak_bytes is None else [f"  peak: {self.peak_bytes / 2**30:.2f} GiB on the device"]),
             *([] if self.seconds_saved is None else [f"  saved: {self._saved(self.seconds_saved)}"]),
             *(
                 f"  fell back to computing {count}x: {reason}{self._advice(reason)}"
@@ -129,6 +134,11 @@ class CallReport:
     def cache_bytes(self) -> int:
         """Bytes of all histories together, of the run with the most."""
         return max(run.cache_bytes for run in self.runs)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most that torch had held on the model's device when the last run ended; None where that is not CUDA."""
+        return self.runs[-1].peak_bytes
 
     @property
     def seconds(self) -> float:

@@ -37,6 +37,12 @@ def test_only_what_was_not_as_assumed_is_a_fallback():
     assert report(record(0, "a", reason=Reason.HISTORY)).fallbacks == {}
 
 
+def test_the_peak_of_a_device_is_told_where_there_is_one():
+    made = dataclasses.replace(report(record(0, "a")), peak_bytes=3 * 2**29)
+    assert "peak: 1.50 GiB on the device" in str(made)
+    assert "peak" not in str(report(record(0, "a")))
+
+
 def test_a_report_for_people():
     text = str(report(record(0, "a"), record(1, "a", Decision.PREDICT), record(2, "a", reason=Reason.SHAPE)))
     assert text.splitlines() == [

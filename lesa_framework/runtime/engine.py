@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from lesa_framework.devices import peak_memory
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
@@ -98,6 +99,7 @@ class Engine:
     _ended: list[RunReport] = field(default_factory=list)  # those that the report still covers
     _unannounced: RunReport | None = None
     _watch: Stopwatch = field(default_factory=Stopwatch)
+    _device: torch.device = field(default_factory=lambda: torch.device("cpu"))  # of the newest latent
     _finite: Finite = field(default_factory=Finite)
 
     @property
@@ -131,7 +133,8 @@ class Engine:
                     position.grid.sigmas, self.backbone, self.tap, self.models(), tuple(latent.shape[1:]), guidance()
                 )
             )
-        self._watch.start(latent.device)
+        self._device = latent.device
+        self._watch.start(self._device)
         name = position.branch
         branch = self._branches.get(name) or self._open_branch(name)
         if position.index is None:
@@ -210,7 +213,8 @@ class Engine:
             replace(record, replaced=replaced.get((record.branch, record.index), 0)) if replaced else record
             for record in tuple(self._records)
         )
-        return RunReport(info, records, size, seconds, self._watch.saved(), self.strategy.choice)
+        peak = peak_memory(self._device)
+        return RunReport(info, records, size, seconds, self._watch.saved(), self.strategy.choice, peak)
 
     def _open(self, info: RunInfo) -> None:
         self.close()

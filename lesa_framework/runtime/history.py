@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.runtime.filters import check_fits_history, picked, terms_of
+from lesa_framework.runtime.packing import EIGHT_BITS, packed, unpacked
 from lesa_framework.runtime.transfers import Away, transfers_between
 from lesa_framework.runtime.weighing import Count, weigh
 from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
@@ -50,6 +51,7 @@ class History:
         self._ring: Tensor | None = None
         self._away: Away | None = None  # where copies of the ring's slots come and go
         self._kind: Kind | None = None
+        self._scales: dict[int, Tensor] = {}  # of slots with features in eight bits
         self._head = 0  # slot of the newest feature
         self._entries: tuple[EntryInfo, ...] = ()
         self._shown: Tensor | None = None
@@ -92,10 +94,13 @@ class History:
             self._away = None if transfers is None else Away(transfers, feature.device)
             self._ring, self._kind, self._entries = ring, kind, ()
         self._head = (self._head - 1) % self.depth
+        kept = feature.detach()
+        if ring.dtype is EIGHT_BITS:
+            kept, self._scales[self._head] = packed(kept)
         if self._away is None:
-            ring[self._head].copy_(feature.detach())
+            ring[self._head].copy_(kept)
         else:
-            self._away.put(self._head, ring[self._head], feature)
+            self._away.put(self._head, ring[self._head], kept)
         self._entries = (info, *self._entries[: self.depth - 1])
 
     def expect(self, wanted: Iterable[int]) -> None:
@@ -162,7 +167,8 @@ class History:
         if self._ring is None or not 0 <= k < len(self._entries):
             raise IndexError(f"history holds {len(self._entries)} features, counted from 0; asked for number {k}")
         slot = (self._head + k) % self.depth
-        return self._ring[slot] if self._away is None else self._away.get(slot, self._ring[slot])
+        held = self._ring[slot] if self._away is None else self._away.get(slot, self._ring[slot])
+        return unpacked(held, self._scales[slot], self.kind[1]) if held.dtype is EIGHT_BITS else held
 
     def _back(self, value: Tensor) -> Tensor:
         """The value on the features' device and in their dtype; the same tensor when it is so already."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lesa_framework.runtime.filters import check_count
 from lesa_framework.runtime.history import History, kind_of
+from lesa_framework.runtime.packing import EIGHT_BITS, as_packed
 from lesa_framework.runtime.weighing import Count
 from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
 
@@ -30,7 +31,10 @@ class GraphHistory(History):
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Append a feature, dropping the oldest when full."""
         self._kind = kind_of(feature)
-        kept = feature.to(device=self._place.device, dtype=self._place.dtype)
+        if self._place.dtype is EIGHT_BITS:
+            kept = as_packed(feature).to(device=self._place.device)
+        else:
+            kept = feature.to(device=self._place.device, dtype=self._place.dtype)
         self._features = [kept, *self._features[: self.depth - 1]]
         self._entries = (info, *self._entries[: self.depth - 1])
 

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lesa_framework import EntryInfo, Filter, PluginContractError
+from lesa_framework import EntryInfo, Filter, HistoryPlace, PluginContractError
 from lesa_framework.runtime.history import History
 from lesa_framework.testing.tiny_pipeline import noise
+from lesa_framework.training.graph_history import GraphHistory
 
 SHAPE = (2, 3, 4)
 numbers = st.floats(-3, 3, width=32)
@@ -150,3 +151,45 @@ def test_a_feature_of_another_kind_starts_afresh():
     history.append(torch.ones(1, 7, 4, dtype=torch.bfloat16), EntryInfo(4, True))
     assert history.feature(0).dtype == torch.bfloat16
     assert len(history.entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "loss"), [(torch.float16, 2**-11), (torch.bfloat16, 2**-8), (torch.float8_e4m3fn, 2**-4)]
+)
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("own", [torch.float32, torch.bfloat16])
+def test_kept_with_fewer_bits(dtype, loss, size, own):
+    """The sum is of what was kept; in eight bits each feature has a scale, so that its size does not matter."""
+    history = History(3, HistoryPlace(dtype=dtype))
+    features = [(size * noise((2, 8, 16), step)).to(own) for step in range(5)]
+    for step, feature in enumerate(features):
+        history.append(feature, EntryInfo(step, computed=True))
+    assert history.nbytes == 3 * 2 * 8 * 16 * dtype.itemsize
+    for k in range(3):
+        found, expected = history.feature(k), features[4 - k]
+        assert found.dtype is own
+        torch.testing.assert_close(found.float(), expected.float(), rtol=loss + 2**-7, atol=size * 2**-9)
+    kept = [history.feature(k).double() for k in range(3)]
+    total = history.apply(Filter((2.0, -0.5, 0.25)))
+    rounding = torch.finfo(own).eps
+    expected = 2.0 * kept[0] - 0.5 * kept[1] + 0.25 * kept[2]
+    torch.testing.assert_close(total.double(), expected, rtol=4 * rounding, atol=4 * rounding * size)
+
+
+def test_zeros_in_eight_bits():
+    history = History(1, HistoryPlace(dtype=torch.float8_e4m3fn))
+    history.append(torch.zeros(SHAPE), EntryInfo(0, computed=True))
+    assert torch.equal(history.feature(0), torch.zeros(SHAPE))
+
+
+def test_gradients_pass_eight_bits_as_if_nothing_were_lost():
+    """A fit learns on what the run will read."""
+    place = HistoryPlace(dtype=torch.float8_e4m3fn)
+    ours, theirs = History(1, place), GraphHistory(1, place)
+    feature = noise(SHAPE, 0).requires_grad_()
+    for history in (ours, theirs):
+        history.append(feature, EntryInfo(0, computed=True))
+    read = theirs.apply(Filter((0.5,)))
+    torch.testing.assert_close(read, ours.apply(Filter((0.5,))))
+    (gradient,) = torch.autograd.grad(read.sum(), feature)
+    assert torch.equal(gradient, torch.full(SHAPE, 0.5))

@@ -145,7 +145,7 @@ def test_a_run_reads_nothing_but_what_was_brought_a_step_before(copies: Copies, 
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float8_e4m3fn])
 def test_cuda_copies_wait_on_the_device_and_never_on_the_host(dtype: torch.dtype | None) -> None:
     device = torch.device("cuda")
     features = [torch.randn(64, 1024, 256, device=device) for _ in range(6)]
