@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 EXTRAS = (
     "diffusers",
@@ -41,6 +43,43 @@ def run(code: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+#: What takes most of the time, where it is not needed: torch, and what configurations and tables are made with.
+HEAVY = ("torch", "numpy", "pydantic", "yaml", "safetensors", "pluggy", *EXTRAS)
+COMMAND = """
+from lesa_framework.cli import main
+sys.argv = ["lesa", {arguments}]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import lesa_framework",
+        "import lesa_framework\nassert lesa_framework.__version__",
+        COMMAND.format(arguments='"--version"'),
+        COMMAND.format(arguments='"--help"'),
+    ],
+    ids=["import", "version of the package", "lesa --version", "lesa --help"],
+)
+def test_what_needs_no_torch_imports_nothing_heavy(program):
+    printed = run(f"import sys\n{program}\nprint(sorted(set({HEAVY!r}) & set(sys.modules)))")
+    assert printed.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", ["accelerate", "load_config"])
+def test_the_first_public_name_imports_torch_and_none_of_the_extras(name):
+    printed = run(
+        f"import sys, lesa_framework\nlesa_framework.{name}\nprint(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    found = printed.strip()
+    assert "'torch'" in found
+    assert not any(f"'{extra}'" in found for extra in EXTRAS)
 
 
 def test_loading_every_plugin_imports_none_of_the_extras():

@@ -1,9 +1,9 @@
 """Searches a peer's setting on a few of the model's blocks first, because whole runs of the real model take minutes.
 
 A peer's ladder is climbed on a model with few blocks that is narrow, too, in seconds: an interval does the same at any
-width, and a threshold nearly the same. The search goes on, from the rung that was found, on as few blocks with the
-model's own width, inputs and first weights. What is counted there is translated to the real depth. At full size a run
-or two then confirm it.
+width, and where a threshold does not, what follows corrects it. The search goes on, from the rung that was found, on as
+few blocks with the model's own width, inputs and first weights. What is counted there is translated to the real depth.
+At full size a run or two then confirm it.
 """
 
 from __future__ import annotations
