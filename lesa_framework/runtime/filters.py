@@ -24,7 +24,13 @@ def picked(filter: Filter) -> int | None:  # noqa: A002 - the contract's word
     return used[0][0] if len(used) == 1 and used[0][1] == 1.0 else None
 
 
-def terms_of(filter: Filter, read: Read, others: Mapping[str, HistoryView], dtype: torch.dtype) -> Terms:  # noqa: A002
+def terms_of(
+    filter: Filter,  # noqa: A002 - the contract's word
+    read: Read,
+    others: Mapping[str, HistoryView],
+    dtype: torch.dtype,
+    moved: Moved,
+) -> Terms:
     """What a filter adds up; entries whose weight is 0 are not read.
 
     Args:
@@ -32,6 +38,7 @@ def terms_of(filter: Filter, read: Read, others: Mapping[str, HistoryView], dtyp
         read: Reads the branch's own history.
         others: The other branches' histories.
         dtype: Of the result.
+        moved: Moves the filter's tensors to the features' device.
 
     Raises:
         PluginContractError: Its numbers, or another branch's features, do not fit this branch's features.
@@ -42,8 +49,8 @@ def terms_of(filter: Filter, read: Read, others: Mapping[str, HistoryView], dtyp
     shape, wide = newest.shape, torch.promote_types(torch.promote_types(newest.dtype, dtype), torch.float32)
 
     def add(given: Weights, read: Read, where: str) -> None:
-        moved = _moved(given, newest.device, wide) if isinstance(given, Tensor) else given
-        for k, weight in enumerate(moved):
+        numbers = moved(given, newest.device, wide) if isinstance(given, Tensor) else given
+        for k, weight in enumerate(numbers):
             if isinstance(weight, Tensor):
                 _check_fits(weight, shape, f"weight {k}{where}")
             if isinstance(weight, Tensor) or weight != 0.0:
@@ -62,7 +69,7 @@ def terms_of(filter: Filter, read: Read, others: Mapping[str, HistoryView], dtyp
     bias = filter.bias
     if isinstance(bias, Tensor):
         _check_fits(bias, shape, "bias")
-        bias = _moved(bias, newest.device, wide)
+        bias = moved(bias, newest.device, wide)
     return Terms(tuple(features), tuple(weights), bias, shape, dtype, newest.device)
 
 
@@ -109,13 +116,24 @@ def check_count(weights: Weights, entries: Sequence[EntryInfo], where: str) -> N
         )
 
 
-def _moved(numbers: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Numbers where the features are, without waiting for the copy."""
-    if numbers.device == device:
-        return numbers.to(dtype)
-    if device.type == "cuda" and numbers.device.type == "cpu":
-        numbers = numbers.detach().pin_memory() if not numbers.requires_grad else numbers
-    return numbers.to(device=device, dtype=dtype, non_blocking=True)
+class Moved:
+    """Numbers where the features are: each tensor is copied there once, and nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, numbers: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """The numbers on a device, in a dtype."""
+        if numbers.device == device or numbers.requires_grad or numbers.is_inference():
+            return numbers.to(device=device, dtype=dtype, non_blocking=True)
+        # A row of a table is another object each time; its memory is the same for as long as it is held here.
+        place = (numbers.data_ptr(), numbers.shape, numbers.stride(), numbers._version)
+        key = (*place, numbers.dtype, device, dtype)
+        if key not in self._known:
+            is_pinned = device.type == "cuda" and numbers.device.type == "cpu"
+            sent = numbers.pin_memory() if is_pinned else numbers
+            self._known[key] = numbers, sent.to(device=device, dtype=dtype, non_blocking=True)
+        return self._known[key][1]
 
 
 def _check_fits(numbers: Tensor, feature: torch.Size, what: str) -> None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from lesa_framework.runtime.filters import check_fits_history, picked, terms_of
+from lesa_framework.runtime.filters import Moved, check_fits_history, picked, terms_of
 from lesa_framework.runtime.packing import EIGHT_BITS, packed, unpacked
 from lesa_framework.runtime.transfers import Away, transfers_between
 from lesa_framework.runtime.weighing import Count, weigh
@@ -55,6 +55,7 @@ class History:
         self._head = 0  # slot of the newest feature
         self._entries: tuple[EntryInfo, ...] = ()
         self._shown: Tensor | None = None
+        self._moved = Moved()
 
     @property
     def entries(self) -> tuple[EntryInfo, ...]:
@@ -158,7 +159,7 @@ class History:
             return self.feature(pick), 0 if self._place.dtype is None else None
         # What is shown is not in the ring, and may be on another device.
         read = self._held if self._shown is None else self.feature
-        terms = terms_of(filter, read, others, self.kind[1])
+        terms = terms_of(filter, read, others, self.kind[1], self._moved)
         newest = newest_computed(self._entries)
         total, count = weigh(terms, (lambda: read(newest).to(terms.dtype)) if check else None)
         return self._back(total), count

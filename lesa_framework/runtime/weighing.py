@@ -75,6 +75,10 @@ def weigh(terms: Terms, instead: Instead = None) -> tuple[Tensor, Count]:
     """
     if terms.device.type == "cpu" and terms.axes < 2 and terms.features and not terms.needs_graph:
         return _in_chunks(terms, instead)
+    if terms.device.type == "cuda" and terms.features and not terms.needs_graph:
+        from lesa_framework.runtime.fastest import weigh_fastest
+
+        return weigh_fastest(terms, instead)
     return weigh_plainly(terms, instead)
 
 

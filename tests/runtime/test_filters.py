@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from lesa_framework import EntryInfo, Filter, HistoryPlace, PluginContractError
+from lesa_framework.runtime.filters import Moved
 from lesa_framework.runtime.history import History
+from lesa_framework.testing import pretended_device
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.types import AS_MADE
@@ -156,3 +158,16 @@ def test_filters_are_equal_when_their_numbers_are():
     assert one != Filter(torch.ones(1, 4), 0.5, {"b": (1.0,)})
     assert Filter((1.0,)) == Filter((1.0,))
     assert Filter((1.0,)) != "filter"
+
+
+def test_numbers_are_moved_once():
+    moved, table = Moved(), torch.rand(3, 2, 4)
+    with pretended_device() as device:
+        first = [moved(table[row], device.device, torch.float32) for row in (0, 1, 0)]
+        assert first[0] is first[2]
+        assert first[0] is not first[1]
+        table[0] += 1
+        changed = moved(table[0], device.device, torch.float32)
+        assert changed is not first[0]
+        assert torch.equal(changed.to("cpu", non_blocking=True), table[0])
+    assert not device.waits
