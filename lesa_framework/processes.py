@@ -73,6 +73,14 @@ class World:
         """
         return float(self.sum(torch.tensor(value * share if share else 0.0, dtype=torch.float64)))
 
+    def of_first(self, value: float) -> float:
+        """The first process's value, such as its clock's: what depends on it then goes alike in all."""
+        return float(self.sum(torch.tensor(value if self.is_first else 0.0, dtype=torch.float64)))
+
+    def wait(self) -> None:
+        """Wait until all processes are here, such as for files that the first one writes."""
+        self.sum(torch.zeros(1))
+
     def sum_gradients(self, parameters: Iterable[nn.Parameter], share: float) -> None:
         """Give parameters the gradient of the mean over all samples; call it after `backward`.
 

@@ -20,12 +20,14 @@ from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings, check_call
 from lesa_framework.pipelines import CallablePipeline, ModelSource, find_model, load_pipeline
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.processes import device_of_process
 from lesa_framework.search.budget import Budget, StepCost
 from lesa_framework.search.cost import measure_cost
 from lesa_framework.search.prompts import divided
 from lesa_framework.search.record import load_record
-from lesa_framework.search.run import Found, files_of, guide_of, search, tapped
+from lesa_framework.search.run import Found, files_of, search
 from lesa_framework.search.search import Limit
+from lesa_framework.search.trial import guide_of, tapped
 from lesa_framework.training.contract import check_reads_weights
 
 _BUDGET, _SEARCH = "Budget, one of these", "Search"
@@ -94,6 +96,7 @@ def command(
 
     Writes DIR/NAME.yaml, DIR/NAME.safetensors where the predictor has weights, and what was tried: DIR/NAME.search.json
     and a page, DIR/NAME.html. You can stop it at any time: the same command resumes.
+    Several processes share the prompts: torchrun --nproc-per-node 2 -m lesa_framework search ...
 
     Example: lesa search --model reference:flux --speedup 5 --out found
     """
@@ -117,15 +120,18 @@ def command(
     inputs = [each for each in (Path(config) if config else None, prompts) if each]
     files.check_out_folder(out, files_of(wanted.name), inputs=inputs)
     path = out / f"{wanted.name}.search.json"
-    with stopping.advice_when_stopped(lambda: how_to_resume(path)), Watch(limit) as watch:
+    advice = stopping.advice_when_stopped(lambda: how_to_resume(path))
+    with console.together() as world, advice, Watch(limit) as watch:
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
-        pipe = load_pipeline(source, device=device)
+        pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
         wanted = tapped(wanted, pipe.transformer)
         guiding = guiding.model_copy(update={"backbone": wanted.backbone})
-        count = _count(budget, pipe, settings, wanted, path, chosen[0])
-        found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show)
-    _tell(found, as_json=as_json)
+        # The processes agree on how long a step takes: the first one's clock counts.
+        count = int(world.of_first(_count(budget, pipe, settings, wanted, path, chosen[0])))
+        found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show, world)
+    if world.is_first:
+        _tell(found, as_json=as_json)
 
 
 def name_of(name: str | None, source: ModelSource, config: LesaConfig, budget: Budget) -> str:

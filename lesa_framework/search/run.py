@@ -10,27 +10,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
-
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import is_file, write_text
-from lesa_framework.interfaces.fit import Progress, TrainingConfig
+from lesa_framework.interfaces.fit import Progress
 from lesa_framework.model_info import describe_model
 from lesa_framework.pipelines import CallablePipeline
-from lesa_framework.plugin.manager import plugins
+from lesa_framework.processes import ALONE, World
 from lesa_framework.search.candidates import starts
 from lesa_framework.search.page import write_page
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Record, Tried, load_record
 from lesa_framework.search.search import Limit, Search
-from lesa_framework.search.trial import PipelineTrials, guides, is_tried_itself, steps_config
+from lesa_framework.search.trial import PipelineTrials, steps_config
 from lesa_framework.training.run import train
-
-#: Predictors that candidates are tried with when one of them is not the predictor itself; the first that is there.
-_GUIDES = ("fitted", "taylorseer")
 
 
 @dataclass(frozen=True)
@@ -83,46 +78,6 @@ def files_of(name: str) -> list[str]:
     ]
 
 
-def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
-    """What candidates are tried with.
-
-    Args:
-        config: The configuration that is searched for.
-        kind: The predictor that the user wants for this; None for the predictor itself, or one that it has to make do
-            with.
-
-    Raises:
-        ConfigError: There is none, or the kind cannot serve.
-    """
-    if kind is None and is_tried_itself(config):
-        return config
-    chosen = kind or next((each for each in _GUIDES if each in guides()), None)
-    if chosen is None:
-        raise ConfigError(f"--guide: '{config.predictor.kind}' has no cheap fit. Give one of {', '.join(guides())}.")
-    predictor = plugins().registry.predictors.get(chosen)
-    if chosen not in guides():
-        raise ConfigError(f"--guide {chosen}: has no cheap fit. Give one of {', '.join(guides())}.")
-    shared = {key: getattr(config.training, key) for key in TrainingConfig.model_fields}
-    update = {"predictor": predictor(kind=chosen), "training": predictor.training_config(**shared)}
-    return config.model_copy(update=update)
-
-
-def tapped(config: LesaConfig, model: nn.Module) -> LesaConfig:
-    """The configuration with the tap that its predictor prefers, where none is given and the model has it.
-
-    Args:
-        config: The configuration that is searched for.
-        model: The transformer.
-
-    Raises:
-        UnsupportedBackboneError: No adapter fits the model.
-    """
-    tap, backbone = config.predictor.preferred_tap, config.backbone
-    if tap is None or "tap" in backbone.model_fields_set or tap not in find_adapter(model, backbone).adapter.taps:
-        return config
-    return config.model_copy(update={"backbone": backbone.model_copy(update={"tap": tap})})
-
-
 def search(
     config: LesaConfig,
     guide: LesaConfig,
@@ -133,6 +88,7 @@ def search(
     out: Path,
     limit: Limit,
     progress: Callable[[SearchProgress], None] = lambda _: None,
+    world: World = ALONE,
 ) -> Found:
     """Search for the steps to compute, and fit the predictor to them.
 
@@ -148,12 +104,14 @@ def search(
         out: Folder for `<name>.yaml`, `<name>.safetensors` and `<name>.search.json`.
         limit: When to end.
         progress: Called after every part.
+        world: The processes that share the prompts, each with a pipeline of its own. The first one writes, and its
+            clock counts.
 
     Raises:
         ConfigError: The predictor needs more steps than that, the pipeline refuses the call, or `out` holds another
             search.
     """
-    trials = PipelineTrials(guide, pipe, call, prompts)
+    trials = PipelineTrials(guide, pipe, call, prompts, world)
     fixed = trials.fixed(config)
     if len(fixed) > nfe:
         raise ConfigError(
@@ -162,13 +120,24 @@ def search(
         )
     path = out / f"{config.name}.search.json"
     record = _opened(path, out / f"{config.name}.yaml", _about(config, guide, pipe, call, prompts, nfe), prompts)
+    if not world.agrees(hashlib.sha256(record.model_dump_json().encode()).digest()):
+        raise ConfigError(
+            f"--out {out}: the processes do not make the same search: they were given other settings, prompts or "
+            "weights, or find other files there. Start all with the same command, and a folder that they share."
+        )
     begin = starts(nfe, trials.sigmas, fixed)
-    searching = Search(
-        trials, record, begin, len(trials.sigmas) - 1, fixed, config.training.seed, lambda: record.save(path)
-    )
+
+    def save() -> None:
+        if world.is_first:
+            record.save(path)
+
+    def clock() -> float:
+        return world.of_first(time.monotonic())
+
+    searching = Search(trials, record, begin, len(trials.sigmas) - 1, fixed, config.training.seed, save, clock)
     tried = len(record.tried) + len(record.compared)
     if not searching.is_finished(limit):
-        _record(trials, record, len(prompts.fitted) + prompts.judged, progress)
+        _record(trials, record, len(prompts.fitted) + prompts.judged, progress, clock)
         for newest in searching.run(limit):
             share = min(1.0, limit.share(len(record.tried), record.seconds + searching.reserve))
             progress(SearchProgress("searching", share, record, newest))
@@ -177,11 +146,10 @@ def search(
     found = config.model_copy(update={"schedule": steps_config(best.steps)})
     weights, earlier = out / f"{config.name}.safetensors", tried == len(record.tried) + len(record.compared)
     if config.predictor.has_fit():
-        earlier &= _fitted(found, pipe, call, prompts, out, record, trials, progress)
-    else:
-        write_text(out / f"{config.name}.yaml", dump_config(found))
+        earlier &= _fitted(found, pipe, call, prompts, out, record, trials, progress, world, save)
     page = out / f"{config.name}.html"
-    write_text(page, write_page(record, config.name))
+    if world.is_first:
+        _write(found, record, page)
     return Found(
         config=out / f"{config.name}.yaml",
         weights=weights if config.predictor.has_fit() else None,
@@ -193,12 +161,25 @@ def search(
     )
 
 
-def _record(trials: PipelineTrials, record: Record, count: int, progress: Callable[[SearchProgress], None]) -> None:
-    started = time.monotonic()
+def _write(config: LesaConfig, record: Record, page: Path) -> None:
+    """The page, and the configuration if it has no fit that writes it."""
+    if not config.predictor.has_fit():
+        write_text(page.with_name(f"{config.name}.yaml"), dump_config(config))
+    write_text(page, write_page(record, config.name))
+
+
+def _record(
+    trials: PipelineTrials,
+    record: Record,
+    count: int,
+    progress: Callable[[SearchProgress], None],
+    clock: Callable[[], float],
+) -> None:
+    started = clock()
     for done in trials.record():
         progress(SearchProgress("recording", done / count, record))
     if not record.tried:  # a search that resumes loses none of its time
-        record.seconds += time.monotonic() - started
+        record.seconds += clock() - started
 
 
 def _fitted(
@@ -210,25 +191,29 @@ def _fitted(
     record: Record,
     trials: PipelineTrials,
     progress: Callable[[SearchProgress], None],
+    world: World,
+    save: Callable[[], None],
 ) -> bool:
     """Fit the predictor to the best steps, and judge it; whether that was done earlier."""
-    best, log = record.outcome, out / f"{config.name}.search.json"
+    best = record.outcome
     assert best is not None
     if record.fitting != best.steps:
         # What an earlier, shorter search was fitting is of no use.
-        (out / f"{config.name}.checkpoint.safetensors").unlink(missing_ok=True)
+        if world.is_first:
+            (out / f"{config.name}.checkpoint.safetensors").unlink(missing_ok=True)
         record.fitting, record.final = best.steps, None
-        record.save(log)
+        save()
+        world.wait()
 
     def show(step: Progress) -> None:
         progress(SearchProgress("fitting", step.done / max(1, step.total), record, fit=step))
 
-    trained = train(config, pipe, call, prompts.fitted, out, show, {"search": _provenance(record, best)})
+    trained = train(config, pipe, call, prompts.fitted, out, show, {"search": _provenance(record, best)}, world)
     if trained.earlier and record.final is not None:
         return True
     predictor = load_config(trained.config).predictor.build()
     record.final = Tried(steps=best.steps, db=trials.judge(best.steps, predictor, prompts.judge), at=record.seconds)
-    record.save(log)
+    save()
     return False
 
 

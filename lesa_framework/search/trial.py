@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from lesa_framework.backbones import find_adapter
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.generation import GenerationSettings, sampler_grid
@@ -18,6 +19,7 @@ from lesa_framework.interfaces.predictor import Predictor, PredictorConfig
 from lesa_framework.interfaces.schedule import ScheduleConfig
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.search.candidates import Steps
 from lesa_framework.search.prompts import Prompts
@@ -26,6 +28,8 @@ from lesa_framework.training.sampler import Sampler
 from lesa_framework.training.task import Task
 from lesa_framework.types import Reason
 
+#: Predictors that candidates are tried with when one of them is not the predictor itself; the first that is there.
+_GUIDES = ("fitted", "taylorseer")
 #: What a sample counts at most, when it is the uncached one, and at least, when it is not even finite. In dB.
 _IDENTICAL, _LOST = 200.0, -100.0
 
@@ -63,6 +67,7 @@ class PipelineTrials:
         pipe: The pipeline; its weights are frozen.
         call: Keyword arguments of its call.
         prompts: What to fit and to judge on.
+        world: The processes that share the prompts.
 
     Attributes:
         sigmas: The sampler's grid, the final 0 included.
@@ -71,8 +76,15 @@ class PipelineTrials:
         ConfigError: The pipeline refuses the call, or the predictor has a fit that is not cheap.
     """
 
-    def __init__(self, config: LesaConfig, pipe: CallablePipeline, call: Mapping[str, Any], prompts: Prompts) -> None:
-        self._config, self._prompts = config, prompts
+    def __init__(
+        self,
+        config: LesaConfig,
+        pipe: CallablePipeline,
+        call: Mapping[str, Any],
+        prompts: Prompts,
+        world: World = ALONE,
+    ) -> None:
+        self._config, self._prompts, self._world = config, prompts, world
         self._settings = quick_settings(config)
         steps = config.training.num_steps
         self._sampler = Sampler(pipe, steps, dict(call))
@@ -120,21 +132,23 @@ class PipelineTrials:
     def judge(self, steps: Steps, predictor: Predictor, batches: Sequence[Batch]) -> tuple[float, ...]:
         """For each sample the PSNR-like distance of its final latents from the uncached run's, in dB."""
         task, found = self._task(steps, ()), []
-        for batch in batches:
+        for whole in batches:
+            batch = whole.part(self._world)
             with torch.no_grad():
                 final = task.rollout(batch, predictor)[-1].double().cpu()
-            (errors,) = drift([final], [self._reference(batch)])
+            (errors,) = drift([final], [self._reference(whole)])
             decibels = (-10 * torch.log10(errors)).nan_to_num(_LOST, _IDENTICAL, _LOST).clamp(_LOST, _IDENTICAL)
-            found += decibels.tolist()
+            found += self._world.rows(decibels if batch.share else decibels[:0]).tolist()
         return tuple(found)
 
-    def _reference(self, batch: Batch) -> Tensor:
-        """The end of the uncached run."""
+    def _reference(self, whole: Batch) -> Tensor:
+        """The end of the uncached run of this process's part of a batch."""
+        batch = whole.part(self._world)
         samples = list(zip(batch.prompts, batch.seeds, strict=True))
         if not all(sample in self._ends for sample in samples):
             end = self._task((0,), ()).uncached(batch)[-1].double()
             self._ends |= {sample: end[place : place + 1] for place, sample in enumerate(samples)}
-            if not self.fits or batch in self._prompts.judge:
+            if not self.fits or whole in self._prompts.judge:
                 for sample in samples:
                     del self._kept[sample]  # only its end is compared
         return torch.cat([self._ends[sample] for sample in samples])
@@ -165,6 +179,7 @@ class PipelineTrials:
             config.backbone.tap,
             batches,
             config.engine.history.build(),
+            self._world,
             kept=self._kept,
         )
 
@@ -198,6 +213,46 @@ def guides() -> list[str]:
         for kind, config in plugins().registry.predictors.items().items()
         if not config.has_fit() or config.quick is not PredictorConfig.quick
     ]
+
+
+def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
+    """What candidates are tried with.
+
+    Args:
+        config: The configuration that is searched for.
+        kind: The predictor that the user wants for this; None for the predictor itself, or one that it has to make do
+            with.
+
+    Raises:
+        ConfigError: There is none, or the kind cannot serve.
+    """
+    if kind is None and is_tried_itself(config):
+        return config
+    chosen = kind or next((each for each in _GUIDES if each in guides()), None)
+    if chosen is None:
+        raise ConfigError(f"--guide: '{config.predictor.kind}' has no cheap fit. Give one of {', '.join(guides())}.")
+    predictor = plugins().registry.predictors.get(chosen)
+    if chosen not in guides():
+        raise ConfigError(f"--guide {chosen}: has no cheap fit. Give one of {', '.join(guides())}.")
+    shared = {key: getattr(config.training, key) for key in TrainingConfig.model_fields}
+    update = {"predictor": predictor(kind=chosen), "training": predictor.training_config(**shared)}
+    return config.model_copy(update=update)
+
+
+def tapped(config: LesaConfig, model: nn.Module) -> LesaConfig:
+    """The configuration with the tap that its predictor prefers, where none is given and the model has it.
+
+    Args:
+        config: The configuration that is searched for.
+        model: The transformer.
+
+    Raises:
+        UnsupportedBackboneError: No adapter fits the model.
+    """
+    tap, backbone = config.predictor.preferred_tap, config.backbone
+    if tap is None or "tap" in backbone.model_fields_set or tap not in find_adapter(model, backbone).adapter.taps:
+        return config
+    return config.model_copy(update={"backbone": backbone.model_copy(update={"tap": tap})})
 
 
 def steps_config(steps: Steps) -> ScheduleConfig:

@@ -182,9 +182,10 @@ def train(
             **provenance,
         },
     )
-    if not world.is_first:
-        return Trained(*_files(config, out), drift_db)
-    return _write(config, out, Artifact(metadata, tensors), {"drift_db": drift_db, "log": log}, fingerprint)
+    if world.is_first:
+        _write(config, out, Artifact(metadata, tensors), {"drift_db": drift_db, "log": log}, fingerprint)
+    world.wait()
+    return Trained(*_files(config, out), drift_db)
 
 
 def _check_same(world: World, seen: str, out: Path) -> None:
@@ -239,7 +240,7 @@ def _hash(fingerprint: str) -> str:
     return hashlib.sha256(fingerprint.encode()).hexdigest()
 
 
-def _write(config: LesaConfig, out: Path, artifact: Artifact, outcome: Mapping[str, Any], fingerprint: str) -> Trained:
+def _write(config: LesaConfig, out: Path, artifact: Artifact, outcome: Mapping[str, Any], fingerprint: str) -> None:
     weights, yaml, log = _files(config, out)
     predictor = config.predictor.model_copy(update={"weights": Path(weights.name)})
     user = dump_config(config.model_copy(update={"predictor": predictor}))
@@ -249,7 +250,6 @@ def _write(config: LesaConfig, out: Path, artifact: Artifact, outcome: Mapping[s
     save_artifact(weights, artifact)
     write_text(yaml, user)
     write_text(log, logged)
-    return Trained(weights, yaml, log, outcome["drift_db"])
 
 
 def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:

@@ -88,25 +88,33 @@ def write_configs(folder: Path) -> None:
     for name, content in CONFIGS.items():
         schedule = "schedule: {kind: fixed_interval, interval: 3, warmup: 2}\n"
         (folder / f"{name}.yaml").write_text(schedule + content, "utf-8")
-    (folder / "prompts.txt").write_text("a red ring\na blue square\na star\n", "utf-8")
+    (folder / "prompts.txt").write_text("a red ring\na blue square\na star\na dot\na line\n", "utf-8")
 
 
 def command(model: Path, folder: Path, world: World) -> Outcome:
-    """`lesa train` by both together and by each alone, what they printed, and what they say to other arguments."""
+    """`lesa train` and `lesa search` by both and by each alone, with what they printed, and other arguments in each."""
 
-    def train(config: str, out: str, *arguments: str) -> dict[str, Any]:
-        files = ("--config", str(folder / f"{config}.yaml"), "--prompts", str(folder / "prompts.txt"))
-        place = ("--model", str(model), "--out", str(folder / out), *SMALL, *arguments)
+    def lesa(*arguments: str, out: str) -> dict[str, Any]:
+        place = ("--prompts", str(folder / "prompts.txt"), "--model", str(model), "--out", str(folder / out), *SMALL)
         with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(io.StringIO()) as notes:
-            code = run(["train", *files, *place])
+            code = run([*arguments, *place])
         return {"code": code, "out": printed.getvalue(), "err": notes.getvalue()}
 
+    def train(config: str, out: str, *arguments: str) -> dict[str, Any]:
+        return lesa("train", "--config", str(folder / f"{config}.yaml"), *arguments, out=out)
+
+    def search(out: str) -> dict[str, Any]:
+        budget = ("--nfe", "3", "--tries", "3", "--steps", "8", "--name", "found")
+        return lesa("search", "--predictor", "fitted", *budget, "--set", "training.ridge=0.1", out=out)
+
     found = {name: train(name, "both") for name in CONFIGS}
+    found["search"] = search("both")
     found["again"] = train("fitted", "both")
     found["other"] = train("fitted", "other", "--set", f"training.seed={world.rank}")
     size = os.environ.pop("WORLD_SIZE")
     for name in CONFIGS:
         found[f"{name}, alone"] = train(name, f"alone{world.rank}")
+    found["search, alone"] = search(f"alone{world.rank}")
     os.environ["WORLD_SIZE"] = size
     return found
 

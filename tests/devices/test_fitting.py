@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -43,9 +45,19 @@ def test_one_that_ends_or_is_silent_ends_the_other(outcomes):
         assert error.startswith("process 0 of 2: another process has ended or does not answer")
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+def test_a_search_of_both_is_that_of_one(outcomes, folder):
+    assert [outcome["command"]["search"]["code"] for outcome in outcomes] == [0, 0]
+    both, alone = (json.loads((folder / who / "found.search.json").read_text("utf-8")) for who in ("both", "alone0"))
+    assert [each["steps"] for each in both["tried"]] == [each["steps"] for each in alone["tried"]]
+    for part in ("tried", "compared"):
+        for one, other in zip(both[part], alone[part], strict=True):
+            assert one["db"] == pytest.approx(other["db"], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, "found"])
 def test_the_command_writes_the_same_file(outcomes, folder, name):
-    assert [outcome["command"][name]["code"] for outcome in outcomes] == [0, 0]
+    command = "search" if name == "found" else name
+    assert [outcome["command"][command]["code"] for outcome in outcomes] == [0, 0]
     both, alone = (load_file(folder / who / f"{name}.safetensors") for who in ("both", "alone0"))
     for tensor, wanted in alone.items():
         torch.testing.assert_close(both[tensor], wanted, atol=1e-6, rtol=1e-6)
@@ -56,7 +68,8 @@ def test_the_first_alone_prints(outcomes):
     assert "wrote" in first["fitted"]["out"]
     assert "100% greedy" in first["fitted"]["err"]
     assert "nothing is left to do" in first["again"]["err"]
-    for name in (*CONFIGS, "again"):
+    assert "the best of 3 tried" in first["search"]["out"]
+    for name in (*CONFIGS, "again", "search"):
         assert (second[name]["out"], second[name]["err"]) == ("", "")
 
 

@@ -15,8 +15,9 @@ from lesa_framework.artifacts import load_artifact
 from lesa_framework.config.loading import load_config
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.search.prompts import divided
-from lesa_framework.search.run import Found, SearchProgress, guide_of, search
+from lesa_framework.search.run import Found, SearchProgress, search
 from lesa_framework.search.search import Limit
+from lesa_framework.search.trial import guide_of
 from lesa_framework.training import drift_db
 
 CALL = {"height": 16, "width": 16, "max_sequence_length": 8, "true_cfg_scale": 3.0, "negative_prompt": ""}

@@ -13,8 +13,9 @@ from lesa_framework.artifacts import load_artifact
 from lesa_framework.backbones import find_adapter
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.search.record import load_record
-from lesa_framework.search.run import SearchProgress, guide_of, tapped
+from lesa_framework.search.run import SearchProgress
 from lesa_framework.search.search import Limit
+from lesa_framework.search.trial import guide_of, tapped
 from lesa_framework.training.run import train
 from lesa_framework.types import Tap
 from tests.search.conftest import CALL, PROMPTS, GainConfig, run
