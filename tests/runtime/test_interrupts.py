@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lesa_framework.runtime.blocks import BlockLists
+from lesa_framework.runtime.compiled import Compilation
 from lesa_framework.runtime.head import Head
 from lesa_framework.runtime.override import ForwardOverride
 from lesa_framework.testing import TinyContextDiT
@@ -34,8 +35,8 @@ def interrupt(monkeypatch):
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(BlockLists, "attach"), (Head, "attach"), (ForwardOverride, "put")],
-    ids=["first", "second", "third"],
+    [(Compilation, "attach"), (BlockLists, "attach"), (Head, "attach"), (ForwardOverride, "put")],
+    ids=["first", "second", "third", "fourth"],
 )
 def test_an_interrupt_while_attaching_leaves_no_trace(interrupt, owner, name, after):
     pipe = pipeline(TinyContextDiT)
@@ -51,8 +52,8 @@ def test_an_interrupt_while_attaching_leaves_no_trace(interrupt, owner, name, af
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(ForwardOverride, "remove"), (Head, "remove"), (BlockLists, "detach")],
-    ids=["first", "second", "third"],
+    [(ForwardOverride, "remove"), (Head, "remove"), (BlockLists, "detach"), (Compilation, "detach")],
+    ids=["first", "second", "third", "fourth"],
 )
 def test_a_second_detach_finishes_what_an_interrupt_left(interrupt, owner, name, after):
     pipe = pipeline(TinyContextDiT)
