@@ -15,6 +15,9 @@ from lesa_framework.measure.results import QUALITY, Kind, ModelResults, Results,
 
 T = TypeVar("T")
 
+#: Families whose numbers are fitted to the model.
+_LEARNED = ("lesa", "fitted")
+
 
 @dataclass(frozen=True)
 class Theme:
@@ -32,7 +35,7 @@ class Theme:
     def of(self, row: Row) -> str:
         """A method's colour."""
         if row.kind is Kind.CACHE:
-            return self.lesa if row.family == "lesa" else self.ours
+            return self.lesa if row.family in _LEARNED else self.ours
         return self.peer if row.kind is Kind.PEER else self.plain
 
 
@@ -41,8 +44,8 @@ THEMES = (
     Theme("dark", "#e9e7e2", "#a3a6ae", "#34383e", "#5cc8bd", "#b8724a", "#4d6c9a", "#6f727a"),
 )
 _LEGEND = (
-    ("LESA", "lesa"), ("other predictors of this framework", "ours"), ("other people's caches", "peer"),
-    ("fewer steps, no cache", "plain"),
+    ("fitted to the model: LESA and fitted", "lesa"), ("other predictors of this framework", "ours"),
+    ("other people's caches", "peer"), ("fewer steps, no cache", "plain"),
 )  # fmt: skip
 
 #: Prompts of each model in the gallery, and pixels that a pixel becomes there.
@@ -67,11 +70,11 @@ def front(lines: Sequence[Line], theme: Theme) -> Any:
     for number, (axis, system) in enumerate(zip(axes, SYSTEMS, strict=True)):
         dots = [(place, row) for place, line in enumerate(lines) if (row := line.rows[number]) and row.psnr_db]
         for place, row in dots:
-            lesa = row.family == "lesa"
-            axis.scatter(row.psnr_db, place, color=theme.of(row), s=90 if lesa else 45, zorder=2)
+            learned = row.family in _LEARNED
+            axis.scatter(row.psnr_db, place, color=theme.of(row), s=90 if learned else 45, zorder=2)
             axis.annotate(
                 f"{row.psnr_db:.1f}", (row.psnr_db, place), xytext=(8, 0), textcoords="offset points", va="center",
-                fontsize=9, color=theme.ink, fontweight="bold" if lesa else "normal",
+                fontsize=9, color=theme.ink, fontweight="bold" if learned else "normal",
             )  # fmt: skip
         axis.set_yticks(range(len(lines)), [line.label for line in lines], fontsize=9)
         axis.set_ylim(len(lines) - 0.5, -0.5)
@@ -101,7 +104,7 @@ def quality(results: Results, theme: Theme) -> Any:
         values = [row.psnr_db or 0.0 for row in rows]
         axis.barh(places, values, color=[theme.of(row) for row in rows], height=0.72)
         for place, row, value in zip(places, rows, values, strict=True):
-            weight = "bold" if row.family == "lesa" else "normal"
+            weight = "bold" if row.family in _LEARNED else "normal"
             axis.text(value + 0.3, place, f"{value:.1f}", va="center", fontsize=8, color=theme.ink, fontweight=weight)
         axis.set_yticks(places, [short(row) for row in rows], fontsize=8)
         axis.set_ylim(tallest - 0.4, -0.6)
@@ -172,7 +175,7 @@ def gallery(results: Results, theme: Theme) -> Any:
             axis.imshow(_picture(found, row.name, number), interpolation="none")
             psnr = found.details[row.name].scores[QUALITY][number]
             title = "uncached" if row.kind is Kind.UNCACHED else f"{short(row)}\n{psnr:.1f} dB" if psnr else short(row)
-            axis.set_title(title, fontsize=7.5, color=theme.lesa if row.family == "lesa" else theme.ink)
+            axis.set_title(title, fontsize=7.5, color=theme.lesa if row.family in _LEARNED else theme.ink)
     return figure
 
 

@@ -72,7 +72,7 @@ class FrontRows:
         self._selection, self._published = selection, published
 
     def lines(self) -> list[Line]:
-        """The lines, the paper's method and ours first."""
+        """The lines, ours and the paper's method first."""
         return [Line(label, tuple(choose(each) for each in SYSTEMS)) for label, choose in self._choices().items()]
 
     def claims(self) -> list[Claim]:
@@ -82,6 +82,7 @@ class FrontRows:
 
     def _choices(self) -> dict[str, Callable[[System], Row | None]]:
         return {
+            FITTED: lambda each: self._named(each, f"ref-{each.backbone}-fitted-nfe{each.nfe}"),
             OURS_EVEN: lambda each: self._named(each, f"ref-{each.backbone}-lesa-{each.even}"),
             OURS_PAPER: lambda each: self._named(each, f"ref-{each.backbone}-lesa-{each.paper}"),
             PUBLISHED: lambda each: self._named(each, f"ref-{each.backbone}-lesa-paper-{each.paper}"),
@@ -89,7 +90,6 @@ class FrontRows:
             TAYLOR_PAPER: lambda each: self._taylorseer(each, each.paper),
             TOLD: lambda each: self._peer(each, lambda row: bool(row.schedule)),
             UNTOLD: lambda each: self._peer(each, lambda row: not row.schedule),
-            REUSE: lambda each: self._named(each, f"reuse-{each.even}"),
             FEWER: lambda each: self._named(each, fewer_steps_name(each.nfe)),
         }
 
@@ -112,6 +112,7 @@ class FrontRows:
         return next(found for found in self._published.models if found.model == model)
 
 
+FITTED = "fitted, searched steps"
 OURS_EVEN = "LESA, our training, even steps"
 OURS_PAPER = "LESA, our training, the paper's steps"
 PUBLISHED = "LESA as published, the paper's steps"
@@ -119,10 +120,11 @@ TAYLOR_EVEN = "TaylorSeer, even steps"
 TAYLOR_PAPER = "TaylorSeer, the paper's steps"
 TOLD = "another library's cache, told its steps"
 UNTOLD = "another library's cache, its own steps"
-REUSE = "reuse, even steps"
 FEWER = "fewer steps, no cache"
 
 _CLAIMS: Sequence[tuple[str, str, str]] = (
+    ("fitted minus TaylorSeer on even steps", FITTED, TAYLOR_EVEN),
+    ("fitted minus our LESA on even steps", FITTED, OURS_EVEN),
     ("our LESA minus TaylorSeer, both on even steps", OURS_EVEN, TAYLOR_EVEN),
     ("our LESA minus LESA as published, both on the paper's steps", OURS_PAPER, PUBLISHED),
     ("LESA as published minus TaylorSeer, both on the paper's steps", PUBLISHED, TAYLOR_PAPER),
