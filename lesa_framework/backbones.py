@@ -16,7 +16,12 @@ from lesa_framework.plugin.registry import AUTO, Registry
 
 #: How many adapters an error names.
 _NEAREST = 3
-_PAGE = "docs/extend/backbone.md"
+#: People who installed a wheel have no docs, so this is all that they need.
+_TO_WRITE = (
+    "An adapter of your own is a class with four names: the model's class, its lists of blocks, the module after them, "
+    "and the argument with the noise level. `lesa new backbone NAME` writes one with its test; `lesa plugins` lists "
+    "the adapters that there are."
+)
 _COMMON = re.compile("(Transformer)?([23]D)?(Model)?$")
 
 
@@ -81,7 +86,7 @@ def _by_name(model: nn.Module, kind: str, registry: Registry) -> AdapterMatch:
             f"backbone.kind: '{kind}' is for {adapter.model_class} and does not fit {type(model).__name__}: "
             f"{layout.no_module(model, absent[0])}"
             + (f" Missing too: {', '.join(absent[1:])}." if absent[1:] else "")
-            + f"{hint} See {_PAGE}."
+            + f"{hint} {_TO_WRITE}"
         )
     # The same names are not yet the same layout.
     is_for_class = adapter.model_class in {base.__name__ for base in type(model).__mro__}
@@ -105,7 +110,7 @@ def _unknown_model(model: nn.Module, registry: Registry) -> str:
             f"The nearest by name are {_listed(alike, registry)}, but none of them fits its modules and arguments."
         )
     lines += [f"Or describe it in the configuration, {text}" for text in _described(model, registry)]
-    lines.append(f"{_PAGE} explains this, and how to write an adapter; `lesa plugins` lists the adapters.")
+    lines.append(_TO_WRITE)
     return "\n".join(lines)
 
 

@@ -43,7 +43,12 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EntryInfo:
-    """One feature in a history: which step it belongs to, and whether the block stack made it."""
+    """One feature in a history: which step it belongs to, and whether the block stack made it.
+
+    Attributes:
+        step: The step, counted from 0 on the whole grid.
+        computed: Whether the block stack made it; if not, it was predicted.
+    """
 
     step: int
     computed: bool

@@ -121,7 +121,8 @@ class TestNoneFits:
         assert message.startswith("Foreign: no backbone adapter fits this class.\nIts layout is that of 'tiny' ")
         assert "try backbone.kind=tiny" in message
         assert "one_list" not in message  # half of the stack is no fit
-        assert "docs/extend/backbone.md" in message
+        assert "`lesa new backbone NAME` writes one with its test" in message
+        assert "docs/" not in message
         assert len(message.splitlines()) <= 7
         assert "video" not in message
 
@@ -156,7 +157,9 @@ class TestNoneFits:
             "Linear: no backbone adapter fits this class.\n"
             "The nearest by name are 'video0' (Video0Model), 'video1' (Video1Model), 'video2' (Video2Model), "
             "but none of them fits its modules and arguments.\n"
-            "docs/extend/backbone.md explains this, and how to write an adapter; `lesa plugins` lists the adapters."
+            "An adapter of your own is a class with four names: the model's class, its lists of blocks, the module "
+            "after them, and the argument with the noise level. `lesa new backbone NAME` writes one with its test; "
+            "`lesa plugins` lists the adapters that there are."
         )
 
     def test_accelerate_says_the_same_and_touches_nothing(self):

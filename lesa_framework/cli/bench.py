@@ -12,6 +12,7 @@ import torch
 import typer
 
 from lesa_framework.cli import console, files, options, stopping
+from lesa_framework.cli.announce import announce
 from lesa_framework.cli.results import deliver
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import PIPELINE, check_installed
@@ -77,13 +78,16 @@ def command(
         deliver(finished, None, None if page_path.exists() else page_path, as_json=as_json)
         console.note(f"nothing is left to do: {results_path} holds these results. Measure again with --fresh.")
         return
+    announce(
+        f"measuring {', '.join(f'{each.source.name} ({len(each.pairs)} samples a row)' for each in bench.tasks)}, to "
+        f"{results_path}. Finished parts are kept in {results_path.with_suffix('.cells')}: stop when you like, the "
+        "same command resumes."
+    )
     resumed = len(store) > 0
     if resumed:
         console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")
     with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
-        results = run_bench(
-            bench, partial(console.StepProgress, announce=resumed), store=store, only=only, device=device
-        )
+        results = run_bench(bench, partial(console.StepProgress, announce=True), store=store, only=only, device=device)
     results = results.model_copy(update={"identity": identity})
     deliver(results, results_path, page_path, as_json=as_json)
     if not (only and resumed):  # the other rows of a stopped run are still wanted

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from lesa_framework.api import accelerate
-from lesa_framework.cli import console, files, options
+from lesa_framework.cli import console, files, options, stopping
+from lesa_framework.cli.announce import amount, announce
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.extras import check_installed
@@ -81,8 +82,13 @@ def command(
     paths = _paths(out, pairs)
     methods = caches([(config, "") for config in loaded], steps)
     written: list[dict[str, object]] = []
+    announce(f"making {amount(len(pairs), 'image')} of {steps} steps with {model}, to {out}")
     choice: Choice | None = None
-    with console.warnings_as_notes(), console.StepProgress("loading") as progress:
+    with (
+        console.warnings_as_notes(),
+        stopping.advice_when_stopped(lambda: _how_far(written, len(pairs))),
+        console.StepProgress("loading") as progress,
+    ):
         pipe = load_pipeline(source, device=device)
         check_call(pipe, settings.call)
         planned(pipe, methods, settings)  # only to check that it fits
@@ -99,6 +105,11 @@ def command(
         typer.echo(json.dumps(made, indent=2))
         return
     _show(written, steps, choice)
+
+
+def _how_far(written: Sequence[dict[str, object]], wanted: int) -> str:
+    kept = f"; they are in {Path(str(written[0]['file'])).parent}" if written else ""
+    return f"stopped after {len(written)} of {amount(wanted, 'image')}{kept}. The same command starts afresh."
 
 
 def _show(written: Sequence[dict[str, object]], steps: int, choice: Choice | None) -> None:

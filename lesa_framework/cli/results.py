@@ -11,7 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lesa_framework.cli import console
+from lesa_framework.cli import console, stopping
+from lesa_framework.cli.announce import amount, announce
 from lesa_framework.errors import LesaError
 from lesa_framework.files import write_text
 from lesa_framework.measure.columns import Column, columns, explained
@@ -24,13 +25,24 @@ from lesa_framework.measure.tasks import Benchmark
 #: The first columns to drop where there is no room, and the last ones.
 _LEAST, _LAST = ("peak memory", "FLOPs"), ("cache", "work")
 _UNLIMITED = 1000
+_STOPPED = "stopped; nothing is kept, and the same command starts afresh. `lesa bench` measures the same and resumes."
 #: Some of the page's signs are missing on some terminals.
 _PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
 
 
 def measured(bench: Benchmark, device: str | None) -> Results:
     """Compare configurations without a file: each is warmed up and then timed, with one progress bar for all."""
-    with console.warnings_as_notes(), console.StepProgress("loading", announce=True) as progress:
+    (task,) = bench.tasks
+    announce(
+        f"comparing {amount(len(task.caches), 'cache')} with the uncached run and with fewer steps: "
+        f"{amount(len(task.pairs), 'sample')} each, {task.settings.num_steps} steps, on {task.source.name}. "
+        "How long that takes is said when a few steps were timed."
+    )
+    with (
+        console.warnings_as_notes(),
+        stopping.advice_when_stopped(lambda: _STOPPED),
+        console.StepProgress("loading", announce=True) as progress,
+    ):
         return run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import console, files, options, stopping
+from lesa_framework.cli.announce import announce, room
 from lesa_framework.cli.search_progress import Watch, how_to_resume
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
@@ -125,6 +126,7 @@ def command(
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
         pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
+        announce(room(pipe, out))
         wanted = tapped(wanted, pipe.transformer)
         guiding = guiding.model_copy(update={"backbone": wanted.backbone})
         # The processes agree on how long a step takes: the first one's clock counts.

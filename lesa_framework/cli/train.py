@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lesa_framework.cli import console, files, options, stopping
+from lesa_framework.cli.announce import amount, announce, room
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import check_installed
@@ -68,8 +70,13 @@ def command(
     )
     written = [f"{loaded.name}.{ending}" for ending in ("safetensors", "yaml", "json", "checkpoint.safetensors")]
     files.check_out_folder(out, written, inputs=[Path(config), *([prompts] if prompts else [])])
+    announce(
+        f"fitting '{loaded.predictor.kind}' to {name}: {amount(len(chosen), 'prompt')} in batches of "
+        f"{loaded.training.batch}, {settings.num_steps} steps, to {out}. Stop when you like: the same command resumes."
+    )
     with console.together() as world:
         pipe = load_pipeline(source, device=device_of_process(device))
+        announce(room(pipe, out))
         check_call(pipe, settings.call)
         checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
         with stopping.advice_when_stopped(lambda: _how_to_resume(checkpoint)), _Bar() as bar:
@@ -102,6 +109,7 @@ class _Bar:
 
     def __init__(self) -> None:
         self._console, self._tenths = console.notices(), console.Tenths()
+        self._started, self._before = time.monotonic(), 0
         self._bar = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
@@ -117,6 +125,7 @@ class _Bar:
     def show(self, step: Step) -> None:
         """Show one finished batch, or what is left of a training that resumes."""
         if step.stage == RESUMING:
+            self._started, self._before = time.monotonic(), step.done
             left = f": {step.done} of {step.total} parts are done, {step.total - step.done} are left" * bool(step.total)
             self._console.print(f"resuming the stopped training{left}.", markup=False)
             return
@@ -129,7 +138,14 @@ class _Bar:
         self._bar.update(self._task, description=step.stage, total=step.total, completed=step.done, note=note)
         percent = self._tenths.reached(step.done, step.total)
         if not self._console.is_terminal and percent is not None:
-            self._console.print(f"{percent:3d}% {step.stage}, {note}", markup=False)
+            self._console.print(f"{percent:3d}% {step.stage}, {note}{self._left(step)}", markup=False)
+
+    def _left(self, step: Step) -> str:
+        """How long the rest will take, if it goes on as so far."""
+        done, now = step.done - self._before, time.monotonic()
+        if done <= 0 or step.done >= step.total:
+            return ""
+        return f", about {console.about((now - self._started) / done * (step.total - step.done))} left"
 
     def __enter__(self) -> _Bar:
         self._bar.start()

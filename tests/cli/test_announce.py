@@ -1,0 +1,90 @@
+"""Long work says from its first second what it will do, and a stopped one what is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lesa_framework import Progress
+from lesa_framework.cli import announce, generate, results
+from lesa_framework.cli.train import _Bar
+from lesa_framework.testing import TinyDiT, TinyPipeline
+from tests.cli.conftest import SMALL, Lesa
+
+
+def first(text: str) -> str:
+    return text.splitlines()[0]
+
+
+def test_images_are_announced_and_a_stop_says_which_are_there(
+    lesa: Lesa, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches, sample = [], generate._sample
+
+    def once(*given: object) -> object:
+        if batches:
+            raise KeyboardInterrupt
+        batches.append(given)
+        return sample(*given)
+
+    monkeypatch.setattr(generate, "_sample", once)
+    outcome = lesa("generate", "a ring", "--model", model, "--steps", 4, "--count", 2, "--batch", 1, *SMALL)
+    assert outcome.code == 130
+    assert first(outcome.err) == f"making 2 images of 4 steps with {model}, to images"
+    assert "stopped after 1 of 2 images; they are in images. The same command starts afresh." in outcome.err
+
+
+def test_a_comparison_is_announced_and_a_stop_says_what_resumes(
+    lesa: Lesa, cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "run_bench", stop)
+    outcome = lesa("eval", cache, "--model", model, "--steps", 8, "--prompts", cache, *SMALL)
+    assert outcome.code == 130
+    assert first(outcome.err).startswith(
+        "comparing 1 cache with the uncached run and with fewer steps: 2 samples each, 8 "
+    )
+    assert outcome.err.endswith("starts afresh. `lesa bench` measures the same and resumes.\n")
+
+
+def test_a_benchmark_says_where_it_keeps_what_is_finished(
+    lesa: Lesa, workplace: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lesa_framework.cli.bench.run_bench", stop)
+    (workplace / "b.yaml").write_text(f"models: {{'{model}': {{}}}}\nnfe: [2]\nprompts: {{texts: [a ring]}}\n")
+    outcome = lesa("bench", "b.yaml")
+    assert outcome.code == 130
+    assert first(outcome.err) == (
+        f"measuring {model} (1 samples a row), to b.json. Finished parts are kept in b.cells: stop when you like, the "
+        "same command resumes."
+    )
+
+
+def test_what_is_loaded_and_what_room_is_left(tmp_path: Path) -> None:
+    line = announce.room(TinyPipeline(TinyDiT()), tmp_path / "not" / "there")
+    assert line.startswith("loaded: ")
+    assert " of weights on cpu; " in line
+    assert line.endswith(f" are free in {tmp_path / 'not' / 'there'}")
+
+
+@pytest.mark.parametrize(("count", "words"), [(2**20, "1 MiB"), (3 * 2**29, "1.5 GiB")])
+def test_sizes_are_in_words(count: int, words: str) -> None:
+    assert announce.size(count) == words
+
+
+def test_training_says_how_long_is_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = iter([0.0, 100.0, 160.0, 200.0])
+    monkeypatch.setattr("lesa_framework.cli.train.time.monotonic", lambda: next(clock))
+    bar = _Bar()
+    bar.show(Progress("resuming", 10, 20))
+    bar.show(Progress("guided", 12, 20))
+    bar.show(Progress("guided", 20, 20))
+    said = capsys.readouterr().err.splitlines()
+    assert said[1].endswith("60% guided, pass 1, about 4 minutes left")
+    assert said[2].endswith("100% guided, pass 1")
