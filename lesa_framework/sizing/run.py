@@ -104,7 +104,8 @@ def foresee(
 
 def _arguments(pipe: Any, num_steps: int, batch: int, call: Mapping[str, Any]) -> dict[str, Any]:
     accepted = inspect.signature(type(pipe).__call__).parameters
-    given = {"num_inference_steps": num_steps, "prompt": ["a"] * batch, **expanded_call(call, batch)}
+    prompt = {} if "prompt_embeds" in call else {"prompt": ["a"] * batch}
+    given = {"num_inference_steps": num_steps, **prompt, **expanded_call(call, batch)}
     for name in given:
         if name not in accepted:
             raise ConfigError(
@@ -157,10 +158,14 @@ class _Rehearsal:
     ) -> None:
         known = look()
         ours = {part.attribute: part for part in parts}
-        twins = {name: twin_of(module) for name, module in vars(pipe).items() if isinstance(module, nn.Module)}
+        modules = {name: module for name, module in vars(pipe).items() if isinstance(module, nn.Module)}
+        made = {id(module): twin_of(module) for module in modules.values()}  # one may have several names
+        twins = {name: made[id(module)] for name, module in modules.items()}
+        cached = {id(twins[name]) for name in ours}
         for name, twin in twins.items():
             if name not in ours:
-                stand_in(twin)
+                if id(twin) not in cached:
+                    stand_in(twin)
                 continue
             adapter = ours[name].match.adapter
             if short:

@@ -12,6 +12,8 @@ import lesa_framework as lesa
 from lesa_framework import ConfigError, UnsupportedBackboneError
 from lesa_framework.pipelines import find_model, load_outline
 from tests.fixtures_flux import new_transformer
+from tests.pipelines.parts import run
+from tests.pipelines.videos import PROMPTS, SIZE, new_wan
 
 SMALL = {"height": 16, "width": 16, "call": {"max_sequence_length": 8}}
 TWO = {"true_cfg_scale": 3.0, "negative_prompt": ""}
@@ -138,3 +140,16 @@ def test_blocks_that_need_each_other_are_all_run(make_flux):
     with lesa.accelerate(pipe, config()) as session:
         assert session.plan(12, **SMALL).nfe == 5
     assert Whole.calls == 1
+
+
+def test_two_transformers_and_embedded_prompts():
+    """Wan 2.2: the second one takes over in the middle, and has branches of its own."""
+    pipe = new_wan(second=True)
+    with lesa.accelerate(pipe, config()) as session:
+        plan = session.plan(8, call={**PROMPTS, **SIZE})
+        run(pipe, **PROMPTS, **SIZE)
+        report = session.report
+    assert plan.plans == {branch: report.plan(branch) for branch in report.branches}
+    assert len(plan.features) == 4
+    assert plan.cache_bytes == report.cache_bytes
+    assert plan.nfe == report.nfe
