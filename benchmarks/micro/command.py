@@ -63,6 +63,7 @@ def main(
     notices = Console(stderr=True, highlight=False, soft_wrap=True)
     _check(notices, parts or [], device)
     place, found = clock(device), list[Part]()
+    command = shlex.join(["python", "-m", "benchmarks.micro", *sys.argv[1:]])
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=110)
 
@@ -78,11 +79,10 @@ def main(
             console.print(table_of(part))
             for remark in part.notes:
                 console.print(f"- {remark}", markup=False)
-    if out is not None:
-        command = shlex.join(["python", "-m", "benchmarks.micro", *sys.argv[1:]])
-        results = results_of(found, place, command, [note] if note else [])
-        write_text(out, results.model_dump_json(indent=1) + "\n")
-        say(f"written to {out}")
+        if out is not None:  # after each part, so that a run that is stopped leaves what it had
+            results = results_of(found, place, command, [note] if note else [])
+            write_text(out, results.model_dump_json(indent=1) + "\n")
+            say(f"written to {out}")
 
 
 def _check(notices: Console, parts: list[str], device: str) -> None:

@@ -105,25 +105,27 @@ def _peers(stage: Stage) -> tuple[list[_Entry], tuple[str, ...]]:
     workload = workload_of(stage.pipe, NUM_STEPS, partial(stage.run, NUM_STEPS))
     for name, choose in ((SEARCHED, _searched), (TOLD, _told)):
         try:
-            peer = choose(stage, workload, name)
+            peer, note = choose(stage, workload, name)
         except LesaError as error:
             notes.append(f"{name}: {error}")
             continue
+        notes += [f"{name}: {note}"] * bool(note)
         found.append(_Entry(name, name, partial(peer.attach, stage.pipe), NUM_STEPS, True, peer.settings))
     return found, tuple(notes)
 
 
-def _searched(stage: Stage, workload: Workload, name: str) -> Peer:
+def _searched(stage: Stage, workload: Workload, name: str) -> tuple[Peer, str]:
     family = plugins().registry.peers.get(name)
     found = match(family, stage.pipe, workload, len(COMPUTED), seconds=_SEARCHING)
     if found.chosen is None:
         raise LesaError(found.error or "no settings were found")
-    return found.chosen.peer
+    work = f"It does the work of {found.chosen.work.flops_nfe:.2f} steps."
+    return found.chosen.peer, f"{work} {found.note}".strip()
 
 
-def _told(stage: Stage, workload: Workload, name: str) -> Peer:
+def _told(stage: Stage, workload: Workload, name: str) -> tuple[Peer, str]:
     family: ToldPeerFamily = plugins().registry.told_peers.get(name)
     refused = family.refusal(stage.pipe)
     if refused is not None:
         raise LesaError(refused)
-    return family.at(COMPUTED, stage.pipe, workload)
+    return family.at(COMPUTED, stage.pipe, workload), "Told the computed steps; in the others its first block runs."

@@ -4,8 +4,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from benchmarks import speed_page
 from benchmarks.full_size.device import Cpu
-from benchmarks.micro import startup
+from benchmarks.micro import page, startup
 from benchmarks.micro.command import PARTS, app
 from benchmarks.micro.filters import TAPS, filters
 from benchmarks.micro.methods import Mean, told
@@ -15,6 +16,7 @@ from benchmarks.micro.stages import tiny
 from benchmarks.micro.turns import Line, Part, in_turns, spread
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.results import Kind, Results
+from lesa_framework.measure.results_file import read_results
 
 
 @pytest.mark.parametrize(
@@ -77,8 +79,8 @@ def test_the_file_is_one_that_lesa_report_shows():
     assert (first.kind, first.scores[RATIO]) == (Kind.UNCACHED, None)
     for row in others:
         assert row.scores[LOW] <= row.scores[RATIO] <= row.scores[HIGH]
-    page = write_page(results)
-    assert all(row.name in page for row in results.rows)
+    shown = write_page(results)
+    assert all(row.name in shown for row in results.rows)
 
 
 def test_a_process_that_fails_is_no_measurement():
@@ -97,3 +99,8 @@ def test_bad_input_gets_a_message_and_exits_with_2(arguments, told):
     outcome = CliRunner().invoke(app, arguments)
     assert outcome.exit_code == 2
     assert told in outcome.stderr
+
+
+def test_the_page_on_speed_says_what_the_committed_file_says():
+    text = speed_page.PAGE.read_text("utf-8")
+    assert speed_page.filled(text, page.section(read_results(page.FILE))) == text, "run python -m benchmarks.micro.page"
