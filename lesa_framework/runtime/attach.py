@@ -184,7 +184,7 @@ class Attachment:
                 "or give the pipeline to the function that samples, as an argument."
             )
             return self._runner.run(given)
-        engine = request.engine
+        engine, was_in_place = request.engine, self._override.is_in_place
         try:
             position = request.tracker.locate(call)
             if position.new_run:
@@ -201,7 +201,7 @@ class Attachment:
             raise
         finally:
             self._runner.end()
-            if self._override.renew():
+            if self._override.renew(was_in_place=was_in_place):
                 self._runner.forward = self._run_model = self._override.original
         return output
 

@@ -58,16 +58,19 @@ class ForwardOverride:
         """Put ours in its place."""
         self._own[self._place] = self._forward
 
-    def renew(self) -> bool:
+    def renew(self, *, was_in_place: bool) -> bool:
         """Put ours back where a hook of diffusers, which was beneath it, left during a call and took it away.
 
         Group offloading with streams has a hook for the first call alone, and puts back what that wrapped. What it put
-        back is what ours calls from now on.
+        back is what ours calls from now on. A hook that was put over ours before the call wraps it, and stays.
+
+        Args:
+            was_in_place: Whether ours was in its place when the call began.
 
         Returns:
             Whether it had been taken away.
         """
-        if self.is_in_place or REGISTRY not in self._own or "forward" not in self._own:
+        if not was_in_place or self.is_in_place or REGISTRY not in self._own or "forward" not in self._own:
             return False
         self.original, self._place, self._held = self._own["forward"], "forward", True
         self.put()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 from lesa_framework.runtime.override import WRAPPED, ForwardOverride
 from lesa_framework.testing import TinyDiT, TinyPipeline
@@ -121,3 +123,14 @@ def test_a_forward_is_in_place_until_something_else_is(hooked):
         if place in vars(model):
             vars(model)[place] = print
     assert not override.is_in_place
+
+
+def test_a_hook_that_was_put_over_ours_stays_there():
+    model, hook = nn.Identity(), partial(print)
+    override = ForwardOverride(model, partial(print))
+    override.put()
+    model.__dict__.update(forward=hook, _diffusers_hook=None)
+    assert not override.renew(was_in_place=False)
+    assert model.__dict__["forward"] is hook
+    assert override.renew(was_in_place=True)  # it came during the call, in place of ours
+    assert override.is_in_place
