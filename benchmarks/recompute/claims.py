@@ -22,8 +22,9 @@ SYSTEMS = {
 _NUMBER = r"([+−-]\d+\.\d+)"
 #: A difference with its interval, as all pages write it.
 _DIFFERENCE = rf"{_NUMBER} \({_NUMBER} to {_NUMBER}\), (ahead|behind|level)"
-#: The lines of README.md's table that are rows of ours: how the row is named for a model.
+#: Lines of README.md's table that are rows of ours: how the row is named for a model.
 _LINES = {
+    "fitted, searched steps": "ref-{model}-fitted-nfe{nfe}",
     "LESA, our training, even steps": "ref-{model}-lesa-{even}",
     "LESA, our training, the paper's steps": "ref-{model}-lesa-{paper}",
     "LESA as published, the paper's steps": "ref-{model}-lesa-paper-{paper}",
@@ -33,21 +34,23 @@ _LINES = {
     "fewer steps, no cache": "fewer_steps_{nfe}",
 }
 _TOLD = "another library's cache, told its steps"
-#: README.md's claims: text, first line, second line.
-_CLAIMS = (
-    ("our LESA minus TaylorSeer, both on even steps", "LESA, our training, even steps", "TaylorSeer, even steps"),
-    (
-        "our LESA minus LESA as published, both on the paper's steps",
+_PLAIN = "fewer steps, no cache"
+#: What README.md may claim: the first line of the table minus the second one.
+_CLAIMS = {
+    "fitted minus TaylorSeer on even steps": ("fitted, searched steps", "TaylorSeer, even steps"),
+    "fitted minus our LESA on even steps": ("fitted, searched steps", "LESA, our training, even steps"),
+    "our LESA minus TaylorSeer, both on even steps": ("LESA, our training, even steps", "TaylorSeer, even steps"),
+    "our LESA minus LESA as published, both on the paper's steps": (
         "LESA, our training, the paper's steps",
         "LESA as published, the paper's steps",
     ),
-    (
-        "LESA as published minus TaylorSeer, both on the paper's steps",
+    "LESA as published minus TaylorSeer, both on the paper's steps": (
         "LESA as published, the paper's steps",
         "TaylorSeer, the paper's steps",
     ),
-    ("our LESA minus the best cache of another library", "LESA, our training, even steps", _TOLD),
-)
+    "fitted minus the best cache of another library": ("fitted, searched steps", _TOLD),
+    "our LESA minus the best cache of another library": ("LESA, our training, even steps", _TOLD),
+}
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,14 @@ class Claim:
     verdict: str
 
     @property
+    def rows(self) -> tuple[str, str]:
+        """Both."""
+        return self.ours, self.theirs
+
+    @property
     def is_recomputed(self) -> bool:
         """Whether both rows can be measured here."""
-        return is_known(self.ours) and is_known(self.theirs)
+        return all(map(is_known, self.rows))
 
 
 def read_claims() -> list[Claim]:
@@ -91,29 +99,32 @@ def read_claims() -> list[Claim]:
 
 
 def _readme(text: str) -> list[Claim]:
-    table = {label: _cells(text, label) for label in (*_LINES, _TOLD)}
+    table = {label: _cells(text, label) for label in (*_LINES, _TOLD) if f"| {label} | " in text}
     names = {
         model: {label: _row_of(label, cells[n], model) for label, cells in table.items()}
         for n, model in enumerate(SYSTEMS)
     }
     found = []
-    for claim, ours, theirs in _CLAIMS:
+    for claim in re.findall(r"^- (.+?): FLUX [+−]", text, re.MULTILINE):
+        if claim not in _CLAIMS:
+            raise ValueError(f"README.md has a new claim, '{claim}'. Say in claims.py which rows it is of.")
+        ours, theirs = _CLAIMS[claim]
         line = _line(text, f"- {claim}: ")
         for model, (title, *_) in SYSTEMS.items():
             numbers, verdict = _difference(line, rf"{title} {_DIFFERENCE}")
             found.append(Claim("README.md", claim, model, names[model][ours], names[model][theirs], numbers, verdict))
-    plain = "fewer steps, no cache"
-    for label in [each for each in _LINES if each not in (plain, "reuse, even steps")]:
+    for label in [each for each in table if each not in (_PLAIN, _TOLD, "reuse, even steps")]:
+        claim = f"{label}, minus fewer steps (of the table)"
         for n, model in enumerate(SYSTEMS):
-            ahead = round(_decibels(table[label][n]) - _decibels(table[plain][n]), 1)
+            ahead = round(_decibels(table[label][n]) - _decibels(table[_PLAIN][n]), 1)
             verdict = "ahead" if ahead > 0 else "behind"
-            text_ = f"{label}, minus fewer steps (of the table)"
-            found.append(Claim("README.md", text_, model, names[model][label], names[model][plain], (ahead,), verdict))
+            found.append(Claim("README.md", claim, model, names[model][label], names[model][_PLAIN], (ahead,), verdict))
     return found
 
 
 def _fitted(text: str) -> list[Claim]:
-    """The leads of the table in docs/fitted.md."""
+    """The leads of the measured table in docs/fitted.md."""
+    text = text.partition("<!-- results:start -->")[2]
     found = []
     for model, (title, *_) in SYSTEMS.items():
         for nfe in (10, 8):
@@ -164,9 +175,20 @@ def _row_of(label: str, cell: str, model: str) -> str:
         return _LINES[label].format(model=model, nfe=nfe, paper=paper, even=even, order=order[1] if order else "")
     # A cell names the library's cache and not its schedule: that is the one that has this score.
     family, shown = re.search(r"`([^`]+)`", cell)[1], _decibels(cell)
-    rows = json.loads((ROOT / "benchmarks" / "results" / "reference.json").read_text("utf-8"))["rows"]
-    scores = {row["name"]: row["psnr_db"] for row in rows if row["model"] == f"reference:{model}"}
-    return next(f"{family}-{each}" for each in (even, paper) if f"{scores[f'{family}-{each}']:.1f}" == f"{shown:.1f}")
+    scores = published_scores(model, "reference")
+    return next(
+        name for name, score in scores.items() if name.startswith(f"{family}-") and f"{score:.1f}" == f"{shown:.1f}"
+    )
+
+
+def published_scores(model: str, *files: str) -> dict[str, float]:
+    """Mean PSNR of each row of a model in the results files; of the first that has it."""
+    found: dict[str, float] = {}
+    for name in files:
+        rows = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))["rows"]
+        of_model = {row["name"]: row["psnr_db"] for row in rows if row["model"] == f"reference:{model}"}
+        found = of_model | found
+    return found
 
 
 def interval(gains: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:

@@ -58,7 +58,7 @@ class Method:
 
 def is_known(name: str) -> bool:
     """Whether there is code for a row here."""
-    family = name.rpartition("-")[0]
+    family = name.partition("-")[0]
     return name.startswith(("ref-", "fewer_steps_")) or family in _WEIGHTLESS or family in _CACHE_DIT
 
 
@@ -74,8 +74,8 @@ def method(name: str, model: str, sigmas: Array) -> Method:
         return Method(int(name.rpartition("_")[2]), nullcontext)
     if name.startswith("ref-"):
         return _preset(name, sigmas)
-    family, _, schedule = name.rpartition("-")
-    computed = schedules()[schedule]
+    family, _, schedule = name.partition("-")
+    computed = steps_of(schedule)
     if family in _CACHE_DIT:
         return Method(STEPS, partial(_cache_dit, computed=computed, order=_CACHE_DIT[family]))
     return _skipping(TAPS[model], computed, lambda branch: _WEIGHTLESS[family]())  # noqa: ARG005
@@ -87,13 +87,16 @@ def _skipping(tap: str, computed: Sequence[int], formula: Callable[[int], Formul
     )
 
 
-def schedules() -> dict[str, list[int]]:
-    """The computed steps by the names that they have in the benchmarks' files."""
+def steps_of(schedule: str) -> list[int]:
+    """The computed steps of a schedule that the benchmarks' files name, or of a preset."""
+    if schedule.startswith("ref-"):
+        config, _, shape = _read(schedule)
+        return computed_steps(config["schedule"], shape.get("stage_history", [1])[0])
     found: dict[str, list[int]] = {}
     for name in ("reference", "fitted"):
         file = yaml.safe_load((ROOT / "benchmarks" / "configs" / f"{name}.yaml").read_text("utf-8"))
-        found |= {key: schedule["compute"] for key, schedule in file["schedules"].items()}
-    return found
+        found |= {key: each["compute"] for key, each in file["schedules"].items()}
+    return found[schedule]
 
 
 def _files(name: str) -> tuple[Path, Path]:
@@ -101,12 +104,16 @@ def _files(name: str) -> tuple[Path, Path]:
     return folder / f"{name}.yaml", folder / f"{name}.safetensors"
 
 
-def _preset(name: str, sigmas: Array) -> Method:
-    """A preset's YAML says where and when; its safetensors file has the numbers, and in its header the sizes."""
+def _read(name: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """A preset: its YAML says where and when, its safetensors file has the numbers, and in its header the sizes."""
     text, weights = _files(name)
-    config, tensors = yaml.safe_load(text.read_text("utf-8")), load_file(weights)
     with safe_open(weights, "numpy") as file:
         shape = json.loads(file.metadata()["lesa"])["settings"]
+    return yaml.safe_load(text.read_text("utf-8")), load_file(weights), shape
+
+
+def _preset(name: str, sigmas: Array) -> Method:
+    config, tensors, shape = _read(name)
     tap, schedule = config["backbone"]["tap"], config["schedule"]
     if config["predictor"]["kind"] == "fitted":
         return _skipping(tap, schedule["compute"], lambda branch: Fitted(tensors["weights"][:, branch, 0]))
@@ -164,8 +171,9 @@ def digest(name: str, model: str) -> str:
     """Of everything in the repository that a row depends on: a row is measured again when this has changed."""
     files = sorted((REFERENCE / "models" / model).rglob("*.safetensors"))
     files += [path for path in _files(name) if path.exists()]
-    schedule = schedules().get(name.rpartition("-")[2], [])
-    found = hashlib.sha256(f"{name} {schedule}".encode())
+    schedule = name.partition("-")[2]
+    steps = steps_of(schedule) if schedule and not name.startswith("ref-") else []
+    found = hashlib.sha256(f"{name} {steps}".encode())
     for path in files:
         found.update(path.read_bytes())
     return found.hexdigest()[:16]
