@@ -70,11 +70,12 @@ def command(
     )
     written = [f"{loaded.name}.{ending}" for ending in ("safetensors", "yaml", "json", "checkpoint.safetensors")]
     files.check_out_folder(out, written, inputs=[Path(config), *([prompts] if prompts else [])])
-    announce(
-        f"fitting '{loaded.predictor.kind}' to {name}: {amount(len(chosen), 'prompt')} in batches of "
-        f"{loaded.training.batch}, {settings.num_steps} steps, to {out}. Stop when you like: the same command resumes."
-    )
     with console.together() as world:
+        announce(
+            f"fitting '{loaded.predictor.kind}' to {name}: {amount(len(chosen), 'prompt')} in batches of "
+            f"{loaded.training.batch}, {settings.num_steps} steps, to {out}. "
+            "Stop when you like: the same command resumes."
+        )
         pipe = load_pipeline(source, device=device_of_process(device))
         announce(room(pipe, out))
         check_call(pipe, settings.call)
