@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,34 +9,13 @@ from torch import Tensor, nn
 from lesa_framework import Session, Strategy
 from lesa_framework.testing import attach, even_grid, sample
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from tests.fixtures_compile import Compiler
 from tests.matrix.case import Case
 from tests.matrix.cases import CASES
 
 GRID = even_grid(5)
 #: One without a condition, whose blocks need stand-ins, two of the paper's, and one whose head is given float32.
 KINDS = ("dit", "qwen_image", "hunyuan_video", "wan")
-
-
-class Compiler:
-    """A backend that runs graphs as they are, and counts them; it compiles nothing again unless it may."""
-
-    def __init__(self) -> None:
-        self.graphs = 0
-
-    def __call__(self, graph, example_inputs):
-        self.graphs += 1
-        return graph.forward
-
-
-@pytest.fixture
-def compiler() -> Iterator[Compiler]:
-    """One that has compiled nothing yet."""
-    import torch._dynamo as dynamo
-
-    dynamo.reset()
-    with dynamo.config.patch(error_on_recompile=True):
-        yield Compiler()
-    dynamo.reset()
 
 
 def attached(case: Case, model: nn.Module) -> Session:

@@ -7,7 +7,6 @@ import gc
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,53 +14,15 @@ import torch
 from torch import Tensor
 
 import lesa_framework as lesa
-from lesa_framework import Decision, Filter, Observer, Tap, UnsupportedBackboneError
-from lesa_framework.runtime.compiled import compiler_of, uncompiled
+from lesa_framework import Decision, Filter, Observer, Tap
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyPipeline
 from lesa_framework.testing.conformance.probes import Hold
 from lesa_framework.testing.conformance.traces import differences, traces
+from tests.fixtures_compile import Compiler
+from tests.runtime.compiling import Way, both_ways, by_a_wrapper, by_its_forward, by_the_model, close
 from tests.runtime.sessions import cached, fresh, pipeline, strategy
 
 INPUTS = (torch.ones(1, 6, 4), torch.ones(1), torch.ones(1, 3, 4))
-
-
-class Compiler:
-    """A backend that runs graphs as they are, and counts them."""
-
-    def __init__(self) -> None:
-        self.graphs = 0
-
-    def __call__(self, graph, example_inputs):
-        self.graphs += 1
-        return graph.forward
-
-    @property
-    def options(self):
-        """Whole graphs only: a break is an error."""
-        return {"backend": self, "fullgraph": True}
-
-
-@pytest.fixture
-def compiler() -> Iterator[Compiler]:
-    """A compiler that has compiled nothing yet, and may compile each function once."""
-    import torch._dynamo as dynamo
-
-    dynamo.reset()
-    with dynamo.config.patch(error_on_recompile=True):
-        yield Compiler()
-    dynamo.reset()
-
-
-def by_the_model(pipe: TinyPipeline, compiler: Compiler) -> None:
-    pipe.transformer.compile(**compiler.options)
-
-
-def by_a_wrapper(pipe: TinyPipeline, compiler: Compiler) -> None:
-    pipe.transformer = torch.compile(pipe.transformer, **compiler.options)
-
-
-def by_its_forward(pipe: TinyPipeline, compiler: Compiler) -> None:
-    pipe.transformer.forward = torch.compile(pipe.transformer.forward, **compiler.options)
 
 
 class Keeper(Observer):
@@ -73,15 +34,6 @@ class Keeper(Observer):
     def lesa_step_end(self, record, latent, feature):
         if record.decision is Decision.COMPUTE:
             self.features.append(feature)
-
-
-Way = Callable[[TinyPipeline, Compiler], None]
-both_ways = pytest.mark.parametrize("compiled", [by_the_model, by_a_wrapper])
-
-
-def close(found, expected) -> bool:
-    """Compiled or not, up to the attention that torch takes for each."""
-    return torch.allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -281,70 +233,3 @@ def test_a_model_is_freed_with_what_was_compiled(compiler: Compiler):
     dynamo.reset()  # it keeps what it has compiled last
     gc.collect()
     assert kept() is None
-
-
-def test_a_forward_that_was_replaced_runs_uncompiled(compiler: Compiler):
-    pipe = pipeline()
-    forward = pipe.transformer.forward
-
-    def theirs(*args, **kwargs):
-        return forward(*args, **kwargs)
-
-    theirs.__module__ = "their.hooks"
-    pipe.transformer.forward = theirs
-    by_the_model(pipe, compiler)
-    with cached(pipe):
-        with pytest.warns(lesa.LesaWarning, match=r"Its forward was replaced, by their\.hooks.* runs uncompiled"):
-            found = pipe()
-        assert torch.equal(found, fresh())
-    assert compiler.graphs == 0
-    assert pipe.transformer.forward is theirs
-
-
-def test_what_is_compiled_by_something_else_is_refused():
-    pipe = pipeline()
-    pipe.transformer._compiled_call_impl = pipe.transformer.forward
-    with pytest.raises(UnsupportedBackboneError, match=r"but not by torch\.compile"):
-        cached(pipe)
-
-
-def test_compiling_that_is_switched_off():
-    pipe = pipeline()
-    pipe.transformer.compile(disable=True)
-    with cached(pipe):
-        assert torch.equal(pipe(), fresh())
-    assert pipe.transformer._compiled_call_impl == pipe.transformer._call_impl
-
-
-def test_the_compiler_of_a_function_is_found(compiler: Compiler):
-    model = TinyDiT()
-    wrapper = torch.compile(model, **compiler.options)
-    for call in (wrapper.forward, torch.compile(model.forward, **compiler.options)):
-        found = compiler_of(call)
-        assert found is not None
-        assert callable(found(lambda: None))
-        assert uncompiled(call) in (model.__call__, model.forward)
-    assert compiler_of(wrapper.forward) is wrapper.dynamo_ctx
-    assert compiler_of(model.forward) is None
-    assert uncompiled(model.forward) == model.forward
-
-
-@both_ways
-def test_an_interrupt_while_attaching_leaves_what_was_compiled(compiler: Compiler, compiled: Way, monkeypatch):
-    from lesa_framework.runtime.compiled import Compilation
-
-    pipe = pipeline()
-    model = pipe.transformer
-    compiled(pipe, compiler)
-    before, outer = traces(model), dict(vars(pipe.transformer))
-    attach = Compilation.attach
-
-    def interrupted(self, forward):
-        attach(self, forward)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Compilation, "attach", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        cached(pipe)
-    assert differences(before, traces(model)) == []
-    assert dict(vars(pipe.transformer)) == outer
