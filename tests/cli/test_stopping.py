@@ -157,6 +157,6 @@ def test_help_needs_no_torch():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_what_each_commands_own_help_says(name):
-    module, summary = COMMANDS[name]
+    module, _, summary = COMMANDS[name]
     doc = inspect.getdoc(import_module(f"lesa_framework.cli.{module}").command) or ""
     assert summary == doc.split("\n\n")[0].replace("\n", " ")

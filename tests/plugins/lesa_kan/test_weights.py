@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lesa_framework import ArtifactError, ConfigError, LesaWarning, RunInfo, StepContext, Tap
+from lesa_framework import ArtifactError, ConfigError, LesaWarning, RunInfo, StepContext, Tap, World
 from lesa_framework.artifacts import Artifact, save_artifact
 from lesa_kan.experts import ExpertShape
 from lesa_kan.predictor import LesaPredictorConfig, TrainedLesa
@@ -62,7 +62,9 @@ def test_kans_that_are_too_large_on_another_grid_are_refused() -> None:
 
 def test_a_fit_has_untrained_experts_for_the_tasks_steps_and_seed() -> None:
     config = LesaPredictorConfig(stage_history=(1, 2), hidden=(3,))
-    task = SimpleNamespace(settings=LesaTrainingConfig(num_steps=4, seed=7), sigmas=(1.0, 0.7, 0.5, 0.2, 0.0))
+    task = SimpleNamespace(
+        settings=LesaTrainingConfig(num_steps=4, seed=7), sigmas=(1.0, 0.7, 0.5, 0.2, 0.0), batches=(), world=World()
+    )
     fit = config.fit(task)
     assert fit.settings()["num_steps"] == 4
     found = fit.predictor.state_dict()
