@@ -6,8 +6,10 @@ import pytest
 import torch
 
 import lesa_framework as lesa
+from lesa_framework.backbones import find_adapter
 from lesa_framework.errors import PeerError, UnsupportedBackboneError
 from lesa_framework.measure.counting import Call, count, counting, total, workload_of
+from lesa_framework.plugin.manager import Plugins
 from lesa_framework.testing import TinyDiT, TinyPipeline
 from tests.measure.workloads import STEPS, Sampling
 
@@ -131,7 +133,8 @@ def test_steps_that_do_not_call_equally_often_are_refused(registered):
         workload_of(pipe, 5, pipe)
 
 
-def test_a_model_with_unknown_blocks_is_refused():
+def test_a_model_with_unknown_blocks_is_refused(monkeypatch):
+    monkeypatch.setitem(find_adapter.__globals__, "plugins", Plugins)  # none, whatever other tests registered
     pipe = TinyPipeline(TinyDiT())
     with pytest.raises(UnsupportedBackboneError, match="TinyDiT"):
         workload_of(pipe, 12, pipe)
