@@ -52,8 +52,8 @@ def measure_bandwidth(
     target = torch.empty_like(source)
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(samples + 1):
-        times[0].append(_time(lambda: predictor.predict(history, ctx), device, inner))
-        times[1].append(_time(lambda: target.copy_(source), device, inner))
+        times[0].append(seconds_of(lambda: predictor.predict(history, ctx), device, inner))
+        times[1].append(seconds_of(lambda: target.copy_(source), device, inner))
     predicting, copying = (median(each[1:]) for each in times)  # the first of each warms up
     return Bandwidth(
         taps=taps,
@@ -78,7 +78,8 @@ def _feature(denoiser: Denoiser, strategy: Strategy) -> torch.Tensor:
     return recorder.features[0]
 
 
-def _time(act: Callable[[], Any], device: Device, inner: int) -> float:
+def seconds_of(act: Callable[[], Any], device: Device, inner: int) -> float:
+    """Seconds that something takes, done several times in a row, so that a GPU does not wait for the first launch."""
     device.synchronize()
     start = device.mark()
     for _ in range(inner):

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from benchmarks.full_size.bandwidth import seconds_of
 from benchmarks.full_size.device import Device
 from benchmarks.micro.turns import Line, Part, in_turns
 from lesa_framework import EntryInfo, Filter, HistoryView
@@ -44,22 +45,11 @@ def _part(device: Device, dtype: torch.dtype, rounds: int, mib: float) -> Part:
     target = torch.empty_like(source)
     acts: Acts = {"copy": lambda: target.copy_(source)}
     acts |= _by_taps(device, dtype, mib) | _others(device, dtype, mib)
-    found = in_turns({name: partial(_time, device, act) for name, act in acts.items()}, rounds)
+    inner = 10 if device.place.type == "cuda" else 1
+    found = in_turns({name: partial(seconds_of, act, device, inner) for name, act in acts.items()}, rounds)
     lines = tuple(Line(name, seconds, "copy" if name == "copy" else "filter") for name, seconds in found.items())
     what = f"A filter against a copy that moves as many bytes: {mib:g} MiB, read and written together."
     return Part(f"filter, {str(dtype).removeprefix('torch.')}", what, lines)
-
-
-def _time(device: Device, act: Callable[[], Tensor]) -> float:
-    """Several times in a row, so that a GPU does not wait for the first launch."""
-    inner = 10 if device.place.type == "cuda" else 1
-    device.synchronize()
-    start = device.mark()
-    for _ in range(inner):
-        act()
-    end = device.mark()
-    device.synchronize()
-    return device.between(start, end) / inner
 
 
 def _by_taps(device: Device, dtype: torch.dtype, mib: float) -> Acts:

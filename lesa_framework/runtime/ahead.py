@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from lesa_framework.interfaces.predictor import AffinePredictor
+from lesa_framework.runtime.history import newest_computed
 from lesa_framework.runtime.strategy import Strategy, due
 from lesa_framework.types import EntryInfo, Reason, StepContext
 
@@ -43,5 +44,4 @@ def reads_next(strategy: Strategy, ctx: StepContext, entries: Sequence[EntryInfo
         return frozenset(range(len(entries)))
     weights = predictor.filter(following.entries, following).weights
     read = range(len(weights)) if isinstance(weights, Tensor) else (k for k, weight in enumerate(weights) if weight)
-    newest = next((k for k, entry in enumerate(entries) if entry.computed), 0)
-    return frozenset({*read, newest})
+    return frozenset({*read, newest_computed(entries)})
