@@ -43,7 +43,7 @@ check: $(INSTALLED) ## Lint, formatting, types, import contracts, and a strict b
 	$(BIN)/lint-imports
 	$(MKDOCS) build --strict --quiet
 
-bench: $(INSTALLED) ## Run the reference benchmark, and rewrite the tables and plots of README.md and docs/benchmarks.md
+bench: $(INSTALLED) ## Run the reference benchmark, and rewrite the tables and plots of README.md and docs/reference/benchmarks.md
 	$(BIN)/lesa bench benchmarks/configs/reference.yaml --selection --out benchmarks/results/reference-selection.json
 	$(BIN)/lesa bench benchmarks/configs/reference.yaml --out benchmarks/results/reference.json
 	$(BIN)/python -m benchmarks.front_page
@@ -54,7 +54,7 @@ bench-micro: $(INSTALLED) ## Time what our own code costs against its floor, in 
 bench-full-size: $(INSTALLED) ## Time every method at full size, on a GPU of 40 or 60 GB (MODEL=flux, qwen_image or hunyuan_video)
 	$(BIN)/python benchmarks/full_size.py $(MODEL) $(if $(OUT),--out '$(OUT)')
 
-matrix: $(INSTALLED) ## Run the conformance suite on every supported model class, and write docs/matrix.md
+matrix: $(INSTALLED) ## Run the conformance suite on every supported model class, and write docs/reference/matrix.md
 	$(TEST_ENV) $(BIN)/python -W ignore -m tests.matrix.page
 
 format: $(INSTALLED) ## Format the code and apply the safe fixes

@@ -1,4 +1,4 @@
-"""The measured part of docs/benchmarks.md: every row of the reference benchmark."""
+"""The measured part of docs/reference/benchmarks.md: every row of the reference benchmark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lesa_framework.measure.results import IN_EVERY_ROW, Difference, Kind, Model
 from lesa_framework.measure.scoring import SKIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
@@ -88,7 +88,7 @@ def where(machine: Mapping[str, str]) -> str:
 
 
 def _page_pictures(name: str, what: str) -> str:
-    return f"![{what}](images/{name}-light.svg#only-light)\n![{what}](images/{name}-dark.svg#only-dark)"
+    return f"![{what}](../images/{name}-light.svg#only-light)\n![{what}](../images/{name}-dark.svg#only-dark)"
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -106,7 +106,7 @@ def page(results: Results) -> str:
             (
                 "PSNR is against the uncached run; *work* is counted, in uncached steps; bold is the best that does no "
                 f"more work than its number of steps. Measured with `{results.command}`. "
-                "[How to read and reproduce it](bench.md)."
+                "[How to read and reproduce it](../how-to/bench.md)."
             ),
             _page_pictures("quality", "PSNR of every method against the uncached run"),
             _page_pictures("pareto", "PSNR against wall time and against cache memory"),

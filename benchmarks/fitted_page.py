@@ -1,4 +1,4 @@
-"""Writes the measured part of docs/fitted.md from the committed results: `python -m benchmarks.fitted_page`.
+"""Writes the measured part of docs/reference/fitted.md from the committed results: `python -m benchmarks.fitted_page`.
 
 lesa bench benchmarks/configs/fitted.yaml --out benchmarks/results/fitted.json
 python -m benchmarks.fitted_page
@@ -16,7 +16,7 @@ from lesa_framework.measure.intervals import compared
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row, fewer_steps_name, ranked
 from lesa_framework.measure.results_file import read_results
 
-RESULTS, PAGE = FOLDER / "fitted.json", ROOT / "docs" / "fitted.md"
+RESULTS, PAGE = FOLDER / "fitted.json", ROOT / "docs" / "reference" / "fitted.md"
 
 
 def page(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""Writes the measured part of README.md, and with it docs/benchmarks.md and all plots, from the committed results.
+"""Writes the measured part of README.md, and with it the benchmarks page and all plots, from results.
 
 `make bench` measures anew and calls it; by itself it is `python -m benchmarks.front_page`.
 """

@@ -1,4 +1,4 @@
-"""Draws what a fitted interval is, for docs/method.md: `python -m benchmarks.interval_plot`."""
+"""Draws what a fitted interval is, for docs/explanation/method.md: `python -m benchmarks.interval_plot`."""
 
 from __future__ import annotations
 

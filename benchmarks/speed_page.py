@@ -1,4 +1,4 @@
-"""Writes the tables and the plot of docs/speed.md from the committed full-size results.
+"""Writes the tables and the plot of docs/reference/speed.md from the committed full-size results.
 
 `python -m benchmarks.speed_page` rewrites everything that is between markers on that page.
 """
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "results"
 FILES = {name: FOLDER / f"full-size-{name}-nvidia-h200.json" for name in CASES}
 PROBE = FOLDER / "probes" / "flux-18-blocks-nvidia-h200.json"
-PAGE, PLOTS = ROOT / "docs" / "speed.md", ROOT / "docs" / "images"
+PAGE, PLOTS = ROOT / "docs" / "reference" / "speed.md", ROOT / "docs" / "images"
 #: A peer whose work is further below its NFE than this, in uncached steps, is fast because it does less.
 _LESS = 0.5
 #: What was timed on 18 blocks: a description, and the key in the file with its two medians, or with one.

@@ -1,4 +1,4 @@
-"""The plot of docs/speed.md, for light and for dark pages."""
+"""The plot of docs/reference/speed.md, for light and for dark pages."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_no_rooms_of_the_core_import_each_other_in_a_circle():
 def test_a_public_module_lists_and_documents_its_names(module):
     found = importlib.import_module(module)
     assert all(hasattr(found, name) for name in found.__all__)
-    assert f"::: {module}\n" in (ROOT / "docs" / "api.md").read_text("utf-8")
+    assert f"::: {module}\n" in (ROOT / "docs" / "reference" / "api.md").read_text("utf-8")
 
 
 def test_files_stay_small():

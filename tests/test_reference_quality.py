@@ -1,6 +1,6 @@
 """The main job, end to end: each preset on the bundled model that it is for, at the score that it had when it was made.
 
-Eight prompts cannot say which method is ahead: docs/benchmarks.md has 64, and intervals. Here a method is held to
+Eight prompts cannot say which method is ahead: the benchmarks page has 64, and intervals. Here a method is held to
 its own score, so that no prediction changes unnoticed.
 """
 

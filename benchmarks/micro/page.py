@@ -1,4 +1,4 @@
-"""Writes the section of docs/speed.md about our own code from a committed run: `python -m benchmarks.micro.page`."""
+"""Writes the part of the page on speed that is about our own code: `python -m benchmarks.micro.page`."""
 
 from __future__ import annotations
 

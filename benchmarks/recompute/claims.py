@@ -1,4 +1,4 @@
-"""What README.md and docs/fitted.md claim, read from the pages themselves, and whether it holds."""
+"""What README.md and docs/reference/fitted.md claim, read from the pages themselves, and whether it holds."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def read_claims() -> list[Claim]:
     """
     return [
         *_readme((ROOT / "README.md").read_text("utf-8")),
-        *_fitted((ROOT / "docs" / "fitted.md").read_text("utf-8")),
+        *_fitted((ROOT / "docs" / "reference" / "fitted.md").read_text("utf-8")),
     ]
 
 
@@ -123,7 +123,7 @@ def _readme(text: str) -> list[Claim]:
 
 
 def _fitted(text: str) -> list[Claim]:
-    """The leads of the measured table in docs/fitted.md."""
+    """The leads of the measured table in docs/reference/fitted.md."""
     text = text.partition("<!-- results:start -->")[2]
     found = []
     for model, (title, *_) in SYSTEMS.items():
@@ -138,7 +138,7 @@ def _fitted(text: str) -> list[Claim]:
                 theirs = named[1] if named else f"fewer_steps_{nfe}"
                 numbers, verdict = _difference(cells[n + 1], _DIFFERENCE)
                 claim = f"fitted minus {rival}, {nfe} of 50"
-                found.append(Claim("docs/fitted.md", claim, model, ours, theirs, numbers, verdict))
+                found.append(Claim("docs/reference/fitted.md", claim, model, ours, theirs, numbers, verdict))
     return found
 
 

@@ -38,7 +38,7 @@ def _without_weights(budget: Budget, backbone: Mapping[str, Any]) -> LesaConfig:
     """A straight line over evenly spread computed steps.
 
     Of the caches that need no weights it is the closest to the uncached run on all three bundled models, see
-    docs/benchmarks.md.
+    docs/reference/benchmarks.md.
     """
     registry = plugins().registry
     missing = [

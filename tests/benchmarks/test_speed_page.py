@@ -26,7 +26,7 @@ def test_the_page_says_what_the_files_say(read):
 
 
 def test_the_plots_that_the_page_shows_are_there():
-    shown = re.findall(r"\(images/([^)]+\.svg)#", speed_page.PAGE.read_text("utf-8"))
+    shown = re.findall(r"\(\.\./images/([^)]+\.svg)#", speed_page.PAGE.read_text("utf-8"))
     assert sorted(shown) == sorted(f"speed-{theme.name}.svg" for theme in THEMES)
     for name in shown:
         assert (speed_page.PLOTS / name).is_file()

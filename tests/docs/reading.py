@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext
 
-PAGE = Path(__file__).parents[2] / "docs" / "extend" / "reading.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "reading.md"
 #: What is shown, and what it is there for.
 SHOWN = {
     StepContext: "A schedule's `decide`, a predictor's `filter`, `predict` and `correct` get it as `ctx`.",

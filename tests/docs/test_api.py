@@ -1,4 +1,4 @@
-"""docs/api.md shows every public name; one that lacks a docstring, or is hidden by a module of its name, is missing."""
+"""docs/reference/api.md shows every public name; one without a docstring, or hidden by a module, is missing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         check=True,
     )
-    return set(re.findall(r'id="(lesa_framework[\w.]*)"', (site / "api.html").read_text("utf-8")))
+    return set(re.findall(r'id="(lesa_framework[\w.]*)"', (site / "reference" / "api.html").read_text("utf-8")))
 
 
 @pytest.mark.parametrize("module", MODULES)

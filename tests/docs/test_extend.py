@@ -29,7 +29,7 @@ from lesa_framework.testing import (
 from lesa_framework.testing.conformance.probes import EqualStages, Hold
 from tests.measured import measured
 
-GUIDES = Path(__file__).parents[2] / "docs" / "extend"
+GUIDES = Path(__file__).parents[2] / "docs" / "how-to" / "extend"
 
 
 def plugin(guide: str) -> types.ModuleType:

@@ -1,4 +1,4 @@
-"""The least-squares fit and its predictor that docs/extend/fit.md shows, run as they stand there."""
+"""The least-squares fit and its predictor that docs/how-to/extend/fit.md shows, run as they stand there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lesa_routers.routers import Single
 from lesa_schedules.schedules import FixedInterval
 from tests.plugins.lesa_kan.conftest import ToyAdapter, ToyPipeline
 
-PAGE = Path(__file__).parents[2] / "docs" / "extend" / "fit.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "extend" / "fit.md"
 STEPS = 20
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.measure.page.samples import sample_results
 
-GUIDE = Path(__file__).parents[2] / "docs" / "report.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "report.md"
 
 
 def test_the_page_from_python(

@@ -1,4 +1,4 @@
-"""The tutorial docs/your-model.md, run from its first command to its last on a tiny random pipeline."""
+"""The tutorial docs/tutorials/your-model.md, run from its first command to its last on a tiny random pipeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lesa_reference.prompts import main as draw
 from tests.cli.conftest import SMALL, Lesa, lesa, model, workplace  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "your-model.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "tutorials" / "your-model.md").read_text("utf-8")
 #: Of the sampler; with fewer prompts and tries, and a smaller picture, all that differs from the page.
 STEPS = 20
 NFE = STEPS // 5

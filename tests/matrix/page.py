@@ -1,4 +1,4 @@
-"""Writes docs/matrix.md from what the suite finds: `make matrix`."""
+"""Writes docs/reference/matrix.md from what the suite finds: `make matrix`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.matrix.samplers_page import samplers_part
 from tests.pipelines.case import PipelineCase, check_pipeline, pipeline_of
 from tests.pipelines.test_pipelines import CASES as PIPELINE_CASES
 
-PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "matrix.md"
 INTRODUCTION = """\
 ---
 hide: [navigation, toc]
@@ -35,8 +35,8 @@ Every model class here has an adapter, and every adapter is checked against the 
 class with random weights and at every tap it declares. This page is written from the results; a test compares the two.
 {made_with}
 
-A model of another class needs [an adapter](extend/backbone.md), often a dozen lines;
-[the same suite](extend/testing.md) checks whether it is right.
+A model of another class needs [an adapter](../how-to/extend/backbone.md), often a dozen lines;
+[the same suite](../how-to/extend/testing.md) checks whether it is right.
 """
 LEGEND = """\
 Taps: `pre_head`, `post_norm` and `output` are all there are.

@@ -1,4 +1,4 @@
-"""The samplers' part of docs/matrix.md."""
+"""The samplers' part of docs/reference/matrix.md."""
 
 from __future__ import annotations
 

@@ -23,4 +23,4 @@ def test_the_adapter_keeps_its_contract_and_the_page_says_what_was_found(case: C
     assert [result for result in results(case) if not result.passed] == []
     shown = PAGE.read_text(encoding="utf-8").splitlines()
     found = [row(case), *notes(case, "not applicable"), *refusals(case)]
-    assert [line for line in found if line not in shown] == [], "docs/matrix.md is stale: run `make matrix`"
+    assert [line for line in found if line not in shown] == [], "docs/reference/matrix.md is stale: run `make matrix`"

@@ -79,7 +79,7 @@ def test_where_timesteps_cost_a_wait_the_outcome_is_the_same(sampler: Sampler, m
 
 def test_the_page_says_so():
     found = [*sampler_head(), *map(sampler_row, SAMPLERS), *sampler_notes()]
-    assert [line for line in found if line not in SHOWN] == [], "docs/matrix.md is stale: run `make matrix`"
+    assert [line for line in found if line not in SHOWN] == [], "docs/reference/matrix.md is stale: run `make matrix`"
     rows = [line for line in SHOWN if line.startswith("| `") and "Scheduler" in line.split(" | ")[0]]
     assert len(rows) == len(SAMPLERS)
     assert STEPS == 8
