@@ -23,14 +23,14 @@ from lesa_framework.place import TRANSFORMERS, Pipeline, Place, place_of, transf
 from lesa_framework.plugin_hooks import plugin_observers
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.agreement import agreement
-from lesa_framework.runtime.attach import Attachment
+from lesa_framework.runtime.calls.grid import SchedulerGrid
+from lesa_framework.runtime.calls.tracking import Tracker
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.grid import SchedulerGrid
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
+from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.store import NewHistory
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource
-from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.session import Session, described
 from lesa_framework.sizing import Part, foresee
 from lesa_framework.types import Tap

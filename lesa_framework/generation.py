@@ -16,7 +16,7 @@ from lesa_framework.backbones import find_adapter
 from lesa_framework.call_arguments import expanded_call
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.pipelines import CallablePipeline
-from lesa_framework.runtime.grid import SchedulerGrid
+from lesa_framework.runtime.calls.grid import SchedulerGrid
 from lesa_framework.types import Samples
 
 #: Called after every step with the step's number.

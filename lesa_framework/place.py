@@ -13,8 +13,8 @@ from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.layout import unwrapped
 from lesa_framework.model_info import ModelInfo, describe_model
-from lesa_framework.runtime.grid import FixedGrid
-from lesa_framework.runtime.readings import Scheduler
+from lesa_framework.runtime.calls.grid import FixedGrid
+from lesa_framework.runtime.calls.readings import Scheduler
 from lesa_framework.types import Tap
 
 

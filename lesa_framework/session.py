@@ -13,7 +13,7 @@ from lesa_framework.errors import LesaError, LesaWarning
 from lesa_framework.layout import unwrapped
 from lesa_framework.report import CallReport
 from lesa_framework.run_plan import RunPlan
-from lesa_framework.runtime.attach import Attachment
+from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy, StrategySource
 from lesa_framework.types import Choice, Tap

@@ -13,7 +13,7 @@ from benchmarks.full_size.sampler import Denoiser
 from lesa_framework import AffinePredictor, EntryInfo, Recorder, StepContext, Strategy
 from lesa_framework.api import attach_strategy
 from lesa_framework.measure.details import Bandwidth
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from benchmarks.full_size.bandwidth import seconds_of
 from benchmarks.full_size.device import Device
 from benchmarks.micro.turns import Line, Part, in_turns
 from lesa_framework import EntryInfo, Filter, HistoryView
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
 
 #: What a filter moves, read and written together.
 MIB = 64

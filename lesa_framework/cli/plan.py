@@ -22,7 +22,7 @@ from lesa_framework.interfaces.predictor import AffinePredictor
 from lesa_framework.measure.lineup import check_length, run_info
 from lesa_framework.pipelines import ModelSource, find_model, load_pipeline
 from lesa_framework.run_plan import RunPlan
-from lesa_framework.runtime.filters import check_fits_history
+from lesa_framework.runtime.features.filters import check_fits_history
 from lesa_framework.runtime.strategy import Strategy, count_computed, plan
 from lesa_framework.types import Decision, EntryInfo, Filter, Reason, RunInfo, StepContext, Weights
 

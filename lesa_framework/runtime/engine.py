@@ -13,14 +13,14 @@ from lesa_framework.devices import peak_memory
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
-from lesa_framework.runtime.ahead import reads_next
-from lesa_framework.runtime.finite import Finite
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.calls.tracking import Position
+from lesa_framework.runtime.features.ahead import reads_next
+from lesa_framework.runtime.features.finite import Finite
+from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.predicting import correct, predict
 from lesa_framework.runtime.stopwatch import Stopwatch
 from lesa_framework.runtime.store import NewHistory, Store
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, extended, others_of
-from lesa_framework.runtime.tracking import Position
 from lesa_framework.types import (
     Decision,
     EntryInfo,

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from lesa_framework.report import CallReport
-from lesa_framework.runtime.caller import Caller, CallerFinder, Known, Mark, Rank
+from lesa_framework.runtime.calls.caller import Caller, CallerFinder, Known, Mark, Rank
+from lesa_framework.runtime.calls.tracking import Tracker
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.tracking import Tracker
 
 
 @dataclass(eq=False)

@@ -17,12 +17,12 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport
 from lesa_framework.run_plan import FeatureSize, RunPlan
-from lesa_framework.runtime.attach import Attachment
+from lesa_framework.runtime.calls.grid import FixedGrid, SchedulerGrid
+from lesa_framework.runtime.calls.tracking import Tracker
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.grid import FixedGrid, SchedulerGrid
+from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy, StrategySource, plan
-from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.session import Session
 from lesa_framework.sizing.store import SizedHistory
 from lesa_framework.sizing.twins import pipeline_twin, shorten, stand_in, stand_in_once, twin_of

@@ -9,14 +9,14 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from lesa_framework.runtime.filters import check_fits_history
-from lesa_framework.runtime.history import Kind, kind_of
-from lesa_framework.runtime.weighing import Count
+from lesa_framework.runtime.features.filters import check_fits_history
+from lesa_framework.runtime.features.history import Kind, kind_of
+from lesa_framework.runtime.features.weighing import Count
 from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
 
 
 class SizedHistory:
-    """The entries and the bytes of a [`History`][lesa_framework.runtime.history.History]; all that it gives is zero.
+    """The entries and the bytes of a [`History`][lesa_framework.runtime.features.history.History]; it gives only zeros.
 
     Args:
         depth: How many features are counted.

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.observer import Observer
-from lesa_framework.runtime.attach import Attachment
+from lesa_framework.runtime.calls.grid import FixedGrid
+from lesa_framework.runtime.calls.tracking import Tracker
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.grid import FixedGrid
+from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy
-from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.session import Session
 from lesa_framework.types import Tap
 

@@ -138,7 +138,7 @@ def test_a_run_of_few_steps():
 
 def test_a_run_in_which_nothing_was_predicted(monkeypatch):
     # As the strict check does with what is not a number: the engine computes instead.
-    monkeypatch.setattr("lesa_framework.runtime.finite.Finite.refuses", lambda self, feature: True)
+    monkeypatch.setattr("lesa_framework.runtime.features.finite.Finite.refuses", lambda self, feature: True)
     session = lesa.accelerate(pipe := TinyPipeline(TinyDiT()), speedup=4)
     pipe()
     with pytest.warns(LesaWarning, match=r"nothing was predicted: steps were computed instead \(9x non-finite"):

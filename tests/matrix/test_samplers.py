@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lesa_framework.runtime.calls import Call
+from lesa_framework.runtime.calls.call import Call
 from tests.matrix.page import PAGE
 from tests.matrix.samplers import (
     CALLERS,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lesa_framework import Tap
-from lesa_framework.runtime.twins import Twin
-from lesa_framework.runtime.wrapping import tensors
+from lesa_framework.runtime.model.twins import Twin
+from lesa_framework.runtime.model.wrapping import tensors
 from tests.matrix.case import Case
 from tests.matrix.cases import CASES
 from tests.matrix.test_matrix import pytestmark  # noqa: F401 - the same warnings

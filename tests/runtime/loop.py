@@ -12,9 +12,9 @@ from lesa_framework import (
     Strategy,
     Tap,
 )
+from lesa_framework.runtime.calls.levels import Grid
+from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.levels import Grid
-from lesa_framework.runtime.tracking import Position
 from lesa_framework.testing import even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 

@@ -6,11 +6,11 @@ import pytest
 from torch import Tensor
 
 from lesa_framework import Predictor, Strategy, Tap
-from lesa_framework.runtime.attach import Attachment
+from lesa_framework.runtime.calls.grid import SchedulerGrid
+from lesa_framework.runtime.calls.tracking import Tracker
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.grid import SchedulerGrid
+from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
-from lesa_framework.runtime.tracking import Tracker
 from lesa_framework.session import Session
 from lesa_framework.testing import (
     TinyContextDiT,

@@ -18,7 +18,7 @@ from lesa_framework import (
     Strategy,
     Tap,
 )
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid, sample
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from lesa_framework.testing.tiny_pipeline import noise

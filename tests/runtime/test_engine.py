@@ -23,10 +23,10 @@ from lesa_framework import (
     Strategy,
     Tap,
 )
+from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.recorder import Recorder
-from lesa_framework.runtime.tracking import Position
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from tests.runtime.loop import GRID, Sum, drive, engine, values
 

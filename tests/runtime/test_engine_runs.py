@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from lesa_framework import RunInfo, Strategy, Tap
+from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.recorder import Recorder
-from lesa_framework.runtime.tracking import Position
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from tests.runtime.loop import GRID, Sum, drive, engine
 

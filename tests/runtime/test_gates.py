@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from lesa_framework import Decision, Filter, Reason, SchedulePolicy, Strategy
+from lesa_framework.runtime.calls.levels import Grid
+from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.levels import Grid
 from lesa_framework.runtime.strategy import count_computed, plan
-from lesa_framework.runtime.tracking import Position
 from lesa_framework.testing import even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from lesa_framework.types import Tap

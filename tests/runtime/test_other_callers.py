@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lesa_framework import LesaWarning, RunReport, UnsupportedBackboneError
-from lesa_framework.runtime.calls import Call
+from lesa_framework.runtime.calls.call import Call
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyPipeline, TinyScheduler
 from tests.runtime.sessions import cached, pipeline, strategy
 

@@ -13,7 +13,7 @@ import torch
 
 import lesa_framework as lesa
 from lesa_framework import LesaWarning
-from lesa_framework.runtime.blocks import _SHOWN
+from lesa_framework.runtime.model.blocks import _SHOWN
 from lesa_framework.runtime.requests import Requests, _renew_locks
 from lesa_framework.testing import TinyDiT, TinyPipeline
 from tests.runtime.sessions import cached, fresh, pipeline

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lesa_framework.errors import LesaError
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.testing.sampling import attach, even_grid, sample

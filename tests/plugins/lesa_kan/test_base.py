@@ -22,7 +22,7 @@ from lesa_framework import (
     load_config,
 )
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
 from lesa_framework.types import Decision, Tap
 from lesa_kan.base import Base, added, reach
 from lesa_kan.experts import ExpertShape

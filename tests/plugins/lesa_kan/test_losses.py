@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lesa_framework import EntryInfo, StepContext
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
 from lesa_kan.losses import step_loss, trajectory_loss
 from lesa_kan.online import OnlineTraining
 

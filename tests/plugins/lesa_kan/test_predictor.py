@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lesa_framework import ArtifactError, ConfigError, EntryInfo, RunInfo, StepContext, Strategy, Tap, load_config
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact, save_artifact
 from lesa_framework.report import plan_string
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.strategy import plan
 from lesa_framework.types import Decision, Reason
 from lesa_kan.experts import ExpertShape

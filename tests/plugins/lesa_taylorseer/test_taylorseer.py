@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lesa_framework import EntryInfo, StepContext
-from lesa_framework.runtime.history import History
+from lesa_framework.runtime.features.history import History
 from lesa_framework.testing import check_predictor, even_grid
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_taylorseer.predictor import TaylorSeer, TaylorSeerConfig

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import torch
 from torch import nn
 
-from lesa_framework.runtime import attach, blocks
+from lesa_framework.runtime.model import attach, blocks
 from lesa_framework.testing import TinyDiT
 from tests.testing.conformance.backbone.mutant import Good, Mutant, make_latent
 

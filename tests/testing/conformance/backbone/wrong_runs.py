@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from lesa_framework.runtime import attach, blocks, engine
+from lesa_framework.runtime import engine
+from lesa_framework.runtime.model import attach, blocks
 from lesa_framework.testing import TinyDiT
 from lesa_framework.testing.tiny_pipeline import noise
 from tests.testing.conformance.backbone.mutant import Good, Mutant

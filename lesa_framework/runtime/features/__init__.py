@@ -1,0 +1,1 @@
+"""Features of past steps: where they are kept, and how they are added up."""

@@ -1,0 +1,177 @@
+"""The newest features of one branch, in a ring buffer that is allocated once a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from lesa_framework.runtime.features.filters import Moved, check_fits_history, picked, terms_of
+from lesa_framework.runtime.features.packing import EIGHT_BITS, packed, unpacked
+from lesa_framework.runtime.features.transfers import Away, transfers_between
+from lesa_framework.runtime.features.weighing import Count, weigh
+from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
+
+#: Shape, dtype and device of a feature.
+Kind: TypeAlias = tuple[torch.Size, torch.dtype, torch.device]
+
+
+def kind_of(feature: Tensor) -> Kind:
+    """The feature's shape, dtype and device."""
+    return feature.shape, feature.dtype, feature.device
+
+
+def newest_computed(entries: Sequence[EntryInfo]) -> int:
+    """The newest entry that the block stack made; the newest of all, if all that is held is predicted."""
+    return next((k for k, entry in enumerate(entries) if entry.computed), 0)
+
+
+class History:
+    """A ring of `depth` features, newest first.
+
+    Args:
+        depth: How many features are kept.
+        place: Where they are kept, and in which dtype; by default as they come. What is read comes back on the
+            device and in the dtype of the features, so that each reading from another place is a copy.
+        branches: The histories of all branches, for filters that read others.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        place: HistoryPlace = AS_MADE,
+        branches: Mapping[str, HistoryView] = MappingProxyType({}),
+    ) -> None:
+        self.depth, self.branches = depth, branches
+        self._place = place
+        self._ring: Tensor | None = None
+        self._away: Away | None = None  # where copies of the ring's slots come and go
+        self._kind: Kind | None = None
+        self._scales: dict[int, Tensor] = {}  # of slots with features in eight bits
+        self._head = 0  # slot of the newest feature
+        self._entries: tuple[EntryInfo, ...] = ()
+        self._shown: Tensor | None = None
+        self._moved = Moved()
+
+    @property
+    def entries(self) -> tuple[EntryInfo, ...]:
+        """What is held, newest first."""
+        return self._entries
+
+    @property
+    def kind(self) -> Kind:
+        """Shape, dtype and device of the features as they came, and as they are given back."""
+        if self._kind is None:
+            raise IndexError("history holds 0 features")
+        return self._kind
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the ring, and of what was brought back from it."""
+        return (0 if self._ring is None else self._ring.nbytes) + (0 if self._away is None else self._away.nbytes)
+
+    def append(self, feature: Tensor, info: EntryInfo) -> None:
+        """Append a feature without its graph, dropping the oldest when full.
+
+        A feature of another shape, dtype or device cannot be mixed with the older ones: they are dropped.
+        """
+        ring, kind = self._ring, kind_of(feature)
+        if ring is None or kind != self._kind:
+            # Outside of inference mode, so that a run may leave it. Zeros, not garbage: a weight of 0 must give 0
+            # even in slots that were never filled.
+            with torch.inference_mode(False):
+                place = self._place.device or feature.device
+                transfers = transfers_between(place, feature.device)
+                ring = torch.zeros(
+                    (self.depth, *feature.shape),
+                    dtype=self._place.dtype or feature.dtype,
+                    device=place,
+                    pin_memory=transfers is not None and transfers.pinned,
+                )
+            self._away = None if transfers is None else Away(transfers, feature.device)
+            self._ring, self._kind, self._entries = ring, kind, ()
+        self._head = (self._head - 1) % self.depth
+        kept = feature.detach()
+        if ring.dtype is EIGHT_BITS:
+            kept, self._scales[self._head] = packed(kept)
+        if self._away is None:
+            ring[self._head].copy_(kept)
+        else:
+            self._away.put(self._head, ring[self._head], kept)
+        self._entries = (info, *self._entries[: self.depth - 1])
+
+    def expect(self, wanted: Iterable[int]) -> None:
+        """Begin to bring back the entries that will be read next, where the ring is on the host."""
+        ring = self._ring
+        if self._away is not None and ring is not None:
+            slots = [(self._head + k) % self.depth for k in wanted]
+            self._away.expect((slot, ring[slot]) for slot in slots)
+
+    @contextmanager
+    def showing(self, feature: Tensor) -> Iterator[None]:
+        """Read the newest feature as it came, with its graph, in place of the copy that is held.
+
+        A correction works on what the model has just computed, whatever was lost in storing it.
+        """
+        self._shown = feature
+        try:
+            yield
+        finally:
+            self._shown = None
+
+    def feature(self, k: int) -> Tensor:
+        """The k-th newest feature: a view into the ring, not to be written to; a copy if that is another place."""
+        return self._shown if k == 0 and self._shown is not None else self._back(self._held(k))
+
+    def apply(self, filter: Filter) -> Tensor:  # noqa: A002 - the field's word
+        """Evaluate an affine filter.
+
+        Returns:
+            A tensor with the features' shape, dtype and device, accumulated in float32 (float64 for float64
+            features). A filter that picks one feature returns a view of it, bit for bit.
+
+        Raises:
+            PluginContractError: The filter does not fit the features that are held.
+        """
+        return self.predict(filter, check=False)[0]
+
+    def predict(self, filter: Filter, *, check: bool) -> tuple[Tensor, Count]:  # noqa: A002 - the field's word
+        """Evaluate an affine filter, and replace what is not finite by the newest computed feature's values.
+
+        Args:
+            filter: What to evaluate.
+            check: Whether anything is replaced. What is picked as it is held never is.
+
+        Returns:
+            As from `apply`, and how many values were replaced; None where nobody looked.
+
+        Raises:
+            PluginContractError: The filter does not fit the features that are held.
+        """
+        others = {name: other for name, other in self.branches.items() if other is not self and other.entries}
+        check_fits_history(filter, self._entries, {name: other.entries for name, other in others.items()})
+        pick = picked(filter)
+        if pick is not None:
+            return self.feature(pick), 0 if self._place.dtype is None else None
+        # What is shown is not in the ring, and may be on another device.
+        read = self._held if self._shown is None else self.feature
+        terms = terms_of(filter, read, others, self.kind[1], self._moved)
+        newest = newest_computed(self._entries)
+        total, count = weigh(terms, (lambda: read(newest).to(terms.dtype)) if check else None)
+        return self._back(total), count
+
+    def _held(self, k: int) -> Tensor:
+        if self._ring is None or not 0 <= k < len(self._entries):
+            raise IndexError(f"history holds {len(self._entries)} features, counted from 0; asked for number {k}")
+        slot = (self._head + k) % self.depth
+        held = self._ring[slot] if self._away is None else self._away.get(slot, self._ring[slot])
+        return unpacked(held, self._scales[slot], self.kind[1]) if held.dtype is EIGHT_BITS else held
+
+    def _back(self, value: Tensor) -> Tensor:
+        """The value on the features' device and in their dtype; the same tensor when it is so already."""
+        _, dtype, device = self.kind
+        return value.to(device=device, dtype=dtype)

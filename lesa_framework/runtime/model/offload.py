@@ -1,0 +1,63 @@
+"""diffusers' group offloading with streams fetches weights a module ahead: on predicted steps, past the blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from lesa_framework.runtime.model.override import REGISTRY
+
+#: The name of this hook.
+_NAME = "group_offloading"
+
+
+class _Nothing:
+    """Comes next where nothing is to be fetched: those that fetch the next group wait in it for their own."""
+
+    onload_self = False
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def onload_(self) -> None:
+        if self._stream is not None:
+            self._stream.synchronize()
+
+
+@contextmanager
+def past_the_blocks(model: nn.Module) -> Iterator[None]:
+    """Let what comes before the blocks fetch what comes after them, in place of a block, while they are bypassed.
+
+    A model that is not offloaded in that way is left alone, and so is one that has not been called yet: the order of
+    its modules is learned in its first call.
+
+    Args:
+        model: The transformer; its block lists are empty.
+    """
+    if model.__dict__.get(REGISTRY) is None:
+        yield
+        return
+    hooks = list(_hooks(model))
+    groups = {id(hook.group): hook.group for hook in hooks}
+    entering = [hook for hook in hooks if hook.next_group is not None and id(hook.next_group) not in groups]
+    fetched = {id(hook.next_group) for hook in hooks}
+    left = [group for key, group in groups.items() if not group.onload_self and key not in fetched]
+    before = [(hook, hook.next_group) for hook in entering]
+    try:
+        for hook in entering:
+            hook.next_group = left[0] if len(left) == len(entering) == 1 else _Nothing(hook.group.stream)
+        yield
+    finally:
+        for hook, group in before:
+            hook.next_group = group
+
+
+def _hooks(model: nn.Module) -> Iterator[Any]:
+    for module in model.modules():
+        registry: Any = module.__dict__.get(REGISTRY)
+        hook = None if registry is None else registry.hooks.get(_NAME)
+        if hook is not None:
+            yield hook
