@@ -18,15 +18,17 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
+from lesa_framework.interfaces.host import Host
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.place import TRANSFORMERS, Pipeline, Place, place_of, transformers_of
 from lesa_framework.plugin_hooks import plugin_observers
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.agreement import agreement
 from lesa_framework.runtime.calls.grid import SchedulerGrid
-from lesa_framework.runtime.calls.tracking import Tracker
+from lesa_framework.runtime.calls.tracking import Locator, Tracker
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.features.history import History
+from lesa_framework.runtime.hosted import HostedRequests
 from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.store import NewHistory
@@ -48,6 +50,7 @@ def accelerate(
     sigmas: Sequence[float] | None = None,
     observers: Sequence[Observer] = (),
     agree: Agree | None = None,
+    host: Host | None = None,
 ) -> Session:
     """Cache the features of a pipeline's transformer.
 
@@ -69,6 +72,9 @@ def accelerate(
             depends on data, "compute?", passes through it. Exchange it there, so that all compute if one wants to. By
             default processes that hold shards of `DTensor` parameters, or parts of a sequence by diffusers' context
             parallelism, agree by themselves, and replicas decide on their own.
+        host: For a program with a sampler of its own, such as a node editor or a serving engine: asked at each call
+            of the model for its run, step and branches, so that nothing is guessed. The run ends with
+            `Session.end_run`.
 
     Returns:
         A session; use it as a context manager, or call its `detach`.
@@ -88,10 +94,10 @@ def accelerate(
     """
     if config is None:
         chooser, without_weights = prepare(DEFAULT_SPEEDUP if speedup is None else speedup, weights, backbone)
-        place = place_of(target, sigmas, without_weights.backbone)
+        place = place_of(target, sigmas, without_weights.backbone, is_hosted=host is not None)
         is_named = "tap" in (backbone or {})
         tap = without_weights.backbone.tap if is_named else chooser.tap(place.kind, place.look(), place.taps)
-        return _attach(place, chooser, tap, (*observers, Watcher()), agree)
+        return _attach(place, chooser, tap, (*observers, Watcher()), agree, host)
     given = {"speedup": speedup, "weights": weights, "backbone": backbone}
     for name, value in given.items():
         if value is not None:
@@ -105,6 +111,7 @@ def accelerate(
         sigmas=sigmas,
         observers=observers,
         agree=agree,
+        host=host,
     )
 
 
@@ -117,6 +124,7 @@ def attach_strategy(
     sigmas: Sequence[float] | None = None,
     observers: Sequence[Observer] = (),
     agree: Agree | None = None,
+    host: Host | None = None,
     new_history: NewHistory = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
@@ -130,6 +138,7 @@ def attach_strategy(
         sigmas: For a bare transformer: the sampler's noise levels in [0, 1], falling, the final 0 included.
         observers: Watch the runs; see [`Observer`][lesa_framework.Observer].
         agree: As in [`accelerate`][lesa_framework.accelerate].
+        host: As in [`accelerate`][lesa_framework.accelerate].
         new_history: Makes a branch's history; training keeps graphs in it.
         around_compute: Makes a context for each computed step; training switches gradients off with it.
 
@@ -138,8 +147,8 @@ def attach_strategy(
         ConfigError: `sigmas` are not noise levels, or this machine lacks the device of the strategy's history.
     """
     check_place(strategy.history)
-    place = place_of(target, sigmas, backbone)
-    return _attach(place, strategy, tap, observers, agree, new_history, around_compute)
+    place = place_of(target, sigmas, backbone, is_hosted=host is not None)
+    return _attach(place, strategy, tap, observers, agree, host, new_history, around_compute)
 
 
 def plan_run(
@@ -165,6 +174,7 @@ def _attach(
     tap: Tap,
     observers: Sequence[Observer],
     agree: Agree | None,
+    host: Host | None,
     new_history: NewHistory = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
@@ -176,13 +186,17 @@ def _attach(
             )
     watching = (*plugin_observers(), *observers)
 
-    def request(owner: Pipeline | None, covers_call: bool) -> tuple[Engine, Tracker]:
+    def engine(covers_call: bool = False) -> Engine:
         # Asked for each request: models may be split after they were accelerated.
         vote = agree or agreement(place.models.values())
-        engine = Engine(source, place.kind, Tap(tap), watching, new_history, vote, place.look, covers_call)
-        return engine, Tracker(place.fixed or SchedulerGrid(owner or place.target, is_one_call=covers_call))
+        return Engine(source, place.kind, Tap(tap), watching, new_history, vote, place.look, covers_call)
 
-    requests = Requests(request, () if place.bare else place.models.values())
+    def request(owner: Pipeline | None, covers_call: bool) -> tuple[Engine, Locator]:
+        grid = place.fixed or SchedulerGrid(owner or place.target, is_one_call=covers_call)
+        return engine(covers_call), Tracker(grid)
+
+    models = () if place.bare else place.models.values()
+    requests = Requests(request, models) if host is None else HostedRequests(engine)
     attachments = [
         Attachment(
             place.called(name),
@@ -192,6 +206,7 @@ def _attach(
             around_compute,
             "" if name == TRANSFORMERS[0] else name,
             match.verified,
+            host,
         )
         for name, match in place.found.items()
     ]

@@ -62,12 +62,29 @@ def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> Ada
     kind = backbone if isinstance(backbone, str) else backbone.kind
     if kind != AUTO:
         return _by_name(model, kind, registry)
+    match = _by_class(model, registry)
+    if match is None:
+        raise UnsupportedBackboneError(_unknown_model(model, registry))
+    return match
+
+
+def _by_class(model: nn.Module, registry: Registry) -> AdapterMatch | None:
+    made = registry.backbones.items()
+    # Those that name a library first: for it they are meant.
+    kinds = sorted(made, key=lambda kind: (not made[kind].model_module, kind))
     for base in type(model).__mro__:
-        for name, made in registry.backbones.items().items():
-            if made.model_class == base.__name__:
-                adapter = made()
-                return AdapterMatch(name, adapter, verified=not adapter.unverified)
-    raise UnsupportedBackboneError(_unknown_model(model, registry))
+        for kind in kinds:
+            if made[kind].model_class == base.__name__ and base.__module__.startswith(made[kind].model_module):
+                adapter = made[kind]()
+                return AdapterMatch(_kind_of(kind, adapter, registry), adapter, verified=not adapter.unverified)
+    return None
+
+
+def _kind_of(kind: str, adapter: BackboneAdapter, registry: Registry) -> str:
+    """The kind under which an adapter's models are known: that of the class which they are the same as."""
+    others = registry.backbones.items().items()
+    same = (name for name, made in others if made.model_class == adapter.same_as and not made.model_module)
+    return next(same, kind) if adapter.same_as else kind
 
 
 def _by_name(model: nn.Module, kind: str, registry: Registry) -> AdapterMatch:
@@ -77,6 +94,9 @@ def _by_name(model: nn.Module, kind: str, registry: Registry) -> AdapterMatch:
             f"backbone.kind: '{kind}' has options of its own ({', '.join(_options(config))}), so its name is not "
             "enough. Give the `backbone` section of a configuration, such as `lesa.load_config(...).backbone`."
         )
+    match = _by_class(model, registry)
+    if match is not None and match.adapter.same_as and match.kind == kind:
+        return match
     adapter = registry.backbones.get(kind)()
     absent = layout.missing(model, _layout(adapter))
     if absent:

@@ -33,6 +33,8 @@ class ModelInfo:
         names: A digest of the names of all parameters; an attached LoRA changes it.
         sample: Some of the weights, at places that depend on the names alone. None stands for a number that cannot be
             read: an offloaded, packed or sharded weight.
+        same_as: Name of another library's class that computes the same, with other names for its parameters; see
+            [`BackboneAdapter`][lesa_framework.BackboneAdapter].
     """
 
     classes: tuple[str, ...]
@@ -40,6 +42,7 @@ class ModelInfo:
     width: int | None
     names: str
     sample: tuple[float | None, ...]
+    same_as: str = ""
 
     def __str__(self) -> str:
         """Class and sizes."""
@@ -48,10 +51,15 @@ class ModelInfo:
 
     def is_of_kind(self, other: ModelInfo) -> bool:
         """Whether both may be the same model: one's class is, or derives from, the other's, and the sizes agree."""
-        related = set(self.classes[:1]) & set(other.classes) or set(other.classes[:1]) & set(self.classes)
+        mine, theirs = ({*each.classes, each.same_as} - {""} for each in (self, other))
+        related = {*self.classes[:1], self.same_as} & theirs or {*other.classes[:1], other.same_as} & mine
         # Where layers were exchanged, the matrices need not be those of the model.
         widths = {self.width, other.width} - {None} if self.names == other.names else set()
         return bool(related) and self.blocks == other.blocks and len(widths) <= 1
+
+    def is_comparable(self, other: ModelInfo) -> bool:
+        """Whether the weights of both have the same names, if they are the same."""
+        return self.same_as == other.same_as
 
     def may_have_weights_of(self, other: ModelInfo) -> bool:
         """Whether nothing that is known of the weights differs, rounding to another dtype aside."""
@@ -66,7 +74,7 @@ class ModelInfo:
         return self.may_have_weights_of(other) and known >= _KNOWN * len(self.sample)
 
 
-def describe_model(model: nn.Module, blocks: Sequence[str]) -> ModelInfo:
+def describe_model(model: nn.Module, blocks: Sequence[str], same_as: str = "") -> ModelInfo:
     """Look at a transformer, without running it.
 
     It is the same on every device and in bfloat16, float16 and float32, up to rounding, and takes a few milliseconds
@@ -75,6 +83,7 @@ def describe_model(model: nn.Module, blocks: Sequence[str]) -> ModelInfo:
     Args:
         model: The transformer.
         blocks: Paths of its lists of blocks.
+        same_as: Of its adapter.
     """
     parameters = {name.replace("_orig_mod.", ""): each for name, each in model.named_parameters()}  # torch.compile's
     # In an order that has nothing to do with layers: a LoRA may be on every third one only.
@@ -87,6 +96,7 @@ def describe_model(model: nn.Module, blocks: Sequence[str]) -> ModelInfo:
         width=_width(lists),
         names=hashlib.sha256("\n".join(sorted(parameters)).encode()).hexdigest()[:16],
         sample=_sample([parameters[name] for name in chosen]),
+        same_as=same_as,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from lesa_framework.backbones import AdapterMatch, find_adapter
-from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.layout import unwrapped
 from lesa_framework.model_info import ModelInfo, describe_model
@@ -59,7 +59,8 @@ class Place:
 
     def look(self) -> tuple[ModelInfo, ...]:
         """What tells them from others, as they are now."""
-        return tuple(describe_model(self.models[name], match.adapter.blocks) for name, match in self.found.items())
+        found = ((self.models[name], match.adapter) for name, match in self.found.items())
+        return tuple(describe_model(model, adapter.blocks, adapter.same_as) for model, adapter in found)
 
     def exchanged(self) -> str:
         """Names those that the target no longer has."""
@@ -72,13 +73,27 @@ class Place:
         return called
 
 
-def place_of(target: Pipeline | nn.Module, sigmas: Sequence[float] | None, backbone: str | BackboneConfig) -> Place:
+def place_of(
+    target: Pipeline | nn.Module,
+    sigmas: Sequence[float] | None,
+    backbone: str | BackboneConfig,
+    *,
+    is_hosted: bool = False,
+) -> Place:
     """The transformers of a target, each with its adapter.
+
+    Args:
+        target: A pipeline, or a transformer.
+        sigmas: The grid that the user gave.
+        backbone: Which adapter.
+        is_hosted: A host tells the noise levels.
 
     Raises:
         UnsupportedBackboneError: It has none, no adapter fits, or a bare transformer comes without noise levels.
     """
-    models, fixed = _split(target, sigmas)
+    if is_hosted and sigmas is not None:
+        raise ConfigError("accelerate: got sigmas and a host, which tells the noise levels of each run. Give one.")
+    models, fixed = _split(target, sigmas, is_hosted=is_hosted)
     return Place(
         target, models, {name: find_adapter(model, backbone) for name, model in models.items()}, fixed, _is_bare(target)
     )
@@ -91,10 +106,12 @@ def _is_bare(target: object) -> bool:
 
 
 def _split(
-    target: Pipeline | nn.Module, sigmas: Sequence[float] | None
+    target: Pipeline | nn.Module, sigmas: Sequence[float] | None, *, is_hosted: bool
 ) -> tuple[dict[str, nn.Module], FixedGrid | None]:
     if _is_bare(target):
         assert isinstance(target, nn.Module)
+        if is_hosted:
+            return {TRANSFORMERS[0]: unwrapped(target)}, None
         if sigmas is None or len(sigmas) < 2:
             raise UnsupportedBackboneError(
                 "accelerate: a bare transformer does not know its noise levels. "

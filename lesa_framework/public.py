@@ -22,6 +22,7 @@ from lesa_framework.errors import (
 from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Batch, Fit, FitTask, Progress, TrainingConfig
+from lesa_framework.interfaces.host import Host, HostCall
 from lesa_framework.interfaces.metric import LoadedMetric, Metric
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.paths import ConfigPath
@@ -38,6 +39,7 @@ from lesa_framework.interfaces.published import Imported, Published
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
 from lesa_framework.interfaces.schedule import Always, NoiseLevels, ScheduleConfig, SchedulePolicy
 from lesa_framework.model_info import ModelInfo
+from lesa_framework.plugin.manager import add_plugin
 from lesa_framework.plugin.markers import hookimpl
 from lesa_framework.plugin.registry import NamedModel, Registrar
 from lesa_framework.processes import World
@@ -84,6 +86,8 @@ __all__ = [
     "HasTransformer",
     "HistoryPlace",
     "HistoryView",
+    "Host",
+    "HostCall",
     "Imported",
     "LesaConfig",
     "LesaError",
@@ -128,6 +132,7 @@ __all__ = [
     "UnsupportedBackboneError",
     "World",
     "accelerate",
+    "add_plugin",
     "attach_strategy",
     "build_strategy",
     "did_you_mean",

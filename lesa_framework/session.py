@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, TypeAlias
 
@@ -128,6 +128,14 @@ class Session:
         sizes = {"height": height, "width": width, "num_frames": frames}
         given = {name: size for name, size in sizes.items() if size is not None}
         return self._plan(num_steps, batch, {**call, **given})
+
+    def end_run(self, run: Hashable) -> None:
+        """End a run of a host, if it is open: its histories are freed, and its observers are told.
+
+        Args:
+            run: What the host calls it; see [`HostCall`][lesa_framework.HostCall].
+        """
+        self._requests.end_run(run)
 
     def detach(self) -> None:
         """Leave the model as it was before, bit for bit, and free the histories."""

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     UNKNOWN_STEP = "unknown step"
     NON_FINITE = "non-finite prediction"
     NON_FINITE_CORRECTION = "non-finite correction"
+    BATCH = "computed with its batch"  # another branch in the same call had to be
     DATA = "depends on data"  # in plans alone: a dynamic schedule decides during the run
 
 

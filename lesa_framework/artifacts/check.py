@@ -106,7 +106,7 @@ def _doubts(metadata: ArtifactMetadata, run: RunInfo) -> Iterator[str]:
     if ours and theirs and len(ours) != len(theirs):
         yield f"trained on a pipeline with {len(ours)} transformer(s); this one has {len(theirs)}"
     for one, other in zip(ours, theirs, strict=False):
-        if not one.may_have_weights_of(other):
+        if one.is_comparable(other) and not one.may_have_weights_of(other):
             yield (
                 f"trained on a {other.classes[0]} with other weights than this one's (another checkpoint, or a "
                 "fine-tune or LoRA)"

@@ -45,6 +45,8 @@ def suits(metadata: ArtifactMetadata, run: RunInfo) -> Refusal | None:
     if metadata.backbone != run.backbone or not is_kind:
         return Refusal(Nearness.OTHER_MODEL, "was fitted to another model")
     pairs = list(zip(ours, theirs, strict=True))
+    if not all(one.is_comparable(two) for one, two in pairs):
+        return Refusal(Nearness.OTHER_WEIGHTS, "cannot be compared: it was fitted to another library's class")
     if not all(one.may_have_weights_of(two) for one, two in pairs):
         return Refusal(Nearness.OTHER_WEIGHTS, "was fitted to other weights of this architecture (a fine-tune or LoRA)")
     if not all(one.has_weights_of(two) for one, two in pairs):

@@ -28,6 +28,11 @@ class BackboneAdapter(ABC):
     Attributes:
         model_class: Name of the class, matched against the model's class and its bases, so that no
             import of it is needed.
+        model_module: Beginning of the name of the module in which the class is defined, such as `comfy.`, where classes
+            of several libraries have the same name; empty for any.
+        same_as: Empty for nearly every class. Name of another library's class that computes the same: the same blocks,
+            and the same features in the same order. Configurations and artifacts made for that class, whose adapter
+            must be registered, then fit this one too.
         blocks: Paths of the `ModuleList`s (or `Sequential`s, `ModuleDict`s) that make up the stack; they are
             empty on predicted steps. Name every list whose blocks are to be saved.
         head: Path of the module after the stack. The model's forward calls it exactly once, with the hidden
@@ -64,6 +69,8 @@ class BackboneAdapter(ABC):
     """
 
     model_class: str
+    model_module: str = ""
+    same_as: str = ""
     blocks: tuple[str, ...]
     head: str
     taps: tuple[Tap, ...] = (Tap.PRE_HEAD, Tap.POST_NORM, Tap.OUTPUT)

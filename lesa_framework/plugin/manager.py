@@ -53,6 +53,10 @@ class Plugins:
                 f"plugin '{name}': lesa_register failed: {error}. Fix the plugin or uninstall it."
             ) from error
 
+    def has(self, name: str, plugin: object) -> bool:
+        """Whether this plugin was added under this name."""
+        return self._manager.get_plugin(name) is plugin
+
     def names(self) -> list[str]:
         """Names of all plugins, sorted."""
         return sorted(name for name, _ in self._manager.list_name_plugin())
@@ -75,3 +79,19 @@ def plugins() -> Plugins:
             ) from error
         found.add(entry.name, module)
     return found
+
+
+def add_plugin(name: str, plugin: object) -> None:
+    """Add a plugin that is not installed: one that came as a folder into another program, for example.
+
+    Adding the same one again does nothing.
+
+    Args:
+        name: Its name, for messages and lists.
+        plugin: A module or an object with hooks, as an entry point of the group `lesa` would name it.
+
+    Raises:
+        PluginContractError: A hook's name or signature is wrong, `lesa_register` fails, or a name is taken.
+    """
+    if not plugins().has(name, plugin):
+        plugins().add(name, plugin)

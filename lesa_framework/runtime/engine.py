@@ -116,7 +116,13 @@ class Engine:
         return CallReport((*self._ended, *running) or (nothing,))
 
     def begin(self, position: Position, latent: Tensor, guidance: Callable[[], float | None] = lambda: None) -> Step:
-        """Open a call: decide, and predict if that is the decision.
+        """Open a call: decide, and predict if that is the decision; see `open`."""
+        step = self.open(position, latent, guidance)
+        self.predict(step)
+        return step
+
+    def open(self, position: Position, latent: Tensor, guidance: Callable[[], float | None] = lambda: None) -> Step:
+        """Open a call: decide.
 
         Args:
             position: Where the call belongs.
@@ -145,12 +151,29 @@ class Engine:
         branch.latent_shape = latent.shape
         ctx = self._context(position, position.index, branch, latent)
         reason = reason or due(self.strategy, ctx, self.agree)
-        doubted, prediction = self._finite.doubts(name), None
-        if reason is Reason.PREDICTED:
-            prediction = None if doubted else predict(self.strategy.predictor, branch.history, ctx, self._finite)
-            reason = Reason.NON_FINITE if prediction is None else reason
-        decision = Decision.COMPUTE if prediction is None else Decision.PREDICT
-        return Step(ctx, StepRecord(ctx.index, name, ctx.stage, decision, reason), latent, prediction, name)
+        if self._finite.doubts(name) and reason is Reason.PREDICTED:
+            reason = Reason.NON_FINITE
+        decision = Decision.PREDICT if reason is Reason.PREDICTED else Decision.COMPUTE
+        return Step(ctx, StepRecord(ctx.index, name, ctx.stage, decision, reason), latent, None, name)
+
+    def predict(self, step: Step) -> None:
+        """Predict, if that is the decision; a prediction that is refused makes it a computed step."""
+        if step.ctx is None or step.record.decision is not Decision.PREDICT:
+            return
+        history = self._branches[step.branch].history
+        step.prediction = predict(self.strategy.predictor, history, step.ctx, self._finite)
+        if step.prediction is None:
+            self.give_up(step, Reason.NON_FINITE)
+
+    def give_up(self, step: Step, reason: Reason) -> None:
+        """Compute a step that was to be predicted."""
+        step.prediction = None
+        step.record = replace(step.record, decision=Decision.COMPUTE, reason=reason)
+
+    def refresh(self, step: Step) -> None:
+        """Let an open step see what other branches did since it was opened."""
+        if step.ctx is not None:
+            step.ctx = replace(step.ctx, others=others_of(step.ctx.branch, self._mixing(step.latent)))
 
     def computed(self, step: Step, feature: Tensor) -> Tensor:
         """Use a feature that the block stack computed.
@@ -172,7 +195,11 @@ class Engine:
 
     def end(self, step: Step, feature: Tensor) -> None:
         """Close a call with the feature that was used."""
-        self._records.append(step.record)
+        self.remember(step, feature)
+        self.close_step(step, feature)
+
+    def remember(self, step: Step, feature: Tensor) -> None:
+        """Let what comes next read the feature that was used."""
         if step.ctx is not None and self.strategy.schedule.reads_path:
             branch, computed = self._branches[step.branch], step.record.decision is Decision.COMPUTE
             branch.path = extended(branch.path, step.ctx.index, step.latent.detach().clone(), computed=computed)
@@ -181,6 +208,10 @@ class Engine:
         if step.ctx is not None and self.strategy.history.device is not None:
             history = self._branches[step.branch].history
             history.expect(reads_next(self.strategy, step.ctx, history.entries))
+
+    def close_step(self, step: Step, feature: Tensor) -> None:
+        """Record a call, and tell the observers."""
+        self._records.append(step.record)
         self._watch.stop(step.record.decision)
         self._finished = time.perf_counter()
         for observer in self.observers:
@@ -239,10 +270,6 @@ class Engine:
 
     def _context(self, position: Position, index: int, branch: _Branch, latent: Tensor) -> StepContext:
         sigmas = position.grid.sigmas
-        # Features do not mix with those from latents of another shape, such as the others' before the shape changed.
-        mixing = {
-            name: each.history.entries for name, each in self._branches.items() if each.latent_shape == latent.shape
-        }
         return StepContext(
             index=index,
             sigmas=sigmas,
@@ -250,8 +277,14 @@ class Engine:
             branch_index=position.branch_index,
             stage=self.strategy.router.stage(sigmas[index]),
             entries=branch.history.entries,
-            others=others_of(position.branch, mixing),
+            others=others_of(position.branch, self._mixing(latent)),
             latent=latent,
             computed_latent=branch.computed_latent,
             path=branch.path,
         )
+
+    def _mixing(self, latent: Tensor) -> Mapping[str, tuple[EntryInfo, ...]]:
+        """What branches hold whose features mix: none from latents of another shape, such as before that changed."""
+        return {
+            name: each.history.entries for name, each in self._branches.items() if each.latent_shape == latent.shape
+        }

@@ -7,15 +7,17 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from torch import nn
 
+from lesa_framework.errors import LesaError
+from lesa_framework.interfaces.host import HostCall
 from lesa_framework.report import CallReport
 from lesa_framework.runtime.calls.caller import Caller, CallerFinder, Known, Mark, Rank
-from lesa_framework.runtime.calls.tracking import Tracker
+from lesa_framework.runtime.calls.tracking import Locator
 from lesa_framework.runtime.engine import Engine
 
 
@@ -32,14 +34,14 @@ class Request:
     """
 
     engine: Engine
-    tracker: Tracker
+    tracker: Locator
     known: Known | None = None
     may_pause: bool = False
     mark: weakref.ref[Mark] | None = None
 
 
 #: Makes a request's engine and tracker: (the pipeline that calls, or None; whether it is one call of it) -> both.
-NewRequest: TypeAlias = Callable[[Any, bool], tuple[Engine, Tracker]]
+NewRequest: TypeAlias = Callable[[Any, bool], tuple[Engine, Locator]]
 
 
 class _Thread(threading.local):
@@ -95,7 +97,7 @@ class Requests:
                 self.lock.release()
         return (self._thread.last or self._newest or self._new(None, False)[0]).report
 
-    def current(self) -> Request | None:
+    def current(self, told: HostCall | None = None) -> Request | None:  # noqa: ARG002 - for hosts, which tell it
         """The request to which the call in progress belongs; None if nobody knows."""
         caller = self._finder.find(self._known)
         if isinstance(caller, int):
@@ -108,6 +110,14 @@ class Requests:
             request = self._of_thread()
         self._thread.last = self._newest = request.engine
         return request
+
+    def end_run(self, run: Hashable) -> None:
+        """End a run of a host.
+
+        Raises:
+            LesaError: There is no host.
+        """
+        raise LesaError(f"Session.end_run({run!r}): this session has no host that names runs. They end by themselves.")
 
     def close(self) -> None:
         """End all requests, and free their histories."""

@@ -9,6 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from lesa_framework.interfaces.host import HostCall
+
 
 @dataclass(frozen=True)
 class Call:
@@ -20,6 +22,7 @@ class Call:
         timestep: In the model's units.
         context: The name that the pipeline gave with `cache_context`, if any.
         part: Which of a pipeline's transformers it is; empty for the first.
+        told: What the host says of it, where a host samples.
         noise_level: Works out the noise level in [0, 1] when it is asked for: on a GPU that takes kernels, which a
             call whose scheduler knows its step does without. The timestep itself if None.
     """
@@ -29,6 +32,7 @@ class Call:
     timestep: Tensor | float
     context: str | None = None
     part: str = ""
+    told: HostCall | None = None
     noise_level: Callable[[], Tensor | float] | None = None
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from lesa_framework.errors import LesaWarning
 from lesa_framework.runtime.calls.call import Branches, Call
@@ -31,6 +32,34 @@ class Position:
     index: int | None
     branch: str
     branch_index: int
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the parts of a call's batch belong.
+
+    Attributes:
+        parts: In the batch's order.
+        order: In which order they are worked on.
+    """
+
+    parts: tuple[Position, ...]
+    order: tuple[int, ...] = (0,)
+
+    @property
+    def new_run(self) -> bool:
+        """Whether the call opens a run, with the first part that is worked on."""
+        return self.parts[self.order[0]].new_run
+
+
+class Locator(Protocol):
+    """Places calls."""
+
+    def positions(self, call: Call) -> Located:
+        """Place a call, and remember it."""
+
+    def forget(self) -> None:
+        """Let the next call open a run, and release every tensor."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +102,10 @@ class Tracker:
     _strays: list[float] = field(default_factory=list)  # levels that are not on the grid
     _branches: Branches = field(default_factory=Branches)
     _warned: bool = False
+
+    def positions(self, call: Call) -> Located:
+        """`locate`; the whole batch is one branch."""
+        return Located((self.locate(call),))
 
     def locate(self, call: Call) -> Position:
         """Place a call, and remember it.

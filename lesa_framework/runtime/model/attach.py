@@ -14,6 +14,7 @@ from torch import nn
 
 from lesa_framework.errors import LesaWarning, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.host import Host
 from lesa_framework.layout import unwrapped
 from lesa_framework.runtime.calls.call import Call
 from lesa_framework.runtime.model import conflicts
@@ -23,6 +24,7 @@ from lesa_framework.runtime.model.override import Forward, ForwardOverride
 from lesa_framework.runtime.model.per_thread import PerThread
 from lesa_framework.runtime.model.running import Given, Runner
 from lesa_framework.runtime.requests import Requests
+from lesa_framework.runtime.turn import take_turn
 from lesa_framework.types import Tap
 
 _ATTACHED = "_lesa_attachment"
@@ -51,6 +53,7 @@ class Attachment:
         around_compute: Makes a context for each computed step; training switches gradients off with it.
         part: Which of a pipeline's transformers it is; empty for the first.
         verified: Whether the adapter is known to fit the model; if not, the first computed step checks it.
+        host: Says of each call where it belongs; by default the requests find out.
 
     Raises:
         UnsupportedBackboneError: The adapter does not fit the model, or a session is attached already.
@@ -68,7 +71,9 @@ class Attachment:
         around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
         part: str = "",
         verified: bool = True,
+        host: Host | None = None,
     ) -> None:
+        self._host = host
         called, model = model, unwrapped(model)
         other = model.__dict__.get(_ATTACHED)
         if isinstance(other, Attachment) and other.is_live:
@@ -174,9 +179,10 @@ class Attachment:
             timestep=self._adapter.timestep(arguments),
             context=self._context.name,
             part=self._part,
+            told=None if self._host is None else self._host(arguments),
             noise_level=partial(self._adapter.noise_level, arguments),
         )
-        request = self._requests.current()
+        request = self._requests.current(call.told)
         if request is None:
             self._warn(
                 f"{type(self._model).__name__}: it was called in a thread in which no pipeline runs, such as a pool's. "
@@ -186,15 +192,15 @@ class Attachment:
             return self._runner.run(given)
         engine, was_in_place = request.engine, self._override.is_in_place
         try:
-            position = request.tracker.locate(call)
-            if position.new_run:
+            located = request.tracker.positions(call)
+            if located.new_run:
                 conflicts.check_caches(self._model)
-            step = engine.begin(position, given.latent, partial(self._adapter.guidance, arguments))
-            if step.prediction is None:
-                output, feature = self._runner.compute(given, partial(engine.computed, step))
+            turn = take_turn(engine, located, given.latent, partial(self._adapter.guidance, arguments))
+            if turn.prediction is None:
+                output, feature = self._runner.compute(given, turn.computed)
             else:
-                output, feature = self._runner.replay(given, step.prediction), step.prediction
-            engine.end(step, feature)
+                output, feature = self._runner.replay(given, turn.prediction), turn.prediction
+            turn.end(feature)
         except BaseException:
             # Whatever broke, the next call must not build on a half-made run.
             request.tracker.forget()

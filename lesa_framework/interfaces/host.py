@@ -1,0 +1,36 @@
+"""What a program that samples by itself tells of each call of the model: nothing has to be found out then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lesa_framework.interfaces.backbone import Arguments
+
+
+@dataclass(frozen=True)
+class HostCall:
+    """Where one call of the model belongs.
+
+    Attributes:
+        run: Tells the run, one request of the host, from others. Runs may take turns; each has its own state until
+            `Session.end_run`.
+        sigmas: The run's noise levels in [0, 1], falling, the final one included; empty to compute every step. Other
+            levels under the same `run` begin a new run.
+        index: The step, or None for a call at a noise level that is not on the grid, which is computed.
+        branches: One name for each equal part of the batch, in the batch's order: guidance in one call has two. A name
+            that comes twice in a step gets a branch of its own the second time.
+        order: In which order the parts would be called one after the other, as positions in `branches`. What
+            reads other branches needs that order. By default the batch's.
+    """
+
+    run: Hashable
+    sigmas: tuple[float, ...]
+    index: int | None
+    branches: tuple[str, ...] = ("cond",)
+    order: tuple[int, ...] = ()
+
+
+Host: TypeAlias = Callable[[Arguments], HostCall]
+"""Asked at each call of the model, with the arguments of its forward by name."""
