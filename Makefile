@@ -75,7 +75,7 @@ clean: ## Remove what the other targets made, .venv included
 
 # The build backend is installed first, pinned like everything else, and used without isolation: an isolated
 # build would fetch an unpinned one. The stamp is made last, so an interrupted install starts over.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml plugins/lesa_reference/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "LESA Framework needs Python 3.11 or newer; '$(PYTHON)' is older, or not there. ($$($(PYTHON) --version 2>&1))"; \
 	  echo "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
@@ -84,5 +84,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
 	$(BIN)/python -m pip install --quiet -c constraints.txt hatchling editables
-	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation --editable ".[all,bench,metrics,dev,docs]"
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation \
+	  --editable ".[all,bench,metrics,dev,docs]" --editable plugins/lesa_reference
 	@touch $@

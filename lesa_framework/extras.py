@@ -9,6 +9,10 @@ from typing import Final
 
 from lesa_framework.errors import ConfigError
 
+#: The plugin that brings the bundled models; a package of its own, because these are large.
+BUNDLED: Final = "lesa_reference"
+#: How names of its models and presets begin.
+_BUNDLED_NAMES: Final = ("reference:", "ref-")
 #: Extra -> the modules that it installs. tests/test_extras.py compares it with pyproject.toml.
 EXTRAS: Final = MappingProxyType(
     {
@@ -19,6 +23,7 @@ EXTRAS: Final = MappingProxyType(
         "kan": ("kan", "sklearn", "pandas", "sympy", "tqdm", "matplotlib", "yaml"),
         "bench": ("cache_dit", "hicache_pp"),
         "metrics": ("torchmetrics",),
+        "reference": (BUNDLED,),
     }
 )  # fmt: skip
 #: What a pipeline needs, to be loaded and to run.
@@ -27,6 +32,7 @@ PIPELINE: Final = ("diffusers", "transformers", "PIL")
 _PACKAGES: Final = {
     "PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "kan": "pykan", "yaml": "pyyaml",
     "cache_dit": "cache-dit", "hicache_pp": "hicache-pp", "huggingface_hub": "huggingface-hub",
+    BUNDLED: "lesa-framework-reference",
 }  # fmt: skip
 
 
@@ -66,6 +72,13 @@ def check_installed(who: str, modules: Sequence[str] = PIPELINE, extra: str = "d
         listed = f"{', '.join(others)} and {last}" if others else last
         verb = "are" if others else "is"
         raise ConfigError(f"{who}: needs {listed}, which {verb} not installed. Install with: {install(extra)}")
+
+
+def about_bundled(name: str) -> str:
+    """What to say besides of a model or preset that was not found; empty unless it is one of the bundled ones."""
+    if not name.startswith(_BUNDLED_NAMES) or is_installed(BUNDLED):
+        return ""
+    return f" The bundled models and their presets are not installed. Install them with: {install('reference')}"
 
 
 def remedy_for(module: str | None) -> str | None:

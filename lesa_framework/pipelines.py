@@ -21,7 +21,7 @@ from torch import nn
 from lesa_framework.api import Pipeline
 from lesa_framework.devices import available_devices
 from lesa_framework.errors import ConfigError, did_you_mean, shortened
-from lesa_framework.extras import check_installed
+from lesa_framework.extras import about_bundled, check_installed
 from lesa_framework.files import is_folder
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
@@ -84,7 +84,7 @@ def find_model(name: str) -> ModelSource:
         return ModelSource(name, str(folder), next(same, None))
     if _HUB_ID.fullmatch(name):
         return ModelSource(name, name, None)
-    hint = did_you_mean(name, catalog.names())
+    hint = did_you_mean(name, catalog.names()) or about_bundled(name)
     raise ConfigError(
         f"model: '{shortened(name)}' is neither a registered model ({_known()}), nor an existing folder, "
         f"nor a hub id such as owner/model.{hint}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+
+from lesa_framework.plugin.manager import plugins
 
 ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "lesa_framework", ROOT / "plugins"
@@ -27,7 +29,12 @@ PUBLIC = (
     "lesa_framework.training",
 )
 _CODE = re.compile(r"^( *)```python[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
-NAMES = {entry.name for entry in distribution("lesa-framework").entry_points if entry.group == "lesa"}
+#: The two distributions that this repository makes.
+PROJECTS = [
+    tomllib.loads(path.read_text("utf-8"))["project"]
+    for path in (ROOT / "pyproject.toml", PLUGINS / "lesa_reference" / "pyproject.toml")
+]
+NAMES = {name for project in PROJECTS for name in project["entry-points"]["lesa"]}
 
 
 def imported(source: str) -> Iterator[tuple[str, str]]:
@@ -89,6 +96,10 @@ def test_every_folder_of_plugins_is_registered_and_documented():
     folders = {path.name for path in PLUGINS.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == NAMES
     assert all((PLUGINS / name / "README.md").is_file() for name in NAMES)
+
+
+def test_every_plugin_is_installed_and_loaded():
+    assert set(plugins().names()) >= NAMES
 
 
 def test_the_core_imports_no_plugin():

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from lesa_framework import cli, extras
+from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
-from lesa_framework.pipelines import load_pipeline
+from lesa_framework.pipelines import find_model, load_pipeline
+from lesa_framework.plugin.registry import Catalog
 
 _PYPROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
 _INSTALL = 'Install with: pip install "lesa-framework[diffusers]"'
@@ -32,7 +34,6 @@ def test_the_extras_are_those_of_the_package(extra: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ["demo"],
         ["generate", "a ring"],
         ["eval", "ref-flux-reuse-n7"],
         ["bench", "none.yaml"],
@@ -47,6 +48,27 @@ def test_a_command_says_at_once_what_it_needs(command: list[str], capsys: pytest
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: lesa {command[0]}: needs diffusers, transformers")
     assert line.endswith(_INSTALL)
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_demo_needs_the_bundled_models_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["demo"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: lesa demo: needs lesa-framework-reference, diffusers, transformers, ")
+    assert line.endswith('Install with: pip install "lesa-framework[reference]"')
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_bundled_name_says_how_to_install_what_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Catalog, "__contains__", lambda self, name: False)
+    monkeypatch.setattr(Catalog, "names", lambda self: {})
+    remedy = r'The bundled models .* not installed\. Install them with: pip install "lesa-framework\[reference\]"$'
+    with pytest.raises(ConfigError, match=rf"'reference:flux' is neither .* {remedy}"):
+        find_model("reference:flux")
+    with pytest.raises(ConfigError, match=rf"'ref-flux-reuse-n7' is neither .* {remedy}"):
+        load_config("ref-flux-reuse-n7")
+    with pytest.raises(ConfigError, match=r"Presets: none\.$"):
+        load_config("mine")
 
 
 @pytest.mark.usefixtures("bare")
@@ -73,7 +95,7 @@ def test_what_turns_out_to_be_missing_later_is_one_line_too(
         cli.run(["plugins"])
 
 
-@pytest.mark.parametrize(("there", "shown"), [(True, 4), (False, 0)])
+@pytest.mark.parametrize(("there", "shown"), [(True, 5), (False, 0)])
 def test_help_says_what_commands_need_and_what_is_there(
     there: bool, shown: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ _USES: Final = {
     "kan": "to train LESA's KANs",
     "bench": "for other libraries' caches in lesa bench",
     "metrics": "for LPIPS in lesa bench",
+    "reference": "for lesa demo and the bundled models, reference:flux and others",
 }
 #: Command -> its module, the group that it is listed in, and the first line of its help: `lesa --help` shows them
 #: without importing the module.

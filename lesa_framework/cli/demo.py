@@ -13,7 +13,7 @@ from lesa_framework.cli.results import deliver, measured, require_all
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
-from lesa_framework.extras import PIPELINE, check_installed
+from lesa_framework.extras import BUNDLED, PIPELINE, check_installed
 from lesa_framework.files import write_bytes
 from lesa_framework.limits import MAX_PROMPTS
 from lesa_framework.measure.images import from_data_uri, png_bytes
@@ -48,7 +48,7 @@ def command(
 
     Example: lesa demo --prompts 4 --out demo
     """
-    check_installed("lesa demo", (*PIPELINE, "jinja2", "plotly", "matplotlib"))
+    check_installed("lesa demo", (BUNDLED, *PIPELINE, "jinja2", "plotly", "matplotlib"), extra="reference")
     named = f"reference:{backbone}"
     source = find_model(named)
     configs, missing = _configs(backbone)

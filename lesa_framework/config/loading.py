@@ -13,6 +13,7 @@ from lesa_framework.config.overrides import override
 from lesa_framework.config.reading import listed, read_section, read_yaml
 from lesa_framework.config.schema import EngineConfig, LesaConfig
 from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean, shortened, shown
+from lesa_framework.extras import about_bundled
 from lesa_framework.files import is_file
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
@@ -83,7 +84,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
         presets = plugins().registry.presets
         if str(source) not in presets:
             known = ", ".join(presets.names()) or "none"
-            near = did_you_mean(str(source), presets.names())
+            near = did_you_mean(str(source), presets.names()) or about_bundled(str(source))
             raise ConfigError(
                 f"config: '{shortened(str(source))}' is neither a file nor a preset. Presets: {known}.{near}"
             )
