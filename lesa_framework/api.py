@@ -33,6 +33,7 @@ from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.store import NewHistory
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource
+from lesa_framework.runtime.uncached import WhereItFits
 from lesa_framework.session import Session, described
 from lesa_framework.sizing import Part, foresee
 from lesa_framework.types import Tap
@@ -51,6 +52,7 @@ def accelerate(
     observers: Sequence[Observer] = (),
     agree: Agree | None = None,
     host: Host | None = None,
+    misfit: Callable[[str], None] | None = None,
 ) -> Session:
     """Cache the features of a pipeline's transformer.
 
@@ -60,7 +62,7 @@ def accelerate(
 
     Args:
         target: A diffusers pipeline, or a transformer with `sigmas`.
-        config: A configuration, a YAML file, a preset's name or a mapping.
+        config: A configuration, a YAML file, a preset's name, a mapping, or a safetensors file of weights.
         speedup: Instead of a configuration: steps of a run over computed steps, above 1; 5 when neither is given.
         weights: Without a configuration: the folder of your weights, configurations beside safetensors files as
             `lesa train` writes them. By default the one that the environment variable `LESA_WEIGHTS` names, or else
@@ -75,6 +77,9 @@ def accelerate(
         host: For a program with a sampler of its own, such as a node editor or a serving engine: asked at each call
             of the model for its run, step and branches, so that nothing is guessed. The run ends with
             `Session.end_run`.
+        misfit: What to do where a configuration's schedule or weights refuse a run, such as one of another number of
+            steps. By default it fails. Otherwise this is called with the reason, once for each, and all steps of the
+            run are computed, which is what a server wants.
 
     Returns:
         A session; use it as a context manager, or call its `detach`.
@@ -103,16 +108,11 @@ def accelerate(
         if value is not None:
             raise ConfigError(f"accelerate: got a configuration and {name}, which is for runs without one. Give one.")
     settings = config if isinstance(config, LesaConfig) else load_config(config)
-    return attach_strategy(
-        target,
-        build_strategy(settings),
-        settings.backbone,
-        settings.backbone.tap,
-        sigmas=sigmas,
-        observers=observers,
-        agree=agree,
-        host=host,
-    )
+    strategy = build_strategy(settings)
+    check_place(strategy.history)
+    source: StrategySource = strategy if misfit is None else WhereItFits(strategy, misfit)
+    place = place_of(target, sigmas, settings.backbone, is_hosted=host is not None)
+    return _attach(place, source, settings.backbone.tap, observers, agree, host)
 
 
 def attach_strategy(

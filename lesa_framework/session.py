@@ -88,7 +88,7 @@ class Session:
         """What was chosen for the run in progress or the last one, and why.
 
         None before the first run, because the choice depends on the run's noise levels; and where a configuration was
-        given.
+        given and serves the run.
         """
         return self.report.choice
 

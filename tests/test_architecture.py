@@ -25,6 +25,7 @@ PUBLIC = (
     "lesa_framework.layout",
     "lesa_framework.measure",
     "lesa_framework.pipelines",
+    "lesa_framework.serving",
     "lesa_framework.testing",
     "lesa_framework.training",
 )

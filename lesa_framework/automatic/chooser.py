@@ -13,10 +13,9 @@ from lesa_framework.automatic.matching import Nearness, Refusal, computed_steps,
 from lesa_framework.automatic.shelf import PRESET, Weights
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import LesaWarning
-from lesa_framework.interfaces.router import StageRouter
-from lesa_framework.interfaces.schedule import Always
 from lesa_framework.model_info import ModelInfo
-from lesa_framework.runtime.strategy import NeverAsked, Strategy
+from lesa_framework.runtime.strategy import Strategy
+from lesa_framework.runtime.uncached import uncached
 from lesa_framework.types import Choice, RunInfo, Tap
 
 #: Of weights that came equally close, or of which that is unknown, these kinds first.
@@ -64,7 +63,7 @@ class Chooser:
 
     def _choose(self, run: RunInfo) -> Strategy:
         if not run.sigmas:
-            return _computed("the noise levels of its calls are unknown", 0)
+            return uncached("the noise levels of its calls are unknown", 0)
         steps = len(run.sigmas) - 1
         objection = self._budget.objection(steps)
         if objection is not None:
@@ -93,7 +92,7 @@ class Chooser:
         if not self._warned:
             self._warned = True
             warnings.warn(f"accelerate: {reason}. Every step is computed.", LesaWarning, stacklevel=2)
-        return _computed(reason, num_steps)
+        return uncached(reason, num_steps)
 
 
 def _rank(weights: Weights) -> tuple[bool, float, int, str]:
@@ -101,15 +100,3 @@ def _rank(weights: Weights) -> tuple[bool, float, int, str]:
     kind = weights.config.predictor.kind
     drift = float("-inf") if weights.drift_db is None else weights.drift_db
     return weights.source == PRESET, -drift, _KINDS.index(kind) if kind in _KINDS else len(_KINDS), weights.name
-
-
-def _computed(reason: str, num_steps: int) -> Strategy:
-    choice = Choice("", "", "", reason, num_steps, num_steps)
-    return Strategy(Always(), _OneStage(), NeverAsked(), check_finite=False, choice=choice)
-
-
-class _OneStage(StageRouter):
-    num_stages = 1
-
-    def stage(self, sigma: float) -> int:  # noqa: ARG002 - the contract's signature
-        return 0

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import yaml
 from pydantic import BaseModel
 
+from lesa_framework.artifacts import load_metadata
 from lesa_framework.config.overrides import override
 from lesa_framework.config.reading import listed, read_section, read_yaml
 from lesa_framework.config.schema import EngineConfig, LesaConfig
@@ -24,13 +25,16 @@ Raw: TypeAlias = dict[str, Any]
 
 _DEFAULTS: Raw = {"router": {"kind": "single"}}
 _REQUIRED = ("schedule", "predictor")
+#: What a run needs of the configuration of a training.
+_SAMPLING = ("schedule", "router", "predictor", "backbone", "engine")
 
 
 def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> LesaConfig:
     """Read a configuration.
 
     Args:
-        source: A YAML file, the name of a preset, or the already parsed mapping.
+        source: A YAML file, the name of a preset, a safetensors file of weights, which holds the configuration that
+            it was trained with, or the already parsed mapping.
         overrides: Changes such as `schedule.interval=5`; values are YAML.
 
     Returns:
@@ -38,6 +42,7 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
 
     Raises:
         ConfigError: Something is not valid; the message lists all that was found.
+        ArtifactError: The weights cannot be read.
     """
     raw, folder, name = _read(source)
     override(raw, overrides)
@@ -89,12 +94,25 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
                 f"config: '{shortened(str(source))}' is neither a file nor a preset. Presets: {known}.{near}"
             )
         path = presets.get(str(source))
-    raw = read_yaml(path)
+    raw = _trained_with(path) if path.suffix == ".safetensors" else read_yaml(path)
     if not isinstance(raw, dict):
         raise ConfigError(
             f"{path}: expected sections such as `predictor: {{kind: reuse}}`, found {type(raw).__name__}."
         )
     return raw, path.resolve().parent, path.stem
+
+
+def _trained_with(path: Path) -> Raw:
+    """The configuration that weights were trained with, and that uses them."""
+    config = load_metadata(path).config
+    if not all(isinstance(config.get(key), Mapping) for key in _REQUIRED):
+        raise ConfigError(
+            f"{path}: these weights do not say which schedule and predictor they are for. Give the configuration, the "
+            "YAML file that names them as predictor.weights."
+        )
+    raw: Raw = {key: _copy(config[key]) for key in _SAMPLING if key in config}
+    raw["predictor"]["weights"] = path.name
+    return raw
 
 
 def _copy(value: Any) -> Any:

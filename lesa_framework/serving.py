@@ -1,0 +1,146 @@
+"""For plugins of programs that serve models: a cache from the program's options, which fails no request.
+
+The program loads the pipeline, batches requests and calls it. A plugin reads the options, and calls `serve` with
+what was loaded. All that differs from one request to the next is found at its calls: see the guarantees.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lesa_framework.api import accelerate
+from lesa_framework.config.loading import load_config
+from lesa_framework.errors import ConfigError, did_you_mean, shown
+from lesa_framework.interfaces.observer import Observer
+from lesa_framework.place import Pipeline
+from lesa_framework.report import RunReport
+from lesa_framework.session import Session
+
+__all__ = ["ServingOptions", "options_from_environment", "options_from_mapping", "serve"]
+
+_LOG = logging.getLogger("lesa_framework.serving")
+#: Environment variable -> option. `LESA_WEIGHTS` is read for every speed-up, wherever that comes from.
+_VARIABLES = {"LESA_CONFIG": "config", "LESA_SPEEDUP": "speedup"}
+
+
+@dataclass(frozen=True)
+class ServingOptions:
+    """What a server was asked to accelerate with.
+
+    Attributes:
+        config: A YAML file, a preset's name, a safetensors file of weights, or a mapping.
+        speedup: Instead of it: steps of a run over computed steps.
+        weights: With a speed-up: the folder of your weights.
+    """
+
+    config: str | Mapping[str, Any] | None = None
+    speedup: float | None = None
+    weights: str | None = None
+
+
+def options_from_mapping(given: Mapping[str, object], where: str) -> ServingOptions:
+    """Read a server's options.
+
+    Args:
+        given: `config`, `speedup` and `weights`; nothing for a speed-up of 5.
+        where: What the options are called there, for messages.
+
+    Raises:
+        ConfigError: A key is unknown, a value is of the wrong sort, the two ways are both given, or the configuration
+            is not valid.
+        ArtifactError: Its weights cannot be read.
+    """
+    known = tuple(ServingOptions.__dataclass_fields__)
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{where}.{key}: unknown key. Known: {', '.join(known)}.{did_you_mean(key, known)}")
+    config, weights = given.get("config"), given.get("weights")
+    if config is not None and not isinstance(config, str | Mapping):
+        raise ConfigError(
+            f"{where}.config: {shown(config)} is not a configuration. Give a YAML file, a preset's name, a safetensors "
+            "file of weights, or a mapping with the sections of a configuration."
+        )
+    if weights is not None and not isinstance(weights, str):
+        raise ConfigError(f"{where}.weights: {shown(weights)} is not a folder. Give its path.")
+    speedup = _speedup(given.get("speedup"), f"{where}.speedup")
+    for name, value in (("speedup", speedup), ("weights", weights)):
+        if config is not None and value is not None:
+            raise ConfigError(f"{where}: got a configuration and {name}, which is for runs without one. Give one.")
+    if weights is not None and not Path(weights).is_dir():
+        raise ConfigError(f"{where}.weights: the folder '{weights}' does not exist. Make it, or name another one.")
+    if config is not None:
+        load_config(config)  # a server should not find out at its first request
+    return ServingOptions(config, speedup, weights)
+
+
+def options_from_environment() -> ServingOptions | None:
+    """Read `LESA_CONFIG` or `LESA_SPEEDUP`; None if neither is set.
+
+    Raises:
+        ConfigError: A value is not valid, or both are set.
+        ArtifactError: The weights cannot be read.
+    """
+    given = {option: os.environ[name] for name, option in _VARIABLES.items() if os.environ.get(name)}
+    if not given:
+        return None
+    if len(given) > 1:
+        raise ConfigError("LESA_CONFIG and LESA_SPEEDUP are both set. Unset one of them.")
+    speedup = _speedup(given.get("speedup"), "LESA_SPEEDUP")
+    if speedup is not None:
+        return ServingOptions(speedup=speedup)
+    return options_from_mapping(given, "LESA")
+
+
+def serve(target: Pipeline | nn.Module, options: ServingOptions) -> Session:
+    """Accelerate what a server loaded.
+
+    A run that the configuration is not for, such as a warm-up of one step, is computed, and the log says why. Each
+    run's share of computed steps is logged at level INFO. The logger is `lesa_framework.serving`.
+
+    Args:
+        target: A pipeline: any object with a `transformer` and a `scheduler` whose methods call it.
+        options: What it was asked to accelerate with.
+
+    Returns:
+        The session. Keep it; `detach` ends it.
+
+    Raises:
+        ConfigError: The options do not fit this machine.
+        ArtifactError: The weights cannot be used.
+        UnsupportedBackboneError: No adapter fits the transformer.
+    """
+    if options.config is None:
+        session = accelerate(target, speedup=options.speedup, weights=options.weights, observers=(_Log(),))
+    else:
+        session = accelerate(target, options.config, observers=(_Log(),), misfit=_LOG.warning)
+    _LOG.info("lesa: %r", session)
+    return session
+
+
+class _Log(Observer):
+    """Says of each run what was computed, and why."""
+
+    def lesa_run_end(self, report: RunReport) -> None:
+        choice = "" if report.choice is None else f" {report.choice}."
+        _LOG.info("lesa: %d of %d steps computed.%s", report.nfe, report.num_steps, choice)
+
+
+def _speedup(given: object, where: str) -> float | None:
+    if given is None:
+        return None
+    text = str(given).removesuffix("x") if isinstance(given, str | int | float) and given is not True else ""
+    try:
+        speedup = float(text)
+    except ValueError:
+        speedup = math.nan
+    if not 1 < speedup < math.inf:
+        raise ConfigError(f"{where}: {shown(given)} is not a number above 1. With 5, one step in five is computed.")
+    return speedup

@@ -1,0 +1,90 @@
+"""What plugins of serving programs share: options, and a cache that fails no request."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from lesa_framework import ArtifactError, ConfigError
+from lesa_framework.serving import ServingOptions, options_from_environment, options_from_mapping, serve
+from lesa_framework.testing import TinyDiT, TinyPipeline
+
+STEPS = {"schedule": {"kind": "steps", "compute": [0, 1, 5]}, "predictor": {"kind": "reuse"}}
+
+
+def refused(given) -> str:
+    with pytest.raises((ConfigError, ArtifactError)) as caught:
+        options_from_mapping(given, "cache_config")
+    return str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch):
+    for name in ("LESA_CONFIG", "LESA_SPEEDUP", "LESA_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class TestOptions:
+    def test_each_way(self, tmp_path):
+        assert options_from_mapping({}, "x") == ServingOptions()
+        assert options_from_mapping({"speedup": 5}, "x").speedup == 5.0
+        assert options_from_mapping({"speedup": "2.5x", "weights": str(tmp_path)}, "x") == ServingOptions(
+            None, 2.5, str(tmp_path)
+        )
+        assert options_from_mapping({"config": STEPS}, "x").config == STEPS
+        assert options_from_mapping({"config": "ref-flux-lesa-n7"}, "x").config == "ref-flux-lesa-n7"
+
+    @pytest.mark.parametrize("speedup", [1, 0, "fast", True, float("nan"), float("inf"), [5]])
+    def test_a_speedup_that_is_none(self, speedup):
+        assert "is not a number above 1. With 5, one step in five is computed." in refused({"speedup": speedup})
+
+    def test_what_is_wrong_is_named_as_it_was_given(self, tmp_path):
+        assert refused({"sped": 5}).startswith(
+            "cache_config.sped: unknown key. Known: config, speedup, weights. Did you"
+        )
+        assert "neither a file nor a preset" in refused({"config": "no-such"})
+        assert refused({"config": 5}).startswith("cache_config.config: 5 is not a configuration.")
+        assert refused({"weights": 5}).startswith("cache_config.weights: 5 is not a folder.")
+        assert "does not exist" in refused({"weights": str(tmp_path / "none")})
+        assert "got a configuration and speedup" in refused({"config": STEPS, "speedup": 5})
+        (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+        assert "broken.safetensors" in refused({"config": str(tmp_path / "broken.safetensors")})
+
+    def test_the_environment(self, monkeypatch):
+        assert options_from_environment() is None
+        monkeypatch.setenv("LESA_SPEEDUP", "5x")
+        assert options_from_environment() == ServingOptions(speedup=5.0)
+        monkeypatch.setenv("LESA_CONFIG", "ref-flux-lesa-n7")
+        with pytest.raises(ConfigError, match="LESA_CONFIG and LESA_SPEEDUP are both set"):
+            options_from_environment()
+        monkeypatch.setenv("LESA_SPEEDUP", "soon")
+        monkeypatch.delenv("LESA_CONFIG")
+        with pytest.raises(ConfigError, match="LESA_SPEEDUP: 'soon' is not a number above 1"):
+            options_from_environment()
+
+
+@pytest.mark.usefixtures("registered")
+class TestServing:
+    def test_a_run_that_the_configuration_is_not_for_is_computed(self, caplog):
+        pipe = TinyPipeline(TinyDiT())
+        bare = pipe(num_inference_steps=3)
+        with caplog.at_level(logging.INFO, "lesa_framework.serving"), serve(pipe, ServingOptions(STEPS)) as session:
+            assert torch.equal(pipe(num_inference_steps=3), bare)
+            assert session.report.plan() == "FFF"
+            assert "compute" in session.choice.reason
+            pipe(num_inference_steps=3)
+            pipe(num_inference_steps=8)
+            assert session.report.plan() == "FFPPPFPP"
+            assert session.choice is None
+        assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+        assert "a run of 3 steps is computed, every step of it. schedule" in caplog.text
+        assert "lesa: 3 of 8 steps computed." in caplog.text
+
+    def test_a_speedup_follows_the_number_of_steps(self):
+        pipe = TinyPipeline(TinyDiT())
+        with serve(pipe, ServingOptions(speedup=4.0)) as session:
+            for steps in (12, 20, 12):
+                pipe(num_inference_steps=steps)
+                assert session.report.nfe == steps // 4
