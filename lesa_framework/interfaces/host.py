@@ -21,15 +21,16 @@ class HostCall:
         index: The step, or None for a call at a noise level that is not on the grid, which is computed.
         branches: One name for each equal part of the batch, in the batch's order: guidance in one call has two. A name
             that comes twice in a step gets a branch of its own the second time.
-        order: In which order the parts would be called one after the other, as positions in `branches`. What
-            reads other branches needs that order. By default the batch's.
+        sequence: Names of branches in the order in which pipelines call them one after the other at each step. It
+            numbers them, and the parts of a batch are worked on in it: weights may differ by number, and filters may
+            read other branches. Names that are not in it come after these. By default all as they come.
     """
 
     run: Hashable
     sigmas: tuple[float, ...]
     index: int | None
     branches: tuple[str, ...] = ("cond",)
-    order: tuple[int, ...] = ()
+    sequence: tuple[str, ...] = ()
 
 
 Host: TypeAlias = Callable[[Arguments], HostCall]

@@ -67,19 +67,21 @@ def noise(batch=1, seed=0):
 
 
 @torch.no_grad()
-def run(model, told, *, branches=("uncond", "cond"), order=(1, 0), batch=1, together=True, seed=0, name="run"):
+def run(
+    model, told, *, branches=("uncond", "cond"), sequence=("cond", "uncond"), batch=1, together=True, seed=0, name="run"
+):
     """Guided Euler steps; the branches come in one batch, or in calls of their own."""
-    sigmas, latent = even_grid(STEPS), noise(batch, seed)
+    sigmas, latent = even_grid(STEPS), noise(batch)
     for index, (sigma, following) in enumerate(pairwise(sigmas)):
         if together:
-            told.call = HostCall(name, sigmas, index, branches, order)
+            told.call = HostCall("run", sigmas, index, branches, sequence)
             both = torch.cat([latent] * len(branches))
             prompts = torch.cat([prompt(branch, batch) for branch in branches])
             found = dict(zip(branches, model(both, sigma, prompts).sample.chunk(len(branches)), strict=True))
         else:
             found = {}
-            for branch in [branches[place] for place in order]:
-                told.call = HostCall(name, sigmas, index, (branch,))
+            for branch in sequence:
+                told.call = HostCall("run", sigmas, index, (branch,))
                 found[branch] = model(latent, sigma, prompt(branch, batch)).sample
         latent = latent + (following - sigma) * (found["uncond"] + 3 * (found["cond"] - found["uncond"]))
     return latent
@@ -108,11 +110,28 @@ def test_branches_in_one_batch_are_worked_on_as_in_calls_of_their_own(model, tol
         assert session.report.plan("uncond") == "FPPFPP"
 
 
+def test_branches_are_numbered_by_their_sequence(model, told):
+    seen = []
+
+    class Numbered(Hold):
+        def filter(self, entries, ctx):
+            seen.append((ctx.branch, ctx.branch_index))
+            return super().filter(entries, ctx)
+
+    sigmas = even_grid(STEPS)
+    with accelerated(model, told, strategy(predictor=Numbered())), torch.no_grad():
+        for index in (0, 1):
+            for branch in ("other", "uncond", "cond"):
+                told.call = HostCall("run", sigmas, index, (branch,), ("cond", "uncond"))
+                model(noise(), sigmas[index], prompt("cond", 1))
+    assert seen == [("other", 2), ("uncond", 1), ("cond", 0)]
+
+
 def test_each_branch_has_its_own_history(model, told):
     with accelerated(model, told):
-        mixed = run(model, told, branches=("uncond", "cond"), order=())
+        mixed = run(model, told, branches=("uncond", "cond"), sequence=())
     with accelerated(model, told):
-        torch.testing.assert_close(run(model, told, branches=("cond", "uncond"), order=()), mixed)
+        torch.testing.assert_close(run(model, told, branches=("cond", "uncond"), sequence=()), mixed)
 
 
 def test_where_one_branch_is_computed_its_whole_batch_is(model, told):
@@ -189,6 +208,17 @@ def test_a_branch_that_comes_twice_in_a_step_is_two(model, told):
         assert session.report.plan("cond#2") == "FPP"
 
 
+def test_a_sampler_that_looks_ahead_and_comes_back_is_computed_there(model, told):
+    sigmas, found = even_grid(STEPS), []
+    with accelerated(model, told) as session, torch.no_grad():
+        for index in (0, 1, 2, 1, 2, 3):
+            told.call = HostCall("run", sigmas, index)
+            model(noise(seed=index), sigmas[index])
+        found = [(record.index, record.decision) for record in session.report.records]
+    compute, predict = Decision.COMPUTE, Decision.PREDICT
+    assert found == [(0, compute), (1, predict), (2, predict), (-1, compute), (-1, compute), (3, compute)]
+
+
 def test_the_end_of_a_run_frees_its_histories_and_keeps_its_report(model, told):
     held = []
 
@@ -212,11 +242,10 @@ def test_the_end_of_a_run_frees_its_histories_and_keeps_its_report(model, told):
     ("call", "words"),
     [
         (HostCall("run", even_grid(STEPS), 6), "step 6 is not on the grid, which has steps 0 to 5"),
-        (HostCall("run", even_grid(STEPS), 0, ()), "at least one branch"),
-        (HostCall("run", even_grid(STEPS), 0, ("a", "b"), (0, 0)), "order of their places"),
+        (HostCall("run", even_grid(STEPS), 0, ()), "named no branch"),
         (HostCall("run", even_grid(STEPS), 0, ("a", "b")), "cannot be split"),
     ],
-    ids=["step", "no branch", "order", "batch"],
+    ids=["step", "no branch", "batch"],
 )
 def test_a_host_that_tells_what_cannot_be_gets_a_clear_message(model, told, call, words):
     told.call = call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from lesa_framework.errors import PluginContractError
@@ -14,35 +15,43 @@ from lesa_framework.runtime.calls.tracking import Located, Position
 
 @dataclass
 class HostTracker:
-    """Places the calls of one run as the host tells; nothing is guessed."""
+    """Places the calls of one run as the host tells; nothing is guessed.
+
+    A sampler may look ahead and come back. What a branch is asked at a step that it had before, or behind, is off the
+    grid: its history goes on from step to step.
+    """
 
     _sigmas: tuple[float, ...] | None = None
     _grid: Grid = NO_GRID
     _index: int | None = None
     _called: set[str] = field(default_factory=set)  # in this step
     _numbers: dict[str, int] = field(default_factory=dict)
+    _last: dict[str, int] = field(default_factory=dict)  # each branch's newest step
 
     def positions(self, call: Call) -> Located:
         """Where the parts of a call belong, in the batch's order, and the order in which they are worked on.
 
         Raises:
             ConfigError: The noise levels are not valid.
-            PluginContractError: The host names a step that is not on its grid, no branch, or another order.
+            PluginContractError: The host names a step that is not on its grid, or no branch.
         """
         told = call.told
         assert told is not None  # the attachment asked the host
-        order = _checked(told)
+        _check(told)
+        order = _order(told)
         new_run = told.sigmas != self._sigmas
         if new_run:
             grid = FixedGrid(told.sigmas).current()[0] if told.sigmas else NO_GRID
             self.forget()
             self._sigmas, self._grid = told.sigmas, grid
+            self._numbers = {name: number for number, name in enumerate(told.sequence)}
         if told.index != self._index or told.index is None:
             self._called = set()
-        self._index = told.index if told.sigmas else None
+        self._index = told.index
         names = {place: self._name(told.branches[place]) for place in order}
+        index = self._step(told, names.values())
         parts = tuple(
-            Position(new_run and place == order[0], self._grid, self._index, names[place], self._numbers[names[place]])
+            Position(new_run and place == order[0], self._grid, index, names[place], self._numbers[names[place]])
             for place in range(len(names))
         )
         return Located(parts, order)
@@ -50,7 +59,15 @@ class HostTracker:
     def forget(self) -> None:
         """Let the next call open a run."""
         self._sigmas, self._grid, self._index = None, NO_GRID, None
-        self._called, self._numbers = set(), {}
+        self._called, self._numbers, self._last = set(), {}, {}
+
+    def _step(self, told: HostCall, names: Collection[str]) -> int | None:
+        """The step, if all branches get there for the first time."""
+        index = told.index if told.sigmas else None
+        if index is None or any(index <= self._last.get(name, -1) for name in names):
+            return None
+        self._last.update(dict.fromkeys(names, index))
+        return index
 
     def _name(self, branch: str) -> str:
         number, name = 1, branch
@@ -62,17 +79,18 @@ class HostTracker:
         return name
 
 
-def _checked(told: HostCall) -> tuple[int, ...]:
-    """The order of the parts."""
-    order = told.order or tuple(range(len(told.branches)))
-    if not told.branches or sorted(order) != list(range(len(told.branches))):
-        raise PluginContractError(
-            f"host: a call needs at least one branch, and an order of their places; it has branches {told.branches} "
-            f"and order {told.order}."
-        )
+def _order(told: HostCall) -> tuple[int, ...]:
+    """The places of the parts in the batch, in the order in which they are worked on."""
+    numbers = {name: number for number, name in enumerate(told.sequence)}
+    places = range(len(told.branches))
+    return tuple(sorted(places, key=lambda place: numbers.get(told.branches[place], len(numbers))))
+
+
+def _check(told: HostCall) -> None:
+    if not told.branches:
+        raise PluginContractError("host: it named no branch. Name one for each equal part of the batch.")
     if told.index is not None and told.sigmas and not 0 <= told.index < len(told.sigmas) - 1:
         raise PluginContractError(
             f"host: step {told.index} is not on the grid, which has steps 0 to {len(told.sigmas) - 2}. Give None for "
             "a call at a noise level that is not on it."
         )
-    return order

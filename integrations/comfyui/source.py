@@ -1,0 +1,69 @@
+"""What a user chose: a configuration or an artifact with its cache, or a speed-up that finds one at each run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import nn
+
+import lesa_framework as lesa
+from lesa_framework import Host, LesaConfig, Session, Strategy
+
+#: Endings of the files that can be chosen.
+_CONFIGURATION, _ARTIFACT = ".yaml", ".safetensors"
+
+
+class Source(Protocol):
+    """Makes a session for a run."""
+
+    def session(self, model: nn.Module, host: Host) -> Session:
+        """Put the cache into a model."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A configuration, read once."""
+
+    config: LesaConfig
+    strategy: Strategy
+
+    def session(self, model: nn.Module, host: Host) -> Session:
+        """Put the cache into a model."""
+        backbone = self.config.backbone
+        return lesa.attach_strategy(model, self.strategy, backbone, backbone.tap, host=host)
+
+
+@dataclass(frozen=True)
+class BySpeedup:
+    """The best cache for each run."""
+
+    speedup: float
+
+    def session(self, model: nn.Module, host: Host) -> Session:
+        """Put the cache into a model."""
+        return lesa.accelerate(model, speedup=self.speedup, host=host)
+
+
+def chosen(name: str | Path) -> Chosen:
+    """A configuration by its file, its preset's name, or the artifact that was trained with it.
+
+    Raises:
+        ConfigError: It is not valid, or there is none.
+        ArtifactError: The weights cannot be used.
+    """
+    config = lesa.load_config(name)
+    return Chosen(config, lesa.build_strategy(config))
+
+
+def files_in(folders: Iterable[str | Path]) -> dict[str, Path]:
+    """What can be chosen: name -> file. An artifact beside configurations is named by one of them."""
+    found: dict[str, Path] = {}
+    for folder in map(Path, folders):
+        for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
+            is_left = file.suffix == _ARTIFACT and any(file.parent.glob(f"*{_CONFIGURATION}"))
+            if file.suffix in {_CONFIGURATION, _ARTIFACT} and not is_left:
+                found.setdefault(file.relative_to(folder).as_posix(), file)
+    return found
