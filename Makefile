@@ -8,6 +8,10 @@ VENV      := .venv
 BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# What only a release needs is kept apart, so that it changes nothing that is tested.
+TOOLS     := $(VENV)/tools
+TOOL_PINS := cyclonedx-bom==7.5.0 twine==7.0.0 uv==0.13.9
+
 # Two pytest workers with one thread each: more threads only fight for the cores.
 TEST_ENV := OMP_NUM_THREADS=1 MPLBACKEND=Agg HF_HUB_OFFLINE=1
 # The theme prints a banner about its successor on every build.
@@ -20,7 +24,8 @@ NOTE  ?=
 PARTS ?=
 MODEL ?= flux
 
-.PHONY: help demo test browser check bench bench-full-size bench-micro matrix format docs docs-serve install clean
+.PHONY: help demo test browser check bench bench-full-size bench-micro matrix format docs docs-serve install hashes licences sbom \
+  release-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,9 +74,30 @@ docs-serve: $(INSTALLED) ## Serve the documentation on this machine while you wr
 
 install: $(INSTALLED) ## Only make .venv and install into it
 
+hashes: $(TOOLS) ## Write requirements-hashed.txt: constraints.txt with the sha256 of every file of each release
+	{ echo "# Made by 'make hashes' from constraints.txt: every file of each release, for all platforms."; \
+	  echo "# pip install --require-hashes -r requirements-hashed.txt"; \
+	  $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11.5 --generate-hashes --no-header --no-annotate \
+	    constraints.txt; } > requirements-hashed.txt.new
+	mv requirements-hashed.txt.new requirements-hashed.txt
+
+licences: $(INSTALLED) ## List the licences of all that a user installs; fails if one does not fit
+	$(BIN)/python -m tests.release.licences
+
+sbom: $(INSTALLED) $(TOOLS) ## Write dist/sbom.cdx.json: what a fresh installation with every extra has, as CycloneDX
+	PYTHON='$(PYTHON)' tests/release/check.sh sbom
+
+release-check: $(INSTALLED) $(TOOLS) ## Build sdists and wheels into dist/, check them, install them afresh, and run the first commands
+	PYTHON='$(PYTHON)' tests/release/check.sh
+
 clean: ## Remove what the other targets made, .venv included
 	rm -rf $(VENV) build dist site demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(TOOLS): Makefile
+	@$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet -c constraints.txt $(TOOL_PINS)
+	@touch $@
 
 # The build backend is installed first, pinned like everything else, and used without isolation: an isolated
 # build would fetch an unpinned one. The stamp is made last, so an interrupted install starts over.
