@@ -52,6 +52,7 @@ bench: $(INSTALLED) ## Run the reference benchmark, and rewrite the tables and p
 	$(BIN)/lesa bench benchmarks/configs/reference.yaml --selection --out benchmarks/results/reference-selection.json
 	$(BIN)/lesa bench benchmarks/configs/reference.yaml --out benchmarks/results/reference.json
 	$(BIN)/python -m benchmarks.front_page
+	$(BIN)/python -m benchmarks.gallery_page
 
 bench-micro: $(INSTALLED) ## Time what our own code costs against its floor, in two minutes (OUT=results.json; PARTS=filter)
 	$(TEST_ENV) $(BIN)/python -m benchmarks.micro $(PARTS) $(if $(OUT),--out '$(OUT)') $(if $(NOTE),--note '$(NOTE)')
