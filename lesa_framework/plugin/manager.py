@@ -27,6 +27,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self.hook = self._manager.hook
         self.registry = Registry()
+        self._replaceable: set[str] = set()
 
     def add(self, name: str, plugin: object) -> None:
         """Add one plugin: a module or an object with hooks.
@@ -42,6 +43,28 @@ class Plugins:
         for impl in self.hook.lesa_register.get_hookimpls():
             if impl.plugin_name == name:
                 self._register(name, impl.function)
+
+    def replace(self, name: str, plugin: object) -> None:
+        """Add one plugin in the place of what was added by this method under the same name before, if anything.
+
+        Raises:
+            PluginContractError: As for `add`; an installed plugin is never replaced. Nothing is left of either then.
+        """
+        if name in self._replaceable:
+            self._remove(name)
+        elif name in self.names():
+            raise PluginContractError(f"plugin '{name}' was not added to be replaced. Choose another name.")
+        self._replaceable.add(name)
+        try:
+            self.add(name, plugin)
+        except PluginContractError:
+            self._remove(name)
+            raise
+
+    def _remove(self, name: str) -> None:
+        self._replaceable.discard(name)
+        self._manager.unregister(name=name)
+        self.registry.drop(name)
 
     def _register(self, name: str, register: Callable[[Registrar], object]) -> None:
         try:
@@ -81,17 +104,23 @@ def plugins() -> Plugins:
     return found
 
 
-def add_plugin(name: str, plugin: object) -> None:
+def add_plugin(name: str, plugin: object, *, replace: bool = False) -> None:
     """Add a plugin that is not installed: one that came as a folder into another program, for example.
 
     Adding the same one again does nothing.
 
     Args:
         name: Its name, for messages and lists.
-        plugin: A module or an object with hooks, as an entry point of the group `lesa` would name it.
+        plugin: A module or an object with hooks, as an entry point of the group `lesa` would name it. In a notebook,
+            `sys.modules[__name__]` is the module of its cells.
+        replace: Take the place of what was added so under the same name before, so that a notebook's cell can be run
+            again. Sessions that are attached keep what they have.
 
     Raises:
-        PluginContractError: A hook's name or signature is wrong, `lesa_register` fails, or a name is taken.
+        PluginContractError: A hook's name or signature is wrong, `lesa_register` fails, or a name is taken. An
+            installed plugin's name is always taken.
     """
-    if not plugins().has(name, plugin):
+    if replace:
+        plugins().replace(name, plugin)
+    elif not plugins().has(name, plugin):
         plugins().add(name, plugin)

@@ -81,6 +81,10 @@ class Catalog(Generic[Item]):
             )
         self._items[name] = (item, plugin)
 
+    def drop(self, plugin: str) -> None:
+        """Forget what a plugin registered."""
+        self._items = {name: item for name, item in self._items.items() if item[1] != plugin}
+
     def __contains__(self, name: object) -> bool:
         """Whether the name is taken."""
         return name in self._items
@@ -133,6 +137,11 @@ class Registry:
         self.metrics: Catalog[Metric] = Catalog("metric", "metric")
         self.peers: Catalog[PeerFamily] = Catalog("peer", "peer")
         self.told_peers: Catalog[ToldPeerFamily] = Catalog("told_peer", "told peer")
+
+    def drop(self, plugin: str) -> None:
+        """Forget all that a plugin registered."""
+        for catalog in vars(self).values():
+            catalog.drop(plugin)
 
     def backbone_kinds(self) -> dict[str, str]:
         """Kind of backbone -> plugin, sorted by kind, with and without options of their own."""

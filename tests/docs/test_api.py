@@ -16,7 +16,7 @@ MODULES = [
     "lesa_framework",
     *(
         f"lesa_framework.{name}"
-        for name in ("artifacts", "cli", "files", "layout", "measure", "pipelines", "testing", "training")
+        for name in ("artifacts", "cli", "files", "layout", "measure", "pipelines", "serving", "testing", "training")
     ),
 ]
 
