@@ -89,8 +89,9 @@ class TestCommitted:
         spec.loader.exec_module(hook)
         book, stem = notebooks.read(name), name.removesuffix(".ipynb")
         page, plots = hook.page(book, stem), hook.plots(book, stem)
-        assert page.startswith("# ")
-        assert [cell.source for cell in book.cells if cell.source not in page] == []
+        (title, _, lead), *rest = book.cells[0].source.partition("\n"), *(cell.source for cell in book.cells[1:])
+        assert page.startswith(f"{title}\n\n<a href=")
+        assert [source for source in (lead, *rest) if source not in page] == []
         assert page.count("```") % 2 == 0
         assert re.findall(r"\]\(([\w-]+\.png)\)", page) == list(plots)
         assert all(plot.startswith(b"\x89PNG") for plot in plots.values())
