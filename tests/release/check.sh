@@ -34,7 +34,8 @@ install --force-reinstall --no-deps --no-index --find-links dist lesa-framework 
 if [ "$only" = all ]; then lesa generate "a red ring on blue" --config ref-flux-fitted-nfe10 --out ring.png; fi
 
 echo "== SBOM and sums"
-"$tools/cyclonedx-py" environment --output-reproducible --of JSON -o dist/sbom.cdx.json "$fresh/bin/python"
+"$tools/cyclonedx-py" environment --output-reproducible --of JSON --pyproject pyproject.toml \
+  --mc-type library -o dist/sbom.cdx.json "$fresh/bin/python"
 if grep -n "$PWD\|file://" dist/sbom.cdx.json; then echo "the SBOM names a folder of this machine"; exit 1; fi
 rm -rf "$fresh"
 (cd dist && sha256sum -- *.whl *.tar.gz *.json > SHA256SUMS && cat SHA256SUMS)
