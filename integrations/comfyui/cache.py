@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -64,7 +65,7 @@ class Cache:
         options = extra_args.get("model_options", {})
         _check_caches(options.get("transformer_options", {}))
         host = SamplerHost(sigmas.tolist(), options)
-        with self._source.session(guider.inner_model.diffusion_model, host) as session:
+        with self._source.session(_called(guider, options), host) as session:
             try:
                 return run(guider, sigmas, extra_args, *args, **kwargs)
             finally:
@@ -95,6 +96,16 @@ def put(patcher: Any, source: Source, where: str) -> tuple[Any, Runs]:
 def _check(model: nn.Module, source: Source) -> None:
     """Enter and leave the model once, so that what does not fit is told where it was chosen."""
     source.session(model, _nobody).detach()
+
+
+def _called(guider: Any, options: dict[str, Any]) -> nn.Module:
+    """What will be called: the model, or what ComfyUI puts in its place while it is called, a compiled one."""
+    model: nn.Module = guider.inner_model.diffusion_model
+    wrappers = options.get("transformer_options", {}).get("wrappers", {}).get("apply_model", {})
+    for wrapper in wrappers.get("torch.compile", []):
+        modules = inspect.getclosurevars(wrapper).nonlocals.get("compiled_module_dict", {})
+        model = modules.get("diffusion_model", model)
+    return model
 
 
 def _nobody(_: Arguments) -> HostCall:
