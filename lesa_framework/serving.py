@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,13 @@ from torch import nn
 
 from lesa_framework.api import accelerate
 from lesa_framework.config.loading import load_config
-from lesa_framework.errors import ConfigError, did_you_mean, shown
+from lesa_framework.errors import ConfigError, LesaWarning, did_you_mean, shown
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.place import Pipeline
 from lesa_framework.report import RunReport
 from lesa_framework.session import Session
 
-__all__ = ["ServingOptions", "options_from_environment", "options_from_mapping", "serve"]
+__all__ = ["ServingOptions", "end", "options_from_environment", "options_from_mapping", "serve", "variables_are_set"]
 
 _LOG = logging.getLogger("lesa_framework.serving")
 #: Environment variable -> option. `LESA_WEIGHTS` is read for every speed-up, wherever that comes from.
@@ -81,6 +82,11 @@ def options_from_mapping(given: Mapping[str, object], where: str) -> ServingOpti
     return ServingOptions(config, speedup, weights)
 
 
+def variables_are_set() -> bool:
+    """Whether `LESA_CONFIG` or `LESA_SPEEDUP` is set, to whatever it is."""
+    return any(os.environ.get(name) for name in _VARIABLES)
+
+
 def options_from_environment() -> ServingOptions | None:
     """Read `LESA_CONFIG` or `LESA_SPEEDUP`; None if neither is set.
 
@@ -123,6 +129,13 @@ def serve(target: Pipeline | nn.Module, options: ServingOptions) -> Session:
         session = accelerate(target, options.config, observers=(_Log(),), misfit=_LOG.warning)
     _LOG.info("lesa: %r", session)
     return session
+
+
+def end(session: Session) -> None:
+    """Detach a session whose transformer the server has exchanged, without the warning that it was."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LesaWarning)
+        session.detach()
 
 
 class _Log(Observer):

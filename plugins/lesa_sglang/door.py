@@ -1,0 +1,104 @@
+"""What SGLang calls: registers hooks with its plugin code, and accelerates what it loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from lesa_framework import ConfigError, Session, add_plugin
+from lesa_framework.serving import ServingOptions, end, options_from_environment, serve, variables_are_set
+from lesa_sglang import adapters
+
+_RUNTIME = "sglang.multimodal_gen.runtime"
+PIPELINE = f"{_RUNTIME}.pipelines.diffusers_pipeline.DiffusersPipeline._load_diffusers_pipeline"
+STAGE = f"{_RUNTIME}.pipelines_core.stages.denoising.DenoisingStage"
+QWEN_HEAD = f"{_RUNTIME}.models.dits.qwen_image._qwen_norm_out"
+
+
+def activate() -> None:
+    """Register the hooks, if `LESA_CONFIG` or `LESA_SPEEDUP` is set; this is the entry point.
+
+    SGLang goes on without a plugin that fails here, so what is wrong with the variables is said when it loads a model.
+    """
+    if not variables_are_set():
+        return
+    from sglang.multimodal_gen.runtime.platforms.plugins import HookRegistry, HookType
+
+    door = Door()
+    HookRegistry.register(PIPELINE, door.pipeline_loaded, HookType.AFTER)
+    HookRegistry.register(f"{STAGE}.__init__", door.stage_made, HookType.AFTER)
+    HookRegistry.register(f"{STAGE}._run_denoising_loop", door.run, HookType.AROUND)
+    HookRegistry.register(QWEN_HEAD, call_head, HookType.REPLACE)
+
+
+def call_head(norm_out: nn.Module, hidden_states: Tensor, conditioning_embedding: Tensor) -> Tensor:
+    """Qwen-Image's last norm as a call of the module, which the feature can be taken from and put into.
+
+    SGLang does the same where it compiles, and says that its own fusion, which this replaces, has the same bits.
+    """
+    output: Tensor = norm_out(hidden_states, conditioning_embedding)
+    return output
+
+
+@dataclass
+class _Served:
+    """A stage's transformers and their session."""
+
+    stage: object
+    models: tuple[nn.Module, ...]
+    session: Session
+
+
+class Door:
+    """The hooks, and the sessions of this process."""
+
+    def __init__(self) -> None:
+        self._served: list[_Served] = []
+        self._sessions: list[Session] = []  # of whole pipelines
+
+    def pipeline_loaded(self, pipe: Any, *_: Any) -> Any:
+        """A pipeline of diffusers, with everything that SGLang does to it."""
+        self._sessions.append(serve(pipe, _options()))
+        return pipe
+
+    def stage_made(self, _nothing: None, stage: Any, *_: Any, **__: Any) -> None:
+        """A native stage: nobody should have to wait for a request to learn what is wrong."""
+        _options()
+        if stage.server_args.enable_breakable_cuda_graph:
+            raise ConfigError(
+                "lesa: SGLang records the transformer as breakable CUDA graphs, which replay every step as it was "
+                "recorded. Start it with --enable-breakable-cuda-graph false, or unset LESA_CONFIG and LESA_SPEEDUP."
+            )
+
+    def run(self, loop: Callable[..., Any], stage: Any, ctx: Any, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """A native stage's loop. Its transformers may be loaded, or exchanged, as late as this."""
+        if batch.enable_teacache or batch.enable_spectrum:
+            raise ConfigError(
+                "lesa: the request asks for TeaCache or Spectrum, and two caches would each take the other's steps for "
+                "computed ones. Send it without enable_teacache and enable_spectrum."
+            )
+        self._serve_stage(stage)
+        return loop(stage, ctx, batch, *args, **kwargs)
+
+    def _serve_stage(self, stage: Any) -> None:
+        models = tuple(model for model in (stage.transformer, stage.transformer_2) if model is not None)
+        for old in [each for each in self._served if each.stage is stage and not _same(each.models, models)]:
+            end(old.session)
+            self._served.remove(old)
+        # Stages of one pipeline may share a transformer: its session finds out which of them calls.
+        if not any({*map(id, models)} <= {*map(id, each.models)} for each in self._served):
+            self._served.append(_Served(stage, models, serve(stage, _options())))
+
+
+def _same(one: tuple[nn.Module, ...], other: tuple[nn.Module, ...]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+
+
+def _options() -> ServingOptions:
+    add_plugin("lesa_sglang", adapters)
+    options = options_from_environment()
+    assert options is not None  # the hooks are there because they are set
+    return options

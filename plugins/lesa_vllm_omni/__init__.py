@@ -1,0 +1,1 @@
+"""A door into vLLM-Omni: `cache_backend="lesa"`."""
