@@ -104,4 +104,6 @@ def test_help_says_what_commands_need_and_what_is_there(
     text = " ".join(capsys.readouterr().out.split())
     assert "Commands that need the extra 'diffusers'" in text
     assert text.count("(installed here)") == shown
+    start = "lesa demo. Every" if there else f"{extras.install('reference')}, and then: lesa demo. Every"
+    assert f"Start with: {start}" in text
     assert all(extras.install(extra) in text for extra in extras.EXTRAS)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from lesa_framework.extras import EXTRAS, install, is_installed
+from lesa_framework.extras import BUNDLED, EXTRAS, install, is_installed
 
 _RUN, _LOOK = "Commands that need the extra 'diffusers'", "Commands that need nothing more"
 #: Extra -> what it is for.
@@ -71,8 +71,9 @@ COMMANDS: Final = {
 
 
 def _epilog() -> str:
+    first = "lesa demo" if is_installed(BUNDLED) else f"{install('reference')}, and then: lesa demo"
     lines = [
-        "Start with: lesa demo. Every command has help and an example: lesa eval --help",
+        f"Start with: {first}. Every command has help and an example: lesa eval --help",
         *(f"{install(extra)}: {use}{_state(extra)}" for extra, use in _USES.items()),
     ]
     return "\n\n".join(lines)

@@ -14,7 +14,10 @@ from rich.table import Table
 from lesa_framework.cli import console, options
 from lesa_framework.cli.listing import Preset, describe_model, describe_preset
 from lesa_framework.errors import ConfigError
+from lesa_framework.extras import BUNDLED, install, is_installed
 from lesa_framework.plugin.manager import plugins
+
+_SECTIONS = ("schedule", "router", "predictor", "backbone", "model", "preset", "peer", "told_peer", "metric")
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,11 @@ def command(
     """
     entries = registered()
     if section is not None:
-        known = list(dict.fromkeys(entry.section for entry in entries))
-        if section not in known:
-            raise ConfigError(f"--section {section}: unknown. Known: {', '.join(known)}.")
+        if section not in _SECTIONS:
+            raise ConfigError(f"--section {section}: unknown. Known: {', '.join(_SECTIONS)}.")
         entries = [entry for entry in entries if entry.section == section]
+    if section in {None, "model", "preset"} and not is_installed(BUNDLED):
+        console.note(f"the bundled models and their presets are not installed: {install('reference')}")
     if as_json:
         typer.echo(json.dumps([_shown(entry) for entry in entries], indent=2))
         return

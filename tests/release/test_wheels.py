@@ -32,6 +32,7 @@ COMMANDS = [
     "--version",
     "schema",
     "plugins",
+    "plugins --section preset --json",
     "plan --config mine.yaml",
     "import l2p table.txt --out l2p.yaml --shift 1",
     "inspect l2p.safetensors",
@@ -94,6 +95,8 @@ def test_the_first_alone_and_then_the_second(wheels: tuple[Path, Path], tmp_path
     alone = told(clean, [*COMMANDS, *lacking], work)
     assert {line: (code, err) for line, (code, _, err) in alone.items() if code and line not in lacking} == {}
     assert "reference:" not in alone["plugins"][1]
+    assert json.loads(alone["plugins --section preset --json"][1]) == []
+    assert 'presets are not installed: pip install "lesa-framework[reference]"' in alone["plugins"][2]
     for line in lacking:
         code, _, err = alone[line]
         assert (code, err.count("\n"), 'pip install "lesa-framework[reference]"' in err) == (2, 1, True), err
