@@ -31,6 +31,15 @@ class Runs:
         """Remember a run."""
         self._reports.append(report)
 
+    @property
+    def last(self) -> CallReport:
+        """That of the last run.
+
+        Raises:
+            IndexError: There was none.
+        """
+        return self._reports[-1]
+
     def text(self, last: int = 1) -> str:
         """The last runs, in the order in which they were made."""
         return "\n\n".join(map(str, [*self._reports][-last:])) or "no run yet"

@@ -67,6 +67,8 @@ def _problem(sigmas: Sequence[float], model_options: Mapping[str, Any]) -> str |
     """Why a run cannot be cached, in words; None if it can."""
     if model_options.get("context_handler") is not None:
         return "context windows show the model another part of the video at each call"
+    if model_options.get("multigpu_clones"):
+        return "the prompts are shared out among several GPUs, each with a model of its own"
     if len(sigmas) < 2 or not all(one > other for one, other in pairwise(sigmas)):
         return "the sampler's noise levels do not fall from step to step"
     if sigmas[0] > 1 or sigmas[-1] < 0:

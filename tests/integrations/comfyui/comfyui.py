@@ -178,7 +178,11 @@ class World:
         sampler: str = "euler",
         callback: Callable[[int], None] = lambda step: None,
         in_one_call: bool = True,
+        regions: bool = False,
     ) -> Tensor:
+        positive = _prompt(0.5, patcher)
+        if regions:  # the upper half has a prompt of its own, and a second one lies over the whole
+            positive += [[0.8 * positive[0][0], {**positive[0][1], "area": (4, 8, 0, 0)}], *_prompt(0.2, patcher)]
         memory = self._comfy["model_management"]
         with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -192,7 +196,7 @@ class World:
                 guidance,
                 self._comfy["samplers"].sampler_object(sampler),
                 sigmas,
-                _prompt(0.5, patcher),
+                positive,
                 _prompt(-0.5, patcher),
                 torch.zeros_like(noise),
                 callback=lambda step, *_: callback(step),

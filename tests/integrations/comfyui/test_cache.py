@@ -230,25 +230,14 @@ def test_any_sampler_works(world, sampler):
 
     counter = Counter(patcher.model.diffusion_model)
     result, runs = sampled(configured(EVEN))
-    computed = counter.stop()[0]
+    report = runs.last
+    calls = [record for record in report.records if record.branch == "cond"]
+    computed = [record.index for record in calls if record.decision is Decision.COMPUTE]
     assert result.isfinite().all()
-    report = runs._reports[-1]
-    assert report.info.sigmas == tuple(sigmas.tolist())
-    calls = {(record.index, record.branch) for record in report.records if record.index >= 0}
-    assert {index for index, branch in calls if branch == "cond"} == set(range(STEPS))
-    # What was asked between the steps of the grid is computed; on the grid the plan holds.
-    between = sum(record.index < 0 and record.branch == "cond" for record in report.records)
-    twice = {record.branch for record in report.records} - {"cond", "uncond"}
-    on_grid = sum(
-        record.index >= 0 and record.decision is Decision.COMPUTE and not record.branch.startswith("uncond")
-        for record in report.records
-    )
-    assert computed == between + on_grid
-    plan = {record.index for record in report.records if record.branch == "cond" and record.index >= 0}
-    assert plan == set(range(STEPS))
-    decided = {
-        record.index: record.decision for record in report.records if record.branch == "cond" and record.index >= 0
-    }
-    assert [index for index, decision in decided.items() if decision is Decision.COMPUTE] == [0, 5, 10, 15]
+    # The plan holds on the grid, and what is asked off it is computed, for either call of a step that has two.
+    assert {record.index for record in calls} - {-1} == set(range(STEPS))
+    assert [index for index in computed if index >= 0] == [0, 5, 10, 15]
+    assert all(record.decision is Decision.COMPUTE for record in report.records if record.index < 0)
     assert set(report.fallbacks) <= {Reason.UNKNOWN_STEP}
-    assert twice <= {"cond#2", "uncond#2"}
+    second = [record for record in report.records if record.branch == "cond#2"]
+    assert counter.stop()[0] == len(computed) + sum(record.decision is Decision.COMPUTE for record in second)

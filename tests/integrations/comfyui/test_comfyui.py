@@ -122,6 +122,20 @@ def test_a_compiled_model_is_cached_too(world, keys, is_compiled_first):
 
 
 @in_comfyui
+def test_regions_have_branches_of_their_own(world):
+    patcher, noise = world.model("flux"), world.noise("flux", 2)
+    sigmas = world.sigmas(patcher, STEPS)
+    plain = world.sample(patcher, noise, sigmas, regions=True)
+    assert not torch.equal(plain, world.sample(patcher, noise, sigmas))
+    assert torch.equal(world.sample(put(world, patcher)[0], noise, sigmas, regions=True), plain)
+    cached, runs = put(world, patcher, 5.0)
+    assert world.sample(cached, noise, sigmas, regions=True).isfinite().all()
+    report = runs.last
+    assert {"cond", "cond.2", "cond.3", "uncond"} <= set(report.branches)
+    assert {report.plan(branch) for branch in report.branches} == {"FPPPPFPPPP"}
+
+
+@in_comfyui
 def test_comfyui_loads_the_folder(world, tmp_path, monkeypatch):
     added = []
     monkeypatch.setattr(lesa, "add_plugin", lambda name, plugin: added.append(name))

@@ -68,8 +68,9 @@ def test_prompts_with_the_same_sign_are_branches_of_their_own(make):
         ((1.0, 0.5, 0.5, 0.0), {}, "do not fall from step to step"),
         ((1.0,), {}, "do not fall from step to step"),
         (GRID, {"context_handler": object()}, "context windows"),
+        (GRID, {"multigpu_clones": {"cuda:1": object()}}, "several GPUs"),
     ],
-    ids=["ratios", "rising", "repeated", "one", "context windows"],
+    ids=["ratios", "rising", "repeated", "one", "context windows", "GPUs"],
 )
 def test_a_run_that_cannot_be_cached_is_computed_and_a_warning_says_why(make, sigmas, options, words):
     with pytest.warns(lesa.LesaWarning, match=words):
