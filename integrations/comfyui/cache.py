@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -122,8 +122,7 @@ def _nobody(_: Arguments) -> HostCall:
 
 
 def _check_caches(options: dict[str, Any]) -> None:
-    others: Sequence[str] = [name for name in ("easycache",) if name in options]
-    if others:
+    if "easycache" in options:
         raise lesa.LesaError(
             "LESA cache: another cache, ComfyUI's EasyCache or LazyCache, is in the same model. Two caches predict "
             "from each other's predictions. Remove one of the nodes."

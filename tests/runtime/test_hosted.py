@@ -40,6 +40,20 @@ class OtherBranch(AffinePredictor):
         return Filter((1.0 - 0.25 * len(others),), others=others)
 
 
+class Correcting(OtherBranch):
+    """Mixes what a computed step made with what the other branch holds."""
+
+    def correction(self, entries, ctx):
+        return Filter((0.75,), others=dict.fromkeys(ctx.others, (0.25,))) if ctx.others else None
+
+
+class NotFinite(OtherBranch):
+    """Fails for one branch at one step."""
+
+    def filter(self, entries, ctx):
+        return Filter((float("nan"),)) if (ctx.index, ctx.branch) == (2, "uncond") else super().filter(entries, ctx)
+
+
 @pytest.fixture
 def model():
     return TinyDiT()
@@ -97,7 +111,7 @@ def test_when_every_step_is_computed_nothing_changes(model, told, tap, batch):
 
 @pytest.mark.parametrize("tap", list(Tap))
 @pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("predictor", [Hold(), OtherBranch()], ids=["own", "other"])
+@pytest.mark.parametrize("predictor", [Hold(), OtherBranch(), Correcting()], ids=["own", "other", "correcting"])
 def test_branches_in_one_batch_are_worked_on_as_in_calls_of_their_own(model, told, tap, batch, predictor):
     chosen = strategy(predictor=predictor)
     with accelerated(model, told, chosen, tap) as session:
@@ -148,6 +162,17 @@ def test_where_one_branch_is_computed_its_whole_batch_is(model, told):
         ("cond", Decision.PREDICT, Reason.PREDICTED),
         ("late", Decision.PREDICT, Reason.PREDICTED),
     ]
+
+
+def test_a_prediction_that_is_refused_computes_the_batch_and_keeps_what_is_predicted_already(model, told):
+    chosen = Strategy(ComputeSteps(COMPUTED), EqualStages(), NotFinite(), check_finite="strict")
+    with accelerated(model, told, chosen) as session:
+        apart = run(model, told, together=False)
+        session.end_run("run")
+        torch.testing.assert_close(run(model, told), apart)
+        found = {record.branch: record for record in session.report.records if record.index == 2}
+    assert found["cond"].decision is Decision.PREDICT
+    assert (found["uncond"].decision, found["uncond"].reason) == (Decision.COMPUTE, Reason.NON_FINITE)
 
 
 def test_runs_that_take_turns_are_as_each_alone(model, told):

@@ -22,7 +22,7 @@ from tests.integrations.comfyui import package
 VARIABLE = "COMFYUI"
 COMMAND = (
     f"{VARIABLE}=/path/to/ComfyUI python -m pytest tests/integrations/comfyui, in an environment with ComfyUI's "
-    "requirements and lesa-framework"
+    "requirements, lesa-framework, pytest and hypothesis"
 )
 #: ComfyUI imports them for code that is not used here, and not every torch has a build of them.
 _STUBS = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchaudio")
