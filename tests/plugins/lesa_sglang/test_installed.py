@@ -1,0 +1,62 @@
+"""The door in the installed SGLang: its own plugin loader, loop and classes, on a CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from lesa_sglang import door
+
+SCRIPT = Path(__file__).with_name("installed.py")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("sglang") is None,
+        reason="SGLang is not installed. In an environment of its own: `pip install 'sglang[diffusion]==0.5.23' "
+        "'lesa-framework[diffusers]' pytest`, then `python -m pytest tests/plugins/lesa_sglang/test_installed.py`",
+    ),
+]
+
+
+def run(folder: Path, **variables: str) -> dict[str, object]:
+    cached = {name: value for name, value in os.environ.items() if not name.startswith("LESA_")}
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(folder)],
+        env={**cached, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert lines, done.stderr[-3000:]
+    found: dict[str, object] = json.loads(lines[-1].removeprefix("RESULT "))
+    return found
+
+
+def test_a_speedup(flux_folder):
+    found = run(flux_folder, LESA_SPEEDUP="4")
+    hooks = [door.QWEN_HEAD, door.PIPELINE, f"{door.STAGE}.__init__", f"{door.STAGE}._run_denoising_loop"]
+    assert found["hooks"] == sorted(hooks)
+    assert found["native"] == {
+        "backbone": "flux",
+        "twelve": "FPPPFPPPFPPP",
+        "twenty": "FPPPFPPPFPPPFPPPFPPP",
+        "again": True,
+        "is_bare": False,
+    }
+    assert found["diffusers"] == {"session": True, "computed": 3}
+
+
+def test_every_step_computed_is_the_bare_model(flux_folder, tmp_path):
+    (tmp_path / "always.yaml").write_text("schedule: {kind: always}\npredictor: {kind: reuse}\n")
+    found = run(flux_folder, LESA_CONFIG=str(tmp_path / "always.yaml"))
+    assert found["native"]["is_bare"] is True
+    assert found["diffusers"] == {"session": True, "computed": 12}
