@@ -112,5 +112,5 @@ $(INSTALLED): pyproject.toml plugins/lesa_reference/pyproject.toml constraints.t
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
 	$(BIN)/python -m pip install --quiet -c constraints.txt hatchling editables
 	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation \
-	  --editable ".[all,bench,metrics,dev,docs]" --editable plugins/lesa_reference
+	  --editable ".[all,bench,metrics,ui,dev,docs]" --editable plugins/lesa_reference
 	@touch $@

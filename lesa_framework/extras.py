@@ -23,6 +23,7 @@ EXTRAS: Final = MappingProxyType(
         "kan": ("kan", "sklearn", "pandas", "sympy", "tqdm", "matplotlib", "yaml"),
         "bench": ("cache_dit", "hicache_pp"),
         "metrics": ("torchmetrics",),
+        "ui": ("gradio",),
         "reference": (BUNDLED,),
     }
 )  # fmt: skip

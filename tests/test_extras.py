@@ -35,6 +35,7 @@ def test_the_extras_are_those_of_the_package(extra: str) -> None:
     "command",
     [
         ["generate", "a ring"],
+        ["ui"],
         ["eval", "ref-flux-reuse-n7"],
         ["bench", "none.yaml"],
         ["train", "--config", "ref-flux-lesa-n7", "--out", "t"],
@@ -95,7 +96,7 @@ def test_what_turns_out_to_be_missing_later_is_one_line_too(
         cli.run(["plugins"])
 
 
-@pytest.mark.parametrize(("there", "shown"), [(True, 5), (False, 0)])
+@pytest.mark.parametrize(("there", "shown"), [(True, 6), (False, 0)])
 def test_help_says_what_commands_need_and_what_is_there(
     there: bool, shown: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ _USES: Final = {
     "kan": "to train LESA's KANs",
     "bench": "for other libraries' caches in lesa bench",
     "metrics": "for LPIPS in lesa bench",
+    "ui": "for lesa ui",
     "reference": "for lesa demo and the bundled models, reference:flux and others",
 }
 #: Command -> its module, the group that it is listed in, and the first line of its help: `lesa --help` shows them
@@ -31,6 +32,7 @@ COMMANDS: Final = {
         "Make images with the bundled model, uncached and cached by three predictors, and compare them.",
     ),
     "generate": ("generate", _RUN, "Make images, cached or not."),
+    "ui": ("ui", _RUN, "Serve a page to play with: a prompt, uncached beside cached, with a slider for the speed-up."),
     "eval": ("eval", _RUN, "Compare configurations on the same prompts and seeds."),
     "bench": ("bench", _RUN, "Compare the methods, schedules, models and peers that a file names."),
     "train": ("train", _RUN, "Train the predictor of a configuration."),

@@ -42,6 +42,21 @@ def thumbnail(image: Tensor, limit: int) -> Tensor:
     return frames.reshape(*image.shape[:-2], *size)
 
 
+def enlarged(image: Tensor, smallest: int, largest: int) -> Any:
+    """A PIL image to look at; small ones grow by a whole factor, smoothly: edges of pixels would hide the shapes.
+
+    Args:
+        image: Shape (3, height, width), in [0, 1].
+        smallest: What the longer side grows to at least, in pixels.
+        largest: What the longer side shrinks to, in pixels.
+    """
+    from PIL import Image
+
+    picture = to_pil(thumbnail(image, largest))
+    factor = -(-smallest // max(picture.size))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
+
+
 def png_bytes(image: Tensor) -> bytes:
     """A PNG file's content; a video (frames first) becomes an animated PNG."""
     if image.ndim == 3:

@@ -16,7 +16,7 @@ from lesa_framework.types import Tap
 from tests.cli.conftest import Lesa
 
 _COMMANDS = (
-    *("demo", "generate", "eval", "bench", "report", "train", "search"),
+    *("demo", "generate", "ui", "eval", "bench", "report", "train", "search"),
     *("plan", "inspect", "import", "plugins", "new", "check", "schema"),
 )
 

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from torch import Tensor
-
-from lesa_framework.measure.images import from_data_uri, thumbnail, to_pil
+from lesa_framework.measure.images import enlarged, from_data_uri
 from lesa_framework.measure.page.view import short_names
 from lesa_framework.measure.results import QUALITY, Kind, ModelResults, Results, Row
 
@@ -93,18 +91,9 @@ def _frames(uri: str, frames: int) -> list[Any]:
     """The picture, or some frames of a clip from its first to its last, large enough to see."""
     sample = from_data_uri(uri, frames)
     if frames == 1:
-        return [_enlarged(sample)]
+        return [enlarged(sample, _SMALLEST, _LARGEST)]
     count = min(_FRAMES, frames)
-    return [_enlarged(sample[round(index * (frames - 1) / (count - 1))]) for index in range(count)]
-
-
-def _enlarged(image: Tensor) -> Any:
-    """A PIL image; small ones grow by a whole factor, smoothly: edges of pixels would hide the shapes."""
-    from PIL import Image
-
-    picture = to_pil(thumbnail(image, _LARGEST))
-    factor = -(-_SMALLEST // max(picture.size))
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
+    return [enlarged(sample[round(index * (frames - 1) / (count - 1))], _SMALLEST, _LARGEST) for index in range(count)]
 
 
 class _Sheet:

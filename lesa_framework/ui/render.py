@@ -1,0 +1,30 @@
+"""The parts of the page that gradio has no component for, as HTML."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from lesa_framework.ui.strip import ticks
+from lesa_framework.ui.words import Account
+
+
+def report_html(account: Account) -> str:
+    """The report of a comparison: numbers, the choice, the strip of its steps."""
+    return str(_template("report.html.j2").render(account=account, ticks=ticks()))
+
+
+def message_html(text: str, *, is_error: bool = False) -> str:
+    """A message in place of the report."""
+    return str(_template("message.html.j2").render(text=text, is_error=is_error))
+
+
+@cache
+def _template(name: str) -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("lesa_framework.ui", "assets"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(name)
