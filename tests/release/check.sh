@@ -28,7 +28,7 @@ if [ "$only" = all ]; then
 fi
 
 echo "== every extra"
-install "$first[all,bench,metrics]" "$second"
+install "$first[all,bench,metrics,ui]" "$second"
 # Once more by name, so that nothing records where on this machine the wheels were.
 install --force-reinstall --no-deps --no-index --find-links dist lesa-framework lesa-framework-reference
 if [ "$only" = all ]; then lesa generate "a red ring on blue" --config ref-flux-fitted-nfe10 --out ring.png; fi

@@ -56,16 +56,17 @@ def brought() -> set[str]:
     lines = [*declared["dependencies"]]
     for extra, requirements in declared["optional-dependencies"].items():
         lines += [] if extra in _DEVELOPERS else requirements
-    found: set[str] = set()
-    waiting = [Requirement(line) for line in lines]
+    found: set[tuple[str, str]] = set()
+    waiting = [(Requirement(line), "") for line in lines]
     while waiting:
-        one = waiting.pop()
-        name, extras = name_of(one.name), ("", *one.extras)
-        wanted = one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in extras)
-        if wanted and name not in found and not name.startswith(ours):
-            found.add(name)
-            waiting += [Requirement(line) for line in distribution(name).requires or ()]
-    return found
+        one, asked = waiting.pop()  # a marker speaks of the extra of the package that has the requirement
+        name = name_of(one.name)
+        if name.startswith(ours) or not (one.marker is None or one.marker.evaluate({"extra": asked})):
+            continue
+        new = {(name, extra) for extra in ("", *one.extras)} - found
+        found |= new
+        waiting += [(Requirement(line), extra) for _, extra in new for line in distribution(name).requires or ()]
+    return {name for name, _ in found}
 
 
 def licences(package: str, metadata: PackageMetadata) -> list[str]:
