@@ -1,0 +1,64 @@
+"""The door in the installed vLLM-Omni: its own plugin loader, selector, runner's refresh and FLUX, on a CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("installed.py")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("vllm_omni") is None,
+        reason="vLLM-Omni is not installed. In an environment of its own: `pip install vllm==0.30.0 vllm-omni==0.30.0 "
+        "lesa-framework pytest`, then `python -m pytest tests/plugins/lesa_vllm_omni/test_installed.py`",
+    ),
+]
+
+
+def run(cache_config: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), json.dumps(cache_config)],
+        env={name: value for name, value in os.environ.items() if not name.startswith("LESA_")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def result(cache_config: Any) -> dict[str, Any]:
+    done = run(cache_config)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert lines, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(lines[-1].removeprefix("RESULT "))
+    return found
+
+
+def test_a_speedup():
+    assert result({"speedup": 4}) == {
+        "is_theirs": True,
+        "backbone": "flux",
+        "branches": 2,
+        "plans": [["FPPPFPPPFPPP"], ["FPPPFPPPFPPPFPPPFPPP"]],
+        "again": True,
+        "is_bare": False,
+    }
+
+
+def test_every_step_computed_is_the_bare_model():
+    found = result({"config": {"schedule": {"kind": "always"}, "predictor": {"kind": "reuse"}}})
+    assert found["is_bare"]
+    assert found["plans"] == [["F" * 12], ["F" * 20]]
+
+
+def test_a_wrong_option():
+    assert "cache_config.sped: unknown key. Known: config, speedup, weights." in run({"sped": 5}).stderr
