@@ -202,12 +202,13 @@ def read_system(path: Path, method: str, other_seconds: float) -> System:
         ConfigError: The file cannot be read, or has no such method.
     """
     results = read_results(path)
-    rows = {row.name: row for row in results.rows if row.seconds is not None}
-    bare = next((row for row in rows.values() if row.kind.value == "uncached"), None)
-    if bare is None or method not in rows or rows[method].kind.value != "cache":
-        names = ", ".join(name for name, row in rows.items() if row.kind.value == "cache") or "none"
+    timed = [row for row in results.rows if row.seconds is not None]
+    bare = next((row for row in timed if row.kind.value == "uncached"), None)
+    cached = {row.name: row for row in timed if row.kind.value == "cache"}
+    if bare is None or method not in cached:
+        names = ", ".join(cached) or "none"
         raise ConfigError(f"{path}: has no uncached run, or no cached method {method!r}. Its cached methods: {names}.")
-    row, steps = rows[method], bare.num_steps
+    row, steps = cached[method], bare.num_steps
     computed = bare.seconds / steps
     predicted = max(0.0, (row.seconds - row.nfe * computed) / (steps - row.nfe))
     return System(
