@@ -164,14 +164,21 @@ def of_diffusers(args: Any, folder: str) -> dict[str, Any]:
     return {"session": "_lesa_attachment" in vars(pipe.transformer), "computed": runs}
 
 
-def main(folder: str) -> None:
+def start(config: FluxConfig) -> Any:
+    """What a server does before it loads a model; the result is its arguments."""
     parallel_state.init_distributed_environment(1, 0, "env://", 0, "gloo")
     parallel_state.initialize_model_parallel(sequence_parallel_degree=1, backend="gloo")
-    config, pipeline_config = configuration(), FluxPipelineConfig()
+    pipeline_config = FluxPipelineConfig()
     pipeline_config.dit_config, pipeline_config.dit_precision = config, "fp32"
     ones = dict.fromkeys(("tp_size", "sp_degree", "ulysses_degree", "ring_degree", "kv_gather_degree", "num_gpus"), 1)
     args = Defaults(**ones, pipeline_config=pipeline_config, disable_autocast=True)
     set_global_server_args(args)
+    return args
+
+
+def main(folder: str) -> None:
+    config = configuration()
+    args = start(config)
     found = {"hooks": sorted(HookRegistry._patched), "native": native(args, config)}
     found["diffusers"] = of_diffusers(args, folder)
     print("RESULT", json.dumps(found))

@@ -25,10 +25,10 @@ pytestmark = [
 ]
 
 
-def run(folder: Path, **variables: str) -> dict[str, object]:
+def run(*arguments: object, script: Path = SCRIPT, **variables: str) -> dict[str, object]:
     cached = {name: value for name, value in os.environ.items() if not name.startswith("LESA_")}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder)],
+        [sys.executable, str(script), *map(str, arguments)],
         env={**cached, **variables},
         capture_output=True,
         text=True,
@@ -60,3 +60,12 @@ def test_every_step_computed_is_the_bare_model(flux_folder, tmp_path):
     found = run(flux_folder, LESA_CONFIG=str(tmp_path / "always.yaml"))
     assert found["native"]["is_bare"] is True
     assert found["diffusers"] == {"session": True, "computed": 12}
+
+
+def test_its_qwen_image_and_wan():
+    found = run(script=SCRIPT.with_name("installed_models.py"), LESA_SPEEDUP="4")
+    for kind in ("qwen_image", "wan"):
+        assert found[kind]["backbone"] == kind
+        assert found[kind]["is_bare"] is True
+        assert found[kind]["plans"] == dict.fromkeys(("pre_head", "post_norm", "output"), "FPPPFPPPFPPP")
+        assert max(found[kind]["far"].values()) < 0.1
