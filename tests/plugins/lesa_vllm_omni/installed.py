@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,8 +99,7 @@ def run(cache_config: str) -> dict[str, Any]:
         enforce_eager=True,
     )
     config.tf_model_config = TransformerConfig(params={"num_layers": 1})
-    engine = VllmConfig(device_config=DeviceConfig(device="cpu"))
-    with set_current_vllm_config(engine), set_forward_context(vllm_config=engine, omni_diffusion_config=config):
+    with context(config):
         runner = object.__new__(diffusion_model_runner.DiffusionModelRunner)
         runner.pipeline, runner.od_config, runner.cache_backend = Pipeline(config), config, None
         bare = execute(runner, 12)
@@ -122,15 +123,24 @@ def run(cache_config: str) -> dict[str, Any]:
         }
 
 
-def main(cache_config: str) -> None:
+def start() -> None:
+    """What a worker does before it loads a model, and attention for CPUs."""
     path = f"{SDPABackend.__module__}.{SDPABackend.__name__}"
     type(current_omni_platform).get_diffusion_attn_backend_cls = classmethod(lambda *_, **__: path)
     SDPAImpl.forward = SDPAImpl.forward_cuda
     torch.distributed.init_process_group("gloo")
     parallel_state.init_distributed_environment(1, 0, "env://", 0, "gloo")
     parallel_state.initialize_model_parallel(backend="gloo")
-    print("RESULT", json.dumps(run(cache_config)))
+
+
+@contextmanager
+def context(config: OmniDiffusionConfig) -> Iterator[None]:
+    """What a worker is in while it loads and runs."""
+    engine = VllmConfig(device_config=DeviceConfig(device="cpu"))
+    with set_current_vllm_config(engine), set_forward_context(vllm_config=engine, omni_diffusion_config=config):
+        yield
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    start()
+    print("RESULT", json.dumps(run(sys.argv[1])))

@@ -24,9 +24,9 @@ pytestmark = [
 ]
 
 
-def run(cache_config: Any) -> subprocess.CompletedProcess[str]:
+def run(cache_config: Any, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SCRIPT), json.dumps(cache_config)],
+        [sys.executable, str(script), json.dumps(cache_config)],
         env={name: value for name, value in os.environ.items() if not name.startswith("LESA_")},
         capture_output=True,
         text=True,
@@ -35,8 +35,8 @@ def run(cache_config: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
-def result(cache_config: Any) -> dict[str, Any]:
-    done = run(cache_config)
+def result(cache_config: Any, script: Path = SCRIPT) -> dict[str, Any]:
+    done = run(cache_config, script)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert lines, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(lines[-1].removeprefix("RESULT "))
@@ -62,3 +62,12 @@ def test_every_step_computed_is_the_bare_model():
 
 def test_a_wrong_option():
     assert "cache_config.sped: unknown key. Known: config, speedup, weights." in run({"sped": 5}).stderr
+
+
+def test_its_qwen_image_and_wan():
+    found = result({}, SCRIPT.with_name("installed_models.py"))
+    for kind in ("qwen_image", "wan"):
+        assert found[kind]["backbone"] == kind
+        assert found[kind]["is_bare"] is True
+        assert found[kind]["plans"] == dict.fromkeys(("pre_head", "post_norm", "output"), "FPPPFPPPFPPP")
+        assert max(found[kind]["far"].values()) < 0.2
