@@ -18,7 +18,7 @@ from lesa_framework.ui.words import account
 
 SPEEDUP: Final = "Steps of the run over computed steps"
 _OWN: Final = "This preset has steps of its own"
-#: What a run changes: the pictures, the clip's group, its two frames, their slider, all its frames, the report.
+#: What a run changes: pictures, their divider, the clip's group, its two frames, their slider, all frames, the report.
 _Update = tuple[Any, ...]
 
 
@@ -61,7 +61,7 @@ class Actions:
         try:
             outcome = self._studio.compare(wanted, str(request.session_hash), told)
         except StoppedRunError:
-            return _said("Stopped. What was there before is kept; Run starts afresh.")
+            return _unchanged()
         except LesaError as error:
             return _said(str(error), is_error=True)
         except Exception as error:  # of a model, such as a full GPU: the page stays, and says what it was
@@ -102,18 +102,19 @@ def _shown(outcome: Outcome) -> _Update:
     if pictures.is_clip:
         frames = gr.update(maximum=len(pictures.uncached), value=1)
         first = pictures.uncached[0], pictures.cached[0]
-        return gr.update(visible=False), gr.update(visible=True), *first, frames, pictures, report
+        hidden = gr.update(visible=False)
+        return hidden, hidden, gr.update(visible=True), *first, frames, pictures, report
     pair = gr.update(value=(pictures.uncached[0], pictures.cached[0]), visible=True)
-    return pair, gr.update(visible=False), None, None, gr.skip(), None, report
+    return pair, gr.update(visible=True), gr.update(visible=False), None, None, gr.skip(), None, report
 
 
 def _said(text: str, *, is_error: bool = False) -> _Update:
     """Another message in place of the report; the pictures stay."""
-    return *(gr.skip() for _ in range(6)), message_html(text, is_error=is_error)
+    return *(gr.skip() for _ in range(7)), message_html(text, is_error=is_error)
 
 
 def _unchanged() -> _Update:
-    return tuple(gr.skip() for _ in range(7))
+    return tuple(gr.skip() for _ in range(8))
 
 
 def busy() -> tuple[Any, Any]:
@@ -138,6 +139,11 @@ def frame(pictures: Pictures | None, number: float) -> tuple[Any, Any]:
         return gr.skip(), gr.skip()
     index = min(int(number), len(pictures.uncached)) - 1
     return pictures.uncached[index], pictures.cached[index]
+
+
+def divide(place: float) -> Any:
+    """Where the line between the pictures is, in percent of their width."""
+    return gr.update(slider_position=place)
 
 
 def choices(methods: Sequence[Method]) -> list[tuple[str, str]]:

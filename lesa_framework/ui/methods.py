@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, LesaWarning
@@ -14,6 +15,7 @@ from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.measure.lineup import caches, planned_steps, run_info
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.plugin.registry import AUTO
 from lesa_framework.ui.asked import AUTOMATIC
 
 _PRESET, _EVEN = "preset:", "even:"
@@ -74,20 +76,21 @@ def config_of(value: str, speedup: float) -> LesaConfig | None:
 
 def _presets(pipe: CallablePipeline, model: str, grid: tuple[float, ...]) -> Iterator[Method]:
     """Those that were made for this model, or for any of its kind, and have nothing to object to the run."""
+    kind = find_adapter(pipe.transformer).kind
     for name in plugins().registry.presets.names():
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", LesaWarning)
                 config = load_config(name)
-                if config.training.model not in {None, model}:
+                if config.training.model not in {None, model} or config.backbone.kind not in {AUTO, kind}:
                     continue
                 (method,) = caches([(config, "")], len(grid) - 1)
                 assert method.strategy is not None
                 steps = planned_steps(method.strategy, run_info(pipe, method.backbone, grid))
         except (LesaError, LesaWarning):
             continue
-        count = "steps that depend on data" if steps is None else f"{len(steps)} of {len(grid) - 1} steps"
-        yield Method(f"{_PRESET}{name}", f"Preset {name}: {config.predictor.kind}, {count}")
+        count = "steps by the data" if steps is None else f"{len(steps)}/{len(grid) - 1} steps"
+        yield Method(f"{_PRESET}{name}", f"{name}: {config.predictor.kind}, {count}")
 
 
 def _free() -> list[Method]:

@@ -8,7 +8,7 @@ from typing import Final
 import gradio as gr
 
 from lesa_framework.automatic import DEFAULT_SPEEDUP
-from lesa_framework.ui.actions import SPEEDUP, Actions, bound, busy, choices, frame, idle
+from lesa_framework.ui.actions import SPEEDUP, Actions, bound, busy, choices, divide, frame, idle
 from lesa_framework.ui.asked import AUTOMATIC
 from lesa_framework.ui.methods import Method
 from lesa_framework.ui.render import message_html
@@ -19,13 +19,17 @@ _HEAD: Final = """
 A cache computes some steps of a diffusion transformer and predicts the rest. Say what to draw and how much faster: the
 page makes it without and with the cache, and says what that saves and what it costs.
 """
-_READY: Final = (
-    "Press Run. The first run makes the uncached picture too; it is kept, so a new speed-up takes less time."
-)
+_READY: Final = "Press Run. The uncached picture is made once and kept, so another speed-up takes less time."
 #: The longest run that the slider of the steps offers.
 _MOST_STEPS: Final = 100
 #: What runs a model waits in this queue, which has one place.
 _QUEUE: Final = "studio"
+#: The tabulator key opens gradio's lists once more while it leaves them, over the fields below: they must not see it.
+_TAB_LEAVES_LISTS: Final = """
+() => document.addEventListener("keydown", event => {
+  if (event.key === "Tab" && event.target.getAttribute("role") === "combobox") event.stopImmediatePropagation();
+}, true)
+"""
 
 
 def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Blocks:
@@ -41,14 +45,16 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
         gr.Markdown(_HEAD, elem_id="head")
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
-                prompt = gr.Textbox(studio.prompt(first, 0) or "", label="Prompt", lines=2, max_lines=6)
+                prompt = gr.Textbox(studio.prompt(first, 0) or "", label="Prompt", lines=1, max_lines=6)
                 another = gr.Button("Another prompt", size="sm", visible=studio.prompt(first, 0) is not None)
                 model = gr.Dropdown(list(studio.models), value=first, label="Model", interactive=True)
                 speedup = gr.Slider(1.5, 12, DEFAULT_SPEEDUP, step=0.5, label="Speed-up", info=SPEEDUP)
                 method = gr.Dropdown(choices(methods), value=AUTOMATIC, label="Method")
                 with gr.Row():
                     seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
-                    count = gr.Slider(2, max(_MOST_STEPS, steps), steps, step=1, label="Steps", min_width=160)
+                    count = gr.Slider(
+                        2, max(_MOST_STEPS, steps), steps, step=1, label="Steps", min_width=160, elem_id="steps"
+                    )
                 with gr.Row():
                     run = gr.Button("Run", variant="primary", min_width=120, elem_id="run")
                     stop = gr.Button("Stop", variant="stop", interactive=False, min_width=120, elem_id="stop")
@@ -57,14 +63,16 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
                     label="Uncached left, cached right", format="png", type="pil", interactive=False, max_height=480,
                     buttons=["fullscreen"], elem_id="pair",
                 )  # fmt: skip
-                with gr.Group(visible=False) as clip:
+                # The pictures' own handle cannot be reached by keys.
+                divider = gr.Slider(0, 100, 50, step=1, label="Divider", elem_id="divider", buttons=[])
+                with gr.Group(visible=False, elem_id="clip") as clip:
                     with gr.Row():
                         before, after = _frame("Uncached"), _frame("Cached")
                     number = gr.Slider(1, 2, 1, step=1, label="Frame", elem_id="frame")
                 report = gr.HTML(message_html(_READY), elem_id="report")
         shown = gr.State(None)
         fields = [model, prompt, seed, count, method, speedup]
-        results = [pair, clip, before, after, number, shown, report]
+        results = [pair, divider, clip, before, after, number, shown, report]
         started = gr.on([run.click, prompt.submit], busy, outputs=[run, stop], queue=False)
         whole = started.then(
             actions.run, fields, results, concurrency_id=_QUEUE, concurrency_limit=1, show_progress_on=[pair, before]
@@ -72,18 +80,21 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
         whole.then(idle, outputs=[run, stop], queue=False)
         # Another speed-up or method shows at once what it does, if only the cached run is missing.
         again = gr.on(
-            [speedup.change, method.input], actions.rerun, fields, results, concurrency_id=_QUEUE,
+            [speedup.input, method.change], actions.rerun, fields, results, concurrency_id=_QUEUE,
             show_progress_on=[pair, before], trigger_mode="always_last",
         )  # fmt: skip
         stop.click(actions.stop, outputs=[run, stop], queue=False, cancels=[whole, again])
+        page.load(js=_TAB_LEAVES_LISTS)
         page.unload(actions.leave)
         another.click(actions.another, model, prompt, queue=False, show_progress="hidden")
         gr.on(
-            [model.input, count.release], actions.methods, [model, count, method], [method, speedup, report],
+            [model.change, count.release], actions.methods, [model, count, method], [method, speedup, report],
             concurrency_id=_QUEUE,
         )  # fmt: skip
-        model.input(actions.first_prompt, model, [prompt, another], queue=False, show_progress="hidden")
+        # Not `input`, which lists send whenever they lose the focus.
+        model.change(actions.first_prompt, model, [prompt, another], queue=False, show_progress="hidden")
         method.change(bound, method, speedup, queue=False, show_progress="hidden")
+        divider.input(divide, divider, pair, queue=False, show_progress="hidden")
         number.change(frame, [shown, number], [before, after], queue=False, show_progress="hidden")
     return page
 

@@ -27,10 +27,14 @@ def free_port(host: str, port: int | None) -> int:
     Raises:
         ConfigError: It is taken, none is free, or the host is no address of this machine.
     """
+    if not host:
+        raise ConfigError("--host: is empty. Give 127.0.0.1 for this machine alone.")
     wanted = [port] if port is not None else range(PORT, PORT + _TRIES)
     for each in wanted:
         try:
-            with socket.create_server((host, each), family=_family(host)):
+            # Not `create_server`, which also takes ports of connections that have just ended; gradio does not.
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                probe.bind((host, each))
                 return each
         except PermissionError as error:
             raise ConfigError(f"--port {each}: may not be used by you. Give one from 1024.") from error
@@ -89,7 +93,3 @@ def served(
         finally:
             studio.close()
             page.close(verbose=False)
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,0 +1,168 @@
+"""`lesa ui` in a real browser: ten steps of the bundled models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
+
+from tests.browser.looking import pixels
+from tests.browser.serving import Server, serving
+
+pytestmark = pytest.mark.slow
+_PHONE, _PATIENCE = 390, 30_000
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving("--steps", "10", "--device", "cpu") as found:
+        yield found
+
+
+@pytest.fixture
+def visit(browser: Browser, server: Server) -> Iterator[Open]:
+    """`visit(width=390, scheme="dark")` opens the page; a request to another machine, or an error, fails the test."""
+    said: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def note(request: Request) -> None:
+        if not request.url.startswith((server.address, "data:", "blob:")):
+            said.append(f"request: {request.url[:200]}")
+
+    def open_page(width: int = 1280, scheme: str = "light") -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(_PATIENCE)
+        page.on("request", note)
+        page.on("pageerror", lambda error: said.append(f"error: {error}"))
+        page.on("console", lambda line: said.append(f"{line.type}: {line.text}") if line.type == "error" else None)
+        page.goto(server.address)
+        expect(_button(page, "Run")).to_be_enabled(timeout=_PATIENCE)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def _button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def _field(page: Page, name: str) -> Locator:
+    return page.get_by_label(name, exact=True)
+
+
+def _run(page: Page) -> None:
+    """Press Run and wait for the end."""
+    _button(page, "Run").click()
+    expect(_button(page, "Stop")).to_be_enabled(timeout=_PATIENCE)
+    expect(_button(page, "Run")).to_be_enabled(timeout=_PATIENCE)
+
+
+def test_a_prompt_becomes_two_pictures_and_a_report(visit: Open) -> None:
+    page = visit()
+    report = page.locator("#report")
+    _field(page, "Prompt").fill("  ")
+    _button(page, "Run").click()
+    expect(page.get_by_role("alert")).to_have_text("Prompt: is empty. Say what to draw.")
+    expect(_button(page, "Run")).to_be_enabled()
+    _field(page, "Prompt").fill("a red ring on blue")
+    _run(page)
+    expect(page.locator("#pair img")).to_have_count(2)
+    figures = page.locator(".lesa-figures dd").all_inner_texts()
+    assert figures[1] == "2 of 10"
+    assert figures[2].endswith(" dB")
+    expect(report).to_contain_text("taylorseer (no weights)")
+    expect(report).not_to_contain_text("kept from before")
+    assert [page.locator(f".lesa-cells .{each}").count() for each in ("computed", "predicted")] == [2, 8]
+    assert pixels(page, "#pair").std() > 20  # there is a picture in it
+    # Another speed-up or method shows its cached run at once, and the uncached one is kept.
+    _field(page, "range slider for Speed-up").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator(".lesa-figures")).to_contain_text("4 of 10", timeout=_PATIENCE)
+    expect(report).to_contain_text("kept from before")
+    _field(page, "Method").click()
+    page.get_by_role("option", name="reuse: no weights").click()
+    expect(report).to_contain_text("reuse on evenly spread steps", timeout=_PATIENCE)
+
+
+def test_everything_is_reached_by_keys(visit: Open) -> None:
+    page = visit()
+    prompt = _field(page, "Prompt")
+    prompt.fill("a red ring")
+    reached = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        name = page.evaluate("document.activeElement.ariaLabel || document.activeElement.innerText")
+        reached.append(name.strip())
+    wanted = [
+        "Another prompt", "Model", "range slider for Speed-up", "Method", "Seed", "range slider for Steps", "Run",
+        "range slider for Divider",
+    ]  # fmt: skip
+    assert [name for name in reached if name in wanted] == wanted
+    expect(prompt).to_have_value("a red ring")  # passing by changes nothing
+    expect(page.get_by_role("listbox")).to_have_count(0)
+    prompt.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".lesa-report")).to_be_visible(timeout=_PATIENCE)
+    line = page.locator("#pair [data-testid=slider]")
+    box = line.bounding_box()
+    assert box is not None
+    _field(page, "range slider for Divider").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function(
+        "there => document.querySelector('#pair [data-testid=slider]').getBoundingClientRect().x < there", arg=box["x"]
+    )
+
+
+def test_clips_stand_side_by_side_and_share_a_slider(visit: Open) -> None:
+    page = visit()
+    _field(page, "Model").click()
+    page.get_by_role("option", name="reference:hunyuan_video").click()
+    expect(_field(page, "Prompt")).not_to_have_value("a yellow ring on cyan", timeout=_PATIENCE)
+    _run(page)
+    expect(page.locator("#pair")).to_be_hidden()
+    both = page.locator("#clip img")
+    expect(both).to_have_count(2)
+    first = [str(each.get_attribute("src")) for each in both.all()]
+    page.locator("#frame input[type=range]").focus()
+    page.keyboard.press("End")
+    expect(both.first).not_to_have_attribute("src", first[0], timeout=_PATIENCE)
+    expect(both.last).not_to_have_attribute("src", first[1], timeout=_PATIENCE)
+
+
+def test_a_second_visitor_waits_and_a_run_can_be_stopped(visit: Open) -> None:
+    page, other = visit(), visit()
+    page.locator("#steps input[type=number]").fill("100")
+    page.keyboard.press("Tab")
+    _field(page, "Prompt").fill("a green cross")
+    _button(page, "Run").click()
+    expect(_button(page, "Stop")).to_be_enabled()
+    _field(other, "Prompt").fill("a blue star")
+    _button(other, "Run").click()
+    expect(page.locator("#pair")).to_contain_text("/100 steps", timeout=_PATIENCE)
+    expect(other.locator(".lesa-report")).to_have_count(0)
+    _button(page, "Stop").click()
+    expect(_button(page, "Run")).to_be_enabled()
+    expect(other.locator(".lesa-figures")).to_contain_text("2 of 10", timeout=_PATIENCE)
+    expect(page.locator(".lesa-report")).to_have_count(0)
+
+
+def test_a_dark_phone_scrolls_the_page_in_one_direction_only(visit: Open) -> None:
+    page = visit(_PHONE, "dark")
+    _run(page)
+    page.locator(".lesa-report").wait_for()
+    assert page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]") == [_PHONE, _PHONE]
+    assert pixels(page, "#report").mean() < 110
+
+
+def test_nothing_is_connected_to_and_no_warning_is_printed(server: Server) -> None:
+    assert server.said == f"loading reference:flux\nthe page is at {server.address}  (Ctrl-C ends it)\n"
