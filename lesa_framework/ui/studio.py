@@ -14,6 +14,7 @@ from typing import Final
 import torch
 
 from lesa_framework.api import accelerate
+from lesa_framework.automatic import Budget
 from lesa_framework.errors import ConfigError, LesaError, LesaWarning
 from lesa_framework.generation import GenerationSettings, check_call, generate_batch
 from lesa_framework.measure.lineup import caches, planned
@@ -172,6 +173,7 @@ class Studio:
     def _session(self, pipe: CallablePipeline, asked: Asked) -> Callable[[], AbstractContextManager[Session]]:
         config = config_of(asked.method, asked.speedup)
         if config is None:
+            Budget(asked.speedup)
             return lambda: accelerate(pipe, speedup=asked.speedup, weights=self._weights)
         methods = caches([(config, "")], asked.sample.steps)
         planned(pipe, methods, self._settings(asked.sample.model, asked.sample.steps))  # only to check that it fits
