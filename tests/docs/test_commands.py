@@ -175,6 +175,7 @@ def furnished(workplace: Path, flux_folder: Path, page: str) -> Path:  # noqa: F
 PAGES_THAT_RUN = sorted({c.page for c in OURS if reason(arguments(c)) is None and c.words[0].endswith("lesa")})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES_THAT_RUN)
 def test_the_commands_of_a_page_run(page: str, lesa: Lesa, furnished: Path) -> None:  # noqa: F811
     for command in (c for c in OURS if c.page == page and c.words[0].endswith("lesa")):
