@@ -15,8 +15,8 @@ import lesa_framework
 from lesa_framework import load_config
 from tests.docs.pages import Block, blocks
 
-#: Packages that a page lets its reader write.
-THEIRS = ("my_package",)
+#: Packages that a page lets its reader write, and servers that are not installed with us.
+THEIRS = ("my_package", "comfy", "comfy_api", "sglang", "vllm_omni")
 SECTIONS = {"schedule", "router", "predictor", "backbone", "engine", "training"}
 PYTHON = blocks("python")
 CONFIGURATIONS = [

@@ -30,6 +30,7 @@ ONLY_PARSED = {
     "lesa generate *--model my-model *": "tests/docs/test_your_model.py runs it on a tiny pipeline",
     "lesa search *": "minutes; tests/cli/test_search.py and tests/docs/test_your_model.py run it on a tiny pipeline",
     "lesa train *": "minutes; tests/cli/test_train.py runs it on a tiny pipeline",
+    "lesa ui*": "a server that does not end; it has a test in a browser",
     "lesa demo*": "10 to 20 s each; tests/cli/test_demo.py runs it with one prompt",
 }
 #: Programs that are not ours, and of which no page says more than how they are called.
