@@ -13,7 +13,7 @@ import typer
 
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import announce
-from lesa_framework.cli.results import deliver
+from lesa_framework.cli.results import PATIENCE, deliver, few_batches
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import PIPELINE, check_installed
 from lesa_framework.measure.environment import PACKAGES, processor, versions
@@ -22,7 +22,8 @@ from lesa_framework.measure.results_file import read_results
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.spec import load_spec
 from lesa_framework.measure.store import Store, identity_of_benchmark
-from lesa_framework.measure.tasks import benchmark_of
+from lesa_framework.measure.tasks import Benchmark, benchmark_of
+from lesa_framework.processes import World, device_of_process
 
 
 def command(
@@ -60,6 +61,7 @@ def command(
 
     You can stop it at any time: the same command resumes it. Finished parts are kept in a folder next to the results
     until everything is done.
+    Several processes share the batches: torchrun --nproc-per-node 2 -m lesa_framework bench ...
 
     Example: lesa bench benchmarks/configs/reference.yaml --out reference.json
     """
@@ -70,28 +72,50 @@ def command(
     page_path = report or results_path.with_suffix(".html")
     files.check_results_files(results_path, page_path, [file])
     bench = benchmark_of(spec, shlex.join(["lesa", *sys.argv[1:]]), selection=selection)
-    store = Store(results_path.with_suffix(".cells"))
     identity = identity_of_benchmark(bench, only, _machine(device))
-    if fresh:
-        store.clear()
-    elif not len(store) and (finished := _finished(results_path, identity)) is not None:
-        deliver(finished, None, None if page_path.exists() else page_path, as_json=as_json)
-        console.note(f"nothing is left to do: {results_path} holds these results. Measure again with --fresh.")
+    with console.together(PATIENCE) as world:
+        store = _opened(results_path.with_suffix(".cells"), world, fresh=fresh)
+        finished = None if fresh or len(store) else _finished(results_path, identity)
+        if world.of_first(float(finished is not None)):
+            if finished is not None and world.is_first:
+                deliver(finished, None, None if page_path.exists() else page_path, as_json=as_json)
+                console.note(f"nothing is left to do: {results_path} holds these results. Measure again with --fresh.")
+            return
+        resumed = _announce(bench, results_path, store)
+        few_batches(bench, world)
+        progress = partial(console.StepProgress, announce=True)
+        with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
+            results = run_bench(
+                bench, progress, store=store, only=only, device=device_of_process(device), world=world
+            )  # fmt: skip
+    if not world.is_first:
         return
+    results = results.model_copy(update={"identity": identity})
+    deliver(results, results_path, page_path, as_json=as_json)
+    if not (only and resumed):  # the other rows of a stopped run are still wanted
+        store.clear()
+
+
+def _opened(folder: Path, world: World, *, fresh: bool) -> Store:
+    """The finished parts; all processes have looked before any of them writes."""
+    if fresh and world.is_first:
+        Store(folder).clear()
+    world.wait()
+    store = Store(folder, world)
+    world.wait()
+    return store
+
+
+def _announce(bench: Benchmark, results_path: Path, store: Store) -> bool:
+    """Say what will be done, and return whether a stopped run resumes."""
     announce(
         f"measuring {', '.join(f'{each.source.name} ({len(each.pairs)} samples a row)' for each in bench.tasks)}, to "
         f"{results_path}. Finished parts are kept in {results_path.with_suffix('.cells')}: stop when you like, the "
         "same command resumes."
     )
-    resumed = len(store) > 0
-    if resumed:
+    if len(store):
         console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")
-    with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
-        results = run_bench(bench, partial(console.StepProgress, announce=True), store=store, only=only, device=device)
-    results = results.model_copy(update={"identity": identity})
-    deliver(results, results_path, page_path, as_json=as_json)
-    if not (only and resumed):  # the other rows of a stopped run are still wanted
-        store.clear()
+    return len(store) > 0
 
 
 def _finished(path: Path, identity: str) -> Results | None:

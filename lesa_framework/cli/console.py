@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -73,14 +74,17 @@ def warnings_as_notes() -> Iterator[None]:
 
 
 @contextmanager
-def together() -> Iterator[World]:
+def together(patience: timedelta | None = None) -> Iterator[World]:
     """The processes that a launcher started with this one; in the block, all but the first print nothing.
 
     An error that ends the block is still printed by every process that it happens in.
-    """
-    from lesa_framework.processes import joined  # loads torch, and an error may be printed without it
 
-    with joined() as world:
+    Args:
+        patience: How long to wait for the others, if not as usual.
+    """
+    from lesa_framework.processes import PATIENCE, joined  # loads torch, and an error may be printed without it
+
+    with joined(patience or PATIENCE) as world:
         if world.is_first:
             yield world
             return

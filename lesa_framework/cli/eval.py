@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from lesa_framework.cli import files, options
-from lesa_framework.cli.results import deliver, measured, require_all
+from lesa_framework.cli import console, files, options
+from lesa_framework.cli.results import PATIENCE, deliver, few_batches, measured, require_all
 from lesa_framework.config.loading import load_config
 from lesa_framework.extras import check_installed
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, check_pairs
@@ -18,6 +18,7 @@ from lesa_framework.measure.page.render import check_report
 from lesa_framework.measure.results import Pair
 from lesa_framework.measure.tasks import comparison
 from lesa_framework.pipelines import find_model
+from lesa_framework.processes import device_of_process
 
 #: How many pairs a report shows.
 _SHOWN = 12
@@ -54,6 +55,7 @@ def command(
     Adds the uncached run and, for every NFE, a plain run with that many steps. All methods take turns on each batch,
     so that their times can be compared. Steps, size, guidance and prompts that are not given are those that the
     configurations were fitted with.
+    Several processes share the batches: torchrun --nproc-per-node 2 -m lesa_framework eval ...
 
     Example: lesa eval my-cache.yaml ref-flux-lesa-n7 --model reference:flux --seeds 2 --out results.json
     """
@@ -74,6 +76,9 @@ def command(
     bench = comparison(
         source, loaded, pairs, settings, batch=batch, images=_SHOWN if report is not None else 0, command=line
     )
-    results = measured(bench, device)
-    deliver(results, out, report, as_json=as_json)
-    require_all(results)
+    with console.together(PATIENCE) as world:
+        few_batches(bench, world)
+        results = measured(bench, device_of_process(device), world)
+    if world.is_first:
+        deliver(results, out, report, as_json=as_json)
+        require_all(results)

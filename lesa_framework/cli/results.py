@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 import typer
@@ -21,17 +22,26 @@ from lesa_framework.measure.probing import WarmUp
 from lesa_framework.measure.results import ALWAYS, Kind, ModelResults, Results, Row
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.tasks import Benchmark
+from lesa_framework.processes import ALONE, World
 
 #: The first columns to drop where there is no room, and the last ones.
 _LEAST, _LAST = ("peak memory", "FLOPs"), ("cache", "work")
 _UNLIMITED = 1000
 _STOPPED = "stopped; nothing is kept, and the same command starts afresh. `lesa bench` measures the same and resumes."
+#: How long a process waits for another's batches.
+PATIENCE = timedelta(days=1)
 #: Some of the page's signs are missing on some terminals.
 _PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
 
 
-def measured(bench: Benchmark, device: str | None) -> Results:
-    """Compare configurations without a file: each is warmed up and then timed, with one progress bar for all."""
+def measured(bench: Benchmark, device: str | None, world: World = ALONE) -> Results:
+    """Compare configurations without a file: each is warmed up and then timed, with one progress bar for all.
+
+    Args:
+        bench: What to measure, on one model.
+        device: Where to; None chooses.
+        world: The processes that measure together.
+    """
     (task,) = bench.tasks
     announce(
         f"comparing {amount(len(task.caches), 'cache')} with the uncached run and with fewer steps: "
@@ -43,7 +53,18 @@ def measured(bench: Benchmark, device: str | None) -> Results:
         stopping.advice_when_stopped(lambda: _STOPPED),
         console.StepProgress("loading", announce=True) as progress,
     ):
-        return run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device)
+        return run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device, world=world)
+
+
+def few_batches(bench: Benchmark, world: World) -> None:
+    """Tell where there are fewer batches than processes, because what is shared out are whole batches."""
+    for task in bench.tasks:
+        batches = -(-len(task.pairs) // task.spec.batch)
+        if batches < world.size:
+            console.note(
+                f"{task.source.name}: {batches} batch{'es' * (batches != 1)} for {world.size} processes, which leaves "
+                "some without samples. Take smaller batches or fewer processes."
+            )
 
 
 def deliver(

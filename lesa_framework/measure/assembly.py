@@ -65,10 +65,26 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
             filter(
                 None,
                 dict.fromkeys(
-                    [bench.note, noise_note(rows), *(note for part in measured for note in part.metrics.notes)]
+                    [
+                        bench.note,
+                        _at_once(machine),
+                        noise_note(rows),
+                        *(note for part in measured for note in part.metrics.notes),
+                    ]
                 ),
             )
         ),
+    )
+
+
+def _at_once(machine: Mapping[str, str]) -> str:
+    """How times were taken where several processes measured; empty for one."""
+    count = machine.get("processes")
+    return (
+        f"Times were taken while {count} processes measured at once, each its own batches. A speed-up compares runs of "
+        "one process."
+        if count
+        else ""
     )
 
 

@@ -14,13 +14,14 @@ import torch
 PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit")
 
 
-def environment(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
-    """What the numbers of a model on this device and of this precision depend on."""
+def environment(device: torch.device, dtype: torch.dtype, processes: int = 1) -> dict[str, str]:
+    """What the numbers of a model on this device and of this precision depend on, in so many processes at once."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "processor": processor(),
         "threads": str(torch.get_num_threads()),
+        **({"processes": str(processes)} if processes > 1 else {}),
         **versions(PACKAGES),
         "device": device.type,
         "precision": str(dtype).removeprefix("torch."),

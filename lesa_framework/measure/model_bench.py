@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -15,18 +14,17 @@ from lesa_framework.measure.counting import Workload
 from lesa_framework.measure.lineup import Contender, fewer_steps
 from lesa_framework.measure.matching import Search, match, peer_with
 from lesa_framework.measure.meter import release_memory
-from lesa_framework.measure.pace import Effort, effort_of, warmed_up
+from lesa_framework.measure.pace import warmed_up
+from lesa_framework.measure.parts import Parts
 from lesa_framework.measure.probing import Outputs, Prober, Reference, with_report
 from lesa_framework.measure.results import QUALITY, Kind, Pair
 from lesa_framework.measure.scoring import Metrics, finite_or_none, mean, scored
-from lesa_framework.measure.store import Store, identity_of_method, identity_of_task
+from lesa_framework.measure.store import Store
 from lesa_framework.measure.subject import ChangedModelError, Progress, Subject, fingerprint
 from lesa_framework.measure.tasks import Task
+from lesa_framework.processes import ALONE, World
 from lesa_framework.report import CallReport
 from lesa_framework.types import Samples
-
-#: A rough number of runs that the search for a peer's setting makes; only for the progress bar.
-_SEARCH_RUNS = 8
 
 
 class ModelBench:
@@ -42,6 +40,8 @@ class ModelBench:
         environment: Versions and machine.
         launch: Names this start of the program: times compare only within one.
         search: Finds a peer's settings; `match` as it is.
+        world: The processes that measure together, each on a model of its own. They share out what is looked at
+            before, and the batches: all runs on a batch are one process's.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class ModelBench:
         launch: str,
         *,
         search: Search = match,
+        world: World = ALONE,
     ) -> None:
         self._subject, self._task, self._metrics, self._prober, self._store = subject, task, metrics, prober, store
-        self._launch, self._search = launch, search
+        self._launch, self._search, self._world = launch, search, world
         self._uncached, *self._others = [Entry(each) for each in contenders]
-        batch = task.spec.batch
-        self._groups = [task.pairs[start : start + batch] for start in range(0, len(task.pairs), batch)]
-        self._identity_of_task = identity_of_task(task, environment)
+        self._parts = Parts(task, environment, list(metrics.loaded), world)
+        self._groups = self._parts.groups
         self._clean: list[object] = []
         self._reference: Reference | None = None
         self._workload: Workload | None = None
@@ -74,19 +74,26 @@ class ModelBench:
 
         Raises:
             ChangedModelError: A method left the model changed. What is finished is kept.
+            LesaError: The processes do not measure the same, or another one ended.
         """
+        self._parts.check_same((self._uncached, *self._others))
         self.prepare(progress)
+        for entry in self._parts.share(self._others):
+            self._look_at(entry)
+        self._store.exchange()
         for entry in self._others:
             self._look_at(entry)
-        for number in range(len(self._groups)):
+        for number in self._parts.own:
             self.round(number)
+        self._gather()
         self._run_plain_beside_dynamic()
         return self.measured()
 
     def prepare(self, progress: Progress) -> None:
         """Warm the model up, and probe the uncached run."""
         # Tables that the model makes once and keeps, and slow first calls, belong to no method.
-        pace, left = warmed_up(self._subject, self._groups[0]), self._left()
+        pace = warmed_up(self._subject, self._groups[0])
+        left = self._parts.left(self._uncached, self._others, self._store, self._prober)
         progress.expect(left.steps, pace.seconds(left))
         self._subject.progress = progress
         self._clean = fingerprint(self._subject.pipe.transformer)
@@ -115,21 +122,36 @@ class ModelBench:
         frames = samples.images.shape[1] if samples is not None and samples.images.ndim == 5 else 1
         return Measured(task, entries, [len(group) for group in groups], self._metrics, frames)
 
+    def _gather(self) -> None:
+        """Know of the runs of all processes."""
+        if self._world.size == 1:
+            return
+        self._store.exchange()
+        self._rounds = len(self._groups)
+        for entry in (self._uncached, *self._others):
+            entry.runs = []
+            for group in self._groups:
+                run = self._store.find(self._parts.identity("run", entry, group))
+                if run is None or entry.error is not None:
+                    break
+                entry.runs.append(run)
+
     def _run_plain_beside_dynamic(self) -> None:
         """A plain run with as many steps for caches whose NFE was not known before."""
         known = {entry.nfe for entry in self._others if entry.contender.kind is Kind.FEWER_STEPS}
         dynamic = {entry.nfe for entry in self._others if entry.contender.nfe is None}
         for nfe in sorted(found for found in dynamic - known if found is not None):
             self._others.append(Entry(fewer_steps(nfe)))
-            for group in self._groups:
-                self._extend(self._others[-1], group)
+            for number in self._parts.own:
+                self._extend(self._others[-1], self._groups[number])
+        self._gather()
 
     # ------------------------------------------------------------------------------------------- the uncached run
 
     def _probe_uncached(self) -> None:
         """Probe the uncached run; its outputs are kept too, because the probes of others are compared with them."""
         entry, bare, first = self._uncached, self._uncached.contender, self._groups[0]
-        where = self._identity("probe", entry, first)
+        where = self._parts.identity("probe", entry, first)
         entry.probe, kept = self._store.find(where), self._store.find_tensors(where)
         if entry.probe is not None and kept is not None:
             ends = kept.pop("steps").tolist()
@@ -147,7 +169,7 @@ class ModelBench:
 
     def _uncached_run(self, group: Sequence[Pair]) -> Cell:
         """The uncached run's time on a batch; its samples are kept too, because others are scored against them."""
-        where = self._identity("run", self._uncached, group)
+        where = self._parts.identity("run", self._uncached, group)
         found = self._store.find(where)
         if found is None or self._store.find_tensors(where) is None:
             found, samples = self._timed(self._uncached, group)
@@ -156,7 +178,7 @@ class ModelBench:
 
     def _samples(self, group: Sequence[Pair]) -> Samples | None:
         """What the uncached run made of a batch; None before it was run."""
-        kept = self._store.find_tensors(self._identity("run", self._uncached, group))
+        kept = self._store.find_tensors(self._parts.identity("run", self._uncached, group))
         return None if kept is None else Samples(kept["images"], kept["latents"])
 
     # ------------------------------------------------------------------------------------------------ the others
@@ -183,7 +205,7 @@ class ModelBench:
         Raises:
             ChangedModelError: The method was detached and left the model changed.
         """
-        where = self._identity(part, entry, group)
+        where = self._parts.identity(part, entry, group)
         found = self._store.find(where)
         if found is not None:
             return found
@@ -198,8 +220,7 @@ class ModelBench:
                 f"{entry.contender.name} was detached and left the model changed, so nothing measured after it would "
                 "be valid. Exclude it and start again."
             )
-        if found.error is None:
-            self._store.keep(where, found)
+        (self._store.keep if found.error is None else self._store.fail)(where, found)
         return found
 
     def _choose(self, entry: Entry) -> Cell:
@@ -264,30 +285,3 @@ class ModelBench:
         elif contender.kind is not Kind.PEER:
             cell = cell.model_copy(update={"nfe": contender.num_steps})
         return cell.model_copy(update={"launch": self._launch}), samples
-
-    def _identity(self, part: str, entry: Entry, group: Sequence[Pair]) -> dict[str, Any]:
-        """Everything that a part depends on: when any of it changes, the part is measured again."""
-        found = {
-            **self._identity_of_task,
-            "part": part,
-            "method": identity_of_method(entry.contender),
-            "settings": {} if part == "choice" else entry.choice.settings,
-            "pairs": [(pair.prompt, pair.seed) for pair in group],
-        }
-        if part == "run":
-            found |= {"metrics": list(self._metrics.loaded), "images": self._task.images_kept(group)}
-        return found
-
-    def _left(self) -> Effort:
-        """The work that remains; that of searches is estimated."""
-        first, left = self._groups[0], Effort()
-        for entry in (self._uncached, *self._others):
-            samples = 0
-            if entry.contender.peer is not None:
-                choice = self._store.find(self._identity("choice", entry, first))
-                samples, entry.choice = 0 if choice else _SEARCH_RUNS * len(first), choice or entry.choice
-            if self._store.find(self._identity("probe", entry, first)) is None:
-                samples += self._prober.samples(entry.contender, len(first))
-            unmeasured = [each for each in self._groups if not self._store.find(self._identity("run", entry, each))]
-            left += effort_of(entry.contender, samples + sum(map(len, unmeasured)))
-        return left

@@ -23,6 +23,7 @@ from lesa_framework.measure.store import Store
 from lesa_framework.measure.subject import OpenProgress, PipelineSubject
 from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.pipelines import CallablePipeline, load_pipeline
+from lesa_framework.processes import ALONE, World
 
 
 def run_bench(
@@ -33,6 +34,7 @@ def run_bench(
     prober: Prober | None = None,
     only: Sequence[str] = (),
     device: str | None = None,
+    world: World = ALONE,
 ) -> Results:
     """Run a benchmark.
 
@@ -43,11 +45,13 @@ def run_bench(
         prober: Runs each method before it is timed; by default it counts everything.
         only: Patterns of rows, such as `lesa-*` or `reference:flux/reuse-*`; all when empty.
         device: Where to; None chooses.
+        world: The processes that measure together, each on a model of its own; the store knows of them too. All of
+            them get the results.
 
     Raises:
         LesaError: A model or a configuration does not fit; what is finished is kept.
     """
-    launch, kept = uuid.uuid4().hex, Store() if store is None else store
+    launch, kept = uuid.uuid4().hex, Store(world=world) if store is None else store
     if len(bench.tasks) > 1:  # a mistake in the last model shows before hours are spent on the first
         for task in bench.tasks:
             _opened(bench, task, only, device)
@@ -58,9 +62,11 @@ def run_bench(
         pipe, contenders = _opened(bench, task, only, device)
         if any(each.kind is not Kind.UNCACHED for each in contenders):
             weight = next(pipe.transformer.parameters())
-            machine = environment(weight.device, weight.dtype)
+            machine = environment(weight.device, weight.dtype, world.size)
             subject, metrics = PipelineSubject(pipe, task.settings), _metrics(task, weight.device)
-            running = ModelBench(subject, task, contenders, metrics, prober or Counted(), kept, machine, launch)
+            running = ModelBench(
+                subject, task, contenders, metrics, prober or Counted(), kept, machine, launch, world=world
+            )
             title = task.source.name + (f" ({number} of {len(bench.tasks)})" if len(bench.tasks) > 1 else "")
             with progress(title) as shown:
                 measured.append(running.run(shown))

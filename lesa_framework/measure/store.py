@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -21,8 +22,10 @@ from lesa_framework.files import append_line, write_bytes
 from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.tasks import Benchmark, Task
+from lesa_framework.processes import ALONE, World
 
-_LINES: Final = "cells.jsonl"
+#: A process writes its cells to a file of its own, because not every disk keeps two writers' lines apart.
+_LINES: Final = re.compile(r"cells(-\d+)?\.jsonl")
 #: Files of tensors, also those that were being written when the program was stopped.
 _TENSORS: Final = re.compile(r"[0-9a-f]{24}\.safetensors|\.lesa-[0-9a-f]+\.partial")
 
@@ -34,22 +37,27 @@ class Store:
     measured again, while the others stay.
 
     Args:
-        folder: Where to keep them; only in memory, for this run alone, if None.
+        folder: Where to keep them; only in memory, for this run alone, if None. Processes share it.
+        world: The processes that measure together, each with a store of its own.
 
     Raises:
         ConfigError: The folder exists and holds something else.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, world: World = ALONE) -> None:
         self._folder = None if folder is None else folder.resolve()
+        self._world, self._lines = world, f"cells-{world.rank}.jsonl" if world.rank else "cells.jsonl"
         self._cells: dict[str, Any] = {}
+        self._failed: dict[str, Any] = {}
+        self._news: list[bytes] = []
         self._tensors: dict[str, Mapping[str, Tensor]] = {}
         if self._folder is None or not self._folder.exists():
             return
-        lines = self._folder / _LINES
-        if lines.is_file():
-            self._cells |= _read(lines)
-        elif not self._folder.is_dir() or any(self._folder.iterdir()):
+        there = sorted(self._folder.iterdir()) if self._folder.is_dir() else [self._folder]
+        lines = [path for path in there if path.parent == self._folder and _LINES.fullmatch(path.name)]
+        for path in lines:
+            self._cells |= _read(path.read_bytes())
+        if there and not lines:
             raise ConfigError(
                 f"{folder}: is not the folder of a stopped benchmark. Move it away, or name another --out."
             )
@@ -59,8 +67,9 @@ class Store:
         return len(self._cells)
 
     def find(self, identity: Mapping[str, Any]) -> Cell | None:
-        """A finished cell; None when there is none, or when another version wrote it in another form."""
-        found = self._cells.get(_digest(identity))
+        """A cell, finished or failed in this launch; None when there is none, or another version wrote another form."""
+        key = _digest(identity)
+        found = self._cells.get(key, self._failed.get(key))
         try:
             return None if found is None else Cell.model_validate(found)
         except ValidationError:
@@ -84,31 +93,58 @@ class Store:
             self._tensors |= {} if tensors is None else {key: tensors}
         else:
             if tensors is not None:
-                append_line(self._folder / _LINES, b"")  # marks the folder as ours before anything else is in it
+                append_line(self._folder / self._lines, b"")  # marks the folder as ours before anything else is in it
                 contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
                 write_bytes(self._folder / f"{key}.safetensors", save(contiguous))
-            append_line(self._folder / _LINES, json.dumps({"key": key, "cell": value}).encode())
+            append_line(self._folder / self._lines, _line(key, value))
         self._cells[key] = value
+        self._tell(key, value)
+
+    def fail(self, identity: Mapping[str, Any], cell: Cell) -> None:
+        """Remember a cell that failed, in this launch alone: the next one tries again."""
+        key, value = _digest(identity), cell.model_dump(mode="json", exclude_defaults=True)
+        self._failed[key] = value
+        self._tell(key, value)
+
+    def exchange(self) -> None:
+        """Know of every cell, without its tensors, that any process has measured since the last exchange.
+
+        Raises:
+            LesaError: Another process ended.
+        """
+        mine = torch.frombuffer(bytearray(b"\n".join([*self._news, b"\n"])), dtype=torch.uint8)
+        self._news.clear()
+        if self._world.size > 1:
+            for key, value in _read(self._world.rows(mine).numpy().tobytes()):
+                (self._cells if value.get("error") is None else self._failed)[key] = value
+
+    def _tell(self, key: str, value: Any) -> None:
+        if self._world.size > 1:
+            self._news.append(_line(key, value))
 
     def clear(self) -> None:
         """Delete everything, with the folder unless it holds something else: the benchmark is finished."""
         if self._folder is not None and self._folder.exists():
             for path in self._folder.iterdir():
-                if path.name == _LINES or _TENSORS.fullmatch(path.name):
+                if _LINES.fullmatch(path.name) or _TENSORS.fullmatch(path.name):
                     path.unlink(missing_ok=True)
             with suppress(OSError):
                 self._folder.rmdir()
-        self._cells.clear()
-        self._tensors.clear()
+        for known in (self._cells, self._tensors, self._failed, self._news):
+            known.clear()
 
 
 def _digest(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
-def _read(path: Path) -> list[tuple[str, Any]]:
+def _line(key: str, value: Any) -> bytes:
+    return json.dumps({"key": key, "cell": value}).encode()
+
+
+def _read(lines: bytes) -> list[tuple[str, Any]]:
     found = []
-    for line in path.read_bytes().splitlines():
+    for line in lines.splitlines():
         try:
             entry = json.loads(line)
             found.append((str(entry["key"]), entry["cell"]))

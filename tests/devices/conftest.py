@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.devices import fitting, sampling
+from tests.devices import fitting, measuring, sampling
 from tests.devices.ranks import Outcome, run_in_two
 
 
@@ -22,8 +22,12 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, flux_folder: Path) -> lis
     with FileLock(folder / "lock"):
         if not found.exists():
             fitting.write_configs(folder)
-            command = {"command": partial(fitting.command, flux_folder, folder)}
-            scenarios = {**sampling.SCENARIOS, **fitting.SCENARIOS, **command}
+            measuring.write_configs(flux_folder, folder)
+            commands = {
+                "command": partial(fitting.command, flux_folder, folder),
+                "measuring": partial(measuring.command, flux_folder, folder),
+            }
+            scenarios = {**sampling.SCENARIOS, **fitting.SCENARIOS, **commands}
             found.write_text(json.dumps(run_in_two(scenarios, folder)), "utf-8")
     outcomes: list[dict[str, Outcome]] = json.loads(found.read_text("utf-8"))
     return outcomes

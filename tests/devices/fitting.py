@@ -91,19 +91,24 @@ def write_configs(folder: Path) -> None:
     (folder / "prompts.txt").write_text("a red ring\na blue square\na star\na dot\na line\n", "utf-8")
 
 
+def printed(*arguments: str) -> Outcome:
+    """A command of `lesa`: how it ended, and what it printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as notes:
+        code = run([*arguments])
+    return {"code": code, "out": out.getvalue(), "err": notes.getvalue()}
+
+
 def command(model: Path, folder: Path, world: World) -> Outcome:
     """`lesa train` and `lesa search` by both and by each alone, with what they printed, and other arguments in each."""
 
-    def lesa(*arguments: str, out: str) -> dict[str, Any]:
+    def lesa(*arguments: str, out: str) -> Outcome:
         place = ("--prompts", str(folder / "prompts.txt"), "--model", str(model), "--out", str(folder / out), *SMALL)
-        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(io.StringIO()) as notes:
-            code = run([*arguments, *place])
-        return {"code": code, "out": printed.getvalue(), "err": notes.getvalue()}
+        return printed(*arguments, *place)
 
-    def train(config: str, out: str, *arguments: str) -> dict[str, Any]:
+    def train(config: str, out: str, *arguments: str) -> Outcome:
         return lesa("train", "--config", str(folder / f"{config}.yaml"), *arguments, out=out)
 
-    def search(out: str) -> dict[str, Any]:
+    def search(out: str) -> Outcome:
         budget = ("--nfe", "3", "--tries", "3", "--steps", "8", "--name", "found")
         return lesa("search", "--predictor", "fitted", *budget, "--set", "training.ridge=0.1", out=out)
 
