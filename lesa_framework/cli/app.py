@@ -32,7 +32,7 @@ COMMANDS: Final = {
         "Make images with the bundled model, uncached and cached by three predictors, and compare them.",
     ),
     "generate": ("generate", _RUN, "Make images, cached or not."),
-    "ui": ("ui", _RUN, "Serve a page to play with: a prompt, uncached beside cached, with a slider for the speed-up."),
+    "ui": ("ui", _RUN, "Serve a page to play with: a prompt, uncached beside cached, and a slider for the speed-up."),
     "eval": ("eval", _RUN, "Compare configurations on the same prompts and seeds."),
     "bench": ("bench", _RUN, "Compare the methods, schedules, models and peers that a file names."),
     "train": ("train", _RUN, "Train the predictor of a configuration."),
