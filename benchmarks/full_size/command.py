@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import torch
 import typer
 from rich.console import Console
 
 from benchmarks.full_size.bench import Settings, results_path, run_case
 from benchmarks.full_size.cases import CASES, tiny
-from benchmarks.full_size.device import choose
+from benchmarks.full_size.device import choose, problem_of
 from benchmarks.full_size.lineup import chosen, line_up
 from benchmarks.full_size.table import bandwidth_table, floor_table, rows_table
 from lesa_framework.measure.results import Results
@@ -85,10 +84,8 @@ def _check(notices: Console, models: Sequence[str], device: str, *, tiny_models:
     unknown = [name for name in models if name not in CASES]
     if unknown:
         _refuse(notices, f"{', '.join(unknown)}: no such model. Valid: {', '.join(CASES)}.")
-    if device not in ("auto", "cuda", "cpu"):
-        _refuse(notices, f"--device: '{device}' is not valid. Valid: auto, cuda, cpu.")
-    if device == "cuda" and not torch.cuda.is_available():
-        _refuse(notices, "--device cuda: torch finds no GPU. Run it where there is one, or leave the option out.")
+    if (problem := problem_of(device)) is not None:
+        _refuse(notices, problem)
     if choose(device).place.type != "cuda" and not tiny_models:
         _refuse(notices, "The full size needs a GPU with 40 GB or more, and there is none. Add --tiny for a CPU.")
 

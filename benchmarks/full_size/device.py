@@ -138,6 +138,15 @@ class Cpu(Device):
         gc.collect()
 
 
+def problem_of(name: str) -> str | None:
+    """Why `--device` cannot be this; None where it can."""
+    if name not in ("auto", "cuda", "cpu"):
+        return f"--device: '{name}' is not valid. Valid: auto, cuda, cpu."
+    if name == "cuda" and not torch.cuda.is_available():
+        return "--device cuda: torch finds no GPU. Run it where there is one, or leave the option out."
+    return None
+
+
 def choose(name: str) -> Device:
     """`cuda`, `cpu`, or `auto` for the GPU when there is one."""
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):

@@ -12,7 +12,7 @@ import torch
 import typer
 from rich.console import Console
 
-from benchmarks.full_size.device import Device
+from benchmarks.full_size.device import Device, problem_of
 from benchmarks.micro.clock import clock, told
 from benchmarks.micro.filters import filters
 from benchmarks.micro.overhead import attaching, overhead
@@ -89,10 +89,8 @@ def _check(notices: Console, parts: list[str], device: str) -> None:
     unknown = [name for name in parts if name not in PARTS]
     if unknown:
         _refuse(notices, f"{', '.join(unknown)}: no such part. Valid: {', '.join(PARTS)}.")
-    if device not in ("auto", "cuda", "cpu"):
-        _refuse(notices, f"--device: '{device}' is not valid. Valid: auto, cuda, cpu.")
-    if device == "cuda" and not torch.cuda.is_available():
-        _refuse(notices, "--device cuda: torch finds no GPU. Run it where there is one, or leave the option out.")
+    if (problem := problem_of(device)) is not None:
+        _refuse(notices, problem)
 
 
 def _refuse(notices: Console, message: str) -> NoReturn:
