@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -52,7 +53,9 @@ def run(world, node, patcher, cache=SPEEDUP, speedup=5.0, other="", steps=20):
 
 
 def test_the_entry_point_names_the_nodes(world, folder):
-    nodes = asyncio.run(world.package.comfy_entrypoint().get_node_list())
+    # In a thread of its own: browser tests leave an event loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        nodes = pool.submit(asyncio.run, world.package.comfy_entrypoint().get_node_list()).result()
     schemas = [node.GET_SCHEMA() for node in nodes]
     assert [schema.node_id for schema in schemas] == ["LESACache", "LESAReport"]
     for node, schema in zip(nodes, schemas, strict=True):
