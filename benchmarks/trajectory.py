@@ -17,7 +17,7 @@ from benchmarks.benchmarks_page import ROOT
 from lesa_framework.files import write_text
 from lesa_framework.pipelines import find_model, load_pipeline
 
-FILE: Final = ROOT / "benchmarks" / "results" / "trajectory.json"
+FILE: Final = ROOT / "benchmarks" / "results" / "probes" / "trajectory.json"
 _MODEL, _STEPS, _COMPUTED = "reference:flux", 50, (5, 10)
 
 
