@@ -21,11 +21,19 @@ from lesa_framework.api import accelerate
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaWarning, did_you_mean, shown
 from lesa_framework.interfaces.observer import Observer
-from lesa_framework.place import Pipeline
+from lesa_framework.place import TRANSFORMERS, Pipeline
 from lesa_framework.report import RunReport
 from lesa_framework.session import Session
 
-__all__ = ["ServingOptions", "end", "options_from_environment", "options_from_mapping", "serve", "variables_are_set"]
+__all__ = [
+    "Served",
+    "ServingOptions",
+    "models_of",
+    "options_from_environment",
+    "options_from_mapping",
+    "serve",
+    "variables_are_set",
+]
 
 _LOG = logging.getLogger("lesa_framework.serving")
 #: Environment variable -> option. `LESA_WEIGHTS` is read for every speed-up, wherever that comes from.
@@ -131,11 +139,41 @@ def serve(target: Pipeline | nn.Module, options: ServingOptions) -> Session:
     return session
 
 
-def end(session: Session) -> None:
-    """Detach a session whose transformer the server has exchanged, without the warning that it was."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LesaWarning)
-        session.detach()
+@dataclass(frozen=True)
+class Served:
+    """A pipeline and its session, for servers that may load or exchange transformers later.
+
+    Attributes:
+        target: The pipeline.
+        session: Its session.
+        models: Its transformers when the session was made.
+    """
+
+    target: Pipeline
+    session: Session
+    models: tuple[nn.Module, ...]
+
+    @classmethod
+    def begin(cls, target: Pipeline, options: ServingOptions) -> Served:
+        """Accelerate a pipeline; see [`serve`][lesa_framework.serving.serve]."""
+        return cls(target, serve(target, options), models_of(target))
+
+    def is_still_in(self, pipeline: Pipeline) -> bool:
+        """Whether a pipeline has these very transformers now."""
+        now = models_of(pipeline)
+        return len(now) == len(self.models) and all(a is b for a, b in zip(now, self.models, strict=True))
+
+    def end(self) -> None:
+        """Detach the session, without the warning that a transformer was exchanged."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LesaWarning)
+            self.session.detach()
+
+
+def models_of(target: Pipeline) -> tuple[nn.Module, ...]:
+    """A pipeline's transformers as it holds them, compiled or not."""
+    held = (getattr(target, name, None) for name in TRANSFORMERS)
+    return tuple(model for model in held if model is not None)
 
 
 class _Log(Observer):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from lesa_framework import ConfigError, Session, add_plugin
-from lesa_framework.serving import ServingOptions, end, options_from_environment, serve, variables_are_set
+from lesa_framework.serving import (
+    Served,
+    ServingOptions,
+    models_of,
+    options_from_environment,
+    serve,
+    variables_are_set,
+)
 from lesa_sglang import adapters
 
 _RUNTIME = "sglang.multimodal_gen.runtime"
@@ -43,20 +49,11 @@ def call_head(norm_out: nn.Module, hidden_states: Tensor, conditioning_embedding
     return output
 
 
-@dataclass
-class _Served:
-    """A stage's transformers and their session."""
-
-    stage: object
-    models: tuple[nn.Module, ...]
-    session: Session
-
-
 class Door:
     """The hooks, and the sessions of this process."""
 
     def __init__(self) -> None:
-        self._served: list[_Served] = []
+        self._served: list[Served] = []  # stages
         self._sessions: list[Session] = []  # of whole pipelines
 
     def pipeline_loaded(self, pipe: Any, *_: Any) -> Any:
@@ -84,17 +81,13 @@ class Door:
         return loop(stage, ctx, batch, *args, **kwargs)
 
     def _serve_stage(self, stage: Any) -> None:
-        models = tuple(model for model in (stage.transformer, stage.transformer_2) if model is not None)
-        for old in [each for each in self._served if each.stage is stage and not _same(each.models, models)]:
-            end(old.session)
+        for old in [each for each in self._served if each.target is stage and not each.is_still_in(stage)]:
+            old.end()
             self._served.remove(old)
         # Stages of one pipeline may share a transformer: its session finds out which of them calls.
-        if not any({*map(id, models)} <= {*map(id, each.models)} for each in self._served):
-            self._served.append(_Served(stage, models, serve(stage, _options())))
-
-
-def _same(one: tuple[nn.Module, ...], other: tuple[nn.Module, ...]) -> bool:
-    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+        models = {*map(id, models_of(stage))}
+        if not any(models <= {*map(id, each.models)} for each in self._served):
+            self._served.append(Served.begin(stage, _options()))
 
 
 def _options() -> ServingOptions:

@@ -8,7 +8,7 @@ from typing import Any
 from vllm_omni.diffusion.cache.base import CacheBackend
 
 from lesa_framework import ConfigError, Session, add_plugin
-from lesa_framework.serving import ServingOptions, end, options_from_environment, options_from_mapping, serve
+from lesa_framework.serving import Served, ServingOptions, options_from_environment, options_from_mapping
 from lesa_vllm_omni import adapters
 
 #: What the engine itself may write there.
@@ -27,8 +27,12 @@ class LesaCacheBackend(CacheBackend):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.session: Session | None = None
-        self._models: tuple[Any, ...] = ()
+        self._served: Served | None = None
+
+    @property
+    def session(self) -> Session | None:
+        """That of the pipeline; None before there is one."""
+        return None if self._served is None else self._served.session
 
     def enable(self, pipeline: Any) -> None:
         """Accelerate a pipeline.
@@ -39,8 +43,7 @@ class LesaCacheBackend(CacheBackend):
             UnsupportedBackboneError: No adapter fits the transformer.
         """
         add_plugin("lesa_vllm_omni", adapters)
-        self.session = serve(pipeline, options_of(self.config))
-        self._models = _models(pipeline)
+        self._served = Served.begin(pipeline, options_of(self.config))
         self.enabled = True
 
     def refresh(self, pipeline: Any, num_inference_steps: int, verbose: bool = True) -> None:  # noqa: ARG002 - theirs
@@ -49,8 +52,8 @@ class LesaCacheBackend(CacheBackend):
         Each call of the pipeline has a state of its own, which is freed when it returns, and finds its own number of
         steps; so there is only something to do if the engine has exchanged a transformer.
         """
-        if self.session is not None and any(a is not b for a, b in zip(self._models, _models(pipeline), strict=True)):
-            end(self.session)
+        if self._served is not None and not self._served.is_still_in(pipeline):
+            self._served.end()
             self.enable(pipeline)
 
 
@@ -70,7 +73,3 @@ def options_of(config: Any) -> ServingOptions:
         )
     given = vars(config)[_OTHERS]
     return options_from_mapping(given, "cache_config") if given else options_from_environment() or ServingOptions()
-
-
-def _models(pipeline: Any) -> tuple[Any, ...]:
-    return tuple(getattr(pipeline, name, None) for name in ("transformer", "transformer_2"))
