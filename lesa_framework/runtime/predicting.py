@@ -10,7 +10,8 @@ from torch import Tensor
 from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor
 from lesa_framework.runtime.features.finite import Finite
-from lesa_framework.runtime.features.history import Kind, kind_of, newest_computed
+from lesa_framework.runtime.features.held import Kind, kind_of
+from lesa_framework.runtime.features.history import newest_computed
 from lesa_framework.runtime.features.weighing import Count
 from lesa_framework.types import Filter, HistoryView, StepContext
 

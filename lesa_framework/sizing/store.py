@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from lesa_framework.runtime.features.filters import check_fits_history
-from lesa_framework.runtime.features.history import Kind, kind_of
+from lesa_framework.runtime.features.held import Held, kind_of
 from lesa_framework.runtime.features.weighing import Count
-from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
+from lesa_framework.types import EntryInfo, Filter
 
 
-class SizedHistory:
+class SizedHistory(Held):
     """The entries and the bytes of a [`History`][lesa_framework.runtime.features.history.History]; it gives only zeros.
 
     Args:
@@ -24,36 +23,13 @@ class SizedHistory:
         branches: The histories of all branches.
     """
 
-    def __init__(
-        self,
-        depth: int,
-        place: HistoryPlace = AS_MADE,
-        branches: Mapping[str, HistoryView] = MappingProxyType({}),
-    ) -> None:
-        self.depth, self.branches = depth, branches
-        self._dtype = place.dtype
-        self._kind: Kind | None = None
-        self._entries: tuple[EntryInfo, ...] = ()
-
-    @property
-    def entries(self) -> tuple[EntryInfo, ...]:
-        """What would be held, newest first."""
-        return self._entries
-
-    @property
-    def kind(self) -> Kind:
-        """Shape, dtype and device of the features."""
-        if self._kind is None:
-            raise IndexError("history holds 0 features")
-        return self._kind
-
     @property
     def nbytes(self) -> int:
         """Bytes that the ring would have."""
         if self._kind is None:
             return 0
         shape, dtype, _ = self._kind
-        return self.depth * shape.numel() * (self._dtype or dtype).itemsize
+        return self.depth * shape.numel() * (self._place.dtype or dtype).itemsize
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Count a feature."""
@@ -81,8 +57,7 @@ class SizedHistory:
         Raises:
             PluginContractError: The filter does not fit the features that are held.
         """
-        others = {name: each.entries for name, each in self.branches.items() if each is not self and each.entries}
-        check_fits_history(filter, self._entries, others)
+        check_fits_history(filter, self._entries, {name: each.entries for name, each in self._others().items()})
         return self.feature(0)
 
     def predict(self, filter: Filter, *, check: bool) -> tuple[Tensor, Count]:  # noqa: A002, ARG002 - the contract's

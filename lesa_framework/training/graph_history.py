@@ -8,7 +8,8 @@ from types import MappingProxyType
 from torch import Tensor
 
 from lesa_framework.runtime.features.filters import check_count
-from lesa_framework.runtime.features.history import History, kind_of
+from lesa_framework.runtime.features.held import kind_of
+from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.features.packing import EIGHT_BITS, as_packed
 from lesa_framework.runtime.features.weighing import Count
 from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from lesa_framework.runtime.features.filters import Moved, check_fits_history, picked, terms_of
+from lesa_framework.runtime.features.held import Held, kind_of
 from lesa_framework.runtime.features.packing import EIGHT_BITS, packed, unpacked
 from lesa_framework.runtime.features.transfers import Away, transfers_between
 from lesa_framework.runtime.features.weighing import Count, weigh
 from lesa_framework.types import AS_MADE, EntryInfo, Filter, HistoryPlace, HistoryView
-
-#: Shape, dtype and device of a feature.
-Kind: TypeAlias = tuple[torch.Size, torch.dtype, torch.device]
-
-
-def kind_of(feature: Tensor) -> Kind:
-    """The feature's shape, dtype and device."""
-    return feature.shape, feature.dtype, feature.device
 
 
 def newest_computed(entries: Sequence[EntryInfo]) -> int:
@@ -30,7 +22,7 @@ def newest_computed(entries: Sequence[EntryInfo]) -> int:
     return next((k for k, entry in enumerate(entries) if entry.computed), 0)
 
 
-class History:
+class History(Held):
     """A ring of `depth` features, newest first.
 
     Args:
@@ -46,28 +38,13 @@ class History:
         place: HistoryPlace = AS_MADE,
         branches: Mapping[str, HistoryView] = MappingProxyType({}),
     ) -> None:
-        self.depth, self.branches = depth, branches
-        self._place = place
+        super().__init__(depth, place, branches)
         self._ring: Tensor | None = None
         self._away: Away | None = None  # where copies of the ring's slots come and go
-        self._kind: Kind | None = None
         self._scales: dict[int, Tensor] = {}  # of slots with features in eight bits
         self._head = 0  # slot of the newest feature
-        self._entries: tuple[EntryInfo, ...] = ()
         self._shown: Tensor | None = None
         self._moved = Moved()
-
-    @property
-    def entries(self) -> tuple[EntryInfo, ...]:
-        """What is held, newest first."""
-        return self._entries
-
-    @property
-    def kind(self) -> Kind:
-        """Shape, dtype and device of the features as they came, and as they are given back."""
-        if self._kind is None:
-            raise IndexError("history holds 0 features")
-        return self._kind
 
     @property
     def nbytes(self) -> int:
@@ -152,7 +129,7 @@ class History:
         Raises:
             PluginContractError: The filter does not fit the features that are held.
         """
-        others = {name: other for name, other in self.branches.items() if other is not self and other.entries}
+        others = self._others()
         check_fits_history(filter, self._entries, {name: other.entries for name, other in others.items()})
         pick = picked(filter)
         if pick is not None:

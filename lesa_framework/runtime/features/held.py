@@ -1,0 +1,58 @@
+"""What a history holds: its entries, whatever becomes of the features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from lesa_framework.types import AS_MADE, EntryInfo, HistoryPlace, HistoryView
+
+#: Shape, dtype and device of a feature.
+Kind: TypeAlias = tuple[torch.Size, torch.dtype, torch.device]
+
+
+def kind_of(feature: Tensor) -> Kind:
+    """The feature's shape, dtype and device."""
+    return feature.shape, feature.dtype, feature.device
+
+
+class Held:
+    """The entries of the newest features of one branch, newest first, and the kind that all of these have.
+
+    Args:
+        depth: How many features are held.
+        place: Where they are kept, and in which dtype; by default as they come.
+        branches: The histories of all branches, for filters that read others.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        place: HistoryPlace = AS_MADE,
+        branches: Mapping[str, HistoryView] = MappingProxyType({}),
+    ) -> None:
+        self.depth, self.branches = depth, branches
+        self._place = place
+        self._kind: Kind | None = None
+        self._entries: tuple[EntryInfo, ...] = ()
+
+    @property
+    def entries(self) -> tuple[EntryInfo, ...]:
+        """What is held, newest first."""
+        return self._entries
+
+    @property
+    def kind(self) -> Kind:
+        """Shape, dtype and device of the features as they came, and as they are given back."""
+        if self._kind is None:
+            raise IndexError("history holds 0 features")
+        return self._kind
+
+    def _others(self) -> dict[str, HistoryView]:
+        """The histories of other branches that hold something."""
+        own: object = self  # what adds up features is for those that derive from this
+        return {name: each for name, each in self.branches.items() if each is not own and each.entries}
