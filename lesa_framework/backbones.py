@@ -11,6 +11,7 @@ from torch import nn
 from lesa_framework import layout
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter, BackboneConfig, CustomBackboneConfig
+from lesa_framework.model_info import ModelInfo, describe_model
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO, Registry
 
@@ -39,6 +40,10 @@ class AdapterMatch:
     kind: str
     adapter: BackboneAdapter
     verified: bool
+
+    def describe(self, model: nn.Module) -> ModelInfo:
+        """What tells the model from others, as it is now."""
+        return describe_model(model, self.adapter.blocks, self.adapter.same_as)
 
 
 def find_adapter(model: nn.Module, backbone: str | BackboneConfig = AUTO) -> AdapterMatch:

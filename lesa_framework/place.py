@@ -12,7 +12,7 @@ from lesa_framework.backbones import AdapterMatch, find_adapter
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.layout import unwrapped
-from lesa_framework.model_info import ModelInfo, describe_model
+from lesa_framework.model_info import ModelInfo
 from lesa_framework.runtime.calls.grid import FixedGrid
 from lesa_framework.runtime.calls.readings import Scheduler
 from lesa_framework.types import Tap
@@ -59,8 +59,7 @@ class Place:
 
     def look(self) -> tuple[ModelInfo, ...]:
         """What tells them from others, as they are now."""
-        found = ((self.models[name], match.adapter) for name, match in self.found.items())
-        return tuple(describe_model(model, adapter.blocks, adapter.same_as) for model, adapter in found)
+        return tuple(match.describe(self.models[name]) for name, match in self.found.items())
 
     def exchanged(self) -> str:
         """Names those that the target no longer has."""

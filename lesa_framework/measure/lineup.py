@@ -21,7 +21,6 @@ from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
 from lesa_framework.measure.spec import BenchSpec
 from lesa_framework.measure.told import Told
-from lesa_framework.model_info import describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy, plan
@@ -149,9 +148,7 @@ def run_info(pipe: Pipeline, backbone: BackboneConfig, grid: tuple[float, ...]) 
             f"backbone.tap: '{backbone.tap}' does not work on {type(pipe.transformer).__name__}. "
             f"Valid: {', '.join(match.adapter.taps)}."
         )
-    models = tuple(
-        describe_model(model, find_adapter(model, backbone).adapter.blocks) for model in transformers_of(pipe).values()
-    )
+    models = tuple(find_adapter(model, backbone).describe(model) for model in transformers_of(pipe).values())
     return RunInfo(grid, match.kind, backbone.tap, models)
 
 

@@ -16,7 +16,6 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import is_file, write_text
 from lesa_framework.interfaces.fit import Progress
-from lesa_framework.model_info import describe_model
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.processes import ALONE, World
 from lesa_framework.search.candidates import starts
@@ -243,7 +242,7 @@ def _about(
         "schedule": True,
     }
     settings = [each.model_dump(mode="json", exclude=left_out) for each in (config, guide)]
-    model = describe_model(pipe.transformer, match.adapter.blocks)
+    model = match.describe(pipe.transformer)
     batches = [[batch.prompts, batch.seeds] for batch in (*prompts.fit, *prompts.judge)]
     told = json.dumps([settings, dict(call), batches, asdict(model), nfe], sort_keys=True, default=str)
     return {

@@ -24,7 +24,7 @@ from lesa_framework.errors import ArtifactError, ConfigError, LesaError, in_one_
 from lesa_framework.files import read_text, write_text
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.interfaces.fit import Batch, Fit, Progress
-from lesa_framework.model_info import ModelInfo, describe_model
+from lesa_framework.model_info import ModelInfo
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import ALONE, World
@@ -129,7 +129,7 @@ def train(
     fit = config.predictor.fit(task)
     _check_predicts(Strategy(task.schedule, task.router, fit.predictor), grid)
     checkpoint = out / f"{config.name}.checkpoint.safetensors"
-    fingerprint = _fingerprint(config, call, prompts, describe_model(pipe.transformer, match.adapter.blocks))
+    fingerprint = _fingerprint(config, call, prompts, match.describe(pipe.transformer))
     finished = _finished(config, out, fingerprint)
     _check_same(world, f"{fingerprint} {finished is None} {checkpoint.exists()}", out)
     if finished is not None:
