@@ -16,7 +16,7 @@ from benchmarks.benchmarks_page import ROOT, between_markers
 from benchmarks.front_page import PUBLISHED, SELECTION
 from benchmarks.front_rows import SYSTEMS, FrontRows, System
 from lesa_framework.files import write_bytes, write_text
-from lesa_framework.measure.images import from_data_uri, to_pil
+from lesa_framework.measure.images import from_data_uri, spread, to_pil
 from lesa_framework.measure.results import QUALITY, UNCACHED, ModelResults, Results, Row
 from lesa_framework.measure.results_file import read_results
 
@@ -126,10 +126,9 @@ def _webp(found: ModelResults, row: Row, number: int) -> bytes:
     uri = found.images[row.name][number]
     if found.frames == 1:
         return base64.b64decode(uri.partition(",")[2])
-    clip = from_data_uri(uri, found.frames)
-    shown = [clip[round(index * (found.frames - 1) / (_FRAMES - 1))] for index in range(_FRAMES)]
+    shown = spread(from_data_uri(uri, found.frames), _FRAMES)
     buffer = io.BytesIO()
-    to_pil(torch.cat(shown, dim=-1)).save(buffer, "WEBP", lossless=True, method=6)
+    to_pil(torch.cat(list(shown), dim=-1)).save(buffer, "WEBP", lossless=True, method=6)
     return buffer.getvalue()
 
 

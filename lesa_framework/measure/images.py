@@ -57,6 +57,17 @@ def enlarged(image: Tensor, smallest: int, largest: int) -> Any:
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
 
 
+def spread(frames: Tensor, count: int) -> Tensor:
+    """So many of a clip's frames, from the first to the last; all of them if there are fewer.
+
+    Args:
+        frames: Shape (frames, 3, height, width).
+        count: How many; at least two.
+    """
+    count = min(count, len(frames))
+    return frames[[round(index * (len(frames) - 1) / (count - 1)) for index in range(count)]]
+
+
 def png_bytes(image: Tensor) -> bytes:
     """A PNG file's content; a video (frames first) becomes an animated PNG."""
     if image.ndim == 3:

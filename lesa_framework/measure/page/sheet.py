@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lesa_framework.measure.images import enlarged, from_data_uri
+from lesa_framework.measure.images import enlarged, from_data_uri, spread
 from lesa_framework.measure.page.view import short_names
 from lesa_framework.measure.results import QUALITY, Kind, ModelResults, Results, Row
 
@@ -90,10 +90,8 @@ def _below(row: Row, psnr: float | None) -> str:
 def _frames(uri: str, frames: int) -> list[Any]:
     """The picture, or some frames of a clip from its first to its last, large enough to see."""
     sample = from_data_uri(uri, frames)
-    if frames == 1:
-        return [enlarged(sample, _SMALLEST, _LARGEST)]
-    count = min(_FRAMES, frames)
-    return [enlarged(sample[round(index * (frames - 1) / (count - 1))], _SMALLEST, _LARGEST) for index in range(count)]
+    shown = [sample] if frames == 1 else spread(sample, _FRAMES)
+    return [enlarged(frame, _SMALLEST, _LARGEST) for frame in shown]
 
 
 class _Sheet:
