@@ -108,11 +108,17 @@ def accelerate(
         if value is not None:
             raise ConfigError(f"accelerate: got a configuration and {name}, which is for runs without one. Give one.")
     settings = config if isinstance(config, LesaConfig) else load_config(config)
-    strategy = build_strategy(settings)
-    check_place(strategy.history)
-    source: StrategySource = strategy if misfit is None else WhereItFits(strategy, misfit)
-    place = place_of(target, sigmas, settings.backbone, is_hosted=host is not None)
-    return _attach(place, source, settings.backbone.tap, observers, agree, host)
+    return attach_strategy(
+        target,
+        build_strategy(settings),
+        settings.backbone,
+        settings.backbone.tap,
+        sigmas=sigmas,
+        observers=observers,
+        agree=agree,
+        host=host,
+        misfit=misfit,
+    )
 
 
 def attach_strategy(
@@ -125,6 +131,7 @@ def attach_strategy(
     observers: Sequence[Observer] = (),
     agree: Agree | None = None,
     host: Host | None = None,
+    misfit: Callable[[str], None] | None = None,
     new_history: NewHistory = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
@@ -139,6 +146,7 @@ def attach_strategy(
         observers: Watch the runs; see [`Observer`][lesa_framework.Observer].
         agree: As in [`accelerate`][lesa_framework.accelerate].
         host: As in [`accelerate`][lesa_framework.accelerate].
+        misfit: As in [`accelerate`][lesa_framework.accelerate].
         new_history: Makes a branch's history; training keeps graphs in it.
         around_compute: Makes a context for each computed step; training switches gradients off with it.
 
@@ -148,7 +156,8 @@ def attach_strategy(
     """
     check_place(strategy.history)
     place = place_of(target, sigmas, backbone, is_hosted=host is not None)
-    return _attach(place, strategy, tap, observers, agree, host, new_history, around_compute)
+    source: StrategySource = strategy if misfit is None else WhereItFits(strategy, misfit)
+    return _attach(place, source, tap, observers, agree, host, new_history, around_compute)
 
 
 def plan_run(
