@@ -19,7 +19,6 @@ class HostedRequests(Requests):
 
     def __init__(self, new: Callable[[], Engine]) -> None:
         super().__init__(lambda _, __: (new(), HostTracker()), ())
-        self._new_engine = new
         self._runs: dict[Hashable, Request] = {}
 
     def current(self, told: HostCall | None = None) -> Request:
@@ -28,7 +27,7 @@ class HostedRequests(Requests):
         request = self._runs.get(told.run)
         if request is None:
             self._announce()
-            request = self._runs[told.run] = self._made(Request(self._new_engine(), HostTracker()))
+            request = self._runs[told.run] = self._made(Request(*self._new(None, False)))
         self._thread.last = self._newest = request.engine
         return request
 

@@ -187,9 +187,7 @@ class World:
         with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             if not in_one_call:
-                patch.setattr(
-                    memory, "get_free_memory", lambda device=None, torch_free_too=False: (0, 0) if torch_free_too else 0
-                )
+                patch.setattr(memory, "get_free_memory", _no_memory)
             result: Tensor = self._comfy["sample"].sample_custom(
                 patcher,
                 noise,
