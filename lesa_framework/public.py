@@ -19,6 +19,8 @@ from lesa_framework.errors import (
     did_you_mean,
     in_one_line,
 )
+from lesa_framework.hub.card import CardFacts
+from lesa_framework.hub.saving import from_pretrained, push_to_hub, save_pretrained
 from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Batch, Fit, FitTask, Progress, TrainingConfig
@@ -74,6 +76,7 @@ __all__ = [
     "BackboneConfig",
     "Batch",
     "CallReport",
+    "CardFacts",
     "Choice",
     "ConfigError",
     "ConfigPath",
@@ -138,7 +141,10 @@ __all__ = [
     "did_you_mean",
     "dump_config",
     "find_adapter",
+    "from_pretrained",
     "hookimpl",
     "in_one_line",
     "load_config",
+    "push_to_hub",
+    "save_pretrained",
 ]

@@ -17,6 +17,7 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, LesaError, LesaWarning, shown
 from lesa_framework.files import is_folder
+from lesa_framework.hub.folder import CONFIG
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy
 
@@ -69,14 +70,19 @@ def find_weights(folder: str | Path | None = None) -> list[Weights]:
     """All weights in shipped presets and in a folder. What cannot be read is left out; of a folder, with a warning.
 
     Args:
-        folder: Configurations (`*.yaml`) beside their weights, as `lesa train` writes them. By default what the
+        folder: Configurations (`*.yaml`) beside their weights, as `lesa train` writes them, and folders that
+            `save_pretrained` wrote. By default what the
             environment variable `LESA_WEIGHTS` names, or else `~/.cache/lesa/weights`, which need not exist.
 
     Raises:
         ConfigError: The folder that was named does not exist.
     """
     place = _folder(folder)
-    files = [] if place is None else sorted(place.glob("*.yaml"))
+    files = (
+        []
+        if place is None
+        else [*sorted(place.glob("*.yaml")), *sorted(file.parent for file in place.glob(f"*/{CONFIG}"))]
+    )
     presets = plugins().registry.presets.items().values()
     return [*_read(presets, PRESET), *_read(files, str(place))]
 

@@ -57,6 +57,11 @@ COMMANDS: Final = {
         _LOOK,
         "Turn coefficients that others publish into a configuration, with weights where needed.",
     ),
+    "push": (
+        "push",
+        _LOOK,
+        "Write a configuration, its weights and a model card into a folder or a repository of the hub.",
+    ),
     "plugins": (
         "plugins",
         _LOOK,

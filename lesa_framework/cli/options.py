@@ -30,7 +30,10 @@ MAX_SEED = 2**62
 MAX_SIDE = 2**16
 
 Config = Annotated[
-    str, typer.Option("--config", "-c", metavar="FILE_OR_PRESET", help="A YAML file or a preset's name.")
+    str,
+    typer.Option(
+        "--config", "-c", metavar="FILE_OR_PRESET", help="A YAML file, a preset's name, or owner/name on the hub."
+    ),
 ]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the configuration: --set schedule.interval=5.")

@@ -15,7 +15,8 @@ from lesa_framework.config.reading import listed, read_section, read_yaml
 from lesa_framework.config.schema import EngineConfig, LesaConfig
 from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean, shortened, shown
 from lesa_framework.extras import about_bundled
-from lesa_framework.files import is_file
+from lesa_framework.files import is_file, is_folder
+from lesa_framework.hub.folder import CONFIG, WEIGHTS, folder_of, is_repo
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
 from lesa_framework.plugin.manager import plugins
@@ -34,7 +35,8 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
 
     Args:
         source: A YAML file, the name of a preset, a safetensors file of weights, which holds the configuration that
-            it was trained with, or the already parsed mapping.
+            it was trained with, a folder that `save_pretrained` or `lesa train` wrote, a repository of the hub
+            (`owner/name` or `owner/name@revision`), or the already parsed mapping.
         overrides: Changes such as `schedule.interval=5`; values are YAML.
 
     Returns:
@@ -85,8 +87,13 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
             "or a LesaConfig."
         )
     path = Path(source)
+    if is_folder(path) and is_file(path / CONFIG):
+        # The hub's cache has links to files elsewhere, so the weights are beside the name and not beside the file.
+        return _read_file(path / CONFIG, path.resolve(), path.resolve().name)
     if not is_file(path):
         presets = plugins().registry.presets
+        if str(source) not in presets and is_repo(str(source)):
+            return _read_repo(str(source))
         if str(source) not in presets:
             known = ", ".join(presets.names()) or "none"
             near = did_you_mean(str(source), presets.names()) or about_bundled(str(source))
@@ -94,12 +101,26 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
                 f"config: '{shortened(str(source))}' is neither a file nor a preset. Presets: {known}.{near}"
             )
         path = presets.get(str(source))
+    return _read_file(path, path.resolve().parent, path.stem)
+
+
+def _read_repo(name: str) -> tuple[Raw, Path, str]:
+    folder = folder_of(name)
+    raw, _, _ = _read_file(folder / CONFIG, folder, "")
+    predictor = raw.get("predictor")
+    weights = predictor.get("weights") if isinstance(predictor, dict) else None
+    if weights not in (None, WEIGHTS):  # no file of another folder is read because a stranger says so
+        raise ConfigError(f"'{name}': its predictor.weights is {shown(weights)}; only {WEIGHTS} beside it is read.")
+    return raw, folder, name.partition("@")[0].rpartition("/")[2]
+
+
+def _read_file(path: Path, folder: Path, name: str) -> tuple[Raw, Path, str]:
     raw = _trained_with(path) if path.suffix == ".safetensors" else read_yaml(path)
     if not isinstance(raw, dict):
         raise ConfigError(
             f"{path}: expected sections such as `predictor: {{kind: reuse}}`, found {type(raw).__name__}."
         )
-    return raw, path.resolve().parent, path.stem
+    return raw, folder, name
 
 
 def _trained_with(path: Path) -> Raw:

@@ -17,7 +17,7 @@ from tests.cli.conftest import Lesa
 
 _COMMANDS = (
     *("demo", "generate", "ui", "eval", "bench", "report", "train", "search"),
-    *("plan", "inspect", "import", "plugins", "new", "check", "schema"),
+    *("plan", "inspect", "import", "push", "plugins", "new", "check", "schema"),
 )
 
 

@@ -1,0 +1,61 @@
+"""`lesa push`: a configuration with its weights and a model card, for others."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesa_framework.cli import console, files, options
+from lesa_framework.config.loading import load_config
+from lesa_framework.errors import ConfigError, shortened
+from lesa_framework.hub.card import CardFacts
+from lesa_framework.hub.folder import CARD, CONFIG, WEIGHTS, is_repo
+from lesa_framework.hub.saving import push_to_hub, save_pretrained
+
+
+def command(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A folder, a YAML file, weights or a preset.")],
+    target: Annotated[
+        str, typer.Argument(metavar="REPO_OR_FOLDER", help="owner/name on the hub, or a folder such as ./mine.")
+    ],
+    base_model: Annotated[
+        str | None, typer.Option("--base-model", metavar="OWNER/NAME", help="The model on the hub that it is for.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the numbers, such as apache-2.0.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="NAME=NUMBER", help="A row of the card's measurements.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+) -> None:
+    """Write a configuration, its weights and a model card into a folder or a repository of the hub.
+
+    A target that exists as a folder, or begins with a dot, a slash or a tilde, is a folder; no network is used then.
+
+    Example: lesa push out/config.yaml owner/flux-cache --base-model black-forest-labs/FLUX.1-dev
+    """
+    options.check_texts("--licence", licence or "", base_model or "", *(metric or ()))
+    facts = CardFacts(base_model, licence, dict(map(_metric, metric or ())))
+    if base_model is not None and not is_repo(base_model):
+        raise ConfigError(f"--base-model {shortened(base_model)}: models of the hub are named owner/name.")
+    settings = load_config(config)
+    folder = Path(target).expanduser()
+    if is_repo(target) and not folder.is_dir():
+        console.results().print(push_to_hub(settings, target, facts, private=private), markup=False, soft_wrap=True)
+        return
+    files.check_out_folder(folder, (CONFIG, WEIGHTS, CARD), "REPO_OR_FOLDER")
+    save_pretrained(settings, folder, facts)
+    console.notices().print(f"wrote {folder}", markup=False, soft_wrap=True)
+
+
+def _metric(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not name.strip() or not math.isfinite(number):
+        raise ConfigError(f"--metric {shortened(text)}: expected NAME=NUMBER, such as LPIPS=0.32.")
+    return name.strip(), number

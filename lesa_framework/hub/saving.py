@@ -1,0 +1,160 @@
+"""A configuration and its weights into a folder or a repository, and back."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import yaml
+
+from lesa_framework.artifacts import Artifact, load_artifact, save_artifact
+from lesa_framework.building import build_strategy
+from lesa_framework.config.loading import load_config, parse_config
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import ConfigError, LesaError, in_one_line, shortened
+from lesa_framework.files import is_folder, write_text
+from lesa_framework.hub.card import CardFacts, card_of
+from lesa_framework.hub.folder import CARD, CONFIG, WEIGHTS, is_repo
+
+
+def save_pretrained(config: LesaConfig, folder: str | Path, facts: CardFacts | None = None) -> Path:
+    """Write a configuration, its weights and a model card into a folder.
+
+    The folder is a configuration: `load_config`, `accelerate` and `--config` take it. Paths of this machine are left
+    out of all three files.
+
+    Args:
+        config: The configuration; its weights are read from where it names them.
+        folder: Created when missing.
+        facts: What the card says that the configuration does not know.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: The folder cannot be written.
+        ArtifactError: The weights cannot be used.
+        LesaError: The disk is full, for example; each file is written completely or not at all.
+    """
+    return _save(config, Path(folder), facts or CardFacts())
+
+
+def _save(config: LesaConfig, target: Path, facts: CardFacts, name: str = "OWNER/NAME") -> Path:
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{target}: this is a file. Name a folder.")
+    raw, artifact = _portable(config)
+    build_strategy(config)  # nothing is given away that cannot be used
+    card = card_of(config, artifact, facts, name)
+    parse_config(raw, target, config.name)
+    if artifact is not None:
+        save_artifact(target / WEIGHTS, artifact)
+    write_text(target / CARD, card)
+    write_text(target / CONFIG, yaml.safe_dump(raw, sort_keys=False, default_flow_style=None))
+    return target
+
+
+def from_pretrained(folder_or_repo: str | Path, *, revision: str | None = None) -> LesaConfig:
+    """Read a configuration from a folder or a repository of the hub; its weights are beside it.
+
+    Args:
+        folder_or_repo: What `save_pretrained` wrote, or `owner/name` on the hub.
+        revision: For a repository: a branch, a tag or a commit.
+
+    Raises:
+        ConfigError: There is none, the hub cannot be reached, or the configuration is not valid.
+
+    Example:
+        ::
+
+            config = lesa.from_pretrained("owner/flux-cache", revision="v1")
+            with lesa.accelerate(pipe, config):
+                ...
+    """
+    name = str(folder_or_repo)
+    if revision is None or Path(name).is_dir():
+        return load_config(name)
+    return load_config(f"{name}@{revision}")
+
+
+def push_to_hub(
+    config: LesaConfig,
+    repo: str,
+    facts: CardFacts | None = None,
+    *,
+    private: bool = False,
+    token: str | None = None,
+) -> str:
+    """Upload a configuration, its weights and a model card to the hub; the repository is created when missing.
+
+    Args:
+        config: The configuration.
+        repo: `owner/name`.
+        facts: What the card says that the configuration does not know.
+        private: Whether a new repository is private.
+        token: Of the hub; by default that of `hf auth login`.
+
+    Returns:
+        The commit's address.
+
+    Raises:
+        ConfigError: The name is none, or the hub refuses or cannot be reached.
+        ArtifactError: The weights cannot be used.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (  # HTTPError is of httpx or httpx2
+        HfHubHTTPError,
+        HTTPError,
+        OfflineModeIsEnabled,
+    )
+
+    if not is_repo(repo) or "@" in repo:
+        raise ConfigError(f"'{shortened(repo)}' is no repository. Repositories are named owner/name.")
+    with tempfile.TemporaryDirectory() as folder:
+        _save(config, Path(folder), facts or CardFacts(), repo)
+        api = HfApi(token=token, library_name="lesa-framework")
+        try:
+            api.create_repo(repo, private=private, exist_ok=True)
+            done = api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload a feature cache")
+        except (OfflineModeIsEnabled, HfHubHTTPError, HTTPError, OSError) as error:
+            raise LesaError(
+                f"'{repo}': cannot be uploaded ({shortened(in_one_line(error))}). Log in with `hf auth login`, "
+                "connect, or push to a folder."
+            ) from error
+    return str(done)
+
+
+def _portable(config: LesaConfig) -> tuple[dict[str, Any], Artifact | None]:
+    """The configuration as a file beside its weights, and these; without paths of this machine."""
+    # Only what was set: a default that is spelt out would be compared with what the weights were trained with.
+    raw: dict[str, Any] = config.model_dump(mode="json", exclude={"name"}, exclude_unset=True)
+    for key, section in (("schedule", config.schedule), ("router", config.router), ("predictor", config.predictor)):
+        raw[key] = {"kind": section.kind, **raw.get(key, {})}
+    if "training" in raw:
+        raw["training"] = _without_paths(raw["training"])
+    raw.get("engine", {}).get("history", {}).pop("device", None)  # of the machine, not of the cache
+    weights = raw["predictor"].get("weights")
+    if weights is None:
+        return raw, None
+    artifact = load_artifact(Path(weights), config.predictor.kind)
+    raw["predictor"]["weights"] = WEIGHTS
+    told = {
+        **artifact.metadata.model_dump(),
+        "config": _without_paths(artifact.metadata.config),
+        "training": _without_paths({k: v for k, v in artifact.metadata.training.items() if k != "device"}),
+    }
+    return raw, Artifact(type(artifact.metadata).model_validate(told), artifact.tensors)
+
+
+def _without_paths(value: Any) -> Any:
+    """A value in which every path of a machine is the name of its last part alone."""
+    if isinstance(value, dict):
+        return {key: _without_paths(item) for key, item in value.items() if key != "prompts_file"}
+    if isinstance(value, list | tuple):
+        return [_without_paths(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if PureWindowsPath(value).is_absolute():
+        return PureWindowsPath(value).name
+    is_path = value.startswith(("/", "~", "./", "../")) or ("/" in value and is_folder(Path(value)))
+    return PurePosixPath(value).name if is_path else value

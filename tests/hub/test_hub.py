@@ -1,0 +1,159 @@
+"""A configuration, its weights and its card: into a folder or a repository, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2 as httpx
+import huggingface_hub
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard, constants
+
+import lesa_framework as lesa
+from lesa_framework import ArtifactError, CardFacts, ConfigError, LesaError
+from lesa_framework.artifacts import load_artifact
+from lesa_framework.automatic.shelf import find_weights
+from tests.fixtures_flux import Generate, MakePipeline
+
+FACTS = CardFacts("owner/model", "apache-2.0", {"LPIPS": 0.32})
+
+
+def test_a_folder_holds_everything_and_no_path(made: Path, tmp_path: Path) -> None:
+    folder = lesa.save_pretrained(lesa.load_config(made), tmp_path / "out", FACTS)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.yaml", "weights.safetensors"]
+    everything = b"".join(path.read_bytes() for path in folder.iterdir())
+    for private in (b"/home/me", b"prompts.txt", b"my machine", str(tmp_path).encode()):
+        assert private not in everything
+    written = yaml.safe_load((folder / "config.yaml").read_text())
+    assert written["predictor"] == {"kind": "l2p", "weights": "weights.safetensors"}
+    before = load_artifact(made.with_name("l2p.safetensors"))
+    after = load_artifact(folder / "weights.safetensors")
+    assert torch.equal(before.tensors["weights"], after.tensors["weights"])
+    assert after.metadata.sigmas == before.metadata.sigmas
+    assert after.metadata.models == before.metadata.models
+
+
+def test_the_card_tells_what_a_stranger_asks(made: Path, tmp_path: Path) -> None:
+    card = ModelCard.load(lesa.save_pretrained(lesa.load_config(made), tmp_path / "out", FACTS) / "README.md")
+    assert card.data.library_name == "lesa-framework"
+    assert (card.data.base_model, card.data.license) == ("owner/model", "apache-2.0")
+    assert card.data.to_dict()["base_model_relation"] == "adapter"
+    assert {"lesa-framework", "l2p"} <= set(card.data.tags)
+    for fact in (
+        "| computed steps (NFE) | 4 of 12, 3.00x |",
+        "| backbone, tap | auto, output |",
+        "| transformer | FluxTransformer2DModel |",
+        "| schedule | even compute=4 |",
+        "| PSNR of the last latent in the fit, dB | 21.50 |",
+        "| LPIPS | 0.32 |",
+        "num_inference_steps=12",
+        "The numbers come from their page.",
+    ):
+        assert fact in card.text
+
+
+def test_a_licence_of_an_import_is_on_the_card(made: Path, tmp_path: Path) -> None:
+    card = ModelCard.load(lesa.save_pretrained(lesa.load_config(made), tmp_path / "out") / "README.md")
+    assert (card.data.license, card.data.license_name) == ("other", "mit-like-see-there")
+    assert "Licence: MIT-like, see there." in card.text
+    assert card.data.base_model is None
+
+
+def test_pushed_and_pulled_it_makes_the_same_picture(
+    made: Path, hub: Path, make_flux: MakePipeline, generate: Generate
+) -> None:
+    assert lesa.push_to_hub(lesa.load_config(made), "owner/cache", FACTS, private=True) == "commit of owner/cache"
+    assert (hub / "owner/cache/private").read_text() == "True"
+    assert '"owner/cache"' in (hub / "owner/cache/README.md").read_text()
+    pictures = []
+    for config in (made, "owner/cache", lesa.from_pretrained("owner/cache", revision="v1"), hub / "owner/cache"):
+        pipe = make_flux()
+        with lesa.accelerate(pipe, config) as session:
+            pictures.append(generate(pipe))
+            assert session.report.nfe == 4
+    assert all(torch.equal(picture, pictures[0]) for picture in pictures)
+    assert lesa.load_config("owner/cache@v1").name == "cache"
+
+
+@pytest.mark.parametrize(
+    ("changes", "call", "message"),
+    [
+        ({"num_single_layers": 3}, {}, "trained on"),
+        ({}, {"num_inference_steps": 7}, "trained for 12 steps, but the run has 7"),
+    ],
+)
+def test_a_pulled_one_refuses_what_it_is_not_for_before_a_step(
+    made: Path, hub: Path, make_flux: MakePipeline, generate: Generate, changes: dict, call: dict, message: str
+) -> None:
+    lesa.push_to_hub(lesa.load_config(made), "owner/cache")
+    pipe, steps = make_flux(**changes), []
+    pipe.transformer.proj_out.register_forward_hook(lambda *_: steps.append(1))
+    with lesa.accelerate(pipe, "owner/cache"), pytest.raises(ArtifactError, match=message):
+        generate(pipe, **call)
+    assert not steps
+
+
+def test_a_speedup_finds_folders_in_the_folder_of_weights(made: Path, tmp_path: Path) -> None:
+    lesa.save_pretrained(lesa.load_config(made), tmp_path / "weights" / "mine")
+    assert "mine" in {weights.name for weights in find_weights(tmp_path / "weights")}
+
+
+def test_weights_elsewhere_are_not_read(made: Path, hub: Path) -> None:
+    lesa.push_to_hub(lesa.load_config(made), "owner/cache")
+    config = hub / "owner/cache/config.yaml"
+    config.write_text(config.read_text().replace("weights.safetensors", "../../../made/l2p.safetensors"))
+    with pytest.raises(ConfigError, match=r"only weights.safetensors beside it is read"):
+        lesa.load_config("owner/cache")
+    config.unlink()
+    with pytest.raises(ConfigError, match=r"'owner/cache': the repository has no config.yaml"):
+        lesa.load_config("owner/cache")
+
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Answer], None]:
+    """What the hub answers, at the edge of its own client."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+    def answer(how: Answer) -> None:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        huggingface_hub.set_client_factory(lambda: httpx.Client(transport=httpx.MockTransport(how)))
+
+    yield answer
+    huggingface_hub.set_client_factory(huggingface_hub.utils._http.default_client_factory)
+
+
+def _refusal(status: int, code: str) -> Answer:
+    return lambda request: httpx.Response(status, headers={"X-Error-Code": code}, json={}, request=request)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (
+            _refusal(404, "RepoNotFound"),
+            "'owner/none' is neither a file, a folder, a preset nor a repository of the hub",
+        ),
+        (_refusal(404, "RevisionNotFound"), "'owner/none': the repository has no revision 'v9'"),
+        (_refusal(403, "GatedRepo"), "'owner/none': its owner lets in only who asked for access"),
+    ],
+)
+def test_what_the_hub_refuses(network: Callable[[Answer], None], answer: Answer, message: str) -> None:
+    network(answer)
+    with pytest.raises(ConfigError, match=message):
+        lesa.load_config("owner/none@v9")
+
+
+def test_without_a_network(network: object, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError, match="is not on this machine, and the hub cannot be reached"):
+        lesa.from_pretrained("owner/none")
+    with pytest.raises(LesaError, match="'owner/mine': cannot be uploaded"):
+        lesa.push_to_hub(lesa.load_config(made), "owner/mine")
+    with pytest.raises(ConfigError, match="'mine' is no repository"):
+        lesa.push_to_hub(lesa.load_config(made), "mine")
