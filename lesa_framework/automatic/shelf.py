@@ -13,11 +13,11 @@ from typing import Final
 from lesa_framework.artifacts import ArtifactMetadata, load_metadata
 from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
+from lesa_framework.config.repository import CONFIG
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, LesaError, LesaWarning, shown
 from lesa_framework.files import is_folder
-from lesa_framework.hub.folder import CONFIG
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy
 

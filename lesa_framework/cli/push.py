@@ -10,9 +10,9 @@ import typer
 
 from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
+from lesa_framework.config.repository import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.hub.card import CardFacts
-from lesa_framework.hub.folder import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.hub.saving import push_to_hub, save_pretrained
 
 

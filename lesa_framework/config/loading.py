@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from lesa_framework.artifacts import load_metadata
 from lesa_framework.config.overrides import override
 from lesa_framework.config.reading import listed, read_section, read_yaml
+from lesa_framework.config.repository import CONFIG, WEIGHTS, folder_of, is_repo
 from lesa_framework.config.schema import EngineConfig, LesaConfig
 from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean, shortened, shown
 from lesa_framework.extras import about_bundled
 from lesa_framework.files import is_file, is_folder
-from lesa_framework.hub.folder import CONFIG, WEIGHTS, folder_of, is_repo
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
 from lesa_framework.plugin.manager import plugins

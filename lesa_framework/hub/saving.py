@@ -11,11 +11,11 @@ import yaml
 from lesa_framework.artifacts import Artifact, load_artifact, save_artifact
 from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config, parse_config
+from lesa_framework.config.repository import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, in_one_line, shortened
 from lesa_framework.files import is_folder, write_text
 from lesa_framework.hub.card import CardFacts, card_of
-from lesa_framework.hub.folder import CARD, CONFIG, WEIGHTS, is_repo
 
 
 def save_pretrained(config: LesaConfig, folder: str | Path, facts: CardFacts | None = None) -> Path:
@@ -102,9 +102,9 @@ def push_to_hub(
         ArtifactError: The weights cannot be used.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import (  # HTTPError is of httpx or httpx2
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HfHubHTTPError,
-        HTTPError,
+        HTTPError,  # of httpx or httpx2, by the hub's version
         OfflineModeIsEnabled,
     )
 

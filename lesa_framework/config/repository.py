@@ -49,7 +49,7 @@ def folder_of(name: str) -> Path:
 
 def _download(repo: str, revision: str | None) -> str:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
         GatedRepoError,
         HfHubHTTPError,
         HTTPError,  # of httpx or httpx2, by the hub's version
