@@ -28,6 +28,8 @@ ONLY_PARSED = {
     "lesa eval found/*": "after a search; tests/docs/test_your_model.py runs it on a tiny pipeline",
     "lesa eval trained/*": "after a training; tests/cli/test_train.py",
     "lesa generate *--model my-model *": "tests/docs/test_your_model.py runs it on a tiny pipeline",
+    "lesa push * owner/*": "an upload; tests/hub/test_hub.py runs it on a hub that is a folder",
+    "lesa push owner/*": "a download; the same",
     "lesa search *": "minutes; tests/cli/test_search.py and tests/docs/test_your_model.py run it on a tiny pipeline",
     "lesa train *": "minutes; tests/cli/test_train.py runs it on a tiny pipeline",
     "lesa ui*": "a server that does not end; it has a test in a browser",
