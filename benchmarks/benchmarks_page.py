@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lesa_framework.measure.columns import NOISY
 from lesa_framework.measure.results import IN_EVERY_ROW, Difference, Kind, ModelResults, Results, Row, ranked
 from lesa_framework.measure.scoring import SKIPPED
 
@@ -25,13 +26,17 @@ def section(results: Results, found: ModelResults) -> str:
     ]
     for nfe in results.nfes(found.model):
         rivals = [each for each in results.differences if (each.model, each.nfe) == (found.model, nfe)]
-        parts += [f"**{nfe} of {found.num_steps} steps computed**", table(results, found.model, nfe)]
+        parts.append(folded(f"{nfe} of {found.num_steps} steps computed", table(results, found.model, nfe)))
         if rivals:
-            parts += [
-                f"`{rivals[0].ours}` minus each of the others, pair by pair, with 95 % intervals over prompts:",
-                "\n".join(_difference_line(each) for each in rivals),
-            ]
+            what = f"{nfe} of {found.num_steps} steps: {rivals[0].ours} minus each of the others, pair by pair"
+            lines = "\n".join(_difference_line(each) for each in rivals)
+            parts.append(folded(what, f"With 95 % intervals over prompts.\n\n{lines}"))
     return "\n\n".join(parts)
+
+
+def folded(summary: str, content: str) -> str:
+    """A part of a page that is shown on a click, on the site as on GitHub; `summary` is text without markup."""
+    return f'<details markdown="1">\n<summary>{summary}</summary>\n\n{content}\n\n</details>'
 
 
 def table(results: Results, model: str, nfe: int) -> str:
@@ -67,10 +72,15 @@ def _line(results: Results, row: Row, *, bold: bool) -> str:
         return f"| `{row.name}` | failed |" + " |" * 8
     cells = [
         f"`{row.name}`", f"{_number(row.work, 1)} of {row.num_steps}", *_scores(results, row, IN_EVERY_ROW),
-        _number(row.seconds, 3), f"{_number(row.speedup, 2)}x", _mebibytes(row.cache_bytes),
+        *_times(row), _mebibytes(row.cache_bytes),
         _mebibytes(row.peak_bytes),
     ]  # fmt: skip
     return "| " + " | ".join(f"**{cell}**" if bold else cell for cell in cells) + " |"
+
+
+def _times(row: Row) -> tuple[str, str]:
+    doubt = NOISY if row.noisy else ""
+    return f"{doubt}{_number(row.seconds, 3)}", f"{doubt}{_number(row.speedup, 2)}x"
 
 
 def _why_excluded(row: Row) -> str:
@@ -87,10 +97,6 @@ def where(machine: Mapping[str, str]) -> str:
     return f"{machine['device']} ({machine['processor']}, {machine['threads']} threads)"
 
 
-def _page_pictures(name: str, what: str) -> str:
-    return f"![{what}](../images/{name}-light.svg#only-light)\n![{what}](../images/{name}-dark.svg#only-dark)"
-
-
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}".removesuffix(".0" if digits == 1 else "\0")
 
@@ -105,12 +111,8 @@ def page(results: Results) -> str:
         [
             (
                 "PSNR is against the uncached run; *work* is counted, in uncached steps; bold is the best that does no "
-                f"more work than its number of steps. Measured with `{results.command}`. "
-                "[How to read and reproduce it](../how-to/bench.md)."
+                f"more work than its number of steps. Measured with `{results.command}`."
             ),
-            _page_pictures("quality", "PSNR of every method against the uncached run"),
-            _page_pictures("pareto", "PSNR against wall time and against cache memory"),
-            _page_pictures("gallery", "The first prompts, uncached and by the best method of each sort"),
             *(section(results, found) for found in results.models),
             *(_note(note) for note in results.notes),
         ]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from benchmarks import benchmarks_page
 from benchmarks.benchmarks_page import ROOT, between_markers, where
 from benchmarks.front_plots import write_plots
-from benchmarks.front_rows import SYSTEMS, Claim, FrontRows, Line, System, verdict
-from benchmarks.speed_page import FILES, FOLDER
+from benchmarks.front_rows import FITTED, OURS_EVEN, OURS_PAPER, SYSTEMS, Claim, FrontRows, Line, System, verdict
+from benchmarks.speed_page import FILES, FOLDER, filled, table
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Difference, Results, Row
 from lesa_framework.measure.results_file import read_results
@@ -40,6 +40,31 @@ def summary(selection: Results, published: Results) -> str:
             _claims(chosen.claims()),
         ]
     )
+
+
+def benchmarks(selection: Results, published: Results) -> dict[str, str]:
+    """What is between the markers of the benchmarks page."""
+    chosen = FrontRows(selection, published)
+    return {
+        "summary": _table(chosen.lines()),
+        "leads": _leads(chosen.claims()),
+        "plans": _plans(chosen.lines(), published),
+        "results": benchmarks_page.page(published),
+    }
+
+
+def _plans(lines: list[Line], published: Results) -> str:
+    """The steps of each schedule as letters, below each other."""
+    rows = {line.label: line.rows for line in lines}
+    models = {found.model: found for found in published.models}
+    text = []
+    for number, system in enumerate(SYSTEMS):
+        text.append(f"{system.title}, {system.nfe} of {models[system.model].num_steps} steps")
+        for name, label in (("even", OURS_EVEN), ("the paper's", OURS_PAPER), ("searched", FITTED)):
+            if row := rows[label][number]:
+                plan, *_ = models[system.model].details[row.name].plans.values()
+                text.append(f"  {name:<12} {plan}")
+    return "\n".join(["```text", *text, "```"])
 
 
 def _table(lines: list[Line]) -> str:
@@ -89,6 +114,14 @@ def _claims(claims: list[Claim]) -> str:
     return "\n".join(text)
 
 
+def _leads(claims: list[Claim]) -> str:
+    """The claims as a table."""
+    rows = [
+        [claim.text, *("–" if each is None else _difference(each) for each in claim.differences)] for claim in claims
+    ]
+    return table(["difference, dB", *(each.title for each in SYSTEMS)], rows, words=1 + len(SYSTEMS))
+
+
 def _difference(each: Difference) -> str:
     ends = (
         "" if each.low_db is None or each.high_db is None else f" ({_signed(each.low_db)} to {_signed(each.high_db)})"
@@ -111,9 +144,9 @@ def _picture(name: str, what: str) -> str:
 def main() -> None:
     """Rewrite both pages and the plots."""
     selection, published = read_results(SELECTION), read_results(PUBLISHED)
+    write_text(README, between_markers(README.read_text("utf-8"), summary(selection, published)))
     page = benchmarks_page.PAGE
-    for path, content in ((README, summary(selection, published)), (page, benchmarks_page.page(published))):
-        write_text(path, between_markers(path.read_text("utf-8"), content))
+    write_text(page, filled(page.read_text("utf-8"), benchmarks(selection, published)))
     write_plots(published, FrontRows(selection, published).lines(), PLOTS)
 
 

@@ -269,7 +269,7 @@ def filled(text: str, contents: Mapping[str, str]) -> str:
         before, _, rest = text.partition(start)
         _, found, after = rest.partition(end)
         if not found:
-            raise ValueError(f"{PAGE.name}: no {start} and {end}")
+            raise ValueError(f"no {start} and {end} on the page")
         text = f"{before}{start}\n{content}\n{end}{after}"
     return text
 

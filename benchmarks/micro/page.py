@@ -1,14 +1,14 @@
-"""Writes the part of the page on speed that is about our own code: `python -m benchmarks.micro.page`."""
+"""Writes the tables of docs/reference/micro.md: `python -m benchmarks.micro.page`."""
 
 from __future__ import annotations
 
 from benchmarks.micro.results import HIGH, LOW, RATIO
-from benchmarks.speed_page import FOLDER, PAGE, filled, table
+from benchmarks.speed_page import FOLDER, ROOT, filled, table
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Results, Row
 from lesa_framework.measure.results_file import read_results
 
-FILE = FOLDER / "micro-cpu.json"
+FILE, PAGE = FOLDER / "micro-cpu.json", ROOT / "docs" / "reference" / "micro.md"
 
 
 def section(results: Results) -> dict[str, str]:
@@ -40,7 +40,7 @@ def _ms(row: Row) -> str:
 
 
 def main() -> None:
-    """Rewrite the section."""
+    """Rewrite the tables."""
     write_text(PAGE, filled(PAGE.read_text("utf-8"), section(read_results(FILE))))
 
 

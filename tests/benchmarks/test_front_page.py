@@ -8,6 +8,7 @@ import pytest
 from benchmarks import benchmarks_page, front_page
 from benchmarks.front_plots import THEMES, as_svg, front, quality, short, write_plots
 from benchmarks.front_rows import FrontRows
+from benchmarks.speed_page import filled
 from lesa_framework.measure.results import Kind
 from lesa_framework.measure.results_file import read_results
 from tests.benchmarks.rows import row
@@ -17,12 +18,22 @@ from tests.measure.page.samples import sample_results
 
 def test_the_pages_say_what_the_committed_results_say():
     selection, measured = read_results(front_page.SELECTION), read_results(front_page.PUBLISHED)
-    for path, content in (
-        (front_page.README, front_page.summary(selection, measured)),
-        (benchmarks_page.PAGE, benchmarks_page.page(measured)),
-    ):
+    summary, sections = front_page.summary(selection, measured), front_page.benchmarks(selection, measured)
+    for path, contents in ((front_page.README, {"results": summary}), (benchmarks_page.PAGE, sections)):
         text = path.read_text("utf-8")
-        assert benchmarks_page.between_markers(text, content) == text, "run python -m benchmarks.front_page"
+        assert filled(text, contents) == text, "run python -m benchmarks.front_page"
+
+
+def test_the_plans_of_the_benchmarks_page_have_as_many_computed_steps_as_their_headings_say():
+    text = front_page.benchmarks(read_results(front_page.SELECTION), read_results(front_page.PUBLISHED))["plans"]
+    computed = 0
+    for line in text.splitlines():
+        if heading := re.fullmatch(r".+, (\d+) of 50 steps", line):
+            computed = int(heading[1])
+        elif line.startswith("  "):
+            plan = line.split()[-1]
+            assert (len(plan), plan.count("F")) == (50, computed)
+    assert text.count("\n  ") == 3 * 3
 
 
 def test_the_committed_results_are_of_pairs_that_nothing_was_chosen_on():

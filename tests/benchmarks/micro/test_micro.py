@@ -101,6 +101,6 @@ def test_bad_input_gets_a_message_and_exits_with_2(arguments, told):
     assert told in outcome.stderr
 
 
-def test_the_page_on_speed_says_what_the_committed_file_says():
-    text = speed_page.PAGE.read_text("utf-8")
+def test_the_page_says_what_the_committed_file_says():
+    text = page.PAGE.read_text("utf-8")
     assert speed_page.filled(text, page.section(read_results(page.FILE))) == text, "run python -m benchmarks.micro.page"
