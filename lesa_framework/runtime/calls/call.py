@@ -12,7 +12,7 @@ from torch import Tensor
 from lesa_framework.interfaces.host import HostCall
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen, which takes longer: one is made in every call
 class Call:
     """One call of the transformer, as its adapter reads it.
 
@@ -121,18 +121,17 @@ class Branches:
         return bool(self._called) and not self.share(latent)
 
     def _find(self, call: Call) -> Branch:
-        mine = [branch for branch in self._all if branch.part == call.part]
-        # A branch is called once a step: one that comes twice (skip-layer guidance) is two branches.
-        free = [branch for branch in mine if branch not in self._called]
-        branch = next((branch for branch in free if branch.is_of(call)), None)
-        if branch is not None:
-            branch.recognised = True
-            return branch
-        branch = self._by_order(call)
-        if branch is None:
-            branch = _new_branch(mine, call)
-            self._all.append(branch)
-        return branch
+        for branch in self._all:
+            # A branch is called once a step: one that comes twice (skip-layer guidance) is two branches.
+            if branch.part == call.part and branch not in self._called and branch.is_of(call):
+                branch.recognised = True
+                return branch
+        by_order = self._by_order(call)
+        if by_order is not None:
+            return by_order
+        new = _new_branch([branch for branch in self._all if branch.part == call.part], call)
+        self._all.append(new)
+        return new
 
     def _by_order(self, call: Call) -> Branch | None:
         """New conditioning tensors at every step: fall back on the order of calls in the step before."""

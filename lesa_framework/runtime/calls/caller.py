@@ -16,8 +16,11 @@ from torch import nn
 from lesa_framework.layout import unwrapped
 
 #: Modules whose calls lie between a pipeline's and ours, and are none of a pipeline.
-_BETWEEN = frozenset(
-    {"torch.nn.modules.module", *(f"lesa_framework.runtime.{name}" for name in ("attach", "override", "requests"))}
+BETWEEN = frozenset(
+    {
+        "torch.nn.modules.module",
+        *(f"lesa_framework.runtime.{name}" for name in ("requests", "model.attach", "model.override")),
+    }
 )
 _PAUSING = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
@@ -114,7 +117,7 @@ class CallerFinder:
         """
         found: Caller | None = None
         for frame in _outwards(sys._getframe(1)):
-            if frame.f_globals.get("__name__") in _BETWEEN:
+            if frame.f_globals.get("__name__") in BETWEEN:
                 continue
             before = known(id(frame))
             if found is None:

@@ -49,7 +49,9 @@ class Grid:
     def agrees(self, index: int, sigma: float, *, exactly: bool = False) -> bool:
         """Whether `sigma` is step `index`'s noise level, up to the rounding of timesteps, or of float32 alone."""
         near = is_same if exactly else is_near
-        return self.has(index) and any(near(told[index], sigma) for told in (self.told, *self._variants))
+        if not self.has(index):
+            return False
+        return near(self.told[index], sigma) or any(near(told[index], sigma) for told in self._variants)
 
 
 #: Of a run whose sampler is not known: no call has a step.

@@ -15,7 +15,7 @@ from lesa_framework.runtime.calls.levels import NO_GRID, Grid, is_near, is_same
 _ENOUGH = 2
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen, as what follows: one is made in every call, and that takes longer
 class Position:
     """Where a call belongs.
 
@@ -34,7 +34,7 @@ class Position:
     branch_index: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Located:
     """Where the parts of a call's batch belong.
 
@@ -62,7 +62,7 @@ class Locator(Protocol):
         """Let the next call open a run, and release every tensor."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Place:
     """What is known of the call before.
 
@@ -96,7 +96,7 @@ class Tracker:
     source: GridSource
     _readings: Readings | None = None
     _grid: Grid = NO_GRID
-    _before: _Place = _Place()
+    _before: _Place = field(default_factory=_Place)
     _first_index: int | None = None
     _agreed: set[int] = field(default_factory=set)  # steps of which the scheduler was right
     _strays: list[float] = field(default_factory=list)  # levels that are not on the grid
@@ -140,8 +140,10 @@ class Tracker:
             self.forget()
             self._readings, self._grid = readings, grid
             return True
+        if self._grid is not NO_GRID:
+            return False
         hint = self.source.hint()
-        if self._grid is not NO_GRID or hint is None or hint == self._before.hint:
+        if hint is None or hint == self._before.hint:
             return False
         self._grid = next((grid for grid in readings if grid.agrees(hint, call.sigma)), NO_GRID)
         return self._grid is not NO_GRID

@@ -31,6 +31,7 @@ class ArgumentNames:
         self._known = named.keys()
         self._required = {name for name, default in named.items() if default is inspect.Parameter.empty}
         self._any_name = next((each.name for each in parameters if each.kind is _ANY_NAME), None)
+        self._right: tuple[Any, ...] = ()  # how it was called last: how many without names, and the others' names
         self._is_plain = all(each.kind in (_BY_PLACE, _BY_NAME, _ANY_NAME) for each in parameters)
 
     def of(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -42,13 +43,20 @@ class ArgumentNames:
         given = (model, *args)
         found = dict(zip(self._by_place, given, strict=False))
         found.update(kwargs)
-        is_right = (
+        call = len(given), *kwargs
+        if call != self._right:
+            if not self._is_right(found, given, kwargs):
+                return self._bound(given, kwargs)
+            self._right = call
+        return found
+
+    def _is_right(self, found: dict[str, Any], given: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        return (
             self._is_plain
             and len(found) == len(given) + len(kwargs)  # none twice, none without a name
             and self._required <= found.keys()
             and (self._any_name is not None or found.keys() <= self._known)
         )
-        return found if is_right else self._bound(given, kwargs)
 
     def _bound(self, given: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         named = self.signature.bind(*given, **kwargs).arguments

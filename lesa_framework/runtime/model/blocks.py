@@ -18,6 +18,8 @@ from lesa_framework.runtime.model.per_thread import PerThread
 
 #: What is called in place of a block: (block, its arguments) -> what the block would have returned.
 _Act: TypeAlias = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
+#: What lists show, by their ids.
+Shown: TypeAlias = dict[int, dict[str, nn.Module | None]]
 
 
 class BlockLists:
@@ -99,11 +101,17 @@ class BlockLists:
         for container in self._lists.values():
             yield from _lists_in(container)
 
-    @contextmanager
-    def bypassed(self) -> Iterator[None]:
-        """Bypass the blocks inside the context: the lists are empty, or hold stand-ins if the adapter needs them."""
-        with self._showing(self._passing):
-            yield
+    def bypass(self) -> Shown:
+        """Bypass the blocks in this thread: the lists are empty, or hold stand-ins if the adapter needs them.
+
+        Returns:
+            What the thread saw before; give it to `restore`.
+        """
+        return self._show(self._passing)
+
+    def restore(self, shown: Shown) -> None:
+        """Let this thread see again what it saw before."""
+        _SHOWN.blocks = shown
 
     @contextmanager
     def watched(self, closed: Callable[[], bool]) -> Iterator[None]:
@@ -128,8 +136,11 @@ class BlockLists:
 
             return act
 
-        with self._showing(calling):
+        outer = self._show(calling)
+        try:
             yield
+        finally:
+            self.restore(outer)
         idle = [path for path in self._adapter.blocks if path not in called and self._lists[path]._modules]
         if idle:
             raise PluginContractError(
@@ -158,16 +169,12 @@ class BlockLists:
             "passes on or takes what these would have made (skips, for example), name all of the lists."
         )
 
-    @contextmanager
-    def _showing(self, act: Callable[[str], _Act | None]) -> Iterator[None]:
+    def _show(self, act: Callable[[str], _Act | None]) -> Shown:
         outer = _SHOWN.blocks
-        _SHOWN.blocks = dict(outer)
+        shown = _SHOWN.blocks = dict(outer)
         for path, container in self._lists.items():
-            _show(container, act(path))
-        try:
-            yield
-        finally:
-            _SHOWN.blocks = outer
+            _show(container, act(path), shown)
+        return outer
 
     def _passing(self, path: str) -> _Act | None:
         """A function that returns a block's arguments as the block would return them; None to empty the list."""
@@ -229,21 +236,21 @@ class _Shown(PerThread):
     """What lists show to a thread, by their ids."""
 
     def __init__(self) -> None:
-        self.blocks: dict[int, dict[str, nn.Module | None]] = {}
+        self.blocks: Shown = {}
 
 
 _SHOWN = _Shown()
 
 
-def _show(container: nn.Module, act: _Act | None) -> None:
+def _show(container: nn.Module, act: _Act | None, shown: Shown) -> None:
     """Let a list show nothing, or stand-ins for its blocks; of lists in it, theirs."""
-    shown: dict[str, nn.Module | None] = {}
-    if act is not None:
-        for name, block in container.__dict__["_modules"].items():  # with its gaps
-            shown[name] = block if block is None or is_list(block) else _StandIn(block, act)
-            if block is not None and is_list(block):
-                _show(block, act)
-    _SHOWN.blocks[id(container)] = shown
+    blocks = shown[id(container)] = {}
+    if act is None:
+        return
+    for name, block in container.__dict__["_modules"].items():  # with its gaps
+        blocks[name] = block if block is None or is_list(block) else _StandIn(block, act)
+        if block is not None and is_list(block):
+            _show(block, act, shown)
 
 
 def _lists_in(container: nn.Module) -> Iterator[nn.Module]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,16 +24,31 @@ def unchanged(feature: Tensor) -> Tensor:
     return feature
 
 
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A call of the model.
+
+    Attributes:
+        prediction: For the head; None on a computed step.
+        computed: Takes the feature that was read, and returns the one for the head.
+        dtype: Of features that the head is given in float32.
+        shape: Of the model's input.
+        times: How often the module was called.
+        feature: What was read, corrected if the engine corrected it.
+    """
+
+    prediction: Tensor | None
+    computed: Callable[[Tensor], Tensor]
+    dtype: torch.dtype | None
+    shape: torch.Size
+    times: int = 0
+    feature: Tensor | None = None
+
+
 class _Now(PerThread):
     """The call that a thread makes."""
 
-    open = False
-    calls = 0
-    prediction: Tensor | None = None
-    feature: Tensor | None = None
-    dtype: torch.dtype | None = None
-    shape: torch.Size | None = None
-    computed: Callable[[Tensor], Tensor] = staticmethod(unchanged)
+    call: _Call | None = None
 
 
 class Head:
@@ -59,7 +75,8 @@ class Head:
     def attach(self) -> None:
         """Register the hooks."""
         self._handles.append(self._module.register_forward_pre_hook(self._before, with_kwargs=True))
-        self._handles.append(self._module.register_forward_hook(self._after))
+        if self._tap is Tap.POST_NORM:
+            self._handles.append(self._module.register_forward_hook(self._after))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Head:
         """A copy of an attached model is a bare one: the hooks that it copies do nothing."""
@@ -75,7 +92,7 @@ class Head:
     @property
     def feature(self) -> Tensor | None:
         """What this thread read during the call, corrected if the engine corrected it."""
-        return self._now.feature
+        return None if self._now.call is None else self._now.call.feature
 
     def begin(
         self, latent: Tensor, prediction: Tensor | None, computed: Callable[[Tensor], Tensor] | None = None
@@ -87,20 +104,17 @@ class Head:
             prediction: None on a computed step.
             computed: Takes the feature that was read; what it returns is used in its place. None to use it as it is.
         """
-        now = self._now
-        now.open, now.calls, now.prediction = True, 0, prediction
-        now.computed = computed or unchanged
-        now.dtype = latent.dtype if self._adapter.head_in_float32 else None
-        now.shape = latent.shape
+        dtype = latent.dtype if self._adapter.head_in_float32 else None
+        self._now.call = _Call(prediction, computed or unchanged, dtype, latent.shape)
 
     def end(self) -> None:
         """Stop doing anything in this thread, and hold no tensor."""
-        self._now.__dict__.clear()
+        self._now.call = None
 
     @property
     def called(self) -> bool:
         """Whether the module was called since `begin`."""
-        return self._now.calls > 0
+        return self._times > 0
 
     def check(self) -> None:
         """Call when the model's forward has run.
@@ -108,7 +122,7 @@ class Head:
         Raises:
             PluginContractError: The module was not called, or more than once: which call has the feature?
         """
-        self.expect_one(self._now.calls)
+        self.expect_one(self._times)
 
     def expect_one(self, calls: int) -> None:
         """`check` for somebody else's count of the calls."""
@@ -121,14 +135,18 @@ class Head:
             "forward calls exactly once, with the hidden state."
         )
 
+    @property
+    def _times(self) -> int:
+        return 0 if self._now.call is None else self._now.call.times
+
     def _before(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        now = self._now
-        if not now.open:
+        now = self._now.call
+        if now is None:
             self._missed()
             return None
-        now.calls += 1
+        now.times += 1
         if self._tap is not Tap.PRE_HEAD:
             return None
         given = self._hidden(module, args, kwargs)
@@ -145,8 +163,8 @@ class Head:
         return (*args[:place], hidden, *args[place + 1 :]), kwargs
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:  # noqa: ARG002 - torch's signature
-        now = self._now
-        if not now.open or self._tap is not Tap.POST_NORM:
+        now = self._now.call
+        if now is None:
             return None
         several, used = isinstance(output, tuple), now.prediction
         if used is None:

@@ -27,19 +27,20 @@ class _Nothing:
             self._stream.synchronize()
 
 
+def is_offloaded(model: nn.Module) -> bool:
+    """Whether the model is offloaded in that way; looks at all of its modules."""
+    return REGISTRY in model.__dict__ and any(True for _ in _hooks(model))
+
+
 @contextmanager
 def past_the_blocks(model: nn.Module) -> Iterator[None]:
     """Let what comes before the blocks fetch what comes after them, in place of a block, while they are bypassed.
 
-    A model that is not offloaded in that way is left alone, and so is one that has not been called yet: the order of
-    its modules is learned in its first call.
+    A model that has not been called yet is left alone: the order of its modules is learned in its first call.
 
     Args:
-        model: The transformer; its block lists are empty.
+        model: The transformer, which is offloaded; its block lists are empty.
     """
-    if model.__dict__.get(REGISTRY) is None:
-        yield
-        return
     hooks = list(_hooks(model))
     groups = {id(hook.group): hook.group for hook in hooks}
     entering = [hook for hook in hooks if hook.next_group is not None and id(hook.next_group) not in groups]

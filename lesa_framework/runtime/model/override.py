@@ -79,7 +79,7 @@ class ForwardOverride:
     @property
     def is_in_place(self) -> bool:
         """Whether ours is where it can be called, and nothing else in its place."""
-        return any(self._own.get(place) is self._forward for place in ("forward", WRAPPED))
+        return self._own.get("forward") is self._forward or self._own.get(WRAPPED) is self._forward
 
     def remove(self) -> None:
         """Put the original back, wherever ours is held by now.

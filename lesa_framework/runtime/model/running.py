@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,15 +14,14 @@ from lesa_framework.runtime.model.blocks import BlockLists
 from lesa_framework.runtime.model.compiled import Compilation, Variants, uncompiled, variants_of
 from lesa_framework.runtime.model.conflicts import forward_of
 from lesa_framework.runtime.model.head import Head, unchanged
-from lesa_framework.runtime.model.offload import past_the_blocks
+from lesa_framework.runtime.model.offload import is_offloaded, past_the_blocks
 from lesa_framework.runtime.model.sharded import check_whole
 from lesa_framework.runtime.model.verify import copied, random_state_of, verify
 from lesa_framework.runtime.model.wrapping import Wrapper, unwrap, wrapper_like
 from lesa_framework.types import Tap
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(NamedTuple):
     """What the model was called with.
 
     Attributes:
@@ -79,6 +77,7 @@ class Runner:
         # At the output a predicted step has nothing of the model's layout in it.
         self._verified = (verified and not adapter.unverified) or tap is Tap.OUTPUT
         self._blocks_are_called = False  # not known until a computed step has shown it
+        self._is_offloaded = False  # as of the last computed step
         self._wrappers: dict[bool, Wrapper] = {}  # by the call's return_dict
         self.forward, self._origin = uncompiled(forward), forward_of(model)
 
@@ -177,7 +176,7 @@ class Runner:
         with self._around_compute(), watched:
             output = self.forward(*given.args, **given.kwargs)
             self._head.check()
-        self._blocks_are_called = True
+        self._blocks_are_called, self._is_offloaded = True, is_offloaded(self._model)
         if self._tap is Tap.OUTPUT:
             return self._at_output(output, given, computed)
         used = self._head.feature
@@ -205,28 +204,35 @@ class Runner:
         if variants is None or not variants.is_checked:
             return self._bypass_uncompiled(given, feature)
         feature = self._head.rejoined(feature, given.latent.shape)
-        with self._explained():
+        try:
             output, _, calls = variants.bypassed(self._model, given.latent, feature, given.args, given.kwargs)
+        except Exception as error:
+            self._explain(error)
+            raise
         self._head.expect_one(calls)
         return output
 
     def _bypass_uncompiled(self, given: Given, feature: Tensor) -> Any:
         self._head.begin(given.latent, feature)
-        with self._explained(), self._blocks.bypassed(), past_the_blocks(self._model):
-            output = self.forward(*given.args, **given.kwargs)
+        shown = self._blocks.bypass()
+        try:
+            if self._is_offloaded:
+                with past_the_blocks(self._model):
+                    output = self.forward(*given.args, **given.kwargs)
+            else:
+                output = self.forward(*given.args, **given.kwargs)
+        except Exception as error:
+            self._explain(error)
+            raise
+        finally:
+            self._blocks.restore(shown)
         self._head.check()
         return output
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except LesaError:
-            raise
-        except Exception as error:
+    def _explain(self, error: Exception) -> None:
+        if not isinstance(error, LesaError):
             self._blocks.failed(error)
-            raise
 
 
 def _copy(given: Given) -> Given:
-    return replace(given, args=copied(given.args), kwargs=copied(given.kwargs))
+    return given._replace(args=copied(given.args), kwargs=copied(given.kwargs))

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
 from torch import nn
 
-from lesa_framework.runtime.calls.caller import Caller, CallerFinder, Rank
+from lesa_framework.runtime.calls.caller import BETWEEN, Caller, CallerFinder, Rank
 
 MODEL = nn.Linear(1, 1)
 FINDER = CallerFinder([nn.Linear(1, 1), MODEL])
@@ -187,3 +188,7 @@ def test_the_stack_is_the_call_and_what_it_is_called_from():
     found = pipe(look)
     assert {id(pipe.frame), id(here)} <= found
     assert inside[0] not in found
+
+
+def test_the_modules_between_a_pipeline_and_its_call_are_there():
+    assert all(find_spec(name) for name in BETWEEN)
