@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from lesa_framework.artifacts.check import other_model
 from lesa_framework.automatic import DEFAULT_SPEEDUP, Watcher, prepare
 from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
@@ -79,7 +81,8 @@ def accelerate(
             `Session.end_run`.
         misfit: What to do where a configuration's schedule or weights refuse a run, such as one of another number of
             steps. By default it fails. Otherwise this is called with the reason, once for each, and all steps of the
-            run are computed, which is what a server wants.
+            run are computed, which is what a server wants. Weights of another model fit no run at all: with `misfit`
+            or a host they are refused here, and otherwise when a run begins.
 
     Returns:
         A session; use it as a context manager, or call its `detach`.
@@ -156,8 +159,19 @@ def attach_strategy(
     """
     check_place(strategy.history)
     place = place_of(target, sigmas, backbone, is_hosted=host is not None)
+    if misfit is not None or host is not None:
+        _refuse_other_models(strategy, place)
     source: StrategySource = strategy if misfit is None else WhereItFits(strategy, misfit)
     return _attach(place, source, tap, observers, agree, host, new_history, around_compute)
+
+
+def _refuse_other_models(strategy: Strategy, place: Place) -> None:
+    """Who serves others, or chooses in a node, should not find out at a run that there is none for the weights."""
+    made_for = strategy.predictor.trained_for
+    if made_for is not None:
+        run = replace(made_for, backbone=place.kind, models=place.look())
+        if other_model(made_for, run):
+            strategy.predictor.check(run)
 
 
 def plan_run(

@@ -43,6 +43,11 @@ def new_transformer(seed: int = 0, **changes: Any) -> Any:
     return model
 
 
+def places(rows: int, columns: int) -> Tensor:
+    """Where each token of a picture is, (rows * columns, 3), as `FluxPipeline` says it to its transformer."""
+    return torch.cartesian_prod(torch.zeros(1), torch.arange(float(rows)), torch.arange(float(columns)))
+
+
 @pytest.fixture(scope="session")
 def _companions() -> dict[str, Any]:
     """What the transformer's pipeline needs besides it: frozen, and shared by all tests."""

@@ -20,6 +20,21 @@ def same_grid(ours: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
     return len(ours) == len(theirs) and all(abs(a - b) <= _GRID_TOLERANCE for a, b in zip(ours, theirs, strict=True))
 
 
+def other_model(made_for: RunInfo, run: RunInfo) -> str | None:
+    """Why a run's model cannot be the one that weights were made for; None if it may be.
+
+    Args:
+        made_for: What the weights were made for.
+        run: The run, of which backbone and models are compared.
+    """
+    if run.backbone != made_for.backbone:
+        return f"trained for backbone '{made_for.backbone}', but this model is '{run.backbone}'"
+    for ours, theirs in zip(made_for.models, run.models, strict=False):
+        if not ours.is_of_kind(theirs):
+            return f"trained on {ours}, but this model is {theirs}"
+    return None
+
+
 def check_run(
     metadata: ArtifactMetadata,
     run: RunInfo,
@@ -47,7 +62,7 @@ def check_run(
     Raises:
         ArtifactError: The run is refused.
     """
-    misfit = _misfit(metadata, run)
+    misfit = other_model(metadata.run, run)
     if misfit and strict:
         raise ArtifactError(
             f"predictor.weights: {misfit}. Train weights for it with `lesa train`, or try these with "
@@ -88,16 +103,6 @@ def _check_grid(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool, rem
             f"predictor.weights: trained for another sigma grid of {trained} steps (noise levels differ by up to "
             f"{worst:.3f}). Use the scheduler settings of the training{other} or train again."
         )
-
-
-def _misfit(metadata: ArtifactMetadata, run: RunInfo) -> str | None:
-    """Why the model cannot be the right one."""
-    if run.backbone != metadata.backbone:
-        return f"trained for backbone '{metadata.backbone}', but this model is '{run.backbone}'"
-    for ours, theirs in zip(metadata.models, run.models, strict=False):
-        if not ours.is_of_kind(theirs):
-            return f"trained on {ours}, but this model is {theirs}"
-    return None
 
 
 def _doubts(metadata: ArtifactMetadata, run: RunInfo) -> Iterator[str]:

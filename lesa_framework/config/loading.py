@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from lesa_framework.artifacts import load_metadata
 from lesa_framework.config.overrides import override
 from lesa_framework.config.reading import listed, read_section, read_yaml
-from lesa_framework.config.repository import CONFIG, WEIGHTS, folder_of, is_repo
+from lesa_framework.config.repository import CONFIG, WEIGHTS, folder_of, is_file_name, is_repo
 from lesa_framework.config.schema import EngineConfig, LesaConfig
 from lesa_framework.errors import ConfigError, UnknownPluginError, did_you_mean, shortened, shown
 from lesa_framework.extras import about_bundled
@@ -95,13 +95,18 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
         if str(source) not in presets and is_repo(str(source)):
             return _read_repo(str(source))
         if str(source) not in presets:
-            known = ", ".join(presets.names()) or "none"
-            near = did_you_mean(str(source), presets.names()) or about_bundled(str(source))
-            raise ConfigError(
-                f"config: '{shortened(str(source))}' is neither a file nor a preset. Presets: {known}.{near}"
-            )
+            raise ConfigError(_not_there(str(source), presets.names()))
         path = presets.get(str(source))
     return _read_file(path, path.resolve().parent, path.stem)
+
+
+def _not_there(name: str, presets: Iterable[str]) -> str:
+    near = did_you_mean(name, presets) or about_bundled(name)
+    if is_file_name(name):  # the names of all presets would bury that it was misspelt
+        where = "Look at its path again." if Path(name).is_absolute() else f"It was looked for in {Path.cwd()}."
+        return f"config: there is no file '{shortened(name)}'. {where}{near}"
+    known = ", ".join(presets) or "none"
+    return f"config: '{shortened(name)}' is neither a file nor a preset. Presets: {known}.{near}"
 
 
 def _read_repo(name: str) -> tuple[Raw, Path, str]:

@@ -21,7 +21,12 @@ _FILES: Final = (".yaml", ".yml", ".safetensors", ".json")
 
 def is_repo(name: str) -> bool:
     """Whether something that is no file may be a repository's name: `owner/name` or `owner/name@revision`."""
-    return _REPO.fullmatch(name) is not None and not name.lower().endswith(_FILES)
+    return _REPO.fullmatch(name) is not None and not is_file_name(name)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file was meant, by the end of its name."""
+    return name.lower().endswith(_FILES)
 
 
 def folder_of(name: str) -> Path:

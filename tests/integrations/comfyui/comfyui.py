@@ -8,7 +8,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from tests.integrations.comfyui import package
+from tests.integrations.comfyui.contract import PROMPTS, Prompt
 
 VARIABLE = "COMFYUI"
 COMMAND = (
-    f"{VARIABLE}=/path/to/ComfyUI python -m pytest tests/integrations/comfyui, in an environment with ComfyUI's "
-    "requirements, lesa-framework, pytest and hypothesis"
+    f"{VARIABLE}=/path/to/ComfyUI python -m pytest tests/integrations, in an environment with ComfyUI's requirements, "
+    "lesa-framework[diffusers], pytest and hypothesis"
 )
 #: ComfyUI imports them for code that is not used here, and not every torch has a build of them.
 _STUBS = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchaudio")
@@ -105,7 +106,7 @@ def _import(folder: Path) -> dict[str, ModuleType]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             importlib.import_module("comfy.options").enable_args_parsing()
-            names = ("sample", "samplers", "supported_models", "model_patcher", "model_management")
+            names = ("sample", "samplers", "supported_models", "model_detection", "model_patcher", "model_management")
             return {name: importlib.import_module(f"comfy.{name}") for name in names}
     finally:
         sys.argv = arguments
@@ -147,16 +148,49 @@ class World:
 
     def model(self, kind: str) -> Any:
         name, options, _ = MODELS[kind]
-        config = getattr(self._comfy["supported_models"], name)(dict(options))
-        cpu, random = torch.device("cpu"), torch.Generator().manual_seed(0)
-        config.set_inference_dtype(torch.float32, None)
-        model = config.get_model({}, "", device=cpu)
+        patcher, random = self._patcher(name, options), torch.Generator().manual_seed(0)
         with torch.no_grad():
-            for weight in model.diffusion_model.parameters():  # ComfyUI leaves them to the checkpoint
-                weight.requires_grad_(requires_grad=False)
+            for weight in patcher.model.diffusion_model.parameters():  # ComfyUI leaves them to the checkpoint
                 drawn = torch.randn(weight.shape, generator=random)
                 weight.copy_(0.2 * drawn if weight.ndim > 1 else 1 + 0.1 * drawn)
+        return patcher
+
+    def _patcher(self, name: str, options: dict[str, Any]) -> Any:
+        config, cpu = getattr(self._comfy["supported_models"], name)(dict(options)), torch.device("cpu")
+        config.set_inference_dtype(torch.float32, None)
+        model = config.get_model({}, "", device=cpu)
+        model.diffusion_model.requires_grad_(requires_grad=False)
         return self._comfy["model_patcher"].ModelPatcher(model, cpu, cpu)
+
+    def twin(self, transformer: torch.nn.Module) -> Any:
+        """diffusers' FLUX, with its weights, as ComfyUI's own class; ComfyUI itself knows the names of both."""
+        sizes = transformer.config
+        options = {
+            "image_model": "flux",
+            "in_channels": sizes.in_channels // 4,
+            "out_channels": sizes.in_channels // 4,
+            "patch_size": 2,
+            "hidden_size": sizes.num_attention_heads * sizes.attention_head_dim,
+            "num_heads": sizes.num_attention_heads,
+            "depth": sizes.num_layers,
+            "depth_single_blocks": sizes.num_single_layers,
+            "mlp_ratio": 4.0,
+            "vec_in_dim": sizes.pooled_projection_dim,
+            "context_in_dim": sizes.joint_attention_dim,
+            "axes_dim": [*sizes.axes_dims_rope],
+            "theta": 10000,
+            "qkv_bias": True,
+            "guidance_embed": sizes.guidance_embeds,
+        }
+        patcher = self._patcher("Flux", options)
+        weights = self._comfy["model_detection"].convert_diffusers_mmdit(transformer.state_dict())
+        patcher.model.diffusion_model.load_state_dict(weights)
+        return patcher
+
+    def as_sampled(self, patcher: Any, latent: Tensor) -> Tensor:
+        """A result as the sampler saw it: ComfyUI scales it for the decoder."""
+        result: Tensor = patcher.model.process_latent_in(latent)
+        return result
 
     def noise(self, kind: str, batch: int = 1, seed: int = 0) -> Tensor:
         return torch.randn((batch, *MODELS[kind][2]), generator=torch.Generator().manual_seed(seed))
@@ -179,10 +213,11 @@ class World:
         callback: Callable[[int], None] = lambda step: None,
         in_one_call: bool = True,
         regions: bool = False,
+        prompts: Sequence[Prompt] = PROMPTS,
     ) -> Tensor:
-        positive = _prompt(0.5, patcher)
+        positive, negative = (_prompt(*prompt, patcher) for prompt in prompts)
         if regions:  # the upper half has a prompt of its own, and a second one lies over the whole
-            positive += [[0.8 * positive[0][0], {**positive[0][1], "area": (4, 8, 0, 0)}], *_prompt(0.2, patcher)]
+            positive += [[0.8 * positive[0][0], {**positive[0][1], "area": (4, 8, 0, 0)}], *_filled(0.2, patcher)]
         memory = self._comfy["model_management"]
         with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -195,7 +230,7 @@ class World:
                 self._comfy["samplers"].sampler_object(sampler),
                 sigmas,
                 positive,
-                _prompt(-0.5, patcher),
+                negative,
                 torch.zeros_like(noise),
                 callback=lambda step, *_: callback(step),
                 disable_pbar=True,
@@ -204,11 +239,15 @@ class World:
         return result
 
 
-def _prompt(value: float, patcher: Any) -> list[Any]:
-    extra: dict[str, Any] = {"pooled_output": torch.full((1, 8), value), "guidance": 3.5}
+def _filled(value: float, patcher: Any) -> list[Any]:
+    return _prompt(torch.full((1, 5, 12), value), torch.full((1, 8), value), patcher)
+
+
+def _prompt(embedding: Tensor, pooled: Tensor, patcher: Any) -> list[Any]:
+    extra: dict[str, Any] = {"pooled_output": pooled, "guidance": 3.5}
     if type(patcher.model.diffusion_model).__name__ == "NextDiT":  # which counts its words by it
         extra["attention_mask"] = torch.ones(1, 5, dtype=torch.long)
-    return [[torch.full((1, 5, 12), value), extra]]
+    return [[embedding, extra]]
 
 
 def _no_memory(device: Any = None, torch_free_too: bool = False) -> Any:

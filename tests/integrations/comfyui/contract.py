@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from tests.integrations.comfyui import package
+from tests.integrations.comfyui.flux import Flux
 from tests.integrations.comfyui.models import MODELS
 
 SAMPLER_SAMPLE = "sampler_sample"
+#: A prompt's embedding, and its pooled one.
+Prompt: TypeAlias = tuple[Tensor, Tensor]
+PROMPTS: tuple[Prompt, ...] = tuple((torch.full((1, 5, 12), value), torch.full((1, 8), value)) for value in (0.5, -0.5))
 
 
 class Patcher:
@@ -67,6 +71,14 @@ class World:
     def model(self, kind: str) -> Patcher:
         return Patcher(MODELS[kind][0]())
 
+    def twin(self, transformer: nn.Module) -> Patcher:
+        """diffusers' FLUX, with its weights, as ComfyUI has the model."""
+        return Patcher(Flux(transformer))
+
+    def as_sampled(self, patcher: Patcher, latent: Tensor) -> Tensor:
+        """A result as the sampler saw it."""
+        return latent
+
     def noise(self, kind: str, batch: int = 1, seed: int = 0) -> Tensor:
         return torch.randn((batch, *MODELS[kind][1]), generator=torch.Generator().manual_seed(seed))
 
@@ -85,10 +97,11 @@ class World:
         sampler: str = "euler",
         callback: Callable[[int], None] = lambda step: None,
         in_one_call: bool = True,
+        prompts: Sequence[Prompt] = PROMPTS,
     ) -> Tensor:
         options = copy.copy(patcher.model_options)
         options["transformer_options"] = {**options["transformer_options"], "sample_sigmas": sigmas}
-        guider = _Guider(patcher.model, guidance, in_one_call=in_one_call)
+        guider = _Guider(patcher.model, guidance, prompts, in_one_call=in_one_call)
         wrappers = [each for by_key in patcher.wrappers.get(self.where, {}).values() for each in by_key]
         run = Executor(_SAMPLERS[sampler], wrappers)
         result: Tensor = run(guider, sigmas, {"model_options": options}, callback, noise, None, None, True)
@@ -98,9 +111,9 @@ class World:
 class _Guider:
     """Calls the model for both prompts, in one batch put together from the end, or in two calls."""
 
-    def __init__(self, model: Any, guidance: float, *, in_one_call: bool) -> None:
+    def __init__(self, model: Any, guidance: float, prompts: Sequence[Prompt], *, in_one_call: bool) -> None:
         self.inner_model, self._guidance, self._in_one_call = model, guidance, in_one_call
-        self._prompts = [(torch.full((1, 5, 12), value), uuid.uuid4()) for value in (0.5, -0.5)]
+        self._prompts = [(prompt, uuid.uuid4()) for prompt in prompts]
 
     def velocity(self, x: Tensor, level: Tensor, options: dict[str, Any]) -> Tensor:
         kinds = [0] if self._guidance == 1 else [0, 1]
@@ -114,7 +127,10 @@ class _Guider:
 
     def _call(self, x: Tensor, level: Tensor, kinds: list[int], options: dict[str, Any]) -> Tensor:
         timestep = level.expand(x.shape[0])
-        context = torch.cat([self._prompts[kind][0].expand(x.shape[0], -1, -1) for kind in kinds])
+        context, pooled = (
+            torch.cat([self._prompts[kind][0][part].expand(x.shape[0], *[-1] * axes) for kind in kinds])
+            for part, axes in enumerate((2, 1))
+        )
         told = {
             **options["model_options"]["transformer_options"],
             "cond_or_uncond": [*kinds],
@@ -127,6 +143,7 @@ class _Guider:
             torch.cat([x] * len(kinds)),
             torch.cat([timestep] * len(kinds)),
             context=context,
+            y=pooled,
             transformer_options=told,
             **named,
         )

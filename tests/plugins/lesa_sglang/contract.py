@@ -14,6 +14,8 @@ import diffusers
 import torch
 from torch import Tensor
 
+from tests.fixtures_flux import places
+
 RUNTIME = "sglang.multimodal_gen.runtime"
 HEIGHT = WIDTH = 4
 
@@ -75,7 +77,7 @@ class FluxTransformer2DModel(diffusers.FluxTransformer2DModel):
             pooled_projections,
             timestep / 1000,
             guidance=None if guidance is None else guidance / 1000,
-            img_ids=torch.zeros(hidden_states.shape[1], 3),
+            img_ids=places(HEIGHT, WIDTH),
             txt_ids=torch.zeros(encoder_hidden_states.shape[1], 3),
             return_dict=False,
         )[0]

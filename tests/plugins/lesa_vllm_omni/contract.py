@@ -13,6 +13,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor, nn
 
+from tests.fixtures_flux import places
+
 ROOT = "vllm_omni.diffusion"
 
 
@@ -90,7 +92,7 @@ class FluxPipeline(nn.Module):
         return latents
 
     def predict_noise(self, latents: Tensor, timestep: Tensor, prompt: Tensor, pooled: Tensor) -> Tensor:
-        ids = torch.zeros(16, 3), torch.zeros(5, 3)
+        ids = places(4, 4), torch.zeros(5, 3)
         return self.transformer(
             hidden_states=latents,
             timestep=timestep,
