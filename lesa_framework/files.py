@@ -15,7 +15,7 @@ from lesa_framework.errors import ConfigError, LesaError
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["read_text", "write_bytes", "write_text"]
+__all__ = ["read_bytes", "read_text", "write_bytes", "write_text"]
 
 #: What a path may lead to besides a regular file, in words.
 _KINDS: Final = (
@@ -130,6 +130,28 @@ def read_text(path: Path, name: str = "", hint: str = "Give a UTF-8 text file.")
     Raises:
         ConfigError: It is something else, cannot be read, is too large, or is not UTF-8.
     """
+    content = read_bytes(path, name, hint)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise ConfigError(
+            f"{f'{name} {path}'.lstrip()}: is not UTF-8 text: {error.reason} at line {line}, column {column}. {hint}"
+        ) from error
+
+
+def read_bytes(path: Path, name: str = "", hint: str = "Give a file.") -> bytes:
+    """The content of a file.
+
+    Args:
+        path: A regular file; links are followed.
+        name: What named it, for messages.
+        hint: What to give instead, for messages.
+
+    Raises:
+        ConfigError: It is something else, cannot be read, or is too large.
+    """
     named = f"{name} {path}".lstrip()
     try:
         found = path.stat()
@@ -137,18 +159,10 @@ def read_text(path: Path, name: str = "", hint: str = "Give a UTF-8 text file.")
             raise ConfigError(f"{named}: this is {_kind(found.st_mode)}, not a file. {hint}")
         if found.st_size > _LARGEST:
             raise ConfigError(f"{named}: has {found.st_size:,} bytes; at most {_LARGEST:,} are read. {hint}")
-        content = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"{named}: cannot be read ({reason}). {hint}") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        raise ConfigError(
-            f"{named}: is not UTF-8 text: {error.reason} at line {line}, column {column}. {hint}"
-        ) from error
 
 
 def is_file(path: Path) -> bool:

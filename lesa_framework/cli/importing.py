@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,7 +13,7 @@ from lesa_framework.artifacts import save_artifact
 from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import parse_config
 from lesa_framework.errors import ConfigError, did_you_mean, shortened
-from lesa_framework.files import read_text, write_text
+from lesa_framework.files import read_bytes, read_text, write_text
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.published import Imported, Published
 from lesa_framework.plugin.manager import plugins
@@ -35,11 +36,28 @@ def command(
     ] = None,
     source: Annotated[str, typer.Option(help="Where they come from, for the record.")] = "",
     licence: Annotated[str, typer.Option(help="Their licence, for the record.")] = "",
-    backbone: Annotated[str, typer.Option(help="For weights: the backbone of the model they were made for.")] = "flux",
-    tap: Annotated[Tap, typer.Option(help="For weights: the tap they were made for.")] = Tap.OUTPUT,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="For weights: the backbone of the model they were made for; by default flux, or for LESA's weights "
+            "with experts for two branches qwen_image."
+        ),
+    ] = None,
+    tap: Annotated[
+        Tap | None,
+        typer.Option(help="For weights: the tap they were made for; by default their authors' for the backbone."),
+    ] = None,
     shift: Annotated[
-        float, typer.Option(min=0.01, max=100, help="For weights: shift of the linear grid they were made for.")
-    ] = 3.158,
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=100,
+            help="For weights: shift of the linear grid they were made for; by default that of their authors' model.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="For weights: the model they were made for, for the record.")
+    ] = None,
 ) -> None:
     """Turn coefficients that others publish into a configuration, with weights where needed.
 
@@ -53,10 +71,14 @@ def command(
     if out.suffix not in {".yaml", ".yml"}:
         raise ConfigError(f"--out {out}: name a .yaml file.")
     files.check_out_file(out, inputs=[] if file is None else [file])
-    plugins().registry.backbones.get(backbone)  # refuses one that is not there
-    text, name = _given(file, values)
-    imported = config.read_published(Published(text, name, source, licence, backbone, tap, shift))
+    options.check_texts("--model", model or "")
+    if backbone is not None:
+        plugins().registry.backbones.get(backbone)  # refuses one that is not there
+    published = Published("", "", source, licence, backbone, tap, shift, model)
+    imported = config.read_published(_given(published, file, values, as_bytes=config.imports_bytes))
     _write(imported, out)
+    if imported.note:
+        console.note(imported.note)
     if not source or not licence:
         console.note("no --source or no --licence was given, so the record of where the numbers come from is empty.")
 
@@ -75,8 +97,12 @@ def _importer(kind: str) -> type[PluginConfig]:
     return found[kind]
 
 
-def _given(file: Path | None, values: str | None) -> tuple[str, str]:
-    """The text, and what to call it."""
+def _given(published: Published, file: Path | None, values: str | None, *, as_bytes: bool) -> Published:
+    """With the content, and what to call it."""
+    if as_bytes:
+        if file is None or values is not None:
+            raise ConfigError("give the file that was published: these weights cannot be given as --values.")
+        return replace(published, name=str(file), content=read_bytes(file))
     if (file is None) == (values is None):
         raise ConfigError("give either a file or --values, such as --values '1.2, -0.5, 0.1'.")
     if file is None:
@@ -87,7 +113,7 @@ def _given(file: Path | None, values: str | None) -> tuple[str, str]:
         text, name = read_text(file), str(file)
     if len(text) > _LARGEST:
         raise ConfigError(f"{name}: has {len(text):,} characters; at most {_LARGEST:,} are read.")
-    return text, name
+    return replace(published, text=text, name=name)
 
 
 def _write(imported: Imported, out: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 from lesa_framework.errors import ConfigError
@@ -15,6 +17,9 @@ class PluginConfig(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    imports_bytes: ClassVar[bool] = False
+    """Whether what others publish for this kind is a file of bytes, not text."""
 
     kind: str
 

@@ -15,22 +15,27 @@ class Published:
     """What somebody else published, as the user gave it.
 
     Attributes:
-        text: The content of the file, or what was given on the command line. Nothing in it is ever run.
+        text: The content of the file, or what was given on the command line; empty for a kind that
+            [`imports_bytes`][lesa_framework.PluginConfig.imports_bytes]. Nothing in it is ever run.
         name: What to call it in messages.
         source: Where it comes from, for the record; may be empty.
         licence: Its licence, for the record; may be empty.
-        backbone: Kind of the adapter of the model that it was made for.
-        tap: The tap that its features are taken at.
-        shift: Shift of the linear grid that it was made for.
+        backbone: Kind of the adapter of the model that it was made for; None for what is usual for the kind.
+        tap: The tap that its features are taken at; None for what is usual.
+        shift: Shift of the linear grid that it was made for; None for what is usual.
+        model: The model that it was made for, as `--model` of other commands takes it; None when that was not said.
+        content: The content of the file for a kind that imports bytes. Nothing in it is ever run either.
     """
 
     text: str
     name: str
     source: str = ""
     licence: str = ""
-    backbone: str = "flux"
-    tap: Tap = Tap.OUTPUT
-    shift: float = 1.0
+    backbone: str | None = None
+    tap: Tap | None = None
+    shift: float | None = None
+    model: str | None = None
+    content: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,9 @@ class Imported:
     Attributes:
         config: The sections of a configuration, as in a YAML file, without `predictor.weights`.
         artifact: The weights of its predictor, which are written next to it.
+        note: What the user has to know about how it was understood; empty for nothing.
     """
 
     config: Mapping[str, Any]
     artifact: Artifact | None = None
+    note: str = ""

@@ -222,3 +222,12 @@ def _at(weights: _Weights, places: Sequence[int]) -> _Weights:
     for place, weight in zip(used, weights, strict=False):
         numbers[place] = weight
     return tuple(numbers)
+
+
+def asked_and_found(asked: PredictorConfig | None, found: PredictorConfig | None) -> tuple[Any, Any]:
+    """What was asked of a base, and what it has there; its file does not count."""
+    if asked is None or found is None:
+        return (None if asked is None else asked.kind), (None if found is None else found.kind)
+    named, given = asked.model_fields_set - {"weights"} | {"kind"}, found.model_dump(mode="json")
+    wanted = {key: value for key, value in asked.model_dump(mode="json").items() if key in named}
+    return wanted, {key: given.get(key) for key in wanted}

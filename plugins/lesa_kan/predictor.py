@@ -21,13 +21,16 @@ from lesa_framework import (
     Filter,
     Fit,
     FitTask,
+    Imported,
     PredictorConfig,
+    Published,
     RunInfo,
     StepContext,
     TrainingConfig,
 )
 from lesa_framework.artifacts import Artifact, check_run, load_artifact, same_grid
-from lesa_kan.base import Base, LesaRecord, added, depth_of, least_history
+from lesa_kan.authors import import_published
+from lesa_kan.base import Base, LesaRecord, added, asked_and_found, depth_of, least_history
 from lesa_kan.experts import Experts, ExpertShape
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
@@ -190,6 +193,7 @@ _SHAPED = ("stage_history", "hidden", "grid", "order", "grid_range", "branches")
 class LesaPredictorConfig(PredictorConfig):
     """Learned stage-aware prediction: a KAN-gated filter over the newest features."""
 
+    imports_bytes: ClassVar[bool] = True
     training_config: ClassVar[type[TrainingConfig]] = LesaTrainingConfig
 
     kind: Literal["lesa"] = "lesa"
@@ -261,7 +265,7 @@ class LesaPredictorConfig(PredictorConfig):
         pairs |= {
             "history": ("stage_history", asked.stage_history, shape.stage_history),
             "records": ("records", self.records, trained.records),
-            "base": ("a base", *_differences(self.base, None if trained.base is None else trained.base.section)),
+            "base": ("a base", *asked_and_found(self.base, None if trained.base is None else trained.base.section)),
         }
         for key, (name, wanted, found) in pairs.items():
             if key in self.model_fields_set and wanted != found:
@@ -279,6 +283,13 @@ class LesaPredictorConfig(PredictorConfig):
         experts = TrainableLesa(shape, settings.seed, keep_kans=settings.keep_kans, records=self.records, base=base)
         return TwoStageFit(experts, settings, task)
 
+    @classmethod
+    def read_published(cls, published: Published) -> Imported:
+        """Read a checkpoint of the authors' training: see [`import_published`][lesa_kan.authors.import_published]."""
+        artifact, note = import_published(published)
+        TrainedLesa(artifact)  # refuses filters that are not finite
+        return Imported(artifact.metadata.config, artifact, note)
+
     def untrained(self, num_steps: int, seed: int, *, keep_kans: bool = True) -> TrainableLesa:
         """Untrained experts for runs of `num_steps` steps."""
         return TrainableLesa(self._shape(num_steps), seed, keep_kans=keep_kans)
@@ -286,12 +297,3 @@ class LesaPredictorConfig(PredictorConfig):
     def _shape(self, num_steps: int) -> ExpertShape:
         lengths = self.stage_history or (min(4, self.history), self.history, self.history)
         return ExpertShape(num_steps, lengths, self.hidden, self.grid, self.order, self.grid_range, self.branches)
-
-
-def _differences(asked: PredictorConfig | None, found: PredictorConfig | None) -> tuple[Any, Any]:
-    """What was asked of a base, and what it has there; its file does not count."""
-    if asked is None or found is None:
-        return (None if asked is None else asked.kind), (None if found is None else found.kind)
-    named, given = asked.model_fields_set - {"weights"} | {"kind"}, found.model_dump(mode="json")
-    wanted = {key: value for key, value in asked.model_dump(mode="json").items() if key in named}
-    return wanted, {key: given.get(key) for key in wanted}

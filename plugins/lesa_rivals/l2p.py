@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, Field
@@ -23,11 +23,13 @@ from lesa_framework import (
     Published,
     RunInfo,
     StepContext,
+    Tap,
 )
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, check_run, load_artifact
 from lesa_rivals.numbers import read_table
 
 _LONGEST = 1000
+_SHIFT = 3.158  # of FLUX's grid at 1024x1024, for which the authors' weights were made
 
 
 class _Settings(BaseModel):
@@ -125,25 +127,28 @@ class L2PConfig(PredictorConfig):
         table = torch.tensor(rows, dtype=torch.float64)
         if bool(table.triu(1).any()):
             raise ConfigError(f"{published.name}: a row has weights for later steps; expected a lower triangle.")
+        tap, shift = published.tap or Tap.OUTPUT, published.shift or _SHIFT
         levels = (1 - step / count for step in range(count))
-        sigmas = (*(published.shift * level / (1 + (published.shift - 1) * level) for level in levels), 0.0)
+        sigmas = (*(shift * level / (1 + (shift - 1) * level) for level in levels), 0.0)
         record = {
             "imported_from": published.name,
             "sha256": sha256(published.text.encode()).hexdigest(),
             "source": published.source,
             "licence": published.licence,
         }
-        config = {
+        config: dict[str, dict[str, Any]] = {
             "schedule": {"kind": "even", "compute": max(2, count // 5)},
             "predictor": {"kind": "l2p"},
-            "backbone": {"kind": "auto", "tap": published.tap.value},
+            "backbone": {"kind": "auto", "tap": tap.value},
         }
+        if published.model:
+            config["training"] = {"model": published.model}
         metadata = ArtifactMetadata(
             kind="l2p",
             settings={"num_steps": count},
             sigmas=sigmas,
-            backbone=published.backbone,
-            tap=published.tap,
+            backbone=published.backbone or "flux",
+            tap=tap,
             config=config,
             training=record,
         )

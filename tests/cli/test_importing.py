@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from lesa_framework.artifacts import load_artifact
-from tests.cli.conftest import Lesa
+from tests.cli.conftest import SMALL, Lesa
+from tests.plugins.lesa_kan.release import release_tensors, save_release
 
 RECORD = ("--source", "https://example.org/numbers", "--licence", "Apache-2.0")
 TABLE = "[[0.75, 0.0, 0.0, 0.0], [-0.5, 1.5, 0.0, 0.0], [0.25, -1e-1, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]\n"
@@ -109,7 +110,10 @@ def test_what_is_none_of_that(lesa: Lesa, workplace: Path, kind: str, text: str,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["taylorseer", "--values", "1"], "'taylorseer' imports nothing. Kinds that do: l2p, magcache, teacache."),
+        (
+            ["taylorseer", "--values", "1"],
+            "'taylorseer' imports nothing. Kinds that do: l2p, lesa, magcache, teacache.",
+        ),
         (["teacash", "--values", "1"], "Did you mean 'teacache'?"),
         (["teacache"], "give either a file or --values"),
         (["teacache", "a", "--values", "1"], "give either a file or --values"),
@@ -131,3 +135,35 @@ def test_weights_are_refused_for_another_number_of_steps(lesa: Lesa, workplace: 
     outcome = lesa("plan", "--config", "imported.yaml", "--steps", "7")
     assert outcome.code == 2
     assert "for 4 steps, but the run has 7" in outcome.err
+
+
+@pytest.mark.filterwarnings("default::lesa_framework.LesaWarning")
+def test_a_checkpoint_of_lesas_authors_runs_on_a_pipeline(lesa: Lesa, workplace: Path, model: Path) -> None:
+    save_release(Path("theirs.pt"), release_tensors(12))
+    outcome = lesa("import", "lesa", "theirs.pt", "--out", "lesa.yaml", "--shift", "3", "--model", model, *RECORD)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.splitlines()[:2] == ["wrote lesa.safetensors", "wrote lesa.yaml"]
+    assert "note: taken as weights for" in outcome.err
+    assert "--backbone: flux, hunyuan_video" in outcome.err
+    metadata = load_artifact(Path("lesa.safetensors"), "lesa").metadata
+    assert (metadata.training["source"], metadata.training["licence"]) == (RECORD[1], RECORD[3])
+    assert planned(lesa, "lesa.yaml")["plan"] == "FFFFPPPPPFPP"
+    assert planned(lesa, "lesa.yaml", "--set", "schedule.interval=5")["plan"] == "FFFFPPPFPPPP"
+    made = lesa("generate", "a red ring", "--config", "lesa.yaml", "--steps", 12, "--out", "ring.png", *SMALL)
+    assert made.code == 0, made.err
+    assert "5/12 steps computed" in made.out
+    plain = planned(lesa, "lesa.yaml", "--model", model, *SMALL)
+    assert plain["plan"] == "FFFFPPPPPFPP"
+    refused = lesa("plan", "--config", "lesa.yaml", "--steps", 20)
+    assert refused.code == 2
+    assert "trained for 12 steps, but the run has 20" in refused.err
+
+
+def test_a_checkpoint_that_would_run_something_is_refused(lesa: Lesa, workplace: Path) -> None:
+    save_release(Path("theirs.pt"), {"latent.0.weight": Path("gone")})
+    outcome = lesa("import", "lesa", "theirs.pt", "--out", "lesa.yaml", *RECORD)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: theirs.pt: refused, because it would run 'pathlib")
+    assert sorted(path.name for path in workplace.iterdir()) == ["theirs.pt"]
+    for arguments in (["--values", "1"], ["theirs.pt", "--values", "1"], []):
+        assert "give the file that was published" in lesa("import", "lesa", *arguments).err
