@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from benchmarks.markup import ROOT, folded
 from lesa_framework.measure.columns import NOISY
 from lesa_framework.measure.results import IN_EVERY_ROW, Difference, Kind, ModelResults, Results, Row, ranked
 from lesa_framework.measure.scoring import SKIPPED
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
-START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
 def section(results: Results, found: ModelResults) -> str:
@@ -32,11 +30,6 @@ def section(results: Results, found: ModelResults) -> str:
             lines = "\n".join(_difference_line(each) for each in rivals)
             parts.append(folded(what, f"With 95 % intervals over prompts.\n\n{lines}"))
     return "\n\n".join(parts)
-
-
-def folded(summary: str, content: str) -> str:
-    """A part of a page that is shown on a click, on the site as on GitHub; `summary` is text without markup."""
-    return f'<details markdown="1">\n<summary>{summary}</summary>\n\n{content}\n\n</details>'
 
 
 def table(results: Results, model: str, nfe: int) -> str:
@@ -121,10 +114,3 @@ def page(results: Results) -> str:
 
 def _note(note: str) -> str:
     return f"Not measured here: {note.removeprefix(SKIPPED)}" if note.startswith(SKIPPED) else note
-
-
-def between_markers(text: str, content: str) -> str:
-    """A page with new content between its markers."""
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{content}\n{END}{after}"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.benchmarks_page import ROOT, between_markers, section, where
+from benchmarks.benchmarks_page import section, where
 from benchmarks.front_rows import SYSTEMS, verdict
+from benchmarks.markup import ROOT, filled
 from benchmarks.speed_page import FOLDER
 from lesa_framework.files import write_text
 from lesa_framework.measure.intervals import compared
@@ -19,21 +20,18 @@ from lesa_framework.measure.results_file import read_results
 RESULTS, PAGE = FOLDER / "fitted.json", ROOT / "docs" / "reference" / "fitted.md"
 
 
-def page(results: Results) -> str:
-    """A table of leads, then every row of every model."""
+def sections(results: Results) -> dict[str, str]:
+    """What is between the markers: a table of leads, and every row of every model."""
     pairs = sorted({len(found.pairs) for found in results.models})
-    return "\n\n".join(
-        [
-            (
-                f"PSNR in dB against the uncached run of 50 steps, {' to '.join(map(str, pairs))} pairs a model, "
-                f"{where(results.environment)}. A lead is the mean difference, pair by pair, with its 95 % interval "
-                "over prompts; it is a lead when the whole interval is above 0, otherwise it is level. The best of the "
-                "others was chosen on these very pairs, which favours it."
-            ),
-            leads(results),
-            *(section(results, found) for found in results.models),
-        ]
-    )
+    return {
+        "leads": (
+            f"PSNR in dB against the uncached run of 50 steps, {' to '.join(map(str, pairs))} pairs a model, "
+            f"{where(results.environment)}. A lead is the mean difference, pair by pair, with its 95 % interval "
+            "over prompts; it is a lead when the whole interval is above 0, otherwise it is level. The best of the "
+            f"others was chosen on these very pairs, which favours it.\n\n{leads(results)}"
+        ),
+        "results": "\n\n".join(section(results, found) for found in results.models),
+    }
 
 
 def leads(results: Results) -> str:
@@ -82,7 +80,7 @@ def _lead(ours: Row, theirs: Row, found: ModelResults) -> str:
 
 def main() -> None:
     """Rewrite the page."""
-    write_text(PAGE, between_markers(PAGE.read_text("utf-8"), page(read_results(RESULTS))))
+    write_text(PAGE, filled(PAGE.read_text("utf-8"), sections(read_results(RESULTS))))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from benchmarks import benchmarks_page
-from benchmarks.benchmarks_page import ROOT, between_markers, where
+from benchmarks.benchmarks_page import where
 from benchmarks.front_plots import write_plots
 from benchmarks.front_rows import FITTED, OURS_EVEN, OURS_PAPER, SYSTEMS, Claim, FrontRows, Line, System, verdict
-from benchmarks.speed_page import FILES, FOLDER, filled, table
+from benchmarks.markup import ROOT, between_markers, filled, table
+from benchmarks.speed_page import FILES, FOLDER
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Difference, Results, Row
 from lesa_framework.measure.results_file import read_results

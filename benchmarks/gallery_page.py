@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks import front_rows
-from benchmarks.benchmarks_page import ROOT, between_markers
 from benchmarks.front_page import PUBLISHED, SELECTION
 from benchmarks.front_rows import SYSTEMS, FrontRows, System
+from benchmarks.markup import ROOT, between_markers
 from lesa_framework.files import write_bytes, write_text
 from lesa_framework.measure.images import from_data_uri, spread, to_pil
 from lesa_framework.measure.results import QUALITY, UNCACHED, ModelResults, Results, Row

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.front_plots import THEMES, Theme, as_svg
-from benchmarks.speed_page import ROOT, filled, table
+from benchmarks.markup import ROOT, filled, table
 from examples.serving_simulation import (
     ASSUMPTIONS,
     Assumptions,

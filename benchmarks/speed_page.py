@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
 
 from benchmarks.full_size.cases import CASES
 from benchmarks.full_size.floor import NAME as FLOOR
 from benchmarks.full_size.stopwatch import PARTS
+from benchmarks.markup import ROOT, filled, folded, table
 from benchmarks.speed_plot import write_plot
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row
 from lesa_framework.measure.results_file import read_results
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "results"
 FILES = {name: FOLDER / f"full-size-{name}-nvidia-h200.json" for name in CASES}
 PROBE = FOLDER / "probes" / "flux-18-blocks-nvidia-h200.json"
@@ -42,6 +41,7 @@ _PROBED = (
 def sections(every: Sequence[Results], probe: Mapping[str, object]) -> dict[str, str]:
     """What is between the markers of each name."""
     return {
+        "summary": summary(every),
         "files": files(every),
         "ratios": ratios(every),
         "parts": parts(every),
@@ -51,6 +51,22 @@ def sections(every: Sequence[Results], probe: Mapping[str, object]) -> dict[str,
         "peers": peers(every),
         "blocks": blocks(probe),
     }
+
+
+def summary(every: Sequence[Results]) -> str:
+    """A line for each model: what LESA makes of its run."""
+    rows = []
+    for results in every:
+        lesa, _, _ = _checked(results)
+        bare, most = model_rows(results, Kind.UNCACHED)[0], limit(results) / lesa.nfe
+        rows.append(
+            [
+                results.title, f"{lesa.nfe} of {lesa.num_steps}", number(bare.seconds, 2), number(lesa.seconds, 2),
+                number(lesa.speedup, 2, "x"), number(most, 2, "x"), f"{lesa.cache_bytes / 2**20:.0f}",
+            ]
+        )  # fmt: skip
+    headings = ["model", "computed steps", "uncached, s", "LESA, s", "faster", "at most", "history, MiB"]
+    return table(headings, rows, words=1)
 
 
 def files(every: Sequence[Results]) -> str:
@@ -151,7 +167,7 @@ def bandwidth(every: Sequence[Results]) -> str:
                     ]
                 )  # fmt: skip
     headings = [
-        "model", "predictor", "taps", "MiB moved", "ms", "GB/s", "copy, GB/s", "share", "ms a run",
+        "model", "predictor", "features", "MiB moved", "ms", "GB/s", "copy, GB/s", "share", "ms a run",
         "ms a run at a copy's speed",
     ]  # fmt: skip
     reached = f"**This falls short**: the filter reaches {min(shares):.0%} to {max(shares):.0%} of a copy's bandwidth."
@@ -192,7 +208,7 @@ def peers(every: Sequence[Results]) -> str:
             if row.note:
                 remarks.append(f"- {short(results)}, `{row.name}`: {row.note}")
     headings = ["model", "peer", "work (wanted)", "time ratio", "time / work", "cache, MiB", "comparable"]
-    return "\n\n".join([table(headings, rows, words=2), "What the searches said:", "\n".join(remarks)])
+    return "\n\n".join([table(headings, rows, words=2), folded("What the searches said", "\n".join(remarks))])
 
 
 def comparable(row: Row) -> str:
@@ -250,28 +266,6 @@ def predicted_calls(model: ModelResults, name: str) -> int:
 def number(value: float | None, digits: int, unit: str = "") -> str:
     """A number for a cell; empty where there is none."""
     return "" if value is None else f"{value:.{digits}f}{unit}"
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
-    """A table whose first columns are words and whose others are numbers."""
-    line = "|".join("---" if place < words else "--:" for place in range(len(headings)))
-    return "\n".join([f"| {' | '.join(headings)} |", f"|{line}|", *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def filled(text: str, contents: Mapping[str, str]) -> str:
-    """The page with new content between the markers of each name.
-
-    Raises:
-        ValueError: A marker is not there.
-    """
-    for name, content in contents.items():
-        start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
-        before, _, rest = text.partition(start)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise ValueError(f"no {start} and {end} on the page")
-        text = f"{before}{start}\n{content}\n{end}{after}"
-    return text
 
 
 def read() -> tuple[list[Results], dict[str, object]]:

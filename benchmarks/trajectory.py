@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import lesa_framework as lesa
-from benchmarks.benchmarks_page import ROOT
+from benchmarks.markup import ROOT
 from lesa_framework.files import write_text
 from lesa_framework.pipelines import find_model, load_pipeline
 

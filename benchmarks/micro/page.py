@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from benchmarks.markup import ROOT, filled, table
 from benchmarks.micro.results import HIGH, LOW, RATIO
-from benchmarks.speed_page import FOLDER, ROOT, filled, table
+from benchmarks.speed_page import FOLDER
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Results, Row
 from lesa_framework.measure.results_file import read_results

@@ -124,7 +124,7 @@ def _readme(text: str) -> list[Claim]:
 
 def _fitted(text: str) -> list[Claim]:
     """The leads of the measured table in docs/reference/fitted.md."""
-    text = text.partition("<!-- results:start -->")[2]
+    text = text.partition("<!-- leads:start -->")[2]
     found = []
     for model, (title, *_) in SYSTEMS.items():
         for nfe in (10, 8):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import fitted_page
+from benchmarks.markup import filled
 from lesa_framework.measure.results import QUALITY, Details, ModelResults, Pair, Results
+from lesa_framework.measure.results_file import read_results
 from tests.benchmarks.rows import row
 from tests.measure.page.samples import METRICS
 
@@ -48,6 +50,12 @@ def test_a_lead_is_one_when_its_interval_says_so(fitted, line, cell):
 
 
 def test_the_page_has_the_rows_of_every_model():
-    text = fitted_page.page(results((34.0, 34.2), (30.0, 30.1)))
-    assert "### reference:flux" in text
-    assert "2 pairs a model" in text
+    sections = fitted_page.sections(results((34.0, 34.2), (30.0, 30.1)))
+    assert "### reference:flux" in sections["results"]
+    assert "2 pairs a model" in sections["leads"]
+
+
+def test_the_page_says_what_the_committed_results_say():
+    text = fitted_page.PAGE.read_text("utf-8")
+    contents = fitted_page.sections(read_results(fitted_page.RESULTS))
+    assert filled(text, contents) == text, "run python -m benchmarks.fitted_page"

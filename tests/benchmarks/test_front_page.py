@@ -8,7 +8,7 @@ import pytest
 from benchmarks import benchmarks_page, front_page
 from benchmarks.front_plots import THEMES, as_svg, front, quality, short, write_plots
 from benchmarks.front_rows import FrontRows
-from benchmarks.speed_page import filled
+from benchmarks.markup import filled
 from lesa_framework.measure.results import Kind
 from lesa_framework.measure.results_file import read_results
 from tests.benchmarks.rows import row

@@ -3,8 +3,8 @@ from __future__ import annotations
 import re
 
 from benchmarks import gallery_page
-from benchmarks.benchmarks_page import between_markers
 from benchmarks.front_page import PUBLISHED, SELECTION
+from benchmarks.markup import between_markers
 from lesa_framework.measure.results_file import read_results
 
 PAGE = gallery_page.PAGE.read_text("utf-8")

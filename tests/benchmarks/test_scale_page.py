@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import scale_page
 from benchmarks.front_plots import THEMES
-from benchmarks.speed_page import filled
+from benchmarks.markup import filled
 from examples.serving_simulation import ASSUMPTIONS, read_assumptions
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import speed_page
 from benchmarks.front_plots import THEMES
+from benchmarks.markup import filled
 from benchmarks.speed_plot import write_plot
 from lesa_framework.measure.results import Kind, Row
 
@@ -22,7 +23,7 @@ def read():
 
 def test_the_page_says_what_the_files_say(read):
     text = speed_page.PAGE.read_text("utf-8")
-    assert speed_page.filled(text, speed_page.sections(*read)) == text, "run python -m benchmarks.speed_page"
+    assert filled(text, speed_page.sections(*read)) == text, "run python -m benchmarks.speed_page"
 
 
 def test_the_plots_that_the_page_shows_are_there():
@@ -69,8 +70,3 @@ def test_what_the_prose_claims_is_so(read):
 )
 def test_a_peer_is_comparable_only_at_the_work_that_was_asked_for(work, said):
     assert speed_page.comparable(row(work)) == said
-
-
-def test_a_page_without_its_markers_is_refused():
-    with pytest.raises(ValueError, match="no <!-- peers:start -->"):
-        speed_page.filled("# A page", {"peers": "| a |"})

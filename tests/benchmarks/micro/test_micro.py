@@ -4,8 +4,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks import speed_page
 from benchmarks.full_size.device import Cpu
+from benchmarks.markup import filled
 from benchmarks.micro import page, startup
 from benchmarks.micro.command import PARTS, app
 from benchmarks.micro.filters import TAPS, filters
@@ -103,4 +103,4 @@ def test_bad_input_gets_a_message_and_exits_with_2(arguments, told):
 
 def test_the_page_says_what_the_committed_file_says():
     text = page.PAGE.read_text("utf-8")
-    assert speed_page.filled(text, page.section(read_results(page.FILE))) == text, "run python -m benchmarks.micro.page"
+    assert filled(text, page.section(read_results(page.FILE))) == text, "run python -m benchmarks.micro.page"

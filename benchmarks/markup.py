@@ -1,0 +1,40 @@
+"""What all written pages are put together from: tables, parts that fold away, and the places that are filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def folded(summary: str, content: str) -> str:
+    """A part of a page that is shown on a click, on the site as on GitHub; `summary` is text without markup."""
+    return f'<details markdown="1">\n<summary>{summary}</summary>\n\n{content}\n\n</details>'
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """A table whose first columns are words and whose others are numbers."""
+    line = "|".join("---" if place < words else "--:" for place in range(len(headings)))
+    return "\n".join([f"| {' | '.join(headings)} |", f"|{line}|", *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def filled(text: str, contents: Mapping[str, str]) -> str:
+    """The page with new content between the markers of each name.
+
+    Raises:
+        ValueError: A marker is not there.
+    """
+    for name, content in contents.items():
+        start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+        before, _, rest = text.partition(start)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise ValueError(f"no {start} and {end} on the page")
+        text = f"{before}{start}\n{content}\n{end}{after}"
+    return text
+
+
+def between_markers(text: str, content: str) -> str:
+    """The page with new content where its results are."""
+    return filled(text, {"results": content})
