@@ -110,14 +110,13 @@ def import_published(published: Published) -> tuple[Artifact, str]:
         kind="lesa", settings=shape.as_json(), sigmas=sigmas, backbone=backbone, tap=tap, config=config, training=record
     )
     gains = _gains(shape, weights, sigmas)
-    note = (
-        ""
-        if published.backbone
-        else (
-            f"taken as weights for {release.model}, tap {tap.value}. If they were made for another model, say so with "
-            f"--backbone: {', '.join(name for name, each in _RELEASES.items() if each.branches == branches)}."
+    others = [name for name, each in _RELEASES.items() if each.branches == branches and name != backbone]
+    note = ""
+    if others and not published.backbone:
+        note = (
+            f"taken as weights for the backbone {backbone}, with the tap {tap.value}; the file does not say. If they "
+            f"were made for another, name it: --backbone {' or '.join(others)}."
         )
-    )
     return Artifact(metadata, {**weights, "gains": gains}), note
 
 

@@ -76,7 +76,8 @@ def test_the_configuration_is_the_published_one(
     metadata = found.artifact.metadata
     assert (metadata.backbone, metadata.tap) == (found.config["backbone"]["kind"], tap)
     assert {key: metadata.training[key] for key in ("source", "licence")} == {"source": "s", "licence": "MIT"}
-    assert (model in found.note) is (backbone is None)
+    assert bool(found.note) is (backbone is None and branches == 1)
+    assert found.note == "" or "the backbone flux, with the tap pre_head" in found.note
 
 
 def test_what_is_given_is_taken(tmp_path: Path) -> None:
