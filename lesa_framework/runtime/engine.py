@@ -173,7 +173,7 @@ class Engine:
     def refresh(self, step: Step) -> None:
         """Let an open step see what other branches did since it was opened."""
         if step.ctx is not None:
-            step.ctx = replace(step.ctx, others=others_of(step.ctx.branch, self._mixing(step.latent)))
+            step.ctx = replace(step.ctx, others=self._others(step.ctx.branch, step.latent))
 
     def computed(self, step: Step, feature: Tensor) -> Tensor:
         """Use a feature that the block stack computed.
@@ -200,14 +200,16 @@ class Engine:
 
     def remember(self, step: Step, feature: Tensor) -> None:
         """Let what comes next read the feature that was used."""
-        if step.ctx is not None and self.strategy.schedule.reads_path:
-            branch, computed = self._branches[step.branch], step.record.decision is Decision.COMPUTE
-            branch.path = extended(branch.path, step.ctx.index, step.latent.detach().clone(), computed=computed)
-        if step.ctx is not None and step.prediction is not None and self.strategy.predictor.records == "all":
-            self._branches[step.branch].history.append(feature, EntryInfo(step.ctx.index, computed=False))
-        if step.ctx is not None and self.strategy.history.device is not None:
-            history = self._branches[step.branch].history
-            history.expect(reads_next(self.strategy, step.ctx, history.entries))
+        if step.ctx is None:
+            return
+        ctx, branch, strategy = step.ctx, self._branches[step.branch], self.strategy
+        if strategy.schedule.reads_path:
+            computed = step.record.decision is Decision.COMPUTE
+            branch.path = extended(branch.path, ctx.index, step.latent.detach().clone(), computed=computed)
+        if step.prediction is not None and strategy.predictor.records == "all":
+            branch.history.append(feature, EntryInfo(ctx.index, computed=False))
+        if strategy.history.device is not None:
+            branch.history.expect(reads_next(strategy, ctx, branch.history.entries))
 
     def close_step(self, step: Step, feature: Tensor) -> None:
         """Record a call, and tell the observers."""
@@ -277,14 +279,15 @@ class Engine:
             branch_index=position.branch_index,
             stage=self.strategy.router.stage(sigmas[index]),
             entries=branch.history.entries,
-            others=others_of(position.branch, self._mixing(latent)),
+            others=self._others(position.branch, latent),
             latent=latent,
             computed_latent=branch.computed_latent,
             path=branch.path,
         )
 
-    def _mixing(self, latent: Tensor) -> Mapping[str, tuple[EntryInfo, ...]]:
-        """What branches hold whose features mix: none from latents of another shape, such as before that changed."""
-        return {
-            name: each.history.entries for name, each in self._branches.items() if each.latent_shape == latent.shape
-        }
+    def _others(self, branch: str, latent: Tensor) -> Mapping[str, tuple[EntryInfo, ...]]:
+        """What other branches hold whose features mix: none from latents of another shape, as before that changed."""
+        if len(self._branches) == 1:
+            return {}
+        shape, found = latent.shape, self._branches.items()
+        return others_of(branch, {name: each.history.entries for name, each in found if each.latent_shape == shape})

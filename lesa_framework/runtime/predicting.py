@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -34,12 +34,12 @@ def predict(predictor: Predictor, history: Filtered, ctx: StepContext, finite: F
         PluginContractError: It has another shape or dtype than the features, or is on another device.
     """
     count: Count = None
-    if isinstance(predictor, AffinePredictor) and type(predictor).predict is AffinePredictor.predict:
-        found = predictor.filter(history.entries, ctx)
+    if type(predictor).predict is AffinePredictor.predict:
+        found = cast("AffinePredictor", predictor).filter(history.entries, ctx)
         prediction, count = history.predict(found, check=finite.replaces)
     else:
         prediction = predictor.predict(history, ctx)
-    _check(predictor, "predict", prediction, history.kind)
+        _check(predictor, "predict", prediction, history.kind)
     if finite.refuses(prediction):
         return None
     if count is None:

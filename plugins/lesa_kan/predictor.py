@@ -44,6 +44,8 @@ _RETABULATE = (
 
 #: Grids whose tables are kept: a server may take turns between as many resolutions.
 _GRIDS = 32
+#: Steps whose weights are kept: of all branches, on as many grids.
+_STEPS = 100 * _GRIDS
 
 
 class Lesa(AffinePredictor):
@@ -77,6 +79,7 @@ class Lesa(AffinePredictor):
         self.shape, self.base, self.records = shape, base, records
         self.depth, self.num_stages = depth_of(shape, base), shape.num_stages
         self._gains, self._taps, self._bias = gains.tolist(), taps.tolist(), bias.tolist()
+        self._numbers = lru_cache(_STEPS)(self._multiplied)
 
     def min_history(self, stage: int) -> int:
         """K_0 features, in every stage: this is what computes step 3 of the paper's schedules. On a base, its own."""
@@ -91,12 +94,17 @@ class Lesa(AffinePredictor):
         branch = min(ctx.branch_index, self.shape.branches - 1)
         gain = self.gains(ctx.sigmas)[branch][ctx.stage][ctx.index]
         count = min(self.shape.stage_history[ctx.stage], len(entries))
-        weights = [gain * tap for tap in self._taps[branch][ctx.stage][:count]]
-        bias = gain * self._bias[branch][ctx.stage]
+        weights, bias = self._numbers(branch, ctx.stage, gain, count)
         if self.base is not None:
             return added(self.base.filter(entries, ctx), weights, bias)
-        weights[0] += 1.0
-        return Filter(tuple(weights), bias)
+        return Filter(weights, bias)
+
+    def _multiplied(self, branch: int, stage: int, gain: float, count: int) -> tuple[tuple[float, ...], float]:
+        """A step's gain times taps and bias; without a base, the newest feature too."""
+        weights = [gain * tap for tap in self._taps[branch][stage][:count]]
+        if self.base is None:
+            weights[0] += 1.0
+        return tuple(weights), gain * self._bias[branch][stage]
 
     def correction(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter | None:
         """That of the base."""
@@ -142,10 +150,10 @@ class TrainedLesa(Lesa):
 
     def gains(self, sigmas: tuple[float, ...]) -> list[list[list[float]]]:
         """The table for the training's grid; for another one, the KANs are evaluated once."""
-        return self._table(sigmas)
+        return self._table(sigmas) if self._retabulate else self._gains
 
     def _look_up(self, sigmas: tuple[float, ...]) -> list[list[list[float]]]:
-        if not self._retabulate or same_grid(sigmas, self._artifact.metadata.sigmas):
+        if same_grid(sigmas, self._artifact.metadata.sigmas):
             return self._gains
         return tabulate(self._artifact, sigmas)
 

@@ -13,7 +13,10 @@ class Reuse(AffinePredictor):
 
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002
         """One weight of 1."""
-        return Filter((1.0,))
+        return _NEWEST
+
+
+_NEWEST = Filter((1.0,))
 
 
 class ReuseConfig(PredictorConfig):

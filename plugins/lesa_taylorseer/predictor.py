@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -28,19 +29,24 @@ class TaylorSeer(AffinePredictor):
 
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
         """The series as weights on the computed features."""
-        steps = [entry.step for entry in entries[: self.depth]]
-        # differences[j] is D_m at the j-th newest computed step, as weights on the features.
-        differences = [[float(j == k) for k in range(len(steps))] for j in range(len(steps))]
-        distance, factor = ctx.index - steps[0], 1.0
-        weights = [0.0] * len(steps)
-        for m in range(len(steps)):
-            weights = [total + factor * part for total, part in zip(weights, differences[0], strict=True)]
-            factor *= distance / (m + 1)
-            differences = [
-                [(new - old) / (steps[j] - steps[j + 1]) for new, old in zip(newer, older, strict=True)]
-                for j, (newer, older) in enumerate(pairwise(differences))
-            ]
-        return Filter(tuple(weights))
+        return _series(tuple([entry.step for entry in entries[: self.depth]]), ctx.index)
+
+
+@lru_cache(4096)  # the same steps come in every run
+def _series(steps: tuple[int, ...], index: int) -> Filter:
+    """The series from computed steps, newest first, to another step."""
+    # differences[j] is D_m at the j-th newest computed step, as weights on the features.
+    differences = [[float(j == k) for k in range(len(steps))] for j in range(len(steps))]
+    distance, factor = index - steps[0], 1.0
+    weights = [0.0] * len(steps)
+    for m in range(len(steps)):
+        weights = [total + factor * part for total, part in zip(weights, differences[0], strict=True)]
+        factor *= distance / (m + 1)
+        differences = [
+            [(new - old) / (steps[j] - steps[j + 1]) for new, old in zip(newer, older, strict=True)]
+            for j, (newer, older) in enumerate(pairwise(differences))
+        ]
+    return Filter(tuple(weights))
 
 
 class TaylorSeerConfig(PredictorConfig):

@@ -16,9 +16,14 @@ from lesa_framework.types import EntryInfo, Filter, HistoryView, Weights
 Read: TypeAlias = Callable[[int], Tensor]
 
 
+def adds_numbers(filter: Filter) -> bool:  # noqa: A002 - the contract's word
+    """Whether a filter adds up the branch's own features with a number for each, and nothing else."""
+    return not (filter.others or isinstance(filter.weights, Tensor) or isinstance(filter.bias, Tensor))
+
+
 def picked(filter: Filter) -> int | None:  # noqa: A002 - the contract's word
     """The entry that a filter returns as it is; None if it adds up."""
-    if filter.others or isinstance(filter.weights, Tensor) or isinstance(filter.bias, Tensor) or filter.bias != 0.0:
+    if not adds_numbers(filter) or filter.bias != 0.0:
         return None
     used = [(k, weight) for k, weight in enumerate(filter.weights) if weight != 0.0]
     return used[0][0] if len(used) == 1 and used[0][1] == 1.0 else None
@@ -44,6 +49,10 @@ def terms_of(
         PluginContractError: Its numbers, or another branch's features, do not fit this branch's features.
     """
     newest = read(0)
+    if adds_numbers(filter):
+        used = [(k, weight) for k, weight in enumerate(filter.weights) if weight != 0.0]
+        own, numbers = tuple(read(k) for k, _ in used), tuple(weight for _, weight in used)
+        return Terms(own, numbers, filter.bias, newest.shape, dtype, newest.device)
     features: list[Tensor] = []
     weights: list[Numbers] = []
     shape, wide = newest.shape, torch.promote_types(torch.promote_types(newest.dtype, dtype), torch.float32)

@@ -141,9 +141,9 @@ class Finite:
         Nobody waits. Processes that work together would learn it at different times, and one of them would compute
         alone: for them it is never so. They have the strict check, about which they agree.
         """
-        if self.agree is not alone:
+        unread = self._unread.get(branch)
+        if not unread or self.agree is not alone:
             return False
-        unread = self._unread.get(branch, [])
         self._unread[branch] = [count for count in unread if count.number.known() is None]
         found = [(number, count) for count in unread if (number := count.number.known())]
         for number, count in found:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from lesa_framework.runtime.features.filters import Moved, check_fits_history, picked, terms_of
+from lesa_framework.runtime.features.filters import Moved, Read, check_fits_history, picked, terms_of
 from lesa_framework.runtime.features.held import Held, kind_of
 from lesa_framework.runtime.features.packing import EIGHT_BITS, packed, unpacked
 from lesa_framework.runtime.features.transfers import Away, transfers_between
@@ -40,6 +41,7 @@ class History(Held):
     ) -> None:
         super().__init__(depth, place, branches)
         self._ring: Tensor | None = None
+        self._slots: tuple[Tensor, ...] = ()  # views of it
         self._away: Away | None = None  # where copies of the ring's slots come and go
         self._scales: dict[int, Tensor] = {}  # of slots with features in eight bits
         self._head = 0  # slot of the newest feature
@@ -69,6 +71,7 @@ class History(Held):
                     device=place,
                     pin_memory=transfers is not None and transfers.pinned,
                 )
+                self._slots = tuple(ring[slot] for slot in range(self.depth))
             self._away = None if transfers is None else Away(transfers, feature.device)
             self._ring, self._kind, self._entries = ring, kind, ()
         self._head = (self._head - 1) % self.depth
@@ -76,9 +79,9 @@ class History(Held):
         if ring.dtype is EIGHT_BITS:
             kept, self._scales[self._head] = packed(kept)
         if self._away is None:
-            ring[self._head].copy_(kept)
+            self._slots[self._head].copy_(kept)
         else:
-            self._away.put(self._head, ring[self._head], kept)
+            self._away.put(self._head, self._slots[self._head], kept)
         self._entries = (info, *self._entries[: self.depth - 1])
 
     def expect(self, wanted: Iterable[int]) -> None:
@@ -86,7 +89,7 @@ class History(Held):
         ring = self._ring
         if self._away is not None and ring is not None:
             slots = [(self._head + k) % self.depth for k in wanted]
-            self._away.expect((slot, ring[slot]) for slot in slots)
+            self._away.expect((slot, self._slots[slot]) for slot in slots)
 
     @contextmanager
     def showing(self, feature: Tensor) -> Iterator[None]:
@@ -129,7 +132,7 @@ class History(Held):
         Raises:
             PluginContractError: The filter does not fit the features that are held.
         """
-        others = self._others()
+        others = self._others() if filter.others else {}
         check_fits_history(filter, self._entries, {name: other.entries for name, other in others.items()})
         pick = picked(filter)
         if pick is not None:
@@ -137,18 +140,20 @@ class History(Held):
         # What is shown is not in the ring, and may be on another device.
         read = self._held if self._shown is None else self.feature
         terms = terms_of(filter, read, others, self.kind[1], self._moved)
-        newest = newest_computed(self._entries)
-        total, count = weigh(terms, (lambda: read(newest).to(terms.dtype)) if check else None)
+        total, count = weigh(terms, partial(self._newest_computed, read) if check else None)
         return self._back(total), count
+
+    def _newest_computed(self, read: Read) -> Tensor:
+        return read(newest_computed(self._entries)).to(self.kind[1])
 
     def _held(self, k: int) -> Tensor:
         if self._ring is None or not 0 <= k < len(self._entries):
             raise IndexError(f"history holds {len(self._entries)} features, counted from 0; asked for number {k}")
         slot = (self._head + k) % self.depth
-        held = self._ring[slot] if self._away is None else self._away.get(slot, self._ring[slot])
+        held = self._slots[slot] if self._away is None else self._away.get(slot, self._slots[slot])
         return unpacked(held, self._scales[slot], self.kind[1]) if held.dtype is EIGHT_BITS else held
 
     def _back(self, value: Tensor) -> Tensor:
         """The value on the features' device and in their dtype; the same tensor when it is so already."""
         _, dtype, device = self.kind
-        return value.to(device=device, dtype=dtype)
+        return value if value.device == device and value.dtype is dtype else value.to(device=device, dtype=dtype)

@@ -21,6 +21,8 @@ Count: TypeAlias = Tensor | int | None
 #: Returns a feature whose values take the place of those that are not finite; None not to look for any.
 Instead: TypeAlias = Callable[[], Tensor] | None
 
+#: In these features are added up as they are.
+_WIDE = (torch.float32, torch.float64)
 #: Values that a CPU adds up at a time: few enough for its cache, and enough to call torch seldom.
 CHUNK = 262_144
 
@@ -52,10 +54,17 @@ class Terms:
         return torch.promote_types(torch.promote_types(held, self.dtype), torch.float32)
 
     @property
+    def is_wide(self) -> bool:
+        """Whether the features and the result have the bits of the sum."""
+        return self.dtype in _WIDE and all(feature.dtype is self.dtype for feature in self.features)
+
+    @property
     def needs_graph(self) -> bool:
         """Whether gradients may be asked for."""
+        if not torch.is_grad_enabled():
+            return False
         numbers = (*self.features, *self.weights, self.bias)
-        return torch.is_grad_enabled() and any(isinstance(each, Tensor) and each.requires_grad for each in numbers)
+        return any(isinstance(each, Tensor) and each.requires_grad for each in numbers)
 
     @property
     def axes(self) -> int:
@@ -73,8 +82,11 @@ def weigh(terms: Terms, instead: Instead = None) -> tuple[Tensor, Count]:
     Returns:
         A fresh tensor, and how many values were replaced; on other devices than the CPU nobody waits for the number.
     """
-    if terms.device.type == "cpu" and terms.axes < 2 and terms.features and not terms.needs_graph:
-        return _in_chunks(terms, instead)
+    if terms.device.type == "cpu" and terms.features and not terms.needs_graph:
+        if terms.shape.numel() <= CHUNK and terms.is_wide:
+            return _at_once(terms, instead)
+        if terms.axes < 2:
+            return _in_chunks(terms, instead)
     if terms.device.type == "cuda" and terms.features and not terms.needs_graph:
         from lesa_framework.runtime.features.fastest import weigh_fastest
 
@@ -106,6 +118,21 @@ def replaced(feature: Tensor, instead: Callable[[], Tensor]) -> tuple[Tensor, Te
     if count.device.type == "cpu" and not int(count):
         return feature, 0
     return torch.where(bad, instead(), feature), count
+
+
+def _at_once(terms: Terms, instead: Instead) -> tuple[Tensor, Count]:
+    """Add up what fits into a CPU's cache: as few calls as there are terms, because they take longer than the sums."""
+    total = torch.mul(terms.features[0], terms.weights[0])
+    for feature, weight in zip(terms.features[1:], terms.weights[1:], strict=True):
+        if isinstance(weight, Tensor):
+            total.addcmul_(feature, weight)
+        else:
+            total.add_(feature, alpha=weight)
+    if isinstance(terms.bias, Tensor) or terms.bias:
+        total.add_(terms.bias)
+    if instead is None or math.isfinite(float(total.sum())):
+        return total, 0
+    return replaced(total, instead)
 
 
 def _in_chunks(terms: Terms, instead: Instead) -> tuple[Tensor, Count]:
