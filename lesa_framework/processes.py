@@ -7,16 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined] # its documentation has them there
 
 from lesa_framework.errors import LesaError
+from lesa_framework.launcher import Launch, launched
 
 #: How long a process waits for the others: as long as a share of theirs may take.
 PATIENCE = timedelta(minutes=30)
-#: What `torchrun` and `accelerate launch` tell each process.
-_RANK, _SIZE, _LOCAL, _WHERE = "RANK", "WORLD_SIZE", "LOCAL_RANK", ("MASTER_ADDR", "MASTER_PORT")
+#: How often this process has met the others; theirs as well.
+_meetings = count()
 
 
 @dataclass(frozen=True)
@@ -149,29 +152,33 @@ def joined(patience: timedelta = PATIENCE) -> Iterator[World]:
     Raises:
         LesaError: The others cannot be reached.
     """
-    environ = os.environ
-    size, rank = environ.get(_SIZE, ""), environ.get(_RANK, "")
-    if not (size.isdecimal() and rank.isdecimal() and int(size) > 1 and all(name in environ for name in _WHERE)):
+    launch = launched()
+    if launch is None:
         yield ALONE
         return
     was_there = distributed.is_initialized()
     try:
-        if was_there:  # with another backend, perhaps
-            group = distributed.new_group(backend="gloo", timeout=patience)
-        else:
-            distributed.init_process_group("gloo", timeout=patience)
-            group = distributed.group.WORLD
-    except RuntimeError as error:
+        # Where a group is there, it may have another backend.
+        group = distributed.new_group(backend="gloo", timeout=patience) if was_there else _met(launch, patience)
+    except (RuntimeError, ValueError) as error:  # nobody answers, or the port is no number
         raise LesaError(
-            f"process {rank} of {size}: the others cannot be reached at "
-            f"{':'.join(environ[name] for name in _WHERE)}, where {_RANK}, {_SIZE} and {', '.join(_WHERE)} say that "
-            "they are. Start all of them with one launcher, such as torchrun, or unset these variables to use one "
-            "process."
+            f"process {launch.rank} of {launch.size}: the others cannot be reached at {launch.host}:{launch.port}, "
+            "where RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT say that they are. Start all of them with one "
+            "launcher, such as torchrun, or unset these variables to use one process."
         ) from error
     try:
-        yield World(int(rank), int(size), group)
+        yield World(launch.rank, launch.size, group)
     finally:
         distributed.destroy_process_group(group if was_there else None)
+
+
+def _met(launch: Launch, patience: timedelta) -> distributed.ProcessGroup | None:
+    """The group of all processes."""
+    store, _, _ = next(rendezvous("env://", timeout=patience))
+    # A launcher's store outlives a group, and where a process of an earlier group could be reached must not be found.
+    store = PrefixStore(f"lesa/{next(_meetings)}", store)
+    distributed.init_process_group("gloo", store=store, rank=launch.rank, world_size=launch.size, timeout=patience)
+    return distributed.group.WORLD
 
 
 def device_of_process(device: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
@@ -184,7 +191,7 @@ def device_of_process(device: str | None, environ: Mapping[str, str] = os.enviro
     Returns:
         With `cuda` or None on a machine with a GPU for each process: the process's own. Else what the user asked for.
     """
-    local = environ.get(_LOCAL, "")
+    local = environ.get("LOCAL_RANK", "")
     if device not in (None, "cuda") or not local.isdecimal() or int(local) >= torch.cuda.device_count():
         return device
     return f"cuda:{local}"

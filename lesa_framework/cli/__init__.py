@@ -33,12 +33,11 @@ def serve(app: Callable[[Sequence[str] | None], object]) -> None:
     """
     try:
         stopping.start()
-        code = _outcome(app, None)
+        code = _outcome(app, None, known=stopping.finish)
         stopping.finish()
     except stopping.Stopped as stop:  # in the moments before and after the command itself
         stopping.finish()
-        sys.stderr.write(f"{stop}\n")
-        code = stop.code
+        code = _tell_stop(stop)
     sys.exit(code)
 
 
@@ -56,7 +55,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 (failed), 2 (bad input) or 130 (stopped).
     """
-    return _outcome(_lesa, arguments)
+    return _outcome(_lesa, arguments, known=lambda: None)
 
 
 def _lesa(arguments: Sequence[str] | None) -> None:
@@ -65,28 +64,46 @@ def _lesa(arguments: Sequence[str] | None) -> None:
     app(arguments)
 
 
-def _outcome(app: Callable[[Sequence[str] | None], object], arguments: Sequence[str] | None) -> int:
+def _outcome(
+    app: Callable[[Sequence[str] | None], object], arguments: Sequence[str] | None, known: Callable[[], None]
+) -> int:
+    """Run a command and tell of its failure; `known` is called in between."""
+    from lesa_framework.cli import voice
     from lesa_framework.errors import LesaError
 
+    voice.begin()
     try:
-        app(arguments)
+        with voice.of_first():
+            app(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except stopping.Stopped as stop:
-        sys.stderr.write(f"{stop}\n")
-        return stop.code
+        known()
+        return _tell_stop(stop)
     except LesaError as error:
+        known()
         _complain(str(error))
         return 1 if type(error) is LesaError else 2  # errors about an input have a class of their own
     except OSError as error:
+        known()
         _complain(str(error))
         return 1
     except ModuleNotFoundError as error:
         if (message := _about_missing(error.name)) is None:  # no extra of ours, so a bug
             raise
+        known()
         _complain(message)
         return 2
     return 0
+
+
+def _tell_stop(stop: stopping.Stopped) -> int:
+    from lesa_framework.cli import voice
+
+    # All processes are stopped together, and the first one knows best how to resume.
+    if voice.is_first() and voice.tells():
+        sys.stderr.write(f"{stop}\n")
+    return stop.code
 
 
 def _about_missing(module: str | None) -> str | None:
@@ -98,6 +115,8 @@ def _about_missing(module: str | None) -> str | None:
 
 
 def _complain(message: str) -> None:
+    from lesa_framework.cli import voice
     from lesa_framework.cli.console import complain
 
-    complain(message)
+    if voice.tells():
+        complain(message)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from lesa_framework.cli import voice
 from lesa_framework.errors import LesaWarning
+from lesa_framework.launcher import is_left_alone
 
 if TYPE_CHECKING:
     from lesa_framework.processes import World
@@ -75,25 +75,26 @@ def warnings_as_notes() -> Iterator[None]:
 
 @contextmanager
 def together(patience: timedelta | None = None) -> Iterator[World]:
-    """The processes that a launcher started with this one; in the block, all but the first print nothing.
+    """The processes that a launcher started with this one.
 
-    An error that ends the block is still printed by every process that it happens in.
+    An error that ends the block in one of them is told before the others notice that it is gone.
 
     Args:
         patience: How long to wait for the others, if not as usual.
     """
     from lesa_framework.processes import PATIENCE, joined  # loads torch, and an error may be printed without it
 
+    if is_left_alone():
+        note(
+            "this is one process, although MASTER_ADDR and MASTER_PORT are set as for several: `accelerate launch` "
+            "starts several with --multi_gpu alone, also on CPUs, and `torchrun` with --nproc-per-node."
+        )
     with joined(patience or PATIENCE) as world:
-        if world.is_first:
+        try:
             yield world
-            return
-        with (
-            Path(os.devnull).open("w", encoding="utf-8") as nothing,
-            redirect_stdout(nothing),
-            redirect_stderr(nothing),
-        ):
-            yield world
+        except Exception:
+            voice.tells()
+            raise
 
 
 class Tenths:

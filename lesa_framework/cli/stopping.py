@@ -80,15 +80,25 @@ def _imports(frame: FrameType | None) -> bool:
 
 def _leave(number: int, _frame: FrameType | None) -> None:
     """End the process at once, with the one line."""
-    line = "stopped."
+    line, is_told = "stopped.", True
     with suppress(Exception):
         line = _advice[-1]() if _advice else line
+    with suppress(Exception):
+        is_told = _is_told(number)
     with suppress(Exception):
         sys.stdout.flush()
     clean = b"\x1b[?25h\x1b[K" if os.isatty(2) else b""  # a progress bar has hidden the cursor
     with suppress(OSError):
-        os.write(2, clean + line.encode() + b"\n")
+        os.write(2, clean + (line.encode() + b"\n") * is_told)
     os._exit(128 + number)
+
+
+def _is_told(number: int) -> bool:
+    """Of several processes one tells. Their launcher ends them by SIGTERM when another one has failed and said why."""
+    from lesa_framework.cli import voice
+    from lesa_framework.launcher import launched
+
+    return launched() is None or (voice.is_first() and number == signal.SIGINT)
 
 
 def _unraisable(problem: sys.UnraisableHookArgs) -> None:
