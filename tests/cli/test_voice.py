@@ -40,7 +40,7 @@ def test_a_fault_of_all_is_told_once(as_rank, store, capsys):
     for rank in (1, 0):
         as_rank(rank, store)
         assert run(["plan", "--config", "nowhere.yaml"]) == 2
-        told.append(capsys.readouterr().err.count("error: config: 'nowhere.yaml'"))
+        told.append(capsys.readouterr().err.count("error: config: there is no file 'nowhere.yaml'"))
     assert told == [1, 0]
 
 

@@ -45,7 +45,7 @@ def test_accelerate_starts_what_speaks_with_one_voice(flux_folder: Path, tmp_pat
     assert [(tmp_path / f"codes{rank}").read_text() for rank in range(2)] == ["[2, 2, 0]"] * 2, said
     assert said.count("No such option: --nonsense") == 1  # an argument that neither understands
     assert said.count("error:") == 2, said
-    assert said.count("error: config: 'nowhere.yaml'") == 1  # an error in both
+    assert said.count("error: config: there is no file 'nowhere.yaml'") == 1  # an error in both
     assert said.count("error: the second process failed") == 1  # an error in one
     assert out.count("wrote") == said.count("100% ") == 1
     assert not (tmp_path / "failed" / "fitted.safetensors").exists()
