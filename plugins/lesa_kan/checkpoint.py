@@ -44,19 +44,7 @@ def read_model(published: Published) -> dict[str, Tensor]:
     Raises:
         ConfigError: It names anything else, is not such a file, or has no such tensors.
     """
-    name = published.name
-    try:
-        named = get_unsafe_globals_in_checkpoint(BytesIO(published.content))
-    except Exception as error:  # whatever a damaged file makes torch raise
-        raise ConfigError(f"{name}: not a file of torch.save in its zip format.") from error
-    foreign = sorted(each for each in named if not _is_settings(each))
-    if foreign:
-        raise ConfigError(f"{name}: refused, because it would run {foreign[0][:80]!r} when it is unpickled. {_ALONE}")
-    try:
-        with safe_globals([(_Ignored, each) for each in named]):
-            found = torch.load(BytesIO(published.content), map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ConfigError(f"{name}: torch cannot read it without running code. {_ALONE}") from error
+    name, found = published.name, _unpickled(published)
     model = found.get("model") if isinstance(found, dict) else None
     if not isinstance(model, dict) or not model:
         raise ConfigError(f"{name}: expected a dict with the tensors under 'model', as LESA's authors save it.")
@@ -67,6 +55,24 @@ def read_model(published: Published) -> dict[str, Tensor]:
     if count > _LARGEST:
         raise ConfigError(f"{name}: has {count:,} numbers; at most {_LARGEST:,} are read.")
     return {key: tensor.float() for key, tensor in tensors.items()}
+
+
+def _unpickled(published: Published) -> object:
+    """What the file holds, with something empty in place of its settings."""
+    name = published.name
+    try:
+        named = get_unsafe_globals_in_checkpoint(BytesIO(published.content))
+    except Exception as error:  # whatever a damaged file makes torch raise
+        raise ConfigError(f"{name}: not a file of torch.save in its zip format.") from error
+    foreign = sorted(each for each in named if not _is_settings(each))
+    if foreign:
+        raise ConfigError(f"{name}: refused, because it would run {foreign[0][:80]!r} when it is unpickled. {_ALONE}")
+    try:
+        with safe_globals([(_Ignored, each) for each in named]):
+            found: object = torch.load(BytesIO(published.content), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ConfigError(f"{name}: torch cannot read it without running code. {_ALONE}") from error
+    return found
 
 
 def _is_settings(named: str) -> bool:
