@@ -23,7 +23,7 @@ from lesa_framework.hub.card import CardFacts
 from lesa_framework.hub.saving import from_pretrained, push_to_hub, save_pretrained
 from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
-from lesa_framework.interfaces.fit import Batch, Fit, FitTask, Progress, TrainingConfig
+from lesa_framework.interfaces.fit import Batch, Fit, FitSize, FitTask, Progress, TrainingConfig
 from lesa_framework.interfaces.host import Host, HostCall
 from lesa_framework.interfaces.metric import LoadedMetric, Metric
 from lesa_framework.interfaces.observer import Observer
@@ -85,6 +85,7 @@ __all__ = [
     "EntryInfo",
     "Filter",
     "Fit",
+    "FitSize",
     "FitTask",
     "HasTransformer",
     "HistoryPlace",

@@ -39,6 +39,10 @@ class RunPlan:
         latent_bytes: Bytes of latents that are kept, for schedules and predictors that read them.
         place: Where the histories are, and in which dtype.
         choice: The cache that would be chosen; None where a configuration was given.
+        working_bytes: About the most that a call holds at once besides weights and histories: activations, latents
+            and what the decoder works on. What kernels allocate for themselves is not known.
+        latent_shape: Shape of the latents of a call.
+        sample_shape: Shape of what the decoder returns for them; None where the pipeline has none that can be asked.
     """
 
     sigmas: tuple[float, ...]
@@ -48,6 +52,9 @@ class RunPlan:
     latent_bytes: int
     place: HistoryPlace
     choice: Choice | None = None
+    working_bytes: int = 0
+    latent_shape: tuple[int, ...] = ()
+    sample_shape: tuple[int, ...] | None = None
 
     @property
     def num_steps(self) -> int:

@@ -13,6 +13,8 @@ import typer
 
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import announce
+from lesa_framework.cli.forecast import Job
+from lesa_framework.cli.outlook import Outlook
 from lesa_framework.cli.results import PATIENCE, deliver, few_batches
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import PIPELINE, check_installed
@@ -65,6 +67,7 @@ def command(
 
     Example: lesa bench benchmarks/configs/reference.yaml --out reference.json
     """
+    job = Job()
     check_installed("lesa bench", (*PIPELINE, "jinja2", "plotly"))
     spec = load_spec(file)
     results_path = out or Path(f"{file.stem}{'-selection' * selection}{'-only' * bool(only)}.json")
@@ -86,12 +89,14 @@ def command(
         progress = partial(console.StepProgress, announce=True)
         with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
             results = run_bench(
-                bench, progress, store=store, only=only, device=device_of_process(device), world=world
+                bench, progress, store=store, only=only, device=device_of_process(device), world=world,
+                look=Outlook(job, bench, results_path, page=True, keeps=True),
             )  # fmt: skip
     if not world.is_first:
         return
     results = results.model_copy(update={"identity": identity})
     deliver(results, results_path, page_path, as_json=as_json)
+    job.done([results_path, page_path])
     if not (only and resumed):  # the other rows of a stopped run are still wanted
         store.clear()
 

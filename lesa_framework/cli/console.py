@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Width of tables in a file or a pipe, where there is no terminal to measure.
 _PLAIN_WIDTH = 132
+#: After so many steps a duration is told, if it was not known before.
+_TIMED = 3
+#: Fewer seconds than this are not worth a word.
+_SOON = 10
 #: Shares of work are sums of fractions, so the last one may be a little less than the whole.
 _EXACT = 1e-6
 
@@ -43,9 +48,9 @@ def complain(message: str) -> None:
     console.print(message, markup=False, soft_wrap=True)
 
 
-def note(message: str) -> None:
-    """Print a note: something worth knowing."""
-    console = notices()
+def note(message: str, screen: Console | None = None) -> None:
+    """Print a note: something worth knowing. Where a progress bar is on a screen, it has to go there."""
+    console = screen or notices()
     console.print("note:", style="bold yellow", end=" ")
     console.print(message, markup=False, soft_wrap=True)
 
@@ -122,12 +127,42 @@ def about(seconds: float) -> str:
     return f"{minutes} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"
 
 
+def took(seconds: float) -> str:
+    """A duration that is over."""
+    if seconds < 100:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Remaining:
+    """How long the rest will take, if it goes on as so far. The clock starts with `start`."""
+
+    def __init__(self) -> None:
+        self.start(0.0)
+
+    def start(self, done: float) -> None:
+        """So much is done before anything is timed."""
+        self._started, self._before = time.monotonic(), done
+
+    def seconds(self, done: float, total: float) -> float | None:
+        """Seconds that are left; None before anything was done, and when nothing is left."""
+        if done - self._before <= 0 or done >= total * (1 - _EXACT):
+            return None
+        return (time.monotonic() - self._started) / (done - self._before) * (total - done)
+
+    def words(self, done: float, total: float) -> str:
+        """Such as ", about 4 minutes left"; empty where it is not known, or soon over."""
+        left = self.seconds(done, total)
+        return "" if left is None or left < _SOON else f", about {about(left)} left"
+
+
 class StepProgress:
     """Counts the sampler's steps by their work: a bar on a terminal, lines elsewhere. A context manager.
 
     Args:
         title: What is done at first.
-        announce: Say how long it will take, when that is known.
+        announce: Say how long it will take: when that is known, or else when a few steps were timed.
     """
 
     def __init__(self, title: str, *, announce: bool = False) -> None:
@@ -135,6 +170,7 @@ class StepProgress:
         console = notices()
         self._terminal = console.is_terminal
         self._console, self._done, self._total, self._tenths = console, 0.0, 0.0, Tenths()
+        self._remaining, self._steps = Remaining(), 0
         self._bar = Progress(
             TextColumn("{task.description:<28}"),
             BarColumn(),
@@ -147,20 +183,37 @@ class StepProgress:
         )
         self._task = self._bar.add_task(title, total=None)
 
+    @property
+    def screen(self) -> Console:
+        """Where it is shown. What is printed here meanwhile comes above the bar."""
+        return self._console
+
     def expect(self, work: float, seconds: float | None = None) -> None:
         """Set the total work, and about how long it will take on this machine if that is known."""
         self._total = work
-        if self._announce and seconds is not None and work:
-            self._console.print(f"about {about(seconds)} on this machine", markup=False)
+        self._say_length(seconds)
+        self._remaining.start(self._done)
         self._bar.update(self._task, total=work)
 
     def step(self, method: str, work: float = 1.0) -> None:
         """Count one step of a method, which did so much of the total work."""
         self._done += work
+        self._steps += 1
+        if self._steps == 1:
+            self._remaining.start(self._done)  # first steps are slow
+        if self._steps == _TIMED:
+            self._say_length(self._remaining.seconds(self._done, self._total))
         self._bar.update(self._task, advance=work, description=method)
         percent = self._tenths.reached(self._done, self._total)
         if not self._terminal and percent is not None:
-            self._console.print(f"{percent:3d}% {method}", markup=False)
+            left = self._remaining.words(self._done, self._total)
+            self._console.print(f"{percent:3d}% {method}{left}", markup=False)
+
+    def _say_length(self, seconds: float | None) -> None:
+        """Once, and only if it is known."""
+        if self._announce and seconds and self._total:
+            self._announce = False
+            self._console.print(f"about {about(seconds)} on this machine", markup=False)
 
     def __enter__(self) -> StepProgress:
         if not self._terminal:

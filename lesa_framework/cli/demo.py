@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import files, options
+from lesa_framework.cli.forecast import Job
+from lesa_framework.cli.outlook import Outlook
 from lesa_framework.cli.results import deliver, measured, require_all
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
@@ -48,6 +50,7 @@ def command(
 
     Example: lesa demo --prompts 4 --out demo
     """
+    job = Job()
     check_installed("lesa demo", (BUNDLED, *PIPELINE, "jinja2", "plotly", "matplotlib"), extra="reference")
     named = f"reference:{backbone}"
     source = find_model(named)
@@ -63,7 +66,7 @@ def command(
     bench = comparison(
         source, configs, pairs, call, batch=batch_of(prompts), images=min(prompts, _SHOWN), command=shlex.join(line)
     )
-    results = measured(bench, device)
+    results = measured(bench, device, Outlook(job, bench, out, page=True, demo=True))
     results = results.model_copy(update={"notes": [*results.notes, *missing]})
     (found,) = results.models
     for name, images in found.images.items():
@@ -72,6 +75,7 @@ def command(
     write_bytes(out / "grid.png", sheet_png(results, found))
     more = [out / "grid.png", out / "images"]
     deliver(results, out / "results.json", out / "report.html", more, as_json=as_json)
+    job.done([out / "results.json", out / "report.html", *more])
     require_all(results)
 
 

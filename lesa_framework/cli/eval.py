@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from lesa_framework.cli import console, files, options
+from lesa_framework.cli.forecast import Job
+from lesa_framework.cli.outlook import Outlook
 from lesa_framework.cli.results import PATIENCE, deliver, few_batches, measured, require_all
 from lesa_framework.config.loading import load_config
 from lesa_framework.extras import check_installed
@@ -59,6 +61,7 @@ def command(
 
     Example: lesa eval my-cache.yaml ref-flux-lesa-n7 --model reference:flux --seeds 2 --out results.json
     """
+    job = Job()
     check_installed("lesa eval")
     loaded = [load_config(config, overrides) for config in configs]
     source = find_model(options.model_for(model, loaded))
@@ -78,7 +81,9 @@ def command(
     )
     with console.together(PATIENCE) as world:
         few_batches(bench, world)
-        results = measured(bench, device_of_process(device), world)
+        look = Outlook(job, bench, out or report, numbers=out is not None, page=report is not None)
+        results = measured(bench, device_of_process(device), look, world)
     if world.is_first:
         deliver(results, out, report, as_json=as_json)
+        job.done([path for path in (out, report) if path is not None])
         require_all(results)

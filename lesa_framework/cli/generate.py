@@ -15,6 +15,9 @@ import typer
 from lesa_framework.api import accelerate
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import amount, announce
+from lesa_framework.cli.forecast import Forecast, Job, Part
+from lesa_framework.cli.foreseen import loaded, model_of, work_of_calls, work_of_steps
+from lesa_framework.cli.written import pictures, room_of
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.extras import check_installed
@@ -62,6 +65,7 @@ def command(
 
     Example: lesa generate "a red ring on blue" --speedup 5 --seed 3 --out ring.png
     """
+    job = Job()
     check_installed("lesa generate")
     with console.warnings_as_notes():
         options.check_speedup(speedup, weights, config)
@@ -87,24 +91,25 @@ def command(
     with (
         console.warnings_as_notes(),
         stopping.advice_when_stopped(lambda: _how_far(written, len(pairs))),
-        console.StepProgress("loading") as progress,
+        console.StepProgress("loading", announce=True) as progress,
     ):
         pipe = load_pipeline(source, device=device)
         check_call(pipe, settings.call)
         planned(pipe, methods, settings)  # only to check that it fits
-        progress.expect(-(-len(pairs) // batch) * steps)
         with _session(pipe, methods, speedup, weights) as session:
+            work = _foresee(job, pipe, session, settings, (len(pairs), batch), out, progress)
             for start in range(0, len(pairs), batch):
                 group = pairs[start : start + batch]
-                samples = _sample(pipe, group, settings, progress)
+                samples = _sample(pipe, group, settings, progress, work)
                 report = session.report if session else None
                 written += _write(samples, paths[start : start + batch], group, steps, report)
             choice = session.choice if session else None
     if as_json:
         made = {"model": model, "config": config, "choice": choice and asdict(choice), "images": written}
         typer.echo(json.dumps(made, indent=2))
-        return
-    _show(written, steps, choice)
+    else:
+        _show(written, steps, choice)
+    job.done(paths)
 
 
 def _how_far(written: Sequence[dict[str, object]], wanted: int) -> str:
@@ -138,9 +143,52 @@ def _sample(
     group: Sequence[tuple[str, int]],
     settings: GenerationSettings,
     progress: console.StepProgress,
+    work: Sequence[float],
 ) -> Samples:
     prompts, seeds = [prompt for prompt, _ in group], [seed for _, seed in group]
-    return generate_batch(pipe, prompts, seeds, settings, lambda _: progress.step("generating"))
+
+    def after_step(index: int) -> None:
+        progress.step("generating", work[index] if index < len(work) else 0.0)
+
+    return generate_batch(pipe, prompts, seeds, settings, after_step)
+
+
+def _foresee(
+    job: Job,
+    pipe: CallablePipeline,
+    session: Session | None,
+    settings: GenerationSettings,
+    amounts: tuple[int, int],
+    out: Path,
+    progress: console.StepProgress,
+) -> list[float]:
+    """Say what will be done and needed; returns the work of each step of a call, in computed steps.
+
+    Args:
+        job: Learns where the model is.
+        pipe: The pipeline.
+        session: What is attached to it.
+        settings: How it is called.
+        amounts: Images, and images of a call.
+        out: Where they go.
+        progress: Is told the work.
+    """
+    (count, batch), steps = amounts, settings.num_steps
+    batch, calls = min(amounts), -(-count // batch)
+    if session is None:
+        model = model_of(pipe, settings, batch)
+    else:
+        try:
+            model = loaded(pipe, [session.plan(steps, batch=batch, call=settings.call)], batch)
+        except LesaError:  # it cannot be rehearsed; whatever is wrong with it, the run will tell
+            model = loaded(pipe, [], batch)
+    job.device = model.device
+    pixels = [Part("images", pictures(model.sample, count))]
+    disk = room_of(out, pixels) if model.sample else None
+    Forecast((work_of_calls(model, calls, steps),), model.memory(), disk).say(progress.screen)
+    work = work_of_steps(model, steps)
+    progress.expect(calls * sum(work))
+    return work
 
 
 def _write(

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from lesa_framework.cli import console, stopping
 from lesa_framework.cli.announce import amount, announce
+from lesa_framework.cli.outlook import Outlook
 from lesa_framework.errors import LesaError
 from lesa_framework.files import write_text
 from lesa_framework.measure.columns import Column, columns, explained
@@ -34,26 +35,29 @@ PATIENCE = timedelta(days=1)
 _PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
 
 
-def measured(bench: Benchmark, device: str | None, world: World = ALONE) -> Results:
+def measured(bench: Benchmark, device: str | None, look: Outlook, world: World = ALONE) -> Results:
     """Compare configurations without a file: each is warmed up and then timed, with one progress bar for all.
 
     Args:
         bench: What to measure, on one model.
         device: Where to; None chooses.
+        look: Says what it will need.
         world: The processes that measure together.
     """
     (task,) = bench.tasks
     announce(
         f"comparing {amount(len(task.caches), 'cache')} with the uncached run and with fewer steps: "
-        f"{amount(len(task.pairs), 'sample')} each, {task.settings.num_steps} steps, on {task.source.name}. "
-        "How long that takes is said when a few steps were timed."
+        f"{amount(len(task.pairs), 'sample')} each, {task.settings.num_steps} steps, on {task.source.name}."
     )
     with (
         console.warnings_as_notes(),
         stopping.advice_when_stopped(lambda: _STOPPED),
         console.StepProgress("loading", announce=True) as progress,
     ):
-        return run_bench(bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device, world=world)
+        look.screen = progress.screen
+        return run_bench(
+            bench, lambda _: nullcontext(progress), prober=WarmUp(), device=device, world=world, look=look
+        )  # fmt: skip
 
 
 def few_batches(bench: Benchmark, world: World) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from lesa_framework.cli import console, files, options, stopping
-from lesa_framework.cli.announce import announce, room
+from lesa_framework.cli.announce import amount
+from lesa_framework.cli.forecast import Forecast, Job
+from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
 from lesa_framework.cli.search_progress import Watch, how_to_resume
+from lesa_framework.cli.written import fitted, room_of, searched
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shortened
@@ -24,12 +28,13 @@ from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import device_of_process
 from lesa_framework.search.budget import Budget, StepCost
 from lesa_framework.search.cost import measure_cost
-from lesa_framework.search.prompts import divided
+from lesa_framework.search.prompts import Prompts, divided
 from lesa_framework.search.record import load_record
 from lesa_framework.search.run import Found, files_of, search
 from lesa_framework.search.search import Limit
 from lesa_framework.search.trial import guide_of, tapped
 from lesa_framework.training.contract import check_reads_weights
+from lesa_framework.training.task import make_task
 
 _BUDGET, _SEARCH = "Budget, one of these", "Search"
 #: What is searched for by default; the first that is registered.
@@ -101,6 +106,7 @@ def command(
 
     Example: lesa search --model reference:flux --speedup 5 --out found
     """
+    job = Job()
     check_installed("lesa search", (*PIPELINE, "jinja2"))
     budget = Budget(nfe, speedup, seconds)
     limit = _limit(minutes, tries)
@@ -126,14 +132,45 @@ def command(
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
         pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
-        announce(room(pipe, out))
         wanted = tapped(wanted, pipe.transformer)
+        _foresee(job, pipe, wanted, settings, parts, limit, out, watch.screen)
         guiding = guiding.model_copy(update={"backbone": wanted.backbone})
         # The processes agree on how long a step takes: the first one's clock counts.
         count = int(world.of_first(_count(budget, pipe, settings, wanted, path, chosen[0])))
         found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show, world)
     if world.is_first:
         _tell(found, as_json=as_json)
+        if not found.earlier:
+            job.done([path for path in (found.config, found.weights, found.log, found.page) if path is not None])
+
+
+def _foresee(
+    job: Job,
+    pipe: CallablePipeline,
+    config: LesaConfig,
+    settings: GenerationSettings,
+    prompts: Prompts,
+    limit: Limit,
+    out: Path,
+    screen: Console,
+) -> None:
+    """Say what a search will need, as far as that is known before it has measured anything."""
+    steps, fits = settings.num_steps, config.predictor.has_fit()
+    batch = max(len(each.prompts) for each in (*prompts.fit, *prompts.judge, prompts.quick))
+    model = model_of(pipe, settings, batch, [(plain(steps), config.backbone)])
+    job.device = model.device
+    memory = model.memory(trajectories(model, len(prompts.fitted), steps), more=GRADIENTS * fits)
+    size = None
+    if fits:
+        fit = config.predictor.fit(make_task(config, pipe, settings.call, prompts.fitted))
+        size = fit.size(model.branches)
+    tries = limit.tries or 0
+    more = "" if limit.tries else "and some hundred bytes for each candidate that is tried"
+    disk = room_of(out, [*searched(tries, prompts.tried), *fitted(size)], more)
+    count = len(prompts.fitted) + prompts.judged
+    then = f"then candidates in runs on up to {amount(batch, 'prompt')}"
+    work = f"{amount(count, 'uncached run')} of {steps} steps, {then}"
+    Forecast((work,), memory, disk, "said with every tenth").say(screen)
 
 
 def name_of(name: str | None, source: ModelSource, config: LesaConfig, budget: Budget) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from lesa_framework.cli import console
+from lesa_framework.cli.announce import amount
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.search.prompts import Prompts
@@ -26,6 +28,8 @@ class Watch:
         self._console = console.notices()
         self._terminal = self._console.is_terminal
         self._tenths: dict[str, console.Tenths] = {}
+        self._clocks: dict[str, console.Remaining] = {}
+        self._told: set[str] = set()
         self._limit, self._best = limit, float("-inf")
         self._bar = Progress(
             TextColumn("{task.description:<10}"),
@@ -64,14 +68,37 @@ class Watch:
     def show(self, step: SearchProgress) -> None:
         """Show a part that is done."""
         note = self._note(step)
+        self._say_what_is_done(step)
         self._bar.update(self._task, description=step.stage, completed=step.share, note=note)
         best = step.record.best
         if best is not None and step.newest is best and best.mean > self._best:
             self._best = best.mean
             self._say(f"{note}: {' '.join(map(str, best.steps))}")
         percent = self._tenths.setdefault(step.stage, console.Tenths()).reached(step.share, 1.0)
+        left = self._left(step)
         if not self._terminal and percent is not None:
-            self._say(f"{percent:3d}% {step.stage}{', ' * bool(note)}{note}")
+            self._say(f"{percent:3d}% {step.stage}{', ' * bool(note)}{note}{left}")
+        elif left and step.stage not in self._told:
+            self._say(f"{step.stage}{left}")
+        if left:
+            self._told.add(step.stage)
+
+    def _say_what_is_done(self, step: SearchProgress) -> None:
+        """Once, where a search resumes: only an earlier one has tried anything before the uncached runs are there."""
+        if step.stage == "recording" and step.record.tried and not self._clocks:
+            self._say(f"resuming the stopped search: {amount(len(step.record.tried), 'candidate')} tried already.")
+
+    def _left(self, step: SearchProgress) -> str:
+        """How long a stage will still take whose end is no matter of the limit."""
+        if step.stage not in self._clocks:
+            self._clocks[step.stage] = console.Remaining()  # when the first part began, nobody looked
+            self._clocks[step.stage].start(step.share)
+        return "" if step.stage == "searching" else self._clocks[step.stage].words(step.share, 1.0)
+
+    @property
+    def screen(self) -> Console:
+        """Where it is shown. What is printed here meanwhile comes above the bar."""
+        return self._console
 
     def _note(self, step: SearchProgress) -> str:
         if step.fit is not None:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lesa_framework.cli import console, files, options, stopping
-from lesa_framework.cli.announce import amount, announce, room
+from lesa_framework.cli.announce import amount, announce
+from lesa_framework.cli.forecast import Forecast, Job
+from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
+from lesa_framework.cli.written import fitted, room_of
 from lesa_framework.config.loading import load_config
+from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import check_installed
 from lesa_framework.files import read_prompts
-from lesa_framework.generation import check_call
+from lesa_framework.generation import GenerationSettings, check_call
+from lesa_framework.interfaces.fit import Fit
 from lesa_framework.interfaces.fit import Progress as Step
-from lesa_framework.pipelines import find_model, load_pipeline
+from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
 from lesa_framework.processes import device_of_process
 from lesa_framework.training.run import RESUMING, Trained, check_has_fit, train
 
@@ -49,6 +54,7 @@ def command(
 
     Example: lesa train --config ref-flux-lesa-n7 --out trained --set training.closed_loop_epochs=5
     """
+    job = Job()
     check_installed("lesa train")
     loaded = load_config(config, overrides)
     name = model or loaded.training.model
@@ -77,12 +83,43 @@ def command(
             "Stop when you like: the same command resumes."
         )
         pipe = load_pipeline(source, device=device_of_process(device))
-        announce(room(pipe, out))
         check_call(pipe, settings.call)
         checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
         with stopping.advice_when_stopped(lambda: _how_to_resume(checkpoint)), _Bar() as bar:
-            trained = train(loaded, pipe, settings.call, chosen, out, bar.show, world=world)
+
+            def begin(fit: Fit) -> None:
+                batch = -(-min(loaded.training.batch, len(chosen)) // world.size)
+                _foresee(job, pipe, fit, loaded, settings, batch, out, bar.screen)
+
+            trained = train(loaded, pipe, settings.call, chosen, out, bar.show, world=world, begin=begin)
         _show(trained, as_json=as_json)
+        if not trained.earlier:
+            job.done([trained.weights, trained.config, trained.log, checkpoint])
+
+
+def _foresee(
+    job: Job,
+    pipe: CallablePipeline,
+    fit: Fit,
+    config: LesaConfig,
+    settings: GenerationSettings,
+    batch: int,
+    out: Path,
+    screen: Console,
+) -> None:
+    """Say what a fit will do and need."""
+    steps = settings.num_steps
+    model = model_of(pipe, settings, batch, [(plain(steps), config.backbone)])
+    job.device = model.device
+    size = fit.size(model.branches)
+    memory = model.memory(depth=fit.predictor.depth, more=GRADIENTS)
+    disk, work = None, f"runs of {steps} steps on up to {amount(batch, 'prompt')} each"
+    if size is not None:
+        memory = model.memory(
+            trajectories(model, size.kept, steps), depth=fit.predictor.depth, more=GRADIENTS
+        )  # fmt: skip
+        disk, work = room_of(out, fitted(size)), f"{amount(size.parts, 'part')}, each one or more {work}"
+    Forecast((work,), memory, disk, "said after the first part, and again with every tenth").say(screen)
 
 
 def _show(trained: Trained, *, as_json: bool) -> None:
@@ -110,7 +147,7 @@ class _Bar:
 
     def __init__(self) -> None:
         self._console, self._tenths = console.notices(), console.Tenths()
-        self._started, self._before = time.monotonic(), 0
+        self._remaining, self._said = console.Remaining(), False
         self._bar = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
@@ -126,7 +163,7 @@ class _Bar:
     def show(self, step: Step) -> None:
         """Show one finished batch, or what is left of a training that resumes."""
         if step.stage == RESUMING:
-            self._started, self._before = time.monotonic(), step.done
+            self._remaining.start(step.done)
             left = f": {step.done} of {step.total} parts are done, {step.total - step.done} are left" * bool(step.total)
             self._console.print(f"resuming the stopped training{left}.", markup=False)
             return
@@ -138,15 +175,17 @@ class _Bar:
         note = ", ".join(parts)
         self._bar.update(self._task, description=step.stage, total=step.total, completed=step.done, note=note)
         percent = self._tenths.reached(step.done, step.total)
+        left = self._remaining.words(step.done, step.total)
         if not self._console.is_terminal and percent is not None:
-            self._console.print(f"{percent:3d}% {step.stage}, {note}{self._left(step)}", markup=False)
+            self._console.print(f"{percent:3d}% {step.stage}, {note}{left}", markup=False)
+        elif left and not self._said:
+            self._console.print(f"the first part is done{left}", markup=False)
+        self._said |= bool(left)
 
-    def _left(self, step: Step) -> str:
-        """How long the rest will take, if it goes on as so far."""
-        done, now = step.done - self._before, time.monotonic()
-        if done <= 0 or step.done >= step.total:
-            return ""
-        return f", about {console.about((now - self._started) / done * (step.total - step.done))} left"
+    @property
+    def screen(self) -> Console:
+        """Where it is shown. What is printed here meanwhile comes above the bar."""
+        return self._console
 
     def __enter__(self) -> _Bar:
         self._bar.start()

@@ -101,6 +101,23 @@ class Progress:
     save: bool = False
 
 
+@dataclass(frozen=True)
+class FitSize:
+    """About what a fit will do and write: what `lesa train` says before it begins.
+
+    Attributes:
+        parts: Parts of the whole fit, as in [`Progress`][lesa_framework.Progress].
+        weights: Bytes of what `tensors` returns.
+        state: Bytes of what `state_dict` returns, once something is in it; 0 where nothing is saved.
+        kept: Samples of which the latents of all steps are kept in memory.
+    """
+
+    parts: int
+    weights: int
+    state: int = 0
+    kept: int = 0
+
+
 class FitTask(ABC):
     """What the core gives a fit: prompts, the choices that are fixed, and runs of the sampler.
 
@@ -188,6 +205,14 @@ class Fit(ABC):
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """What the artifact holds."""
+
+    def size(self, branches: int) -> FitSize | None:  # noqa: ARG002 - for those that know it
+        """About what the fit will do and write, asked before it runs; None, the default, where it cannot tell.
+
+        Args:
+            branches: Of the model's calls in a step, such as with and without a prompt.
+        """
+        return None
 
     def settings(self) -> dict[str, Any]:
         """Shape of the predictor, as JSON values, for the artifact's metadata."""

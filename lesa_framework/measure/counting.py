@@ -17,7 +17,7 @@ from torch import nn
 from lesa_framework.backbones import find_adapter
 from lesa_framework.errors import PeerError
 from lesa_framework.interfaces.peer import HasTransformer
-from lesa_framework.measure.meter import Meter
+from lesa_framework.sizing.meter import Meter
 
 
 class Call(NamedTuple):

@@ -28,7 +28,7 @@ from lesa_framework.session import Session
 from lesa_framework.types import Reason, RunInfo
 
 #: About the work of a predicted step, in computed steps.
-_PREDICTED_STEP: Final = 0.03
+PREDICTED_STEP: Final = 0.03
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Contender:
         """The work of its steps on average, in uncached steps; a rough number, for progress alone."""
         if self.nfe is None or self.kind not in {Kind.CACHE, Kind.PEER}:
             return 1.0
-        return (self.nfe + _PREDICTED_STEP * (self.num_steps - self.nfe)) / self.num_steps
+        return (self.nfe + PREDICTED_STEP * (self.num_steps - self.nfe)) / self.num_steps
 
     @contextmanager
     def attached(self, pipe: Pipeline, peer: Peer | None = None) -> Iterator[Session | None]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from fnmatch import fnmatch
+from typing import TypeAlias
 
 import torch
 
@@ -25,6 +26,9 @@ from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.pipelines import CallablePipeline, load_pipeline
 from lesa_framework.processes import ALONE, World
 
+#: Looks at a loaded model before it is measured.
+Look: TypeAlias = Callable[[CallablePipeline, Task, Sequence[Contender]], None]
+
 
 def run_bench(
     bench: Benchmark,
@@ -35,6 +39,7 @@ def run_bench(
     only: Sequence[str] = (),
     device: str | None = None,
     world: World = ALONE,
+    look: Look = lambda *_: None,
 ) -> Results:
     """Run a benchmark.
 
@@ -47,6 +52,7 @@ def run_bench(
         device: Where to; None chooses.
         world: The processes that measure together, each on a model of its own; the store knows of them too. All of
             them get the results.
+        look: Called with each model before anything is measured, with its task and what is measured on it.
 
     Raises:
         LesaError: A model or a configuration does not fit; what is finished is kept.
@@ -54,12 +60,16 @@ def run_bench(
     launch, kept = uuid.uuid4().hex, Store(world=world) if store is None else store
     if len(bench.tasks) > 1:  # a mistake in the last model shows before hours are spent on the first
         for task in bench.tasks:
-            _opened(bench, task, only, device)
+            pipe, contenders = _opened(bench, task, only, device)
+            look(pipe, task, contenders)
+            del pipe
             release_memory()
     measured: list[Measured] = []
     machine: dict[str, str] = {}
     for number, task in enumerate(bench.tasks, start=1):
         pipe, contenders = _opened(bench, task, only, device)
+        if len(bench.tasks) == 1:
+            look(pipe, task, contenders)
         if any(each.kind is not Kind.UNCACHED for each in contenders):
             weight = next(pipe.transformer.parameters())
             machine = environment(weight.device, weight.dtype, world.size)

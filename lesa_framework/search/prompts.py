@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.fit import Batch
-from lesa_framework.training.run import make_batches
+from lesa_framework.training.task import make_batches
 
 #: The fewest prompts to fit on and to judge on.
 LEAST = 2

@@ -24,8 +24,18 @@ from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy, StrategySource, plan
 from lesa_framework.session import Session
+from lesa_framework.sizing.meter import Meter
 from lesa_framework.sizing.store import SizedHistory
-from lesa_framework.sizing.twins import pipeline_twin, shorten, stand_in, stand_in_once, twin_of
+from lesa_framework.sizing.twins import (
+    AttentionWithoutNumbers,
+    Decoded,
+    pipeline_twin,
+    shorten,
+    stand_in,
+    stand_in_decoder,
+    stand_in_once,
+    twin_of,
+)
 from lesa_framework.types import Reason, RunInfo, StepRecord, Tap
 
 _HOW = "Run it once, with as few steps as predict anything: session.report.cache_bytes tells."
@@ -112,7 +122,7 @@ def _arguments(pipe: Any, num_steps: int, batch: int, call: Mapping[str, Any]) -
                 f"{type(pipe).__name__}: does not take `{name}`, so that its memory cannot be planned with it. It "
                 f"takes: {', '.join(key for key in accepted if key != 'self')}. {_HOW}"
             )
-    own = {"generator": torch.Generator().manual_seed(0), "output_type": "latent"}
+    own = {"generator": torch.Generator().manual_seed(0), "output_type": "pt"}
     return {**{name: value for name, value in own.items() if name in accepted}, **given}
 
 
@@ -122,12 +132,18 @@ class _Sizes(Observer):
     def __init__(self) -> None:
         self.info: RunInfo | None = None
         self.features: dict[str, Tensor] = {}
+        self.latent: tuple[int, ...] = ()
+        self.sample: tuple[int, ...] | None = None
+
+    def decoded(self, shape: tuple[int, ...]) -> None:
+        """A decoder returned this."""
+        self.sample = shape
 
     def lesa_run_start(self, run: RunInfo) -> None:
         self.info = run
 
-    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002
-        self.features[record.branch] = feature
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
+        self.features[record.branch], self.latent = feature, tuple(latent.shape)
 
 
 class _Unchecked:
@@ -156,7 +172,7 @@ class _Rehearsal:
         *,
         short: bool,
     ) -> None:
-        known = look()
+        known, self._sizes = look(), _Sizes()
         ours = {part.attribute: part for part in parts}
         modules = {name: module for name, module in vars(pipe).items() if isinstance(module, nn.Module)}
         made = {id(module): twin_of(module) for module in modules.values()}  # one may have several names
@@ -166,13 +182,14 @@ class _Rehearsal:
             if name not in ours:
                 if id(twin) not in cached:
                     stand_in(twin)
+                    stand_in_decoder(twin, self._sizes.decoded)
                 continue
             adapter = ours[name].match.adapter
             if short:
                 shorten(twin, adapter.blocks)
             stand_in_once(twin, adapter.head)
         self._pipe = pipeline_twin(pipe, twins)
-        self._source, self._sizes = _Unchecked(source), _Sizes()
+        self._source, self._meter = _Unchecked(source), Meter()
         kind = parts[0].match.kind
 
         def request(owner: Any, covers_call: bool) -> tuple[Engine, Tracker]:
@@ -191,7 +208,10 @@ class _Rehearsal:
     def run(self, arguments: Mapping[str, Any]) -> RunPlan:
         with self._session, torch.no_grad(), torch.random.fork_rng(devices=[]):
             try:
-                self._pipe(**arguments)
+                with AttentionWithoutNumbers(), self._meter:
+                    self._pipe(**arguments)
+            except Decoded:
+                pass
             except Exception:
                 if not self._is_complete(arguments["num_inference_steps"]):
                     raise
@@ -219,6 +239,9 @@ class _Rehearsal:
             latent_bytes=report.cache_bytes - sum(each.nbytes for each in held.values()),
             place=strategy.history,
             choice=strategy.choice,
+            working_bytes=self._meter.most,
+            latent_shape=self._sizes.latent,
+            sample_shape=self._sizes.sample,
         )
 
     def _size(self, feature: Tensor, strategy: Strategy) -> FeatureSize:

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lesa_framework.layout import CONTAINERS, is_list
@@ -150,6 +152,47 @@ def stand_in_once(model: nn.Module, head: str) -> None:
         return tree_map(_fresh, output)
 
     model.__dict__["forward"] = forward
+
+
+class Decoded(Exception):  # noqa: N818 - no error: it ends a run whose images nobody needs
+    """A decoder was asked for images, and their shape is known."""
+
+
+def stand_in_decoder(model: nn.Module, seen: Callable[[tuple[int, ...]], None]) -> None:
+    """Let a decoder on the meta device tell the shape of what it would return, and end the run there.
+
+    Args:
+        model: Anything; models without a method `decode` stay as they are.
+        seen: Told the shape.
+    """
+    own: Callable[..., Any] | None = getattr(model, "decode", None)
+    if own is None:
+        return
+
+    def decode(*args: Any, **kwargs: Any) -> Any:
+        found = own(*_without_data(args), **_without_data(kwargs))
+        for leaf in tree_leaves(tuple(found.values()) if isinstance(found, Mapping) else found):
+            if isinstance(leaf, Tensor):
+                seen(tuple(leaf.shape))
+                break
+        raise Decoded
+
+    model.__dict__["decode"] = decode
+
+
+class AttentionWithoutNumbers(TorchFunctionMode):
+    """Attention on the meta device returns at once what it would: there it would make the whole table of weights."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is scaled_dot_product_attention:
+            bound = dict(zip(("query", "key", "value"), args, strict=False)) | kwargs
+            query, value = bound["query"], bound["value"]
+            if query.is_meta:
+                return query.new_empty((*query.shape[:-1], value.shape[-1]))
+        return func(*args, **kwargs)
 
 
 def _shape(leaf: Any) -> Any:

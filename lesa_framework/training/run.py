@@ -22,8 +22,7 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
 from lesa_framework.errors import ArtifactError, ConfigError, LesaError, in_one_line
 from lesa_framework.files import read_text, write_text
-from lesa_framework.generation import GenerationSettings, sampler_grid
-from lesa_framework.interfaces.fit import Batch, Fit, Progress
+from lesa_framework.interfaces.fit import Fit, Progress
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
@@ -31,16 +30,13 @@ from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_framework.training.contract import check_json, check_reads_weights, fitted_tensors
-from lesa_framework.training.sampler import Sampler
-from lesa_framework.training.task import Task
+from lesa_framework.training.task import make_task
 from lesa_framework.types import Reason
 
 #: The stage of the first progress of a fit that resumes.
 RESUMING = "resuming"
 #: Settings of the training section that a fingerprint holds by itself, or must not hold because places change.
 _SAID_ELSEWHERE = {"model", "call", "prompts_file"}
-#: Training seeds start here, so that a picture of seed 0 was never trained on.
-_FIRST_SEED = 10_000
 
 
 @dataclass(frozen=True)
@@ -87,6 +83,7 @@ def train(
     progress: Callable[[Progress], None] = lambda _: None,
     provenance: Mapping[str, Any] = MappingProxyType({}),
     world: World = ALONE,
+    begin: Callable[[Fit], None] = lambda _: None,
 ) -> Trained:
     """Fit a configuration's predictor to a pipeline.
 
@@ -101,6 +98,7 @@ def train(
         progress: Called after every part; before the first one too, with the stage `RESUMING`, when the fit resumes.
         provenance: JSON values for the artifact's metadata: how the configuration came about.
         world: The processes that share the prompts, each with a pipeline of its own. The first one writes.
+        begin: Called with the fit before it runs, if something is left to do.
 
     Raises:
         ConfigError: There is nothing to fit, the pipeline refuses the call, this machine lacks the device of the
@@ -111,21 +109,9 @@ def train(
     """
     check_has_fit(config)
     check_place(config.engine.history.build())
-    settings = config.training
     match = find_adapter(pipe.transformer, config.backbone)
-    grid = sampler_grid(pipe, GenerationSettings(num_steps=settings.num_steps, call=dict(call)))
-    task = Task(
-        settings,
-        Sampler(pipe, settings.num_steps, dict(call)),
-        grid,
-        config.schedule.build(),
-        config.router.build(),
-        config.backbone,
-        config.backbone.tap,
-        make_batches(prompts, settings.batch, settings.seed),
-        config.engine.history.build(),
-        world,
-    )
+    task = make_task(config, pipe, call, prompts, world)
+    grid = task.sigmas
     fit = config.predictor.fit(task)
     _check_predicts(Strategy(task.schedule, task.router, fit.predictor), grid)
     checkpoint = out / f"{config.name}.checkpoint.safetensors"
@@ -145,6 +131,7 @@ def train(
         done, total = state.get("progress", (0, 0))
         if world.is_first:
             progress(Progress(RESUMING, done, total))
+    begin(fit)
     task.sampler.freeze()
     for step in fit.run():
         if step.save and world.is_first:
@@ -203,14 +190,6 @@ def _resume(fit: Fit, state: Mapping[str, Any], checkpoint: Path) -> None:
         raise ArtifactError(
             f"{checkpoint}: not the state of this fit ({in_one_line(error)[:200]}). Delete it to start afresh."
         ) from error
-
-
-def make_batches(prompts: Sequence[str], size: int, seed: int) -> tuple[Batch, ...]:
-    """Prompts in batches, each prompt with a seed of its own."""
-    first = _FIRST_SEED * (1 + seed)
-    pairs = [(prompt, first + number) for number, prompt in enumerate(prompts)]
-    parts = [pairs[start : start + size] for start in range(0, len(pairs), size)]
-    return tuple(Batch(tuple(p for p, _ in part), tuple(s for _, s in part)) for part in parts)
 
 
 def device_name(pipe: Pipeline) -> str:

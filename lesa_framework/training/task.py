@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lesa_framework.api import attach_strategy
+from lesa_framework.config.schema import LesaConfig
+from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import Batch, FitTask, TrainingConfig
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import Always, SchedulePolicy
+from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import NeverAsked, Strategy
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.sampler import Sampler
 from lesa_framework.types import AS_MADE, HistoryPlace, RunInfo, Tap
+
+#: Training seeds start here, so that a picture of seed 0 was never trained on.
+_FIRST_SEED = 10_000
 
 
 class LastRun(Observer):
@@ -99,3 +106,34 @@ class Task(FitTask):
         with session, self.sampler.checkpointing() if checkpointing else nullcontext():
             final = self.sampler.run(batch, gradients=gradients)
         return [*recorder.latents, final]
+
+
+def make_task(
+    config: LesaConfig, pipe: CallablePipeline, call: Mapping[str, Any], prompts: Sequence[str], world: World = ALONE
+) -> Task:
+    """What a configuration's fit is given; the arguments are those of `train`.
+
+    Raises:
+        ConfigError: The pipeline refuses the call.
+    """
+    settings = config.training
+    return Task(
+        settings,
+        Sampler(pipe, settings.num_steps, dict(call)),
+        sampler_grid(pipe, GenerationSettings(num_steps=settings.num_steps, call=dict(call))),
+        config.schedule.build(),
+        config.router.build(),
+        config.backbone,
+        config.backbone.tap,
+        make_batches(prompts, settings.batch, settings.seed),
+        config.engine.history.build(),
+        world,
+    )
+
+
+def make_batches(prompts: Sequence[str], size: int, seed: int) -> tuple[Batch, ...]:
+    """Prompts in batches, each prompt with a seed of its own."""
+    first = _FIRST_SEED * (1 + seed)
+    pairs = [(prompt, first + number) for number, prompt in enumerate(prompts)]
+    parts = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+    return tuple(Batch(tuple(p for p, _ in part), tuple(s for _, s in part)) for part in parts)

@@ -21,6 +21,7 @@ from lesa_framework import (
     EntryInfo,
     Filter,
     Fit,
+    FitSize,
     FitTask,
     HistoryView,
     Predictor,
@@ -126,6 +127,14 @@ class FittedFit(Fit):
         """The table."""
         return {"weights": self._found.table()}
 
+    def size(self, branches: int) -> FitSize:
+        """A number for each step, branch and feature that is read; a refinement saves its table and Adam's."""
+        read = branches if self._reads == "all" else 1
+        table = 8 * (len(self._task.sigmas) - 1) * branches * read * self._deepest(self._computed())
+        refined, greedy = self._settings.fit == "end_to_end", self._settings.fit != "true_history"
+        batches = (*self._fitted_on, *self._held_out) if greedy else ()
+        return FitSize(self.total, table, 2 * table * refined, sum(len(batch.prompts) for batch in batches))
+
     def settings(self) -> dict[str, Any]:
         """The table's shape."""
         return self._found.shape.as_json()
@@ -164,9 +173,15 @@ class FittedFit(Fit):
                 f"training: 'fitted' needs one call of the model for each branch and step; {len(recorder.records)} "
                 f"calls were seen in {steps} steps."
             )
-        computed = tuple(step for step in range(steps) if self._computes(step))
-        depth = min(self._depth, len(computed) if self._records == "computed" else steps)
-        return TableShape(steps, computed, depth, branches, self._reads, self._records)
+        computed = self._computed()
+        return TableShape(steps, computed, self._deepest(computed), branches, self._reads, self._records)
+
+    def _computed(self) -> tuple[int, ...]:
+        return tuple(step for step in range(len(self._task.sigmas) - 1) if self._computes(step))
+
+    def _deepest(self, computed: Sequence[int]) -> int:
+        """Features that there may be."""
+        return min(self._depth, len(computed) if self._records == "computed" else len(self._task.sigmas) - 1)
 
     def _targets(self, shape: TableShape) -> list[Literal["trajectory", "feature"]]:
         """What the filters may aim at, the likeliest first."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lesa_framework import Batch, Fit, FitTask, HistoryView, Progress, Recorder, StepContext, World
+from lesa_framework import Batch, Fit, FitSize, FitTask, HistoryView, Progress, Recorder, StepContext, World
 from lesa_framework.training import NoGradientsError, TrueHistory, drift_db
 from lesa_kan.losses import step_loss, trajectory_loss
 from lesa_kan.online import OnlineTraining
@@ -91,6 +91,14 @@ class TwoStageFit(Fit):
     def tensors(self) -> dict[str, Tensor]:
         """Those of the trainable, tables for the task's grid included."""
         return self._trainable.tensors(self._task.sigmas)
+
+    def size(self, branches: int) -> FitSize:  # noqa: ARG002 - the trainable is made already
+        """Adam keeps two numbers for each parameter, in each stage; the best weights so far are kept too."""
+        settings, parameters = self._settings, _bytes_of(self._trainable.state_dict())
+        moments = 2 * sum(epochs > 0 for epochs in (settings.guided_epochs, settings.closed_loop_epochs))
+        state = parameters * (1 + moments + (self._count < len(self._batches)))
+        samples = sum(len(batch.prompts) for batch in self._batches)
+        return FitSize(self._total, _bytes_of(self.tensors()), state, samples)
 
     def settings(self) -> dict[str, Any]:
         """Those of the trainable."""
@@ -259,3 +267,7 @@ class TwoStageFit(Fit):
     def _note(self, stage: str, epoch: float, loss: float | None, decibels: float | None) -> None:
         if loss is not None:
             self.log.append({"stage": stage, "epoch": round(epoch, 4), "loss": loss, "drift_db": decibels})
+
+
+def _bytes_of(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())

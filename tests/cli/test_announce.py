@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from lesa_framework import Progress
-from lesa_framework.cli import announce, generate, results
+from lesa_framework.cli import generate, results
 from lesa_framework.cli.train import _Bar
-from lesa_framework.testing import TinyDiT, TinyPipeline
 from tests.cli.conftest import SMALL, Lesa
 
 
@@ -66,21 +65,9 @@ def test_a_benchmark_says_where_it_keeps_what_is_finished(
     )
 
 
-def test_what_is_loaded_and_what_room_is_left(tmp_path: Path) -> None:
-    line = announce.room(TinyPipeline(TinyDiT()), tmp_path / "not" / "there")
-    assert line.startswith("loaded: ")
-    assert " of weights on cpu; " in line
-    assert line.endswith(f" are free in {tmp_path / 'not' / 'there'}")
-
-
-@pytest.mark.parametrize(("count", "words"), [(2**20, "1 MiB"), (3 * 2**29, "1.5 GiB")])
-def test_sizes_are_in_words(count: int, words: str) -> None:
-    assert announce.size(count) == words
-
-
 def test_training_says_how_long_is_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    clock = iter([0.0, 100.0, 160.0, 200.0])
-    monkeypatch.setattr("lesa_framework.cli.train.time.monotonic", lambda: next(clock))
+    clock = iter([0.0, 100.0, 160.0])
+    monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: next(clock))
     bar = _Bar()
     bar.show(Progress("resuming", 10, 20))
     bar.show(Progress("guided", 12, 20))

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from lesa_framework import LesaWarning
-from lesa_framework.cli.console import StepProgress, about, warnings_as_notes
+from lesa_framework.cli.console import Remaining, StepProgress, about, took, warnings_as_notes
 
 
 def test_warnings_of_ours_are_notes_and_others_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,18 +35,49 @@ def test_durations_are_not_more_exact_than_known(seconds: float, words: str) -> 
     assert about(seconds) == words
 
 
-def test_progress_in_a_pipe_is_lines_from_the_first_moment(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_in_a_pipe_is_lines_from_the_first_moment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(float(20 * number) for number in range(100))
     with StepProgress("loading", announce=True) as progress:
         assert capsys.readouterr().err == "loading\n"
+        monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: next(clock))
         progress.expect(10 * 0.1, seconds=130.0)
         for _ in range(10):
             progress.step("reuse", 0.1)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "about 3 minutes on this machine"
-    assert lines[1:] == [f"{percent:3d}% reuse" for percent in range(10, 101, 10)]
+    assert [line[:10] for line in lines[1:]] == [f"{percent:3d}% reuse" for percent in range(10, 101, 10)]
+    assert lines[2] == " 20% reuse, about 3 minutes left"  # the first step is not timed, the others take 20 s
+    assert lines[10] == "100% reuse"
 
 
-def test_a_duration_is_told_only_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_duration_that_is_not_known_is_told_when_a_few_steps_were_timed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with StepProgress("generating", announce=True) as progress:
-        progress.expect(2.0)
-    assert capsys.readouterr().err == "generating\n"
+        clock = iter([0.0, 100.0, 160.0])
+        monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: next(clock))
+        progress.expect(50.0)
+        assert capsys.readouterr().err == "generating\n"
+        for _ in range(3):
+            progress.step("generating")
+        monkeypatch.undo()
+    assert capsys.readouterr().err == "about 24 minutes on this machine\n"
+
+
+def test_a_rest_is_told_once_something_is_done_and_not_when_it_is_soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 100.0, 190.0])
+    monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: next(clock))
+    rest = Remaining()
+    assert rest.words(0, 10) == ""
+    assert rest.words(5, 10) == ", about 2 minutes left"
+    assert rest.words(9.9, 10) == ""
+    assert rest.words(10, 10) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.123, "0.12 s"), (42.4, "42 s"), (130, "2 min 10 s"), (7260, "2 h 1 min")]
+)
+def test_a_duration_that_is_over_is_told_as_it_was(seconds: float, words: str) -> None:
+    assert took(seconds) == words

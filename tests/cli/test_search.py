@@ -165,7 +165,10 @@ def test_ctrl_c_says_how_to_resume(lesa: Lesa, model: Path, monkeypatch: pytest.
     said = stopped("searching", 2)
     assert "stopped after 2 candidates, the best at " in said
     assert "The same command resumes from found/mine.search.json." in said
-    assert lesa(*command).code == 0
+    assert "resuming" not in said
+    resumed = lesa(*command)
+    assert resumed.code == 0
+    assert "resuming the stopped search: 2 candidates tried already." in resumed.err
 
 
 def test_a_budget_that_leaves_no_choice_says_so(lesa: Lesa, model: Path) -> None:

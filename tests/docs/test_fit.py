@@ -22,7 +22,8 @@ from lesa_framework import (
 )
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.training import Sampler, Task, TrueHistory
-from lesa_framework.training.run import make_batches, train
+from lesa_framework.training.run import train
+from lesa_framework.training.task import make_batches
 from lesa_framework.types import Tap
 from lesa_routers.routers import Single
 from lesa_schedules.schedules import FixedInterval

@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from lesa_framework.measure.meter import Meter, peak_memory
+from lesa_framework.measure.meter import peak_memory
+from lesa_framework.sizing.meter import Meter
 from tests.fixtures_flux import new_transformer
 
 KILO = 1024

@@ -6,7 +6,7 @@ import pytest
 
 from lesa_framework import ConfigError
 from lesa_framework.search.prompts import divided
-from lesa_framework.training.run import make_batches
+from lesa_framework.training.task import make_batches
 
 
 def test_what_is_fitted_on_what_is_tried_on_and_what_only_the_best_see() -> None:

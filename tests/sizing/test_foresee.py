@@ -7,10 +7,15 @@ import shutil
 import pytest
 import torch
 from diffusers import FluxTransformer2DModel
+from torch.nn.functional import scaled_dot_product_attention
 
 import lesa_framework as lesa
 from lesa_framework import ConfigError, UnsupportedBackboneError
+from lesa_framework.generation import GenerationSettings, generate_batch
+from lesa_framework.measure.meter import peak_memory
 from lesa_framework.pipelines import find_model, load_outline
+from lesa_framework.sizing.meter import Meter
+from lesa_framework.sizing.twins import AttentionWithoutNumbers
 from tests.fixtures_flux import new_transformer
 from tests.pipelines.parts import run
 from tests.pipelines.videos import PROMPTS, SIZE, new_wan
@@ -153,3 +158,27 @@ def test_two_transformers_and_embedded_prompts():
     assert len(plan.features) == 4
     assert plan.cache_bytes == report.cache_bytes
     assert plan.nfe == report.nfe
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_what_a_call_works_on_is_foreseen(make_flux, size):
+    pipe = make_flux()
+    settings = GenerationSettings(num_steps=2, call={"height": size, "width": size, "max_sequence_length": 8})
+    generate_batch(pipe, ["a", "b"], [0, 1], settings)  # tables that a model keeps
+    with peak_memory(torch.device("cpu")) as meter:
+        samples = generate_batch(pipe, ["a", "b"], [0, 1], settings)
+    with lesa.accelerate(pipe, config()) as session:
+        plan = session.plan(12, batch=2, call=settings.call)
+    assert plan.working_bytes == pytest.approx(meter.most, rel=0.25)
+    assert plan.sample_shape == tuple(samples.images.shape)
+    assert plan.latent_shape == tuple(samples.latents.shape)
+
+
+def test_attention_on_models_without_data_makes_no_table_of_weights():
+    query = torch.empty(1, 4, 4096, 16, device="meta")
+    with AttentionWithoutNumbers(), Meter() as meter:
+        found = scaled_dot_product_attention(query, query, query[..., :8])
+        real = scaled_dot_product_attention(*3 * [torch.ones(1, 1, 2, 4)])
+    assert tuple(found.shape) == (1, 4, 4096, 8)
+    assert meter.most < 2 * query.nbytes
+    assert real.tolist() == torch.ones(1, 1, 2, 4).tolist()

@@ -15,7 +15,7 @@ from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.training import Sampler, Task, TrueHistory
-from lesa_framework.training.run import make_batches
+from lesa_framework.training.task import make_batches
 from lesa_framework.types import AS_MADE, Tap
 from tests.plugins.lesa_kan.conftest import ToyAdapter, ToyPipeline
 

@@ -15,7 +15,7 @@ from lesa_framework.processes import ALONE, World
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.testing.tiny_pipeline import TinyScheduler
 from lesa_framework.training import Sampler, Task
-from lesa_framework.training.run import make_batches
+from lesa_framework.training.task import make_batches
 
 TOKENS, CHANNELS, STEPS = 5, 4, 12
 COMPUTED = (0, 3, 6, 9)

@@ -225,3 +225,15 @@ def test_a_search_over_histories_with_predictions_fits_true_ones():
     quick = FittedPredictorConfig(records="all").quick(FittedTrainingConfig(fit="true_history"))
     assert isinstance(quick, FittedTrainingConfig)
     assert quick.fit == "true_history"
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("greedy", 6), ("end_to_end", 6), ("true_history", 0)])
+@pytest.mark.parametrize("reads", ["own", "all"])
+def test_the_fit_foretells_its_parts_and_its_files(make_task, kind, kept, reads):
+    task = make_task(FittedTrainingConfig(fit=kind, iterations=10, target="trajectory"))
+    fit = FittedPredictorConfig(reads=reads).fit(task)
+    size = fit.size(branches=2)
+    *_, last = fit.run()
+    assert (size.parts, size.kept) == (last.total, kept)
+    assert size.weights == fit.tensors()["weights"].nbytes
+    assert bool(size.state) is bool(fit.state_dict())

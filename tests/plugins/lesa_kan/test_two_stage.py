@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from lesa_framework import Recorder
 from lesa_framework.training import NoGradientsError, Sampler, Task, drift_db
-from lesa_framework.training.run import make_batches
+from lesa_framework.training.task import make_batches
 from lesa_framework.types import Tap
 from lesa_kan.experts import ExpertShape
 from lesa_kan.settings import LesaTrainingConfig
@@ -275,3 +276,16 @@ def test_a_resumed_fit_repeats_nothing(toy_pipeline: Any, slope: Any) -> None:
     ]
     assert len(first.log) == 7  # what was kept is a copy
     assert [entry["epoch"] for entry in second.log[-2:]] == [1, 1.5]
+
+
+@pytest.mark.parametrize(("epochs", "held_out"), [((1, 1), 0.0), ((1, 1), 0.5), ((0, 1), 0.0)])
+def test_the_fit_foretells_its_parts_and_its_files(toy_pipeline: Any, epochs: tuple[int, int], held_out: float) -> None:
+    trainable = TrainableLesa(ExpertShape(num_steps=6, stage_history=(2,), hidden=(4,)), seed=0)
+    guided, closed = epochs
+    fit = short(toy_pipeline, trainable, guided_epochs=guided, closed_loop_epochs=closed, held_out=held_out)
+    size = fit.size(branches=1)
+    *_, last = fit.run()
+    assert (size.parts, size.kept) == (last.total, 8)
+    assert size.weights == sum(each.nbytes for each in fit.tensors().values())
+    saved = [leaf for leaf in tree_leaves(fit.state_dict()) if isinstance(leaf, torch.Tensor)]
+    assert sum(leaf.nbytes for leaf in saved) == pytest.approx(size.state, rel=0.25)
