@@ -27,6 +27,10 @@ VARIABLE: Final = "LESA_WEIGHTS"
 DEFAULT_FOLDER: Final = Path("~/.cache/lesa/weights")
 #: The source of weights that a plugin ships.
 PRESET: Final = "preset"
+#: How deep folders with a configuration lie: `name`, or `owner/name`.
+_DEPTHS: Final = ("*", "*/*")
+#: How `lesa train` ends the name of its state, which is no predictor.
+_CHECKPOINT: Final = ".checkpoint"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,21 +74,28 @@ def find_weights(folder: str | Path | None = None) -> list[Weights]:
     """All weights in shipped presets and in a folder. What cannot be read is left out; of a folder, with a warning.
 
     Args:
-        folder: Configurations (`*.yaml`) beside their weights, as `lesa train` writes them, and folders that
-            `save_pretrained` wrote. By default what the
-            environment variable `LESA_WEIGHTS` names, or else `~/.cache/lesa/weights`, which need not exist.
+        folder: Configurations (`*.yaml`) beside their weights, as `lesa train` writes them; weights alone, which hold
+            their configuration; and folders that `save_pretrained` wrote or that were pulled from a hub, each by a name
+            or as `owner/name`. By default what the environment variable `LESA_WEIGHTS` names, or else
+            `~/.cache/lesa/weights`, which need not exist.
 
     Raises:
         ConfigError: The folder that was named does not exist.
     """
     place = _folder(folder)
-    files = (
-        []
-        if place is None
-        else [*sorted(place.glob("*.yaml")), *sorted(file.parent for file in place.glob(f"*/{CONFIG}"))]
-    )
-    presets = plugins().registry.presets.items().values()
-    return [*_read(presets, PRESET), *_read(files, str(place))]
+    presets = [*_read(plugins().registry.presets.items().values(), PRESET)]
+    if place is None:
+        return presets
+    folders = sorted(file.parent for depth in _DEPTHS for file in place.glob(f"{depth}/{CONFIG}"))
+    found = [*_read([*sorted(place.glob("*.yaml")), *folders], str(place))]
+    return [*presets, *found, *_read(_alone(place, found), str(place))]
+
+
+def _alone(place: Path, found: Iterable[Weights]) -> list[Path]:
+    """Weights that no configuration names."""
+    named = {Path(weights.config.predictor.model_dump()["weights"]).resolve() for weights in found}
+    files = (file for file in sorted(place.glob("*.safetensors")) if not file.stem.endswith(_CHECKPOINT))
+    return [file for file in files if file.resolve() not in named and not file.with_suffix(".yaml").exists()]
 
 
 def _folder(named: str | Path | None) -> Path | None:

@@ -28,16 +28,25 @@ def command(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", metavar="NAME=NUMBER", help="A row of the card's measurements.")
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="RESULTS.json", help="What `lesa eval` measured of it, for the card.", show_default=False),
+    ] = None,
+    row: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its name in --results; by default the configuration's.")
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
 ) -> None:
     """Write a configuration, its weights and a model card into a folder or a repository of the hub.
 
     A target that exists as a folder, or begins with a dot, a slash or a tilde, is a folder; no network is used then.
 
-    Example: lesa push out/config.yaml owner/flux-cache --base-model black-forest-labs/FLUX.1-dev
+    Example: lesa push out/config.yaml owner/flux-cache --base-model black-forest-labs/FLUX.1-dev --results results.json
     """
-    options.check_texts("--licence", licence or "", base_model or "", *(metric or ()))
-    facts = CardFacts(base_model, licence, dict(map(_metric, metric or ())))
+    options.check_texts("--licence", licence or "", base_model or "", row or "", *(metric or ()))
+    if row is not None and results is None:
+        raise ConfigError(f"--row {shortened(row)}: names a row of a results file. Give the file with --results.")
+    facts = CardFacts(base_model, licence, dict(map(_metric, metric or ())), results, row)
     if base_model is not None and not is_repo(base_model):
         raise ConfigError(f"--base-model {shortened(base_model)}: models of the hub are named owner/name.")
     settings = load_config(config)

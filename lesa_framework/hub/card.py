@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from lesa_framework.artifacts import Artifact
 from lesa_framework.building import build_strategy
 from lesa_framework.config.schema import LesaConfig
+from lesa_framework.hub.measured import Asked, measured
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import count_computed, plan
 
 #: What a hub takes for a model's name.
 _MODEL: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+#: The hub's names of licences; it refuses others, which are `other` with a name of their own.
+_LICENCES: Final = re.compile(
+    r"apache-2\.0|mit|isc|zlib|unlicense|bsd(-[23]-clause)?|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-4\.0|[al]?gpl-3\.0|mpl-2\.0"
+    r"|(creativeml-)?openrail(-m|\+\+)?"
+)
 #: The key of the training's log -> the row of the table.
 _MEASURED: Final = {"drift_db": "PSNR of the last latent in the fit, dB"}
 _EXAMPLE: Final = """\
@@ -34,13 +41,17 @@ class CardFacts:
 
     Attributes:
         base_model: The model's name on the hub; by default the one that the configuration was fitted to.
-        licence: Licence of the numbers, as the hub writes it, such as `apache-2.0`; by default that of the import.
+        licence: Licence of the numbers, such as `apache-2.0`; by default that of the import.
         metrics: Name -> value, for the table of measurements; besides what the weights know of their fit.
+        results: A results file of `lesa eval` or `lesa bench`: what was measured of this cache goes onto the card.
+        row: The cache's name in that file; by default the configuration's.
     """
 
     base_model: str | None = None
     licence: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    results: str | Path | None = None
+    row: str | None = None
 
 
 def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, name: str = "OWNER/NAME") -> str:
@@ -51,18 +62,21 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
         artifact: Its weights, without paths of this machine.
         facts: What they do not know.
         name: Of the repository.
+
+    Raises:
+        ConfigError: The results file has nothing about this configuration, or cannot be read.
     """
     from huggingface_hub import ModelCardData
 
-    base = facts.base_model or _base_model(config)
+    base = facts.base_model or _hubs(config.training.model)
     record = _record(config, artifact)
     licence = facts.licence or record.get("licence")
-    is_listed = licence is not None and re.fullmatch(r"[a-z0-9.-]+", licence) is not None
+    license_id, license_name = _as_the_hub_writes(licence)
     data = ModelCardData(
         base_model=base,
         library_name="lesa-framework",
-        license=licence if is_listed else "other" if licence else None,
-        license_name=re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-") if licence and not is_listed else None,
+        license=license_id,
+        license_name=license_name,
         tags=["lesa-framework", "feature-cache", "diffusion", config.predictor.kind],
         base_model_relation="adapter" if base else None,
     )
@@ -77,10 +91,11 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
         about,
         _table(("what", "value"), rows),
         "## Measurements",
-        _measurements(artifact, facts),
+        *_measurements(config, artifact, facts),
         "## Use",
         _EXAMPLE.format(name=name, steps=_steps(config, artifact)),
-        "A run with another model, another number of steps or other noise levels is refused before its first step."
+        "It is for the grid above. Another model is refused before the first step; other noise levels and another "
+        "number of steps are warned of or refused, depending on what the predictor can serve."
         if artifact is not None
         else "It has no weights, and takes any number of steps that its schedule allows.",
         "## Licence and origin",
@@ -90,22 +105,28 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
     return "\n\n".join(parts) + "\n"
 
 
+def _as_the_hub_writes(licence: str | None) -> tuple[str | None, str | None]:
+    """The hub's name of a licence, and the licence's own name where the hub has none."""
+    if not licence:
+        return None, None
+    name = re.sub(r"[^a-z0-9.+]+", "-", licence.lower()).strip("-")
+    return (name, None) if _LICENCES.fullmatch(name) else ("other", name)
+
+
 def _record(config: LesaConfig, artifact: Artifact | None) -> dict[str, str]:
     """Source and licence, as `lesa import` wrote them: with the weights, or in the schedule."""
     known: dict[str, Any] = {**config.schedule.model_dump(), **(artifact.metadata.training if artifact else {})}
     return {key: value for key in ("source", "licence") if isinstance(value := known.get(key), str) and value}
 
 
-def _base_model(config: LesaConfig) -> str | None:
-    """The model of the fit, if it is one of the hub's."""
-    model = config.training.model
+def _hubs(model: str | None) -> str | None:
+    """A model's name, if it is one of the hub's."""
     is_named = model is not None and _MODEL.fullmatch(model) and not Path(model).exists()
     return model if is_named else None
 
 
-def _registered(config: LesaConfig) -> str | None:
-    """The model of the fit, if it is one that a plugin names; a folder is nobody else's business."""
-    model = config.training.model
+def _registered(model: str | None) -> str | None:
+    """A model's name, if it is one that a plugin names; a folder is nobody else's business."""
     return model if model in plugins().registry.models else None
 
 
@@ -113,14 +134,22 @@ def _steps(config: LesaConfig, artifact: Artifact | None) -> int:
     return len(artifact.metadata.sigmas) - 1 if artifact else config.training.num_steps
 
 
+def _nfe(config: LesaConfig, artifact: Artifact | None, steps: int) -> int | None:
+    """Computed steps of a number of steps; None where they depend on the data."""
+    decided = plan(build_strategy(config), _grid(artifact, steps))
+    return count_computed([reason for _, reason in decided])
+
+
+def _grid(artifact: Artifact | None, steps: int) -> tuple[float, ...]:
+    return artifact.metadata.sigmas if artifact else tuple(1 - step / steps for step in range(steps + 1))
+
+
 def _facts(config: LesaConfig, artifact: Artifact | None, base: str | None) -> list[tuple[str, str]]:
     steps = _steps(config, artifact)
-    grid = artifact.metadata.sigmas if artifact else tuple(1 - step / steps for step in range(steps + 1))
-    decided = plan(build_strategy(config), grid)
-    nfe = count_computed([reason for _, reason in decided])
+    nfe, grid = _nfe(config, artifact, steps), _grid(artifact, steps)
     models = " and ".join(each.classes[0] for each in artifact.metadata.models) if artifact else ""
     rows = [
-        ("base model", base or _registered(config) or "not known"),
+        ("base model", base or _registered(config.training.model) or "not known"),
         ("transformer", models or "not known"),
         ("backbone, tap", f"{config.backbone.kind}, {config.backbone.tap}"),
         ("schedule", _brief(config.schedule.model_dump(mode="json"))),
@@ -140,13 +169,25 @@ def _brief(section: Mapping[str, Any]) -> str:
     return " ".join([str(section["kind"]), *settings])
 
 
-def _measurements(artifact: Artifact | None, facts: CardFacts) -> str:
+def _measurements(config: LesaConfig, artifact: Artifact | None, facts: CardFacts) -> list[str]:
     known = artifact.metadata.training if artifact else {}
     rows = [(name, f"{known[key]:.2f}") for key, name in _MEASURED.items() if isinstance(known.get(key), int | float)]
     rows += [(name, f"{value:.4g}") for name, value in facts.metrics.items()]
-    return _table(("metric", "value"), rows) if rows else "None were given. Compare with `lesa eval`."
+    parts = [_table(("metric", "value"), rows)] if rows else []
+    if facts.results is not None:
+        asked = Asked(
+            file=Path(facts.results),
+            row=facts.row or config.name,
+            num_steps=_steps(config, artifact) if artifact else None,
+            nfe=partial(_nfe, config, artifact),
+            model=config.training.model,
+        )
+        found = measured(asked)
+        on = _hubs(found.model) or _registered(found.model)
+        parts += [_table(found.heading, found.rows), f"{f'{on}: ' if on else ''}{found.about}"]
+    return parts or ["None were given. Compare with `lesa eval`."]
 
 
-def _table(heading: tuple[str, str], rows: list[tuple[str, str]]) -> str:
-    cells = [heading, ("---", "---"), *((name, value.replace("|", "\\|")) for name, value in rows)]
-    return "\n".join(f"| {name} | {value} |" for name, value in cells)
+def _table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    cells = [heading, ("---",) * len(heading), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -137,10 +138,13 @@ def _portable(config: LesaConfig) -> tuple[dict[str, Any], Artifact | None]:
     if weights is None:
         return raw, None
     artifact = load_artifact(Path(weights), config.predictor.kind)
+    # The file alone is a configuration too: where it says for none of the two what it is used with, it does now.
+    alone = {} if {"schedule", "predictor"} <= artifact.metadata.config.keys() else copy.deepcopy(raw)
+    alone.get("predictor", {}).pop("weights", None)
     raw["predictor"]["weights"] = WEIGHTS
     told = {
         **artifact.metadata.model_dump(),
-        "config": _without_paths(artifact.metadata.config),
+        "config": {**_without_paths(artifact.metadata.config), **alone},
         "training": _without_paths({k: v for k, v in artifact.metadata.training.items() if k != "device"}),
     }
     return raw, Artifact(type(artifact.metadata).model_validate(told), artifact.tensors)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Lesa
+from tests.cli.test_importing import RECORD, TABLE
 
 
 def test_the_command(made: Path, hub: Path, lesa: Lesa, workplace: Path) -> None:
@@ -25,6 +26,8 @@ def test_the_command(made: Path, hub: Path, lesa: Lesa, workplace: Path) -> None
         (["no-such", "./out"], "is neither a file nor a preset"),
         (["made/mine.yaml", "made/mine.yaml"], "not a folder"),
         (["made/mine.yaml", "./out", "--metric", "LPIPS"], "--metric LPIPS: expected NAME=NUMBER"),
+        (["made/mine.yaml", "./out", "--row", "mine"], "--row mine: names a row of a results file"),
+        (["made/mine.yaml", "./out", "--results", "gone.json"], "gone.json: cannot be read"),
         (["made/mine.yaml", "./out", "--base-model", "model"], "--base-model model: models of the hub are named"),
     ],
 )
@@ -35,3 +38,26 @@ def test_a_wrong_call_writes_nothing(
     assert outcome.code == 2
     assert message in outcome.err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [("l2p", TABLE), ("teacache", "498.65, -283.78, 55.86, -3.82, 0.264"), ("magcache", "1, 1.2, 1.1, 1, 0.9")],
+)
+def test_source_and_licence_of_an_import_are_on_the_card(lesa: Lesa, workplace: Path, kind: str, numbers: str) -> None:
+    assert lesa("import", kind, "--values", numbers, *RECORD).code == 0
+    assert lesa("push", "imported.yaml", "./out").code == 0
+    card = Path("out/README.md").read_text()
+    assert "license: apache-2.0" in card
+    assert f"The numbers come from {RECORD[1]}." in card
+
+
+def test_what_was_measured_is_on_the_card(lesa: Lesa, workplace: Path) -> None:
+    file = Path(__file__).parents[2] / "benchmarks" / "results" / "fitted.json"
+    for more in ([], ["--row", "ref-flux-fitted-nfe10"]):
+        assert lesa("push", "ref-flux-fitted-nfe10", "./out", "--results", file, *more).code == 0
+        assert "| this cache | 10 | 10 | 33.73 |" in Path("out/README.md").read_text()
+    assert (
+        "computed 8 of 50 steps"
+        in lesa("push", "ref-flux-fitted-nfe10", "./out", "--results", file, "--row", "ref-flux-fitted-nfe8").err
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,14 @@ def test_a_licence_of_an_import_is_on_the_card(made: Path, tmp_path: Path) -> No
     assert card.data.base_model is None
 
 
+def test_the_weights_alone_say_what_they_are_used_with(made: Path, tmp_path: Path) -> None:
+    assert "schedule" not in load_artifact(made.with_name("l2p.safetensors")).metadata.config
+    folder = lesa.save_pretrained(lesa.load_config(made), tmp_path / "out")
+    whole, alone = lesa.load_config(folder), lesa.load_config(folder / "weights.safetensors")
+    assert (alone.schedule, alone.predictor, alone.backbone) == (whole.schedule, whole.predictor, whole.backbone)
+    assert alone.engine == whole.engine
+
+
 def test_pushed_and_pulled_it_makes_the_same_picture(
     made: Path, hub: Path, make_flux: MakePipeline, generate: Generate
 ) -> None:
@@ -96,9 +105,23 @@ def test_a_pulled_one_refuses_what_it_is_not_for_before_a_step(
     assert not steps
 
 
-def test_a_speedup_finds_folders_in_the_folder_of_weights(made: Path, tmp_path: Path) -> None:
-    lesa.save_pretrained(lesa.load_config(made), tmp_path / "weights" / "mine")
-    assert "mine" in {weights.name for weights in find_weights(tmp_path / "weights")}
+def test_a_speedup_finds_folders_and_files_in_the_folder_of_weights(
+    made: Path, tmp_path: Path, make_flux: MakePipeline, generate: Generate
+) -> None:
+    config, place = lesa.load_config(made), tmp_path / "weights"
+    for name in ("mine", "owner/theirs"):
+        lesa.save_pretrained(config, place / name)
+    shutil.copy(place / "mine" / "weights.safetensors", place / "alone.safetensors")
+    shutil.copy(place / "mine" / "weights.safetensors", place / "run.checkpoint.safetensors")
+    shutil.copy(made.with_name("l2p.safetensors"), place)
+    shutil.copy(made, place)
+    found = [weights.name for weights in find_weights(place) if weights.source == str(place)]
+    assert sorted(found) == ["alone", "mine", "mine", "theirs"]
+    pipe = make_flux()
+    with lesa.accelerate(pipe, speedup=3, weights=place) as session:
+        generate(pipe)
+    assert session.report.nfe == 4
+    assert session.choice.source == str(place)
 
 
 def test_weights_elsewhere_are_not_read(made: Path, hub: Path) -> None:
