@@ -210,6 +210,17 @@ def added(base: Filter, weights: Sequence[float], bias: float) -> Filter:
     return Filter(tuple(map(sum, zip(theirs_padded, mine, strict=True))), base.bias + bias, base.others)
 
 
+def check_sizes(gains: Tensor, taps: Tensor, bias: Tensor) -> None:
+    """Refuse numbers whose products are not: filters are applied in float32.
+
+    Raises:
+        ArtifactError: They are too large.
+    """
+    numbers = torch.cat([taps, bias.unsqueeze(-1)], dim=-1).unsqueeze(2)
+    if not bool((gains.double().unsqueeze(-1) * numbers).float().isfinite().all()):
+        raise ArtifactError("predictor.weights: filters made of these numbers would not be finite. Train again.")
+
+
 def _at(weights: _Weights, places: Sequence[int]) -> _Weights:
     """Weights at other places; 0 between them."""
     used = list(places[: len(weights)])

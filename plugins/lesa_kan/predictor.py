@@ -30,7 +30,7 @@ from lesa_framework import (
 )
 from lesa_framework.artifacts import Artifact, check_run, load_artifact, same_grid
 from lesa_kan.authors import import_published
-from lesa_kan.base import Base, LesaRecord, added, asked_and_found, depth_of, least_history
+from lesa_kan.base import Base, LesaRecord, added, asked_and_found, check_sizes, depth_of, least_history
 from lesa_kan.experts import Experts, ExpertShape
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
@@ -95,9 +95,7 @@ class Lesa(AffinePredictor):
         gain = self.gains(ctx.sigmas)[branch][ctx.stage][ctx.index]
         count = min(self.shape.stage_history[ctx.stage], len(entries))
         weights, bias = self._numbers(branch, ctx.stage, gain, count)
-        if self.base is not None:
-            return added(self.base.filter(entries, ctx), weights, bias)
-        return Filter(weights, bias)
+        return Filter(weights, bias) if self.base is None else added(self.base.filter(entries, ctx), weights, bias)
 
     def _multiplied(self, branch: int, stage: int, gain: float, count: int) -> tuple[tuple[float, ...], float]:
         """A step's gain times taps and bias; without a base, the newest feature too."""
@@ -135,7 +133,7 @@ class TrainedLesa(Lesa):
         for name, wanted in shape.kans().items():
             if name in artifact.tensors:
                 artifact.tensor(name, wanted)
-        _check_sizes(tables["gains"], tables["taps"], tables["bias"])
+        check_sizes(tables["gains"], tables["taps"], tables["bias"])
         base = None if record.base is None else Base.restore(record.base, artifact.tensors)
         super().__init__(shape, **tables, records=record.records, base=base)
         self._artifact, self._retabulate, self._strict = artifact, retabulate, strict
@@ -178,20 +176,9 @@ def tabulate(artifact: Artifact, sigmas: tuple[float, ...]) -> list[list[list[fl
     experts = Experts(shape, seed=0)
     experts.load_compact(weights)
     gains = experts.gains(sigmas)
-    _check_sizes(gains, weights["taps"], weights["bias"])
+    check_sizes(gains, weights["taps"], weights["bias"])
     table: list[list[list[float]]] = gains.tolist()
     return table
-
-
-def _check_sizes(gains: Tensor, taps: Tensor, bias: Tensor) -> None:
-    """Refuse numbers whose products are not: filters are applied in float32.
-
-    Raises:
-        ArtifactError: They are too large.
-    """
-    numbers = torch.cat([taps, bias.unsqueeze(-1)], dim=-1).unsqueeze(2)
-    if not bool((gains.double().unsqueeze(-1) * numbers).float().isfinite().all()):
-        raise ArtifactError("predictor.weights: filters made of these numbers would not be finite. Train again.")
 
 
 #: Settings that the weights fix.
