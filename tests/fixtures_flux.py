@@ -43,6 +43,15 @@ def new_transformer(seed: int = 0, **changes: Any) -> Any:
     return model
 
 
+def grid_of(num_steps: int) -> tuple[float, ...]:
+    """The noise levels that a scheduler with FLUX's shift has by itself, the final 0 included."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    scheduler.set_timesteps(num_steps)
+    return tuple(scheduler.sigmas.tolist())
+
+
 def places(rows: int, columns: int) -> Tensor:
     """Where each token of a picture is, (rows * columns, 3), as `FluxPipeline` says it to its transformer."""
     return torch.cartesian_prod(torch.zeros(1), torch.arange(float(rows)), torch.arange(float(columns)))

@@ -8,13 +8,14 @@ from typing import Any, TypeAlias
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 import lesa_framework as lesa
 from lesa_framework import CallReport
 from lesa_sglang import door as sglang_door
 from lesa_vllm_omni import door as vllm_door
-from tests.fixtures_flux import new_transformer
+from tests.fixtures_flux import grid_of, new_transformer
 from tests.integrations.comfyui import package
 from tests.integrations.comfyui.contract import Prompt
 from tests.integrations.comfyui.flux import packed
@@ -51,11 +52,11 @@ class Task:
             return torch.randn(*shape, generator=generator)
 
         prompts = ((new(1, 5, 96), new(1, 64)), (new(1, 5, 96), new(1, 64)))
-        return cls(tuple(_scheduler(num_steps).sigmas.tolist()), new(1, 8, 8, 8), prompts, tuple(changes.items()))
+        return cls(grid_of(num_steps), new(1, 8, 8, 8), prompts, tuple(changes.items()))
 
     def on(self, num_steps: int) -> Task:
         """The same with another number of steps."""
-        return replace(self, sigmas=Task.new(num_steps).sigmas)
+        return replace(self, sigmas=grid_of(num_steps))
 
     def transformer(self) -> Any:
         """Weights are the same for all doors."""
@@ -93,8 +94,6 @@ Door: TypeAlias = Callable[[str | float, Task, House], Picture]
 
 def diffusers(asked: str | float, task: Task, house: House) -> Picture:
     """`lesa.accelerate`."""
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
     pipe = house.make_flux(**dict(task.changes))
     pipe.scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)  # the levels have been shifted
     (embedding, pooled), (negative, negative_pooled) = task.prompts
@@ -138,7 +137,7 @@ def sglang_native(asked: str | float, task: Task, house: House) -> Picture:
     engine = sglang.install(house.monkeypatch)
     sglang_door.activate()
     engine.HookRegistry.apply_hooks()
-    stage = engine.DenoisingStage(_as(sglang.FluxTransformer2DModel, task), _scheduler(len(task.sigmas) - 1))
+    stage = engine.DenoisingStage(_as(sglang.FluxTransformer2DModel, task), FlowMatchEulerDiscreteScheduler(shift=3.0))
     request = sglang.request(stage, len(task.sigmas) - 1)
     request.latents = packed(task.noise)
     names = ("encoder_hidden_states", "pooled_projections")
@@ -168,14 +167,6 @@ DOORS: dict[str, Door] = {
     "SGLang": sglang_native,
     "vLLM-Omni": vllm_omni_native,
 }
-
-
-def _scheduler(num_steps: int) -> Any:
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
-    scheduler.set_timesteps(num_steps)
-    return scheduler
 
 
 def _as(engine: type[Any], task: Task) -> Any:

@@ -10,44 +10,14 @@ import torch
 pytest.importorskip("diffusers", reason="needs diffusers: pip install 'lesa-framework[diffusers]'")
 
 import lesa_framework as lesa
-from lesa_fitted.table import TableShape
 from lesa_framework import ArtifactError, ConfigError, LesaError, Tap
-from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact, save_artifact
-from lesa_framework.model_info import describe_model
-from lesa_kan.experts import ExpertShape
+from lesa_framework.artifacts import Artifact, load_artifact, save_artifact
 from tests.integrations.doors import DOORS, House, Task
+from tests.integrations.weights import KINDS, PLAN, STEPS, put_weights
 
-STEPS, COMPUTED, PLAN = 12, [0, 1, 4, 8], "FFPPFPPPFPPP"
 #: ComfyUI's own classes have the same weights in other matrices (q, k and v in one), so that sums differ in their last
 #: bits; so do those of a batch of both branches.
 CLOSE = {"rtol": 0, "atol": 2e-5}
-
-
-def _near(value: float, *shape: int) -> torch.Tensor:
-    return value + 0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
-
-
-def _fitted():
-    shape = TableShape(STEPS, tuple(COMPUTED), 2, ("cond", "uncond"))
-    return {"predictor": {"kind": "fitted", "history": 2}}, shape.as_json(), {"weights": _near(0.5, *shape.size)}
-
-
-def _l2p():
-    table = _near(0.1, STEPS, STEPS).tril() + torch.eye(STEPS).roll(1, 1).tril()
-    return {"predictor": {"kind": "l2p"}}, {"num_steps": STEPS}, {"weights": table}
-
-
-def _lesa():
-    shape = ExpertShape(STEPS, (2, 2, 2), (4,), branches=2)
-    sections = {
-        "router": {"kind": "thresholds"},
-        "predictor": {"kind": "lesa", "history": 2, "hidden": [4], "branches": 2},
-    }
-    return sections, shape.as_json(), {name: _near(0, *size) for name, size in shape.tables().items()}
-
-
-#: Kind -> what the configuration says of it, the settings of the weights, and their numbers.
-KINDS = {"fitted": _fitted, "l2p": _l2p, "lesa": _lesa}
 
 
 @pytest.fixture
@@ -60,26 +30,10 @@ def house(world, make_flux, monkeypatch, tmp_path):
 
 @pytest.fixture
 def put(tmp_path):
-    """Writes weights as `lesa train` does, with their configuration inside: `put(kind, task, tap)` is the file."""
+    """Writes weights for a task: `put(kind, task, tap)` is the file."""
 
     def write(kind, task, tap=Tap.PRE_HEAD):
-        sections, settings, tensors = KINDS[kind]()
-        config = lesa.load_config(
-            {"schedule": {"kind": "steps", "compute": COMPUTED}, **sections, "backbone": {"tap": tap}}
-        )
-        metadata = ArtifactMetadata(
-            kind=kind,
-            settings=settings,
-            sigmas=task.sigmas,
-            backbone="flux",
-            tap=tap,
-            models=(describe_model(task.transformer(), ("transformer_blocks", "single_transformer_blocks")),),
-            latent_shape=(16, 32),
-            config=config.model_dump(mode="json", exclude={"name"}),
-        )
-        file = tmp_path / "one.safetensors"
-        save_artifact(file, Artifact(metadata, tensors))
-        return file
+        return put_weights(tmp_path / "one.safetensors", kind, task.sigmas, task.transformer(), tap)
 
     return write
 

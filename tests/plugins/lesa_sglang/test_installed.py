@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from lesa_sglang import door
+from tests.fixtures_flux import grid_of, new_transformer
+from tests.integrations.weights import PLAN, STEPS, put_weights
 
 SCRIPT = Path(__file__).with_name("installed.py")
 
@@ -60,6 +62,14 @@ def test_every_step_computed_is_the_bare_model(flux_folder, tmp_path):
     found = run(flux_folder, LESA_CONFIG=str(tmp_path / "always.yaml"))
     assert found["native"]["is_bare"] is True
     assert found["diffusers"] == {"session": True, "computed": 12}
+
+
+def test_weights_that_were_fitted_with_diffusers(flux_folder, tmp_path):
+    """The tiny model of the script has the sizes of the tests' own; see tests/integrations/test_one_artifact.py."""
+    file = put_weights(tmp_path / "one.safetensors", "fitted", grid_of(STEPS), new_transformer())
+    found = run(flux_folder, LESA_CONFIG=str(file))
+    assert (found["native"]["twelve"], found["native"]["again"]) == (PLAN, True)
+    assert found["diffusers"] == {"session": True, "computed": PLAN.count("F")}
 
 
 def test_its_qwen_image_and_wan():

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures_flux import grid_of, new_transformer
+from tests.integrations.weights import PLAN, STEPS, put_weights
+
 SCRIPT = Path(__file__).with_name("installed.py")
 
 pytestmark = [
@@ -58,6 +61,14 @@ def test_every_step_computed_is_the_bare_model():
     found = result({"config": {"schedule": {"kind": "always"}, "predictor": {"kind": "reuse"}}})
     assert found["is_bare"]
     assert found["plans"] == [["F" * 12], ["F" * 20]]
+
+
+def test_weights_that_were_fitted_with_diffusers(tmp_path):
+    """The tiny model of the script has the sizes of the tests' own; see tests/integrations/test_one_artifact.py."""
+    found = result(
+        {"config": str(put_weights(tmp_path / "one.safetensors", "fitted", grid_of(STEPS), new_transformer()))}
+    )
+    assert (found["plans"][0], found["again"], found["is_bare"]) == ([PLAN], True, False)
 
 
 def test_a_wrong_option():

@@ -1,0 +1,77 @@
+"""Weights of the tiny FLUX as `lesa train` writes them, with random numbers, for tests that load them elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+import lesa_framework as lesa
+from lesa_fitted.table import TableShape
+from lesa_framework import Tap
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
+from lesa_framework.model_info import describe_model
+from lesa_kan.experts import ExpertShape
+
+STEPS, COMPUTED, PLAN = 12, [0, 1, 4, 8], "FFPPFPPPFPPP"
+#: What the configuration says of a kind, the settings of the weights, and their numbers.
+Made: TypeAlias = tuple[dict[str, Any], dict[str, Any], dict[str, Tensor]]
+
+
+def _near(value: float, *shape: int) -> torch.Tensor:
+    return value + 0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def _fitted() -> Made:
+    shape = TableShape(STEPS, tuple(COMPUTED), 2, ("cond", "uncond"))
+    return {"predictor": {"kind": "fitted", "history": 2}}, shape.as_json(), {"weights": _near(0.5, *shape.size)}
+
+
+def _l2p() -> Made:
+    table = _near(0.1, STEPS, STEPS).tril() + torch.eye(STEPS).roll(1, 1).tril()
+    return {"predictor": {"kind": "l2p"}}, {"num_steps": STEPS}, {"weights": table}
+
+
+def _lesa() -> Made:
+    shape = ExpertShape(STEPS, (2, 2, 2), (4,), branches=2)
+    sections = {
+        "router": {"kind": "thresholds"},
+        "predictor": {"kind": "lesa", "history": 2, "hidden": [4], "branches": 2},
+    }
+    return sections, shape.as_json(), {name: _near(0, *size) for name, size in shape.tables().items()}
+
+
+KINDS: dict[str, Callable[[], Made]] = {"fitted": _fitted, "l2p": _l2p, "lesa": _lesa}
+
+
+def put_weights(
+    file: Path, kind: str, sigmas: Sequence[float], transformer: nn.Module, tap: Tap = Tap.PRE_HEAD
+) -> Path:
+    """Write a file of weights, with their configuration inside.
+
+    Args:
+        file: Where to.
+        kind: The predictor's.
+        sigmas: The grid, of `STEPS` steps.
+        transformer: Of diffusers, which they are for.
+        tap: Where the features are taken.
+    """
+    sections, settings, tensors = KINDS[kind]()
+    config = lesa.load_config(
+        {"schedule": {"kind": "steps", "compute": COMPUTED}, **sections, "backbone": {"tap": tap}}
+    )
+    metadata = ArtifactMetadata(
+        kind=kind,
+        settings=settings,
+        sigmas=tuple(sigmas),
+        backbone="flux",
+        tap=tap,
+        models=(describe_model(transformer, ("transformer_blocks", "single_transformer_blocks")),),
+        latent_shape=(16, 32),
+        config=config.model_dump(mode="json", exclude={"name"}),
+    )
+    save_artifact(file, Artifact(metadata, tensors))
+    return file
