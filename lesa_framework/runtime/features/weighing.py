@@ -6,7 +6,6 @@ from torch's allocator, which on a GPU has it at hand from the step before.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,8 +22,6 @@ Instead: TypeAlias = Callable[[], Tensor] | None
 
 #: In these features are added up as they are.
 _WIDE = (torch.float32, torch.float64)
-#: Values that a CPU adds up at a time: few enough for its cache, and enough to call torch seldom.
-CHUNK = 262_144
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,9 @@ def weigh(terms: Terms, instead: Instead = None) -> tuple[Tensor, Count]:
         A fresh tensor, and how many values were replaced; on other devices than the CPU nobody waits for the number.
     """
     if terms.device.type == "cpu" and terms.features and not terms.needs_graph:
-        if terms.shape.numel() <= CHUNK and terms.is_wide:
-            return _at_once(terms, instead)
-        if terms.axes < 2:
-            return _in_chunks(terms, instead)
+        from lesa_framework.runtime.features.on_cpu import weigh_on_cpu
+
+        return weigh_on_cpu(terms, instead)
     if terms.device.type == "cuda" and terms.features and not terms.needs_graph:
         from lesa_framework.runtime.features.fastest import weigh_fastest
 
@@ -118,66 +114,3 @@ def replaced(feature: Tensor, instead: Callable[[], Tensor]) -> tuple[Tensor, Te
     if count.device.type == "cpu" and not int(count):
         return feature, 0
     return torch.where(bad, instead(), feature), count
-
-
-def _at_once(terms: Terms, instead: Instead) -> tuple[Tensor, Count]:
-    """Add up what fits into a CPU's cache: as few calls as there are terms, because they take longer than the sums."""
-    total = torch.mul(terms.features[0], terms.weights[0])
-    for feature, weight in zip(terms.features[1:], terms.weights[1:], strict=True):
-        if isinstance(weight, Tensor):
-            total.addcmul_(feature, weight)
-        else:
-            total.add_(feature, alpha=weight)
-    if isinstance(terms.bias, Tensor) or terms.bias:
-        total.add_(terms.bias)
-    if instead is None or math.isfinite(float(total.sum())):
-        return total, 0
-    return replaced(total, instead)
-
-
-def _in_chunks(terms: Terms, instead: Instead) -> tuple[Tensor, Count]:
-    """Add up a part at a time, so that the sum stays in a CPU's cache until it is rounded and written."""
-    made = torch.empty(terms.shape, dtype=terms.dtype)
-    if not made.numel():
-        return made, 0
-    columns = terms.shape[-1:] if terms.axes else ()
-    lines = [feature.reshape(-1, *columns) for feature in terms.features]
-    out, step = made.view(-1, *columns), max(CHUNK // math.prod(columns), 1)
-    add = _Adding(terms, out[:step])
-    sums = 0.0
-    for start in range(0, len(out), step):
-        target = out[start : start + step]
-        add([line[start : start + step] for line in lines], target)
-        if instead is not None:
-            sums += float(target.sum(dtype=terms.wide))
-    # A sum of finite values may overflow, so this only says where to look.
-    return (made, 0) if math.isfinite(sums) else replaced(made, instead or made.clone)
-
-
-class _Adding:
-    """Adds up parts, in memory of its own where the result has fewer bits than the sum."""
-
-    def __init__(self, terms: Terms, part: Tensor) -> None:
-        self._weights, self._bias = terms.weights, terms.bias
-        kinds = {terms.dtype, *(feature.dtype for feature in terms.features)}
-        self._is_direct = kinds == {terms.wide}
-        if not self._is_direct:
-            self._total, self._wide = (torch.empty_like(part, dtype=terms.wide) for _ in range(2))
-
-    def __call__(self, parts: list[Tensor], target: Tensor) -> None:
-        total = target if self._is_direct else self._total[: len(target)]
-        first, weight = parts[0], self._weights[0]
-        if self._is_direct:
-            torch.mul(first, weight, out=total)
-        else:
-            total.copy_(first).mul_(weight)
-        for part, weight in zip(parts[1:], self._weights[1:], strict=True):
-            exact = part if self._is_direct else self._wide[: len(part)].copy_(part)
-            if isinstance(weight, Tensor):
-                total.addcmul_(exact, weight)
-            else:
-                total.add_(exact, alpha=weight)
-        if isinstance(self._bias, Tensor) or self._bias:
-            total.add_(self._bias)
-        if not self._is_direct:
-            target.copy_(total)

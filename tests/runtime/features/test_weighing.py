@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lesa_framework.runtime.features import weighing
+from lesa_framework.runtime.features import on_cpu
 from lesa_framework.runtime.features.weighing import Terms, weigh, weigh_plainly
 from lesa_framework.testing.tiny_pipeline import noise
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(params=[7, 60, 1000], autouse=True)
 def _parts(request, monkeypatch):
-    monkeypatch.setattr(weighing, "CHUNK", request.param)
+    monkeypatch.setattr(on_cpu, "CHUNK", request.param)
 
 
 def terms(count, dtype=torch.float32, *, made=None, by_channel=False, bias=0.25, seed=0) -> Terms:
