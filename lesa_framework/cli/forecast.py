@@ -19,7 +19,7 @@ from lesa_framework.files import is_folder
 #: A need of more than this share of what is free is worth a warning.
 _NEAR = 0.9
 #: Until a time was measured.
-_TIMED = "said when the first steps were timed, and again with every tenth"
+_TIMED = "said when the first steps were timed, and corrected as the work goes on"
 
 
 @dataclass(frozen=True)
@@ -110,18 +110,27 @@ class Forecast:
             for word, text in self.rows():
                 screen.print(f"  {word:<8}{text}", markup=False, soft_wrap=True)
         for word, room in [*(("memory", room) for room in self.memory), ("disk", self.disk)]:
-            if room is not None and room.lacks:
-                console.note(_warning(word, room), screen)
+            if room is not None:
+                warn(word, room, screen)
 
 
-def _warning(word: str, room: Room) -> str:
+def warn(word: str, room: Room, screen: Console) -> None:
+    """Print a warning if a room is too small or nearly so.
+
+    Args:
+        word: `memory` or `disk`.
+        room: The room.
+        screen: Where to.
+    """
+    if not room.lacks:
+        return
     wanted = sum(part.nbytes for part in room.parts if not part.held)
     remedy = {
         "memory": "Smaller batches, or fewer or smaller samples, need less.",
         "disk": "Make room, or write to another disk.",
     }
     needed = f"{word}: about {size(wanted)} more are needed {room.where}, and {size(room.free or 0)} are free."
-    return f"{needed} {remedy[word]}"
+    console.note(f"{needed} {remedy[word]}", screen)
 
 
 class Job:

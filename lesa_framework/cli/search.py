@@ -13,6 +13,7 @@ from rich.console import Console
 
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import amount
+from lesa_framework.cli.download import say_downloads
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
 from lesa_framework.cli.search_progress import Watch, how_to_resume
@@ -130,6 +131,7 @@ def command(
     advice = stopping.advice_when_stopped(lambda: how_to_resume(path))
     with console.together() as world, advice, Watch(limit) as watch:
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
+        say_downloads([source])
         pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
         wanted = tapped(wanted, pipe.transformer)
@@ -170,7 +172,7 @@ def _foresee(
     count = len(prompts.fitted) + prompts.judged
     then = f"then candidates in runs on up to {amount(batch, 'prompt')}"
     work = f"{amount(count, 'uncached run')} of {steps} steps, {then}"
-    Forecast((work,), memory, disk, "said with every tenth").say(screen)
+    Forecast((work,), memory, disk, "said as the work goes on").say(screen)
 
 
 def name_of(name: str | None, source: ModelSource, config: LesaConfig, budget: Budget) -> str:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import amount, announce
+from lesa_framework.cli.download import say_downloads
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
 from lesa_framework.cli.written import fitted, room_of
@@ -82,6 +83,7 @@ def command(
             f"{loaded.training.batch}, {settings.num_steps} steps, to {out}. "
             "Stop when you like: the same command resumes."
         )
+        say_downloads([source])
         pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
         checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
@@ -119,7 +121,7 @@ def _foresee(
             trajectories(model, size.kept, steps), depth=fit.predictor.depth, more=GRADIENTS
         )  # fmt: skip
         disk, work = room_of(out, fitted(size)), f"{amount(size.parts, 'part')}, each one or more {work}"
-    Forecast((work,), memory, disk, "said after the first part, and again with every tenth").say(screen)
+    Forecast((work,), memory, disk, "said after the first part, and corrected as the work goes on").say(screen)
 
 
 def _show(trained: Trained, *, as_json: bool) -> None:

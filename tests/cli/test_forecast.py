@@ -43,7 +43,7 @@ def test_memory_is_the_sum_of_its_parts_and_said_so(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err.splitlines() == [
         "  work    2 runs",
         "  memory  about 4 GiB on the CPU: weights 3 GiB, work 1 GiB; 4 GiB free",
-        "  time    said when the first steps were timed, and again with every tenth",
+        "  time    said when the first steps were timed, and corrected as the work goes on",
     ]
 
 
