@@ -127,6 +127,12 @@ def _python(words: list[str]) -> None:
     return None
 
 
+def _torchrun(words: list[str]) -> None:
+    assert words[0] == "--nproc-per-node"
+    assert int(words[1]) > 1
+    _python(words[2:])
+
+
 def _pytest(words: list[str]) -> None:
     for word in words:
         assert (ROOT / word).exists(), word
@@ -138,7 +144,7 @@ def _cp(words: list[str]) -> None:
 
 
 CHECKS: dict[str, Callable[[list[str]], None]] = {
-    "make": _make, "pip": _pip, "python": _python, "pytest": _pytest, "cp": _cp,
+    "make": _make, "pip": _pip, "python": _python, "pytest": _pytest, "cp": _cp, "torchrun": _torchrun,
 }  # fmt: skip
 
 
