@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lesa_framework.runtime.features.stacking import table_of
 from lesa_framework.runtime.features.weighing import Count, Instead, Terms
 
 #: Values that a program of the kernel works on.
@@ -76,7 +77,7 @@ def weigh_in_triton(terms: Terms, instead: Instead = None) -> tuple[Tensor, Coun
     failed = made if instead is None else torch.zeros((), dtype=torch.int32, device=terms.device)
     by_channel = terms.axes == 1
     if by_channel:
-        table, weights, bias = _table(terms), (0.0,) * len(features), 0.0
+        table, weights, bias = table_of(terms), (0.0,) * len(features), 0.0
     else:
         # Few kernels for all numbers of features: what only fills up has the weight 0.
         missing = next(size for size in _SIZES if size >= len(features)) - len(features)
@@ -103,15 +104,6 @@ def weigh_in_triton(terms: Terms, instead: Instead = None) -> tuple[Tensor, Coun
 
 #: Numbers of features that kernels are made for.
 _SIZES = (1, 2, 4, 8, 16, 32)
-
-
-def _table(terms: Terms) -> Tensor:
-    """A row of channels for each weight, and one for the bias."""
-    rows = []
-    for each in (*terms.weights, terms.bias):
-        row = each if isinstance(each, Tensor) else torch.full((), each, device=terms.device)
-        rows.append(row.to(torch.float32).expand(terms.shape[-1]))
-    return torch.stack(rows)
 
 
 def _number(given: float | Tensor) -> float:
