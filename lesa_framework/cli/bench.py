@@ -13,7 +13,7 @@ import typer
 
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import announce
-from lesa_framework.cli.download import say_downloads
+from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Job
 from lesa_framework.cli.outlook import Outlook
 from lesa_framework.cli.results import PATIENCE, deliver, few_batches
@@ -87,7 +87,7 @@ def command(
             return
         resumed = _announce(bench, results_path, store)
         few_batches(bench, world)
-        say_downloads(task.source for task in bench.tasks)
+        say_before_loading(task.source for task in bench.tasks)
         progress = partial(console.StepProgress, announce=True)
         with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
             results = run_bench(

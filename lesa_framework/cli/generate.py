@@ -15,7 +15,7 @@ import typer
 from lesa_framework.api import accelerate
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import amount, announce
-from lesa_framework.cli.download import say_downloads
+from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job, Part
 from lesa_framework.cli.foreseen import loaded, model_of, work_of_calls, work_of_steps
 from lesa_framework.cli.written import pictures, room_of
@@ -88,7 +88,7 @@ def command(
     methods = caches([(config, "") for config in loaded], steps)
     written: list[dict[str, object]] = []
     announce(f"making {amount(len(pairs), 'image')} of {steps} steps with {model}, to {out}")
-    say_downloads([source])
+    say_before_loading([source])
     choice: Choice | None = None
     with (
         console.warnings_as_notes(),

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from lesa_framework.cli import console, stopping
 from lesa_framework.cli.announce import amount, announce
-from lesa_framework.cli.download import say_downloads
+from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.outlook import Outlook
 from lesa_framework.errors import LesaError
 from lesa_framework.files import write_text
@@ -50,7 +50,7 @@ def measured(bench: Benchmark, device: str | None, look: Outlook, world: World =
         f"comparing {amount(len(task.caches), 'cache')} with the uncached run and with fewer steps: "
         f"{amount(len(task.pairs), 'sample')} each, {task.settings.num_steps} steps, on {task.source.name}."
     )
-    say_downloads([task.source])
+    say_before_loading([task.source])
     with (
         console.warnings_as_notes(),
         stopping.advice_when_stopped(lambda: _STOPPED),

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import amount
-from lesa_framework.cli.download import say_downloads
+from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
 from lesa_framework.cli.search_progress import Watch, how_to_resume
@@ -131,7 +131,7 @@ def command(
     advice = stopping.advice_when_stopped(lambda: how_to_resume(path))
     with console.together() as world, advice, Watch(limit) as watch:
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
-        say_downloads([source])
+        say_before_loading([source])
         pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
         wanted = tapped(wanted, pipe.transformer)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import amount, announce
-from lesa_framework.cli.download import say_downloads
+from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
 from lesa_framework.cli.written import fitted, room_of
@@ -83,7 +83,7 @@ def command(
             f"{loaded.training.batch}, {settings.num_steps} steps, to {out}. "
             "Stop when you like: the same command resumes."
         )
-        say_downloads([source])
+        say_before_loading([source])
         pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
         checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
