@@ -63,6 +63,7 @@ from lesa_framework.types import (
     StepContext,
     StepRecord,
     Tap,
+    Tuning,
 )
 
 __all__ = [
@@ -132,6 +133,7 @@ __all__ = [
     "Tap",
     "ToldPeerFamily",
     "TrainingConfig",
+    "Tuning",
     "UnknownPluginError",
     "UnsupportedBackboneError",
     "World",

@@ -138,6 +138,23 @@ class Filter:
         return hash((len(self.weights), frozenset(self.others)))
 
 
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a model is asked at a computed step: as the sampler asks it, but for two numbers.
+
+    A latent that has come through predictions is not quite where the uncached run's would be: it may hold a little more
+    or less noise than the noise level says. The same is known of samplers with few steps (time shift, arXiv 2305.15583;
+    input scale, arXiv 2308.15321).
+
+    Attributes:
+        shift: Added to the noise level that the model is told, which is in [0, 1].
+        scale: The model gets the latent times this number. The sampler's latent stays as it is.
+    """
+
+    shift: float | Tensor = 0.0
+    scale: float | Tensor = 1.0
+
+
 def _equal(one: Weights | float, other: Weights | float) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return torch.equal(one, other)

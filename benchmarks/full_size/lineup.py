@@ -15,7 +15,7 @@ from lesa_framework.measure.lineup import Contender, fewer_steps, told, uncached
 from lesa_framework.measure.results import Kind
 from lesa_framework.plugin.manager import plugins
 from lesa_kan.experts import ExpertShape
-from lesa_kan.predictor import Lesa
+from lesa_kan.lesa import Lesa
 from lesa_reuse.predictor import Reuse
 from lesa_routers.routers import Single, Thresholds
 from lesa_schedules.schedules import Steps

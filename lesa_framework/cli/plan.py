@@ -24,7 +24,7 @@ from lesa_framework.pipelines import ModelSource, find_model, load_pipeline
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.features.filters import check_fits_history
 from lesa_framework.runtime.strategy import Strategy, count_computed, plan
-from lesa_framework.types import Decision, EntryInfo, Filter, Reason, RunInfo, StepContext, Weights
+from lesa_framework.types import Decision, EntryInfo, Filter, Reason, RunInfo, StepContext, Tuning, Weights
 
 _PER_CHANNEL: Final = "per channel"
 #: How a number of a filter is shown: as it is, or as "per channel".
@@ -46,6 +46,8 @@ class PlannedStep:
             its correction of a computed step; None otherwise.
         others: The weights on other branches' features, by branch.
         bias: The bias of the filter; None without weights.
+        shift: Of a computed step: what is added to the noise level that the model is told.
+        scale: Of a computed step: the factor of the latent that the model gets.
     """
 
     step: int
@@ -57,6 +59,8 @@ class PlannedStep:
     weights: dict[int, Shown] | None
     others: dict[str, dict[int, Shown]]
     bias: Shown | None
+    shift: float = 0.0
+    scale: float = 1.0
 
 
 def command(
@@ -171,6 +175,7 @@ def _planned(strategy: Strategy, ctx: StepContext, reason: Reason) -> PlannedSte
     if found is not None:
         check_fits_history(found, entries, ctx.others)
         others = {name: _by_step(ctx.others[name], weights) for name, weights in found.others.items()}
+    tuning = (predictor.tuning(ctx) if decision is Decision.COMPUTE else None) or Tuning()
     return PlannedStep(
         step=ctx.index,
         branch=ctx.branch,
@@ -181,6 +186,8 @@ def _planned(strategy: Strategy, ctx: StepContext, reason: Reason) -> PlannedSte
         weights=None if found is None else _by_step(entries, found.weights),
         others=others,
         bias=None if found is None else _shown(found.bias),
+        shift=float(tuning.shift),
+        scale=float(tuning.scale),
     )
 
 
@@ -261,15 +268,18 @@ def _table(rows: list[PlannedStep], *, several: bool) -> Table:
 
 
 def formula(row: PlannedStep) -> str:
-    """The filter of a step as text, such as `+2.000·h1 -1.000·h0`; empty when it has none."""
+    """The filter of a step as text, such as `+2.000·h1 -1.000·h0`, and how it is asked; empty when it has neither."""
+    asked = [f"asked at sigma {row.sigma + row.shift:.4f}"] if row.shift else []
+    asked += [f"latent x {row.scale:.4f}"] if row.scale != 1 else []
     if row.weights is None:
-        return ""
+        return ", ".join(asked)
     terms = _terms(row.weights, "h")
     for branch, weights in row.others.items():
         terms += _terms(weights, f"{branch}:h")
     if row.bias:
         terms.append(row.bias if isinstance(row.bias, str) else f"{row.bias:+.4f}")
-    return ("corrected: " if row.decision is Decision.COMPUTE else "") + " ".join(terms)
+    weighed = ("corrected: " if row.decision is Decision.COMPUTE else "") + " ".join(terms)
+    return ", ".join([*asked, weighed])
 
 
 def _terms(weights: Mapping[int, Shown], feature: str) -> list[str]:

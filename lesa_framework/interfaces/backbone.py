@@ -146,6 +146,17 @@ class BackboneAdapter(ABC):
         timestep, scale, offset = self.timestep(arguments), self.timestep_scale, self.timestep_offset
         return timestep if scale == 1 and offset == 0 else timestep * scale + offset
 
+    def shifted(self, arguments: Arguments, shift: float | Tensor) -> Tensor | float:
+        """The timestep at another noise level, for a predictor that tunes computed steps.
+
+        An adapter with a `noise_level` of its own needs its own here too.
+
+        Args:
+            arguments: The call's.
+            shift: Added to the noise level.
+        """
+        return self.timestep(arguments) + shift / self.timestep_scale
+
     def refuse(self, model: nn.Module, arguments: Arguments) -> str | None:  # noqa: ARG002 - for those that need it
         """Why this call cannot be cached, in a sentence for the user; None when it can."""
         return None

@@ -12,7 +12,7 @@ from lesa_framework.artifacts.artifact import Artifact
 from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Fit, FitTask, TrainingConfig
-from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext, Tap
+from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext, Tap, Tuning
 
 
 class Predictor(ABC):
@@ -63,6 +63,14 @@ class Predictor(ABC):
             history: The branch's history; its entry 0 is `feature` itself, in whatever dtype features are kept.
             ctx: The step as it was when it began: `ctx.entries` does not have `feature` yet.
             feature: What the block stack computed; not to be written to.
+        """
+        return None
+
+    def tuning(self, ctx: StepContext) -> Tuning | None:  # noqa: ARG002 - most ask as the sampler asks
+        """How to ask the model at a step that is computed; None, the default, to ask as the sampler does.
+
+        Args:
+            ctx: The step as it was when it began.
         """
         return None
 

@@ -30,6 +30,7 @@ from lesa_framework.types import (
     StepContext,
     StepRecord,
     Tap,
+    Tuning,
 )
 
 
@@ -174,6 +175,10 @@ class Engine:
         """Let an open step see what other branches did since it was opened."""
         if step.ctx is not None:
             step.ctx = replace(step.ctx, others=self._others(step.ctx.branch, step.latent))
+
+    def tuning(self, step: Step) -> Tuning | None:
+        """How to ask the model at a step that is computed; None to ask as the sampler does."""
+        return None if step.ctx is None else self.strategy.predictor.tuning(step.ctx)
 
     def computed(self, step: Step, feature: Tensor) -> Tensor:
         """Use a feature that the block stack computed.

@@ -11,7 +11,7 @@ from torch import Tensor
 from lesa_framework.errors import PluginContractError
 from lesa_framework.runtime.calls.tracking import Located
 from lesa_framework.runtime.engine import Engine, Step
-from lesa_framework.types import Decision, Reason
+from lesa_framework.types import Decision, Reason, Tuning
 
 
 class Turn(Protocol):
@@ -22,6 +22,9 @@ class Turn(Protocol):
     """
 
     prediction: Tensor | None
+
+    def tunings(self) -> Sequence[Tuning | None]:
+        """How to ask the model, if the stack is to run: for each branch, in their order in the batch."""
 
     def computed(self, feature: Tensor) -> Tensor:
         """Use a feature that the block stack computed; returns the one for the head."""
@@ -47,6 +50,9 @@ class _Alone:
     def __init__(self, engine: Engine, step: Step) -> None:
         self._engine, self._step, self.prediction = engine, step, step.prediction
 
+    def tunings(self) -> Sequence[Tuning | None]:
+        return [self._engine.tuning(self._step)]
+
     def computed(self, feature: Tensor) -> Tensor:
         return self._engine.computed(self._step, feature)
 
@@ -64,6 +70,9 @@ class _Together:
         self._engine, self._steps = engine, steps
         self._remembered: dict[int, Tensor] = {}  # by their places in the batch
         self.prediction = self._predict()
+
+    def tunings(self) -> Sequence[Tuning | None]:
+        return [self._engine.tuning(step) for _, step in sorted(self._steps, key=lambda each: each[0])]
 
     def computed(self, feature: Tensor) -> Tensor:
         given = _split(feature, len(self._steps), "feature")

@@ -51,6 +51,11 @@ class SanaAdapter(BackboneAdapter):
         """A model that was distilled with guidance counts to 1 instead of 1000."""
         return super().noise_level(arguments) if arguments.get("guidance") is None else self.timestep(arguments)
 
+    def shifted(self, arguments: Mapping[str, object], shift: float | Tensor) -> Tensor | float:
+        """In the units of `noise_level`."""
+        is_distilled = arguments.get("guidance") is not None
+        return self.timestep(arguments) + shift if is_distilled else super().shifted(arguments, shift)
+
 
 class PrxAdapter(BackboneAdapter):
     """`final_layer` is norm and projection in one, so `post_norm` is what it returns."""

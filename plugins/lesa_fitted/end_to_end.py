@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from lesa_fitted.greedy import Rows
+from lesa_fitted.settings import FittedTrainingConfig
 from lesa_fitted.table import names_of
-from lesa_framework import Batch, Filter, FitTask, HistoryView, Predictor, StepContext
+from lesa_framework import Batch, Filter, FitTask, HistoryView, Predictor, StepContext, Tuning
 from lesa_framework.training import drift, drift_db
 
 #: Iterations between two looks at the batches that no fit sees.
 LOOK_EVERY = 10
 #: What a state of the refinement has.
 REFINEMENT_STATE = frozenset({"iteration", "weights", "moments", "best"})
+#: What tunes computed steps learns at this part of the weights' rate: a few thousandths make a difference.
+_TUNING_RATE = 0.2
 #: Iterations in which the learning rate rises.
 _WARM_UP = 5
 
@@ -27,16 +30,26 @@ class TrainableRows(Predictor):
 
     Args:
         rows: The weights to begin with; they are changed by `keep` alone, and split by branches.
+        tunes: Whether how computed steps are asked is trained too, beginning with what the sampler asks.
     """
 
     records: Literal["all", "computed"] = "computed"
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, *, tunes: bool) -> None:
         rows.split()
         self._rows = rows
         self.depth = rows.shape.depth
         self._keys = sorted(rows.weights)
         self.parameters = [nn.Parameter(rows.weights[key].float()) for key in self._keys]
+        self._tuning = nn.Parameter(torch.zeros(rows.shape.tuning_size)) if tunes else None
+        if self._tuning is not None:
+            self.parameters.append(self._tuning)
+
+    def rated(self) -> list[dict[str, Any]]:
+        """The weights, and what tunes computed steps, with their parts of the learning rate."""
+        weights = self.parameters[: len(self._keys)]
+        tuning = [] if self._tuning is None else [{"params": [self._tuning], "rate": _TUNING_RATE}]
+        return [{"params": weights, "rate": 1.0}, *tuning]
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Apply the step's filter, differentiably."""
@@ -50,6 +63,13 @@ class TrainableRows(Predictor):
         found = {name: weights[number] for number, name in enumerate(names)}
         return history.apply(Filter(found.pop(ctx.branch), others=found))
 
+    def tuning(self, ctx: StepContext) -> Tuning | None:
+        """How a computed step is asked, with gradients."""
+        if self._tuning is None:
+            return None
+        shift, gain = self._tuning[ctx.index, self._rows.shape.branches.index(ctx.branch)]
+        return Tuning(shift, 1 + gain)
+
     def set(self, values: Sequence[Tensor]) -> None:
         """Take other weights."""
         with torch.no_grad():
@@ -62,8 +82,10 @@ class TrainableRows(Predictor):
 
     def keep(self) -> None:
         """Write the weights into the rows."""
-        for key, value in zip(self._keys, self.values(), strict=True):
-            self._rows.weights[key] = value.double()
+        for key, parameter in zip(self._keys, self.parameters, strict=False):
+            self._rows.weights[key] = parameter.detach().double()
+        if self._tuning is not None:
+            self._rows.tuning = self._tuning.detach().double()
 
 
 class EndToEnd:
@@ -74,8 +96,7 @@ class EndToEnd:
         rows: What is refined.
         batches: To fit on, each with the T + 1 latents of its uncached run.
         held_out: To look at, in the same form; the weights that do best on them are kept. May be empty.
-        iterations: Steps of the optimiser, one batch each.
-        lr: Learning rate.
+        settings: How many steps of the optimiser, one batch each, at which learning rate; and what is refined.
     """
 
     def __init__(
@@ -84,14 +105,12 @@ class EndToEnd:
         rows: Rows,
         batches: Sequence[tuple[Batch, list[Tensor]]],
         held_out: Sequence[tuple[Batch, list[Tensor]]],
-        *,
-        iterations: int,
-        lr: float,
+        settings: FittedTrainingConfig,
     ) -> None:
         self._task, self._batches, self._held_out = task, batches, held_out
-        self._iterations, self._lr = iterations, lr
-        self.trainable = TrainableRows(rows)
-        self._optimiser = torch.optim.Adam(self.trainable.parameters, lr=lr, betas=(0.9, 0.95))
+        self._iterations, self._lr = settings.iterations, settings.lr
+        self.trainable = TrainableRows(rows, tunes=settings.tune_computed)
+        self._optimiser = torch.optim.Adam(self.trainable.rated(), lr=settings.lr, betas=(0.9, 0.95))
         self.iteration = 0
         self.best: tuple[float, list[Tensor]] | None = None
 
@@ -109,7 +128,7 @@ class EndToEnd:
 
     def _step(self, batch: Batch, reference: list[Tensor]) -> float:
         for group in self._optimiser.param_groups:
-            group["lr"] = self._lr * self._factor()
+            group["lr"] = self._lr * self._factor() * group["rate"]
         with torch.enable_grad():
             latents = self._task.rollout(batch, self.trainable, gradients=True, through_model=True, checkpointing=True)
             loss = 10 * torch.log10(drift(latents[-1:], reference[-1:])).mean()

@@ -12,7 +12,7 @@ from lesa_fitted.end_to_end import LOOK_EVERY, REFINEMENT_STATE, EndToEnd
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.greedy import GreedyPredictor, Rows
 from lesa_fitted.settings import FittedTrainingConfig
-from lesa_fitted.table import TableShape, features_for
+from lesa_fitted.table import TUNING, TableShape, features_for
 from lesa_framework import (
     AffinePredictor,
     Batch,
@@ -125,7 +125,8 @@ class FittedFit(Fit):
 
     def tensors(self) -> dict[str, Tensor]:
         """The table."""
-        return {"weights": self._found.table()}
+        tuning = self._found.tuning
+        return {"weights": self._found.table()} | ({} if tuning is None else {TUNING: tuning})
 
     def size(self, branches: int) -> FitSize:
         """A number for each step, branch and feature that is read; a refinement saves its table and Adam's."""
@@ -159,7 +160,7 @@ class FittedFit(Fit):
         return self._rows
 
     def _fitted(self) -> Predictor:
-        return Fitted(self._found.shape, self._found.table(), self._task.sigmas)
+        return Fitted(self._found.shape, self._found.table(), self._task.sigmas, self._found.tuning)
 
     def _look(self) -> TableShape:
         """Names of the branches and computed steps, from a rollout of one prompt."""
@@ -281,8 +282,7 @@ class FittedFit(Fit):
         before = len(self._fitted_on) * self._settings.passes
         held_out = [(batch, [latent.cpu() for latent in self._task.uncached(batch)]) for batch in self._held_out]
         pairs = list(zip(self._fitted_on, self._latents, strict=True))
-        settings = self._settings
-        self._refinement = EndToEnd(self._task, rows, pairs, held_out, iterations=settings.iterations, lr=settings.lr)
+        self._refinement = EndToEnd(self._task, rows, pairs, held_out, self._settings)
         if self._resumed is not None:
             self._refinement.load_state_dict(self._resumed)
         try:

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from lesa_fitted.table import Place, TableShape, find_place, names_of, spread
-from lesa_framework import AffinePredictor, EntryInfo, Filter, StepContext
+from lesa_framework import AffinePredictor, EntryInfo, Filter, StepContext, Tuning
 from lesa_framework.artifacts import same_grid
 
 #: Reuse of the newest feature, for steps that the table has nothing for.
@@ -24,15 +24,20 @@ class Fitted(AffinePredictor):
         shape: What the filters read.
         weights: Shape (steps, branches, sources, depth).
         sigmas: The grid of the fit.
+        tuning: How computed steps are asked: shape (steps, branches, 2), what is added to the noise level and to 1 for
+            the latent's factor. None to ask as the sampler does.
     """
 
     records: Literal["all", "computed"] = "computed"
     carries_over = True
 
-    def __init__(self, shape: TableShape, weights: Tensor, sigmas: tuple[float, ...]) -> None:
+    def __init__(
+        self, shape: TableShape, weights: Tensor, sigmas: tuple[float, ...], tuning: Tensor | None = None
+    ) -> None:
         self.shape, self._sigmas = shape, sigmas
         self.depth, self.records = shape.depth, shape.records
         self._weights: list[list[list[list[float]]]] = weights.tolist()
+        self._tuning: list[list[list[float]]] | None = None if tuning is None else tuning.tolist()
         self._same: dict[tuple[float, ...], bool] = {}
 
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
@@ -51,11 +56,24 @@ class Fitted(AffinePredictor):
             found[known] = spread(self._weights[place.step][branch][source], place.order)
         return Filter(found.pop(ctx.branch), others=found)
 
+    def tuning(self, ctx: StepContext) -> Tuning | None:
+        """The step's own; on another grid, that of the computed step at the nearest noise level."""
+        if self._tuning is None:
+            return None
+        step = ctx.index
+        if not self._is_same_grid(ctx):
+            step = min(self.shape.computed, key=lambda each: abs(self._sigmas[each] - ctx.sigma))
+        shift, gain = self._tuning[step][self._branch(ctx)]
+        return Tuning(shift, 1 + gain) if shift or gain else None
+
     def _branch(self, ctx: StepContext) -> int:
         names = self.shape.branches
         return names.index(ctx.branch) if ctx.branch in names else min(ctx.branch_index, len(names) - 1)
 
     def _place(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Place | None:
+        return find_place(self.shape, self._sigmas, self._is_same_grid(ctx), entries, ctx)
+
+    def _is_same_grid(self, ctx: StepContext) -> bool:
         if ctx.sigmas not in self._same:
             self._same = {ctx.sigmas: same_grid(ctx.sigmas, self._sigmas)}
-        return find_place(self.shape, self._sigmas, self._same[ctx.sigmas], entries, ctx)
+        return self._same[ctx.sigmas]

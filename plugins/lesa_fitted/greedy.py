@@ -32,12 +32,16 @@ class Rows:
         target: What it is fitted to.
         ridge: See [`NormalEquations.solve`][lesa_fitted.normal_equations.NormalEquations.solve].
         world: The processes that find data for the same rows at the same time.
+
+    Attributes:
+        tuning: How computed steps are asked, shape `shape.tuning_size`; None to ask as the sampler does.
     """
 
     def __init__(self, shape: TableShape, target: Literal["trajectory", "feature"], ridge: float, world: World) -> None:
         self.shape, self.target, self._ridge, self.world = shape, target, ridge, world
         self.equations: dict[Key, NormalEquations] = {}
         self.weights: dict[Key, Tensor] = {}
+        self.tuning: Tensor | None = None
         self._is_split = False
 
     def key(self, step: int, branch: int) -> Key:

@@ -10,7 +10,7 @@ from pydantic import Field
 from lesa_fitted.fit import FittedFit
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.settings import FittedTrainingConfig
-from lesa_fitted.table import TableShape
+from lesa_fitted.table import TUNING, TableShape
 from lesa_framework import (
     ArtifactError,
     ConfigError,
@@ -43,7 +43,8 @@ class FittedWeights(Fitted):
                 f"predictor.weights: made for {shape.num_steps} steps, but its grid has {len(metadata.sigmas) - 1}. "
                 "Train again."
             )
-        super().__init__(shape, artifact.tensor("weights", shape.size), metadata.sigmas)
+        tuning = artifact.tensor(TUNING, shape.tuning_size) if TUNING in artifact.tensors else None
+        super().__init__(shape, artifact.tensor("weights", shape.size), metadata.sigmas, tuning)
         self._metadata, self._strict = metadata, strict
         self.trained_for = metadata.run
 

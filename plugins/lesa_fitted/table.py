@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -13,6 +13,10 @@ from lesa_framework import EntryInfo, HistoryView, StepContext
 
 _Step = Annotated[int, Field(ge=0, le=10_000)]
 _Name = Annotated[str, Field(max_length=100)]
+
+
+#: The name of the tensor that tunes computed steps.
+TUNING: Final = "tuning"
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class TableShape:
     def size(self) -> tuple[int, int, int, int]:
         """Of the table: (steps, branches, sources, depth)."""
         return self.num_steps, len(self.branches), self.sources, self.depth
+
+    @property
+    def tuning_size(self) -> tuple[int, int, int]:
+        """Of what tunes computed steps: (steps, branches, 2), a shift of the noise level and what is added to 1."""
+        return self.num_steps, len(self.branches), 2
 
     def as_json(self) -> dict[str, Any]:
         """For an artifact's metadata."""

@@ -23,6 +23,7 @@ from lesa_framework import (
     PredictorConfig,
     StepContext,
     Strategy,
+    Tuning,
 )
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact
 from lesa_kan.experts import ExpertShape
@@ -159,6 +160,10 @@ class Base:
         found = self.predictor.correction([entries[place] for place in places], self._seen(ctx))
         return None if found is None else self._spread(found, places, ctx)
 
+    def tuning(self, ctx: StepContext) -> Tuning | None:
+        """How it asks the model at a computed step."""
+        return self.predictor.tuning(self._seen(ctx))
+
     def _places(self, entries: Sequence[EntryInfo]) -> list[int]:
         """The numbers of the entries that it would hold itself."""
         every = self.predictor.records == "all"
@@ -208,17 +213,6 @@ def added(base: Filter, weights: Sequence[float], bias: float) -> Filter:
         return Filter(padded + theirs.new_tensor(mine).view(shape), base.bias + bias, base.others)
     theirs_padded = [*base.weights, *[0.0] * (longest - len(base.weights))]
     return Filter(tuple(map(sum, zip(theirs_padded, mine, strict=True))), base.bias + bias, base.others)
-
-
-def check_sizes(gains: Tensor, taps: Tensor, bias: Tensor) -> None:
-    """Refuse numbers whose products are not: filters are applied in float32.
-
-    Raises:
-        ArtifactError: They are too large.
-    """
-    numbers = torch.cat([taps, bias.unsqueeze(-1)], dim=-1).unsqueeze(2)
-    if not bool((gains.double().unsqueeze(-1) * numbers).float().isfinite().all()):
-        raise ArtifactError("predictor.weights: filters made of these numbers would not be finite. Train again.")
 
 
 def _at(weights: _Weights, places: Sequence[int]) -> _Weights:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from lesa_framework import HistoryView, Predictor, RunInfo, StepContext
+from lesa_framework import HistoryView, Predictor, RunInfo, StepContext, Tuning
 from lesa_kan.losses import step_loss
 from lesa_kan.trainable import TrainablePredictor
 
@@ -40,6 +40,10 @@ class OnlineTraining(Predictor):
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> Tensor | None:
         """That of the trainable."""
         return self._trainable.correct(history, ctx, feature)
+
+    def tuning(self, ctx: StepContext) -> Tuning | None:
+        """That of the trainable."""
+        return self._trainable.tuning(ctx)
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Train on the prediction, then return the prediction of the updated weights."""

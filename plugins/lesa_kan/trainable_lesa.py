@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import HistoryView, RunInfo, StepContext
+from lesa_framework import HistoryView, RunInfo, StepContext, Tuning
 from lesa_kan.base import Base, depth_of, least_history
 from lesa_kan.experts import Experts, ExpertShape
 from lesa_kan.trainable import TrainablePredictor
@@ -85,6 +85,10 @@ class TrainableLesa(TrainablePredictor):
         """That of the base."""
         found = None if self._base is None else self._base.correction(history.entries, ctx)
         return None if found is None else history.apply(found)
+
+    def tuning(self, ctx: StepContext) -> Tuning | None:
+        """That of the base."""
+        return None if self._base is None else self._base.tuning(ctx)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights, to resume from."""

@@ -87,6 +87,13 @@ class ModuleAdapter(BackboneAdapter):
         """The formula's value; a tensor stays on its device."""
         return self._sigma(self.timestep(arguments))
 
+    def shifted(self, arguments: Arguments, shift: float | Tensor) -> Tensor | float:
+        """The timestep at another noise level; the timestep itself where the formula is no straight line."""
+        start, middle, end = (float(self._sigma(value)) for value in (0.0, 0.5, 1.0))
+        slope = end - start
+        is_straight = slope != 0 and math.isclose(middle - start, slope / 2, rel_tol=1e-6)
+        return self.timestep(arguments) + shift / slope if is_straight else self.timestep(arguments)
+
     def refuse(self, model: nn.Module, arguments: Arguments) -> str | None:  # noqa: ARG002 - the contract's signature
         """Refuses invalid noise levels, where checking needs no synchronisation."""
         timestep = self.timestep(arguments)

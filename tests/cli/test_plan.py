@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from lesa_framework import (
     SchedulePolicy,
     StepContext,
     Strategy,
+    Tuning,
 )
 from lesa_framework.cli.plan import formula, linear_grid, planned_steps
 from lesa_framework.runtime.engine import Engine
@@ -75,6 +77,13 @@ class Rich(AffinePredictor):
         return Filter((0.75, 0.25), 0.5) if len(entries) > 1 else None
 
 
+class Tuned(Rich):
+    """Asks computed steps differently after the first."""
+
+    def tuning(self, ctx: StepContext) -> Tuning | None:
+        return Tuning(-0.02, 1.25) if ctx.index else None
+
+
 class Gate(SchedulePolicy):
     dynamic = True
 
@@ -93,6 +102,16 @@ def test_numbers_for_each_channel_other_branches_and_corrections() -> None:
     assert predicted.others == {"cond": {0: 0.25}}
     assert formula(corrected) == "corrected: +0.750·h2 +0.250·h0 +0.5000"
     assert formula(predicted) == "per channel·h0 +0.250·cond:h0 per channel"
+
+
+def test_how_computed_steps_are_asked() -> None:
+    first, predicted, tuned, _ = planned_steps(
+        Strategy(ComputeSteps((0, 2)), EqualStages(), Tuned()), linear_grid(4, 1.0)
+    )
+    assert [(row.shift, row.scale) for row in (first, predicted, tuned)] == [(0, 1), (0, 1), (-0.02, 1.25)]
+    assert formula(first) == ""
+    assert formula(replace(tuned, weights=None)) == "asked at sigma 0.4800, latent x 1.2500"
+    assert formula(tuned) == "asked at sigma 0.4800, latent x 1.2500, corrected: +0.750·h2 +0.250·h0 +0.5000"
 
 
 def drive_all(loop: Engine, branches: Sequence[str]) -> None:

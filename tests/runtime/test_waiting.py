@@ -26,7 +26,7 @@ from lesa_framework.runtime.strategy import FiniteCheck
 from lesa_framework.testing import PretendedDevice, even_grid, pretended_device
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_kan.experts import ExpertShape
-from lesa_kan.predictor import Lesa
+from lesa_kan.lesa import Lesa
 from tests.pipelines.qwen_images import QWEN_PROMPTS, new_qwen
 
 COMPUTED, STEPS = (0, 1, 2, 6), 9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -57,6 +57,22 @@ class ArgumentNames:
             and self._required <= found.keys()
             and (self._any_name is not None or found.keys() <= self._known)
         )
+
+    def replaced(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], values: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The same call with other values for some of its arguments.
+
+        Args:
+            args: The call's arguments without names.
+            kwargs: Those with names.
+            values: By the argument's name; arguments that the call does not give are added by name.
+        """
+        names = self._by_place[1 : len(args) + 1]
+        placed = (values.get(name, value) for name, value in zip(names, args, strict=False))
+        rest = args[len(names) :]
+        named = {name: value for name, value in values.items() if name not in names}
+        return (*placed, *rest), {**kwargs, **named}
 
     def _bound(self, given: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         named = self.signature.bind(*given, **kwargs).arguments

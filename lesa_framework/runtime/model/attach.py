@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeAlias
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lesa_framework.errors import LesaWarning, UnsupportedBackboneError
-from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter
 from lesa_framework.interfaces.host import Host
 from lesa_framework.layout import unwrapped
 from lesa_framework.runtime.calls.call import Call
@@ -23,9 +23,10 @@ from lesa_framework.runtime.model.compiled import Compilation
 from lesa_framework.runtime.model.override import Forward, ForwardOverride
 from lesa_framework.runtime.model.per_thread import PerThread
 from lesa_framework.runtime.model.running import Given, Runner
+from lesa_framework.runtime.model.tuning import tuned
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.turn import take_turn
-from lesa_framework.types import Tap
+from lesa_framework.types import Tap, Tuning
 
 _ATTACHED = "_lesa_attachment"
 _CONTEXT = "cache_context"
@@ -197,7 +198,8 @@ class Attachment:
                 conflicts.check_caches(self._model)
             turn = take_turn(engine, located, given.latent, partial(self._adapter.guidance, arguments))
             if turn.prediction is None:
-                output, feature = self._runner.compute(given, turn.computed)
+                asked = self._tuned(given, arguments, turn.tunings())
+                output, feature = self._runner.compute(asked, turn.computed)
             else:
                 output, feature = self._runner.replay(given, turn.prediction), turn.prediction
             turn.end(feature)
@@ -210,6 +212,14 @@ class Attachment:
             if self._override.renew(was_in_place=was_in_place):
                 self._runner.forward = self._run_model = self._override.original
         return output
+
+    def _tuned(self, given: Given, arguments: Arguments, tunings: Sequence[Tuning | None]) -> Given:
+        """A call as the predictor wants the model to be asked."""
+        changed = tuned(self._adapter, arguments, tunings)
+        if not changed:
+            return given
+        args, kwargs = self._names.replaced(given.args, given.kwargs, changed)
+        return given._replace(args=args, kwargs=kwargs)
 
     def _missed(self) -> None:
         """The model ran, but not through this: whatever replaced its forward later does not call the one before."""

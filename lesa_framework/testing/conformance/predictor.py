@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -94,6 +95,15 @@ def _check_step(config: PredictorConfig, predictor: Predictor, ctx: StepContext,
     other = config.build().predict(history, ctx)
     assert torch.equal(prediction, other), f"{where}: a newly built predictor predicts something else"
     _check_correction(predictor, ctx, history, dtype, where)
+    _check_tuning(predictor, ctx, where)
+
+
+def _check_tuning(predictor: Predictor, ctx: StepContext, where: str) -> None:
+    tuning = predictor.tuning(ctx)
+    assert tuning == predictor.tuning(ctx), f"{where}: asked again, it tunes the step differently"
+    if tuning is not None:
+        finite = all(math.isfinite(float(each)) for each in (tuning.shift, tuning.scale))
+        assert finite, f"{where}: a tuning that is not finite: {tuning}"
 
 
 def _check_correction(predictor: Predictor, ctx: StepContext, history: History, dtype: torch.dtype, where: str) -> None:

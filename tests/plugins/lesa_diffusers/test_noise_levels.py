@@ -45,3 +45,13 @@ def test_every_adapter_is_registered():
     registrar = SimpleNamespace(add_backbone=found.__setitem__)
     lesa_register(registrar)
     assert found == dict(ADAPTERS)
+
+
+@pytest.mark.parametrize("kind", sorted(ADAPTERS))
+@pytest.mark.parametrize("guidance", [None, torch.tensor([4.5])])
+def test_a_shifted_timestep_is_at_the_shifted_noise_level(kind, guidance):
+    adapter = ADAPTERS[kind]()
+    given = {adapter.timestep_argument: torch.tensor([0.5]), "guidance": guidance}
+    moved = adapter.shifted(given, -0.125)
+    expected = float(adapter.noise_level(given)) - 0.125
+    assert float(adapter.noise_level({**given, adapter.timestep_argument: moved})) == pytest.approx(expected, abs=1e-4)

@@ -127,6 +127,17 @@ def test_end_to_end_comes_closer_than_the_greedy_fit(make_task, tap):
     assert closeness(greedy, fitted(refined).predictor) > closeness(greedy, fitted(greedy).predictor) + 0.5
 
 
+@pytest.mark.parametrize("tap", [Tap.OUTPUT, Tap.PRE_HEAD])
+def test_tuned_computed_steps_come_closer_than_the_filters_alone(make_task, tap):
+    found = {}
+    for tunes in (False, True):
+        settings = FittedTrainingConfig(fit="end_to_end", iterations=60, lr=0.01, held_out=0, tune_computed=tunes)
+        fit = fitted(make_task(settings, tap=tap))
+        found[tunes] = closeness(make_task(settings, tap=tap), fit.predictor)
+        assert ("tuning" in fit.tensors()) is tunes
+    assert found[True] > found[False] + 0.5
+
+
 def test_the_filters_that_do_best_on_held_out_batches_are_kept(make_task):
     task = make_task(FittedTrainingConfig(fit="end_to_end", iterations=20, lr=3.0, held_out=0.5), prompts=4, batch=1)
     fit = fitted(task)
@@ -137,7 +148,7 @@ def test_the_filters_that_do_best_on_held_out_batches_are_kept(make_task):
 
 
 def test_a_resumed_refinement_ends_as_one_in_one_go(make_task):
-    settings = FittedTrainingConfig(fit="end_to_end", iterations=24, held_out=0.5)
+    settings = FittedTrainingConfig(fit="end_to_end", iterations=24, held_out=0.5, tune_computed=True)
     whole = fitted(make_task(settings))
     stopped = FittedPredictorConfig().fit(make_task(settings))
     for step in stopped.run():
@@ -146,7 +157,9 @@ def test_a_resumed_refinement_ends_as_one_in_one_go(make_task):
     resumed = FittedPredictorConfig().fit(make_task(settings))
     resumed.load_state_dict(stopped.state_dict())
     assert sum(step.stage == "end to end" for step in resumed.run()) == 14
-    assert torch.equal(resumed.tensors()["weights"], whole.tensors()["weights"])
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(resumed.tensors()[name], tensor), name
+    assert whole.tensors().keys() == {"weights", "tuning"}
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), NoGradientsError("SomePipeline")])

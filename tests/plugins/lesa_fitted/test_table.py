@@ -7,7 +7,7 @@ import torch
 
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.table import TableShape, find_place, spread
-from lesa_framework import EntryInfo, Filter, Reason, Strategy
+from lesa_framework import EntryInfo, Filter, Reason, Strategy, Tuning
 from lesa_framework.interfaces.schedule import Always
 from lesa_framework.runtime.strategy import plan
 from lesa_framework.testing import even_grid
@@ -91,3 +91,20 @@ def test_without_the_features_it_needs_a_step_reuses_the_newest():
 def test_a_strategy_that_computes_everything_never_asks():
     strategy = Strategy(Always(), EqualStages(), Fitted(SHAPE, table(), GRID))
     assert all(reason is Reason.SCHEDULE for _, reason in plan(strategy, GRID))
+
+
+def test_computed_steps_are_tuned_on_the_grid_of_the_fit_and_by_noise_level_on_another():
+    tuning = torch.zeros(SHAPE.tuning_size)
+    tuning[2, 1], tuning[5, 1] = torch.tensor([0.25, 0.5]), torch.tensor([-0.25, 0.0])
+    fitted = Fitted(SHAPE, table(), GRID, tuning)
+
+    def found(step, grid=GRID, branch="uncond"):
+        return fitted.tuning(StepContext(step, grid, branch, ("cond", "uncond").index(branch)))
+
+    assert found(2) == Tuning(0.25, 1.5)
+    assert found(5) == Tuning(-0.25, 1.0)
+    assert found(2, branch="cond") is None
+    assert found(3) is None  # computed out of turn
+    finer = even_grid(16)
+    assert [found(step, finer) for step in (4, 5, 9)] == [Tuning(0.25, 1.5), Tuning(0.25, 1.5), Tuning(-0.25, 1.0)]
+    assert Fitted(SHAPE, table(), GRID).tuning(StepContext(2, GRID)) is None

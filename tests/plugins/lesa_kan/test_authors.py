@@ -12,7 +12,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from lesa_framework import ConfigError, EntryInfo, Imported, Published, StepContext, Tap
-from lesa_kan.predictor import LesaPredictorConfig, TrainedLesa
+from lesa_kan.lesa import TrainedLesa
+from lesa_kan.predictor import LesaPredictorConfig
 from tests.plugins.lesa_kan.release import release_predict, release_tensors, save_release
 
 STEPS = 12

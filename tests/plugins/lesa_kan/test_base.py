@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lesa_fitted.predictor import FittedPredictorConfig
+from lesa_fitted.table import TableShape
 from lesa_framework import (
     AffinePredictor,
     ArtifactError,
@@ -19,6 +20,7 @@ from lesa_framework import (
     Predictor,
     PredictorConfig,
     StepContext,
+    Tuning,
     load_config,
 )
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
@@ -26,7 +28,7 @@ from lesa_framework.runtime.features.history import History
 from lesa_framework.types import Decision, Tap
 from lesa_kan.base import Base, added, reach
 from lesa_kan.experts import ExpertShape
-from lesa_kan.predictor import TrainedLesa
+from lesa_kan.lesa import TrainedLesa
 from lesa_kan.trainable_lesa import TrainableLesa
 from lesa_routers.routers import Single
 from lesa_schedules.schedules import Steps
@@ -124,6 +126,24 @@ def test_histories_are_as_long_as_the_base_needs_and_min_history_is_the_bases() 
         assert (sampled(made).depth, sampled(made).records) == (made.depth, made.records)
         assert made.min_history(0) == sampled(made).min_history(0) == 1
     assert made_on(TaylorSeerConfig(order=0), "all").depth == SHAPE.depth
+
+
+def test_computed_steps_are_tuned_as_the_base_tunes_them(tmp_path: Path) -> None:
+    shape = TableShape(T, COMPUTED, 3, ("branch0",))
+    settings = ArtifactMetadata(
+        kind="fitted", settings=shape.as_json(), sigmas=SIGMAS, backbone="flux", tap=Tap.OUTPUT, config={}
+    )
+    tuning = torch.zeros(shape.tuning_size)
+    tuning[3] = torch.tensor([-0.25, 0.5])
+    save_artifact(
+        tmp_path / "fitted.safetensors", Artifact(settings, {"weights": torch.ones(shape.size), "tuning": tuning})
+    )
+    section = FittedPredictorConfig(weights=tmp_path / "fitted.safetensors")
+    made = made_on(section, "computed")
+    for predictor in (made, sampled(made)):
+        assert predictor.tuning(StepContext(3, SIGMAS)) == Tuning(-0.25, 1.5)
+        assert predictor.tuning(StepContext(6, SIGMAS)) is None
+    assert TrainableLesa(SHAPE, 0, records="computed", base=None).tuning(StepContext(3, SIGMAS)) is None
 
 
 def test_how_far_back_computed_features_are() -> None:

@@ -13,7 +13,8 @@ from lesa_framework import ArtifactError, ConfigError, EntryInfo, StepContext, b
 from lesa_framework.artifacts import Artifact, load_artifact
 from lesa_framework.training.run import Trained, train
 from lesa_framework.types import Tap
-from lesa_kan.predictor import LesaPredictorConfig, TrainedLesa
+from lesa_kan.lesa import TrainedLesa
+from lesa_kan.predictor import LesaPredictorConfig
 from lesa_taylorseer.predictor import TaylorSeerConfig
 
 T, COMPUTED = 8, (0, 3, 6)

@@ -18,7 +18,8 @@ from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.strategy import plan
 from lesa_framework.types import Decision, Reason
 from lesa_kan.experts import ExpertShape
-from lesa_kan.predictor import Lesa, LesaPredictorConfig, TrainedLesa
+from lesa_kan.lesa import Lesa, TrainedLesa
+from lesa_kan.predictor import LesaPredictorConfig
 from lesa_kan.trainable_lesa import TrainableLesa
 from lesa_routers.routers import Thresholds
 from lesa_schedules.schedules import FixedInterval

@@ -12,7 +12,8 @@ import torch
 from lesa_framework import ArtifactError, ConfigError, LesaWarning, RunInfo, StepContext, Tap, World
 from lesa_framework.artifacts import Artifact, save_artifact
 from lesa_kan.experts import ExpertShape
-from lesa_kan.predictor import LesaPredictorConfig, TrainedLesa
+from lesa_kan.lesa import TrainedLesa
+from lesa_kan.predictor import LesaPredictorConfig
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
 from tests.plugins.lesa_kan.test_predictor import SHAPE, SIGMAS, artifact, filled, trainable

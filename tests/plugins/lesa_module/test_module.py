@@ -210,3 +210,9 @@ def call(model, latent, sigma, prompt):
 )
 def test_the_contract_of_backbones(check):
     check()
+
+
+@pytest.mark.parametrize(("formula", "moved"), [("t/1000", 490.0), ("1 - t/1000", 510.0), ("t/(t + 500)", 500.0)])
+def test_a_timestep_is_shifted_where_the_formula_is_a_straight_line(formula, moved):
+    adapter = lesa.find_adapter(PlainDiT(), config(sigma=formula).backbone).adapter
+    assert adapter.shifted({"self": None, "x": noise(), "t": 500.0}, -0.01) == pytest.approx(moved)

@@ -1,0 +1,65 @@
+"""The input of a computed step, tuned as a predictor wishes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter
+from lesa_framework.types import Tuning
+
+#: As the sampler asks.
+_AS_IT_IS = Tuning()
+
+
+def tuned(adapter: BackboneAdapter, arguments: Arguments, tunings: Sequence[Tuning | None]) -> Mapping[str, Any]:
+    """The arguments of a call that change.
+
+    Args:
+        adapter: Knows the latent and the timestep among them.
+        arguments: The call's, by name.
+        tunings: Of the branches that come in the call, each in an equal part of the batch, in their order.
+    """
+    if not any(tunings):
+        return {}
+    wanted = [tuning or _AS_IT_IS for tuning in tunings]
+    return {
+        adapter.latent_argument: _scaled(arguments[adapter.latent_argument], wanted),
+        adapter.timestep_argument: _shifted(adapter, arguments, wanted),
+    }
+
+
+def _scaled(latent: Any, wanted: Sequence[Tuning]) -> Any:
+    if isinstance(latent, Tensor):
+        return _joined([part * each.scale for part, each in zip(latent.chunk(len(wanted)), wanted, strict=True)])
+    share = len(latent) // len(wanted)
+    return [sample * wanted[number // share].scale for number, sample in enumerate(latent)]
+
+
+def _shifted(adapter: BackboneAdapter, arguments: Arguments, wanted: Sequence[Tuning]) -> Tensor | float:
+    before = adapter.timestep(arguments)
+    if len(wanted) == 1 and not isinstance(before, Tensor):
+        return adapter.shifted(arguments, wanted[0].shift)
+    latent, level = adapter.latent(arguments), adapter.noise_level(arguments)
+    before = torch.as_tensor(before, device=latent.device)
+    after = [_where_noisiest(level, before, adapter.shifted(arguments, each.shift)) for each in wanted]
+    if len(after) == 1:
+        return after[0]
+    samples = latent.shape[0]
+    whole = [each if each.ndim and each.shape[0] == samples else each.expand(samples) for each in after]
+    return _joined([each.chunk(len(wanted))[number] for number, each in enumerate(whole)])
+
+
+def _where_noisiest(level: Tensor | float, before: Tensor, after: Tensor | float) -> Tensor:
+    """Where tokens have timesteps of their own, those of given frames or pictures are without noise, and stay."""
+    moved = torch.as_tensor(after, device=before.device)
+    if before.ndim < 2 or not isinstance(level, Tensor):
+        return moved
+    return torch.where(level == level.amax(tuple(range(1, level.ndim)), keepdim=True), moved, before.to(moved.dtype))
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
