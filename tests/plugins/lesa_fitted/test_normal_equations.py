@@ -33,9 +33,10 @@ def test_parts_of_samples_and_of_batches_give_what_the_whole_gives(monkeypatch):
 
 
 def test_a_sample_that_cannot_be_fitted_does_not_decide_for_the_others():
-    feature = torch.randn(8, 30)
-    target = 2 * feature + 0.01 * torch.randn(8, 30)
-    target[0] = -30 * feature[0] + 20 * torch.randn(30)  # its picture changed its course
+    generator = torch.Generator().manual_seed(0)
+    feature, noise = (torch.randn(8, 30, generator=generator) for _ in range(2))
+    target = 2 * feature + 0.01 * noise
+    target[0] = -30 * feature[0] + 20 * noise[0]  # its picture changed its course
     equations = NormalEquations(1)
     equations.add([feature], target)
     assert float(equations.solve(0.0)) == pytest.approx(2.0, abs=0.05)
