@@ -10,8 +10,8 @@ import pytest
 from tests.docs.pages import ROOT
 
 PAGE = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text("utf-8")
-#: What stands in backticks at the beginning of a row; a number stands for any.
-QUOTED = [row.split(" 4 ")[0] for row in re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)]
+#: What stands in quotes at the beginning of a row; a number stands for any.
+QUOTED = [row.split(" 4 ")[0] for row in re.findall("^\\| \u201c([^\u201d]+)\u201d \\|", PAGE, re.MULTILINE)]
 SAID = [
     node.value
     for room in ("lesa_framework", "plugins")
