@@ -137,16 +137,20 @@ def shown(guide: str, title: str) -> types.ModuleType:
 
 
 @pytest.mark.parametrize(
-    ("title", "make"),
+    ("guide", "title", "make"),
     [
-        ("per_channel.py", lambda module: module.PerChannel(torch.full((20, 1), 0.9), torch.full((20, 1), 0.1))),
-        ("other_branch.py", lambda module: module.FollowsTheOther()),
-        ("smoothing.py", lambda module: module.Smoothing()),
-        ("keep_sign.py", lambda module: module.KeepSign()),
+        (
+            "filters.md",
+            "per_channel.py",
+            lambda module: module.PerChannel(torch.full((20, 1), 0.9), torch.full((20, 1), 0.1)),
+        ),
+        ("filters.md", "other_branch.py", lambda module: module.FollowsTheOther()),
+        ("filters.md", "smoothing.py", lambda module: module.Smoothing()),
+        ("predictor.md", "keep_sign.py", lambda module: module.KeepSign()),
     ],
 )
-def test_the_guides_predictors_keep_their_contract(title, make):
-    module = shown("predictor.md", title)
+def test_the_guides_predictors_keep_their_contract(guide, title, make):
+    module = shown(guide, title)
 
     class Shown(PredictorConfig):
         kind: str = "shown"
