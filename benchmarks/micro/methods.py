@@ -11,6 +11,7 @@ from benchmarks.micro.stages import Attach, Stage
 from lesa_framework import AffinePredictor, EntryInfo, Filter, StepContext, Strategy, attach_strategy, load_config
 from lesa_framework.building import build_strategy
 from lesa_framework.interfaces.backbone import BackboneConfig
+from lesa_framework.plugin.registry import AUTO
 from lesa_reuse.predictor import Reuse
 from lesa_routers.routers import Single
 from lesa_schedules.schedules import Steps
@@ -54,7 +55,8 @@ class Method:
         return partial(self._attached, stage)
 
     def _attached(self, stage: Stage) -> AbstractContextManager[object]:
-        return attach_strategy(stage.pipe, self.strategy, self.backbone, self.backbone.tap)
+        backbone = stage.backbone if self.backbone.kind == AUTO else self.backbone
+        return attach_strategy(stage.pipe, self.strategy, backbone, self.backbone.tap)
 
 
 def told(name: str, predictor: AffinePredictor, computed: Sequence[int], backbone: str = "auto") -> Method:

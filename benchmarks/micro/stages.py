@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
+from torch import nn
 
 from benchmarks.full_size.device import Device
 from benchmarks.full_size.stopwatch import Stopwatch
-from lesa_framework import BackboneAdapter, HasTransformer, Registrar, find_adapter, hookimpl
+from lesa_framework import BackboneAdapter, BackboneConfig, CustomBackboneConfig, HasTransformer, find_adapter
 from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.pipelines import find_model, load_pipeline
-from lesa_framework.plugin.manager import plugins
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline
 
 Attach = Callable[[], AbstractContextManager[object]]
+
+
+class _Pipeline(HasTransformer, Protocol):
+    scheduler: Any
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,15 @@ class Stage:
         adapter: How its transformer is laid out.
         device: Where it is, with its clock.
         batch: Samples in a call.
+        backbone: How a session finds the adapter.
     """
 
-    pipe: HasTransformer
+    pipe: _Pipeline
     run: Callable[[int], object]
     adapter: BackboneAdapter
     device: Device
     batch: int
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
 
     def timed(self, num_steps: int, attach: Attach = nullcontext) -> Sampled:
         """Sample once with something attached, which is not timed itself."""
@@ -58,15 +64,50 @@ class Stage:
     @contextmanager
     def floor(self) -> Iterator[None]:
         """The model with empty block lists and nothing attached: what a predicted step cannot do without."""
+        fill = self._emptied()
+        try:
+            yield
+        finally:
+            fill()
+
+    @contextmanager
+    def floor_between(self, computed: Sequence[int]) -> Iterator[None]:
+        """The floor where some steps are computed: the others find caches as a predicted step finds them.
+
+        Args:
+            computed: The steps, as the scheduler counts them.
+        """
+        model, scheduler, undone = self.pipe.transformer, self.pipe.scheduler, list[Callable[[], None]]()
+
+        def begin(*_: object) -> None:
+            if (scheduler.step_index or 0) not in computed:
+                undone.append(self._emptied())
+
+        def end(*_: object) -> None:
+            while undone:
+                undone.pop()()
+
+        # Around the marks: what they do is not timed.
+        handles = [model.register_forward_pre_hook(begin, prepend=True), model.register_forward_hook(end)]
+        try:
+            yield
+        finally:
+            end()
+            for handle in handles:
+                handle.remove()
+
+    def _emptied(self) -> Callable[[], None]:
+        """Empties the block lists; returns what fills them again."""
         lists = [self.pipe.transformer.get_submodule(path)._modules for path in self.adapter.blocks]
         held = [dict(modules) for modules in lists]
         for modules in lists:
             modules.clear()
-        try:
-            yield
-        finally:
+
+        def fill() -> None:
             for modules, blocks in zip(lists, held, strict=True):
                 modules.update(blocks)
+
+        return fill
 
 
 @dataclass(frozen=True)
@@ -100,24 +141,18 @@ def bundled(device: Device, batch: int) -> Stage:
 
 def tiny(device: Device, *, layers: int = 2, guidance: float = 1.0) -> Stage:
     """A model of microseconds: what is left of a step is our own code."""
-    _know_tiny()
     pipe = TinyPipeline(TinyDiT(layers=layers).to(device.place))
     run = partial(_tiny_run, pipe, guidance)
-    return Stage(pipe, run, TinyDiTAdapter(), device, 1)
+    return Stage(pipe, run, TinyDiTAdapter(), device, 1, _TinyBackbone())
 
 
-class _Tiny:
-    """Registers the adapter of the tiny model."""
+class _TinyBackbone(CustomBackboneConfig):
+    """The tiny model's adapter, which is registered nowhere."""
 
-    @hookimpl
-    def lesa_register(self, registrar: Registrar) -> None:
-        registrar.add_backbone("tiny", TinyDiTAdapter)
+    kind: Literal["tiny"] = "tiny"
 
-
-@cache
-def _know_tiny() -> None:
-    if "tiny" not in plugins().registry.backbones:
-        plugins().add("tiny", _Tiny())
+    def build(self, model: nn.Module) -> BackboneAdapter:  # noqa: ARG002 - the contract's signature
+        return TinyDiTAdapter()
 
 
 def _tiny_run(pipe: TinyPipeline, guidance: float, num_steps: int) -> torch.Tensor:

@@ -61,7 +61,9 @@ def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None]) -> 
     found, notes = _peers(stage)
     ours = [_Entry(each.name, each.family, each.on(stage)) for each in predictors(COMPUTED)]
     plain = _Entry(f"{len(COMPUTED)} plain steps", "plain", nullcontext, len(COMPUTED))
-    entries = [_Entry(_FLOOR, _FLOOR, stage.floor), *ours, *found]
+    between = partial(stage.floor_between, COMPUTED)
+    floors = [_Entry(_FLOOR, _FLOOR, stage.floor), _Entry("floor between computed steps", _FLOOR, between)]
+    entries = [*floors, *ours, *found]
     taken: dict[str, list[Sampled]] = {each.name: [] for each in (*entries, plain)}
 
     def act(entry: _Entry) -> float:
@@ -74,7 +76,7 @@ def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None]) -> 
     timed = {name: each[1:] for name, each in taken.items()}  # the first turn warms up
     calls = [
         Line(each.name, [_needed(sampled.predicted) for sampled in timed[each.name]], each.family)
-        for each in (entries[0], *ours)
+        for each in (*floors, *ours)
     ]
     runs = [
         Line(each.name, [sampled.run for sampled in timed[each.name]], each.family, each.settings, each.peer)

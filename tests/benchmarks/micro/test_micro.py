@@ -1,5 +1,7 @@
 """The micro benchmark on tiny models and tensors: what is timed, and that its file is a results file."""
 
+from functools import partial
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -17,6 +19,7 @@ from benchmarks.micro.turns import Line, Part, in_turns, spread
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.results import Kind, Results
 from lesa_framework.measure.results_file import read_results
+from lesa_framework.plugin.manager import plugins
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,25 @@ def test_the_floor_runs_no_block_and_is_undone():
     assert 0 < sampled.predicted <= sampled.run
     assert dict(stage.pipe.transformer.named_modules()) == before
     assert torch.equal(stage.run(3), bare)
+
+
+def test_the_floor_between_computed_steps_runs_blocks_at_those_alone_and_is_undone():
+    stage = tiny(Cpu())
+    before, ran = dict(stage.pipe.transformer.named_modules()), list[int]()
+    block = stage.pipe.transformer.get_submodule(stage.adapter.blocks[0])[0]
+    handle = block.register_forward_pre_hook(lambda *_: ran.append(stage.pipe.scheduler.step_index or 0))
+    sampled = stage.timed(4, partial(stage.floor_between, (0, 2)))
+    handle.remove()
+    assert ran == [0, 2]
+    assert None not in (sampled.computed, sampled.predicted)
+    assert dict(stage.pipe.transformer.named_modules()) == before
+
+
+def test_the_tiny_model_is_registered_nowhere():
+    stage = tiny(Cpu())
+    with told("mean", Mean(2), range(2)).on(stage)():
+        stage.run(3)
+    assert "tiny" not in plugins().registry.backbones
 
 
 def test_a_run_has_computed_and_predicted_calls():
