@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lesa_framework import EntryInfo, Filter, HistoryPlace, PluginContractError
 from lesa_framework.runtime.features.history import History
@@ -193,3 +194,24 @@ def test_gradients_pass_eight_bits_as_if_nothing_were_lost():
     torch.testing.assert_close(read, ours.apply(Filter((0.5,))))
     (gradient,) = torch.autograd.grad(read.sum(), feature)
     assert torch.equal(gradient, torch.full(SHAPE, 0.5))
+
+
+class Kernels(TorchDispatchMode):
+    """Which kernels torch runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_small_filter_runs_a_kernel_for_each_weight_and_two_for_the_finite_check():
+    history = History(4)
+    for step in range(4):
+        history.append(torch.full((1, 2, 3), float(step)), EntryInfo(step, computed=True))
+    with torch.no_grad(), Kernels() as ran:
+        history.predict(Filter((0.5, 0.0, -0.25, 2.0)), check=True)
+    assert ran.names == ["mul", "add_", "add_", "sum", "_local_scalar_dense"]

@@ -135,3 +135,20 @@ def test_group_offloading(make_flux, generate, monkeypatch, tap, kind, stream):
                 assert torch.equal(generate(pipe), expected)
         assert torch.equal(generate(pipe), generate(make_flux()))  # its hooks are what they would be
     check(steps)
+
+
+def test_a_predicted_step_walks_no_modules(make_flux, generate, monkeypatch):
+    """The pipeline's cache contexts give the model a registry of hooks, as offloading does."""
+    pipe, steps = make_flux(), Steps()
+    modules = nn.Module.modules
+
+    def walked(self: nn.Module, *args: Any, **kwargs: Any) -> Iterator[nn.Module]:
+        steps.now[type(self).__name__] += 1
+        return modules(self, *args, **kwargs)
+
+    monkeypatch.setattr(nn.Module, "modules", walked)
+    with lesa.accelerate(pipe, config(), observers=[steps]):
+        generate(pipe)
+    assert len(steps.predicted) > 4
+    assert all(moved[type(pipe.transformer).__name__] for moved in steps.computed)
+    assert steps.predicted == [Counter()] * len(steps.predicted)
