@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 import lesa_framework as lesa
 from lesa_fitted.table import TableShape
 from lesa_framework import Tap
-from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_metadata, save_artifact
 from lesa_framework.model_info import describe_model
 from lesa_kan.experts import ExpertShape
 
@@ -75,3 +76,34 @@ def put_weights(
     )
     save_artifact(file, Artifact(metadata, tensors))
     return file
+
+
+@torch.no_grad()
+def sampled(model: nn.Module, file: Path, noise: Tensor, prompts: Sequence[Sequence[Tensor]], ids: Tensor) -> Tensor:
+    """Euler steps with diffusers' FLUX and a file of weights; with two prompts, guided by 3.
+
+    Args:
+        model: The transformer.
+        file: The weights.
+        noise: (1, tokens, channels).
+        prompts: Of each branch the embedding and the pooled one.
+        ids: Where each token is.
+    """
+    grid = load_metadata(file).sigmas
+    with lesa.accelerate(model, file, sigmas=grid):
+        for level, then in pairwise(grid):
+            found = [
+                model(
+                    hidden_states=noise,
+                    timestep=torch.tensor([level]),
+                    encoder_hidden_states=embedding,
+                    pooled_projections=pooled,
+                    img_ids=ids,
+                    txt_ids=torch.zeros(embedding.shape[1], 3),
+                    return_dict=False,
+                )[0]
+                for embedding, pooled in prompts
+            ]
+            velocity = found[0] if len(found) == 1 else found[1] + 3 * (found[0] - found[1])
+            noise = noise + (then - level) * velocity
+    return noise

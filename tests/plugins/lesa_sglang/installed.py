@@ -22,6 +22,7 @@ from sglang.multimodal_gen.runtime.platforms.plugins import HookRegistry, apply_
 apply_plugin_hooks()
 
 import torch  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 from sglang.multimodal_gen.configs.models.dits.flux import FluxConfig  # noqa: E402
 from sglang.multimodal_gen.configs.pipeline_configs.flux import FluxPipelineConfig  # noqa: E402
 from sglang.multimodal_gen.runtime.distributed import parallel_state  # noqa: E402
@@ -79,11 +80,10 @@ def configuration() -> FluxConfig:
     return config
 
 
-def transformer(config: FluxConfig) -> FluxTransformer2DModel:
-    torch.manual_seed(0)
+def transformer(config: FluxConfig, folder: str) -> FluxTransformer2DModel:
+    """With the weights of a folder of diffusers, whose names it keeps."""
     model = FluxTransformer2DModel(config, {}).eval().requires_grad_(False)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
+    model.load_state_dict(load_file(f"{folder}/transformer/diffusion_pytorch_model.safetensors"))
     return model
 
 
@@ -127,15 +127,16 @@ def sample(stage: Stage, num_steps: int, loop: Any, args: Any, seed: int = 0) ->
     return context.latents
 
 
-def native(args: Any, config: FluxConfig) -> dict[str, Any]:
+def native(args: Any, config: FluxConfig, folder: str) -> dict[str, Any]:
     """Cached runs of two numbers of steps; and one of the bare model, for comparison."""
     euler = scheduling_flow_match_euler_discrete.FlowMatchEulerDiscreteScheduler
-    stage, bare = Stage(transformer(config), euler(shift=3.0)), Stage(transformer(config), euler(shift=3.0))
+    stage, bare = (Stage(transformer(config, folder), euler(shift=3.0)) for _ in range(2))
     hooked = Stage._run_denoising_loop
     found: dict[str, Any] = {}
     first = sample(stage, 12, hooked, args)
     hook = HookRegistry._hooks[f"{denoising.__name__}.DenoisingStage._run_denoising_loop"][0][1]
     session = hook.__self__._served[0].session
+    found["latents"] = first.flatten().tolist()
     found["backbone"], found["twelve"] = session.report.info.backbone, session.report.plan()
     sample(stage, 20, hooked, args)
     found["twenty"] = session.report.plan()
@@ -179,7 +180,7 @@ def start(config: FluxConfig) -> Any:
 def main(folder: str) -> None:
     config = configuration()
     args = start(config)
-    found = {"hooks": sorted(HookRegistry._patched), "native": native(args, config)}
+    found = {"hooks": sorted(HookRegistry._patched), "native": native(args, config, folder)}
     found["diffusers"] = of_diffusers(args, folder)
     print("RESULT", json.dumps(found))
 

@@ -10,10 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from lesa_sglang import door
-from tests.fixtures_flux import grid_of, new_transformer
-from tests.integrations.weights import PLAN, STEPS, put_weights
+from tests.fixtures_flux import grid_of, new_transformer, places
+from tests.integrations.weights import PLAN, STEPS, put_weights, sampled
 
 SCRIPT = Path(__file__).with_name("installed.py")
 
@@ -45,6 +46,7 @@ def run(*arguments: object, script: Path = SCRIPT, **variables: str) -> dict[str
 
 def test_a_speedup(flux_folder):
     found = run(flux_folder, LESA_SPEEDUP="4")
+    found["native"].pop("latents")
     hooks = [door.QWEN_HEAD, door.PIPELINE, f"{door.STAGE}.__init__", f"{door.STAGE}._run_denoising_loop"]
     assert found["hooks"] == sorted(hooks)
     assert found["native"] == {
@@ -65,11 +67,14 @@ def test_every_step_computed_is_the_bare_model(flux_folder, tmp_path):
 
 
 def test_weights_that_were_fitted_with_diffusers(flux_folder, tmp_path):
-    """The tiny model of the script has the sizes of the tests' own; see tests/integrations/test_one_artifact.py."""
     file = put_weights(tmp_path / "one.safetensors", "fitted", grid_of(STEPS), new_transformer())
     found = run(flux_folder, LESA_CONFIG=str(file))
     assert (found["native"]["twelve"], found["native"]["again"]) == (PLAN, True)
     assert found["diffusers"] == {"session": True, "computed": PLAN.count("F")}
+    random = torch.Generator().manual_seed(0)
+    noise, *prompt = (torch.randn(1, *shape, generator=random) for shape in ((16, 32), (5, 96), (64,)))
+    expected = sampled(new_transformer(), file, noise, [prompt], places(4, 4))
+    torch.testing.assert_close(torch.tensor(found["native"]["latents"]), expected.flatten(), rtol=0, atol=1e-5)
 
 
 def test_its_qwen_image_and_wan():

@@ -24,6 +24,7 @@ load_omni_general_plugins()
 
 import torch  # noqa: E402
 from diffusers import FlowMatchEulerDiscreteScheduler  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 from vllm.config import DeviceConfig, VllmConfig, set_current_vllm_config  # noqa: E402
 from vllm_omni.diffusion.attention.backends.sdpa import SDPABackend, SDPAImpl  # noqa: E402
 from vllm_omni.diffusion.cache.base import CacheBackend  # noqa: E402
@@ -91,7 +92,7 @@ def execute(runner: Any, num_steps: int) -> torch.Tensor:
         return runner.pipeline.forward(num_steps).clone()
 
 
-def run(cache_config: str) -> dict[str, Any]:
+def run(cache_config: str, folder: str = "") -> dict[str, Any]:
     config = OmniDiffusionConfig(
         model=str(Path(__file__).parent),
         cache_backend="lesa",
@@ -102,6 +103,9 @@ def run(cache_config: str) -> dict[str, Any]:
     with context(config):
         runner = object.__new__(diffusion_model_runner.DiffusionModelRunner)
         runner.pipeline, runner.od_config, runner.cache_backend = Pipeline(config), config, None
+        if folder:
+            weights = load_file(f"{folder}/transformer/diffusion_pytorch_model.safetensors")
+            runner.pipeline.transformer.load_weights(weights.items())
         bare = execute(runner, 12)
         runner.cache_backend = diffusion_model_runner.get_cache_backend(config.cache_backend, config.cache_config)
         runner.cache_backend.enable(runner.pipeline)
@@ -119,6 +123,7 @@ def run(cache_config: str) -> dict[str, Any]:
             "branches": len(report.branches),
             "plans": plans,
             "again": is_again,
+            "latents": first.flatten().tolist(),
             "is_bare": torch.equal(first, bare),
         }
 
@@ -143,4 +148,4 @@ def context(config: OmniDiffusionConfig) -> Iterator[None]:
 
 if __name__ == "__main__":
     start()
-    print("RESULT", json.dumps(run(sys.argv[1])))
+    print("RESULT", json.dumps(run(*sys.argv[1:])))

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.fixtures_flux import grid_of, new_transformer
-from tests.integrations.weights import PLAN, STEPS, put_weights
+from tests.integrations.weights import PLAN, STEPS, put_weights, sampled
 
 SCRIPT = Path(__file__).with_name("installed.py")
 
@@ -27,9 +28,9 @@ pytestmark = [
 ]
 
 
-def run(cache_config: Any, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
+def run(cache_config: Any, script: Path = SCRIPT, *folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(script), json.dumps(cache_config)],
+        [sys.executable, str(script), json.dumps(cache_config), *map(str, folder)],
         env={name: value for name, value in os.environ.items() if not name.startswith("LESA_")},
         capture_output=True,
         text=True,
@@ -38,8 +39,8 @@ def run(cache_config: Any, script: Path = SCRIPT) -> subprocess.CompletedProcess
     )
 
 
-def result(cache_config: Any, script: Path = SCRIPT) -> dict[str, Any]:
-    done = run(cache_config, script)
+def result(cache_config: Any, script: Path = SCRIPT, *folder: Path) -> dict[str, Any]:
+    done = run(cache_config, script, *folder)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert lines, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(lines[-1].removeprefix("RESULT "))
@@ -47,7 +48,9 @@ def result(cache_config: Any, script: Path = SCRIPT) -> dict[str, Any]:
 
 
 def test_a_speedup():
-    assert result({"speedup": 4}) == {
+    found = result({"speedup": 4})
+    del found["latents"]
+    assert found == {
         "is_theirs": True,
         "backbone": "flux",
         "branches": 2,
@@ -63,12 +66,15 @@ def test_every_step_computed_is_the_bare_model():
     assert found["plans"] == [["F" * 12], ["F" * 20]]
 
 
-def test_weights_that_were_fitted_with_diffusers(tmp_path):
-    """The tiny model of the script has the sizes of the tests' own; see tests/integrations/test_one_artifact.py."""
-    found = result(
-        {"config": str(put_weights(tmp_path / "one.safetensors", "fitted", grid_of(STEPS), new_transformer()))}
-    )
+def test_weights_that_were_fitted_with_diffusers(flux_folder, tmp_path):
+    file = put_weights(tmp_path / "one.safetensors", "fitted", grid_of(STEPS), new_transformer())
+    found = result({"config": str(file)}, SCRIPT, flux_folder)
     assert (found["plans"][0], found["again"], found["is_bare"]) == ([PLAN], True, False)
+    random = torch.Generator().manual_seed(0)
+    shapes = ((5, 96), (64,), (5, 96), (64,), (16, 32))
+    *prompts, noise = (torch.randn(1, *shape, generator=random) for shape in shapes)
+    expected = sampled(new_transformer(), file, noise, [prompts[:2], prompts[2:]], torch.zeros(16, 3))
+    torch.testing.assert_close(torch.tensor(found["latents"]), expected.flatten(), rtol=0, atol=1e-5)
 
 
 def test_a_wrong_option():
