@@ -68,27 +68,29 @@ def measured(asked: Asked) -> Measured:
 def _row(results: Results, asked: Asked) -> Row:
     rows = [row for row in results.rows if row.kind is Kind.CACHE]
     found = [row for row in rows if row.name == asked.row]
-    if len(found) > 1:
-        found = [row for row in found if row.model == asked.model] or found
-    names = list(dict.fromkeys(row.name for row in rows))
     if not found:
-        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-        raise ConfigError(
-            f"{asked.file}: it has no cache '{shortened(asked.row)}'. Caches: {', '.join(names[:_LISTED]) or 'none'}"
-            f"{more}. Name the row, or measure the configuration with `lesa eval`.{did_you_mean(asked.row, names)}"
-        )
+        raise ConfigError(_not_there(asked, list(dict.fromkeys(row.name for row in rows))))
+    found = [row for row in found if len(found) == 1 or row.model == asked.model] or found
     if len(found) > 1:
         models = ", ".join(row.model for row in found)
         raise ConfigError(f"{asked.file}: '{asked.row}' was measured on {models}. Give a file of one model.")
     (row,) = found
-    if row.error is not None:
-        raise ConfigError(f"{asked.file}: '{row.name}' has no numbers, because it failed: {row.error}")
-    _check_plan(row, asked)
+    _check(row, asked)
     return row
 
 
-def _check_plan(row: Row, asked: Asked) -> None:
+def _not_there(asked: Asked, names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return (
+        f"{asked.file}: it has no cache '{shortened(asked.row)}'. Caches: {', '.join(names[:_LISTED]) or 'none'}{more}"
+        f". Name the row, or measure the configuration with `lesa eval`.{did_you_mean(asked.row, names)}"
+    )
+
+
+def _check(row: Row, asked: Asked) -> None:
     """Names are easily the same; a plan that differs is another configuration's."""
+    if row.error is not None:
+        raise ConfigError(f"{asked.file}: '{row.name}' has no numbers, because it failed: {row.error}")
     steps = asked.num_steps or row.num_steps
     nfe = asked.nfe(steps)
     if row.num_steps != steps or nfe not in (None, row.nfe):
