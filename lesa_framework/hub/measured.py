@@ -67,14 +67,13 @@ def measured(asked: Asked) -> Measured:
 
 def _row(results: Results, asked: Asked) -> Row:
     rows = [row for row in results.rows if row.kind is Kind.CACHE]
-    found = [row for row in rows if row.name == asked.row]
-    if not found:
+    named = [row for row in rows if row.name == asked.row]
+    if not named:
         raise ConfigError(_not_there(asked, list(dict.fromkeys(row.name for row in rows))))
-    found = [row for row in found if len(found) == 1 or row.model == asked.model] or found
-    if len(found) > 1:
-        models = ", ".join(row.model for row in found)
+    row = named[0] if len(named) == 1 else next((row for row in named if row.model == asked.model), None)
+    if row is None:
+        models = ", ".join(row.model for row in named)
         raise ConfigError(f"{asked.file}: '{asked.row}' was measured on {models}. Give a file of one model.")
-    (row,) = found
     _check(row, asked)
     return row
 
