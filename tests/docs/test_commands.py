@@ -17,6 +17,7 @@ from lesa_framework.cli.app import app
 from lesa_framework.plugin.manager import plugins
 from tests.cli.conftest import SMALL, Lesa, lesa, workplace  # noqa: F401 - fixtures
 from tests.docs.pages import ROOT, Command, blocks, commands
+from tests.plugins.lesa_kan.release import release_tensors, save_release
 
 #: Commands of ours that are not run here -> why. They are parsed, and their presets, models and files are looked up.
 ONLY_PARSED = {
@@ -177,6 +178,7 @@ def furnished(workplace: Path, flux_folder: Path, page: str) -> Path:  # noqa: F
         shutil.copy(ROOT / "benchmarks" / "results" / "full-size-flux-nvidia-h200.json", workplace / name)
     (workplace / "ratios.json").write_text(str([1.0] * 50))
     (workplace / "weight.txt").write_text(str([[float(i == j) for j in range(50)] for i in range(50)]))
+    save_release(workplace / "checkpoint.pt", release_tensors(50))
     shutil.copytree(ROOT / "plugins" / "lesa_reference" / "presets", workplace / "trained")
     return workplace
 
