@@ -12,7 +12,7 @@ import torch
 import typer
 
 from lesa_framework.cli import console, files, options, stopping
-from lesa_framework.cli.announce import announce
+from lesa_framework.cli.announce import amount, announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Job
 from lesa_framework.cli.outlook import Outlook
@@ -92,7 +92,7 @@ def command(
         with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
             results = run_bench(
                 bench, progress, store=store, only=only, device=device_of_process(device), world=world,
-                look=Outlook(job, bench, results_path, page=True, keeps=True),
+                look=Outlook(job, bench, results_path, page=True, beside=page_path, keeps=True),
             )  # fmt: skip
     if not world.is_first:
         return
@@ -115,10 +115,10 @@ def _opened(folder: Path, world: World, *, fresh: bool) -> Store:
 
 def _announce(bench: Benchmark, results_path: Path, store: Store) -> bool:
     """Say what will be done, and return whether a stopped run resumes."""
+    models = ", ".join(f"{each.source.name} ({amount(len(each.pairs), 'sample')} per row)" for each in bench.tasks)
     announce(
-        f"measuring {', '.join(f'{each.source.name} ({len(each.pairs)} samples a row)' for each in bench.tasks)}, to "
-        f"{results_path}. Finished parts are kept in {results_path.with_suffix('.cells')}: stop when you like, the "
-        "same command resumes."
+        f"measuring {models}, to {results_path}. Finished parts are kept in {results_path.with_suffix('.cells')}: "
+        "stop when you like, the same command resumes."
     )
     if len(store):
         console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")

@@ -81,7 +81,7 @@ def command(
     )
     with console.together(PATIENCE) as world:
         few_batches(bench, world)
-        look = Outlook(job, bench, out or report, numbers=out is not None, page=report is not None)
+        look = Outlook(job, bench, out or report, numbers=out is not None, page=report is not None, beside=report)
         results = measured(bench, device_of_process(device), look, world)
     if world.is_first:
         deliver(results, out, report, as_json=as_json)

@@ -24,6 +24,7 @@ class Outlook:
         out: The file or folder; None if nothing is written.
         numbers: Whether a file of results is written.
         page: Whether a page is written.
+        beside: The page, where it is another file than `out`.
         demo: Whether its images are written as files too, and on a sheet.
         keeps: Whether finished parts are kept on disk until everything is done, and outputs of the model with them.
 
@@ -39,10 +40,11 @@ class Outlook:
         *,
         numbers: bool = True,
         page: bool,
+        beside: Path | None = None,
         demo: bool = False,
         keeps: bool = False,
     ) -> None:
-        self._job, self._bench, self._out = job, bench, out
+        self._job, self._bench, self._out, self._beside = job, bench, out, beside
         self._numbers, self._page, self._demo, self._keeps = numbers, page, demo, keeps
         self._work: list[str] = []
         self._memory: tuple[Room, ...] = ()
@@ -59,7 +61,11 @@ class Outlook:
             self._work.append(foreseen.work_of(task, contenders))
             self._look(model, task, len(contenders))
         if not self._left and self._work:
-            disk = None if self._out is None else written.room_of(self._out, written.merged(self._parts))
+            disk = (
+                None
+                if self._out is None
+                else written.room_of(self._out, written.merged(self._parts), beside=self._beside)
+            )
             Forecast(tuple(self._work), self._memory, disk).say(self.screen)
 
     def _look(self, model: Model, task: Task, rows: int) -> None:

@@ -86,9 +86,10 @@ def searched(candidates: int, scores: int) -> tuple[Part, ...]:
     return (Part("record and page", candidates * (_CANDIDATE + _SCORE * scores) + _SEARCH_PAGE),)
 
 
-def room_of(out: Path, parts: Sequence[Part], more: str = "") -> Room:
-    """What is written to a file or folder."""
-    return Room(f"in {out}", tuple(parts), machine.free_disk(out), more)
+def room_of(out: Path, parts: Sequence[Part], more: str = "", *, beside: Path | None = None) -> Room:
+    """What is written to a file or folder, and to a second file if one is given."""
+    where = f"{out}" if beside in {None, out} else f"{out} and {beside}"
+    return Room(f"in {where}", tuple(parts), machine.free_disk(out), more)
 
 
 def _embedded(sample: tuple[int, ...]) -> int:

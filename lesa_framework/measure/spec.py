@@ -167,6 +167,11 @@ def load_spec(path: Path) -> BenchFile:
             f"{path}: expected a benchmark such as `models: {{reference:flux: {{configs: [ref-flux-lesa-n7]}}}}`, "
             f"found {type(raw).__name__}."
         )
+    if "fewer_steps" in raw:
+        raise ConfigError(
+            f"{path}: fewer_steps: plain runs with fewer steps are always measured, at each number of computed steps "
+            "of the caches. Remove the key, or choose these numbers with `nfe`."
+        )
     folder, problems = path.resolve().parent, list[str]()
     # Inner sections are checked separately, so that a message lists the keys that are valid there.
     models = raw.get("models")

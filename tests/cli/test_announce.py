@@ -60,7 +60,7 @@ def test_a_benchmark_says_where_it_keeps_what_is_finished(
     outcome = lesa("bench", "b.yaml")
     assert outcome.code == 130
     assert first(outcome.err) == (
-        f"measuring {model} (1 samples a row), to b.json. Finished parts are kept in b.cells: stop when you like, the "
+        f"measuring {model} (1 sample per row), to b.json. Finished parts are kept in b.cells: stop when you like, the "
         "same command resumes."
     )
 

@@ -174,6 +174,7 @@ def test_a_benchmark_is_as_large_as_foretold_with_what_it_keeps_meanwhile(
     outcome = lesa("bench", "b.yaml")
     assert outcome.code == 0, outcome.err
     total, page, numbers, meanwhile, _free = nbytes(told(outcome.err, "disk"))
+    assert " in b.json and b.html: " in told(outcome.err, "disk")
     assert kept == [pytest.approx(meanwhile, rel=0.25)]
     assert Path("b.json").stat().st_size == pytest.approx(numbers, rel=0.25)
     assert Path("b.html").stat().st_size == pytest.approx(page, rel=0.25)

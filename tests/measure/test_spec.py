@@ -89,3 +89,10 @@ def test_counts_that_would_never_end_are_refused_with_the_valid_range(tmp_path, 
     path.write_text(yaml.safe_dump({"models": {"reference:flux": {}}, **changes}))
     with pytest.raises(ConfigError, match="less than or equal to"):
         load_spec(path)
+
+
+def test_fewer_steps_need_not_be_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text("models: {m: {}}\nfewer_steps: true\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"fewer_steps: plain runs .* are always measured.* Remove the key"):
+        load_spec(path)

@@ -65,6 +65,7 @@ def write_page(results: Results) -> str:
     return environment.get_template("page.html.j2").render(
         results=results,
         title=results.title or "Feature caches, side by side",
+        samples=_samples(results),
         models=models,
         named={model.found.model: model for model in models},
         nfes=sorted({nfe for model in models for nfe in model.nfes}, reverse=True),
@@ -81,6 +82,19 @@ def write_page(results: Results) -> str:
         script=Markup(_joined(_SCRIPTS)),
         plotly=Markup(get_plotlyjs()),
     )
+
+
+def _samples(results: Results) -> str:
+    """From how many prompts and samples the numbers of each model are."""
+    told = {
+        found.model: f"{counted(len({pair.prompt for pair in found.pairs}), 'prompt')}, "
+        f"{counted(len(found.pairs), 'sample')} per method"
+        for found in results.models
+        if found.pairs
+    }
+    if len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return "; ".join(f"{model}: {text}" for model, text in told.items())
 
 
 def _grouped(models: Sequence[ModelView], found: Sequence[Verdict]) -> dict[str, list[Verdict]]:

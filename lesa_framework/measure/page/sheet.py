@@ -1,4 +1,4 @@
-"""One picture to look at: for each prompt the uncached sample beside the best of each sort of method.
+"""One picture to look at: for each prompt the uncached sample beside the best method of each kind.
 
 Pictures have a row for each prompt and a column for each method. Clips have a row for each method, because their frames
 stand side by side; frames of two methods then lie above each other.
@@ -50,7 +50,7 @@ def sheet_png(results: Results, found: ModelResults) -> bytes:
     shown = _shown(results, found)
     count = min(len(each.frames) for each in shown)
     prompts = [pair.prompt for pair in found.pairs[:count]]
-    title = f"{found.model}: uncached in {found.num_steps} steps, and the best of each sort in {shown[-1].work}"
+    title = f"{found.model}: uncached in {found.num_steps} steps, and the best method of each kind in {shown[-1].work}"
     sheet = _Clips(title) if found.frames > 1 else _Pictures(title)
     sheet.write(_MARGIN, _MARGIN + _LINE + 2, _LEGEND, _NUMBER, soft=True)
     return sheet.drawn(prompts, shown)

@@ -78,12 +78,22 @@ def _remarks(rivals: Sequence[Row], against: dict[str, Difference]) -> list[Rema
     winner, others = rivals[0], rivals[1:]
     found = []
     if winner.kind is Kind.FEWER_STEPS:
-        found.append(Remark("No cache pays off here: a plain run with fewer steps is closest.", "lost"))
+        found.append(_plain_winner(others, against))
     if winner.works_more:
         found.append(_more_work(winner, others))
     named = {row.name for row in _worth_naming(winner, others)}
     found += [_remark(winner, row, against.get(row.name)) for row in others if row.name in named]
     return found or [Remark("No other method competes here.", "level")]
+
+
+def _plain_winner(others: Sequence[Row], against: dict[str, Difference]) -> Remark:
+    """Whether no cache pays off, or whether that is not certain."""
+    known = [against[row.name] for row in others if row.kind is not Kind.FEWER_STEPS and row.name in against]
+    if all(difference.certain for difference in known):
+        return Remark("No cache pays off here: a plain run with fewer steps is closest.", "lost")
+    if any(difference.low_db is None for difference in known):
+        return Remark("A plain run with fewer steps is closest, on the one prompt that was run.", "level")
+    return Remark("A plain run with fewer steps has the highest PSNR, but is not certain to be ahead.", "level")
 
 
 def _more_work(winner: Row, others: Sequence[Row]) -> Remark:

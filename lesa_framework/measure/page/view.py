@@ -73,7 +73,8 @@ class RowView:
         label: A short name.
         family: What it shares with others of its sort.
         best: Whether it has the highest PSNR at its NFE.
-        level: Names of the methods that it is level with: the interval of the difference holds 0.
+        level: Names of the methods that it is not certain to be ahead of: the interval of the difference holds 0, or
+            one prompt gives no interval.
         cells: What each column shows, and the value that it is sorted by.
         source: How to reproduce its numbers.
         details: Its values pair by pair.
@@ -233,13 +234,11 @@ def _model_view(number: int, found: ModelResults, results: Results) -> ModelView
 
 
 def level_with(results: Results, row: Row) -> tuple[str, ...]:
-    """Names of the methods that the best of an NFE is level with."""
+    """Names of the methods that the best of an NFE is not certain to be ahead of."""
     return tuple(
         each.theirs
         for each in results.differences
-        if (each.model, each.nfe, each.ours) == (row.model, row.nfe, row.name)
-        and each.low_db is not None
-        and not each.certain
+        if (each.model, each.nfe, each.ours) == (row.model, row.nfe, row.name) and not each.certain
     )
 
 

@@ -67,6 +67,15 @@ def test_plain_steps_that_win_are_stated_first() -> None:
     assert found.remarks[0].text.startswith("No cache pays off here")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "told"), [(-1.0, 3.0, "but is not certain to be ahead."), (None, None, "on the one prompt")]
+)
+def test_plain_steps_that_may_not_be_ahead_are_no_verdict(low: float | None, high: float | None, told: str) -> None:
+    found = verdict([row("a", "a", 26.0), PLAIN], [against("fewer_steps_10", "a", 1.0, low, high)])
+    assert found.remarks[0].tone == "level"
+    assert told in found.remarks[0].text
+
+
 def test_the_next_two_ours_the_best_peer_and_plain_steps_are_named_once_each() -> None:
     rows = [row(name, name, 40.0 - place) for place, name in enumerate("abcd")]
     rows += [row("peer", "p", 21.0, Kind.PEER), row("peer2", "p", 20.5, Kind.PEER)]

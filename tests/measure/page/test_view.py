@@ -5,7 +5,7 @@ import pytest
 from lesa_framework.measure.details import Details
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.page.view import ModelView, families, halves, model_views, short_names
-from lesa_framework.measure.results import Kind, ModelResults, Results
+from lesa_framework.measure.results import Kind, ModelResults, Pair, Results
 from tests.measure.page.samples import METRICS, PICTURES, sample_results
 from tests.measure.page.test_verdicts import PLAIN, against, row
 
@@ -115,10 +115,29 @@ def test_a_best_that_is_level_with_another_says_so() -> None:
     assert {view.row.name: view.level for view in _view(results).rows} == {"a": ("b",), "b": (), "c": ()}
     certain = results.model_copy(update={"differences": differences[1:]})
     assert _view(certain).rows[0].level == ()
-    badge = '<span class="badge level" title="The highest PSNR, but level with b">level</span>'
+    badge = '<span class="badge level" title="The highest PSNR, but not certain to be ahead of b">level</span>'
     assert badge in write_page(results)
     assert badge not in write_page(certain)
     assert '<span class="badge">best</span>' in write_page(certain)
+
+
+def test_the_heading_says_from_how_many_prompts_it_is() -> None:
+    pairs = [Pair(prompt=prompt, seed=seed) for prompt in "ab" for seed in (0, 1)]
+    one, two = (
+        ModelResults(model=name, num_steps=50, batch=1, pairs=pairs[:count]) for name, count in (("m", 4), ("n", 1))
+    )
+    rows = [row("a", "a", 3.0)]
+    assert "run · 2 prompts, 4 samples per method</p>" in write_page(Results(rows=rows, metrics=METRICS, models=[one]))
+    both = write_page(Results(rows=rows, metrics=METRICS, models=[one, two]))
+    assert "run · m: 2 prompts, 4 samples per method; n: 1 prompt, 1 sample per method</p>" in both
+
+
+def test_one_prompt_makes_no_method_the_best() -> None:
+    rows, found = [row("a", "a", 3.0), row("b", "b", 2.0)], ModelResults(model="m", num_steps=50, batch=1)
+    lead = [against("a", "b", 1.0, None, None)]
+    page = write_page(Results(rows=rows, metrics=METRICS, models=[found], differences=lead))
+    assert 'title="The highest PSNR, but not certain to be ahead of b">level</span>' in page
+    assert '<span class="badge">best</span>' not in page
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,14 @@ function span(values, share) {
   return [low - room, high + room];
 }
 
+/** Three or more round numbers between two. */
+function roundBetween(low, high) {
+  const third = (high - low) / 3, power = 10 ** Math.floor(Math.log10(third));
+  const step = [5, 2, 1].find(factor => factor * power <= third) * power;
+  const first = Math.ceil(low / step), count = Math.floor(high / step) - first + 1;
+  return Array.from({length: count}, (_, index) => +((first + index) * step).toPrecision(6));
+}
+
 /** Costs on a logarithmic axis: some methods do several times the work of others. A cost of 0 has a place at the left end. */
 function costScale(values, unit) {
   const some = values.filter(value => value > 0).map(value => Math.log10(value / unit));
@@ -51,9 +59,12 @@ function costScale(values, unit) {
   const marks = high - low > 2.5 ? [1] : high - low > 0.8 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
   const ticks = [];
   for (let power = Math.floor(low) - 1; power <= Math.ceil(high); power += 1) ticks.push(...marks.map(mark => mark * 10 ** power));
-  const kept = ticks.filter(tick => Math.log10(tick) >= low - 0.1 && Math.log10(tick) <= high + 0.1);
+  const near = room => ticks.filter(tick => Math.log10(tick) >= low - room && Math.log10(tick) <= high + room);
+  const room = Math.max(0.01, (high - low) * 0.08); // costs that are close together need finer marks
+  const few = near(room).length < 3;
+  const kept = few ? roundBetween(10 ** (low - room), 10 ** (high + room)) : near(0.1).map(tick => +tick.toPrecision(2));
   const none = some.length < values.length ? [{at: nothing, text: "none"}] : [];
-  const shown = [...none, ...kept.map(tick => ({at: Math.log10(tick), text: String(+tick.toPrecision(2))}))];
+  const shown = [...none, ...kept.map(tick => ({at: Math.log10(tick), text: String(tick)}))];
   return {place, tickvals: shown.map(tick => tick.at), ticktext: shown.map(tick => tick.text)};
 }
 
