@@ -138,6 +138,7 @@ def test_one_prompt_makes_no_method_the_best() -> None:
     page = write_page(Results(rows=rows, metrics=METRICS, models=[found], differences=lead))
     assert 'title="The highest PSNR, but not certain to be ahead of b">level</span>' in page
     assert '<span class="badge">best</span>' not in page
+    assert "<td>– (one prompt)</td>" in page
 
 
 @pytest.mark.parametrize(
