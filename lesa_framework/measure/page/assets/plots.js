@@ -42,12 +42,12 @@ function span(values, share) {
   return [low - room, high + room];
 }
 
-/** Three or more round numbers between two. */
+/** Three or more round numbers between two; fewer where they differ only by rounding. */
 function roundBetween(low, high) {
   const third = (high - low) / 3, power = 10 ** Math.floor(Math.log10(third));
   const step = [5, 2, 1].find(factor => factor * power <= third) * power;
   const first = Math.ceil(low / step), count = Math.floor(high / step) - first + 1;
-  return Array.from({length: count}, (_, index) => +((first + index) * step).toPrecision(6));
+  return [...new Set(Array.from({length: count}, (_, index) => +((first + index) * step).toPrecision(6)))];
 }
 
 /** Costs on a logarithmic axis: some methods do several times the work of others. A cost of 0 has a place at the left end. */
@@ -60,10 +60,11 @@ function costScale(values, unit) {
   const ticks = [];
   for (let power = Math.floor(low) - 1; power <= Math.ceil(high); power += 1) ticks.push(...marks.map(mark => mark * 10 ** power));
   const near = room => ticks.filter(tick => Math.log10(tick) >= low - room && Math.log10(tick) <= high + room);
-  const room = Math.max(0.01, (high - low) * 0.08); // costs that are close together need finer marks
-  const few = near(room).length < 3;
-  const kept = few ? roundBetween(10 ** (low - room), 10 ** (high + room)) : near(0.1).map(tick => +tick.toPrecision(2));
+  const room = (high - low || 0.1) * 0.08;
   const none = some.length < values.length ? [{at: nothing, text: "none"}] : [];
+  // Costs that are close together need finer marks, unless a cost of 0 makes the axis wide.
+  const fine = !none.length && near(room).length < 3;
+  const kept = fine ? roundBetween(10 ** (low - room), 10 ** (high + room)) : near(0.1).map(tick => +tick.toPrecision(2));
   const shown = [...none, ...kept.map(tick => ({at: Math.log10(tick), text: String(tick)}))];
   return {place, tickvals: shown.map(tick => tick.at), ticktext: shown.map(tick => tick.text)};
 }
