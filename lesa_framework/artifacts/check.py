@@ -64,10 +64,9 @@ def check_run(
     """
     misfit = other_model(metadata.run, run)
     if misfit and strict:
-        raise ArtifactError(
-            f"predictor.weights: {misfit}. Train weights for it with `lesa train`, or try these with "
-            "predictor.strict=false."
-        )
+        # Weights of another architecture cannot be right, so nobody is told to try them.
+        loosely = ", or try these with predictor.strict=false" * (metadata.run.backbone == run.backbone)
+        raise ArtifactError(f"predictor.weights: {misfit}. Train weights for it with `lesa train`{loosely}.")
     _check_tap(metadata, run)
     if not carried_over:
         _check_grid(metadata, run, any_grid=any_grid, remedy=remedy)

@@ -86,7 +86,10 @@ def _problem(tensor: Tensor) -> str | None:
 def _read(path: Path, *, with_tensors: bool = True) -> tuple[str | None, dict[str, Tensor]]:
     try:
         if not path.is_file():
-            raise ArtifactError(f"{path}: no such weights file. Train one with `lesa train --config ... --out DIR`.")
+            raise ArtifactError(
+                f"{path}: no such weights file. Check the path (predictor.weights in a "
+                "configuration), or train one with `lesa train --config ... --out DIR`."
+            )
         with safe_open(path, "pt") as file:
             header: str | None = (file.metadata() or {}).get("lesa")
             names = file.keys() if with_tensors else ()

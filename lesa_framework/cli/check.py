@@ -65,7 +65,10 @@ def command(
         if name not in loaded.names():
             known = ", ".join(loaded.names())
             near = did_you_mean(name, loaded.names())
-            raise ConfigError(f"PLUGIN {shortened(name)}: is not installed. Installed: {known}.{near}")
+            raise ConfigError(
+                f"PLUGIN {shortened(name)}: is not installed. Installed: {known}.{near} "
+                "Install your own from its folder: `pip install -e FOLDER`."
+            )
     if not wanted:
         raise ConfigError(
             "PLUGIN: no plugin is installed besides ours. Install yours, for example with `pip install -e .`, or write "

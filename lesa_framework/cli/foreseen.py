@@ -27,7 +27,7 @@ from lesa_framework.runtime.uncached import uncached
 
 _FLOAT = 4
 #: What a fit keeps on the model's device besides.
-GRADIENTS = "and what gradients keep, if the fit has some"
+GRADIENTS = "plus what gradients need, if the fit uses them"
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Model:
             features = max((sum(_one(size.nbytes, size.kept) for size in each.features.values()) * depth
                             for each in self.plans), default=0)  # fmt: skip
         offloaded = any(each.place.device not in (None, self.device) for each in self.plans)
-        (there if offloaded else here).append(Part("features that are kept", features))
+        (there if offloaded else here).append(Part("stored features", features))
         working = max((each.working_bytes for each in self.plans), default=0)
-        here.append(Part(f"work on {amount(self.batch, 'sample')} at once", working))
+        here.append(Part(f"working memory for {amount(self.batch, 'sample')}", working))
         more = more if self.plans else "calls need more, which cannot be told before the first"
         if self.device.type != "cpu":
             beside = [each for each in there if each.nbytes]
@@ -152,7 +152,7 @@ def work_of(task: Task, contenders: Sequence[Contender]) -> str:
     methods, runs = amount(len(contenders), "method"), amount(len(contenders) * batches, "timed run")
     found = f"{task.source.name}: {methods} on {amount(samples, 'sample')}, {runs}"
     peers = ", and settings of peers are searched" * any(each.kind is Kind.PEER for each in contenders)
-    return f"{found} with the work of about {steps:,.0f} uncached steps of a sample{peers}"
+    return f"{found}, equivalent to about {steps:,.0f} uncached steps{peers}"
 
 
 def work_of_steps(model: Model, num_steps: int) -> list[float]:

@@ -80,7 +80,7 @@ def command(
     ] = None,
     tries: Annotated[
         int | None,
-        typer.Option(help="Try so many candidates, however long it takes: repeatable.", rich_help_panel=_SEARCH),
+        typer.Option(help="Try this many candidates, however long it takes; repeatable.", rich_help_panel=_SEARCH),
     ] = None,
     guide: Annotated[
         str | None,

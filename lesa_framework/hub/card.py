@@ -82,8 +82,8 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
     )
     rows = _facts(config, artifact, base)
     about = (
-        f"A feature cache for {base or 'a diffusion transformer'}, made with LESA Framework. It is no model: it says "
-        "which steps of the sampler are computed, and predicts the others."
+        f"A feature cache for {base or 'a diffusion transformer'}, made with LESA Framework. It is not a model: it "
+        "says which steps of the sampler are computed, and predicts the others."
     )
     parts = [
         f"---\n{data.to_yaml()}\n---",
@@ -159,7 +159,9 @@ def _facts(config: LesaConfig, artifact: Artifact | None, base: str | None) -> l
     if artifact is not None:
         rows.append(("grid", f"{steps} steps, noise level {grid[0]:.4g} to {grid[-2]:.4g}, then 0"))
         if artifact.metadata.latent_shape:
-            rows.append(("input of the model", "x".join(map(str, artifact.metadata.latent_shape))))
+            shape = artifact.metadata.latent_shape
+            unit = ", tokens x channels" if len(shape) == 2 else ""
+            rows.append((f"model input{unit}", "x".join(map(str, shape))))
     return rows
 
 

@@ -58,7 +58,7 @@ class Even(SchedulePolicy):
 
 
 class EvenConfig(ScheduleConfig):
-    """Compute so many steps, or one in so many, spread evenly over any run."""
+    """Compute N steps, or one in N, spread evenly over any run."""
 
     kind: Literal["even"] = "even"
     compute: int | None = Field(None, ge=_LEAST)

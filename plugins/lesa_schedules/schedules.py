@@ -45,7 +45,8 @@ class Steps(SchedulePolicy):
         if max(self.compute) >= num_steps:
             raise ConfigError(
                 f"schedule.compute: step {max(self.compute)} does not exist in a run of {num_steps} steps; "
-                f"valid: 0 to {num_steps - 1}. Change the list, or run more steps."
+                f"valid: 0 to {num_steps - 1}. Run as many steps as the list was made for, or change the list; a "
+                "predictor that was fitted with it needs a new fit or search for another number of steps."
             )
 
     def decide(self, ctx: StepContext) -> Decision:

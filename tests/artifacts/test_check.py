@@ -52,6 +52,7 @@ def test_the_run_that_it_was_made_for():
 def test_another_backbone():
     message = unfit(RunInfo(GRID, "qwen_image", Tap.PRE_HEAD))
     assert message.startswith("predictor.weights: trained for backbone 'flux', but this model is 'qwen_image'.")
+    assert message.endswith("Train weights for it with `lesa train`.")  # and not: try these
 
 
 def test_another_tap():

@@ -123,7 +123,7 @@ def test_the_header_is_plain_json(path):
 
 # ----------------------------------------------------------------------------------- files that are refused
 def test_a_missing_file(tmp_path):
-    assert "no such weights file. Train one with `lesa train" in refused(tmp_path / "none.safetensors")
+    assert "no such weights file. Check the path " in refused(tmp_path / "none.safetensors")
 
 
 def test_a_folder(tmp_path):

@@ -123,7 +123,7 @@ def test_a_comparison_is_as_large_as_foretold(lesa: Lesa, cache: Path, model: Pa
     arguments = ("--model", model, "--steps", 8, "--prompts", cache, "--out", "to/r.json", "--report", "to/r.html")
     outcome = lesa("eval", cache, *arguments, *SMALL)
     assert outcome.code == 0, outcome.err
-    assert ": 3 methods on 2 samples, 3 timed runs with the work of about " in told(outcome.err, "work")
+    assert ": 3 methods on 2 samples, 3 timed runs, equivalent to about " in told(outcome.err, "work")
     assert written(Path("to")) == pytest.approx(nbytes(told(outcome.err, "disk"))[0], rel=0.25)
     assert outcome.err.splitlines()[-1].startswith("done in ")
 

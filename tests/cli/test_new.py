@@ -121,5 +121,6 @@ def test_an_unknown_plugin_is_named(lesa: Lesa, monkeypatch: pytest.MonkeyPatch)
     assert outcome.code == 2
     assert "is not installed. Installed: " in outcome.err
     assert "Did you mean 'lesa_routers'?" in outcome.err
+    assert "`pip install -e FOLDER`" in outcome.err
     monkeypatch.setattr(check, "_others", list)
     assert "no plugin is installed besides ours" in lesa("check").err

@@ -32,7 +32,7 @@ def test_the_plan_is_the_papers(file):
     interval = int(file.stem.split("-")[2].removeprefix("n"))
     if config.predictor.kind == "lesa":
         pytest.importorskip("kan")
-        with pytest.raises(ArtifactError, match=r"no such weights file. Train one with `lesa train"):
+        with pytest.raises(ArtifactError, match=r"no such weights file. Check the path"):
             build_strategy(config)
         small = load_config(file, ["predictor.hidden=[4]"])  # the KANs' width does not matter for the plan
         trainable = small.predictor.untrained(num_steps=50, seed=0)
