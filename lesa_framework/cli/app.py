@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "demo": (
         "demo",
         _RUN,
-        "Make images with the bundled model, uncached and cached by three predictors, and compare them.",
+        "Make images with the bundled model, uncached and cached by four predictors, and compare them.",
     ),
     "generate": ("generate", _RUN, "Make images, cached or not."),
     "ui": ("ui", _RUN, "Serve a page to play with: a prompt, uncached beside cached, and a slider for the speed-up."),

@@ -25,8 +25,16 @@ from lesa_framework.measure.tasks import comparison
 from lesa_framework.pipelines import find_model
 from lesa_framework.plugin.manager import plugins
 
-_PREDICTORS = ("reuse", "taylorseer", "lesa")
-_SCHEDULES = ("n7", "n10", "even10", "even8")
+_PREDICTORS = ("reuse", "taylorseer", "lesa", "fitted")
+_SCHEDULES = ("n7", "n10", "even10", "even8", "nfe10", "nfe8")
+#: The steps that a search found, which only `fitted` runs on; it runs on no others.
+_SEARCHED = ("nfe10", "nfe8")
+#: The grid that the presets are made for.
+_STEPS = 50
+_NAMES = (
+    "names: n7 computes every 7th step after a start of three, 10 of 50, and n10 every 10th, 8 of 50; even10 and even8 "
+    "compute as many steps, evenly spread; nfe10 and nfe8 compute 10 and 8 steps that a search found."
+)
 #: Number of prompts whose images are written and shown; the table is over all prompts.
 _SHOWN = 8
 _LARGEST_BATCH = 8
@@ -43,7 +51,7 @@ def command(
     as_json: options.AsJson = False,
     device: options.Device = None,
 ) -> None:
-    """Make images with the bundled model, uncached and cached by three predictors, and compare them.
+    """Make images with the bundled model, uncached and cached by four predictors, and compare them.
 
     Writes the images, grid.png, results.json and report.html. It says how long it will take on your machine before the
     long part begins. More prompts give narrower intervals: --prompts 24 takes three times as long.
@@ -52,6 +60,11 @@ def command(
     """
     job = Job()
     check_installed("lesa demo", (BUNDLED, *PIPELINE, "jinja2", "plotly", "matplotlib"), extra="reference")
+    if steps != _STEPS:
+        raise ConfigError(
+            f"--steps {steps}: the demo's caches are made for {_STEPS} steps. Leave --steps out, or compare caches of "
+            "your own with `lesa eval`."
+        )
     named = f"reference:{backbone}"
     source = find_model(named)
     configs, missing = _configs(backbone)
@@ -67,7 +80,7 @@ def command(
         source, configs, pairs, call, batch=batch_of(prompts), images=min(prompts, _SHOWN), command=shlex.join(line)
     )
     results = measured(bench, device, Outlook(job, bench, out, page=True, demo=True))
-    results = results.model_copy(update={"notes": [*results.notes, *missing]})
+    results = results.model_copy(update={"notes": [*results.notes, *missing, _NAMES]})
     (found,) = results.models
     for name, images in found.images.items():
         for index, image in enumerate(images):
@@ -90,7 +103,8 @@ def _configs(backbone: str) -> tuple[list[LesaConfig], list[str]]:
     found: list[LesaConfig] = []
     absent: list[str] = []
     for schedule in _SCHEDULES:
-        names = [f"ref-{backbone}-{predictor}-{schedule}" for predictor in _PREDICTORS]
+        made = [each for each in _PREDICTORS if (each == "fitted") == (schedule in _SEARCHED)]
+        names = [f"ref-{backbone}-{predictor}-{schedule}" for predictor in made]
         if any(name in presets for name in names):
             found += [load_config(name) for name in names if name in presets]
             absent += [name for name in names if name not in presets]

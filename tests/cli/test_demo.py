@@ -24,7 +24,7 @@ def test_demo(lesa: Lesa, workplace: Path) -> None:
     assert "ref-flux-reuse-n7" in outcome.out
     assert (workplace / "here" / "report.html").read_text().startswith("<!doctype html>")
     with Image.open(workplace / "here" / "grid.png") as grid:
-        assert grid.width > 4 * 192, "uncached, three predictors and a plain run"
+        assert grid.width > 4 * 192, "uncached, four predictors and a plain run"
 
 
 @pytest.mark.parametrize(("prompts", "batch"), [(1, 1), (2, 1), (3, 1), (8, 4), (15, 7), (16, 8), (64, 8)])
