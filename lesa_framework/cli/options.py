@@ -18,7 +18,7 @@ from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.limits import MAX_STEPS
-from lesa_framework.pipelines import ModelSource
+from lesa_framework.pipelines import ModelSource, find_model
 
 #: The panel of options that are arguments of the pipeline.
 CALL = "Arguments of the pipeline"
@@ -132,9 +132,21 @@ def model_for(model: str | None, configs: Sequence[LesaConfig]) -> str:
     """The model to run: the given one, else the one that the configurations were fitted to, else the smallest.
 
     Raises:
-        ConfigError: None is given, and the configurations were fitted to different ones.
+        ConfigError: None is given, and the configurations were fitted to different ones, or to one that is not here.
     """
-    return model or fitted_for.model_of(configs) or _MODEL
+    if model:
+        return model
+    named = fitted_for.model_of(configs)
+    if named is None:
+        return _MODEL
+    try:
+        find_model(named)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} The configuration names it as training.model, what it was fitted to: say with --model where that "
+            "is on this machine."
+        ) from error
+    return named
 
 
 def generation_settings(

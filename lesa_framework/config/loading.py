@@ -97,7 +97,9 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
         if str(source) not in presets:
             raise ConfigError(_not_there(str(source), presets.names()))
         path = presets.get(str(source))
-    return _read_file(path, path.resolve().parent, path.stem)
+    # Every shared folder has a file of this name: its own name tells more.
+    is_shared = path.name == CONFIG and is_file(path.with_name(WEIGHTS))
+    return _read_file(path, path.resolve().parent, path.absolute().parent.name if is_shared else path.stem)
 
 
 def _not_there(name: str, presets: Iterable[str]) -> str:

@@ -23,6 +23,8 @@ _LICENCES: Final = re.compile(
     r"apache-2\.0|mit|isc|zlib|unlicense|bsd(-[23]-clause)?|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-4\.0|[al]?gpl-3\.0|mpl-2\.0"
     r"|(creativeml-)?openrail(-m|\+\+)?"
 )
+#: Arguments of a pipeline that decide whether a picture is like those of the fit.
+_ARGUMENTS: Final = ("height", "width", "num_frames", "guidance_scale", "true_cfg_scale")
 #: The key of the training's log -> the row of the table.
 _MEASURED: Final = {"drift_db": "PSNR of the last latent in the fit, dB"}
 _EXAMPLE: Final = """\
@@ -30,7 +32,7 @@ _EXAMPLE: Final = """\
 import lesa_framework as lesa
 
 with lesa.accelerate(pipe, "{name}") as session:  # the repository, or a folder with its files
-    image = pipe("a prompt", num_inference_steps={steps}).images[0]
+    image = pipe("a prompt", num_inference_steps={steps}{call}).images[0]
 print(session.report)
 ```"""
 
@@ -93,7 +95,7 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
         "## Measurements",
         *_measurements(config, artifact, facts),
         "## Use",
-        _EXAMPLE.format(name=name, steps=_steps(config, artifact)),
+        _EXAMPLE.format(name=name, steps=_steps(config, artifact), call=_call(config)),
         "It is for the grid above. Another model is refused before the first step; other noise levels and another "
         "number of steps are warned of or refused, depending on what the predictor can serve."
         if artifact is not None
@@ -134,6 +136,12 @@ def _steps(config: LesaConfig, artifact: Artifact | None) -> int:
     return len(artifact.metadata.sigmas) - 1 if artifact else config.training.num_steps
 
 
+def _call(config: LesaConfig) -> str:
+    """Size and guidance of the fit, as further arguments of the pipeline."""
+    known: Mapping[str, Any] = config.training.call
+    return "".join(f", {key}={known[key]}" for key in _ARGUMENTS if isinstance(known.get(key), int | float))
+
+
 def _nfe(config: LesaConfig, artifact: Artifact | None, steps: int) -> int | None:
     """Computed steps of a number of steps; None where they depend on the data."""
     decided = plan(build_strategy(config), _grid(artifact, steps))
@@ -151,7 +159,7 @@ def _facts(config: LesaConfig, artifact: Artifact | None, base: str | None) -> l
     rows = [
         ("base model", base or _registered(config.training.model) or "not known"),
         ("transformer", models or "not known"),
-        ("backbone, tap", f"{config.backbone.kind}, {config.backbone.tap}"),
+        ("backbone, tap", f"{artifact.metadata.backbone if artifact else config.backbone.kind}, {config.backbone.tap}"),
         ("schedule", _brief(config.schedule.model_dump(mode="json"))),
         ("predictor", config.predictor.kind),
         ("computed steps (NFE)", "depends on the data" if nfe is None else f"{nfe} of {steps}, {steps / nfe:.2f}x"),

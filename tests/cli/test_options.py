@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lesa_framework import ConfigError, NamedModel
-from lesa_framework.cli.options import demo_prompts
+from lesa_framework import ConfigError, NamedModel, load_config
+from lesa_framework.cli.options import demo_prompts, model_for
 from lesa_framework.pipelines import ModelSource
 
 
@@ -24,3 +24,12 @@ def test_demo_prompts_are_a_model_s_own_and_otherwise_held_out_ones(tmp_path: Pa
     assert demo_prompts(plain, 1, 3) == ["training False, seed 3"]
     with pytest.raises(ConfigError, match="has no source of prompts"):
         demo_prompts(ModelSource("theirs", str(tmp_path), None), 1, 0)
+
+
+def test_a_model_of_another_machine_is_asked_for() -> None:
+    config = load_config(
+        {"training": {"model": "no-such-model"}, "predictor": {"kind": "reuse"}, "schedule": {"kind": "always"}}
+    )
+    with pytest.raises(ConfigError, match=r"names it as training.model.*--model"):
+        model_for(None, [config])
+    assert model_for("mine", [config]) == "mine"

@@ -45,7 +45,7 @@ def test_the_card_tells_what_a_stranger_asks(made: Path, tmp_path: Path) -> None
     assert {"lesa-framework", "l2p"} <= set(card.data.tags)
     for fact in (
         "| computed steps (NFE) | 4 of 12, 3.00x |",
-        "| backbone, tap | auto, output |",
+        "| backbone, tap | flux, output |",
         "| transformer | FluxTransformer2DModel |",
         "| schedule | even compute=4 |",
         "| PSNR of the last latent in the fit, dB | 21.50 |",
@@ -54,6 +54,12 @@ def test_the_card_tells_what_a_stranger_asks(made: Path, tmp_path: Path) -> None
         "The numbers come from their page.",
     ):
         assert fact in card.text
+
+
+def test_the_card_s_example_has_the_size_and_guidance_of_the_fit(made: Path, tmp_path: Path) -> None:
+    config = lesa.load_config(made, ["training.call={height: 64, guidance_scale: 3.5, prompt_2: other}"])
+    card = ModelCard.load(lesa.save_pretrained(config, tmp_path / "out", FACTS) / "README.md")
+    assert 'pipe("a prompt", num_inference_steps=12, height=64, guidance_scale=3.5).images' in card.text
 
 
 def test_a_licence_of_an_import_is_on_the_card(made: Path, tmp_path: Path) -> None:
@@ -117,6 +123,8 @@ def test_a_speedup_finds_folders_and_files_in_the_folder_of_weights(
     shutil.copy(made, place)
     found = [weights.name for weights in find_weights(place) if weights.source == str(place)]
     assert sorted(found) == ["alone", "mine", "mine", "theirs"]
+    (shared,) = (weights.name for weights in find_weights(place / "mine") if weights.source == str(place / "mine"))
+    assert shared == "mine"
     pipe = make_flux()
     with lesa.accelerate(pipe, speedup=3, weights=place) as session:
         generate(pipe)
