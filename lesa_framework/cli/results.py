@@ -145,7 +145,7 @@ def _width(table: Table) -> int:
 def _table(results: Results, found: ModelResults, shown: Sequence[Column]) -> Table:
     """The uncached run, then by NFE the rows that compete, best first and in bold, then the others, dimmed."""
     rows, best = results.in_order(found.model), results.best(found.model)
-    samples = f", {len(found.pairs)} samples" if found.pairs else ""
+    samples = f", {amount(len(found.pairs), 'sample')}" if found.pairs else ""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{found.model}, {found.num_steps} steps{samples}")
     table.add_column("method", no_wrap=True)
     for column in shown:
