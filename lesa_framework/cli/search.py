@@ -16,7 +16,7 @@ from lesa_framework.cli.announce import amount
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
-from lesa_framework.cli.search_progress import Watch, how_to_resume
+from lesa_framework.cli.search_progress import Watch, closer_on, how_to_resume, overturned
 from lesa_framework.cli.written import fitted, room_of, searched
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
@@ -80,7 +80,9 @@ def command(
     ] = None,
     tries: Annotated[
         int | None,
-        typer.Option(help="Try this many candidates, however long it takes; repeatable.", rich_help_panel=_SEARCH),
+        typer.Option(
+            help="Try this many candidates; then the same seed gives the same result.", rich_help_panel=_SEARCH
+        ),
     ] = None,
     guide: Annotated[
         str | None,
@@ -172,7 +174,7 @@ def _foresee(
     count = len(prompts.fitted) + prompts.judged
     then = f"then candidates in runs on up to {amount(batch, 'prompt')}"
     work = f"{amount(count, 'uncached run')} of {steps} steps, {then}"
-    Forecast((work,), memory, disk, "said as the work goes on").say(screen)
+    Forecast((work,), memory, disk, "said while it runs, once it is known").say(screen)
 
 
 def name_of(name: str | None, source: ModelSource, config: LesaConfig, budget: Budget) -> str:
@@ -265,6 +267,9 @@ def _tell(found: Found, *, as_json: bool) -> None:
         console.note(
             f"nothing is left to do: {found.config} is from this search. Give it more --minutes or --tries to go on."
         )
+    told = overturned(record, best)
+    if told:
+        console.note(told)
     if as_json:
         result = {
             "config": str(found.config),
@@ -283,6 +288,7 @@ def _tell(found: Found, *, as_json: bool) -> None:
     wrote = "" if found.earlier else "wrote "
     lines = [
         f"{wrote}{found.config} (latents {best.mean:.2f} dB from the uncached run's; even steps {even.mean:.2f} dB)",
+        *closer_on(best, even),
         f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
         f"what was tried: {found.page}",
         f"try it: {shlex.join(['lesa', 'eval', str(found.config)])}",

@@ -24,7 +24,8 @@ class Prompts:
         fit: Batches that the best is fitted on in the end: three quarters of all.
         quick: Some of them, one batch: candidates are fitted on it.
         rungs: The others of them, which candidates are tried on, rung after rung. Where nothing is fitted, all of them.
-        judge: Batches that neither a fit nor the search sees: a quarter of all. The best are compared on them.
+        judge: Batches that neither a fit nor the search sees: a quarter of all. The best are compared on
+            them, and chosen with their help.
     """
 
     fit: tuple[Batch, ...]

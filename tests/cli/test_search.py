@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lesa_framework.cli.search_progress import Watch
+from lesa_framework.cli.search_progress import Watch, closer_on, overturned
 from lesa_framework.search.budget import StepCost
+from lesa_framework.search.record import Record, Tried
 from lesa_framework.search.run import SearchProgress
 from tests.cli.conftest import SMALL, Lesa
 
@@ -176,3 +177,16 @@ def test_a_budget_that_leaves_no_choice_says_so(lesa: Lesa, model: Path) -> None
     assert outcome.code == 0, outcome.err
     assert "note: this budget leaves 'taylorseer' 1 choice of steps, and it was tried." in outcome.err
     assert "candidates were tried" not in outcome.err
+
+
+def test_it_says_on_how_many_prompts_the_written_steps_are_closer() -> None:
+    even, other = Tried(steps=(0, 4), db=(9.0, 23.0, 24.0)), Tried(steps=(0, 3), db=(21.0, 21.0, 22.0))
+    assert closer_on(other, even) == ["closer than even steps on 1 of the 3 prompts of the comparison"]
+    assert closer_on(even, even) == []
+
+
+def test_it_says_when_the_comparison_overturns_the_search() -> None:
+    even, other = Tried(steps=(0, 4), db=(9.0,)), Tried(steps=(0, 3), db=(8.0,))
+    record = Record(fingerprint="f", about={}, whole=1, tried=[even, other])
+    assert overturned(record, even) is None
+    assert "the comparison overturns the search, whose best was 0 4." in str(overturned(record, other))
