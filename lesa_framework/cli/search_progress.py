@@ -1,4 +1,4 @@
-"""The progress of `lesa search`: what it will do, the best so far, how to go on after a stop, and how sure the end is."""
+"""The progress of `lesa search`: what it will do, the best so far, how to go on after a stop, how sure the end is."""
 
 from __future__ import annotations
 
