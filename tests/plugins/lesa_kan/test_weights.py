@@ -108,7 +108,7 @@ def test_branches_beyond_the_experts_own_share_the_last_ones() -> None:
 def test_another_backbone_is_refused_unless_the_user_says_otherwise(tmp_path: Path) -> None:
     save_artifact(tmp_path / "w.safetensors", artifact(trainable()))
     other = RunInfo(SIGMAS, "qwen_image", Tap.PRE_HEAD)
-    with pytest.raises(ArtifactError, match="trained for backbone .flux., but this model is .qwen_image."):
+    with pytest.raises(ArtifactError, match=r"trained for backbone .flux., but this model is .qwen_image"):
         LesaPredictorConfig(weights=tmp_path / "w.safetensors").build().check(other)
     with pytest.warns(LesaWarning):
         LesaPredictorConfig(weights=tmp_path / "w.safetensors", strict=False).build().check(other)
