@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.markup import ROOT, folded
+from benchmarks.markup import ROOT, folded, header
 from lesa_framework.measure.columns import NOISY
 from lesa_framework.measure.results import IN_EVERY_ROW, Difference, Kind, ModelResults, Results, Row, ranked
 from lesa_framework.measure.scoring import SKIPPED
@@ -40,7 +40,7 @@ def table(results: Results, model: str, nfe: int) -> str:
     ordered = sorted(at_nfe, key=lambda row: (not row.competes, -(row.psnr_db or 0.0)))
     scores = _headings(results, IN_EVERY_ROW)
     lines = [
-        _header(["method", "work", *scores, "s / sample", "speed-up", "cache, MiB", "peak, MiB"], words=1),
+        header(["method", "work", *scores, "s / sample", "speed-up", "cache, MiB", "peak, MiB"], words=1),
         *(_line(results, row, bold=row in best) for row in ordered),
     ]
     remarks = [f"- `{row.name}`: {_why_excluded(row)}" for row in ordered if row.exclusion]
@@ -49,11 +49,6 @@ def table(results: Results, model: str, nfe: int) -> str:
 
 def _headings(results: Results, names: Sequence[str]) -> list[str]:
     return [results.metrics[name].heading for name in names]
-
-
-def _header(headings: Sequence[str], words: int) -> str:
-    lines = "|".join("---" if number < words else "--:" for number in range(len(headings)))
-    return f"| {' | '.join(headings)} |\n|{lines}|"
 
 
 def _scores(results: Results, row: Row, names: Sequence[str]) -> list[str]:

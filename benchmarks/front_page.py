@@ -73,13 +73,10 @@ def _table(lines: list[Line]) -> str:
     # Bold is the best that did no more work than its steps allow.
     fair = [[row for line in lines if (row := line.rows[n]) and not row.works_more] for n in range(len(SYSTEMS))]
     best = [max((row.psnr_db or 0.0 for row in column), default=0.0) for column in fair]
-    rows = [f"| method | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
-    for line in lines:
-        cells = [_cell(row, top) for row, top in zip(line.rows, best, strict=True)]
-        rows.append(f"| {line.label} | {' | '.join(cells)} |")
+    rows = [[line.label, *(_cell(row, top) for row, top in zip(line.rows, best, strict=True))] for line in lines]
     speeds = [_speed(read_results(FILES[each.backbone]), each) for each in SYSTEMS]
-    rows.append(f"| *time on the real size, LESA* (one H200, random weights) | {' | '.join(speeds)} |")
-    return "\n".join(rows)
+    rows.append(["*time on the real size, LESA* (one H200, random weights)", *speeds])
+    return table(["method", *heads], rows, words=1)
 
 
 def _cell(row: Row | None, best: float) -> str:

@@ -13,10 +13,15 @@ def folded(summary: str, content: str) -> str:
     return f'<details markdown="1">\n<summary>{summary}</summary>\n\n{content}\n\n</details>'
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
-    """A table whose first columns are words and whose others are numbers."""
+def header(headings: Sequence[str], words: int) -> str:
+    """The head of a table whose first columns are words and whose others are numbers."""
     line = "|".join("---" if place < words else "--:" for place in range(len(headings)))
-    return "\n".join([f"| {' | '.join(headings)} |", f"|{line}|", *(f"| {' | '.join(row)} |" for row in rows)])
+    return f"| {' | '.join(headings)} |\n|{line}|"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """A whole one."""
+    return "\n".join([header(headings, words), *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def filled(text: str, contents: Mapping[str, str]) -> str:

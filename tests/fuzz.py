@@ -23,7 +23,8 @@ from typing import Any
 import yaml
 
 from lesa_framework import LesaError, build_strategy, load_config
-from lesa_framework.cli.plan import linear_grid, planned_steps
+from lesa_framework.artifacts import linear_grid
+from lesa_framework.cli.plan import planned_steps
 from lesa_framework.files import read_prompts
 from lesa_framework.measure import read_results, write_page
 from lesa_framework.measure.lineup import check_length

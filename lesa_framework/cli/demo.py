@@ -43,7 +43,7 @@ _LARGEST_BATCH = 8
 def command(
     backbone: Annotated[str, typer.Option(help="Which bundled model: flux, qwen_image or hunyuan_video.")] = "flux",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images, table and report.")] = Path("demo"),
-    steps: options.Steps = 50,
+    steps: Annotated[int, typer.Option(help="Steps of the sampler: 50, which the caches are made for.")] = _STEPS,
     prompts: Annotated[
         int, typer.Option(min=1, max=MAX_PROMPTS, help="How many prompts; the first eight are shown.")
     ] = 8,

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from lesa_framework.devices import peak_memory
+
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 _STATM = Path("/proc/self/statm")
@@ -53,8 +55,9 @@ def peak(device: torch.device | None) -> tuple[int, str]:
     Args:
         device: The model's; the process's own memory counts if it is no GPU.
     """
-    if device is not None and device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device), f"on {device}"
+    held = None if device is None else peak_memory(device)
+    if held is not None:
+        return held, f"on {device}"
     try:
         found: Any = import_module("resource")  # Windows has none
     except ImportError:

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
+from lesa_framework.artifacts import linear_grid
 from lesa_framework.building import build_strategy
 from lesa_framework.cli import console, options, sizes
 from lesa_framework.config.loading import load_config
@@ -207,12 +208,6 @@ def _most(counts: Sequence[int | None]) -> int | None:
     """The number of computed steps is that of the branch that computes most: the others compute some of these."""
     known = [count for count in counts if count is not None]
     return max(known) if len(known) == len(counts) else None
-
-
-def linear_grid(steps: int, shift: float) -> tuple[float, ...]:
-    """Noise levels from 1 down, shifted towards noise as flow-matching samplers do, and the final 0."""
-    levels = (1 - index / steps for index in range(steps))
-    return (*(shift * level / (1 + (shift - 1) * level) for level in levels), 0.0)
 
 
 def _on_model(

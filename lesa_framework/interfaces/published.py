@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from lesa_framework.artifacts.artifact import Artifact
@@ -36,6 +37,16 @@ class Published:
     shift: float | None = None
     model: str | None = None
     content: bytes = b""
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What an artifact's `training` says of where its numbers come from."""
+        return {
+            "imported_from": self.name,
+            "sha256": sha256(self.content or self.text.encode()).hexdigest(),
+            "source": self.source,
+            "licence": self.licence,
+        }
 
 
 @dataclass(frozen=True)

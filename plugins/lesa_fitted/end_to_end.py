@@ -40,22 +40,24 @@ class TrainableRows(Predictor):
         self._rows = rows
         self.depth = rows.shape.depth
         self._keys = sorted(rows.weights)
-        self.parameters = [nn.Parameter(rows.weights[key].float()) for key in self._keys]
+        self._weights = [nn.Parameter(rows.weights[key].float()) for key in self._keys]
         self._tuning = nn.Parameter(torch.zeros(rows.shape.tuning_size)) if tunes else None
-        if self._tuning is not None:
-            self.parameters.append(self._tuning)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The weights, and what tunes computed steps."""
+        return [*self._weights, *([] if self._tuning is None else [self._tuning])]
 
     def rated(self) -> list[dict[str, Any]]:
-        """The weights, and what tunes computed steps, with their parts of the learning rate."""
-        weights = self.parameters[: len(self._keys)]
+        """The same with their parts of the learning rate."""
         tuning = [] if self._tuning is None else [{"params": [self._tuning], "rate": _TUNING_RATE}]
-        return [{"params": weights, "rate": 1.0}, *tuning]
+        return [{"params": self._weights, "rate": 1.0}, *tuning]
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Apply the step's filter, differentiably."""
         shape = self._rows.shape
         branch = list(shape.branches).index(ctx.branch)
-        weights = self.parameters[self._keys.index(self._rows.key(ctx.index, branch))].view(shape.sources, -1, 1)
+        weights = self._weights[self._keys.index(self._rows.key(ctx.index, branch))].view(shape.sources, -1, 1)
         weights = weights.to(history.feature(0).device)
         if shape.reads == "own":
             return history.apply(Filter(weights[0]))
@@ -82,7 +84,7 @@ class TrainableRows(Predictor):
 
     def keep(self) -> None:
         """Write the weights into the rows."""
-        for key, parameter in zip(self._keys, self.parameters, strict=False):
+        for key, parameter in zip(self._keys, self._weights, strict=True):
             self._rows.weights[key] = parameter.detach().double()
         if self._tuning is not None:
             self._rows.tuning = self._tuning.detach().double()

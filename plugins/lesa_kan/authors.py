@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import count, pairwise, takewhile
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework import ArtifactError, ConfigError, Published, Tap
-from lesa_framework.artifacts import Artifact, ArtifactMetadata
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, linear_grid
 from lesa_kan.checkpoint import read_model
 from lesa_kan.experts import Experts, ExpertShape
 
@@ -50,9 +49,7 @@ class _Release:
 
     def sigmas(self, steps: int, shift: float | None) -> tuple[float, ...]:
         """The grid; with a shift of the user's it is not stretched."""
-        used = self.shift if shift is None else shift
-        levels = [1 - step / steps for step in range(steps)]
-        grid = [used * level / (1 + (used - 1) * level) for level in levels]
+        *grid, _ = linear_grid(steps, self.shift if shift is None else shift)
         if shift is None and self.last is not None and steps > 1:
             stretch = (1 - self.last) / (1 - grid[-1])
             grid = [1 - (1 - level) * stretch for level in grid]
@@ -100,14 +97,14 @@ def import_published(published: Published) -> tuple[Artifact, str]:
         "backbone": {"kind": backbone, "tap": tap.value},
         "training": {"model": published.model or release.model, "num_steps": shape.num_steps},
     }
-    record = {
-        "imported_from": published.name,
-        "sha256": sha256(published.content).hexdigest(),
-        "source": published.source,
-        "licence": published.licence,
-    }
     metadata = ArtifactMetadata(
-        kind="lesa", settings=shape.as_json(), sigmas=sigmas, backbone=backbone, tap=tap, config=config, training=record
+        kind="lesa",
+        settings=shape.as_json(),
+        sigmas=sigmas,
+        backbone=backbone,
+        tap=tap,
+        config=config,
+        training=published.record,
     )
     gains = _gains(shape, weights, sigmas)
     others = [name for name, each in _RELEASES.items() if each.branches == branches and name != backbone]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,7 +24,7 @@ from lesa_framework import (
     StepContext,
     Tap,
 )
-from lesa_framework.artifacts import Artifact, ArtifactMetadata, check_run, load_artifact
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, check_run, linear_grid, load_artifact
 from lesa_rivals.numbers import read_table
 
 _LONGEST = 1000
@@ -128,14 +127,6 @@ class L2PConfig(PredictorConfig):
         if bool(table.triu(1).any()):
             raise ConfigError(f"{published.name}: a row has weights for later steps; expected a lower triangle.")
         tap, shift = published.tap or Tap.OUTPUT, published.shift or _SHIFT
-        levels = (1 - step / count for step in range(count))
-        sigmas = (*(shift * level / (1 + (shift - 1) * level) for level in levels), 0.0)
-        record = {
-            "imported_from": published.name,
-            "sha256": sha256(published.text.encode()).hexdigest(),
-            "source": published.source,
-            "licence": published.licence,
-        }
         config: dict[str, dict[str, Any]] = {
             "schedule": {"kind": "even", "compute": max(2, count // 5)},
             "predictor": {"kind": "l2p"},
@@ -146,10 +137,10 @@ class L2PConfig(PredictorConfig):
         metadata = ArtifactMetadata(
             kind="l2p",
             settings={"num_steps": count},
-            sigmas=sigmas,
+            sigmas=linear_grid(count, shift),
             backbone=published.backbone or "flux",
             tap=tap,
             config=config,
-            training=record,
+            training=published.record,
         )
         return Imported(config, Artifact(metadata, {"weights": table.float()}))

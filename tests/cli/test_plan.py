@@ -22,7 +22,8 @@ from lesa_framework import (
     Strategy,
     Tuning,
 )
-from lesa_framework.cli.plan import formula, linear_grid, planned_steps
+from lesa_framework.artifacts import linear_grid
+from lesa_framework.cli.plan import formula, planned_steps
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_schedules.schedules import FixedIntervalConfig

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.runtime.features.bags import weigh_in_bags
-from lesa_framework.runtime.features.weighing import Count, Instead, Terms, replaced, weigh_plainly
+from lesa_framework.runtime.features.weighing import Count, Instead, Terms, add_up, replaced, weigh_plainly
 
 #: Values that a CPU adds up at a time: few enough for its cache, and enough to call torch seldom.
 CHUNK = 262_144
@@ -45,13 +45,7 @@ def _seems_finite(values: Tensor) -> bool:
 def _at_once(terms: Terms, instead: Instead) -> tuple[Tensor, Count]:
     """Add up what fits into a CPU's cache: as few calls as there are terms, because they take longer than the sums."""
     total = torch.mul(terms.features[0], terms.weights[0])
-    for feature, weight in zip(terms.features[1:], terms.weights[1:], strict=True):
-        if isinstance(weight, Tensor):
-            total.addcmul_(feature, weight)
-        else:
-            total.add_(feature, alpha=weight)
-    if isinstance(terms.bias, Tensor) or terms.bias:
-        total.add_(terms.bias)
+    add_up(total, terms.features[1:], terms.weights[1:], terms.bias)
     if instead is None or _seems_finite(total):
         return total, 0
     return replaced(total, instead)
@@ -92,13 +86,8 @@ class _Adding:
             torch.mul(first, weight, out=total)
         else:
             total.copy_(first).mul_(weight)
-        for part, weight in zip(parts[1:], self._weights[1:], strict=True):
-            exact = part if self._is_direct else self._wide[: len(part)].copy_(part)
-            if isinstance(weight, Tensor):
-                total.addcmul_(exact, weight)
-            else:
-                total.add_(exact, alpha=weight)
-        if isinstance(self._bias, Tensor) or self._bias:
-            total.add_(self._bias)
+        # One after the other: they share the memory in which they are made wide.
+        exact = (part if self._is_direct else self._wide[: len(part)].copy_(part) for part in parts[1:])
+        add_up(total, exact, self._weights[1:], self._bias)
         if not self._is_direct:
             target.copy_(total)

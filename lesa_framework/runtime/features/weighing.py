@@ -6,7 +6,7 @@ from torch's allocator, which on a GPU has it at hand from the step before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -93,13 +93,20 @@ def weigh(terms: Terms, instead: Instead = None) -> tuple[Tensor, Count]:
 def weigh_plainly(terms: Terms, instead: Instead = None) -> tuple[Tensor, Count]:
     """Add up term by term, on any device; differentiable in everything."""
     total = torch.zeros(terms.shape, dtype=terms.wide, device=terms.device)
-    for feature, weight in zip(terms.features, terms.weights, strict=True):
+    add_up(total, terms.features, terms.weights, terms.bias)
+    made = total.to(terms.dtype)
+    return (made, None) if instead is None else replaced(made, instead)
+
+
+def add_up(total: Tensor, features: Iterable[Tensor], weights: Iterable[Numbers], bias: Numbers) -> None:
+    """Add to a sum, in place: `sum_k weights[k] * features[k] + bias`."""
+    for feature, weight in zip(features, weights, strict=True):
         if isinstance(weight, Tensor):
             total.addcmul_(feature, weight)
         else:
             total.add_(feature, alpha=weight)
-    made = total.add_(terms.bias).to(terms.dtype)
-    return (made, None) if instead is None else replaced(made, instead)
+    if isinstance(bias, Tensor) or bias:
+        total.add_(bias)
 
 
 def replaced(feature: Tensor, instead: Callable[[], Tensor]) -> tuple[Tensor, Tensor | int]:

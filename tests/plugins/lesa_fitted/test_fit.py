@@ -250,3 +250,12 @@ def test_the_fit_foretells_its_parts_and_its_files(make_task, kind, kept, reads)
     assert (size.parts, size.kept) == (last.total, kept)
     assert size.weights == fit.tensors()["weights"].nbytes
     assert bool(size.state) is bool(fit.state_dict())
+
+
+@pytest.mark.parametrize("tunes", [False, True])
+def test_a_fit_foretells_the_bytes_of_its_numbers(make_task, tunes):
+    settings = FittedTrainingConfig(fit="end_to_end", iterations=1, held_out=0, tune_computed=tunes)
+    fit = FittedPredictorConfig().fit(make_task(settings))
+    foretold = fit.size(2).weights
+    list(fit.run())
+    assert foretold == sum(tensor.nbytes for tensor in fit.tensors().values())
