@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich import box
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from lesa_framework.cli import console, options
 from lesa_framework.cli.listing import Preset, describe_model, describe_preset
@@ -32,15 +34,17 @@ class Entry:
 
 
 def command(
-    section: Annotated[str | None, typer.Option(help="Only this section, for example backbone.")] = None,
+    section: Annotated[
+        str | None, typer.Option(help="What each of one section is, for example of the backbones.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List every schedule, router, predictor, backbone, model, preset, peer and metric, and the plugin it came from.
+    """List each schedule, router, predictor, backbone, model, peer and metric by name, and the count of presets.
 
-    The last column of a backbone is the class of the models that it supports; that of a preset says for which model it
-    is, what predicts, how many steps are computed and which, and what it was fitted on.
+    With --section, what each of them is and the plugin it came from: of a backbone the class of the models that it
+    supports; of a preset for which model it is, what predicts, how many steps are computed, and what it was fitted on.
 
-    Example: lesa plugins --section backbone
+    Example: lesa plugins --section preset
     """
     entries = registered()
     if section is not None:
@@ -52,14 +56,57 @@ def command(
     if as_json:
         typer.echo(json.dumps([_shown(entry) for entry in entries], indent=2))
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("section", "kind", "plugin", "what it is"):
-        table.add_column(heading, no_wrap=heading != "what it is")
-    previous = ""
+    screen = console.results()
+    if section is None:
+        screen.print(_overview(entries))
+        screen.print("What each of them is: lesa plugins --section preset, for example")
+    elif section == "preset":
+        screen.print(_presets(entries))
+        screen.print("Which steps one computes: lesa plan --config PRESET")
+    else:
+        screen.print(_details(entries))
+
+
+def _overview(entries: list[Entry]) -> Table:
+    table = Table("section", Column("", justify="right"), "names", "from", box=box.SIMPLE_HEAD)
+    for section in _SECTIONS:
+        ours = [entry for entry in entries if entry.section == section]
+        if ours:
+            origins = "\n".join(sorted({entry.plugin for entry in ours}))
+            table.add_row(section, str(len(ours)), _named(ours), origins)
+    return table
+
+
+def _named(entries: list[Entry]) -> str:
+    """Names; presets are too many for that, and theirs differ too little: their models."""
+    presets = [entry.preset for entry in entries if entry.section == "preset"]
+    if not presets:
+        return ", ".join(entry.kind for entry in entries)
+    models = Counter(preset.model if preset else "unreadable" for preset in presets)
+    return ", ".join(f"{count} for {escape(model)}" for model, count in models.items())
+
+
+def _details(entries: list[Entry]) -> Table:
+    table = Table(Column("kind", no_wrap=True), Column("plugin", no_wrap=True), "what it is", box=box.SIMPLE_HEAD)
     for entry in entries:
-        table.add_row(entry.section if entry.section != previous else "", entry.kind, entry.plugin, entry.summary)
-        previous = entry.section
-    console.results().print(table)
+        table.add_row(entry.kind, entry.plugin, escape(entry.summary))
+    return table
+
+
+def _presets(entries: list[Entry]) -> Table:
+    """The presets of each model under its name: a reader has one of these and looks for what there is for it."""
+    table = Table(Column("preset", no_wrap=True), "predictor", "computes", "fitted on", box=box.SIMPLE_HEAD)
+    found = [(entry.kind, entry.preset) for entry in entries if entry.preset is not None]
+    for model in dict.fromkeys(preset.model for _, preset in found):
+        table.add_row(f"for {escape(model)}:")
+        for name, preset in found:
+            if preset.model == model:
+                steps = f"{preset.nfe or '?'} of {preset.num_steps}"
+                table.add_row(f"  {name}", preset.method, steps, preset.fitted_on or "nothing")
+    for entry in entries:
+        if entry.preset is None:
+            table.add_row(entry.kind, escape(entry.summary))
+    return table
 
 
 def registered() -> list[Entry]:

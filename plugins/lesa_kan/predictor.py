@@ -89,7 +89,7 @@ class LesaPredictorConfig(PredictorConfig):
         if self.weights is None:
             raise ConfigError(
                 "predictor.weights: 'lesa' needs trained weights. Train them with `lesa train --config ... --out DIR`, "
-                "or start from a preset that has them (`lesa plugins` lists presets)."
+                "or start from a preset that has them (`lesa plugins --section preset`)."
             )
         return self.build_from(load_artifact(Path(self.weights), self.kind))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 import lesa_framework
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
+from lesa_framework.cli.plugins import Entry
 from lesa_framework.types import Tap
 from tests.cli.conftest import Lesa
 
@@ -44,8 +46,11 @@ def test_plugins(lesa: Lesa) -> None:
     assert entries["backbone", "module"]["plugin"] == "lesa_module"
     assert entries["peer", "diffusers_magcache"]["plugin"] == "lesa_peers"
     assert entries["peer", "diffusers_magcache"]["summary"].startswith("diffusers' MagCache")
-    table = lesa("plugins").out
-    assert all(kind in table for _, kind in entries)
+    overview = lesa("plugins").out
+    assert all(kind in overview for section, kind in entries if section != "preset")
+    assert all(entry["plugin"] in overview for entry in entries.values())
+    assert "Hold the newest computed feature." not in overview
+    assert re.search(r"^ +preset +\d+ +7 for reference:flux, ", overview, re.MULTILINE)
 
 
 def test_plugins_of_one_section(lesa: Lesa) -> None:
@@ -53,10 +58,24 @@ def test_plugins_of_one_section(lesa: Lesa) -> None:
     assert {entry["section"] for entry in backbones} == {"backbone"}
     assert [entry["kind"] for entry in backbones] == sorted(entry["kind"] for entry in backbones)
     assert "fixed_interval" not in lesa("plugins", "--section", "backbone").out
+    assert re.search(r" reuse +lesa_reuse +Hold the newest", lesa("plugins", "--section", "predictor").out)
     outcome = lesa("plugins", "--section", "backbones")
     assert outcome.code == 2
     known = "schedule, router, predictor, backbone, model, preset, peer, told_peer, metric"
     assert f"--section backbones: unknown. Known: {known}." in outcome.err
+
+
+def test_presets_are_listed_under_their_model(lesa: Lesa) -> None:
+    lines = [" ".join(line.split()) for line in lesa("plugins", "--section", "preset").out.splitlines()]
+    fitted, any_model = lines.index("for reference:flux:"), lines.index("for any flux model:")
+    assert fitted < lines.index("ref-flux-lesa-n7 lesa 10 of 50 64 prompts") < any_model
+    assert lines.index("ref-flux-reuse-n7 reuse 10 of 50 nothing") > any_model
+
+
+def test_a_preset_that_cannot_be_read_is_listed(lesa: Lesa, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [Entry("preset", "lost", "mine", "cannot be read: [no] weights")]
+    monkeypatch.setattr("lesa_framework.cli.plugins.registered", lambda: entries)
+    assert re.search(r" lost +cannot be read: \[no\] weights", lesa("plugins", "--section", "preset").out)
 
 
 def test_schema(lesa: Lesa, workplace: Path) -> None:
