@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +14,8 @@ from lesa_framework.cli.announce import amount
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
-from lesa_framework.cli.search_progress import Watch, closer_on, how_to_resume, overturned
+from lesa_framework.cli.search_progress import Watch, how_to_resume
+from lesa_framework.cli.search_result import tell
 from lesa_framework.cli.written import fitted, room_of, searched
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
@@ -31,7 +30,7 @@ from lesa_framework.search.budget import Budget, StepCost
 from lesa_framework.search.cost import measure_cost
 from lesa_framework.search.prompts import Prompts, divided
 from lesa_framework.search.record import load_record
-from lesa_framework.search.run import Found, files_of, search
+from lesa_framework.search.run import files_of, search
 from lesa_framework.search.search import Limit
 from lesa_framework.search.trial import guide_of, tapped
 from lesa_framework.training.contract import check_reads_weights
@@ -41,8 +40,6 @@ _BUDGET, _SEARCH = "Budget, one of these", "Search"
 #: What is searched for by default; the first that is registered.
 _PREDICTORS = ("fitted", "taylorseer")
 _MINUTES = 10.0
-#: Fewer candidates than this are hardly a search.
-_FEW = 20
 #: How many prompts are drawn: closeness differs so much between prompts that fewer would choose by chance.
 _DRAWN = 96
 _NAME = re.compile(r"[\w][\w.+-]*")
@@ -143,7 +140,7 @@ def command(
         count = int(world.of_first(_count(budget, pipe, settings, wanted, path, chosen[0])))
         found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show, world)
     if world.is_first:
-        _tell(found, as_json=as_json)
+        tell(found, as_json=as_json)
         if not found.earlier:
             job.done([path for path in (found.config, found.weights, found.log, found.page) if path is not None])
 
@@ -209,18 +206,24 @@ def _config(
     for text in overrides:
         if text.strip().startswith("schedule"):
             raise ConfigError(f"--set {shortened(text)}: the schedule is what is searched for. Leave it out.")
-    known = plugins().registry.predictors
-    kind = predictor or (None if config else next((each for each in _PREDICTORS if each in known), None))
     if steps is not None:
         options.check_steps(steps)
+    given = {
+        "predictor.kind": predictor or (None if config else _default_predictor()),
+        "training.num_steps": steps,
+        "training.seed": seed,
+    }
     ours = ["schedule.kind=steps", "schedule.compute=[0]"]
-    ours += [f"predictor.kind={kind}"] if kind else []
-    ours += [f"training.num_steps={steps}"] if steps is not None else []
-    ours += [f"training.seed={seed}"] if seed is not None else []
+    ours += [f"{key}={value}" for key, value in given.items() if value is not None]
     loaded = load_config(config or {}, [*ours, *overrides])
     if loaded.predictor.has_fit():
         check_reads_weights(loaded.predictor)
     return loaded.model_copy(update={"training": loaded.training.model_copy(update={"model": model})})
+
+
+def _default_predictor() -> str | None:
+    known = plugins().registry.predictors
+    return next((each for each in _PREDICTORS if each in known), None)
 
 
 def _drawn(source: ModelSource, config: LesaConfig) -> list[str]:
@@ -248,50 +251,3 @@ def _count(
         f"them {cost.around:.3g} s: {nfe} of {settings.num_steps} steps can be computed in {budget.seconds:g} s."
     )
     return nfe
-
-
-def _tell(found: Found, *, as_json: bool) -> None:
-    record, best = found.record, found.record.final or found.record.outcome
-    assert best is not None
-    even = record.compared[0]
-    if found.exhausted:
-        count = len(record.tried)
-        choices = "1 choice of steps, and it was tried" if count == 1 else f"{count} choices of steps; all were tried"
-        console.note(f"this budget leaves '{record.about['predictor']}' {choices}.")
-    elif len(record.tried) < _FEW:
-        console.note(
-            f"only {len(record.tried)} candidates were tried; a search needs some dozens to find much. "
-            "The same command with more --minutes or --tries goes on."
-        )
-    if found.earlier:
-        console.note(
-            f"nothing is left to do: {found.config} is from this search. Give it more --minutes or --tries to go on."
-        )
-    told = overturned(record, best)
-    if told:
-        console.note(told)
-    if as_json:
-        result = {
-            "config": str(found.config),
-            "weights": None if found.weights is None else str(found.weights),
-            "record": str(found.log),
-            "page": str(found.page),
-            "steps": list(best.steps),
-            "judged_db": best.mean,
-            "even_db": even.mean,
-            "tries": len(record.tried),
-            "seconds": round(record.seconds, 1),
-        }
-        typer.echo(json.dumps(result, indent=2))
-        return
-    print_ = console.results().print
-    wrote = "" if found.earlier else "wrote "
-    lines = [
-        f"{wrote}{found.config} (latents {best.mean:.2f} dB from the uncached run's; even steps {even.mean:.2f} dB)",
-        *closer_on(best, even),
-        f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
-        f"what was tried: {found.page}",
-        f"try it: {shlex.join(['lesa', 'eval', str(found.config)])}",
-    ]
-    for line in lines:
-        print_(line, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The progress of `lesa search`: what it will do, the best so far, how to go on after a stop, how sure the end is."""
+"""The progress of `lesa search`: what it will do, the best so far, how to go on after a stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lesa_framework.cli.announce import amount
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.search.prompts import Prompts
-from lesa_framework.search.record import Record, Tried, load_record
+from lesa_framework.search.record import Record, load_record
 from lesa_framework.search.run import SearchProgress
 from lesa_framework.search.search import Limit
 
@@ -131,22 +131,3 @@ def how_to_resume(path: Path) -> str:
     best = record.best
     found = "" if best is None else f", the best at {best.mean:.2f} dB"
     return f"stopped after {len(record.tried)} candidates{found}. The same command resumes from {path}."
-
-
-def closer_on(written: Tried, even: Tried) -> list[str]:
-    """On how many prompts of the comparison the written steps are closer: one prompt may make the mean."""
-    if written.steps == even.steps:
-        return []
-    closer = sum(one > other for one, other in zip(written.db, even.db, strict=True))
-    return [f"closer than even steps on {closer} of the {amount(len(even.db), 'prompt')} of the comparison"]
-
-
-def overturned(record: Record, written: Tried) -> str | None:
-    """What to say where the comparison chose other steps than the search found best."""
-    best = record.best
-    if best is None or best.steps == written.steps:
-        return None
-    return (
-        f"the comparison overturns the search, whose best was {' '.join(map(str, best.steps))}. `lesa eval` on other "
-        "prompts tells which is better."
-    )

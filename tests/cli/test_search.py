@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lesa_framework.cli.search_progress import Watch, closer_on, overturned
+from lesa_framework.cli.search_progress import Watch
+from lesa_framework.cli.search_result import closer_on, closer_prompts, overturned
 from lesa_framework.search.budget import StepCost
 from lesa_framework.search.record import Record, Tried
 from lesa_framework.search.run import SearchProgress
@@ -52,6 +53,8 @@ def test_the_same_command_repeats_nothing(lesa: Lesa, model: Path) -> None:
     assert result["config"] == "found/mine.yaml"
     assert (result["tries"], len(result["steps"]), result["weights"]) == (3, 3, None)
     assert result["judged_db"] > 0 < result["even_db"]
+    assert result["judged_prompts"] == 2
+    assert result["closer_prompts"] in {None, 0, 1, 2}
     again = lesa(*command)
     assert json.loads(again.out) == result
     assert "nothing is left to do: found/mine.yaml is from this search" in again.err
@@ -181,7 +184,9 @@ def test_a_budget_that_leaves_no_choice_says_so(lesa: Lesa, model: Path) -> None
 
 def test_it_says_on_how_many_prompts_the_written_steps_are_closer() -> None:
     even, other = Tried(steps=(0, 4), db=(9.0, 23.0, 24.0)), Tried(steps=(0, 3), db=(21.0, 21.0, 22.0))
+    assert closer_prompts(other, even) == 1
     assert closer_on(other, even) == ["closer than even steps on 1 of the 3 prompts of the comparison"]
+    assert closer_prompts(even, even) is None
     assert closer_on(even, even) == []
 
 

@@ -1,0 +1,95 @@
+"""What `lesa search` says at its end: the files, how close the result is, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import typer
+
+from lesa_framework.cli import console
+from lesa_framework.cli.announce import amount
+from lesa_framework.search.record import Record, Tried
+from lesa_framework.search.run import Found
+
+#: Fewer candidates than this are hardly a search.
+_FEW = 20
+
+
+def tell(found: Found, *, as_json: bool) -> None:
+    """Print the result, and what a reader has to know of it."""
+    record, best = found.record, found.record.final or found.record.outcome
+    assert best is not None
+    even = record.compared[0]
+    if found.exhausted:
+        count = len(record.tried)
+        choices = "1 choice of steps, and it was tried" if count == 1 else f"{count} choices of steps; all were tried"
+        console.note(f"this budget leaves '{record.about['predictor']}' {choices}.")
+    elif len(record.tried) < _FEW:
+        console.note(
+            f"only {len(record.tried)} candidates were tried; a search needs some dozens to find much. "
+            "The same command with more --minutes or --tries goes on."
+        )
+    if found.earlier:
+        console.note(
+            f"nothing is left to do: {found.config} is from this search. Give it more --minutes or --tries to go on."
+        )
+    reversal = overturned(record, best)
+    if reversal:
+        console.note(reversal)
+    if as_json:
+        result = {
+            "config": str(found.config),
+            "weights": None if found.weights is None else str(found.weights),
+            "record": str(found.log),
+            "page": str(found.page),
+            "steps": list(best.steps),
+            "judged_db": best.mean,
+            "even_db": even.mean,
+            "judged_prompts": len(even.db),
+            "closer_prompts": closer_prompts(best, even),
+            "tries": len(record.tried),
+            "seconds": round(record.seconds, 1),
+        }
+        typer.echo(json.dumps(result, indent=2))
+        return
+    print_ = console.results().print
+    wrote = "" if found.earlier else "wrote "
+    lines = [
+        f"{wrote}{found.config} (latents {best.mean:.2f} dB from the uncached run's; even steps {even.mean:.2f} dB)",
+        *closer_on(best, even),
+        f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
+        f"what was tried: {found.page}",
+        f"try it: {shlex.join(['lesa', 'eval', str(found.config)])}",
+    ]
+    for line in lines:
+        print_(line, markup=False, soft_wrap=True)
+
+
+def closer_prompts(written: Tried, even: Tried) -> int | None:
+    """On how many prompts of the comparison the written steps are closer: one prompt may make the mean.
+
+    None where the written steps are the even ones.
+    """
+    if written.steps == even.steps:
+        return None
+    return sum(one > other for one, other in zip(written.db, even.db, strict=True))
+
+
+def closer_on(written: Tried, even: Tried) -> list[str]:
+    """The line that says it to people; none where the written steps are the even ones."""
+    closer = closer_prompts(written, even)
+    if closer is None:
+        return []
+    return [f"closer than even steps on {closer} of the {amount(len(even.db), 'prompt')} of the comparison"]
+
+
+def overturned(record: Record, written: Tried) -> str | None:
+    """What to say where the comparison chose other steps than the search found best."""
+    best = record.best
+    if best is None or best.steps == written.steps:
+        return None
+    return (
+        f"the comparison overturns the search, whose best was {' '.join(map(str, best.steps))}. `lesa eval` on other "
+        "prompts tells which is better."
+    )
