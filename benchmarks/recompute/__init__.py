@@ -2,7 +2,7 @@
 
     python -m benchmarks.recompute
 
-`formulas.py` has each method's formula, `plain.py` skips a model's blocks, `methods.py` reads the presets, and
-`claims.py` reads what the pages claim. Nothing here imports `lesa_framework` or a plugin, and a run ends with an
-error if one was loaded.
+`formulas.py` has each method's formula, `plain.py` skips a model's blocks, and `libraries.py` calls the caches of other
+libraries. `methods.py` reads the presets, `claims.py` what the pages claim, and `page.py` writes the rows. Nothing
+here imports `lesa_framework` or a plugin, and a run ends with an error if one was loaded.
 """

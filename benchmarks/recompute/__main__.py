@@ -1,4 +1,4 @@
-"""Measures the rows that the pages' claims are about on pairs of its own, and says which claims hold.
+"""Measures the rows of the pages' claims and of reference.json on pairs of its own, and says which claims hold.
 
     python -m benchmarks.recompute                                # a run that was interrupted goes on
     python -m benchmarks.recompute --prompts 4 --out /tmp/few.json  # fewer pairs, elsewhere
@@ -16,11 +16,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
+import transformers
 
 from benchmarks.recompute.claims import SYSTEMS, Claim, judged, published_scores, read_claims
-from benchmarks.recompute.methods import CALLS, REFERENCE, ROOT, digest, method
+from benchmarks.recompute.methods import CALLS, REFERENCE, ROOT, digest, is_known, method, published
+from benchmarks.recompute.page import PAGE, written
 from benchmarks.recompute.plain import load, psnr, sample
 
 OUT = ROOT / "benchmarks" / "results" / "recomputed.json"
@@ -50,21 +53,25 @@ class Bench:
 
     def __init__(self, model: str, pairs: Sequence[tuple[str, int]], batch: int) -> None:
         self.model, self.batches = model, [pairs[n : n + batch] for n in range(0, len(pairs), batch)]
-        self.pipe = load(str(REFERENCE / "models" / model))
-        self.uncached = [self._pictures(batch) for batch in self.batches]
-        self.sigmas = self.pipe.scheduler.sigmas.double().numpy()
+        pipe = self._load()
+        self.uncached = [self._pictures(pipe, batch) for batch in self.batches]
+        self.sigmas = pipe.scheduler.sigmas.double().numpy()
 
     def psnr(self, name: str) -> list[float]:
         """Of each pair, against the uncached picture."""
-        row, scores = method(name, self.model, self.sigmas), []
+        row, pipe, scores = method(name, self.model, self.sigmas), self._load(), []
         for pairs, wanted in zip(self.batches, self.uncached, strict=True):
-            with row.attach(self.pipe):
-                scores += psnr(self._pictures(pairs, row.steps), wanted)
+            with row.attach(pipe):
+                scores += psnr(self._pictures(pipe, pairs, row.steps), wanted)
         return scores
 
-    def _pictures(self, pairs: Sequence[tuple[str, int]], steps: int = 50) -> torch.Tensor:
+    def _load(self) -> Any:
+        """A pipeline for each row: other libraries leave traces in one."""
+        return load(str(REFERENCE / "models" / self.model))
+
+    def _pictures(self, pipe: Any, pairs: Sequence[tuple[str, int]], steps: int = 50) -> torch.Tensor:
         prompts, seeds = zip(*pairs, strict=True)
-        return sample(self.pipe, CALLS[self.model], prompts, seeds, steps)[0]
+        return sample(pipe, CALLS[self.model], prompts, seeds, steps)[0]
 
 
 def measure(found: dict[str, Any], claims: Sequence[Claim], model: str, settings: argparse.Namespace) -> Iterator[str]:
@@ -75,6 +82,7 @@ def measure(found: dict[str, Any], claims: Sequence[Claim], model: str, settings
     rows = kept["rows"] if kept.get("pairs") == [list(pair) for pair in pairs] else {}
     found["models"][model] = {"pairs": [list(pair) for pair in pairs], "rows": rows}
     named = [name for claim in claims if claim.model == model and claim.is_recomputed for name in claim.rows]
+    named += [name for name in published(model) if is_known(name)]
     # cache-dit changes classes, so its rows are the last; the others as the pages need them, README.md first.
     digests = {name: digest(name, model) for name in sorted(dict.fromkeys(named), key=lambda name: "cache_dit" in name)}
     missing = [name for name, wanted in digests.items() if rows.get(name, {}).get("digest") != wanted]
@@ -84,6 +92,11 @@ def measure(found: dict[str, Any], claims: Sequence[Claim], model: str, settings
             rows[name] = {"digest": digests[name], "psnr_db": [round(each, 4) for each in bench.psnr(name)]}
             yield name
     found["models"][model]["rows"] = {name: rows[name] for name in sorted(digests)}
+
+
+def left_out(model: str) -> list[str]:
+    """Rows of reference.json that there is no code for here: caches that decide at each step by what they see."""
+    return [name for name, row in published(model).items() if not is_known(name) and row["kind"] != "uncached"]
 
 
 def judge(found: dict[str, Any], claims: Sequence[Claim]) -> list[dict[str, Any]]:
@@ -113,10 +126,13 @@ def show(found: dict[str, Any], claims: Sequence[Claim]) -> None:
     for claim in claims:
         if not claim.is_recomputed:
             print(f"not recomputed: {SYSTEMS[claim.model][0]}: {claim.text} ({claim.ours}, {claim.theirs})")
+    for model in found["models"]:
+        for name in left_out(model):
+            print(f"not recomputed: {SYSTEMS[model][0]}: {name}")
 
 
 def main() -> None:
-    """Measure, judge, write and print."""
+    """Measure, judge, write the file and the page's rows, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--seed", type=int, default=90210, help="draws the prompts")
@@ -125,6 +141,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--out", type=Path, default=OUT)
     settings = parser.parse_args()
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()  # a pipeline is loaded for each row
     claims = read_claims()
     found = json.loads(settings.out.read_text("utf-8")) if settings.out.exists() else {"models": {}}
     found |= {"seed": settings.seed, "torch": torch.__version__, "batch": settings.batch}
@@ -138,6 +156,8 @@ def main() -> None:
     found["models"] = {model: found["models"][model] for model in SYSTEMS if model in found["models"]}
     found["claims"] = judge(found, claims)
     settings.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    if settings.out == OUT:
+        PAGE.write_text(written(PAGE.read_text("utf-8"), found["models"]), "utf-8")
     show(found, claims)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from benchmarks.recompute.formulas import Array, Fitted, FoCa, Formula, Lesa, Reuse, TaylorSeer, kan
+from benchmarks.recompute.libraries import HiCache, cache_dit, diffusers_taylorseer, hicache_steps
 from benchmarks.recompute.plain import BRANCHES, STEPS, skipping
 
 ROOT = Path(__file__).parents[2]
@@ -39,8 +40,12 @@ _WEIGHTLESS: dict[str, Callable[[], Formula]] = {
     "taylorseer3": partial(TaylorSeer, 3),
     "foca": FoCa,
 }
-#: cache-dit's own code, told the steps; by the order of its TaylorSeer.
-_CACHE_DIT = {"cache_dit_mask_taylorseer": 1, "cache_dit_mask_taylorseer2": 2}
+#: cache-dit's own code, told the steps; by the calibrator.
+_CACHE_DIT = {f"cache_dit_mask_{calibrator}": calibrator for calibrator in ("taylorseer", "taylorseer2", "dmd")}
+#: HiCache++'s own code, told the steps; by the forecast. It forecasts the output, wherever others take the feature.
+_HICACHE = {f"hicache_pp_{backend}_told": backend for backend in ("hermite", "dmd")}
+#: Caches with a rhythm of their own: such a row's name ends with its computed steps, and the tables have the settings.
+_OWN_RHYTHM = re.compile(r"(diffusers_taylorseer|diffusers_taylorseer_lite|hicache_pp_dmd)_\d+")
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,9 @@ class Method:
 
 def is_known(name: str) -> bool:
     """Whether there is code for a row here."""
-    family = name.partition("-")[0]
-    return name.startswith(("ref-", "fewer_steps_")) or family in _WEIGHTLESS or family in _CACHE_DIT
+    if name.startswith(("ref-", "fewer_steps_")) or _OWN_RHYTHM.fullmatch(name):
+        return True
+    return name.partition("-")[0] in {*_WEIGHTLESS, *_CACHE_DIT, *_HICACHE}
 
 
 def method(name: str, model: str, sigmas: Array) -> Method:
@@ -74,10 +80,14 @@ def method(name: str, model: str, sigmas: Array) -> Method:
         return Method(int(name.rpartition("_")[2]), nullcontext)
     if name.startswith("ref-"):
         return _preset(name, sigmas)
+    if _OWN_RHYTHM.fullmatch(name):
+        return _own_rhythm(name, _settings(name, model))
     family, _, schedule = name.partition("-")
     computed = steps_of(schedule)
     if family in _CACHE_DIT:
-        return Method(STEPS, partial(_cache_dit, computed=computed, order=_CACHE_DIT[family]))
+        return Method(STEPS, partial(cache_dit, computed=computed, calibrator=_CACHE_DIT[family]))
+    if family in _HICACHE:
+        return _skipping("output", computed, lambda branch: HiCache(_HICACHE[family]))  # noqa: ARG005
     return _skipping(TAPS[model], computed, lambda branch: _WEIGHTLESS[family]())  # noqa: ARG005
 
 
@@ -85,6 +95,24 @@ def _skipping(tap: str, computed: Sequence[int], formula: Callable[[int], Formul
     return Method(
         STEPS, lambda pipe: skipping(pipe.transformer, tap, computed, [formula(branch) for branch in range(BRANCHES)])
     )
+
+
+def _own_rhythm(name: str, settings: dict[str, Any]) -> Method:
+    if name.startswith("hicache_pp_dmd"):
+        computed = hicache_steps(settings["interval"], settings["first_enhance"])
+        return _skipping("output", computed, lambda branch: HiCache("dmd"))  # noqa: ARG005
+    interval, lite = settings["cache_interval"], "_lite_" in name
+    return Method(STEPS, partial(diffusers_taylorseer, interval=interval, lite=lite))
+
+
+def published(model: str) -> dict[str, dict[str, Any]]:
+    """The rows of a model in reference.json, by name."""
+    rows = json.loads((ROOT / "benchmarks" / "results" / "reference.json").read_text("utf-8"))["rows"]
+    return {row["name"]: row for row in rows if row["model"] == f"reference:{model}"}
+
+
+def _settings(name: str, model: str) -> dict[str, Any]:
+    return published(model)[name]["settings"]
 
 
 def steps_of(schedule: str) -> list[int]:
@@ -146,34 +174,14 @@ def computed_steps(schedule: dict[str, Any], needed: int) -> list[int]:
     return [i for i in range(STEPS) if i < max(warmup, needed) or (i - warmup + 1) % interval == 0]
 
 
-@contextmanager
-def _cache_dit(pipe: Any, computed: Sequence[int], order: int) -> Iterator[None]:
-    logging.disable(logging.WARNING)
-    import cache_dit  # it changes transformers' and diffusers' classes, so only where it is asked for
-
-    mask = [int(step in computed) for step in range(STEPS)]
-    config = cache_dit.DBCacheConfig(
-        enable_separate_cfg=True,
-        num_inference_steps=STEPS,
-        steps_computation_mask=mask,
-        steps_computation_policy="static",
-        Fn_compute_blocks=1,
-    )
-    try:
-        cache_dit.enable_cache(pipe, config, cache_dit.TaylorSeerCalibratorConfig(taylorseer_order=order))
-        yield
-    finally:
-        cache_dit.disable_cache(pipe)
-        logging.disable(logging.NOTSET)
-
-
 def digest(name: str, model: str) -> str:
     """Of everything in the repository that a row depends on: a row is measured again when this has changed."""
     files = sorted((REFERENCE / "models" / model).rglob("*.safetensors"))
     files += [path for path in _files(name) if path.exists()]
     schedule = name.partition("-")[2]
     steps = steps_of(schedule) if schedule and not name.startswith("ref-") else []
-    found = hashlib.sha256(f"{name} {steps}".encode())
+    settings = _settings(name, model) if _OWN_RHYTHM.fullmatch(name) else steps
+    found = hashlib.sha256(f"{name} {settings}".encode())
     for path in files:
         found.update(path.read_bytes())
     return found.hexdigest()[:16]

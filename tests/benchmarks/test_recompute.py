@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,15 +11,28 @@ import torch
 from safetensors.numpy import load_file
 
 import lesa_framework as lesa
-from benchmarks.recompute.__main__ import OUT, judge
+from benchmarks.recompute.__main__ import OUT, judge, left_out
 from benchmarks.recompute.claims import Claim, interval, outcome, read_claims
 from benchmarks.recompute.formulas import FoCa, TaylorSeer
-from benchmarks.recompute.methods import CALLS, REFERENCE, ROOT, TAPS, lesa_gains, method, steps_of
-from benchmarks.recompute.plain import sample
+from benchmarks.recompute.methods import (
+    CALLS,
+    REFERENCE,
+    ROOT,
+    TAPS,
+    is_known,
+    lesa_gains,
+    method,
+    published,
+    steps_of,
+)
+from benchmarks.recompute.page import PAGE, written
+from benchmarks.recompute.plain import STEPS, load, sample
 from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.measure import intervals
 from lesa_framework.measure.results import Pair
 from lesa_framework.plugin.manager import plugins
+from lesa_peers.diffusers_taylorseer import DiffusersTaylorSeer
+from lesa_peers.hicache_plus_plus import HiCache, HiCacheTold
 
 PROMPT, SEED = "a red ring on blue", 11
 PREDICTORS = {
@@ -76,6 +90,55 @@ def test_plain_code_ends_at_the_latents_of_a_session(reference, sigmas, model, r
     torch.testing.assert_close(pictures, ours.images, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("model", "row"),
+    [
+        ("hunyuan_video", "hicache_pp_hermite_told-ref-hunyuan_video-fitted-nfe10"),
+        ("hunyuan_video", "hicache_pp_hermite_told-n7"),
+        ("flux", "hicache_pp_dmd_told-even10"),
+        ("flux", "hicache_pp_dmd_10"),
+        ("flux", "diffusers_taylorseer_lite_10"),
+    ],
+)
+def test_another_librarys_cache_ends_at_the_latents_of_the_peer(sigmas, model, row):
+    # Two samples: HiCache++ has a state for each. A pipeline of its own: diffusers leaves traces in one.
+    pipe, call = load(str(REFERENCE / "models" / model)), CALLS[model]
+    prompts, seeds = [PROMPT, "a blue letter H on white"], [SEED, 12]
+    with peer_of(model, row).attach(pipe):
+        theirs = generate_batch(
+            pipe, prompts, seeds, GenerationSettings(num_steps=50, call={**call, "negative_prompt": ""})
+        )
+    with method(row, model, sigmas).attach(pipe):
+        pictures, latents = sample(pipe, call, prompts, seeds)
+    torch.testing.assert_close(latents, theirs.latents, rtol=0, atol=1e-5)
+    torch.testing.assert_close(pictures, theirs.images, rtol=0, atol=1e-5)
+
+
+def peer_of(model, row):
+    settings, workload = published(model)[row]["settings"], SimpleNamespace(num_steps=STEPS, branches=2)
+    if row.startswith("diffusers"):
+        family = DiffusersTaylorSeer(lite="lite" in row)
+    elif "_told" in row:
+        return HiCacheTold(settings["backend"]).at(steps_of(row.partition("-")[2]), None, workload)
+    else:
+        family = HiCache(settings["backend"])
+    pipe = SimpleNamespace(transformer=torch.nn.Linear(1, 1))  # for its dtype
+    (chosen,) = [peer for ladder in family.ladders(pipe, workload) for peer in ladder if peer.settings == settings]
+    return chosen
+
+
+def test_rows_that_are_left_out_decide_by_what_they_see():
+    for model in TAPS:
+        families = {name.partition("_1")[0].partition("_8")[0] for name in left_out(model)}
+        assert families == {"diffusers_first_block_cache", "diffusers_magcache", "cache_dit_dbcache"}
+
+
+def test_the_committed_file_has_every_row_of_the_table_that_there_is_code_for():
+    found = json.loads(OUT.read_text("utf-8"))["models"]
+    for model in TAPS:
+        assert {name for name in published(model) if is_known(name)} <= set(found[model]["rows"])
+
+
 @pytest.mark.parametrize("preset", ["ref-flux-lesa-even10", "ref-qwen_image-lesa-n10"])
 def test_kans_of_the_files_give_the_table_of_the_files(sigmas, preset):
     tensors = load_file(REFERENCE / "presets" / f"{preset}.safetensors")
@@ -125,6 +188,11 @@ def test_the_committed_file_says_what_follows_from_its_rows():
     claims = [Claim(**{key: each[key] for key in fields}) for each in found["claims"]]
     assert judge(found, claims) == found["claims"]
     assert claims
+
+
+def test_the_page_has_the_rows_of_the_committed_file():
+    text = PAGE.read_text("utf-8")
+    assert written(text, json.loads(OUT.read_text("utf-8"))["models"]) == text
 
 
 def test_intervals_are_those_of_the_benchmarks():
