@@ -57,6 +57,10 @@ class Watch:
             f"{count} prompts are run uncached first. Candidates are {fitted}tried on up to {prompts.tried}; the best "
             f"are compared on {prompts.judged} others."
         )
+        self._say(
+            "dB say how close the final latents are to the uncached run's; more is closer. Those in the search and in "
+            "the fit flatter: go by those in the comparison."
+        )
         length = []
         if limit.seconds is not None:
             length.append(f"{limit.seconds / 60:g} minutes")
@@ -67,15 +71,14 @@ class Watch:
 
     def show(self, step: SearchProgress) -> None:
         """Show a part that is done."""
-        note = self._note(step)
         self._say_what_is_done(step)
-        self._bar.update(self._task, description=step.stage, completed=step.share, note=note)
+        note, left = self._note(step), self._left(step)
+        self._bar.update(self._task, description=step.stage, completed=step.share, note=f"{note}{left}")
         best = step.record.best
         if best is not None and step.newest is best and best.mean > self._best:
             self._best = best.mean
-            self._say(f"{note}: {' '.join(map(str, best.steps))}")
+            self._say(f"{note}{left}: {' '.join(map(str, best.steps))}")
         percent = self._tenths.setdefault(step.stage, console.Tenths()).reached(step.share, 1.0)
-        left = self._left(step)
         if not self._terminal and percent is not None:
             self._say(f"{percent:3d}% {step.stage}{', ' * bool(note)}{note}{left}")
         elif left and step.stage not in self._told:
@@ -89,11 +92,13 @@ class Watch:
             self._say(f"resuming the stopped search: {amount(len(step.record.tried), 'candidate')} tried already.")
 
     def _left(self, step: SearchProgress) -> str:
-        """How long a stage will still take whose end is no matter of the limit."""
+        """How long a stage will still take: by its limit where that is a time, else by its pace so far."""
         if step.stage not in self._clocks:
             self._clocks[step.stage] = console.Remaining()  # when the first part began, nobody looked
             self._clocks[step.stage].start(step.share)
-        return "" if step.stage == "searching" else self._clocks[step.stage].words(step.share, 1.0)
+        if step.stage == "searching" and self._limit.seconds is not None and self._limit.tries is None:
+            return f", {console.about((1 - step.share) * self._limit.seconds)} left"
+        return self._clocks[step.stage].words(step.share, 1.0)
 
     @property
     def screen(self) -> Console:
@@ -102,12 +107,11 @@ class Watch:
 
     def _note(self, step: SearchProgress) -> str:
         if step.fit is not None:
-            return step.fit.stage + ("" if step.fit.drift_db is None else f", {step.fit.drift_db:.2f} dB")
+            return step.fit.stage + ("" if step.fit.drift_db is None else f", {step.fit.drift_db:.2f} dB in the fit")
         best, even = step.record.best, step.record.full[:1]
         if best is None or step.stage == "recording":
             return ""
-        left = "" if self._limit.seconds is None else f", {console.about((1 - step.share) * self._limit.seconds)} left"
-        return f"best {best.mean:.2f} dB (even steps {even[0].mean:.2f}), {len(step.record.tried)} tried{left}"
+        return f"best {best.mean:.2f} dB in the search (even steps {even[0].mean:.2f}), {len(step.record.tried)} tried"
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)
@@ -129,5 +133,5 @@ def how_to_resume(path: Path) -> str:
     if record is None or not record.tried:
         return "stopped before anything was tried. The same command starts afresh."
     best = record.best
-    found = "" if best is None else f", the best at {best.mean:.2f} dB"
+    found = "" if best is None else f", the best at {best.mean:.2f} dB in the search"
     return f"stopped after {len(record.tried)} candidates{found}. The same command resumes from {path}."

@@ -56,7 +56,7 @@ def tell(found: Found, *, as_json: bool) -> None:
     print_ = console.results().print
     wrote = "" if found.earlier else "wrote "
     lines = [
-        f"{wrote}{found.config} (latents {best.mean:.2f} dB from the uncached run's; even steps {even.mean:.2f} dB)",
+        f"{wrote}{found.config} ({best.mean:.2f} dB in the comparison; even steps {even.mean:.2f} dB)",
         *closer_on(best, even),
         f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
         f"what was tried: {found.page}",
@@ -81,7 +81,7 @@ def closer_on(written: Tried, even: Tried) -> list[str]:
     closer = closer_prompts(written, even)
     if closer is None:
         return []
-    return [f"closer than even steps on {closer} of the {amount(len(even.db), 'prompt')} of the comparison"]
+    return [f"closer than even steps on {closer} of the {amount(len(even.db), 'prompt')} in the comparison"]
 
 
 def overturned(record: Record, written: Tried) -> str | None:

@@ -26,7 +26,7 @@ _LICENCES: Final = re.compile(
 #: Arguments of a pipeline that decide whether a picture is like those of the fit.
 _ARGUMENTS: Final = ("height", "width", "num_frames", "guidance_scale", "true_cfg_scale")
 #: The key of the training's log -> the row of the table.
-_MEASURED: Final = {"drift_db": "PSNR of the final latents, as the fit measured it, dB"}
+_MEASURED: Final = {"drift_db": "closeness to the uncached run in the fit, final latents, dB"}
 _EXAMPLE: Final = """\
 ```python
 import lesa_framework as lesa

@@ -67,8 +67,9 @@ def test_the_page_is_whole_and_fetches_nothing(record: Record) -> None:
     tags.feed(page)
     assert tags.open == []
     assert not re.search(r"https?://|<script|url\(", page)
-    assert "It computes <b>0 4 7</b>. The final latents are 23.50 dB" in page
+    assert "It computes <b>0 4 7</b>. In the comparison the final latents are 23.50 dB" in page
     assert "with even steps they are 21.00 dB" in page
+    assert "<th>in the search, dB</th><th>in the comparison, dB</th>" in page
     assert ("settings: <b>24.50 dB</b>" in page) is (record.final is not None)
 
 

@@ -1,0 +1,46 @@
+"""What `lesa search` says on its way."""
+
+from __future__ import annotations
+
+import pytest
+
+from lesa_framework.cli.search_progress import Watch
+from lesa_framework.search.record import Record, Tried
+from lesa_framework.search.run import SearchProgress
+from lesa_framework.search.search import Limit
+
+
+def shown(limit: Limit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What is said of 100 equal candidates of 6 seconds, up to the thirtieth."""
+    record = Record(fingerprint="f", about={}, whole=1)
+    now = 0.0
+    monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: now)
+    with Watch(limit) as watch:
+        watch.show(SearchProgress("searching", 0.0, record))
+        for number in range(1, 31):
+            now += 6
+            newest = Tried(steps=(0, number), db=(20.0,))
+            record.tried.append(newest)
+            watch.show(SearchProgress("searching", limit.share(number, now), record, newest))
+    return capsys.readouterr().err
+
+
+def test_a_count_of_candidates_has_a_time_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = shown(Limit(tries=100), monkeypatch, capsys)
+    assert " 10% searching, best 20.00 dB in the search (even steps 20.00), 10 tried, about 9 minutes left\n" in said
+    assert " 30% searching, best 20.00 dB in the search (even steps 20.00), 30 tried, about 7 minutes left\n" in said
+
+
+def test_of_two_limits_the_nearer_one_tells_the_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = shown(Limit(tries=100, seconds=3600), monkeypatch, capsys)
+    assert "10 tried, about 9 minutes left\n" in said
+
+
+def test_a_limit_in_minutes_is_the_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = shown(Limit(seconds=600), monkeypatch, capsys)
+    assert "1 tried, 10 minutes left: 0 1\n" in said
+    assert "10 tried, 9 minutes left\n" in said
