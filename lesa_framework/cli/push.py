@@ -13,7 +13,7 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.config.repository import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.hub.card import CardFacts
-from lesa_framework.hub.saving import push_to_hub, save_pretrained
+from lesa_framework.hub.saving import needs_model, push_to_hub, save_pretrained
 
 
 def command(
@@ -50,6 +50,11 @@ def command(
     if base_model is not None and not is_repo(base_model):
         raise ConfigError(f"--base-model {shortened(base_model)}: models of the hub are named owner/name.")
     settings = load_config(config)
+    if base_model is None and needs_model(settings):
+        console.note(
+            f"it was fitted to a folder of this machine, '{Path(str(settings.training.model)).name}': others have to "
+            "give --model. If that model is on the hub, name it with --base-model."
+        )
     folder = Path(target).expanduser()
     if is_repo(target) and not folder.is_dir():
         console.results().print(push_to_hub(settings, target, facts, private=private), markup=False, soft_wrap=True)

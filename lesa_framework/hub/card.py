@@ -70,7 +70,7 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
     """
     from huggingface_hub import ModelCardData
 
-    base = facts.base_model or _hubs(config.training.model)
+    base = facts.base_model or hub_name(config.training.model)
     record = _record(config, artifact)
     licence = facts.licence or record.get("licence")
     license_id, license_name = _as_the_hub_writes(licence)
@@ -121,13 +121,13 @@ def _record(config: LesaConfig, artifact: Artifact | None) -> dict[str, str]:
     return {key: value for key in ("source", "licence") if isinstance(value := known.get(key), str) and value}
 
 
-def _hubs(model: str | None) -> str | None:
+def hub_name(model: str | None) -> str | None:
     """A model's name, if it is one of the hub's."""
     is_named = model is not None and _MODEL.fullmatch(model) and not Path(model).exists()
     return model if is_named else None
 
 
-def _registered(model: str | None) -> str | None:
+def registered_name(model: str | None) -> str | None:
     """A model's name, if it is one that a plugin names; a folder is nobody else's business."""
     return model if model in plugins().registry.models else None
 
@@ -157,7 +157,7 @@ def _facts(config: LesaConfig, artifact: Artifact | None, base: str | None) -> l
     nfe, grid = _nfe(config, artifact, steps), _grid(artifact, steps)
     models = " and ".join(each.classes[0] for each in artifact.metadata.models) if artifact else ""
     rows = [
-        ("base model", base or _registered(config.training.model) or "not known"),
+        ("base model", base or registered_name(config.training.model) or "not known"),
         ("transformer", models or "not known"),
         ("backbone, tap", f"{artifact.metadata.backbone if artifact else config.backbone.kind}, {config.backbone.tap}"),
         ("schedule", _brief(config.schedule.model_dump(mode="json"))),
@@ -193,7 +193,7 @@ def _measurements(config: LesaConfig, artifact: Artifact | None, facts: CardFact
             model=config.training.model,
         )
         found = measured(asked)
-        on = _hubs(found.model) or _registered(found.model)
+        on = hub_name(found.model) or registered_name(found.model)
         parts += [_table(found.heading, found.rows), f"{f'{on}: ' if on else ''}{found.about}"]
     return parts or ["None were given. Compare with `lesa eval`."]
 

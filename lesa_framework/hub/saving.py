@@ -16,14 +16,14 @@ from lesa_framework.config.repository import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, in_one_line, shortened
 from lesa_framework.files import is_folder, write_text
-from lesa_framework.hub.card import CardFacts, card_of
+from lesa_framework.hub.card import CardFacts, card_of, hub_name, registered_name
 
 
 def save_pretrained(config: LesaConfig, folder: str | Path, facts: CardFacts | None = None) -> Path:
     """Write a configuration, its weights and a model card into a folder.
 
     The folder is a configuration: `load_config`, `accelerate` and `--config` take it. Paths of this machine are left
-    out of all three files.
+    out of all three files; in place of a model's folder the configuration names `facts.base_model`, if that is given.
 
     Args:
         config: The configuration; its weights are read from where it names them.
@@ -45,6 +45,8 @@ def _save(config: LesaConfig, target: Path, facts: CardFacts, name: str = "OWNER
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target}: this is a file. Name a folder.")
     raw, artifact = _portable(config)
+    if facts.base_model and needs_model(config):
+        raw["training"]["model"] = facts.base_model  # the folder is on this machine alone
     build_strategy(config)  # nothing is given away that cannot be used
     card = card_of(config, artifact, facts, name)
     parse_config(raw, target, config.name)
@@ -123,6 +125,12 @@ def push_to_hub(
                 "connect, or push to a folder."
             ) from error
     return str(done)
+
+
+def needs_model(config: LesaConfig) -> bool:
+    """Whether it was fitted to a model that only this machine can find: a folder, by whatever name."""
+    model = config.training.model
+    return model is not None and hub_name(model) is None and registered_name(model) is None
 
 
 def _portable(config: LesaConfig) -> tuple[dict[str, Any], Artifact | None]:

@@ -20,6 +20,21 @@ def test_the_command(made: Path, hub: Path, lesa: Lesa, workplace: Path) -> None
         assert outcome.code == 0, outcome.err
 
 
+def test_a_model_of_this_machine_alone(made: Path, lesa: Lesa, workplace: Path) -> None:
+    outcome = lesa("push", made, "./out")
+    assert "note: it was fitted to a folder of this machine, 'model': others have to give --model." in outcome.err
+    assert "/home/me" not in outcome.err
+    assert "model: model}" in Path("out/config.yaml").read_text()
+    assert lesa("push", made, "./out", "--base-model", "owner/model").err == "wrote out\n"
+    assert "model: owner/model}" in Path("out/config.yaml").read_text()
+
+
+def test_a_model_that_others_find_needs_no_word(lesa: Lesa, workplace: Path) -> None:
+    outcome = lesa("push", "ref-flux-fitted-nfe10", "./out", "--base-model", "owner/model")
+    assert outcome.err == "wrote out\n"
+    assert "model: 'reference:flux'" in Path("out/config.yaml").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
