@@ -50,7 +50,8 @@ def command(
     """Train the predictor of a configuration.
 
     Writes DIR/NAME.safetensors, DIR/NAME.yaml (a configuration that uses it) and DIR/NAME.json (the log).
-    You can stop it at any time: the same command resumes after the last finished pass over the prompts.
+    You can stop it at any time: the same command resumes from the last checkpoint. Gradient training saves one after each
+    pass or every ten iterations; other fits save none, so they start afresh.
     Several processes share the prompts: torchrun --nproc-per-node 2 -m lesa_framework train ...
 
     Example: lesa train --config ref-flux-lesa-n7 --out trained --set training.closed_loop_epochs=5
@@ -81,7 +82,7 @@ def command(
         announce(
             f"fitting '{loaded.predictor.kind}' to {name}: {amount(len(chosen), 'prompt')} in batches of "
             f"{loaded.training.batch}, {settings.num_steps} steps, to {out}. "
-            "Stop when you like: the same command resumes."
+            "Stop when you like: the same command resumes from the last checkpoint, or starts afresh if there is none."
         )
         say_before_loading([source])
         pipe = load_pipeline(source, device=device_of_process(device))

@@ -28,6 +28,7 @@ def test_what_is_trained_can_be_planned_inspected_and_sampled(
 ) -> None:
     outcome = lesa(*learnt, "--model", model, "--out", "trained", "--json")
     assert outcome.code == 0, outcome.err
+    assert "the same command resumes from the last checkpoint, or starts afresh if there is none." in outcome.err
     assert "50% guided, pass 1, loss" in outcome.err
     assert "100% closed loop, pass 1, loss" in outcome.err
     result = json.loads(outcome.out)
