@@ -50,8 +50,8 @@ def command(
     """Train the predictor of a configuration.
 
     Writes DIR/NAME.safetensors, DIR/NAME.yaml (a configuration that uses it) and DIR/NAME.json (the log).
-    You can stop it at any time: the same command resumes from the last checkpoint. Gradient training saves one after each
-    pass or every ten iterations; other fits save none, so they start afresh.
+    You can stop it at any time: the same command resumes from the last checkpoint. Training by gradient saves one after
+    each pass or every ten iterations; other fits save none, so they start afresh.
     Several processes share the prompts: torchrun --nproc-per-node 2 -m lesa_framework train ...
 
     Example: lesa train --config ref-flux-lesa-n7 --out trained --set training.closed_loop_epochs=5
