@@ -132,7 +132,8 @@ def _show(trained: Trained, *, as_json: bool) -> None:
         result = {"weights": str(trained.weights), "config": str(trained.config), "drift_db": trained.drift_db}
         typer.echo(json.dumps(result, indent=2))
         return
-    closeness = "" if trained.drift_db is None else f" (latents {trained.drift_db:.2f} dB from the uncached run's)"
+    drift = trained.drift_db
+    closeness = "" if drift is None else f" (latents {drift:.2f} dB from the uncached run's, in the fit)"
     print_ = console.results().print
     wrote = "" if trained.earlier else "wrote "
     print_(f"{wrote}{trained.weights}{closeness}", markup=False, soft_wrap=True)
