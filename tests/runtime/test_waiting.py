@@ -120,7 +120,8 @@ def test_no_predicted_step_of_flux_waits(make_flux, name, tap):
     # The grid is read when a run begins, and a scheduler is believed once its step was right at two levels.
     read = [wait for wait in watch.waits[Decision.COMPUTE] if "lesa_framework" in wait or "plugins" in wait]
     assert len([wait for wait in read if "call.py" in wait]) == 2
-    assert all("call.py" in wait or "readings.py" in wait for wait in read)
+    # What need not run on predicted steps is found out on the first computed one.
+    assert all(any(name in wait for name in ("call.py", "readings.py", "unread.py")) for wait in read)
 
 
 @pytest.mark.parametrize("name", ["taylorseer", "channels"])

@@ -14,6 +14,7 @@ from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.layout import CONTAINERS, is_list, lists_inside
 from lesa_framework.runtime.model.conflicts import forward_of
+from lesa_framework.runtime.model.own_class import derived, is_derived, own_class
 from lesa_framework.runtime.model.per_thread import PerThread
 
 #: What is called in place of a block: (block, its arguments) -> what the block would have returned.
@@ -90,7 +91,7 @@ class BlockLists:
         """Let the lists show others than they have."""
         for container in self._containers():
             own: Any = type(container)
-            container.__class__ = own if hasattr(own, _OWN) else _showing(own)
+            container.__class__ = own if is_derived(container) else _showing(own)
 
     def detach(self) -> None:
         """Give the lists their own classes again."""
@@ -196,11 +197,6 @@ class BlockLists:
         return act
 
 
-def own_class(module: nn.Module) -> Any:
-    """A module's class; of a list that shows others than it has, the one that it had."""
-    return getattr(type(module), _OWN, type(module))
-
-
 def submodule(model: nn.Module, adapter: BackboneAdapter, path: str) -> nn.Module:
     """The module at a path that the adapter names.
 
@@ -261,14 +257,6 @@ def _lists_in(container: nn.Module) -> Iterator[nn.Module]:
             yield from _lists_in(block)
 
 
-def _new(own: type[nn.Module]) -> nn.Module:
-    return own.__new__(own)
-
-
-#: Where a class made for a list keeps the list's own.
-_OWN = "_lesa_own_class"
-
-
 @cache
 def _showing(own: Any) -> Any:
     """A class for lists of a class: whatever reads what they hold gets what they show to its thread."""
@@ -280,13 +268,7 @@ def _showing(own: Any) -> Any:
     def hold(self: nn.Module, modules: dict[str, nn.Module | None]) -> None:
         self.__dict__["_modules"] = modules
 
-    def reduce(self: nn.Module, protocol: Any) -> Any:
-        """Copies are of the list's own class."""
-        reduced: Any = own.__reduce_ex__(self, protocol)
-        return _new, (own,), *reduced[2:]
-
-    names = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
-    return type(own.__name__, (own,), {"_modules": property(held, hold), "__reduce_ex__": reduce, _OWN: own, **names})
+    return derived(own, _modules=property(held, hold))
 
 
 def _children(module: nn.Module) -> str:

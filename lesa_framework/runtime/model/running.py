@@ -16,6 +16,7 @@ from lesa_framework.runtime.model.conflicts import forward_of
 from lesa_framework.runtime.model.head import Head, unchanged
 from lesa_framework.runtime.model.offload import is_offloaded, past_the_blocks
 from lesa_framework.runtime.model.sharded import check_whole
+from lesa_framework.runtime.model.unread import Unread
 from lesa_framework.runtime.model.verify import copied, random_state_of, verify
 from lesa_framework.runtime.model.wrapping import Wrapper, unwrap, wrapper_like
 from lesa_framework.types import Tap
@@ -73,6 +74,7 @@ class Runner:
         self._model, self._adapter, self._tap, self._warn = model, adapter, tap, warn
         self._blocks = BlockLists(model, adapter)
         self._head = Head(model, adapter, tap, missed)
+        self._unread = Unread(model, adapter)
         self._compilation, self._around_compute = compilation, around_compute
         # At the output a predicted step has nothing of the model's layout in it.
         self._verified = (verified and not adapter.unverified) or tap is Tap.OUTPUT
@@ -85,10 +87,12 @@ class Runner:
         """Enter the model."""
         self._blocks.attach()
         self._head.attach()
+        self._unread.attach()
 
     def detach(self) -> None:
         """Leave the model; again if need be."""
         self._head.remove()
+        self._unread.detach()
         self._blocks.detach()
 
     def check(self) -> None:
@@ -98,6 +102,7 @@ class Runner:
             UnsupportedBackboneError: It has others.
         """
         self._blocks.check()
+        self._unread.check()
 
     def end(self) -> None:
         """End a call, however it went, and hold no tensor."""
@@ -123,7 +128,9 @@ class Runner:
         """
         variants = self._checked_variants(given)
         if variants is None:
-            return self._compute_uncompiled(given, computed)
+            output, used = self._compute_uncompiled(given, computed)
+            self._learn(given, used)
+            return output, used
         with self._around_compute():
             output, read, calls = variants.full(self._model, given.latent, given.args, given.kwargs)
         if self._tap is Tap.OUTPUT:
@@ -185,6 +192,13 @@ class Runner:
             self._verify(used, output, again)
         return output, used
 
+    def _learn(self, given: Given, used: Tensor) -> None:
+        """Find out what need not run on predicted steps; a compiler finds it out by itself."""
+        # What is offloaded is fetched in the order of the modules, so all of them run.
+        if self._tap is not Tap.OUTPUT and self._verified and not self._is_offloaded:
+            feature = used.detach()
+            self._unread.learn(*_asked(given), lambda: self._bypass_uncompiled(_copy(given), feature))
+
     def _at_output(self, output: Any, given: Given, computed: Callable[[Tensor], Tensor]) -> tuple[Any, Tensor]:
         wrapper = self._wrappers[given.return_dict] = wrapper_like(output)
         feature = unwrap(output)
@@ -220,7 +234,8 @@ class Runner:
                 with past_the_blocks(self._model):
                     output = self.forward(*given.args, **given.kwargs)
             else:
-                output = self.forward(*given.args, **given.kwargs)
+                with self._unread.rest(*_asked(given)):
+                    output = self.forward(*given.args, **given.kwargs)
         except Exception as error:
             self._explain(error)
             raise
@@ -232,6 +247,10 @@ class Runner:
     def _explain(self, error: Exception) -> None:
         if not isinstance(error, LesaError):
             self._blocks.failed(error)
+
+
+def _asked(given: Given) -> tuple[Tensor, tuple[Any, ...], dict[str, Any]]:
+    return given.latent, given.args, given.kwargs
 
 
 def _copy(given: Given) -> Given:

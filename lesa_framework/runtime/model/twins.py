@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.layout import is_list
-from lesa_framework.runtime.model.blocks import own_class
 from lesa_framework.runtime.model.head import foreign, hidden_place
 from lesa_framework.runtime.model.override import WRAPPED
+from lesa_framework.runtime.model.own_class import is_derived, own_class
 from lesa_framework.types import Tap
 
 #: What a twin's forward gives: the output, the feature that was read, and how often the head was called.
@@ -85,6 +85,9 @@ class Twin:
     def _build(self, model: nn.Module) -> None:
         self._twin = _copied(model, _CALLING)
         self._pairs: list[tuple[nn.Module, nn.Module]] = []  # the other modules that are copied, and their copies
+        for name, child in model.named_children():
+            if is_derived(child) and not is_list(child):  # no compiler can follow what that class does
+                self._replace(name, self._copy(child))
         for path in self._adapter.blocks:
             container = model.get_submodule(path)
             returns = self._adapter.block_returns.get(path)

@@ -258,7 +258,8 @@ def test_blocks_are_watched_on_the_first_computed_step_alone():
     with attach(model, TinyDiTAdapter(), strategy([0, 1, 2]), even_grid(4)):
         for sigma in even_grid(4)[:3]:
             model(noise((1, 4, 4), 0), sigma)
-    assert seen == [{"_StandIn"}, {"_Block"}, {"_Block"}]
+    with_blocks = [names for names in seen if names]  # the others look at what predicted steps will do
+    assert with_blocks == [{"_StandIn"}, {"_Block"}, {"_Block"}]
 
 
 def test_computed_steps_alone_are_in_the_context_that_is_asked_for(registered):

@@ -116,10 +116,12 @@ def test_it_keeps_the_contract():
 
 @verified_taps
 def test_it_runs_once_in_a_session_and_no_observer_sees_it(tap):
-    model, calls = TinyDiT(), []
-    model.proj_out.register_forward_hook(lambda *_: calls.append(1))
+    model, calls, heads = TinyDiT(), [], []
+    model.register_forward_pre_hook(lambda *_: calls.append(len(calls)))
+    model.proj_out.register_forward_hook(lambda *_: heads.append(calls[-1]))
     output, records = run(model, Unverified(), tap, steps=4)
-    assert len(calls) == 5
+    assert heads.count(0) > 1  # that of the step, and those that look at the model
+    assert heads[heads.count(0) :] == [1, 2, 3]
     assert [record.index for record in records] == [0, 1, 2, 3]
     assert torch.equal(output, run(TinyDiT(), TinyDiTAdapter(), tap, steps=4)[0])
 
