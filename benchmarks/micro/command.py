@@ -47,14 +47,14 @@ PARTS: dict[str, Measure] = {
     "filter": lambda device, rounds, _: filters(device, rounds),
     "overhead": lambda device, rounds, _: overhead(device, 2 * rounds),
     "attach": _attaching,
-    "start": lambda _device, rounds, _say: startup(max(1, rounds // 2)),
+    "start": lambda _device, rounds, _say: startup(max(1, rounds // 3)),
 }
 
 
 @app.command()
 def main(
     parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all when none is named.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How many turns everything takes; long parts take fewer.")] = 9,
+    rounds: Annotated[int, typer.Option(min=1, help="How many turns everything takes; long parts take fewer.")] = 7,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
     note: Annotated[str, typer.Option(help="What a reader of the results should know, such as who else works.")] = "",
     out: Annotated[Path | None, typer.Option(help="File for the results.")] = None,

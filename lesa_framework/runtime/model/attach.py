@@ -44,7 +44,8 @@ class Attachment:
 
     The transformer's `forward` is replaced on the instance (never on the class), and its head gets two hooks. On
     predicted steps the block lists are empty for the thread that runs the model's own forward, so that no block is
-    touched and no offloaded weight moved. Calls from several threads wait for each other.
+    touched and no offloaded weight moved; nor does a module run that only the blocks would read. Calls from several
+    threads wait for each other.
 
     Args:
         model: The transformer, or what `torch.compile` wrapped it in.
