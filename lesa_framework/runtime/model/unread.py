@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -18,8 +18,8 @@ from lesa_framework.runtime.model.per_thread import PerThread
 from lesa_framework.runtime.model.verify import random_state_of
 from lesa_framework.runtime.model.wrapping import tensors
 
-#: How many kinds of calls are looked at; a model that is called in ever new ways would be looked at forever.
-_KINDS = 16
+#: Of how many kinds of calls is remembered what rests; the oldest is forgotten first.
+_KINDS = 64
 _NONE: Mapping[int, Any] = {}
 
 
@@ -28,8 +28,9 @@ class Unread:
 
     Nobody has to name them. For each kind of call, the first computed step shows them: the same call is made again with
     bypassed blocks, and again with NaN in the place of what a child returned. A child is unread if no bit of the output
-    changes, and if none changes with all of them away. On predicted steps they return that NaN at once, so a module
-    that something does read could not go unnoticed.
+    changes, and if none changes with all of them away. Calls that differ in their shapes are believed to have the same
+    unread children, and are only looked at with all of them away. On predicted steps unread children return the NaN at
+    once, so a module that something does read could not go unnoticed.
 
     Args:
         model: The transformer.
@@ -41,6 +42,7 @@ class Unread:
         self._known = frozenset(path.partition(".")[0] for path in (*adapter.blocks, adapter.head))
         self._children: tuple[nn.Module, ...] = ()
         self._found: dict[Hashable, Mapping[int, Any]] = {}  # what unread children return, by the kind of a call
+        self._likely: dict[Hashable, Sequence[nn.Module]] = {}  # which are unread, in calls of whatever shape
 
     def attach(self) -> None:
         """Make the children able to rest."""
@@ -68,13 +70,18 @@ class Unread:
             replay: Makes the same call, with bypassed blocks.
         """
         kind = _kind(latent, args, kwargs)
-        if kind in self._found or len(self._found) == _KINDS:
+        if kind in self._found:
             return
+        if len(self._found) == _KINDS:
+            self._found.pop(next(iter(self._found)))
         self._found[kind] = _NONE
+        family = tuple(map(_trait, args)), tuple((name, _trait(value)) for name, value in kwargs.items())
         with torch.no_grad(), random_state_of([latent]):
             # Hooks of others may count on being called.
             quiet = [child for child in self._children if not (child._forward_hooks or child._forward_pre_hooks)]
-            self._found[kind] = {id(child): blank for child, blank in _unread(quiet, replay).items()}
+            unread = _unread(quiet, replay, self._likely.get(family))
+        self._likely.setdefault(family, tuple(unread))
+        self._found[kind] = {id(child): blank for child, blank in unread.items()}
 
     @contextmanager
     def rest(self, latent: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[None]:
@@ -110,8 +117,10 @@ def _restful(own: Any) -> Any:
     return derived(own, __call__=_rest)
 
 
-def _unread(children: Sequence[nn.Module], replay: Callable[[], Any]) -> dict[nn.Module, Any]:
-    """The children that are unread, with what they return instead."""
+def _unread(
+    children: Sequence[nn.Module], replay: Callable[[], Any], likely: Collection[nn.Module] | None
+) -> dict[nn.Module, Any]:
+    """The children that are unread, with what they return instead; of the likely ones, if those are known."""
     returned: dict[nn.Module, list[Any]] = {}
     try:
         with _hooked(children, lambda child, output: returned.setdefault(child, []).append(output)):
@@ -119,6 +128,7 @@ def _unread(children: Sequence[nn.Module], replay: Callable[[], Any]) -> dict[nn
     except Exception:  # predicted steps will fail in the same way, and tell
         return {}
     blanks = {child: _blank(outputs[0]) for child, outputs in returned.items() if len(outputs) == 1}
+    blanks = {child: blank for child, blank in blanks.items() if blank is not None}
 
     def changes_nothing(some: Mapping[nn.Module, Any]) -> bool:
         try:
@@ -128,8 +138,10 @@ def _unread(children: Sequence[nn.Module], replay: Callable[[], Any]) -> dict[nn
             return False
         return len(found) == len(expected) and all(map(torch.equal, found, expected))
 
-    alone = {child: blank for child, blank in blanks.items() if blank is not None and changes_nothing({child: blank})}
-    return alone if changes_nothing(alone) else {}
+    if likely is None:
+        likely = [child for child, blank in blanks.items() if changes_nothing({child: blank})]
+    together = {child: blank for child, blank in blanks.items() if child in likely}
+    return together if together and changes_nothing(together) else {}
 
 
 @contextmanager
@@ -163,6 +175,12 @@ def _kind(latent: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Has
     casts = torch.amp.is_autocast_available(place) and torch.is_autocast_enabled(place)
     cast = torch.get_autocast_dtype(place) if casts else None
     return cast, tuple(map(_form, args)), tuple([(name, _form(value)) for name, value in kwargs.items()])
+
+
+def _trait(value: Any) -> Hashable:
+    """What calls of any shape have in common."""
+    kind: type = type(value)
+    return value if value is None or isinstance(value, bool | str) else kind
 
 
 def _form(value: Any) -> Hashable:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework import Tap
+from lesa_framework.runtime.model import unread
 from lesa_framework.runtime.model.unread import Unread
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid
 from lesa_framework.testing.tiny_pipeline import noise
@@ -102,12 +103,34 @@ def test_a_call_of_another_kind_is_looked_at_anew(monkeypatch):
     assert_equal(longer, awake(monkeypatch, Reading, words=7))
 
 
-def test_a_model_that_is_called_in_ever_new_ways_is_not_looked_at_forever():
+def test_another_shape_is_looked_at_once_and_only_so_many_are_remembered(monkeypatch):
     model = Reading()
+    monkeypatch.setattr(unread, "_KINDS", 3)
     with attach(model, TinyDiTAdapter(), strategy(COMPUTED), GRID), torch.no_grad():
-        for words in range(2, 20):
+        for words in (2, 3, 4, 5):
+            model.calls.clear()
+            model(noise((1, 5, 4), 0), torch.tensor(GRID[0]), noise((1, words, 4), 1), return_dict=False)
+            # The step itself, awake and with all at rest; for the first kind also with each of four children at rest.
+            assert model.calls["proj_out"] == (7 if words == 2 else 3)
             steps_of(model, encoder_hidden_states=noise((1, words, 4), 1))
+            assert model.calls["context_embed"] == 2
+        model.calls.clear()
+        model(noise((1, 5, 4), 0), torch.tensor(GRID[0]), noise((1, 2, 4), 1), return_dict=False)
+        assert model.calls["proj_out"] == 3  # forgotten
+
+
+def test_a_shape_in_which_more_is_read_has_nothing_at_rest(monkeypatch):
+    class Long(Reading):
+        def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+            add = encoder_hidden_states.shape[1] > 5
+            return super().forward(hidden_states, timestep, encoder_hidden_states, return_dict, add)
+
+    model = Long()
+    with attach(model, TinyDiTAdapter(), strategy(COMPUTED), GRID), torch.no_grad():
+        steps_of(model, encoder_hidden_states=noise((1, 3, 4), 1))
+        long = steps_of(model, encoder_hidden_states=noise((1, 7, 4), 1))
         assert model.calls["context_embed"] == 5
+    assert_equal(long, awake(monkeypatch, Long, words=7))
 
 
 def test_a_module_with_somebodys_hook_runs():
