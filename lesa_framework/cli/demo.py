@@ -32,8 +32,8 @@ _SEARCHED = ("nfe10", "nfe8")
 #: The grid that the presets are made for.
 _STEPS = 50
 _NAMES = (
-    "names: n7 computes every 7th step after a start of three, 10 of 50, and n10 every 10th, 8 of 50; even10 and even8 "
-    "compute as many steps, evenly spread; nfe10 and nfe8 compute 10 and 8 steps that a search found."
+    "names: n7 computes the first four steps and then about every 7th, 10 of 50, and n10 every 10th, 8 of 50; even10 "
+    "and even8 compute as many steps, evenly spread; nfe10 and nfe8 compute 10 and 8 steps that a search found."
 )
 #: Number of prompts whose images are written and shown; the table is over all prompts.
 _SHOWN = 8

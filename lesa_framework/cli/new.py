@@ -15,6 +15,7 @@ from lesa_framework.cli import console, files
 from lesa_framework.errors import ConfigError, did_you_mean, shortened
 from lesa_framework.extras import is_installed
 from lesa_framework.files import write_text
+from lesa_framework.plugin.manager import plugins
 
 #: Section -> how it is used, for the README of the package.
 SECTIONS: Final = {
@@ -66,6 +67,9 @@ def package(section: str, name: str) -> dict[str, str]:
         raise ConfigError(f"SECTION {shortened(section)}: must be one of {', '.join(SECTIONS)}.{near}")
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise ConfigError(f"NAME {shortened(name)}: give small letters, digits and underscores, such as damped_line.")
+    other = getattr(plugins().registry, f"{section}s").names().get(name)
+    if other is not None:
+        raise ConfigError(f"NAME {name}: {other} has a {section} of this name. Choose another name.")
     if is_installed(name):
         raise ConfigError(f"NAME {name}: a module of this name is installed. Choose another name.")
     told = {"name": name, "Name": name.title().replace("_", ""), "section": section}

@@ -89,7 +89,11 @@ def overturned(record: Record, written: Tried) -> str | None:
     best = record.best
     if best is None or best.steps == written.steps:
         return None
+    overturns = f"the comparison overturns the search, whose best was {' '.join(map(str, best.steps))}."
+    if written.steps != record.compared[0].steps:
+        return f"{overturns} On the prompts of both together, what was written is closer."
     return (
-        f"the comparison overturns the search, whose best was {' '.join(map(str, best.steps))}. `lesa eval` on other "
-        "prompts tells which is better."
+        f"{overturns} On the prompts of both together nothing was closer than even steps, so those were written. The "
+        "same command with more --minutes or --tries goes on; another tap (--set backbone.tap=pre_head) or a fit by "
+        "gradient (lesa train --set training.fit=end_to_end) may bring more."
     )

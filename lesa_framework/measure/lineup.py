@@ -109,7 +109,10 @@ def caches(configs: Iterable[tuple[LesaConfig, str]], num_steps: int) -> list[Co
         if name == UNCACHED or name.startswith(fewer_steps_name(0)[:-1]):
             raise ConfigError(f"configs: '{name}' is the name of a row of its own. Rename the file.")
         if name in {each.name for each in found}:
-            raise ConfigError(f"configs: more than one is called '{name}'. Rename the files: each names its row.")
+            raise ConfigError(
+                f"configs: more than one is called '{name}'. Each YAML file names its row: rename one of them. "
+                "Its weights keep their name."
+            )
         with naming(name):
             strategy = build_strategy(config)
             check_place(strategy.history)

@@ -77,7 +77,8 @@ class Catalog(Generic[Item]):
         if name in self._items:
             other = self._items[name][1]
             raise PluginContractError(
-                f"{plugin}: {self._noun} '{name}' is already registered by {other}. Choose another name."
+                f"{plugin}: {self._noun} '{name}' is already registered by {other}. Choose another name, "
+                "or uninstall one of the two packages."
             )
         self._items[name] = (item, plugin)
 
@@ -260,7 +261,7 @@ class Registrar:
         if kind in other:
             raise PluginContractError(
                 f"{self._plugin}: backbone '{kind}' is already registered by {other.names()[kind]}. "
-                "Choose another name."
+                "Choose another name, or uninstall one of the two packages."
             )
 
 

@@ -164,7 +164,7 @@ def _write(config: LesaConfig, record: Record, page: Path) -> None:
     """The page, and the configuration if it has no fit that writes it."""
     if not config.predictor.has_fit():
         write_text(page.with_name(f"{config.name}.yaml"), dump_config(config))
-    write_text(page, write_page(record, config.name))
+    write_text(page, write_page(record, page.with_name(f"{config.name}.yaml")))
 
 
 def _record(

@@ -73,6 +73,7 @@ def test_what_is_written_is_tidy(written, workplace: Path) -> None:
         (("metric", "My-Metric"), "give small letters, digits and underscores"),
         (("metric", "class"), "give small letters, digits and underscores"),
         (("metric", "torch"), "a module of this name is installed"),
+        (("predictor", "taylorseer"), "lesa_taylorseer has a predictor of this name. Choose another name."),
     ],
 )
 def test_bad_input_is_refused(lesa: Lesa, workplace: Path, arguments: tuple[str, ...], message: str) -> None:

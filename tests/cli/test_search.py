@@ -197,4 +197,9 @@ def test_it_says_when_the_comparison_overturns_the_search() -> None:
     even, other = Tried(steps=(0, 4), db=(9.0,)), Tried(steps=(0, 3), db=(8.0,))
     record = Record(fingerprint="f", about={}, whole=1, tried=[even, other])
     assert overturned(record, even) is None
-    assert "the comparison overturns the search, whose best was 0 4." in str(overturned(record, other))
+    record.compared = [even, other]
+    assert "whose best was 0 4. On the prompts of both together, what was written is closer." in str(
+        overturned(record, other)
+    )
+    record.compared = [other, even]
+    assert "nothing was closer than even steps, so those were written." in str(overturned(record, other))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ class _Tags(HTMLParser):
     ids=["usual", "nothing tried", "one", "fitted"],
 )
 def test_the_page_is_whole_and_fetches_nothing(record: Record) -> None:
-    page = write_page(record, "mine")
+    page = write_page(record, Path("found/mine.yaml"))
     tags = _Tags()
     tags.feed(page)
     assert tags.open == []
@@ -74,7 +75,16 @@ def test_the_page_is_whole_and_fetches_nothing(record: Record) -> None:
 
 
 def test_names_are_shown_as_they_are() -> None:
-    assert "&lt;b&gt;mine" in write_page(a_record(), "<b>mine")
+    assert "&lt;b&gt;mine" in write_page(a_record(), Path("<b>mine.yaml"))
+
+
+def test_a_dropped_candidate_stands_as_far_from_even_steps_as_on_its_prompts() -> None:
+    record = a_record()
+    dropped, judged = Tried(steps=(0, 1, 2), db=(21.0,)), Tried(steps=(0, 2, 7), db=(21.0, 23.0))
+    plot = plot_of(record.model_copy(update={"tried": [record.tried[0], dropped, judged, record.tried[4]]}))
+    assert plot is not None
+    assert plot.marks[1].sort == "dropped"
+    assert plot.marks[1].y == pytest.approx(plot.marks[2].y)
 
 
 def test_the_plot_has_every_candidate_and_the_line_to_beat() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
+from pathlib import Path
 
 from lesa_framework.search.page import view
 from lesa_framework.search.record import Record
@@ -11,12 +13,12 @@ from lesa_framework.search.record import Record
 _LOOK = ("lesa_framework.measure.page", "assets", "look.css")
 
 
-def write_page(record: Record, name: str) -> str:
+def write_page(record: Record, config: Path) -> str:
     """The page.
 
     Args:
         record: A search that has compared its best.
-        name: Name of the configuration that it found.
+        config: The configuration that it found.
 
     Returns:
         A whole HTML document.
@@ -34,7 +36,8 @@ def write_page(record: Record, name: str) -> str:
     package, folder, style = _LOOK
     return environment.get_template("page.html.j2").render(
         record=record,
-        name=name,
+        name=config.stem,
+        config=shlex.quote(str(config)),
         about=record.about,
         best=record.outcome,
         plot=view.plot_of(record),

@@ -106,7 +106,9 @@ def plot_of(record: Record) -> Plot | None:
             newest = each.mean
             points.append((x(number), y(newest)))
         dropped = f", dropped after {len(each.db)} prompts" * (sort == "dropped")
-        marks.append(Mark(x(number), y(each.mean), sort, f"{number}: {each.mean:.2f} dB{dropped}: {told(each.steps)}"))
+        # A few prompts have another mean than all: what counts is the distance from even steps on the same ones.
+        height = each.mean - fmean(record.full[0].db[: len(each.db)]) + even
+        marks.append(Mark(x(number), y(height), sort, f"{number}: {each.mean:.2f} dB{dropped}: {told(each.steps)}"))
     points.append((x(count), y(newest)))
     every = _round(count / _LINES, (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000))
     return Plot(
