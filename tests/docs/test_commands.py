@@ -37,7 +37,7 @@ ONLY_PARSED = {
     "lesa demo*": "10 to 20 s each; tests/cli/test_demo.py runs it with one prompt",
 }
 #: Programs that are not ours, and of which no page says more than how they are called.
-FOREIGN = frozenset({"cd", "curl", "git", "hf", "sglang", "twine", "vllm"})
+FOREIGN = frozenset({"cd", "curl", "git", "hf", "mv", "sglang", "twine", "vllm"})
 COMMANDS = list(commands())
 OURS = [c for c in COMMANDS if c.words[0].rpartition("/")[2] == "lesa" or "lesa_framework" in c.words]
 STRAIGHT = "schedule: {kind: fixed_interval, interval: 4, warmup: 2}\npredictor: {kind: taylorseer, order: 1}\n"
