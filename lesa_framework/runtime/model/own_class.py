@@ -12,12 +12,12 @@ _OWN = "_lesa_own_class"
 
 def own_class(module: nn.Module) -> Any:
     """A module's class; of one that has a derived class meanwhile, the one that it had."""
-    return getattr(type(module), _OWN, type(module))
+    return vars(type(module)).get(_OWN, type(module))
 
 
 def is_derived(module: nn.Module) -> bool:
     """Whether the module has a derived class meanwhile."""
-    return hasattr(type(module), _OWN)
+    return _OWN in vars(type(module))
 
 
 def derived(own: Any, **members: Any) -> Any:

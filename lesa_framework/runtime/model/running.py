@@ -196,7 +196,7 @@ class Runner:
         """Find out what need not run on predicted steps; a compiler finds it out by itself."""
         # What is offloaded is fetched in the order of the modules, so all of them run.
         if self._tap is not Tap.OUTPUT and self._verified and not self._is_offloaded:
-            feature = used.detach()
+            feature = used.detach().clone()  # a head may write to what it is given
             self._unread.learn(*_asked(given), lambda: self._bypass_uncompiled(_copy(given), feature))
 
     def _at_output(self, output: Any, given: Given, computed: Callable[[Tensor], Tensor]) -> tuple[Any, Tensor]:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.layout import is_list
-from lesa_framework.runtime.model.own_class import derived, own_class
+from lesa_framework.runtime.model.own_class import derived, is_derived, own_class
 from lesa_framework.runtime.model.per_thread import PerThread
 from lesa_framework.runtime.model.verify import random_state_of
 from lesa_framework.runtime.model.wrapping import tensors
 
 #: Of how many kinds of calls is remembered what rests; the oldest is forgotten first.
 _KINDS = 64
-_NONE: Mapping[int, Any] = {}
+#: What modules return without running, by their ids.
+Blanks: TypeAlias = Mapping[int, Any]
+_NONE: Blanks = {}
 
 
 class Unread:
@@ -41,8 +44,8 @@ class Unread:
         self._model = model
         self._known = frozenset(path.partition(".")[0] for path in (*adapter.blocks, adapter.head))
         self._children: tuple[nn.Module, ...] = ()
-        self._found: dict[Hashable, Mapping[int, Any]] = {}  # what unread children return, by the kind of a call
-        self._likely: dict[Hashable, Sequence[nn.Module]] = {}  # which are unread, in calls of whatever shape
+        self._found: dict[Hashable, Blanks] = {}  # by the kind of a call
+        self._likely: dict[Hashable, Collection[int]] = {}  # the same in calls of whatever shape, by their ids
 
     def attach(self) -> None:
         """Make the children able to rest."""
@@ -57,8 +60,11 @@ class Unread:
     def detach(self) -> None:
         """Leave the model."""
         for child in self._children:
-            child.__class__ = own_class(child)
+            if is_derived(child):  # else somebody has derived another class meanwhile
+                child.__class__ = own_class(child)
         self._children = ()
+        self._found.clear()
+        self._likely.clear()
 
     def learn(self, latent: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any], replay: Callable[[], Any]) -> None:
         """Find out which children are unread in calls like this, if that is not known.
@@ -72,16 +78,19 @@ class Unread:
         kind = _kind(latent, args, kwargs)
         if kind in self._found:
             return
-        if len(self._found) == _KINDS:
-            self._found.pop(next(iter(self._found)))
-        self._found[kind] = _NONE
+
+        def with_blanks(blanks: Blanks) -> list[Tensor]:
+            _remember(self._found, kind, blanks)
+            return tensors(replay())
+
         family = tuple(map(_trait, args)), tuple((name, _trait(value)) for name, value in kwargs.items())
-        with torch.no_grad(), random_state_of([latent]):
-            # Hooks of others may count on being called.
-            quiet = [child for child in self._children if not (child._forward_hooks or child._forward_pre_hooks)]
-            unread = _unread(quiet, replay, self._likely.get(family))
-        self._likely.setdefault(family, tuple(unread))
-        self._found[kind] = {id(child): blank for child, blank in unread.items()}
+        unread = _NONE
+        try:
+            with torch.no_grad(), random_state_of([latent]):
+                unread = _unread(self._model, with_blanks, self._likely.get(family))
+        finally:
+            _remember(self._found, kind, unread)
+        _remember(self._likely, family, tuple(unread))
 
     @contextmanager
     def rest(self, latent: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[None]:
@@ -98,17 +107,30 @@ class Unread:
 
 
 class _Now(PerThread):
-    """What children return without running in a thread, by their ids."""
+    """What children do in a thread.
 
-    outputs: Mapping[int, Any] = _NONE
+    Attributes:
+        outputs: What they return without running.
+        returned: Where they note what they returned when they ran; None to note nothing.
+    """
+
+    outputs: Blanks = _NONE
+    returned: list[tuple[int, Any]] | None = None
 
 
 _NOW = _Now()
 
 
 def _rest(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    if self._forward_hooks or self._forward_pre_hooks:  # of others, who may count on being called
+        return nn.Module.__call__(self, *args, **kwargs)
     number = id(self)
-    return _NOW.outputs[number] if number in _NOW.outputs else nn.Module.__call__(self, *args, **kwargs)
+    if number in _NOW.outputs:
+        return _NOW.outputs[number]
+    output = nn.Module.__call__(self, *args, **kwargs)
+    if _NOW.returned is not None:
+        _NOW.returned.append((number, output))
+    return output
 
 
 @cache
@@ -117,56 +139,71 @@ def _restful(own: Any) -> Any:
     return derived(own, __call__=_rest)
 
 
-def _unread(
-    children: Sequence[nn.Module], replay: Callable[[], Any], likely: Collection[nn.Module] | None
-) -> dict[nn.Module, Any]:
-    """The children that are unread, with what they return instead; of the likely ones, if those are known."""
-    returned: dict[nn.Module, list[Any]] = {}
-    try:
-        with _hooked(children, lambda child, output: returned.setdefault(child, []).append(output)):
-            expected = tensors(replay())
-    except Exception:  # predicted steps will fail in the same way, and tell
-        return {}
-    blanks = {child: _blank(outputs[0]) for child, outputs in returned.items() if len(outputs) == 1}
-    blanks = {child: blank for child, blank in blanks.items() if blank is not None}
+def _unread(model: nn.Module, with_blanks: Callable[[Blanks], list[Tensor]], likely: Collection[int] | None) -> Blanks:
+    """What unread children return.
 
-    def changes_nothing(some: Mapping[nn.Module, Any]) -> bool:
+    Args:
+        model: The transformer.
+        with_blanks: Makes a call in which some children rest.
+        likely: The only ones that are looked at; None for all.
+    """
+    before, returned = _state(model), list[tuple[int, Any]]()
+    _NOW.returned = returned
+    try:
+        expected = with_blanks(_NONE)
+    except Exception:  # predicted steps will fail in the same way, and tell
+        return _NONE
+    finally:
+        _NOW.returned = None
+    if _state(model) != before:  # a model that learns from its calls must not learn NaN
+        return _NONE
+    times = Counter(number for number, _ in returned)
+    blanks = {number: _blank(output) for number, output in returned if times[number] == 1}
+
+    def changes_nothing(some: Blanks) -> bool:
         try:
-            with _hooked(list(some), lambda child, output: some[child]):  # noqa: ARG005 - what it returned is replaced
-                found = tensors(replay())
+            found = with_blanks(some)
         except Exception:  # whatever a model says of NaN, it has read it
             return False
         return len(found) == len(expected) and all(map(torch.equal, found, expected))
 
+    usable = {number: blank for number, blank in blanks.items() if blank is not None}
     if likely is None:
-        likely = [child for child, blank in blanks.items() if changes_nothing({child: blank})]
-    together = {child: blank for child, blank in blanks.items() if child in likely}
-    return together if together and changes_nothing(together) else {}
+        likely = [number for number, blank in usable.items() if changes_nothing({number: blank})]
+    together = {number: blank for number, blank in usable.items() if number in likely}
+    return together if together and changes_nothing(together) else _NONE
 
 
-@contextmanager
-def _hooked(children: Sequence[nn.Module], act: Callable[[nn.Module, Any], Any]) -> Iterator[None]:
-    """Within it, `act` gets what a child returns, and may return something else for it."""
+def _state(model: nn.Module) -> list[tuple[int, int]]:
+    """What changes when a model writes to its buffers."""
+    return [(id(buffer), 0 if buffer.is_inference() else buffer._version) for buffer in model.buffers()]
 
-    def hook(child: nn.Module, args: tuple[Any, ...], output: Any) -> Any:  # noqa: ARG001 - torch's signature
-        return act(child, output)
 
-    handles = [child.register_forward_hook(hook) for child in children]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _remember(store: dict[Hashable, Any], key: Hashable, value: Any) -> None:
+    if key not in store and len(store) == _KINDS:
+        store.pop(next(iter(store)))
+    store[key] = value
 
 
 def _blank(output: Any) -> Any:
-    """NaN in the form of an output, one element in memory; None if some of it cannot be NaN."""
+    """NaN in the form of an output; None if some of it cannot be NaN."""
     if type(output) is Tensor and (output.is_floating_point() or output.is_complex()):
-        return torch.full((), math.nan, dtype=output.dtype, device=output.device).expand(output.shape)
+        return _nan(output.dtype, output.device).expand(output.shape)
     if type(output) in (tuple, list):
         inner = [_blank(item) for item in output]
         return None if any(item is None for item in inner) else type(output)(inner)
     return None
+
+
+@cache
+def _nan(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """One number in memory, for all sessions."""
+    with torch.inference_mode(mode=False):  # others may ask for gradients
+        return torch.full((), math.nan, dtype=dtype, device=device)
+
+
+for _dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64, torch.complex128):
+    _nan(_dtype, torch.device("cpu"))  # there before anybody measures what a session keeps
 
 
 def _kind(latent: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Hashable:
@@ -178,17 +215,18 @@ def _kind(latent: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Has
 
 
 def _trait(value: Any) -> Hashable:
-    """What calls of any shape have in common."""
+    """What calls of any shape have in common; of a number, whether it is 0, which often switches something off."""
     kind: type = type(value)
+    if isinstance(value, float):
+        return kind, bool(value)
     return value if value is None or isinstance(value, bool | str) else kind
 
 
 def _form(value: Any) -> Hashable:
-    kind: type = type(value)
     if isinstance(value, Tensor):
         return value.shape, value.dtype, value.device
-    if isinstance(value, list | tuple):
-        return tuple(map(_form, value))
+    if isinstance(value, list | tuple):  # whole numbers in a list are sizes; alone they may count the steps
+        return tuple([item if type(item) is int else _form(item) for item in value])
     if isinstance(value, dict):
         return tuple([(name, _form(item)) for name, item in value.items()])
-    return value if value is None or isinstance(value, int | str) else kind
+    return _trait(value)
