@@ -65,7 +65,7 @@ COMMANDS: Final = {
     "plugins": (
         "plugins",
         _LOOK,
-        "List every schedule, router, predictor, backbone, model, preset, peer and metric, and the plugin it came from.",  # noqa: E501
+        "List what plugins add: schedules, routers, predictors, backbones, models, presets, peers and metrics.",
     ),
     "new": ("new", _LOOK, "Write a small package with one plugin, which passes its conformance kit as it is."),
     "check": ("check", _LOOK, "Run the conformance kits on everything that installed plugins registered."),

@@ -39,7 +39,7 @@ def command(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List each schedule, router, predictor, backbone, model, peer and metric by name, and the count of presets.
+    """List what plugins add: schedules, routers, predictors, backbones, models, presets, peers and metrics.
 
     With --section, what each of them is and the plugin it came from: of a backbone the class of the models that it
     supports; of a preset for which model it is, what predicts, how many steps are computed, and what it was fitted on.
