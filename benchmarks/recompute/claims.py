@@ -130,13 +130,13 @@ def _fitted(text: str) -> list[Claim]:
         for nfe in (10, 8):
             cells = _line(text, f"| {title}, {nfe} of 50 | ").split(" | ")
             ours = f"ref-{model}-fitted-nfe{nfe}"
-            rivals = (("the best forecast without a fit", 2), ("the best LESA", 4), ("fewer steps", 6))
+            rivals = (("the best forecast without a fit", 2), ("the best LESA", 3), ("fewer steps", 4))
             for rival, n in rivals:
                 if cells[n].startswith("–"):
                     continue
                 named = re.match(r"`([^`]+)`", cells[n])
                 theirs = named[1] if named else f"fewer_steps_{nfe}"
-                numbers, verdict = _difference(cells[n + 1], _DIFFERENCE)
+                numbers, verdict = _difference(cells[n], _DIFFERENCE)
                 claim = f"fitted minus {rival}, {nfe} of 50"
                 found.append(Claim("docs/reference/fitted.md", claim, model, ours, theirs, numbers, verdict))
     return found
