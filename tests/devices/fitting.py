@@ -73,12 +73,14 @@ def silent(world: World) -> Outcome:
 CONFIGS = {
     # A ridge, so that the rounding of a random model's features, which depends on the size of a batch, stays small.
     "fitted": "predictor: {kind: fitted}\ntraining: {num_steps: 8, batch: 4, ridge: 0.1}\n",
-    # At the output a bias has a gradient. The norm of a head takes it away, and Adam makes steps of rounding.
+    # At the output a bias has a gradient. The norm of a head takes it away, and Adam makes steps of rounding. Small
+    # steps keep apart what differs by rounding, which is a part of a step, and what differs by a gradient, all of it.
     "lesa": (
         "backbone: {tap: output}\n"
         "router: {kind: thresholds, boundaries: [0.9, 0.5]}\n"
         "predictor: {kind: lesa, history: 3, hidden: [4]}\n"
-        "training: {num_steps: 8, batch: 2, guided_epochs: 1, closed_loop_epochs: 2}\n"
+        "training: {num_steps: 8, batch: 2, guided_epochs: 1, closed_loop_epochs: 2, "
+        "guided_lr: 0.00001, closed_loop_lr: 0.00001}\n"
     ),
 }
 
