@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
@@ -75,19 +75,22 @@ def command(
             "one with `lesa new predictor NAME`; to check ours, name one of `lesa plugins`."
         )
     settings = load_config(config) if config is not None else None
-    found = [each for each in checked(loaded.registry, settings) if each.plugin in wanted]
+    found = list(checked(loaded.registry, settings, wanted))
     _show(found, as_json=as_json)
     failed = [f"{each.section} '{each.kind}'" for each in found if each.outcome == "failed"]
     if failed:
         raise LesaError(f"{', '.join(failed)}: not as the contract asks.")
 
 
-def checked(registry: Registry, settings: LesaConfig | None = None) -> Iterator[Checked]:
-    """Check everything that is registered, one by one.
+def checked(
+    registry: Registry, settings: LesaConfig | None = None, wanted: Collection[str] | None = None
+) -> Iterator[Checked]:
+    """Check what is registered, one by one.
 
     Args:
         registry: What is registered.
         settings: Where kinds that it names get their settings from.
+        wanted: The plugins whose is checked; None for all.
     """
 
     def with_settings(check: Callable[[Any], None], section: str) -> Callable[[Any], None]:
@@ -99,17 +102,22 @@ def checked(registry: Registry, settings: LesaConfig | None = None) -> Iterator[
         ("predictor", registry.predictors, _check_predictor),
     )
     for section, catalog, check in configured:
-        yield from _each(section, catalog, with_settings(check, section))
+        yield from _each(section, catalog, with_settings(check, section), wanted)
     for kind, plugin in registry.backbone_kinds().items():
-        yield Checked("backbone", kind, plugin, "not checked", _BACKBONES)
-    yield from _each("metric", registry.metrics, check_metric)
-    yield from _each("peer", registry.peers, _check_peer)
-    yield from _each("told_peer", registry.told_peers, _check_peer)
+        if wanted is None or plugin in wanted:
+            yield Checked("backbone", kind, plugin, "not checked", _BACKBONES)
+    yield from _each("metric", registry.metrics, check_metric, wanted)
+    yield from _each("peer", registry.peers, _check_peer, wanted)
+    yield from _each("told_peer", registry.told_peers, _check_peer, wanted)
 
 
-def _each(section: str, catalog: Catalog[Any], check: Callable[[Any], None]) -> Iterator[Checked]:
+def _each(
+    section: str, catalog: Catalog[Any], check: Callable[[Any], None], wanted: Collection[str] | None
+) -> Iterator[Checked]:
     names = catalog.names()
     for kind, item in catalog.items().items():
+        if wanted is not None and names[kind] not in wanted:
+            continue
         try:
             check(item)
         except (_NotCheckedError, MetricUnavailableError) as reason:

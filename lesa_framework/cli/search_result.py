@@ -95,5 +95,5 @@ def overturned(record: Record, written: Tried) -> str | None:
     return (
         f"{overturns} On the prompts of both together nothing was closer than even steps, so those were written. The "
         "same command with more --minutes or --tries goes on; another tap (--set backbone.tap=pre_head) or a fit by "
-        "gradient (lesa train --set training.fit=end_to_end) may bring more."
+        "gradient (lesa train --config FILE --set training.fit=end_to_end --out DIR) may bring more."
     )
