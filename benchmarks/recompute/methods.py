@@ -87,8 +87,8 @@ def method(name: str, model: str, sigmas: Array) -> Method:
     if family in _CACHE_DIT:
         return Method(STEPS, partial(cache_dit, computed=computed, calibrator=_CACHE_DIT[family]))
     if family in _HICACHE:
-        return _skipping("output", computed, lambda branch: HiCache(_HICACHE[family]))  # noqa: ARG005
-    return _skipping(TAPS[model], computed, lambda branch: _WEIGHTLESS[family]())  # noqa: ARG005
+        return _skipping("output", computed, lambda _: HiCache(_HICACHE[family]))
+    return _skipping(TAPS[model], computed, lambda _: _WEIGHTLESS[family]())
 
 
 def _skipping(tap: str, computed: Sequence[int], formula: Callable[[int], Formula]) -> Method:
@@ -100,7 +100,7 @@ def _skipping(tap: str, computed: Sequence[int], formula: Callable[[int], Formul
 def _own_rhythm(name: str, settings: dict[str, Any]) -> Method:
     if name.startswith("hicache_pp_dmd"):
         computed = hicache_steps(settings["interval"], settings["first_enhance"])
-        return _skipping("output", computed, lambda branch: HiCache("dmd"))  # noqa: ARG005
+        return _skipping("output", computed, lambda _: HiCache("dmd"))
     interval, lite = settings["cache_interval"], "_lite_" in name
     return Method(STEPS, partial(diffusers_taylorseer, interval=interval, lite=lite))
 

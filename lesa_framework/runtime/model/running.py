@@ -230,12 +230,8 @@ class Runner:
         self._head.begin(given.latent, feature)
         shown = self._blocks.bypass()
         try:
-            if self._is_offloaded:
-                with past_the_blocks(self._model):
-                    output = self.forward(*given.args, **given.kwargs)
-            else:
-                with self._unread.rest(*_asked(given)):
-                    output = self.forward(*given.args, **given.kwargs)
+            with past_the_blocks(self._model) if self._is_offloaded else self._unread.rest(*_asked(given)):
+                output = self.forward(*given.args, **given.kwargs)
         except Exception as error:
             self._explain(error)
             raise

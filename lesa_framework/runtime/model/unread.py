@@ -158,7 +158,9 @@ def _unread(model: nn.Module, with_blanks: Callable[[Blanks], list[Tensor]], lik
     if _state(model) != before:  # a model that learns from its calls must not learn NaN
         return _NONE
     times = Counter(number for number, _ in returned)
-    blanks = {number: _blank(output) for number, output in returned if times[number] == 1}
+    blanks = {
+        number: blank for number, output in returned if times[number] == 1 and (blank := _blank(output)) is not None
+    }
 
     def changes_nothing(some: Blanks) -> bool:
         try:
@@ -167,10 +169,9 @@ def _unread(model: nn.Module, with_blanks: Callable[[Blanks], list[Tensor]], lik
             return False
         return len(found) == len(expected) and all(map(torch.equal, found, expected))
 
-    usable = {number: blank for number, blank in blanks.items() if blank is not None}
     if likely is None:
-        likely = [number for number, blank in usable.items() if changes_nothing({number: blank})]
-    together = {number: blank for number, blank in usable.items() if number in likely}
+        likely = [number for number, blank in blanks.items() if changes_nothing({number: blank})]
+    together = {number: blank for number, blank in blanks.items() if number in likely}
     return together if together and changes_nothing(together) else _NONE
 
 
