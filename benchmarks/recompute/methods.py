@@ -91,10 +91,13 @@ def method(name: str, model: str, sigmas: Array) -> Method:
     return _skipping(TAPS[model], computed, lambda _: _WEIGHTLESS[family]())
 
 
-def _skipping(tap: str, computed: Sequence[int], formula: Callable[[int], Formula]) -> Method:
-    return Method(
-        STEPS, lambda pipe: skipping(pipe.transformer, tap, computed, [formula(branch) for branch in range(BRANCHES)])
-    )
+def _skipping(
+    tap: str, computed: Sequence[int], formula: Callable[[int], Formula], tuning: Array | None = None
+) -> Method:
+    def attach(pipe: Any) -> AbstractContextManager[None]:
+        return skipping(pipe.transformer, tap, computed, [formula(branch) for branch in range(BRANCHES)], tuning)
+
+    return Method(STEPS, attach)
 
 
 def _own_rhythm(name: str, settings: dict[str, Any]) -> Method:
@@ -144,7 +147,8 @@ def _preset(name: str, sigmas: Array) -> Method:
     config, tensors, shape = _read(name)
     tap, schedule = config["backbone"]["tap"], config["schedule"]
     if config["predictor"]["kind"] == "fitted":
-        return _skipping(tap, schedule["compute"], lambda branch: Fitted(tensors["weights"][:, branch, 0]))
+        weights, tuning = tensors["weights"], tensors.get("tuning")
+        return _skipping(tap, schedule["compute"], lambda branch: Fitted(weights[:, branch, 0]), tuning)
     lengths = shape["stage_history"]
     stages = [sum(sigma <= bound + 1e-6 for bound in config["router"]["boundaries"]) for sigma in sigmas[:-1]]
     gains = lesa_gains(tensors, shape["branches"], len(lengths), sigmas)

@@ -11,7 +11,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
-from benchmarks.recompute.formulas import Formula
+from benchmarks.recompute.formulas import Array, Formula
 
 STEPS = 50
 #: With true guidance each step calls the transformer with the prompt, and then without it.
@@ -29,12 +29,15 @@ class Skipping:
         tap: Where features are: `pre_head` is the input of `norm_out`, `post_norm` its output, `output` the model's.
         computed: The steps that run the blocks.
         formulas: One for each branch.
+        tuning: How computed steps are asked, shape (T, branches, 2): what is added to the noise level, and to a factor
+            of 1 for the latent. None changes nothing.
     """
 
     transformer: nn.Module
     tap: str
     computed: frozenset[int]
     formulas: Sequence[Formula]
+    tuning: Array | None = None
     calls: int = 0
     feature: Tensor | None = None  # what passed the tap
     guess: Tensor | None = None  # what is to pass instead
@@ -50,7 +53,7 @@ class Skipping:
         formula = self.formulas[branch]
         if step in self.computed:
             self.guess = None
-            output = self.original(*args, **kwargs)
+            output = self.original(*args, **self.asked(kwargs, step, branch))
             feature = output[0] if self.tap == "output" else self.feature
             formula.see(step, feature.double().numpy())
             return output
@@ -59,6 +62,16 @@ class Skipping:
             return (self.guess,)
         with without_blocks(self.transformer):
             return self.original(*args, **kwargs)
+
+    def asked(self, kwargs: dict[str, Any], step: int, branch: int) -> dict[str, Any]:
+        """The arguments of a computed step; pipelines of pictures tell the noise level as a number in [0, 1]."""
+        if self.tuning is None:
+            return kwargs
+        shift, gain = (float(number) for number in self.tuning[step, branch])
+        return kwargs | {
+            "timestep": kwargs["timestep"] + shift,
+            "hidden_states": kwargs["hidden_states"] * (1 + gain),
+        }
 
     def enters_head(self, head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:  # noqa: ARG002
         """Before `norm_out`: what it returns is what enters."""
@@ -89,9 +102,15 @@ def without_blocks(transformer: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def skipping(transformer: nn.Module, tap: str, computed: Sequence[int], formulas: Sequence[Formula]) -> Iterator[None]:
+def skipping(
+    transformer: nn.Module,
+    tap: str,
+    computed: Sequence[int],
+    formulas: Sequence[Formula],
+    tuning: Array | None = None,
+) -> Iterator[None]:
     """Within it, the transformer runs its blocks on the computed steps of one sampling alone."""
-    skipper = Skipping(transformer, tap, frozenset(computed), formulas)
+    skipper = Skipping(transformer, tap, frozenset(computed), formulas, tuning)
     head = transformer.get_submodule("norm_out")
     hooks = head.register_forward_pre_hook(skipper.enters_head), head.register_forward_hook(skipper.leaves_head)
     transformer.forward = skipper
