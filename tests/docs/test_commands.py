@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from lesa_framework.cli.app import app
+from lesa_framework.config.loading import load_config
 from lesa_framework.plugin.manager import plugins
 from tests.cli.conftest import SMALL, Lesa, lesa, workplace  # noqa: F401 - fixtures
 from tests.docs.pages import ROOT, Command, blocks, commands
@@ -40,7 +42,8 @@ ONLY_PARSED = {
 FOREIGN = frozenset({"cd", "curl", "git", "hf", "mv", "sglang", "twine", "vllm"})
 COMMANDS = list(commands())
 OURS = [c for c in COMMANDS if c.words[0].rpartition("/")[2] == "lesa" or "lesa_framework" in c.words]
-STRAIGHT = "schedule: {kind: fixed_interval, interval: 4, warmup: 2}\npredictor: {kind: taylorseer, order: 1}\n"
+#: What every page calls `my-cache.yaml`.
+STRAIGHT = "schedule: {kind: even, compute: 10}\npredictor: {kind: taylorseer, order: 1}\n"
 
 
 def arguments(command: Command) -> list[str]:
@@ -181,6 +184,12 @@ def furnished(workplace: Path, flux_folder: Path, page: str) -> Path:  # noqa: F
     save_release(workplace / "checkpoint.pt", release_tensors(50))
     shutil.copytree(ROOT / "plugins" / "lesa_reference" / "presets", workplace / "trained")
     return workplace
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorials/getting-started.md"])
+def test_my_cache_is_the_same_on_every_page(page: str) -> None:
+    (text,) = (block.text for block in blocks("yaml") if block.page == page and "schedule:" in block.text)
+    assert load_config(yaml.safe_load(text)) == load_config(yaml.safe_load(STRAIGHT))
 
 
 PAGES_THAT_RUN = sorted({c.page for c in OURS if reason(arguments(c)) is None and c.words[0].endswith("lesa")})
