@@ -9,7 +9,7 @@ from importlib.resources import files
 import yaml
 
 from lesa_framework.extras import check_installed
-from lesa_framework.measure.columns import columns, counted, explained, gain, size, steps
+from lesa_framework.measure.columns import NOISY, columns, counted, explained, gain, size, steps
 from lesa_framework.measure.page.verdicts import Verdict, answers, grid_columns, verdicts
 from lesa_framework.measure.page.view import ModelView, families, halves, model_views, payload
 from lesa_framework.measure.results import Results
@@ -72,6 +72,7 @@ def write_page(results: Results) -> str:
         shown=_OPEN,
         families=families(results.rows),
         columns=columns(results),
+        noisy=NOISY,
         explained=[info for _, info in explained(results)],
         answers=answers(found),
         groups=groups,

@@ -70,6 +70,14 @@ def test_skipped_metrics_are_listed_apart_from_notes() -> None:
     assert "Note: made up" in markup
 
 
+def test_a_card_marks_a_noisy_speedup_as_the_tables_do(markup: str) -> None:
+    assert "<dd>4.1×</dd>" in markup
+    noisy = [row.model_copy(update={"timing_noise": 0.5}) for row in sample_results().rows]
+    cards = write_page(sample_results().model_copy(update={"rows": noisy})).partition("</section>")[0]
+    assert ">~4.1×</dd>" in cards
+    assert ">4.1×</dd>" not in cards
+
+
 def test_scores_are_explained_below_the_table(markup: str) -> None:
     assert '<p class="soft">caption: Is it what was asked for?</p>' in markup
 
