@@ -213,7 +213,7 @@ class StepProgress:
         """Once, and only if it is known."""
         if self._announce and seconds and self._total:
             self._announce = False
-            self._console.print(f"about {about(seconds)} on this machine", markup=False)
+            self._console.print(f"the runs take about {about(seconds)} on this machine", markup=False)
 
     def __enter__(self) -> StepProgress:
         if not self._terminal:

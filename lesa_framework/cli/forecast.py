@@ -149,7 +149,7 @@ class Job:
         paths = list(written)
         files = [file for path in paths for file in (_files(path) if is_folder(path) else [path])]
         most, what = machine.peak(self.device)
-        parts = [f"done in {console.took(time.monotonic() - self._started)}"]
+        parts = [f"done in {console.took(time.monotonic() - self._started)}, loading the model included"]
         if most:
             parts.append(f"at most {size(most)} of memory {what}")
         if files:

@@ -126,7 +126,7 @@ def _show(written: Sequence[dict[str, object]], steps: int, choice: Choice | Non
     for entry in written:
         screen.print(
             f"{entry['file']}  seed {entry['seed']}  {entry['nfe']}/{steps} steps computed  "
-            f"{entry['seconds']:.2f} s  {entry['prompt']}",
+            f"made in {entry['seconds']:.2f} s  {entry['prompt']}",
             markup=False, soft_wrap=True,
         )  # fmt: skip
 

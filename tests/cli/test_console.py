@@ -46,7 +46,7 @@ def test_progress_in_a_pipe_is_lines_from_the_first_moment(
         for _ in range(10):
             progress.step("reuse", 0.1)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "about 3 minutes on this machine"
+    assert lines[0] == "the runs take about 3 minutes on this machine"
     assert [line[:10] for line in lines[1:]] == [f"{percent:3d}% reuse" for percent in range(10, 101, 10)]
     assert lines[2] == " 20% reuse, about 3 minutes left"  # the first step is not timed, the others take 20 s
     assert lines[10] == "100% reuse"
@@ -63,7 +63,7 @@ def test_a_duration_that_is_not_known_is_told_when_a_few_steps_were_timed(
         for _ in range(3):
             progress.step("generating")
         monkeypatch.undo()
-    assert capsys.readouterr().err == "about 24 minutes on this machine\n"
+    assert capsys.readouterr().err == "the runs take about 24 minutes on this machine\n"
 
 
 def test_a_rest_is_told_once_something_is_done_and_not_when_it_is_soon_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,8 @@ def test_the_end_counts_every_file_once(tmp_path: Path, capsys: pytest.CaptureFi
         (tmp_path / name).write_bytes(bytes(1024))
     Job().done([tmp_path / "a.json", tmp_path / "images"])
     assert re.fullmatch(
-        r"done in .* s; at most .* (MiB|GiB) of memory by this process; 3 files of 3 KiB written\n",
+        r"done in .* s, loading the model included; at most .* (MiB|GiB) of memory by this process; "
+        r"3 files of 3 KiB written\n",
         capsys.readouterr().err,
     )
 
