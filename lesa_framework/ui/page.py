@@ -24,12 +24,6 @@ _READY: Final = "Press Run. The uncached picture is made once and kept, so anoth
 _MOST_STEPS: Final = 100
 #: What runs a model waits in this queue, which has one place.
 _QUEUE: Final = "studio"
-#: The tabulator key opens gradio's lists once more while it leaves them, over the fields below: they must not see it.
-_TAB_LEAVES_LISTS: Final = """
-() => document.addEventListener("keydown", event => {
-  if (event.key === "Tab" && event.target.getAttribute("role") === "combobox") event.stopImmediatePropagation();
-}, true)
-"""
 
 
 def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Blocks:
@@ -84,7 +78,6 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
             show_progress_on=[pair, before], trigger_mode="always_last",
         )  # fmt: skip
         stop.click(actions.stop, outputs=[run, stop], queue=False, cancels=[whole, again])
-        page.load(js=_TAB_LEAVES_LISTS)
         page.unload(actions.leave)
         another.click(actions.another, model, prompt, queue=False, show_progress="hidden")
         gr.on(

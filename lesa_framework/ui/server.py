@@ -19,6 +19,15 @@ from lesa_framework.ui.studio import Studio
 PORT: Final = 7860
 _TRIES: Final = 100
 _FONTS, _MONO = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
+#: The tabulator key opens gradio's lists once more while it leaves them, over the fields below: they must not see it.
+#: It is in the page's head, and so there before the first field: on a busy machine an event of the page comes later.
+_TAB_LEAVES_LISTS: Final = """
+<script>
+document.addEventListener("keydown", event => {
+  if (event.key === "Tab" && event.target.getAttribute("role") === "combobox") event.stopImmediatePropagation();
+}, true);
+</script>
+"""
 
 
 def free_port(host: str, port: int | None) -> int:
@@ -83,8 +92,8 @@ def served(
         try:
             page.launch(
                 server_name=host, server_port=port, inbrowser=opens, prevent_thread_lock=True, quiet=True, share=False,
-                theme=theme, css=look, footer_links=[], ssr_mode=False, enable_monitoring=False, max_threads=8,
-                state_session_capacity=50,
+                theme=theme, css=look, head=_TAB_LEAVES_LISTS, footer_links=[], ssr_mode=False, enable_monitoring=False,
+                max_threads=8, state_session_capacity=50,
             )  # fmt: skip
         except OSError as error:
             raise ConfigError(f"--port {port}: could not be served: {error}. Give another one.") from error

@@ -12,6 +12,17 @@ from tests.browser.serving import Server, serving
 
 pytestmark = pytest.mark.slow
 _PHONE, _PATIENCE = 390, 30_000
+#: Presses the tabulator key in the first list as soon as it is there, and keeps whether the list heard of it.
+_TAB_AT_ONCE = """
+new MutationObserver((_, observer) => {
+    const list = document.querySelector("[role=combobox]");
+    if (list === null) return;
+    observer.disconnect();
+    window.heard = false;
+    list.addEventListener("keydown", () => { window.heard = true; });
+    list.dispatchEvent(new KeyboardEvent("keydown", {key: "Tab", bubbles: true}));
+}).observe(document, {childList: true, subtree: true});
+"""
 Open = Callable[..., Page]
 
 
@@ -31,13 +42,14 @@ def visit(browser: Browser, server: Server) -> Iterator[Open]:
         if not request.url.startswith((server.address, "data:", "blob:")):
             said.append(f"request: {request.url[:200]}")
 
-    def open_page(width: int = 1280, scheme: str = "light") -> Page:
+    def open_page(width: int = 1280, scheme: str = "light", script: str = "") -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce"
         )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(_PATIENCE)
+        page.add_init_script(script)
         page.on("request", note)
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.on("console", lambda line: said.append(f"{line.type}: {line.text}") if line.type == "error" else None)
@@ -121,6 +133,10 @@ def test_everything_is_reached_by_keys(visit: Open) -> None:
     page.wait_for_function(
         "there => document.querySelector('#pair [data-testid=slider]').getBoundingClientRect().x < there", arg=box["x"]
     )
+
+
+def test_lists_never_hear_of_the_tabulator_key(visit: Open) -> None:
+    assert visit(script=_TAB_AT_ONCE).evaluate("window.heard") is False  # they would open while they are left
 
 
 def test_clips_stand_side_by_side_and_share_a_slider(visit: Open) -> None:
