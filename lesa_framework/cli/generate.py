@@ -187,7 +187,8 @@ def _foresee(
     job.device = model.device
     pixels = [Part("images", pictures(model.sample, count))]
     disk = room_of(out, pixels) if model.sample else None
-    Forecast((work_of_calls(model, calls, steps),), model.memory(), disk).say(progress.screen)
+    memory = model.memory(depth=0 if session is None else None)  # the bare model stores no features
+    Forecast((work_of_calls(model, calls, steps),), memory, disk).say(progress.screen)
     work = work_of_steps(model, steps)
     progress.expect(calls * sum(work))
     return work

@@ -118,6 +118,7 @@ def test_generated_images_are_as_large_as_foretold(lesa: Lesa) -> None:
     assert f"2 files of {announce.size(made)} written" in outcome.err.splitlines()[-1]
     total, *parts = nbytes(told(outcome.err, "memory"))[:-1]
     assert sum(parts) == pytest.approx(total, rel=0.02)  # each is rounded to three digits
+    assert "stored features" not in outcome.err  # no session is attached
 
 
 def test_a_comparison_is_as_large_as_foretold(lesa: Lesa, cache: Path, model: Path) -> None:
