@@ -66,7 +66,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 Prompts = Annotated[
     Path | None,
     typer.Option(
-        "--prompts", metavar="FILE", help="One prompt on each line; by default drawn at random, for registered models."
+        "--prompts",
+        metavar="FILE",
+        help="A text file with one prompt on each line. Without it a registered model draws some; for another model "
+        "those are taken that the configuration was fitted on, if it names them.",
     ),
 ]
 OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")]
@@ -221,14 +224,20 @@ def prompts_for(
     """
     if file is not None:
         return read_prompts(file)
-    fitted = fitted_for.prompts_file_of(configs)
-    if fitted is None or (source.named is not None and source.named.prompts is not None):
+    fitted = prompts_of_fit(source, configs)
+    if fitted is None:
         return draw_prompts(source, count, seed)
     console.note(
         f"the prompts are those of the fit, {os.path.normpath(fitted)}, with other seeds. Other prompts show better "
         "what a cache is worth: give a file of them with --prompts."
     )
     return read_prompts(fitted, "training.prompts_file")[:count]
+
+
+def prompts_of_fit(source: ModelSource, configs: Sequence[LesaConfig]) -> Path | None:
+    """The file of the fit's own prompts, where a comparison takes those; None where it draws others, or cannot."""
+    drawn = source.named is not None and source.named.prompts is not None
+    return None if drawn else fitted_for.prompts_file_of(configs)
 
 
 def draw_prompts(source: ModelSource, count: int, seed: int, *, training: bool = False) -> list[str]:

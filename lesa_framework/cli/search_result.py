@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 import typer
 
 from lesa_framework.cli import console
 from lesa_framework.cli.announce import amount
+from lesa_framework.cli.try_it import try_it
 from lesa_framework.search.record import Record, Tried
 from lesa_framework.search.run import Found
 
@@ -60,7 +60,7 @@ def tell(found: Found, *, as_json: bool) -> None:
         *closer_on(best, even),
         f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
         f"what was tried: {found.page}",
-        f"try it: {shlex.join(['lesa', 'eval', str(found.config)])}",
+        *try_it(found.config),
     ]
     for line in lines:
         print_(line, markup=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from lesa_framework.cli.announce import amount, announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
+from lesa_framework.cli.try_it import try_it
 from lesa_framework.cli.written import fitted, room_of
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
@@ -137,7 +137,8 @@ def _show(trained: Trained, *, as_json: bool) -> None:
     print_ = console.results().print
     wrote = "" if trained.earlier else "wrote "
     print_(f"{wrote}{trained.weights}{closeness}", markup=False, soft_wrap=True)
-    print_(f"try it: {shlex.join(['lesa', 'eval', str(trained.config)])}", markup=False, soft_wrap=True)
+    for line in try_it(trained.config):
+        print_(line, markup=False, soft_wrap=True)
 
 
 def _how_to_resume(checkpoint: Path) -> str:

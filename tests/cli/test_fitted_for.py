@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lesa_framework import load_config
+from lesa_framework.cli.try_it import try_it
 from tests.cli.conftest import SMALL, Lesa, Outcome
 
 _CALL = {"height": 16, "width": 16, "true_cfg_scale": 3.0, "negative_prompt": "", "max_sequence_length": 8}
@@ -42,12 +43,23 @@ def test_what_training_prints_as_try_it_runs_as_printed(
     assert (training.model, training.num_steps, training.call) == (str(model), 8, _CALL)
     assert training.prompts_file.resolve() == (workplace / "some prompts.txt").resolve()
     assert "prompts_file: ../some prompts.txt" in (workplace / "my fits" / "mine.yaml").read_text()
+    assert trained.out.endswith(
+        "\nIt runs on the prompts of the fit. Others show better what it is worth: add --prompts FILE.\n"
+    )
     outcome = lesa(*printed(trained), "--out", "results.json")
     assert outcome.code == 0, outcome.err
     assert "the prompts are those of the fit" in outcome.err
     (measured,) = json.loads((workplace / "results.json").read_text())["models"]
     assert (measured["num_steps"], measured["call"]) == (8, _CALL)
     assert [pair["prompt"] for pair in measured["pairs"]] == ["a red ring", "a blue square"]
+
+
+def test_a_fit_on_drawn_prompts_says_that_others_are_drawn(workplace: Path) -> None:
+    fitted = "schedule: {kind: always}\npredictor: {kind: reuse}\ntraining: {model: 'reference:flux'%s}\n"
+    Path("mine.yaml").write_text(fitted % "")
+    assert try_it(Path("mine.yaml")) == ["try it: lesa eval mine.yaml", "It draws prompts that the fit did not have."]
+    Path("mine.yaml").write_text(fitted % ", prompts_file: prompts.txt")  # a user's own, which may be like the drawn
+    assert try_it(Path("mine.yaml")) == ["try it: lesa eval mine.yaml"]
 
 
 def test_images_are_made_as_in_the_fit(lesa: Lesa, trained: Outcome) -> None:
