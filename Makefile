@@ -111,6 +111,6 @@ $(INSTALLED): pyproject.toml plugins/lesa_reference/pyproject.toml constraints.t
 	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
 	$(BIN)/python -m pip install --quiet -c constraints.txt hatchling editables
-	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation \
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation \
 	  --editable ".[all,bench,metrics,ui,dev,docs]" --editable plugins/lesa_reference
 	@touch $@
