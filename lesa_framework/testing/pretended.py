@@ -175,7 +175,8 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _MAKERS and kwargs.get("device") is not None and torch.device(kwargs["device"]) == PRETENDED:
+        goal = None if func not in _MAKERS or isinstance(next(iter(args), None), _There) else kwargs.get("device")
+        if goal is not None and torch.device(goal) == PRETENDED:
             return func(*args, **{**kwargs, "device": "cpu"}).to(PRETENDED)
         if func is Tensor.new_tensor and isinstance(args[0], _There):
             return torch.tensor(args[1]).to(dtype=args[0].dtype, device=PRETENDED)

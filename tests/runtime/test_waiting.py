@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from lesa_framework import (
     AffinePredictor,
     Decision,
     Filter,
+    HostCall,
     Observer,
     Predictor,
     Strategy,
@@ -23,7 +25,7 @@ from lesa_framework import (
     load_config,
 )
 from lesa_framework.runtime.strategy import FiniteCheck
-from lesa_framework.testing import PretendedDevice, even_grid, pretended_device
+from lesa_framework.testing import PretendedDevice, TinyDiT, even_grid, pretended_device
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_kan.experts import ExpertShape
 from lesa_kan.lesa import Lesa
@@ -146,6 +148,36 @@ def test_the_strict_check_waits(make_flux):
     watch = waits_of(own(make_flux()), configured("reuse"), Tap.PRE_HEAD, sample_flux, check="strict")
     assert len(watch.waits[Decision.PREDICT]) == PLAN.count("P")
     assert all("finite.py" in wait for wait in watch.waits[Decision.PREDICT])
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("tells", [True, False], ids=["a host tells", "by its levels"])
+def test_a_call_of_a_bare_model_waits_once_unless_a_host_tells_the_step(tells):
+    now = HostCall("run", even_grid(STEPS), 0)
+    place = {"host": lambda arguments: now} if tells else {"sigmas": even_grid(STEPS)}
+    strategy = Strategy(ComputeSteps(COMPUTED), EqualStages(), configured("reuse"))
+    with pretended_device() as device:
+        model, watch = TinyDiT().to(device.device), Watch(device)
+        levels, latent = torch.tensor(even_grid(STEPS), device=device.device), torch.ones(1, 16, 4).to(device.device)
+        with attach_strategy(model, strategy, observers=[watch], **place) as session, torch.no_grad():
+            for index in range(STEPS):
+                now = HostCall("run", even_grid(STEPS), index)
+                latent = latent - 0.1 * model(latent, timestep=levels[index].expand(1)).sample
+        assert session.report.plan() == PLAN
+    assert len(watch.waits[Decision.PREDICT]) == (0 if tells else PLAN.count("P"))
+    assert all("call.py" in wait for wait in watch.waits[Decision.PREDICT])
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "CogVideoXDDIMScheduler"])
+def test_schedulers_that_do_not_count_wait_at_each_of_their_steps(name):
+    scheduler = getattr(diffusers, name)()
+    with pretended_device() as device:
+        scheduler.set_timesteps(STEPS, device=device.device)
+        latent = torch.ones(1, 4, 4, 4).to(device.device)
+        for timestep in scheduler.timesteps:
+            before = len(device.waits)
+            latent = scheduler.step(latent, timestep, latent).prev_sample
+            assert len(device.waits) > before
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

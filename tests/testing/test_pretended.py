@@ -41,6 +41,7 @@ def test_what_does_not_wait():
         x = here.to(device.device, non_blocking=True)
         x[0].add_(1.0)
         x.add_(torch.tensor(2.0))
+        assert torch.as_tensor(x, dtype=torch.float64, device=x.device).device == device.device
         y = nn.functional.scaled_dot_product_attention(*(x.view(1, 1, 2, 3),) * 3)
         assert (x.device, y.device) == (device.device, device.device)
         assert torch.where(x > 0, x, 0 * x).isfinite().shape == (2, 3)
