@@ -23,11 +23,13 @@ from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.extras import PIPELINE, check_installed
 from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings, check_call
+from lesa_framework.launcher import launched
 from lesa_framework.pipelines import CallablePipeline, ModelSource, find_model, load_pipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import device_of_process
 from lesa_framework.search.budget import Budget, StepCost
 from lesa_framework.search.cost import measure_cost
+from lesa_framework.search.finished import asked_for, finished, remember
 from lesa_framework.search.prompts import Prompts, divided
 from lesa_framework.search.record import load_record
 from lesa_framework.search.run import files_of, search
@@ -128,6 +130,11 @@ def command(
     files.check_out_folder(out, files_of(wanted.name), inputs=inputs)
     path = out / f"{wanted.name}.search.json"
     advice = stopping.advice_when_stopped(lambda: how_to_resume(path))
+    asked = asked_for(wanted, guiding, budget, settings.call, parts, source.location)
+    earlier = finished(wanted, out, asked, limit) if launched() is None else None
+    if earlier is not None:
+        tell(earlier, as_json=as_json)
+        return
     with console.together() as world, advice, Watch(limit) as watch:
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
         say_before_loading([source])
@@ -140,6 +147,7 @@ def command(
         count = int(world.of_first(_count(budget, pipe, settings, wanted, path, chosen[0])))
         found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show, world)
     if world.is_first:
+        remember(found, asked)
         tell(found, as_json=as_json)
         if not found.earlier:
             job.done([path for path in (found.config, found.weights, found.log, found.page) if path is not None])

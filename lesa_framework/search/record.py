@@ -34,6 +34,24 @@ class Tried(BaseModel):
         return sum(self.db) / len(self.db)
 
 
+class Finished(BaseModel):
+    """How a search ended.
+
+    Attributes:
+        asked: A fingerprint of what it was asked for.
+        grown: Candidates that were tried and compared by then.
+        exhausted: Whether every candidate was tried.
+        files: Name -> SHA-256 of what it wrote.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asked: str
+    grown: tuple[int, int]
+    exhausted: bool
+    files: dict[str, str]
+
+
 class Record(BaseModel):
     """A search: what it is for, and what was tried.
 
@@ -48,6 +66,7 @@ class Record(BaseModel):
         final: The closest of them after its predictor was fitted with the real settings; None before that.
         seconds: How long it has searched.
         comparison_seconds: What one comparison takes.
+        finished: How it ended; None before that, or where that cannot be told without the model.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -62,6 +81,7 @@ class Record(BaseModel):
     final: Tried | None = None
     seconds: float = 0.0
     comparison_seconds: float = 0.0
+    finished: Finished | None = None
 
     @property
     def full(self) -> list[Tried]:

@@ -22,7 +22,7 @@ from lesa_framework.search.candidates import starts
 from lesa_framework.search.page import write_page
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Record, Tried, load_record
-from lesa_framework.search.search import Limit, Search
+from lesa_framework.search.search import Limit, Search, reserve
 from lesa_framework.search.trial import PipelineTrials, steps_config
 from lesa_framework.training.run import train
 
@@ -138,7 +138,7 @@ def search(
     if not searching.is_finished(limit):
         _record(trials, record, len(prompts.fitted) + prompts.judged, progress, clock)
         for newest in searching.run(limit):
-            share = min(1.0, limit.share(len(record.tried), record.seconds + searching.reserve))
+            share = min(1.0, limit.share(len(record.tried), record.seconds + reserve(record)))
             progress(SearchProgress("searching", share, record, newest))
     best = record.outcome
     assert best is not None

@@ -49,6 +49,15 @@ class Limit:
         used = tried / self.tries if self.tries else 0.0
         return max(used, seconds / self.seconds if self.seconds else 0.0)
 
+    def is_used_up(self, record: Record) -> bool:
+        """Whether no candidate may be tried any more, with the time for the comparison at the end."""
+        return self.share(len(record.tried), record.seconds + reserve(record)) >= 1
+
+
+def reserve(record: Record) -> float:
+    """Seconds that the comparison at the end will take."""
+    return _FINALISTS * record.comparison_seconds
+
 
 @dataclass
 class Search:
@@ -74,11 +83,6 @@ class Search:
     save: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.monotonic
 
-    @property
-    def reserve(self) -> float:
-        """Seconds that the comparison at the end will take."""
-        return _FINALISTS * self.record.comparison_seconds
-
     def run(self, limit: Limit) -> Iterator[Tried]:
         """Judge the first start on the unused prompts, then try candidates until the limit, then compare the best.
 
@@ -87,7 +91,7 @@ class Search:
         """
         yield from self._compare([self.starts[0]])
         # One comparison is as long as any other, and so many are left for the end.
-        while self._may_try(limit):
+        while not limit.is_used_up(self.record):
             steps = self._next()
             if steps is None:
                 break
@@ -97,15 +101,12 @@ class Search:
     def is_finished(self, limit: Limit) -> bool:
         """Whether nothing is left to try or to compare."""
         compared = all(self.record.comparison(steps) is not None for steps in (self.starts[0], *self._finalists()))
-        return compared and (not self._may_try(limit) or self.is_exhausted)
+        return compared and (limit.is_used_up(self.record) or self.is_exhausted)
 
     @property
     def is_exhausted(self) -> bool:
         """Whether every candidate was tried; with few free steps that happens soon."""
         return self._next() is None
-
-    def _may_try(self, limit: Limit) -> bool:
-        return limit.share(len(self.record.tried), self.record.seconds + self.reserve) < 1
 
     def _finalists(self) -> list[Steps]:
         best = sorted(self.record.full, key=lambda each: -each.mean)

@@ -242,10 +242,10 @@ def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:
     )
 
 
-def _by_content(section: Mapping[str, Any]) -> dict[str, Any]:
+def by_content(section: Mapping[str, Any]) -> dict[str, Any]:
     """A predictor's settings; the files of predictors that it builds on go by what is in them."""
     return {
-        key: _by_content(value)
+        key: by_content(value)
         if isinstance(value, Mapping)
         else f"sha256:{hashlib.sha256(Path(value).read_bytes()).hexdigest()}"
         if key == "weights" and isinstance(value, str)
@@ -261,6 +261,6 @@ def _fingerprint(config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[
     settings = config.model_copy(update={"predictor": unfitted}).model_dump(
         mode="json", exclude={"predictor": {"weights"}, "name": True, "training": _SAID_ELSEWHERE}
     )
-    settings["predictor"] = _by_content(settings["predictor"])
+    settings["predictor"] = by_content(settings["predictor"])
     trained_on = {"config": settings, "call": dict(call), "prompts": list(prompts), "model": asdict(model)}
     return json.dumps(trained_on, sort_keys=True, default=str)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lesa_framework.cli.search_progress import Watch
 from lesa_framework.cli.search_result import closer_on, closer_prompts, overturned
+from lesa_framework.pipelines import load_pipeline as load
 from lesa_framework.search.budget import StepCost
 from lesa_framework.search.record import Record, Tried
 from lesa_framework.search.run import SearchProgress
@@ -61,6 +64,34 @@ def test_the_same_command_repeats_nothing(lesa: Lesa, model: Path) -> None:
     again = lesa(*command)
     assert json.loads(again.out) == result
     assert "nothing is left to do: found/mine.yaml is from this search" in again.err
+
+
+def test_a_finished_search_says_so_before_a_model_is_loaded(
+    lesa: Lesa, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mine = shutil.copytree(model, tmp_path / "copy")
+    command = searched("--nfe", 3, "--tries", 3, "--name", "mine", model=mine)
+    assert lesa(*command).code == 0
+    loads = []
+    monkeypatch.setattr("lesa_framework.cli.search.load_pipeline", lambda *a, **k: loads.append(a) or load(*a, **k))
+    again = lesa(*command)
+    assert (again.code, loads) == (0, [])
+    assert "nothing is left to do" in again.err
+    assert "searching which" not in again.err
+    for change in (
+        lambda: os.utime(mine / "model_index.json", (1, 1)),  # perhaps another model: its numbers tell
+        lambda: Path("found/mine.yaml").unlink(),
+        lambda: Path("found/mine.html").write_text("changed"),
+    ):
+        change()
+        assert lesa(*command).code == 0
+        assert len(loads) == 1, "it looked no further than the files"
+        loads.clear()
+        assert lesa(*command).code == 0
+        assert loads == []
+    more = lesa(*searched("--nfe", 3, "--tries", 4, "--name", "mine", model=mine))
+    assert (more.code, len(loads)) == (0, 1)
+    assert "nothing is left to do" not in more.err
 
 
 def test_a_budget_in_seconds_is_measured_once(lesa: Lesa, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
