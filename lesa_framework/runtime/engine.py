@@ -162,7 +162,8 @@ class Engine:
         if step.ctx is None or step.record.decision is not Decision.PREDICT:
             return
         history = self._branches[step.branch].history
-        step.prediction = predict(self.strategy.predictor, history, step.ctx, self._finite)
+        leaves = self.tap is Tap.OUTPUT
+        step.prediction = predict(self.strategy.predictor, history, step.ctx, self._finite, leaves=leaves)
         if step.prediction is None:
             self.give_up(step, Reason.NON_FINITE)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor
+from lesa_framework.runtime.features.filters import picked
 from lesa_framework.runtime.features.finite import Finite
 from lesa_framework.runtime.features.held import Kind, kind_of
 from lesa_framework.runtime.features.history import newest_computed
@@ -27,8 +28,17 @@ class Filtered(HistoryView, Protocol):
         """Evaluate a filter, and replace what is not finite; tells how many values, or None if nobody looked."""
 
 
-def predict(predictor: Predictor, history: Filtered, ctx: StepContext, finite: Finite) -> Tensor | None:
+def predict(
+    predictor: Predictor, history: Filtered, ctx: StepContext, finite: Finite, *, leaves: bool = False
+) -> Tensor | None:
     """The prediction; None if it is refused.
+
+    Args:
+        predictor: What predicts.
+        history: The branch's.
+        ctx: The step.
+        finite: What is done about values that are not finite.
+        leaves: Whether the prediction leaves the model as it is, for a sampler that may write to it.
 
     Raises:
         PluginContractError: It has another shape or dtype than the features, or is on another device.
@@ -36,17 +46,22 @@ def predict(predictor: Predictor, history: Filtered, ctx: StepContext, finite: F
     count: Count = None
     if type(predictor).predict is AffinePredictor.predict:
         found = cast("AffinePredictor", predictor).filter(history.entries, ctx)
-        prediction, count = history.predict(found, check=finite.replaces)
+        made, count = history.predict(found, check=finite.replaces)
+        is_held = picked(found) is not None
     else:
-        prediction = predictor.predict(history, ctx)
-        _check(predictor, "predict", prediction, history.kind)
-    if finite.refuses(prediction):
+        made = predictor.predict(history, ctx)
+        _check(predictor, "predict", made, history.kind)
+        is_held = True  # it may be a view of the history, or the predictor may keep it
+    if finite.refuses(made):
         return None
+    prediction = made
     if count is None:
         newest = newest_computed(history.entries)
-        prediction = finite.cleaned(prediction, lambda: history.feature(newest), ctx.branch, ctx.index)
+        prediction = finite.cleaned(made, lambda: history.feature(newest), ctx.branch, ctx.index)
     else:
         finite.note(count, ctx.branch, ctx.index)
+    if leaves and is_held and prediction is made:
+        return prediction.clone()
     return _outside_the_ring(prediction)
 
 

@@ -143,13 +143,12 @@ class Runner:
         return (output if used is feature else self._bypass(given, used)), used
 
     def replay(self, given: Given, feature: Tensor) -> Any:
-        """Run the model without its blocks, with this feature; at the output nothing runs."""
+        """Run the model without its blocks, with this feature; at the output nothing runs, and the sampler gets it."""
         wrap = self._wrappers.get(given.return_dict)
         if self._tap is Tap.OUTPUT and wrap is not None:
-            # The sampler owns what it gets; the history's memory will be written again.
-            return wrap(feature.clone())
+            return wrap(feature)
         output = self._bypass(given, feature)
-        return wrapper_like(output)(feature.clone()) if self._tap is Tap.OUTPUT else output
+        return wrapper_like(output)(feature) if self._tap is Tap.OUTPUT else output
 
     def _variants(self) -> Variants | None:
         """What is compiled, or will be; None if nothing is to be."""
