@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -114,15 +115,17 @@ def model_of(
     """
     plans: list[RunPlan] = []
     for strategy, backbone in caches or [(plain(settings.num_steps), BackboneConfig())]:
-        try:
-            plans.append(
-                plan_run(
-                    pipe, strategy, backbone, backbone.tap, settings.num_steps, batch=batch, call=settings.call
-                )
-            )  # fmt: skip
-        except LesaError:  # it cannot be rehearsed; whatever is wrong with it, the run will tell
-            continue
+        steps, call = settings.num_steps, settings.call
+        plans += rehearsed(partial(plan_run, pipe, strategy, backbone, backbone.tap, steps, batch=batch, call=call))
     return loaded(pipe, plans, batch)
+
+
+def rehearsed(plan: Callable[[], RunPlan]) -> list[RunPlan]:
+    """The plan of a call; none where it cannot be rehearsed. Whatever is wrong with it, the run will tell."""
+    try:
+        return [plan()]
+    except LesaError:
+        return []
 
 
 def loaded(pipe: Pipeline, plans: Sequence[RunPlan], batch: int) -> Model:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import amount, announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job, Part
-from lesa_framework.cli.foreseen import loaded, model_of, work_of_calls, work_of_steps
+from lesa_framework.cli.foreseen import loaded, model_of, rehearsed, work_of_calls, work_of_steps
 from lesa_framework.cli.written import pictures, room_of
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaError
@@ -180,10 +181,8 @@ def _foresee(
     if session is None:
         model = model_of(pipe, settings, batch)
     else:
-        try:
-            model = loaded(pipe, [session.plan(steps, batch=batch, call=settings.call)], batch)
-        except LesaError:  # it cannot be rehearsed; whatever is wrong with it, the run will tell
-            model = loaded(pipe, [], batch)
+        plans = rehearsed(partial(session.plan, steps, batch=batch, call=settings.call))
+        model = loaded(pipe, plans, batch)
     job.device = model.device
     pixels = [Part("images", pictures(model.sample, count))]
     disk = room_of(out, pixels) if model.sample else None
