@@ -39,7 +39,7 @@ ONLY_PARSED = {
     "lesa demo*": "10 to 20 s each; tests/cli/test_demo.py runs it with one prompt",
 }
 #: Programs that are not ours, and of which no page says more than how they are called.
-FOREIGN = frozenset({"cd", "curl", "git", "hf", "mv", "sglang", "twine", "vllm"})
+FOREIGN = frozenset({"cd", "curl", "git", "hf", "mv", "sglang", "source", "twine", "vllm"})
 COMMANDS = list(commands())
 OURS = [c for c in COMMANDS if c.words[0].rpartition("/")[2] == "lesa" or "lesa_framework" in c.words]
 #: What every page calls `my-cache.yaml`.
