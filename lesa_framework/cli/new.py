@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Write a small package with one plugin, which passes its conformance kit as it is.
 
-    Change what it does in NAME/plugin.py, and run `lesa check NAME` again.
+    Change what it does in NAME/NAME/plugin.py, and run `lesa check NAME` again.
 
     Example: lesa new predictor damped_line
     """
