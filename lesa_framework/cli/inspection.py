@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact
 from lesa_framework.cli import console, options
+from lesa_framework.cli.announce import amount
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
 
@@ -99,7 +100,9 @@ def _trained_on(metadata: ArtifactMetadata) -> str:
 def _table(artifact: Artifact) -> Table:
     total = sum(tensor.numel() for tensor in artifact.tensors.values())
     table = Table(
-        box=box.SIMPLE_HEAD, title=f"{len(artifact.tensors)} tensors, {total:,} numbers", title_justify="left"
+        box=box.SIMPLE_HEAD,
+        title=f"{amount(len(artifact.tensors), 'tensor')}, {total:,} numbers",
+        title_justify="left",
     )
     for heading in ("tensor", "shape", "dtype", "from", "to", "values"):
         table.add_column(heading, overflow="fold")
