@@ -20,6 +20,7 @@ from lesa_framework.cli.results import PATIENCE, deliver, few_batches
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import PIPELINE, check_installed
 from lesa_framework.measure.environment import PACKAGES, processor, versions
+from lesa_framework.measure.only import check_only
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.results_file import read_results
 from lesa_framework.measure.runner import run_bench
@@ -76,6 +77,7 @@ def command(
     page_path = report or results_path.with_suffix(".html")
     files.check_results_files(results_path, page_path, [file])
     bench = benchmark_of(spec, shlex.join(["lesa", *sys.argv[1:]]), selection=selection)
+    check_only(bench, only)
     identity = identity_of_benchmark(bench, only, _machine(device))
     with console.together(PATIENCE) as world:
         store = _opened(results_path.with_suffix(".cells"), world, fresh=fresh)

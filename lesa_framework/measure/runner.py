@@ -5,18 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from fnmatch import fnmatch
 from typing import TypeAlias
 
 import torch
 
-from lesa_framework.errors import ConfigError
 from lesa_framework.generation import check_call
 from lesa_framework.measure.assembly import Measured, assemble
 from lesa_framework.measure.environment import environment
 from lesa_framework.measure.lineup import Contender, line_up, naming, planned
 from lesa_framework.measure.meter import release_memory
 from lesa_framework.measure.model_bench import ModelBench
+from lesa_framework.measure.only import is_wanted, no_row
 from lesa_framework.measure.probing import Counted, Prober
 from lesa_framework.measure.results import Kind, Results
 from lesa_framework.measure.scoring import Metrics, load_metrics
@@ -84,7 +83,7 @@ def run_bench(
         del pipe
         release_memory()  # two large models at once may be one too many
     if not measured:
-        raise ConfigError(f"--only {' '.join(only)}: fits no row. Rows are named MODEL/NAME; see `lesa bench --help`.")
+        raise no_row(bench, only)
     return assemble(bench, measured, machine)
 
 
@@ -106,8 +105,5 @@ def _metrics(task: Task, device: torch.device) -> Metrics:
 
 
 def _chosen(task: Task, contenders: Sequence[Contender], only: Sequence[str]) -> list[Contender]:
-    def fits(contender: Contender) -> bool:
-        names = (contender.name, f"{task.source.name}/{contender.name}")
-        return any(fnmatch(name, pattern) for pattern in only for name in names)
-
-    return [each for each in contenders if not only or each.kind is Kind.UNCACHED or fits(each)]
+    model = task.source.name
+    return [each for each in contenders if each.kind is Kind.UNCACHED or is_wanted(model, each.name, only)]

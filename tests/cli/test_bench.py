@@ -144,7 +144,7 @@ def test_a_killed_process_is_resumed(file, workplace):
     ("arguments", "told"),
     [
         (["nothing.yaml"], "nothing.yaml: cannot be read"),
-        (["two.yaml", "--only", "reus"], "--only reus: fits no row"),
+        (["two.yaml", "--only", "reus"], "--only reus: fits no row. Rows are named MODEL/NAME"),
         (["two.yaml", "--out", "."], "is a folder"),
         (["two.yaml", "--out", "same.json", "--report", "same.json"], "same.json: --out names the same file"),
         (["two.yaml", "--device", "tpu"], "--device tpu"),
@@ -156,6 +156,14 @@ def test_bad_input_is_answered_by_one_message(lesa, file, workplace, arguments, 
     assert told in ended.err
     assert "Traceback" not in ended.err
     assert [path.name for path in workplace.iterdir()] == ["two.yaml"]
+
+
+def test_rows_that_are_not_there_are_answered_with_those_that_are(lesa, file, model):
+    ended = lesa("bench", file, "--only", f"{model}/min-*")
+    assert ended.code == 2
+    assert "measuring" not in ended.err, "before anything is announced"
+    names = ("reuse-a", "line-a", "fewer_steps_N", "diffusers_taylorseer_lite_N")
+    assert f"This file has {', '.join(f'{model}/{name}' for name in names)}." in " ".join(ended.err.split())
 
 
 def test_fresh_forgets_what_a_stopped_run_has_finished(lesa, file, workplace):

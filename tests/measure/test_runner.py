@@ -68,6 +68,10 @@ def test_only_some_rows(bench):
     assert [each.name for each in results.rows] == ["uncached", "reuse-a"]
     with pytest.raises(ConfigError, match="--only nothing: fits no row"):
         bench.run(only=("nothing",))
+    with pytest.raises(
+        ConfigError, match=r"--only fewer_steps_9: fits no row.*/reuse-a, .*/line-a, .*/fewer_steps_N\."
+    ):
+        bench.run(only=("fewer_steps_9",))
 
 
 def test_metrics_that_cannot_be_loaded_are_skipped_by_name(bench):
