@@ -90,7 +90,7 @@ def deliver(
     if as_json:
         typer.echo(text, nl=False)
     else:
-        _show(results)
+        _show(results, is_kept=out is not None)
     *others, last = [str(path) for path in (out, report, *more) if path is not None] or [""]
     if last:
         names = f"{', '.join(others)} and {last}" if others else last
@@ -108,8 +108,8 @@ def require_all(results: Results) -> None:
         raise LesaError("\n".join(failed))
 
 
-def _show(results: Results) -> None:
-    """The tables, without the columns that there is no room for."""
+def _show(results: Results, *, is_kept: bool) -> None:
+    """The tables, without the columns that there is no room for; which these are is said below them."""
     shown, out = columns(results), console.results()
     for heading in _dispensable(results):
         if all(_width(_table(results, model, shown)) <= out.width for model in results.models):
@@ -117,8 +117,14 @@ def _show(results: Results) -> None:
         shown = [column for column in shown if column.heading != heading]
     for model in results.models:
         out.print(_table(results, model, shown))
+    kept = {column.heading for column in shown}
+    left_out = [column.heading for column in columns(results) if column.heading not in kept]
+    if left_out:
+        where = "They are in the results file" if is_kept else "--json prints them"
+        said = f"  left out, as there is no room: {', '.join(left_out)}. {where}, and a wider terminal shows them."
+        out.print(said, style="dim", markup=False, soft_wrap=True)
     for column, info in explained(results):
-        dropped = "" if column.heading in {each.heading for each in shown} else f" {_uncached(results, column)}"
+        dropped = "" if column.heading in kept else f" {_uncached(results, column)}"
         out.print(f"  {info.heading}: {info.summary}{dropped}", style="dim", markup=False, soft_wrap=True)
 
 

@@ -62,6 +62,22 @@ def test_columns_go_where_there_is_no_room_and_no_number_is_cut(
     assert "PSNR" in headings[70]
 
 
+def test_what_is_left_out_for_the_width_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    def told(out=None) -> list[str]:
+        deliver(sample_results(), out, None, as_json=False)
+        return [line.strip() for line in capsys.readouterr().out.splitlines() if "left out" in line]
+
+    monkeypatch.setattr(console, "results", lambda: Console(width=110))
+    (line,) = told()
+    assert "peak memory" in line
+    assert line.endswith("--json prints them, and a wider terminal shows them.")
+    assert "They are in the results file, and" in told(tmp_path / "a.json")[0]
+    monkeypatch.setattr(console, "results", lambda: Console(width=200))
+    assert told() == []
+
+
 def test_files_are_written_and_named_and_json_is_what_the_file_holds(tmp_path, capsys) -> None:
     out, page = tmp_path / "a.json", tmp_path / "a.html"
     deliver(sample_results(), out, page, [tmp_path / "images"], as_json=True)
