@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
+from string import digits
 
 import yaml
 
@@ -67,6 +68,9 @@ def write_page(results: Results) -> str:
         title=results.title or "Feature caches, side by side",
         samples=_samples(results),
         models=models,
+        has_parts=any(
+            set(letters) & set(digits) for model in models for row in model.rows for _, letters in row.strips
+        ),
         named={model.found.model: model for model in models},
         nfes=sorted({nfe for model in models for nfe in model.nfes}, reverse=True),
         shown=_OPEN,

@@ -43,6 +43,15 @@ def test_columns_without_a_value_are_not_shown(markup: str) -> None:
     assert ">features</button>" not in markup
 
 
+def test_parts_of_the_work_are_explained_where_a_row_has_some(markup: str) -> None:
+    assert "here four tenths" in markup
+    results = sample_results()
+    for model in results.models:
+        for details in model.details.values():
+            details.plans.update({branch: re.sub(r"\d", "P", plan) for branch, plan in details.plans.items()})
+    assert "here four tenths" not in write_page(results)
+
+
 def test_headings_go_down_one_at_a_time(markup: str) -> None:
     levels = [int(level) for level in re.findall(r"<h([1-6])", markup)]
     assert levels[0] == 1
