@@ -24,7 +24,7 @@ NOTE  ?=
 PARTS ?=
 MODEL ?= flux
 
-.PHONY: help demo test browser check bench bench-full-size bench-micro matrix format docs docs-serve install hashes licences sbom \
+.PHONY: help demo test takes-a-while browser check bench bench-full-size bench-micro matrix format docs docs-serve install hashes licences sbom \
   release-check clean
 
 help: ## List the targets
@@ -35,8 +35,11 @@ demo: $(INSTALLED) ## Make cached and uncached images with the bundled model, an
 	@echo
 	@echo "The report is one self-contained page. Open it in a browser: $(DEMO_OUT)/report.html"
 
-test: check browser ## Everything CI runs: check, then the tests (PYTEST_ARGS="-m 'not slow'" for less)
+test: takes-a-while check browser ## Everything CI runs: check, then the tests (PYTEST_ARGS="-m 'not slow'" for less)
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+takes-a-while:
+	@echo "The tests take ten to twenty-five minutes on two cores; PYTEST_ARGS=\"-m 'not slow'\" runs the fast ones."
 
 browser: ## Make sure that there is a browser to test the report in; as root on Debian it is installed
 	@tests/browser/install.sh
