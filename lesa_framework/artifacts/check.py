@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
 from lesa_framework.artifacts.metadata import ArtifactMetadata
-from lesa_framework.errors import ArtifactError, LesaWarning
+from lesa_framework.errors import ArtifactError
 from lesa_framework.types import RunInfo
+from lesa_framework.warning import warn
 
 #: How far two grids' noise levels may differ and still be the same grid.
 _GRID_TOLERANCE = 1e-4
@@ -145,8 +145,4 @@ def same_guidance(ours: float | None, theirs: float | None) -> bool:
 def _warn_once(metadata: ArtifactMetadata, doubt: str, *, strict: bool) -> None:
     if metadata.is_first(doubt):
         silence = "; predictor.strict=false silences this" if strict else ""
-        warnings.warn(
-            f"predictor.weights: {doubt}. Compare results with uncached ones, or train again{silence}.",
-            LesaWarning,
-            stacklevel=3,
-        )
+        warn(f"predictor.weights: {doubt}. Compare results with uncached ones, or train again{silence}.")

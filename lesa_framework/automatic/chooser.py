@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -12,11 +11,11 @@ from lesa_framework.automatic.budget import Budget, nothing_to_gain
 from lesa_framework.automatic.matching import Nearness, Refusal, computed_steps, serve
 from lesa_framework.automatic.shelf import PRESET, Weights
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.errors import LesaWarning
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.runtime.uncached import uncached
 from lesa_framework.types import Choice, RunInfo, Tap
+from lesa_framework.warning import warn
 
 #: Of weights that came equally close, or of which that is unknown, these kinds first.
 _KINDS: Final = ("fitted", "lesa")
@@ -91,7 +90,7 @@ class Chooser:
     def _nothing(self, reason: str, num_steps: int) -> Strategy:
         if not self._warned:
             self._warned = True
-            warnings.warn(f"accelerate: {reason}. Every step is computed.", LesaWarning, stacklevel=2)
+            warn(f"accelerate: {reason}. Every step is computed.")
         return uncached(reason, num_steps)
 
 

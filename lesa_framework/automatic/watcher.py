@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
-from lesa_framework.errors import LesaWarning
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.report import RunReport
 from lesa_framework.types import Decision
+from lesa_framework.warning import warn
 
 
 class Watcher(Observer):
@@ -25,7 +23,7 @@ class Watcher(Observer):
         assert choice is not None
         if report.num_steps > max(choice.nfe, 1):
             self._warned = True
-            warnings.warn(f"accelerate: nothing was predicted: {_why(report)}.", LesaWarning, stacklevel=2)
+            warn(f"accelerate: nothing was predicted: {_why(report)}.")
 
 
 def _why(report: RunReport) -> str:
