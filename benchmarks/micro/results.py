@@ -10,9 +10,9 @@ from rich.table import Table
 from benchmarks.full_size.device import Device
 from benchmarks.micro.clock import told
 from benchmarks.micro.turns import Line, Part
-from lesa_framework.measure.details import Details
+from lesa_framework.measure.details import Details, MetricInfo
 from lesa_framework.measure.environment import environment
-from lesa_framework.measure.results import Kind, MetricInfo, ModelResults, Results, Row
+from lesa_framework.measure.results import Kind, ModelResults, Results, Row
 
 TITLE = "Micro benchmark"
 #: The median ratio, and the ends of its interval.

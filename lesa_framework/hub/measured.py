@@ -60,7 +60,7 @@ def measured(asked: Asked) -> Measured:
     return Measured(
         ("", *(column.heading for column in shown)),
         [("this cache" if each is row else _words(each), *(column.text(each) for column in shown)) for each in beside],
-        _about(results, row, is_noisy=any(each.noisy for each in beside)),
+        _about(results, row, is_noisy=any(each.noisy_speedup for each in beside)),
         row.model,
     )
 

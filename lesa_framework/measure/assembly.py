@@ -12,11 +12,11 @@ from typing import Final
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.measure.cells import Cell, Entry
-from lesa_framework.measure.details import Details
+from lesa_framework.measure.details import Details, MetricInfo, Source
 from lesa_framework.measure.intervals import differences
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.noise import noise_note, timing_noise
-from lesa_framework.measure.results import QUALITY, Kind, MetricInfo, ModelResults, Results, Row, Source
+from lesa_framework.measure.results import QUALITY, Kind, ModelResults, Results, Row
 from lesa_framework.measure.scoring import Metrics, mean
 from lesa_framework.measure.tasks import Benchmark, Task
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lesa_framework.measure.results import ALWAYS, MetricInfo, Results, Row
+from lesa_framework.measure.details import MetricInfo
+from lesa_framework.measure.results import ALWAYS, Results, Row
 
 #: Shown where nothing was measured.
 NOTHING = "–"
@@ -24,7 +25,7 @@ class Column:
         read: A row's value; None when it has none.
         write: The value for people.
         better: `up` when higher is better, else `down`; the first click on the heading puts the best on top.
-        timed: Whether the values are times, or follow from times: where these are noisy, they are marked.
+        is_noisy: Whether a row's value comes from times that are noisy; it is marked then. None for all but times.
     """
 
     heading: str
@@ -32,14 +33,14 @@ class Column:
     read: Callable[[Row], float | None]
     write: Callable[[float], str]
     better: str
-    timed: bool = False
+    is_noisy: Callable[[Row], bool] | None = None
 
     def text(self, row: Row) -> str:
         """What a row's cell shows."""
         value = self.read(row)
         if value is None:
             return NOTHING
-        return f"{NOISY}{self.write(value)}" if self.timed and row.noisy else self.write(value)
+        return f"{NOISY if self.is_noisy and self.is_noisy(row) else ''}{self.write(value)}"
 
 
 def columns(results: Results) -> list[Column]:
@@ -123,8 +124,17 @@ _WORK = (
     Column("work", "Work that was counted, in uncached steps", lambda row: row.work, steps, "down"),
 )
 _COST = (
-    Column("s / sample", "Median wall time of a sample", lambda row: row.seconds, seconds, "down", timed=True),
-    Column("speed-up", "The uncached run's seconds divided by these", lambda row: row.speedup, times, "up", timed=True),
+    Column(
+        "s / sample", "Median wall time of a sample", lambda row: row.seconds, seconds, "down", lambda row: row.noisy
+    ),
+    Column(
+        "speed-up",
+        "The uncached run's seconds divided by these",
+        lambda row: row.speedup,
+        times,
+        "up",
+        lambda row: row.noisy_speedup,
+    ),
     Column("FLOPs", "Operations of the transformer for a sample", lambda row: row.flops, operations, "down"),
     Column("cache", "Kept during a run of a batch", lambda row: row.cache_bytes, size, "down"),
     Column("peak memory", "Beyond what was held before the run", lambda row: row.peak_bytes, size, "down"),

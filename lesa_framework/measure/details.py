@@ -1,4 +1,4 @@
-"""The details of one method besides its row: its values pair by pair, and what it did step by step."""
+"""Parts of a results file: what a score is, and of one method its values pair by pair and what it did step by step."""
 
 from __future__ import annotations
 
@@ -59,3 +59,25 @@ class Details(Frozen):
     """Median seconds by part of the other calls."""
     bandwidth: Bandwidth | None = None
     """The predictor's bandwidth, where it was measured."""
+
+
+class Source(Frozen):
+    """How to reproduce a method's numbers."""
+
+    config: str = ""
+    """Its configuration as YAML; empty for plain runs and peers."""
+    command: str = ""
+    """A command that measures it."""
+
+
+class MetricInfo(Frozen):
+    """What a score is, for headings."""
+
+    heading: str
+    """Its heading in tables, with the unit if it has one."""
+    summary: str
+    """What it is, in one line."""
+    higher_is_better: bool
+    """Whether higher values are better."""
+    digits: int = Field(3, ge=0, le=15)
+    """Decimals in tables."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from lesa_framework.measure.details import Details, Frozen
+from lesa_framework.measure.details import Details, Frozen, MetricInfo, Source
 
 SCHEMA_VERSION: Final = 2
 #: The name of the row that everything is measured against.
@@ -83,6 +83,8 @@ class Row(Frozen):
     timing_noise: float | None = None
     """How far its times may be off, as a share: the larger of the share of the time in which the program had no
     processor, and the median deviation of the batches' speed-ups from their median. None where neither is known."""
+    speedup_noise: float | None = None
+    """How far its speed-up may be off: the larger of its `timing_noise` and the uncached row's. `Results` sets it."""
     flops: int | None = None
     """Floating-point operations of the transformer for a sample, counted by torch."""
     cache_bytes: int | None = None
@@ -117,6 +119,11 @@ class Row(Frozen):
         return self.timing_noise is not None and self.timing_noise > NOISE_BOUND
 
     @property
+    def noisy_speedup(self) -> bool:
+        """Whether its speed-up is too uncertain to be compared: its own time is, or the uncached run's."""
+        return self.noisy or (self.speedup_noise is not None and self.speedup_noise > NOISE_BOUND)
+
+    @property
     def over(self) -> bool:
         """Whether it did more work than its NFE allows; where it is ranked by its steps, more whole steps."""
         return self.works_more if self.whole_steps is None else self.whole_steps > self.nfe + _ROUNDING
@@ -149,15 +156,6 @@ class Row(Frozen):
 
 def _shown(steps: float) -> str:
     return f"{steps:.1f}".removesuffix(".0")
-
-
-class Source(Frozen):
-    """How to reproduce a method's numbers."""
-
-    config: str = ""
-    """Its configuration as YAML; empty for plain runs and peers."""
-    command: str = ""
-    """A command that measures it."""
 
 
 class Pair(Frozen):
@@ -222,19 +220,6 @@ class Difference(Frozen):
         return self.low_db is not None and self.low_db > 0
 
 
-class MetricInfo(Frozen):
-    """What a score is, for headings."""
-
-    heading: str
-    """Its heading in tables, with the unit if it has one."""
-    summary: str
-    """What it is, in one line."""
-    higher_is_better: bool
-    """Whether higher values are better."""
-    digits: int = Field(3, ge=0, le=15)
-    """Decimals in tables."""
-
-
 class Results(Frozen):
     """A whole measurement."""
 
@@ -260,6 +245,17 @@ class Results(Frozen):
     """Versions and machine."""
     notes: list[str] = Field(default_factory=list)
     """Anything else that a reader should know."""
+
+    @field_validator("rows")
+    @classmethod
+    def _a_ratio_is_as_noisy_as_its_noisier_time(cls, rows: list[Row]) -> list[Row]:
+        uncached = {row.model: row.timing_noise for row in rows if row.kind is Kind.UNCACHED}
+
+        def noise(row: Row) -> float | None:
+            both = (row.timing_noise, uncached.get(row.model))
+            return None if row.speedup is None else max((each for each in both if each is not None), default=None)
+
+        return [row.model_copy(update={"speedup_noise": noise(row)}) for row in rows]
 
     @model_validator(mode="after")
     def _scores_are_described(self) -> Self:

@@ -12,8 +12,9 @@ import torch
 from lesa_framework.errors import LesaError, MetricUnavailableError
 from lesa_framework.interfaces.metric import LoadedMetric
 from lesa_framework.measure.cells import Cell
+from lesa_framework.measure.details import MetricInfo
 from lesa_framework.measure.images import data_uri
-from lesa_framework.measure.results import ALWAYS, MetricInfo, Pair
+from lesa_framework.measure.results import ALWAYS, Pair
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.types import Samples
 

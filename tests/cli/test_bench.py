@@ -101,7 +101,7 @@ def command(file: Path) -> list[str]:
 def timeless(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text("utf-8"))
     for row in content["rows"]:
-        row["seconds"] = row["speedup"] = row["timing_noise"] = None
+        row["seconds"] = row["speedup"] = row["timing_noise"] = row["speedup_noise"] = None
     content["notes"] = [note for note in content["notes"] if "noisy" not in note]
     for model in content["models"]:
         for details in model["details"].values():

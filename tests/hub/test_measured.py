@@ -10,7 +10,8 @@ import pytest
 
 import lesa_framework as lesa
 from lesa_framework import CardFacts, ConfigError
-from lesa_framework.measure.results import Kind, MetricInfo, ModelResults, Pair, Results, Row
+from lesa_framework.measure.details import MetricInfo
+from lesa_framework.measure.results import Kind, ModelResults, Pair, Results, Row
 
 
 def row(name: str, kind: Kind = Kind.CACHE, nfe: int = 4, model: str = "owner/model", **more: Any) -> Row:
@@ -56,7 +57,7 @@ def test_its_row_stands_beside_the_uncached_run_and_as_many_plain_steps(made: Pa
     assert table[:5] == [
         "|  | NFE | PSNR, dB | SSIM | s / sample | speed-up |",
         "| --- | --- | --- | --- | --- | --- |",
-        "| this cache | 4 | 33.46 | 0.971 | 1.200 | 2.50× |",
+        "| this cache | 4 | 33.46 | 0.971 | 1.200 | ~2.50× |",
         "| uncached | 12 | – | – | ~3.000 | – |",
         "| 4 plain steps | 4 | 20.00 | – | – | – |",
     ]

@@ -59,7 +59,7 @@ def timeless(results: Results) -> dict[str, Any]:
     """Everything but what a clock said."""
     content = results.model_dump(mode="json")
     for each in content["rows"]:
-        each["seconds"] = each["speedup"] = each["timing_noise"] = None
+        each["seconds"] = each["speedup"] = each["timing_noise"] = each["speedup_noise"] = None
     content["notes"] = [note for note in content["notes"] if "noisy" not in note]
     for model in content["models"]:
         for details in model["details"].values():

@@ -4,7 +4,8 @@ import pytest
 
 from lesa_framework.measure import columns as formats
 from lesa_framework.measure.columns import columns, explained
-from lesa_framework.measure.results import MetricInfo, ModelResults, Results
+from lesa_framework.measure.details import MetricInfo
+from lesa_framework.measure.results import ModelResults, Results
 from tests.measure.page.samples import METRICS, sample_results, timed_results
 from tests.measure.test_results import row
 
@@ -37,6 +38,15 @@ def test_noisy_times_are_marked_and_nothing_else() -> None:
     marked = {column.heading for column in shown if column.text(noisy).startswith("~")}
     assert marked == {"s / sample", "speed-up"}
     assert not any(column.text(timed_results().rows[1]).startswith("~") for column in shown)
+
+
+def test_a_speed_up_over_a_noisy_uncached_time_is_marked_and_its_own_time_is_not() -> None:
+    quiet = timed_results()
+    uncached, *others = quiet.rows
+    loud = Results(rows=[uncached.model_copy(update={"timing_noise": 0.5}), *others], models=quiet.models)
+    shown = columns(loud)
+    marked = {column.heading for column in shown if column.text(loud.rows[1]).startswith("~")}
+    assert marked == {"speed-up"}
 
 
 def test_scores_that_not_everybody_knows_are_explained() -> None:

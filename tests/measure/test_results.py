@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from lesa_framework.measure.results import Kind, MetricInfo, ModelResults, Results, Row, ranked
+from lesa_framework.measure.details import MetricInfo
+from lesa_framework.measure.results import Kind, ModelResults, Results, Row, ranked
 
 DOCUMENTED = {
     "name", "nfe", "num_steps", "psnr_db", "ssim", "rel_l2", "caption_score", "seconds", "speedup", "cache_bytes",
@@ -39,6 +40,28 @@ def test_results_survive_a_file() -> None:
         rows=[row("a", psnr_db=1.0)], models=[ModelResults(model="m", num_steps=50, batch=1)], metrics={"psnr_db": PSNR}
     )
     assert Results.model_validate_json(results.model_dump_json()) == results
+
+
+@pytest.mark.parametrize(
+    ("own", "uncached", "expected"),
+    [(0.02, 0.5, 0.5), (0.5, 0.02, 0.5), (0.02, 0.03, 0.03), (None, 0.5, 0.5), (0.02, None, 0.02), (None, None, None)],
+)
+def test_a_speed_up_is_as_noisy_as_the_noisier_of_its_two_times(own, uncached, expected) -> None:
+    rows = [
+        row("uncached", kind=Kind.UNCACHED, seconds=9.3, speedup=1.0, timing_noise=uncached),
+        row("a", seconds=0.2, speedup=47.2, timing_noise=own),
+        row("failed", error="no", timing_noise=own),
+    ]
+    bare, cached, failed = Results(rows=rows, models=[]).rows
+    assert (cached.timing_noise, cached.speedup_noise) == (own, expected), "its own time is as sure as it was"
+    assert (bare.speedup_noise, failed.speedup_noise) == (uncached, None)
+    assert cached.noisy_speedup == (expected == 0.5)
+
+
+def test_the_uncached_time_of_another_model_spoils_nothing() -> None:
+    loud = row("uncached", kind=Kind.UNCACHED, speedup=1.0, timing_noise=0.5)
+    other = row("a", speedup=4.0, timing_noise=0.02).model_copy(update={"model": "n"})
+    assert not Results(rows=[loud, other], models=[]).rows[1].noisy_speedup
 
 
 def test_a_score_that_no_metric_describes_is_refused() -> None:

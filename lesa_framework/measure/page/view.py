@@ -9,8 +9,8 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from lesa_framework.measure.columns import columns
-from lesa_framework.measure.details import Details
-from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResults, Results, Row, Source
+from lesa_framework.measure.details import Details, Source
+from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResults, Results, Row
 
 #: Families that have the same colour on every page; each other family gets the next free colour.
 _FIXED = {"lesa": "0", "taylorseer": "1", "reuse": "2"}

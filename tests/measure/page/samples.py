@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesa_framework.measure.details import Bandwidth, Details
+from lesa_framework.measure.details import Bandwidth, Details, MetricInfo, Source
 from lesa_framework.measure.intervals import differences
-from lesa_framework.measure.results import Kind, MetricInfo, ModelResults, Pair, Results, Row, Source
+from lesa_framework.measure.results import Kind, ModelResults, Pair, Results, Row
 
 PICTURES, VIDEOS = "reference:flux", "reference:hunyuan_video"
 STEPS, FRAMES, SHOWN = 50, 9, 5

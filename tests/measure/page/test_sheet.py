@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lesa_framework.measure.details import Details
+from lesa_framework.measure.details import Details, MetricInfo
 from lesa_framework.measure.images import data_uri
 from lesa_framework.measure.page.sheet import methods, sheet_png
-from lesa_framework.measure.results import Kind, MetricInfo, ModelResults, Pair, Results, Row
+from lesa_framework.measure.results import Kind, ModelResults, Pair, Results, Row
 
 PSNR = MetricInfo(heading="PSNR, dB", summary="Float PSNR.", higher_is_better=True)
 #: Name -> kind, NFE, PSNR; the sample of each is of one brightness, its place in this table in tenths.
