@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PLAIN_WIDTH = 132
 #: After so many steps a duration is told, if it was not known before.
 _TIMED = 3
-#: Fewer seconds than this are not worth a word.
+#: Fewer seconds than this are not told apart, and what is left of them is not worth a word.
 _SOON = 10
 #: Shares of work are sums of fractions, so the last one may be a little less than the whole.
 _EXACT = 1e-6
@@ -118,13 +118,16 @@ class Tenths:
 
 
 def about(seconds: float) -> str:
-    """A duration as people say it: never more exact than it is known."""
+    """A duration as people say it, such as "about 4 minutes": never more exact than it is known."""
+    if seconds < _SOON:
+        return f"less than {_SOON} seconds"
     if seconds < 50:
-        return f"{max(10, 10 * math.ceil(seconds / 10))} seconds"
+        return f"about {10 * math.ceil(seconds / 10)} seconds"
     if seconds < 100:
-        return f"{math.ceil(2 * seconds / 60) / 2:.1f} minutes".replace("1.0 minutes", "a minute").replace(".0", "")
+        half = math.ceil(2 * seconds / 60) / 2
+        return "about a minute" if half == 1 else f"about {half:g} minutes"
     minutes = math.ceil(seconds / 60)
-    return f"{minutes} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"
+    return f"about {minutes} minutes" if minutes < 100 else f"about {minutes / 60:.1f} hours"
 
 
 def took(seconds: float) -> str:
@@ -154,7 +157,7 @@ class Remaining:
     def words(self, done: float, total: float) -> str:
         """Such as ", about 4 minutes left"; empty where it is not known, or soon over."""
         left = self.seconds(done, total)
-        return "" if left is None or left < _SOON else f", about {about(left)} left"
+        return "" if left is None or left < _SOON else f", {about(left)} left"
 
 
 class StepProgress:
@@ -213,7 +216,7 @@ class StepProgress:
         """Once, and only if it is known."""
         if self._announce and seconds and self._total:
             self._announce = False
-            self._console.print(f"the runs take about {about(seconds)} on this machine", markup=False)
+            self._console.print(f"the runs take {about(seconds)} on this machine", markup=False)
 
     def __enter__(self) -> StepProgress:
         if not self._terminal:

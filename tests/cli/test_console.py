@@ -27,8 +27,9 @@ def test_warnings_of_ours_are_notes_and_others_are_left_alone(capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (1, "10 seconds"), (44, "50 seconds"), (55, "a minute"), (80, "1.5 minutes"), (119, "2 minutes"),
-        (401, "7 minutes"), (7000, "1.9 hours"),
+        (0.5, "less than 10 seconds"), (9.9, "less than 10 seconds"), (10, "about 10 seconds"),
+        (44, "about 50 seconds"), (55, "about a minute"), (80, "about 1.5 minutes"), (99, "about 2 minutes"),
+        (119, "about 2 minutes"), (401, "about 7 minutes"), (7000, "about 1.9 hours"),
     ],
 )  # fmt: skip
 def test_durations_are_not_more_exact_than_known(seconds: float, words: str) -> None:
@@ -64,6 +65,21 @@ def test_a_duration_that_is_not_known_is_told_when_a_few_steps_were_timed(
             progress.step("generating")
         monkeypatch.undo()
     assert capsys.readouterr().err == "the runs take about 24 minutes on this machine\n"
+
+
+def test_a_run_of_less_than_a_second_is_not_said_to_take_ten(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StepProgress("generating", announce=True) as progress:
+        clock = iter([0.0, 8.0, *(8.0 + 0.02 * number for number in range(1, 50))])  # the first step loads kernels
+        monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: next(clock))
+        progress.expect(50.0)
+        for _ in range(50):
+            progress.step("generating")
+        monkeypatch.undo()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1] == "the runs take less than 10 seconds on this machine"
+    assert not [line for line in lines if "left" in line or "about" in line]
 
 
 def test_a_rest_is_told_once_something_is_done_and_not_when_it_is_soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
