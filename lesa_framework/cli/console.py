@@ -154,10 +154,16 @@ class Remaining:
             return None
         return (time.monotonic() - self._started) / (done - self._before) * (total - done)
 
-    def words(self, done: float, total: float) -> str:
-        """Such as ", about 4 minutes left"; empty where it is not known, or soon over."""
+    def words(self, done: float, total: float, more: float = 0.0) -> str:
+        """Such as ", about 4 minutes left"; empty where it is not known, or soon over.
+
+        Args:
+            done: Of the work.
+            total: All of it.
+            more: Seconds of other work that follows.
+        """
         left = self.seconds(done, total)
-        return "" if left is None or left < _SOON else f", {about(left)} left"
+        return "" if left is None or left + more < _SOON else f", {about(left + more)} left"
 
 
 class StepProgress:

@@ -14,7 +14,7 @@ from lesa_framework.errors import ConfigError
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Record, load_record
 from lesa_framework.search.run import SearchProgress
-from lesa_framework.search.search import Limit
+from lesa_framework.search.search import Limit, reserve
 
 
 class Watch:
@@ -96,9 +96,14 @@ class Watch:
         if step.stage not in self._clocks:
             self._clocks[step.stage] = console.Remaining()  # when the first part began, nobody looked
             self._clocks[step.stage].start(step.share)
-        if step.stage == "searching" and self._limit.seconds is not None and self._limit.tries is None:
+        clock = self._clocks[step.stage]
+        if step.stage != "searching":
+            return clock.words(step.share, 1.0)
+        if self._limit.tries is None and self._limit.seconds is not None:
             return f", {console.about((1 - step.share) * self._limit.seconds)} left"
-        return self._clocks[step.stage].words(step.share, 1.0)
+        if len(step.record.tried) <= 1:
+            clock.start(step.share)  # the first one is tried to the end; most of the others are dropped earlier
+        return clock.words(step.share, 1.0, more=reserve(step.record) if self._limit.seconds is None else 0.0)
 
     @property
     def screen(self) -> Console:

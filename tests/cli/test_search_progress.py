@@ -10,15 +10,21 @@ from lesa_framework.search.run import SearchProgress
 from lesa_framework.search.search import Limit
 
 
-def shown(limit: Limit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """What is said of 100 equal candidates of 6 seconds, up to the thirtieth."""
-    record = Record(fingerprint="f", about={}, whole=1)
+def shown(
+    limit: Limit,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    first: float = 6,
+    comparison: float = 0.0,
+) -> str:
+    """What is said of 100 equal candidates of 6 seconds, the first one aside, up to the thirtieth."""
+    record = Record(fingerprint="f", about={}, whole=1, comparison_seconds=comparison)
     now = 0.0
     monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: now)
     with Watch(limit) as watch:
         watch.show(SearchProgress("searching", 0.0, record))
         for number in range(1, 31):
-            now += 6
+            now += first if number == 1 else 6
             newest = Tried(steps=(0, number), db=(20.0,))
             record.tried.append(newest)
             watch.show(SearchProgress("searching", limit.share(number, now), record, newest))
@@ -33,6 +39,22 @@ def test_a_count_of_candidates_has_a_time_too(
     assert " 30% searching, best 20.00 dB in the search (even steps 20.00), 30 tried, about 7 minutes left\n" in said
 
 
+def test_the_first_candidate_which_is_tried_to_the_end_is_no_measure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = shown(Limit(tries=100), monkeypatch, capsys, first=60)
+    assert " 1 tried: 0 1\n" in said
+    assert "searching, about 10 minutes left\n" in said, "98 times 6 seconds, as soon as the second one is tried"
+    assert "10 tried, about 9 minutes left\n" in said
+
+
+def test_the_comparison_at_the_end_belongs_to_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = shown(Limit(tries=100), monkeypatch, capsys, comparison=40.0)
+    assert "10 tried, about 11 minutes left\n" in said, "9 minutes, and three comparisons"
+
+
 def test_of_two_limits_the_nearer_one_tells_the_time(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -42,5 +64,5 @@ def test_of_two_limits_the_nearer_one_tells_the_time(
 
 def test_a_limit_in_minutes_is_the_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     said = shown(Limit(seconds=600), monkeypatch, capsys)
-    assert "1 tried, 10 minutes left: 0 1\n" in said
-    assert "10 tried, 9 minutes left\n" in said
+    assert "1 tried, about 10 minutes left: 0 1\n" in said
+    assert "10 tried, about 9 minutes left\n" in said
