@@ -26,6 +26,12 @@ def test_the_quickstart_runs(flux, tmp_path):
         "12",
         "--size",
         "64",
+        "--call",
+        "max_sequence_length=8",
+        "--call",
+        "true_cfg_scale=3",
+        "--call",
+        "negative_prompt=",
     ]
     done = subprocess.run(
         command,
@@ -35,6 +41,10 @@ def test_the_quickstart_runs(flux, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
     )
     assert done.returncode == 0, done.stderr
+    first, *_ = done.stdout.splitlines()
+    assert first.startswith("three runs of 12 steps: ")
+    assert "height=64, width=64, max_sequence_length=8, true_cfg_scale=3, negative_prompt=''" in first
+    assert "12/12" in done.stderr, "diffusers' progress bar"
     assert "12 steps, 4 computed (3.00x)" in done.stdout
     assert "PSNR" in done.stdout
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["cached.png", "uncached.png"]
