@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,12 @@ from lesa_framework.errors import ConfigError
 
 #: Longest tensor whose values are shown.
 _SHOWN = 32
+#: What the training's decibels are of; all say how close the final latents are to the uncached run's.
+_DECIBELS = {
+    "drift_db": "in the fit, on its held-out prompts if it has some, else on those that it is fitted on",
+    "judged_db": "in the search's comparison, on other prompts than those of the fit",
+    "even_db": "even steps, in the same comparison",
+}
 
 
 def command(
@@ -78,7 +85,16 @@ def show(path: Path, artifact: Artifact) -> None:
             screen.print(
                 yaml.safe_dump(content, sort_keys=False, default_flow_style=None).rstrip(), markup=False, soft_wrap=True
             )
+    for line in _decibels(metadata.training):
+        screen.print(line, style="dim", markup=False, soft_wrap=True)
     screen.print(_table(artifact))
+
+
+def _decibels(training: Mapping[str, Any]) -> list[str]:
+    """What each of the training's decibels is of: they are measured on different prompts."""
+    search = training.get("search")
+    known = {**training, **(search if isinstance(search, dict) else {})}
+    return [f"{key}: {words}" for key, words in _DECIBELS.items() if known.get(key) is not None]
 
 
 def describe(artifact: Artifact) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -28,6 +28,9 @@ from lesa_framework.interfaces.fit import Progress as Step
 from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
 from lesa_framework.processes import device_of_process
 from lesa_framework.training.run import RESUMING, Trained, check_has_fit, train
+
+#: On which prompts the decibels are that a fit ends with.
+_IN_THE_FIT: Final = "in the fit: on its held-out prompts if it has some, else on those that it is fitted on"
 
 
 def command(
@@ -133,7 +136,7 @@ def _show(trained: Trained, *, as_json: bool) -> None:
         typer.echo(json.dumps(result, indent=2))
         return
     drift = trained.drift_db
-    closeness = "" if drift is None else f" (latents {drift:.2f} dB from the uncached run's, in the fit)"
+    closeness = "" if drift is None else f" (latents {drift:.2f} dB from the uncached run's, {_IN_THE_FIT})"
     print_ = console.results().print
     wrote = "" if trained.earlier else "wrote "
     print_(f"{wrote}{trained.weights}{closeness}", markup=False, soft_wrap=True)
@@ -174,15 +177,15 @@ class _Bar:
             return
         parts = [f"pass {step.epoch + 1}"]
         if step.loss is not None:
-            parts.append(f"loss {step.loss:.4f}")
+            parts.append(f"loss {step.loss:.4f} of one batch")
         if step.drift_db is not None:
-            parts.append(f"{step.drift_db:.2f} dB")
+            parts.append(f"{step.drift_db:.2f} dB on {'held-out prompts' if step.held_out else 'this batch'}")
         note = ", ".join(parts)
         self._bar.update(self._task, description=step.stage, total=step.total, completed=step.done, note=note)
         percent = self._tenths.reached(step.done, step.total)
         left = self._remaining.words(step.done, step.total)
         if not self._console.is_terminal and percent is not None:
-            self._console.print(f"{percent:3d}% {step.stage}, {note}{left}", markup=False)
+            self._console.print(f"{percent:3d}% {step.stage}, {note}{left}", markup=False, soft_wrap=True)
         elif left and not self._said:
             self._console.print(f"the first part is done{left}", markup=False)
         self._said |= bool(left)

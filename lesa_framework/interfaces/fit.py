@@ -89,6 +89,7 @@ class Progress:
         epoch: Passes over the prompts finished in this stage.
         loss: Of this part, when it had one.
         drift_db: PSNR-like distance of the final latents from the uncached run's, when it was measured.
+        held_out: Whether that is of the prompts that the fit holds out, and not of this part's.
         save: Whether the state is worth saving now; an interrupted fit resumes from there.
     """
 
@@ -99,6 +100,7 @@ class Progress:
     loss: float | None = None
     drift_db: float | None = None
     save: bool = False
+    held_out: bool = False
 
 
 @dataclass(frozen=True)

@@ -291,7 +291,7 @@ class FittedFit(Fit):
                 done = self._refinement.iteration
                 self.log.append({"stage": _END_TO_END, "iteration": done, "loss": loss, "drift_db": decibels})
                 save = done % LOOK_EVERY == 0
-                yield Progress(_END_TO_END, before + done, self.total, 0, loss, decibels, save=save)
+                yield Progress(_END_TO_END, before + done, self.total, 0, loss, decibels, save, held_out=True)
         except (NoGradientsError, torch.OutOfMemoryError) as error:
             # The greedy fit is whole, and its filters are what there is.
             self.log.append({"stage": _GREEDY_ONLY, "reason": str(error)[:200]})

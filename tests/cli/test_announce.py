@@ -65,6 +65,15 @@ def test_a_benchmark_says_where_it_keeps_what_is_finished(
     )
 
 
+def test_training_says_on_which_prompts_its_decibels_are(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = _Bar()
+    bar.show(Progress("greedy", 1, 2, drift_db=20.0))
+    bar.show(Progress("end to end", 2, 2, loss=-14.27, drift_db=18.91, held_out=True))
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(" 50% greedy, pass 1, 20.00 dB on this batch")
+    assert said[-1] == "100% end to end, pass 1, loss -14.2700 of one batch, 18.91 dB on held-out prompts"
+
+
 def test_training_says_how_long_is_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = iter([0.0, 100.0, 160.0])
     monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: next(clock))

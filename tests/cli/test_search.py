@@ -138,7 +138,9 @@ def test_fitted_is_searched_by_default_and_refined_in_the_end(lesa: Lesa, model:
     assert re.search(r"% fitting, greedy, [\d.]+ dB in the fit\n", outcome.err)
     result = json.loads(outcome.out)
     assert result["weights"] == "found/flux-fitted-nfe3.safetensors"
-    assert "fitted" in lesa("inspect", result["weights"]).out
+    shown = lesa("inspect", result["weights"]).out
+    assert "fitted" in shown
+    assert "judged_db: in the search's comparison, on other prompts than those of the fit" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,14 @@ def test_what_is_trained_can_be_planned_inspected_and_sampled(
     assert outcome.code == 0, outcome.err
     assert "the same command resumes from the last checkpoint, or starts afresh if there is none." in outcome.err
     assert "50% guided, pass 1, loss" in outcome.err
-    assert "100% closed loop, pass 1, loss" in outcome.err
+    assert re.search(r"100% closed loop, pass 1, loss \S+ of one batch, [\d.]+ dB on this batch\n", outcome.err)
     result = json.loads(outcome.out)
     assert result["config"] == "trained/mine.yaml"
     assert "FFFPFPPF" in lesa("plan", "--config", result["config"]).out
-    assert "8 steps" in lesa("inspect", result["weights"]).out
+    shown = lesa("inspect", result["weights"]).out
+    assert "8 steps" in shown
+    assert "drift_db: in the fit, on its held-out prompts if it has some" in shown
+    assert "judged_db" not in shown, "only a search has one"
     call = ("generate", "a red ring", "--model", model, "--steps", 8, "--config", result["config"], *SMALL)
     assert "5/8 steps computed" in lesa(*call, "--out", "a.png").out
 
