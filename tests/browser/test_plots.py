@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from playwright.sync_api import Page
 
+from lesa_framework.measure.page.render import write_page
 from tests.browser.conftest import Visit
 from tests.browser.looking import assert_names_apart, middles_of_marks, pixels, plotted, settled, share_of
-from tests.measure.page.samples import N7
+from tests.measure.page.samples import N7, sample_results
 
 #: Of lesa, taylorseer and reuse; the last one is the card's own.
 _LIGHT = ("#0b6e6e", "#b3541e", "#6a4fb3", "#ffffff")
@@ -63,3 +66,13 @@ def test_curves_are_logarithmic_and_mark_computed_steps(opened: Page) -> None:
 
 def test_names_in_plots_do_not_lie_on_each_other(opened: Page) -> None:
     assert_names_apart(opened)
+
+
+def test_work_that_is_the_same_for_all_has_no_plot(visit: Visit, tmp_path: Path) -> None:
+    results = sample_results()
+    same = [row.model_copy(update={"work": 10.0, "nfe": 10}) if row.nfe != 50 else row for row in results.rows]
+    path = tmp_path / "same.html"
+    path.write_text(write_page(results.model_copy(update={"rows": same})), "utf-8")
+    page = visit(path)
+    assert page.locator("[data-x=seconds]").is_visible()
+    assert not page.locator("[data-x=work]").is_visible()

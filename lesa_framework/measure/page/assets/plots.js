@@ -83,8 +83,11 @@ function drawPareto(figure, view) {
   const cost = COSTS[figure.dataset.x];
   const rows = view.rows.filter(row => row.psnr !== null && row[figure.dataset.x] !== null)
     .sort((a, b) => layerOf(a) - layerOf(b) || a.psnr - b.psnr); // in each layer the closest are on top
-  figure.parentElement.hidden = rows.length === 0;
-  if (!rows.length) return;
+  const costs = new Set(rows.map(row => row[figure.dataset.x].toPrecision(3)));
+  // Work is counted, so methods of one NFE can have the same: a stack of marks tells no more than the table.
+  const isStack = figure.dataset.x === "work" && rows.length > 1 && costs.size === 1;
+  figure.parentElement.hidden = !rows.length || isStack;
+  if (figure.parentElement.hidden) return;
   const scale = costScale(rows.map(row => row[figure.dataset.x]), cost.unit);
   const points = rows.map(row => ({row, label: row.label, x: scale.place(row[figure.dataset.x]), y: row.psnr}));
   const xRange = span(points.map(point => point.x), 0.08), yRange = span(points.map(point => point.y), 0.14);
