@@ -67,8 +67,8 @@ def _line(results: Results, row: Row, *, bold: bool) -> str:
 
 
 def _times(row: Row) -> tuple[str, str]:
-    doubt = NOISY if row.noisy else ""
-    return f"{doubt}{_number(row.seconds, 3)}", f"{doubt}{_number(row.speedup, 2)}x"
+    seconds, speedup = (NOISY if noisy else "" for noisy in (row.noisy, row.noisy_speedup))
+    return f"{seconds}{_number(row.seconds, 3)}", f"{speedup}{_number(row.speedup, 2)}x"
 
 
 def _why_excluded(row: Row) -> str:

@@ -174,7 +174,9 @@ def gallery(results: Results, theme: Theme) -> Any:
         for axis, row in zip(axes, rows, strict=False):
             axis.imshow(_picture(found, row.name, number), interpolation="none")
             psnr = found.details[row.name].scores[QUALITY][number]
-            title = "uncached" if row.kind is Kind.UNCACHED else f"{short(row)}\n{psnr:.1f} dB" if psnr else short(row)
+            # A told cache's name is wider than a picture, so its steps have a line of their own.
+            name = f"{row.family}\n{row.schedule}" if row.kind is Kind.PEER and row.schedule else short(row)
+            title = "uncached" if row.kind is Kind.UNCACHED else f"{name}\n{psnr:.1f} dB" if psnr else name
             axis.set_title(title, fontsize=7.5, color=theme.lesa if row.family in _LEARNED else theme.ink)
     return figure
 
