@@ -35,6 +35,8 @@ def check_only(bench: Benchmark, only: Sequence[str]) -> None:
     Raises:
         ConfigError: No pattern fits a row.
     """
+    if not only:
+        return
     for task in bench.tasks:
         known = any(is_wanted(task.source.name, each.name, only) for each in task.caches)
         if known or any(_may_fit(task, stem, pattern) for stem in _stems(task) for pattern in only):
