@@ -20,8 +20,8 @@ from lesa_framework.plugin.manager import plugins
 #: Float PSNR in dB against the uncached run: mean over eight held-out prompts with a seed each, torch 2.13.0 on an
 #: x86-64 CPU with one thread.
 EXPECTED = {
-    "ref-flux-fitted-nfe10": 37.71,
-    "ref-flux-fitted-nfe8": 33.02,
+    "ref-flux-fitted-nfe10": 39.22,
+    "ref-flux-fitted-nfe8": 33.00,
     "ref-flux-lesa-even10": 35.53,
     "ref-flux-lesa-even8": 30.24,
     "ref-flux-lesa-n10": 25.39,
@@ -45,7 +45,7 @@ EXPECTED = {
     "ref-hunyuan_video-taylorseer-even10": 31.84,
     "ref-hunyuan_video-taylorseer-n7": 29.45,
     "ref-qwen_image-fitted-nfe10": 38.23,
-    "ref-qwen_image-fitted-nfe8": 32.94,
+    "ref-qwen_image-fitted-nfe8": 32.97,
     "ref-qwen_image-lesa-even8": 31.44,
     "ref-qwen_image-lesa-n10": 26.89,
     "ref-qwen_image-lesa-paper-n10": 27.11,
