@@ -2,6 +2,7 @@
 
 from importlib.metadata import EntryPoint, entry_points
 
+import pytest
 from hypothesis import settings
 
 from lesa_framework.plugin import manager
@@ -26,5 +27,5 @@ def our_entry_points(group: str) -> list[EntryPoint]:
     return [each for each in entry_points(group=group) if each.dist is not None and each.dist.name in _OURS]
 
 
-# Not by a fixture: modules of tests look at plugins while they are collected.
-manager.entry_points = our_entry_points  # type: ignore[assignment]
+# Not by a fixture, and never undone: modules of tests look at plugins while they are collected.
+pytest.MonkeyPatch().setattr(manager, "entry_points", our_entry_points)

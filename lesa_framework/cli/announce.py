@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from lesa_framework.cli import console
 
+#: On which prompts the decibels are that a fit ends with.
+OF_THE_FIT: Final = "on its held-out prompts if it has some, else on those that it is fitted on"
 _GIB = 2**30
 
 

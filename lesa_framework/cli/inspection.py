@@ -15,7 +15,7 @@ from rich.text import Text
 
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact
 from lesa_framework.cli import console, options
-from lesa_framework.cli.announce import amount
+from lesa_framework.cli.announce import OF_THE_FIT, amount
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
 
@@ -23,7 +23,7 @@ from lesa_framework.errors import ConfigError
 _SHOWN = 32
 #: What the training's decibels are of; all say how close the final latents are to the uncached run's.
 _DECIBELS = {
-    "drift_db": "in the fit, on its held-out prompts if it has some, else on those that it is fitted on",
+    "drift_db": f"in the fit, {OF_THE_FIT}",
     "judged_db": "in the search's comparison, on other prompts than those of the fit",
     "even_db": "even steps, in the same comparison",
 }

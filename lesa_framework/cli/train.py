@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lesa_framework.cli import console, files, options, stopping
-from lesa_framework.cli.announce import amount, announce
+from lesa_framework.cli.announce import OF_THE_FIT, amount, announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
@@ -28,9 +28,6 @@ from lesa_framework.interfaces.fit import Progress as Step
 from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
 from lesa_framework.processes import device_of_process
 from lesa_framework.training.run import RESUMING, Trained, check_has_fit, train
-
-#: On which prompts the decibels are that a fit ends with.
-_IN_THE_FIT: Final = "in the fit: on its held-out prompts if it has some, else on those that it is fitted on"
 
 
 def command(
@@ -136,7 +133,7 @@ def _show(trained: Trained, *, as_json: bool) -> None:
         typer.echo(json.dumps(result, indent=2))
         return
     drift = trained.drift_db
-    closeness = "" if drift is None else f" (latents {drift:.2f} dB from the uncached run's, {_IN_THE_FIT})"
+    closeness = "" if drift is None else f" (latents {drift:.2f} dB from the uncached run's, in the fit: {OF_THE_FIT})"
     print_ = console.results().print
     wrote = "" if trained.earlier else "wrote "
     print_(f"{wrote}{trained.weights}{closeness}", markup=False, soft_wrap=True)
