@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 #: Width of tables in a file or a pipe, where there is no terminal to measure.
 _PLAIN_WIDTH = 132
-#: After so many steps a duration is told, if it was not known before.
-_TIMED = 3
+#: A duration that was not known before is told when so many computed steps were timed, or this share of the work. Time
+#: that was spent on predicted steps alone says nothing.
+_TIMED_STEPS, _TIMED_SHARE = 2, 0.04
 #: Fewer seconds than this are not told apart, and what is left of them is not worth a word.
 _SOON = 10
+#: Between two lines that tell how far a run is, seconds.
+_APART = 2
 #: Shares of work are sums of fractions, so the last one may be a little less than the whole.
 _EXACT = 1e-6
 
@@ -139,20 +142,28 @@ def took(seconds: float) -> str:
 
 
 class Remaining:
-    """How long the rest will take, if it goes on as so far. The clock starts with `start`."""
+    """How long the rest will take, if it goes on as so far. The clock starts with `start`.
+
+    Attributes:
+        started: When that was.
+    """
 
     def __init__(self) -> None:
         self.start(0.0)
 
     def start(self, done: float) -> None:
         """So much is done before anything is timed."""
-        self._started, self._before = time.monotonic(), done
+        self.started, self._before = time.monotonic(), done
+
+    def timed(self, done: float) -> float:
+        """How much of the work was done since the clock started."""
+        return done - self._before
 
     def seconds(self, done: float, total: float) -> float | None:
         """Seconds that are left; None before anything was done, and when nothing is left."""
-        if done - self._before <= 0 or done >= total * (1 - _EXACT):
+        if self.timed(done) <= 0 or done >= total * (1 - _EXACT):
             return None
-        return (time.monotonic() - self._started) / (done - self._before) * (total - done)
+        return (time.monotonic() - self.started) / self.timed(done) * (total - done)
 
     def words(self, done: float, total: float, more: float = 0.0) -> str:
         """Such as ", about 4 minutes left"; empty where it is not known, or soon over.
@@ -180,6 +191,8 @@ class StepProgress:
         self._terminal = console.is_terminal
         self._console, self._done, self._total, self._tenths = console, 0.0, 0.0, Tenths()
         self._remaining, self._steps = Remaining(), 0
+        self._enough = math.inf  # of the work, timed, to tell a duration
+        self._told: float | None = None  # when a tenth was told last
         self._bar = Progress(
             TextColumn("{task.description:<28}"),
             BarColumn(),
@@ -200,6 +213,7 @@ class StepProgress:
     def expect(self, work: float, seconds: float | None = None) -> None:
         """Set the total work, and about how long it will take on this machine if that is known."""
         self._total = work
+        self._enough = min(_TIMED_STEPS, _TIMED_SHARE * work) * (1 - _EXACT)
         self._say_length(seconds)
         self._remaining.start(self._done)
         self._bar.update(self._task, total=work)
@@ -210,13 +224,20 @@ class StepProgress:
         self._steps += 1
         if self._steps == 1:
             self._remaining.start(self._done)  # first steps are slow
-        if self._steps == _TIMED:
+        if self._announce and self._remaining.timed(self._done) >= self._enough:
             self._say_length(self._remaining.seconds(self._done, self._total))
         self._bar.update(self._task, advance=work, description=method)
         percent = self._tenths.reached(self._done, self._total)
         if not self._terminal and percent is not None:
-            left = self._remaining.words(self._done, self._total)
-            self._console.print(f"{percent:3d}% {method}{left}", markup=False)
+            self._say_tenth(f"{percent:3d}% {method}", is_last=percent == 100)
+
+    def _say_tenth(self, line: str, *, is_last: bool) -> None:
+        """A run that is over at once has no lines to watch."""
+        now = time.monotonic()
+        if now - (self._told or self._remaining.started) < _APART and not (is_last and self._told):
+            return
+        self._told = now
+        self._console.print(line + self._remaining.words(self._done, self._total), markup=False)
 
     def _say_length(self, seconds: float | None) -> None:
         """Once, and only if it is known."""

@@ -24,7 +24,7 @@ _LICENCES: Final = re.compile(
     r"|(creativeml-)?openrail(-m|\+\+)?"
 )
 #: Arguments of a pipeline that decide whether a picture is like those of the fit.
-_ARGUMENTS: Final = ("height", "width", "num_frames", "guidance_scale", "true_cfg_scale")
+_ARGUMENTS: Final = ("height", "width", "num_frames", "guidance_scale", "true_cfg_scale", "negative_prompt")
 #: The key of the training's log -> the row of the table.
 _MEASURED: Final = {"drift_db": "closeness to the uncached run in the fit, final latents, dB"}
 _EXAMPLE: Final = """\
@@ -137,9 +137,12 @@ def _steps(config: LesaConfig, artifact: Artifact | None) -> int:
 
 
 def _call(config: LesaConfig) -> str:
-    """Size and guidance of the fit, as further arguments of the pipeline."""
+    """Size and guidance of the fit, as further arguments of the pipeline.
+
+    The negative prompt belongs to them, even an empty one: some pipelines guide only if there is one.
+    """
     known: Mapping[str, Any] = config.training.call
-    return "".join(f", {key}={known[key]}" for key in _ARGUMENTS if isinstance(known.get(key), int | float))
+    return "".join(f", {key}={known[key]!r}" for key in _ARGUMENTS if isinstance(known.get(key), int | float | str))
 
 
 def _nfe(config: LesaConfig, artifact: Artifact | None, steps: int) -> int | None:

@@ -83,7 +83,7 @@ class FittedPredictorConfig(PredictorConfig):
         if self.weights is None:
             raise ConfigError(
                 "predictor.weights: 'fitted' needs weights. Fit them with `lesa search` or with "
-                "`lesa train --config ... --out FILE`, or start from a preset that has them "
+                "`lesa train --config ... --out DIR`, or start from a preset that has them "
                 "(`lesa plugins --section preset`)."
             )
         return self.build_from(load_artifact(Path(self.weights), self.kind))

@@ -57,9 +57,11 @@ def test_the_card_tells_what_a_stranger_asks(made: Path, tmp_path: Path) -> None
 
 
 def test_the_card_s_example_has_the_size_and_guidance_of_the_fit(made: Path, tmp_path: Path) -> None:
-    config = lesa.load_config(made, ["training.call={height: 64, guidance_scale: 3.5, prompt_2: other}"])
+    call = "{height: 64, true_cfg_scale: 3.5, prompt_2: other, negative_prompt: ''}"
+    config = lesa.load_config(made, [f"training.call={call}"])
     card = ModelCard.load(lesa.save_pretrained(config, tmp_path / "out", FACTS) / "README.md")
-    assert 'pipe("a prompt", num_inference_steps=12, height=64, guidance_scale=3.5).images' in card.text
+    arguments = "num_inference_steps=12, height=64, true_cfg_scale=3.5, negative_prompt=''"
+    assert f'pipe("a prompt", {arguments}).images' in card.text
 
 
 def test_a_licence_of_an_import_is_on_the_card(made: Path, tmp_path: Path) -> None:
