@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, TypeAlias
 
 from torch import nn
 
-from lesa_framework.errors import LesaError, LesaWarning
+from lesa_framework.errors import LesaError
 from lesa_framework.layout import unwrapped
 from lesa_framework.report import CallReport
 from lesa_framework.run_plan import RunPlan
@@ -17,6 +16,7 @@ from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy, StrategySource
 from lesa_framework.types import Choice, Tap
+from lesa_framework.warning import warn
 
 #: Plans a run: (steps, samples, further arguments of the pipeline) -> the plan.
 PlanRun: TypeAlias = Callable[[int, int, Mapping[str, Any]], RunPlan]
@@ -150,11 +150,9 @@ class Session:
         exchanged = "" if self._detached else self._exchanged()
         if exchanged:
             self._exchanged = str
-            warnings.warn(
+            warn(
                 f"Session: the pipeline's {exchanged} was exchanged after it was accelerated. No call of the new one "
                 "reached this session, and nothing of it was cached. Detach the session, and accelerate again.",
-                LesaWarning,
-                stacklevel=3,
             )
 
     def __enter__(self) -> Session:

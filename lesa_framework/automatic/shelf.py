@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +15,11 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.config.repository import CONFIG
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
-from lesa_framework.errors import ConfigError, LesaError, LesaWarning, shown
+from lesa_framework.errors import ConfigError, LesaError, shown
 from lesa_framework.files import is_folder
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy
+from lesa_framework.warning import warn
 
 #: The environment variable that names the folder.
 VARIABLE: Final = "LESA_WEIGHTS"
@@ -125,4 +125,4 @@ def _read(files: Iterable[Path], source: str) -> Iterator[Weights]:
                 yield Weights(config, load_metadata(Path(weights)), source)
         except LesaError as error:
             if source != PRESET:  # a preset may be for a plugin that is not installed, which nobody missed
-                warnings.warn(f"weights: {file.name} is left out: {error}", LesaWarning, stacklevel=2)
+                warn(f"weights: {file.name} is left out: {error}")

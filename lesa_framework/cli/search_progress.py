@@ -73,6 +73,8 @@ class Watch:
         """Show a part that is done."""
         self._say_what_is_done(step)
         note, left = self._note(step), self._left(step)
+        if left and step.stage == "recording" and not (step.record.tried or step.stage in self._told):
+            self._say_what_is_too_short(step.share)
         self._bar.update(self._task, description=step.stage, completed=step.share, note=f"{note}{left}")
         best = step.record.best
         if best is not None and step.newest is best and best.mean > self._best:
@@ -90,6 +92,16 @@ class Watch:
         """Once, where a search resumes: only an earlier one has tried anything before the uncached runs are there."""
         if step.stage == "recording" and step.record.tried and not self._clocks:
             self._say(f"resuming the stopped search: {amount(len(step.record.tried), 'candidate')} tried already.")
+
+    def _say_what_is_too_short(self, share: float) -> None:
+        """Once: a limit that leaves no time for candidates."""
+        limit, seconds = self._limit.seconds, self._clocks["recording"].seconds(share, 1.0)
+        if limit is not None and seconds is not None and seconds > limit:
+            self._say(
+                f"the uncached runs take {console.about(seconds)}, longer than the whole search may: hardly anything "
+                "but even steps would be tried. Stop it, and give more --minutes, fewer prompts, or a smaller --height "
+                "and --width."
+            )
 
     def _left(self, step: SearchProgress) -> str:
         """How long a stage will still take: by its limit where that is a time, else by its pace so far."""

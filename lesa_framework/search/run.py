@@ -175,8 +175,7 @@ def _record(
     clock: Callable[[], float],
 ) -> None:
     started = clock()
-    for done in trials.record():
-        progress(SearchProgress("recording", done / count, record))
+    trials.record(lambda done: progress(SearchProgress("recording", done / count, record)))
     if not record.tried:  # a search that resumes loses none of its time
         record.seconds += clock() - started
 

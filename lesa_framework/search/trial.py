@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -26,7 +27,7 @@ from lesa_framework.search.prompts import Prompts
 from lesa_framework.training.distance import drift
 from lesa_framework.training.sampler import Sampler
 from lesa_framework.training.task import Task
-from lesa_framework.types import Reason
+from lesa_framework.types import Reason, StepRecord
 
 #: Predictors that candidates are tried with when one of them is not the predictor itself; the first that is there.
 _GUIDES = ("fitted", "taylorseer")
@@ -57,6 +58,27 @@ class RecordedTask(Task):
                 self.kept[sample] = [latent[place : place + 1] for latent in latents]
             return latents
         return [torch.cat(parts) for parts in zip(*(self.kept[sample] for sample in samples), strict=True)]
+
+
+class _StepsDone(Observer):
+    """Tells which share of a run's steps is done.
+
+    Args:
+        num_steps: Steps of the run.
+        told: Is told the share.
+    """
+
+    def __init__(self, num_steps: int, told: Callable[[float], None]) -> None:
+        self._num_steps, self._told = num_steps, told
+
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002
+        """Tell."""
+        self._told((record.index + 1) / self._num_steps)
+
+
+def _tell(told: Callable[[float], None], before: int, count: int, share: float) -> None:
+    if share < 1:  # the last step's later branches are yet to come
+        told(before + count * share)
 
 
 class PipelineTrials:
@@ -98,13 +120,18 @@ class PipelineTrials:
         """Whether candidates are fitted."""
         return self._settings is not None
 
-    def record(self) -> Iterator[int]:
-        """Run the uncached model on every batch; yields how many samples are done."""
+    def record(self, told: Callable[[float], None]) -> None:
+        """Run the uncached model on every batch.
+
+        Args:
+            told: Is told after every step how many samples are done, with the part of those that are being made.
+        """
         done = 0
         for batch in (*self._prompts.fit, *self._prompts.judge):
-            self._reference(batch)
-            done += len(batch.prompts)
-            yield done
+            count = len(batch.prompts)
+            self._reference(batch, _StepsDone(len(self.sigmas) - 1, partial(_tell, told, done, count)))
+            done += count
+            told(done)
 
     def fixed(self, config: LesaConfig) -> frozenset[int]:
         """Steps that are computed whatever the schedule says, because a predictor has too little history.
@@ -141,12 +168,12 @@ class PipelineTrials:
             found += self._world.rows(decibels if batch.share else decibels[:0]).tolist()
         return tuple(found)
 
-    def _reference(self, whole: Batch) -> Tensor:
+    def _reference(self, whole: Batch, *observers: Observer) -> Tensor:
         """The end of the uncached run of this process's part of a batch."""
         batch = whole.part(self._world)
         samples = list(zip(batch.prompts, batch.seeds, strict=True))
         if not all(sample in self._ends for sample in samples):
-            end = self._task((0,), ()).uncached(batch)[-1].double()
+            end = self._task((0,), ()).uncached(batch, *observers)[-1].double()
             self._ends |= {sample: end[place : place + 1] for place, sample in enumerate(samples)}
             if not self.fits or whole in self._prompts.judge:
                 for sample in samples:

@@ -66,3 +66,34 @@ def test_a_limit_in_minutes_is_the_time(monkeypatch: pytest.MonkeyPatch, capsys:
     said = shown(Limit(seconds=600), monkeypatch, capsys)
     assert "1 tried, about 10 minutes left: 0 1\n" in said
     assert "10 tried, about 9 minutes left\n" in said
+
+
+def recorded(limit: Limit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], record: Record) -> str:
+    """What is said of uncached runs that take twenty minutes, after their first steps."""
+    now = 0.0
+    monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: now)
+    with Watch(limit) as watch:
+        for step in range(1, 4):
+            now = 6.0 * step
+            watch.show(SearchProgress("recording", step / 200, record))
+    return capsys.readouterr().err
+
+
+def new_record(*tried: Tried) -> Record:
+    return Record(fingerprint="f", about={}, whole=1, tried=list(tried))
+
+
+def test_uncached_runs_tell_their_time_after_their_first_steps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recorded(Limit(seconds=3600), monkeypatch, capsys, new_record()) == "recording, about 20 minutes left\n"
+
+
+def test_uncached_runs_that_leave_no_time_are_told_while_one_can_still_stop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = recorded(Limit(seconds=600), monkeypatch, capsys, new_record())
+    assert "the uncached runs take about 20 minutes, longer than the whole search may" in said
+    assert said.count("longer than") == 1
+    resumed = recorded(Limit(seconds=600), monkeypatch, capsys, new_record(Tried(steps=(0, 1), db=(20.0,))))
+    assert "longer than" not in resumed, "they do not count against a search that resumes"

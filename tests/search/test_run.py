@@ -39,6 +39,10 @@ def test_a_fitted_predictor_on_found_steps(flux: Any, generate: Any, tmp_path: P
     assert tuple(computed) == best.steps == found.record.final.steps
     assert list(dict.fromkeys(each.stage for each in seen)) == ["recording", "searching", "fitting"]
     assert seen[-1].share == 1.0
+    recording = [each.share for each in seen if each.stage == "recording"]
+    assert recording == sorted(recording)
+    assert recording[-1] == 1.0
+    assert len(set(recording)) > 8, "every step of a batch is told"
 
 
 def test_the_tap_is_what_the_predictor_prefers_unless_one_is_given(flux: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lesa_framework.errors import LesaWarning
 from lesa_framework.runtime.calls.call import Branches, Call
 from lesa_framework.runtime.calls.grid import REMEDY, GridSource, Readings
 from lesa_framework.runtime.calls.levels import NO_GRID, Grid, is_near, is_same
+from lesa_framework.warning import warn
 
 #: Two steps at which the scheduler was right, so that it is no chance; two levels at which it was not.
 _ENOUGH = 2
@@ -197,7 +196,7 @@ class Tracker:
         if not self._warned:
             self._warned = True
             levels = ", ".join(f"{stray:.4g}" for stray in self._strays)
-            warnings.warn(_GIVEN_UP.format(levels=levels), LesaWarning, stacklevel=2)
+            warn(_GIVEN_UP.format(levels=levels))
         known, self._grid = self._grid, NO_GRID
         return known is not NO_GRID
 

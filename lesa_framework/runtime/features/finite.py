@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lesa_framework.errors import LesaWarning
 from lesa_framework.runtime.features.weighing import replaced
 from lesa_framework.runtime.strategy import Agree, FiniteCheck, alone
+from lesa_framework.warning import warn
 
 
 class _Number(Protocol):
@@ -166,10 +165,8 @@ class Finite:
         if self._has_warned:
             return
         self._has_warned = True
-        warnings.warn(
+        warn(
             f"{self.predictor}: {number} value(s) at step {step} of '{branch}' were not finite. They, and later ones, "
             "are replaced by those of the newest computed feature; the report tells how many and at which steps. "
             "Check the weights of predictor and model. To compute such steps, set `engine.check_finite` to `strict`.",
-            LesaWarning,
-            stacklevel=2,
         )

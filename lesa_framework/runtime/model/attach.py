@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from lesa_framework.errors import LesaWarning, UnsupportedBackboneError
+from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter
 from lesa_framework.interfaces.host import Host
 from lesa_framework.layout import unwrapped
@@ -27,6 +26,7 @@ from lesa_framework.runtime.model.tuning import tuned
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.turn import take_turn
 from lesa_framework.types import Tap, Tuning
+from lesa_framework.warning import warn
 
 _ATTACHED = "_lesa_attachment"
 _CONTEXT = "cache_context"
@@ -233,7 +233,7 @@ class Attachment:
     def _warn(self, message: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            warnings.warn(message, LesaWarning, stacklevel=2)
+            warn(message)
 
     @contextmanager
     def _hear_context(self, name: str, **kwargs: Any) -> Iterator[Any]:
