@@ -63,7 +63,8 @@ class Watch:
         )
         length = []
         if limit.seconds is not None:
-            length.append(f"{limit.seconds / 60:g} minutes")
+            minutes = limit.seconds / 60
+            length.append(f"{minutes:g} minute{'s' * (minutes != 1)}")
         if limit.tries is not None:
             length.append(f"{limit.tries} candidates")
         then = f" Then '{kind}' is fitted to the best." if config.predictor.has_fit() else ""

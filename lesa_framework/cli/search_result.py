@@ -91,7 +91,7 @@ def overturned(record: Record, written: Tried) -> str | None:
         return None
     overturns = f"the comparison overturns the search, whose best was {' '.join(map(str, best.steps))}."
     if written.steps != record.compared[0].steps:
-        return f"{overturns} On the prompts of both together, what was written is closer."
+        return f"{overturns} On the prompts of both together, what was written is closer, so it counts as the best."
     return (
         f"{overturns} On the prompts of both together nothing was closer than even steps, so those were written. The "
         "same command with more --minutes or --tries goes on; another tap (--set backbone.tap=pre_head) or a fit by "

@@ -64,7 +64,7 @@ def divided(prompts: Sequence[str], batch: int, seed: int, *, fits: bool) -> Pro
     if len(prompts) < 2 * LEAST:
         raise ConfigError(
             f"--prompts: a search needs at least {2 * LEAST} prompts, {LEAST} to fit on and {LEAST} to judge on; "
-            f"found {len(prompts)}. Three quarters are for the fit; about 100 are usual."
+            f"found {len(prompts)}. Three quarters are for the fit; 24 to 32 are a good start."
         )
     (whole,) = make_batches(prompts, len(prompts), seed)
     fit, judge = _parts(whole, [len(prompts) - max(LEAST, round(len(prompts) / 4))])

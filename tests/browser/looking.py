@@ -35,16 +35,30 @@ def pixels(page: Page, selector: str) -> NDArray[np.int16]:
     return np.asarray(Image.open(io.BytesIO(taken)).convert("RGB"), dtype=np.int16)
 
 
-def settled(page: Page, selector: str, pictures: int = 20) -> NDArray[np.int16]:
-    """A picture of one element when two in a row are alike: on a busy machine plots are redrawn late."""
-    before = pixels(page, selector)
-    for _ in range(pictures):
+#: An element has settled when so many pictures in a row are alike, and is watched for so many at most.
+_ALIKE, _PICTURES = 4, 40
+
+
+def settled(page: Page, selector: str) -> NDArray[np.int16]:
+    """A picture of one element when some in a row are alike: on a busy machine plots are redrawn late."""
+    before, alike = pixels(page, selector), 1
+    for _ in range(_PICTURES):
         page.wait_for_timeout(100)
         now = pixels(page, selector)
-        if np.array_equal(before, now):
+        alike = alike + 1 if np.array_equal(before, now) else 1
+        if alike == _ALIKE:
             return now
         before = now
-    raise AssertionError(f"{selector}: still changing after {pictures} pictures")
+    raise AssertionError(f"{selector}: still changing after {_PICTURES} pictures")
+
+
+def becomes(page: Page, selector: str, expected: NDArray[np.int16]) -> bool:
+    """Whether an element looks like that, at once or after it was redrawn."""
+    for _ in range(_PICTURES):
+        if np.array_equal(pixels(page, selector), expected):
+            return True
+        page.wait_for_timeout(100)
+    return False
 
 
 def middles_of_marks(page: Page, plot: str) -> list[tuple[int, int]]:

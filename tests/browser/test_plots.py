@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from playwright.sync_api import Page
 
 from lesa_framework.measure.page.render import write_page
 from tests.browser.conftest import Visit
-from tests.browser.looking import assert_names_apart, middles_of_marks, pixels, plotted, settled, share_of
+from tests.browser.looking import assert_names_apart, becomes, middles_of_marks, pixels, plotted, settled, share_of
 from tests.measure.page.samples import N7, sample_results
 
 #: Of lesa, taylorseer and reuse; the last one is the card's own.
@@ -37,12 +36,12 @@ def test_dark_is_dark_and_can_be_switched_by_hand(visit: Visit, opened: Page) ->
     _assert_drawn(page, _DARK)
     dark = settled(page, "#plots")
     page.get_by_role("button", name="Switch between light and dark").click()
-    light = settled(page, "#plots")
-    assert np.array_equal(light, settled(opened, "#plots"))
+    light = settled(opened, "#plots")
+    assert becomes(page, "#plots", light)
     assert light.mean() > 200
     assert dark.mean() < 80
     page.get_by_role("button", name="Switch between light and dark").click()
-    assert np.array_equal(settled(page, "#plots"), dark)
+    assert becomes(page, "#plots", dark)
 
 
 def test_the_dashed_line_joins_the_pareto_front(opened: Page) -> None:

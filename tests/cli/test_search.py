@@ -231,7 +231,7 @@ def test_it_says_when_the_comparison_overturns_the_search() -> None:
     record = Record(fingerprint="f", about={}, whole=1, tried=[even, other])
     assert overturned(record, even) is None
     record.compared = [even, other]
-    assert "whose best was 0 4. On the prompts of both together, what was written is closer." in str(
+    assert "whose best was 0 4. On the prompts of both together, what was written is closer, so it" in str(
         overturned(record, other)
     )
     record.compared = [other, even]
