@@ -72,7 +72,7 @@ class StepContext:
             branches of both are here, those of the second one with its name, such as `cond (transformer_2)`.
         latent: The model's input at this step; None in a plan.
         computed_latent: The model's input at the newest computed step of this branch; None before there is one, in a
-            plan, and unless the schedule is `dynamic` or the predictor `reads_latents`.
+            plan, and unless the schedule is `dynamic` or the predictor `reads_latents` or `looks_ahead`.
         path: The model's inputs at earlier steps of this branch, by step: from the step before the newest computed one
             up to the step before this one. Empty in a plan and unless the schedule `reads_path`.
     """
@@ -140,19 +140,24 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How a model is asked at a computed step: as the sampler asks it, but for two numbers.
+    """How a model is asked at a computed step: as the sampler asks it, but for three numbers.
 
     A latent that has come through predictions is not quite where the uncached run's would be: it may hold a little more
     or less noise than the noise level says. The same is known of samplers with few steps (time shift, arXiv 2305.15583;
-    input scale, arXiv 2308.15321).
+    input scale, arXiv 2308.15321). And a prediction between two computed steps needs what the model says of a point
+    further on, as in a midpoint rule: it can be asked about one, on the straight line of the way so far.
 
     Attributes:
         shift: Added to the noise level that the model is told, which is in [0, 1].
         scale: The model gets the latent times this number. The sampler's latent stays as it is.
+        ahead: How far on the model is asked, in parts of the way since the branch's computed step before: both the
+            latent and the noise level that it gets move on by so much of their change. Counts only where the
+            predictor `looks_ahead`; the first computed step has no way behind it, and stays.
     """
 
     shift: float | Tensor = 0.0
     scale: float | Tensor = 1.0
+    ahead: float | Tensor = 0.0
 
 
 def _equal(one: Weights | float, other: Weights | float) -> bool:

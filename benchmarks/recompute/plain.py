@@ -29,8 +29,9 @@ class Skipping:
         tap: Where features are: `pre_head` is the input of `norm_out`, `post_norm` its output, `output` the model's.
         computed: The steps that run the blocks.
         formulas: One for each branch.
-        tuning: How computed steps are asked, shape (T, branches, 2): what is added to the noise level, and to a factor
-            of 1 for the latent. None changes nothing.
+        tuning: How computed steps are asked, shape (T, branches, 2 or 3): what is added to the noise level, and to a
+            factor of 1 for the latent; and how far ahead, in parts of the way since the computed step before. None
+            changes nothing.
     """
 
     transformer: nn.Module
@@ -39,6 +40,7 @@ class Skipping:
     formulas: Sequence[Formula]
     tuning: Array | None = None
     calls: int = 0
+    before: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)  # timestep and latent, by branch
     feature: Tensor | None = None  # what passed the tap
     guess: Tensor | None = None  # what is to pass instead
     original: Callable[..., Any] = field(init=False)
@@ -67,10 +69,13 @@ class Skipping:
         """The arguments of a computed step; pipelines of pictures tell the noise level as a number in [0, 1]."""
         if self.tuning is None:
             return kwargs
-        shift, gain = (float(number) for number in self.tuning[step, branch])
+        shift, gain, *more = (float(number) for number in self.tuning[step, branch])
+        ahead, level, latent = more[0] if more else 0.0, kwargs["timestep"], kwargs["hidden_states"]
+        level_before, latent_before = self.before.get(branch, (level, latent))
+        self.before[branch] = level, latent.clone()
         return kwargs | {
-            "timestep": kwargs["timestep"] + shift,
-            "hidden_states": kwargs["hidden_states"] * (1 + gain),
+            "timestep": level + shift + ahead * (level - level_before),
+            "hidden_states": latent * (1 + gain) + ahead * (latent - latent_before),
         }
 
     def enters_head(self, head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:  # noqa: ARG002

@@ -49,6 +49,7 @@ class PlannedStep:
         bias: The bias of the filter; None without weights.
         shift: Of a computed step: what is added to the noise level that the model is told.
         scale: Of a computed step: the factor of the latent that the model gets.
+        ahead: Of a computed step: how far on the model is asked, in parts of the way since the computed step before.
     """
 
     step: int
@@ -62,6 +63,7 @@ class PlannedStep:
     bias: Shown | None
     shift: float = 0.0
     scale: float = 1.0
+    ahead: float = 0.0
 
 
 def command(
@@ -189,6 +191,7 @@ def _planned(strategy: Strategy, ctx: StepContext, reason: Reason) -> PlannedSte
         bias=None if found is None else _shown(found.bias),
         shift=float(tuning.shift),
         scale=float(tuning.scale),
+        ahead=float(tuning.ahead),
     )
 
 
@@ -266,6 +269,7 @@ def formula(row: PlannedStep) -> str:
     """The filter of a step as text, such as `+2.000·h1 -1.000·h0`, and how it is asked; empty when it has neither."""
     asked = [f"asked at sigma {row.sigma + row.shift:.4f}"] if row.shift else []
     asked += [f"latent x {row.scale:.4f}"] if row.scale != 1 else []
+    asked += [f"asked {row.ahead:+.3f} of the last way ahead"] if row.ahead else []
     if row.weights is None:
         return ", ".join(asked)
     terms = _terms(row.weights, "h")

@@ -28,6 +28,7 @@ class Predictor(ABC):
         num_stages: How many stages the predictor tells apart; None when it ignores the stage.
         trained_for: The run that its weights were made for; None when it fits every run.
         reads_latents: Whether it reads `StepContext.computed_latent`, which is kept only then.
+        looks_ahead: Whether `tuning` may ask about a point ahead; the latent that this needs is kept only then.
         carries_over: Whether weights that were made for one grid serve others too: another number of steps, or other
             noise levels. Where no configuration is given, weights are taken for another grid only then.
     """
@@ -37,6 +38,7 @@ class Predictor(ABC):
     num_stages: int | None = None
     trained_for: RunInfo | None = None
     reads_latents: bool = False
+    looks_ahead: bool = False
     carries_over: bool = False
 
     def min_history(self, stage: int) -> int:  # noqa: ARG002 - for those that need it

@@ -13,6 +13,7 @@ from lesa_framework.devices import peak_memory
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
+from lesa_framework.runtime.asking import Asking, asking
 from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.features.ahead import reads_next
 from lesa_framework.runtime.features.finite import Finite
@@ -30,7 +31,6 @@ from lesa_framework.types import (
     StepContext,
     StepRecord,
     Tap,
-    Tuning,
 )
 
 
@@ -38,12 +38,12 @@ from lesa_framework.types import (
 class _Branch:
     history: Store
     latent_shape: torch.Size | None = None
-    computed_latent: Tensor | None = None
+    computed: tuple[int, Tensor] | None = None  # the newest computed step, and the model's input
     path: Mapping[int, Tensor] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
-        latents = [held for held in (self.computed_latent, *self.path.values()) if held is not None]
+        latents = [held for held in (self.computed and self.computed[1], *self.path.values()) if held is not None]
         return self.history.nbytes + sum(latent.nbytes for latent in latents)
 
 
@@ -177,9 +177,12 @@ class Engine:
         if step.ctx is not None:
             step.ctx = replace(step.ctx, others=self._others(step.ctx.branch, step.latent))
 
-    def tuning(self, step: Step) -> Tuning | None:
+    def asking(self, step: Step) -> Asking | None:
         """How to ask the model at a step that is computed; None to ask as the sampler does."""
-        return None if step.ctx is None else self.strategy.predictor.tuning(step.ctx)
+        if step.ctx is None:
+            return None
+        before = self._branches[step.branch].computed
+        return asking(self.strategy.predictor.tuning(step.ctx), step.ctx, before)
 
     def computed(self, step: Step, feature: Tensor) -> Tensor:
         """Use a feature that the block stack computed.
@@ -192,7 +195,7 @@ class Engine:
         branch = self._branches[step.branch]
         branch.history.append(feature, EntryInfo(step.ctx.index, computed=True))
         if self.strategy.reads_latents:
-            branch.computed_latent = step.latent.detach().clone()  # a sampler may write to its own
+            branch.computed = step.ctx.index, step.latent.clone()  # a sampler may write to its own
         with branch.history.showing(feature):
             used, refused = correct(self.strategy.predictor, branch.history, step.ctx, feature, self._finite)
         if refused:
@@ -287,7 +290,7 @@ class Engine:
             entries=branch.history.entries,
             others=self._others(position.branch, latent),
             latent=latent,
-            computed_latent=branch.computed_latent,
+            computed_latent=None if branch.computed is None else branch.computed[1].detach(),
             path=branch.path,
         )
 

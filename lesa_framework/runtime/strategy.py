@@ -93,7 +93,7 @@ class Strategy:
     @property
     def reads_latents(self) -> bool:
         """Whether the latent of the newest computed step has to be kept."""
-        return self.schedule.dynamic or self.predictor.reads_latents
+        return self.schedule.dynamic or self.predictor.reads_latents or self.predictor.looks_ahead
 
 
 def extended(path: Mapping[int, Tensor], index: int, latent: Tensor, *, computed: bool) -> dict[int, Tensor]:

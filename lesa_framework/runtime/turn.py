@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from lesa_framework.errors import PluginContractError
+from lesa_framework.runtime.asking import Asking
 from lesa_framework.runtime.calls.tracking import Located
 from lesa_framework.runtime.engine import Engine, Step
-from lesa_framework.types import Decision, Reason, Tuning
+from lesa_framework.types import Decision, Reason
 
 
 class Turn(Protocol):
@@ -23,7 +24,7 @@ class Turn(Protocol):
 
     prediction: Tensor | None
 
-    def tunings(self) -> Sequence[Tuning | None]:
+    def asking(self) -> Sequence[Asking | None]:
         """How to ask the model, if the stack is to run: for each branch, in their order in the batch."""
 
     def computed(self, feature: Tensor) -> Tensor:
@@ -50,8 +51,8 @@ class _Alone:
     def __init__(self, engine: Engine, step: Step) -> None:
         self._engine, self._step, self.prediction = engine, step, step.prediction
 
-    def tunings(self) -> Sequence[Tuning | None]:
-        return [self._engine.tuning(self._step)]
+    def asking(self) -> Sequence[Asking | None]:
+        return [self._engine.asking(self._step)]
 
     def computed(self, feature: Tensor) -> Tensor:
         return self._engine.computed(self._step, feature)
@@ -71,8 +72,8 @@ class _Together:
         self._remembered: dict[int, Tensor] = {}  # by their places in the batch
         self.prediction = self._predict()
 
-    def tunings(self) -> Sequence[Tuning | None]:
-        return [self._engine.tuning(step) for _, step in sorted(self._steps, key=lambda each: each[0])]
+    def asking(self) -> Sequence[Asking | None]:
+        return [self._engine.asking(step) for _, step in sorted(self._steps, key=lambda each: each[0])]
 
     def computed(self, feature: Tensor) -> Tensor:
         given = _split(feature, len(self._steps), "feature")

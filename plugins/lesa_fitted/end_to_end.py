@@ -19,8 +19,9 @@ from lesa_framework.training import drift, drift_db
 LOOK_EVERY = 10
 #: What a state of the refinement has.
 REFINEMENT_STATE = frozenset({"iteration", "weights", "moments", "best"})
-#: What tunes computed steps learns at this part of the weights' rate: a few thousandths make a difference.
-_TUNING_RATE = 0.2
+#: What tunes computed steps learns at these parts of the weights' rate: a few thousandths of the noise level and of the
+#: latent make a difference, and some tenths of the way ahead.
+_RATES = (0.2, 0.2, 2.0)
 #: Iterations in which the learning rate rises.
 _WARM_UP = 5
 
@@ -41,16 +42,18 @@ class TrainableRows(Predictor):
         self.depth = rows.shape.depth
         self._keys = sorted(rows.weights)
         self._weights = [nn.Parameter(rows.weights[key].float()) for key in self._keys]
-        self._tuning = nn.Parameter(torch.zeros(rows.shape.tuning_size)) if tunes else None
+        self.looks_ahead = tunes
+        size = rows.shape.tuning_size
+        self._tuning = [nn.Parameter(torch.zeros(size[:-1])) for _ in range(size[-1])] if tunes else []
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """The weights, and what tunes computed steps."""
-        return [*self._weights, *([] if self._tuning is None else [self._tuning])]
+        return [*self._weights, *self._tuning]
 
     def rated(self) -> list[dict[str, Any]]:
         """The same with their parts of the learning rate."""
-        tuning = [] if self._tuning is None else [{"params": [self._tuning], "rate": _TUNING_RATE}]
+        tuning = [{"params": [each], "rate": rate} for each, rate in zip(self._tuning, _RATES, strict=False)]
         return [{"params": self._weights, "rate": 1.0}, *tuning]
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
@@ -67,10 +70,11 @@ class TrainableRows(Predictor):
 
     def tuning(self, ctx: StepContext) -> Tuning | None:
         """How a computed step is asked, with gradients."""
-        if self._tuning is None:
+        if not self._tuning:
             return None
-        shift, gain = self._tuning[ctx.index, self._rows.shape.branches.index(ctx.branch)]
-        return Tuning(shift, 1 + gain)
+        place = ctx.index, self._rows.shape.branches.index(ctx.branch)
+        shift, gain, ahead = (each[place] for each in self._tuning)
+        return Tuning(shift, 1 + gain, ahead)
 
     def set(self, values: Sequence[Tensor]) -> None:
         """Take other weights."""
@@ -86,8 +90,8 @@ class TrainableRows(Predictor):
         """Write the weights into the rows."""
         for key, parameter in zip(self._keys, self._weights, strict=True):
             self._rows.weights[key] = parameter.detach().double()
-        if self._tuning is not None:
-            self._rows.tuning = self._tuning.detach().double()
+        if self._tuning:
+            self._rows.tuning = torch.stack([each.detach().double() for each in self._tuning], -1)
 
 
 class EndToEnd:

@@ -129,10 +129,10 @@ class FittedFit(Fit):
         return {"weights": self._found.table()} | ({} if tuning is None else {TUNING: tuning})
 
     def size(self, branches: int) -> FitSize:
-        """A number for each step, branch and feature that is read, and two for tuning; a refinement saves more."""
+        """A number for each step, branch and feature that is read, and three for tuning; a refinement saves more."""
         read = branches if self._reads == "all" else 1
         refined, greedy = self._settings.fit == "end_to_end", self._settings.fit != "true_history"
-        tuned = 2 * (refined and self._settings.tune_computed)
+        tuned = 3 * (refined and self._settings.tune_computed)
         table = 8 * (len(self._task.sigmas) - 1) * branches * (read * self._deepest(self._computed()) + tuned)
         batches = (*self._fitted_on, *self._held_out) if greedy else ()
         return FitSize(self.total, table, 2 * table * refined, sum(len(batch.prompts) for batch in batches))

@@ -24,8 +24,8 @@ class Fitted(AffinePredictor):
         shape: What the filters read.
         weights: Shape (steps, branches, sources, depth).
         sigmas: The grid of the fit.
-        tuning: How computed steps are asked: shape (steps, branches, 2), what is added to the noise level and to 1 for
-            the latent's factor. None to ask as the sampler does.
+        tuning: How computed steps are asked: shape (steps, branches, 3), what is added to the noise level and to 1 for
+            the latent's factor, and how far ahead. None to ask as the sampler does.
     """
 
     records: Literal["all", "computed"] = "computed"
@@ -38,6 +38,7 @@ class Fitted(AffinePredictor):
         self.depth, self.records = shape.depth, shape.records
         self._weights: list[list[list[list[float]]]] = weights.tolist()
         self._tuning: list[list[list[float]]] | None = None if tuning is None else tuning.tolist()
+        self.looks_ahead = tuning is not None and bool(tuning[..., 2].any())
         self._same: dict[tuple[float, ...], bool] = {}
 
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
@@ -63,8 +64,8 @@ class Fitted(AffinePredictor):
         step = ctx.index
         if not self._is_same_grid(ctx):
             step = min(self.shape.computed, key=lambda each: abs(self._sigmas[each] - ctx.sigma))
-        shift, gain = self._tuning[step][self._branch(ctx)]
-        return Tuning(shift, 1 + gain) if shift or gain else None
+        shift, gain, ahead = self._tuning[step][self._branch(ctx)]
+        return Tuning(shift, 1 + gain, ahead) if shift or gain or ahead else None
 
     def _branch(self, ctx: StepContext) -> int:
         names = self.shape.branches

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
 
 from lesa_fitted.fit import FittedFit
 from lesa_fitted.fitted import Fitted
@@ -43,14 +45,22 @@ class FittedWeights(Fitted):
                 f"predictor.weights: made for {shape.num_steps} steps, but its grid has {len(metadata.sigmas) - 1}. "
                 "Train again."
             )
-        tuning = artifact.tensor(TUNING, shape.tuning_size) if TUNING in artifact.tensors else None
-        super().__init__(shape, artifact.tensor("weights", shape.size), metadata.sigmas, tuning)
+        super().__init__(shape, artifact.tensor("weights", shape.size), metadata.sigmas, _tuning(artifact, shape))
         self._metadata, self._strict = metadata, strict
         self.trained_for = metadata.run
 
     def check(self, run: RunInfo) -> None:
         """Compare the run with that of the fit. Another grid is warned of, once: filters carry over by noise level."""
         check_run(self._metadata, run, strict=self._strict, carried_over=self.shape.records == "computed")
+
+
+def _tuning(artifact: Artifact, shape: TableShape) -> Tensor | None:
+    if TUNING not in artifact.tensors:
+        return None
+    *size, numbers = shape.tuning_size
+    if artifact.tensors[TUNING].shape[-1:] == (2,):  # of an earlier fit, which asked nothing ahead
+        return functional.pad(artifact.tensor(TUNING, (*size, 2)), (0, numbers - 2))
+    return artifact.tensor(TUNING, shape.tuning_size)
 
 
 class FittedPredictorConfig(PredictorConfig):

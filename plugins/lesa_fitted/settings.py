@@ -27,6 +27,7 @@ class FittedTrainingConfig(TrainingConfig):
     lr: float = Field(3e-3, gt=0, allow_inf_nan=False)
     """`end_to_end`: Adam's learning rate, which falls to 0 as a cosine."""
     tune_computed: bool = False
-    """`end_to_end`: also fit how computed steps are asked: at what noise level, and with what factor of the latent."""
+    """`end_to_end`: also fit how computed steps are asked: at what noise level, with what factor of the latent, and
+    how far ahead on its way."""
     held_out: float = Field(0.25, ge=0, lt=1)
     """`end_to_end`: share of the batches that no fit sees. The filters that do best on these are kept."""

@@ -56,8 +56,11 @@ class TableShape:
 
     @property
     def tuning_size(self) -> tuple[int, int, int]:
-        """Of what tunes computed steps: (steps, branches, 2), a shift of the noise level and what is added to 1."""
-        return self.num_steps, len(self.branches), 2
+        """Of what tunes computed steps: (steps, branches, 3).
+
+        A shift of the noise level, what is added to 1 for the latent's factor, and how far ahead the model is asked.
+        """
+        return self.num_steps, len(self.branches), 3
 
     def as_json(self) -> dict[str, Any]:
         """For an artifact's metadata."""

@@ -64,6 +64,7 @@ class Lesa(AffinePredictor):
     ) -> None:
         self.shape, self.base, self.records = shape, base, records
         self.depth, self.num_stages = depth_of(shape, base), shape.num_stages
+        self.looks_ahead = base is not None and base.predictor.looks_ahead
         self._gains, self._taps, self._bias = gains.tolist(), taps.tolist(), bias.tolist()
         self._numbers = lru_cache(_STEPS)(self._multiplied)
 

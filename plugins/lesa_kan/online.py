@@ -28,6 +28,7 @@ class OnlineTraining(Predictor):
     def __init__(self, trainable: TrainablePredictor, features: Mapping[tuple[str, int], Tensor], learn: Learn) -> None:
         self._trainable, self._features, self._learn = trainable, features, learn
         self.depth, self.records, self.num_stages = trainable.depth, trainable.records, trainable.num_stages
+        self.looks_ahead = trainable.looks_ahead
 
     def min_history(self, stage: int) -> int:
         """That of the trainable."""

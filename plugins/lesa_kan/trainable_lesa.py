@@ -39,6 +39,7 @@ class TrainableLesa(TrainablePredictor):
         self.experts = Experts(shape, seed)
         self._keep_kans, self._base, self.records = keep_kans, base, records
         self.depth = depth_of(shape, base)
+        self.looks_ahead = base is not None and base.predictor.looks_ahead
         if base is not None:
             self.restrain(0.0)
         self.num_stages = shape.num_stages

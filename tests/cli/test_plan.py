@@ -112,6 +112,8 @@ def test_how_computed_steps_are_asked() -> None:
     assert [(row.shift, row.scale) for row in (first, predicted, tuned)] == [(0, 1), (0, 1), (-0.02, 1.25)]
     assert formula(first) == ""
     assert formula(replace(tuned, weights=None)) == "asked at sigma 0.4800, latent x 1.2500"
+    ahead = replace(tuned, weights=None, shift=0.0, scale=1.0, ahead=0.125)
+    assert formula(ahead) == "asked +0.125 of the last way ahead"
     assert formula(tuned) == "asked at sigma 0.4800, latent x 1.2500, corrected: +0.750·h2 +0.250·h0 +0.5000"
 
 

@@ -15,6 +15,7 @@ from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter
 from lesa_framework.interfaces.host import Host
 from lesa_framework.layout import unwrapped
+from lesa_framework.runtime.asking import Asking
 from lesa_framework.runtime.calls.call import Call
 from lesa_framework.runtime.model import conflicts
 from lesa_framework.runtime.model.arguments import ArgumentNames
@@ -25,7 +26,7 @@ from lesa_framework.runtime.model.running import Given, Runner
 from lesa_framework.runtime.model.tuning import tuned
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.turn import take_turn
-from lesa_framework.types import Tap, Tuning
+from lesa_framework.types import Tap
 from lesa_framework.warning import warn
 
 _ATTACHED = "_lesa_attachment"
@@ -199,7 +200,7 @@ class Attachment:
                 conflicts.check_caches(self._model)
             turn = take_turn(engine, located, given.latent, partial(self._adapter.guidance, arguments))
             if turn.prediction is None:
-                asked = self._tuned(given, arguments, turn.tunings())
+                asked = self._tuned(given, arguments, turn.asking())
                 output, feature = self._runner.compute(asked, turn.computed)
             else:
                 output, feature = self._runner.replay(given, turn.prediction), turn.prediction
@@ -214,9 +215,9 @@ class Attachment:
                 self._runner.forward = self._run_model = self._override.original
         return output
 
-    def _tuned(self, given: Given, arguments: Arguments, tunings: Sequence[Tuning | None]) -> Given:
+    def _tuned(self, given: Given, arguments: Arguments, asking: Sequence[Asking | None]) -> Given:
         """A call as the predictor wants the model to be asked."""
-        changed = tuned(self._adapter, arguments, tunings)
+        changed = tuned(self._adapter, arguments, asking)
         if not changed:
             return given
         args, kwargs = self._names.replaced(given.args, given.kwargs, changed)

@@ -9,37 +9,44 @@ import torch
 from torch import Tensor
 
 from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter
-from lesa_framework.types import Tuning
+from lesa_framework.runtime.asking import Asking
 
 #: As the sampler asks.
-_AS_IT_IS = Tuning()
+_AS_IT_IS = Asking()
 
 
-def tuned(adapter: BackboneAdapter, arguments: Arguments, tunings: Sequence[Tuning | None]) -> Mapping[str, Any]:
+def tuned(adapter: BackboneAdapter, arguments: Arguments, asking: Sequence[Asking | None]) -> Mapping[str, Any]:
     """The arguments of a call that change.
 
     Args:
         adapter: Knows the latent and the timestep among them.
         arguments: The call's, by name.
-        tunings: Of the branches that come in the call, each in an equal part of the batch, in their order.
+        asking: For the branches that come in the call, each in an equal part of the batch, in their order.
     """
-    if not any(tunings):
+    if not any(asking):
         return {}
-    wanted = [tuning or _AS_IT_IS for tuning in tunings]
+    wanted = [each or _AS_IT_IS for each in asking]
     return {
-        adapter.latent_argument: _scaled(arguments[adapter.latent_argument], wanted),
+        adapter.latent_argument: _asked_about(arguments[adapter.latent_argument], wanted),
         adapter.timestep_argument: _shifted(adapter, arguments, wanted),
     }
 
 
-def _scaled(latent: Any, wanted: Sequence[Tuning]) -> Any:
+def _asked_about(latent: Any, wanted: Sequence[Asking]) -> Any:
     if isinstance(latent, Tensor):
-        return _joined([part * each.scale for part, each in zip(latent.chunk(len(wanted)), wanted, strict=True)])
+        return _joined([_moved(part, each) for part, each in zip(latent.chunk(len(wanted)), wanted, strict=True)])
     share = len(latent) // len(wanted)
-    return [sample * wanted[number // share].scale for number, sample in enumerate(latent)]
+    return [_moved(sample, wanted[number // share], number % share) for number, sample in enumerate(latent)]
 
 
-def _shifted(adapter: BackboneAdapter, arguments: Arguments, wanted: Sequence[Tuning]) -> Tensor | float:
+def _moved(latent: Tensor, asking: Asking, sample: int | None = None) -> Tensor:
+    scaled = latent * asking.scale
+    if asking.moved is None:
+        return scaled
+    return (scaled + (asking.moved if sample is None else asking.moved[sample])).to(scaled.dtype)
+
+
+def _shifted(adapter: BackboneAdapter, arguments: Arguments, wanted: Sequence[Asking]) -> Tensor | float:
     before = adapter.timestep(arguments)
     if len(wanted) == 1 and not isinstance(before, Tensor):
         return adapter.shifted(arguments, wanted[0].shift)

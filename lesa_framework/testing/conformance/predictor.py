@@ -102,8 +102,10 @@ def _check_tuning(predictor: Predictor, ctx: StepContext, where: str) -> None:
     tuning = predictor.tuning(ctx)
     assert tuning == predictor.tuning(ctx), f"{where}: asked again, it tunes the step differently"
     if tuning is not None:
-        finite = all(math.isfinite(float(each)) for each in (tuning.shift, tuning.scale))
+        finite = all(math.isfinite(float(each)) for each in (tuning.shift, tuning.scale, tuning.ahead))
         assert finite, f"{where}: a tuning that is not finite: {tuning}"
+        kept = not tuning.ahead or predictor.looks_ahead
+        assert kept, f"{where}: it asks {tuning.ahead} ahead, which counts only if looks_ahead is set"
 
 
 def _check_correction(predictor: Predictor, ctx: StepContext, history: History, dtype: torch.dtype, where: str) -> None:

@@ -136,6 +136,10 @@ def test_tuned_computed_steps_come_closer_than_the_filters_alone(make_task, tap)
         found[tunes] = closeness(make_task(settings, tap=tap), fit.predictor)
         assert ("tuning" in fit.tensors()) is tunes
     assert found[True] > found[False] + 0.5
+    shift, gain, ahead = fit.tensors()["tuning"].abs().amax((0, 1))
+    assert min(shift, gain, ahead) > 0
+    first = fit.tensors()["tuning"][0]
+    assert not first[:, 2].any(), "the first step has no way behind it"
 
 
 def test_the_filters_that_do_best_on_held_out_batches_are_kept(make_task):

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from lesa_fitted.fitted import Fitted
+from lesa_fitted.predictor import FittedPredictorConfig
 from lesa_fitted.table import TableShape, find_place, spread
-from lesa_framework import EntryInfo, Filter, Reason, Strategy, Tuning
+from lesa_framework import EntryInfo, Filter, Reason, Strategy, Tap, Tuning
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
 from lesa_framework.interfaces.schedule import Always
 from lesa_framework.runtime.strategy import plan
 from lesa_framework.testing import even_grid
@@ -95,16 +97,29 @@ def test_a_strategy_that_computes_everything_never_asks():
 
 def test_computed_steps_are_tuned_on_the_grid_of_the_fit_and_by_noise_level_on_another():
     tuning = torch.zeros(SHAPE.tuning_size)
-    tuning[2, 1], tuning[5, 1] = torch.tensor([0.25, 0.5]), torch.tensor([-0.25, 0.0])
+    tuning[2, 1], tuning[5, 1] = torch.tensor([0.25, 0.5, 0.0]), torch.tensor([-0.25, 0.0, 0.125])
     fitted = Fitted(SHAPE, table(), GRID, tuning)
 
     def found(step, grid=GRID, branch="uncond"):
         return fitted.tuning(StepContext(step, grid, branch, ("cond", "uncond").index(branch)))
 
     assert found(2) == Tuning(0.25, 1.5)
-    assert found(5) == Tuning(-0.25, 1.0)
+    assert found(5) == Tuning(-0.25, 1.0, 0.125)
     assert found(2, branch="cond") is None
     assert found(3) is None  # computed out of turn
     finer = even_grid(16)
-    assert [found(step, finer) for step in (4, 5, 9)] == [Tuning(0.25, 1.5), Tuning(0.25, 1.5), Tuning(-0.25, 1.0)]
+    assert [found(step, finer) for step in (4, 5, 9)] == [Tuning(0.25, 1.5), Tuning(0.25, 1.5), found(5)]
+    assert fitted.looks_ahead
+    assert not Fitted(SHAPE, table(), GRID, tuning * torch.tensor([1.0, 1.0, 0.0])).looks_ahead
     assert Fitted(SHAPE, table(), GRID).tuning(StepContext(2, GRID)) is None
+
+
+def test_weights_of_a_fit_that_asked_nothing_ahead_still_serve(tmp_path):
+    metadata = ArtifactMetadata(
+        kind="fitted", settings=SHAPE.as_json(), sigmas=GRID, backbone="flux", tap=Tap.OUTPUT, config={}
+    )
+    tuning = torch.full((*SHAPE.tuning_size[:-1], 2), 0.25)
+    save_artifact(tmp_path / "old.safetensors", Artifact(metadata, {"weights": table(), "tuning": tuning}))
+    fitted = FittedPredictorConfig(weights=tmp_path / "old.safetensors").build()
+    assert fitted.tuning(StepContext(2, GRID, "cond")) == Tuning(0.25, 1.25)
+    assert not fitted.looks_ahead

@@ -134,15 +134,16 @@ def test_computed_steps_are_tuned_as_the_base_tunes_them(tmp_path: Path) -> None
         kind="fitted", settings=shape.as_json(), sigmas=SIGMAS, backbone="flux", tap=Tap.OUTPUT, config={}
     )
     tuning = torch.zeros(shape.tuning_size)
-    tuning[3] = torch.tensor([-0.25, 0.5])
+    tuning[3] = torch.tensor([-0.25, 0.5, 0.125])
     save_artifact(
         tmp_path / "fitted.safetensors", Artifact(settings, {"weights": torch.ones(shape.size), "tuning": tuning})
     )
     section = FittedPredictorConfig(weights=tmp_path / "fitted.safetensors")
     made = made_on(section, "computed")
     for predictor in (made, sampled(made)):
-        assert predictor.tuning(StepContext(3, SIGMAS)) == Tuning(-0.25, 1.5)
+        assert predictor.tuning(StepContext(3, SIGMAS)) == Tuning(-0.25, 1.5, 0.125)
         assert predictor.tuning(StepContext(6, SIGMAS)) is None
+        assert predictor.looks_ahead
     assert TrainableLesa(SHAPE, 0, records="computed", base=None).tuning(StepContext(3, SIGMAS)) is None
 
 

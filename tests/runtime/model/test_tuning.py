@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lesa_framework import BackboneAdapter, Strategy, Tap, Tuning
+from lesa_framework.runtime.asking import Asking
 from lesa_framework.runtime.model.tuning import tuned
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid, sample
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
@@ -14,7 +15,7 @@ from tests.runtime.test_hosted import Told, accelerated, run, strategy
 
 GRID = even_grid(6)
 COMPUTED = (0, 3)
-TUNING = Tuning(-0.01, 1.02)
+TUNING, ASKING = Tuning(-0.01, 1.02), Asking(-0.01, 1.02)
 LATENT = torch.arange(4.0).view(2, 2)
 
 
@@ -29,9 +30,13 @@ class Tuned(Hold):
         return self.wanted
 
 
-class TunedByBranch(Hold):
+class TunedByBranch(Tuned):
     def tuning(self, ctx):
-        return TUNING if ctx.branch == "cond" else None
+        return self.wanted if ctx.branch == "cond" else None
+
+
+class Ahead(Tuned):
+    looks_ahead = True
 
 
 class Thousand(TinyDiTAdapter):
@@ -55,38 +60,48 @@ def test_nothing_is_touched_where_nothing_is_tuned():
 )
 @pytest.mark.parametrize("kind", [float, torch.tensor, lambda value: torch.full((2,), value)])
 def test_the_timestep_moves_in_the_model_s_units(adapter, before, after, kind):
-    changed = tuned(adapter(), arguments(timestep=kind(before)), [TUNING])
+    changed = tuned(adapter(), arguments(timestep=kind(before)), [ASKING])
     assert type(changed["timestep"]) is type(kind(before))
     assert torch.as_tensor(changed["timestep"]).tolist() == pytest.approx(torch.as_tensor(kind(after)).tolist())
 
 
 def test_integer_timesteps_become_numbers_that_can_move():
-    changed = tuned(Thousand(), arguments(timestep=torch.tensor([500, 500])), [Tuning(-0.0005)])
+    changed = tuned(Thousand(), arguments(timestep=torch.tensor([500, 500])), [Asking(-0.0005)])
     assert changed["timestep"].tolist() == [499.5, 499.5]
 
 
 @pytest.mark.parametrize(("adapter", "given"), [(TinyDiTAdapter, 0.0), (Reversed, 1.0)])
 def test_tokens_of_given_frames_stay_without_noise(adapter, given):
     timestep = torch.tensor([[given, 0.5, 0.5], [given, 0.5, 0.5]])
-    changed = tuned(adapter(), arguments(timestep=timestep), [TUNING])["timestep"]
+    changed = tuned(adapter(), arguments(timestep=timestep), [ASKING])["timestep"]
     assert changed[:, 0].tolist() == [given, given]
     assert changed[:, 1:].flatten().tolist() == pytest.approx([0.49 if given == 0 else 0.51] * 4)
 
 
 def test_the_latent_is_scaled_and_the_sampler_s_stays():
     latent = LATENT.clone()
-    changed = tuned(TinyDiTAdapter(), arguments(latent), [TUNING])["hidden_states"]
+    changed = tuned(TinyDiTAdapter(), arguments(latent), [ASKING])["hidden_states"]
     assert torch.equal(changed, 1.02 * LATENT)
     assert torch.equal(latent, LATENT)
-    samples = tuned(TinyDiTAdapter(), arguments([LATENT[0], LATENT[1]]), [TUNING])["hidden_states"]
+    samples = tuned(TinyDiTAdapter(), arguments([LATENT[0], LATENT[1]]), [ASKING])["hidden_states"]
     assert torch.equal(torch.stack(samples), 1.02 * LATENT)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_latent_moves_on_after_it_is_scaled(as_list):
+    moved = torch.tensor([[10.0, 20.0], [30.0, 40.0]])
+    latent = list(LATENT) if as_list else LATENT
+    changed = tuned(TinyDiTAdapter(), arguments(latent), [Asking(scale=2.0, moved=moved)])["hidden_states"]
+    assert torch.equal(torch.stack(list(changed)), 2 * LATENT + moved)
+    several = tuned(TinyDiTAdapter(), arguments(latent), [None, Asking(moved=moved[:1])])["hidden_states"]
+    assert torch.equal(torch.stack(list(several)), torch.stack([LATENT[0], LATENT[1] + moved[0]]))
 
 
 @pytest.mark.parametrize("as_list", [False, True])
 @pytest.mark.parametrize("timestep", [torch.tensor(0.5), torch.full((1,), 0.5), torch.full((2,), 0.5)])
 def test_each_branch_of_a_batch_is_tuned_by_itself(as_list, timestep):
     latent = list(LATENT) if as_list else LATENT
-    changed = tuned(TinyDiTAdapter(), arguments(latent, timestep), [None, TUNING])
+    changed = tuned(TinyDiTAdapter(), arguments(latent, timestep), [None, ASKING])
     found = torch.stack(list(changed["hidden_states"]))
     assert torch.equal(found, torch.stack([LATENT[0], 1.02 * LATENT[1]]))
     assert changed["timestep"].tolist() == pytest.approx([0.5, 0.49])
@@ -128,6 +143,25 @@ def test_computed_steps_alone_are_asked_differently(tap):
         latent = latent + (GRID[step + 1] - GRID[step]) * output
 
 
+@pytest.mark.parametrize("kind", [float, torch.tensor])
+def test_a_step_ahead_goes_on_along_the_way_since_the_computed_step_before(kind):
+    model, latent = Heard(), noise((1, 5, 4), 0)
+    path = [latent]
+    for step, output in enumerate(sampled(model, Ahead(Tuning(ahead=kind(0.5))), Tap.OUTPUT)):
+        path.append(path[-1] + (GRID[step + 1] - GRID[step]) * output)
+    asked = dict(zip(model.levels, model.latents, strict=True))  # the first step's call is repeated, to look at
+    assert list(asked) == pytest.approx([GRID[0], GRID[3] + 0.5 * (GRID[3] - GRID[0])])
+    first, second = asked.values()
+    assert torch.equal(first, latent), "it has no way behind it"
+    torch.testing.assert_close(second, path[3] + 0.5 * (path[3] - path[0]))
+
+
+def test_without_looks_ahead_no_latent_is_kept_and_nothing_moves():
+    wanted = sampled(TinyDiT(), Hold())
+    for found, expected in zip(sampled(TinyDiT(), Tuned(Tuning(ahead=0.5))), wanted, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("tap", list(Tap))
 def test_a_tuning_that_changes_nothing_is_bit_identical(tap):
     for found, expected in zip(sampled(TinyDiT(), Tuned(Tuning()), tap), sampled(TinyDiT(), Hold(), tap), strict=True):
@@ -145,8 +179,9 @@ def test_an_adapter_is_checked_on_the_tuned_call():
 
 @pytest.mark.parametrize("tap", list(Tap))
 def test_branches_in_one_batch_are_tuned_as_in_calls_of_their_own(registered, tap):
-    model, told = TinyDiT(), Told()
-    with accelerated(model, told, strategy(predictor=TunedByBranch()), tap) as session:
+    model, told, predictor = TinyDiT(), Told(), TunedByBranch(Tuning(-0.01, 1.02, 0.25))
+    predictor.looks_ahead = True
+    with accelerated(model, told, strategy(predictor=predictor), tap) as session:
         apart = run(model, told, batch=2, together=False)
         session.end_run("run")
         torch.testing.assert_close(run(model, told, batch=2), apart)

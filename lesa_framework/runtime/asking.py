@@ -1,0 +1,45 @@
+"""How a computed step is asked, once a predictor's wish meets the latents of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lesa_framework.types import StepContext, Tuning
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """What the model gets in place of the sampler's latent and noise level.
+
+    Attributes:
+        shift: Added to the noise level.
+        scale: Factor of the latent.
+        moved: Added to the latent after that; None for nothing.
+    """
+
+    shift: float | Tensor = 0.0
+    scale: float | Tensor = 1.0
+    moved: Tensor | None = None
+
+
+def asking(tuning: Tuning | None, ctx: StepContext, before: tuple[int, Tensor] | None) -> Asking | None:
+    """A tuning as numbers and tensors of this step.
+
+    Args:
+        tuning: What the predictor wishes.
+        ctx: The step.
+        before: The branch's computed step before, and its latent; None when it was not kept, or there is none.
+
+    Returns:
+        None to ask as the sampler does.
+    """
+    if tuning is None:
+        return None
+    ahead = tuning.ahead
+    if before is None or ctx.latent is None or not (isinstance(ahead, Tensor) or ahead):
+        return Asking(tuning.shift, tuning.scale)
+    step, latent = before
+    shift = tuning.shift + ahead * (ctx.sigma - ctx.sigmas[step])
+    return Asking(shift, tuning.scale, ahead * (ctx.latent - latent))
