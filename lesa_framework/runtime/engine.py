@@ -179,10 +179,8 @@ class Engine:
 
     def asking(self, step: Step) -> Asking | None:
         """How to ask the model at a step that is computed; None to ask as the sampler does."""
-        if step.ctx is None:
-            return None
-        before = self._branches[step.branch].computed
-        return asking(self.strategy.predictor.tuning(step.ctx), step.ctx, before)
+        ctx, branch = step.ctx, self._branches[step.branch]
+        return None if ctx is None else asking(self.strategy.predictor.tuning(ctx), ctx, branch.computed)
 
     def computed(self, step: Step, feature: Tensor) -> Tensor:
         """Use a feature that the block stack computed.

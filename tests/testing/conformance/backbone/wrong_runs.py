@@ -74,7 +74,7 @@ def leave_the_lists_empty(patch):
 class Shapeless:
     """A branch that takes every latent for the first one."""
 
-    computed_latent, path, nbytes = None, {}, 0
+    computed, path, nbytes = None, {}, 0
     latent_shape = property(lambda self: None, lambda self, shape: None)
 
     def __init__(self, history):
