@@ -191,7 +191,6 @@ class StepProgress:
         self._terminal = console.is_terminal
         self._console, self._done, self._total, self._tenths = console, 0.0, 0.0, Tenths()
         self._remaining, self._steps = Remaining(), 0
-        self._enough = math.inf  # of the work, timed, to tell a duration
         self._told: float | None = None  # when a tenth was told last
         self._bar = Progress(
             TextColumn("{task.description:<28}"),
@@ -213,7 +212,6 @@ class StepProgress:
     def expect(self, work: float, seconds: float | None = None) -> None:
         """Set the total work, and about how long it will take on this machine if that is known."""
         self._total = work
-        self._enough = min(_TIMED_STEPS, _TIMED_SHARE * work) * (1 - _EXACT)
         self._say_length(seconds)
         self._remaining.start(self._done)
         self._bar.update(self._task, total=work)
@@ -224,7 +222,8 @@ class StepProgress:
         self._steps += 1
         if self._steps == 1:
             self._remaining.start(self._done)  # first steps are slow
-        if self._announce and self._remaining.timed(self._done) >= self._enough:
+        enough = min(_TIMED_STEPS, _TIMED_SHARE * self._total) * (1 - _EXACT)
+        if self._announce and self._remaining.timed(self._done) >= enough:
             self._say_length(self._remaining.seconds(self._done, self._total))
         self._bar.update(self._task, advance=work, description=method)
         percent = self._tenths.reached(self._done, self._total)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -61,24 +60,23 @@ class RecordedTask(Task):
 
 
 class _StepsDone(Observer):
-    """Tells which share of a run's steps is done.
+    """Tells after a step how many samples are done.
 
     Args:
-        num_steps: Steps of the run.
-        told: Is told the share.
+        told: Is told.
+        before: Samples that were done before this run.
+        count: Samples of the run.
+        num_steps: Its steps.
     """
 
-    def __init__(self, num_steps: int, told: Callable[[float], None]) -> None:
-        self._num_steps, self._told = num_steps, told
+    def __init__(self, told: Callable[[float], None], before: int, count: int, num_steps: int) -> None:
+        self._told, self._before, self._count, self._num_steps = told, before, count, num_steps
 
-    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002 - the hook's signature
         """Tell."""
-        self._told((record.index + 1) / self._num_steps)
-
-
-def _tell(told: Callable[[float], None], before: int, count: int, share: float) -> None:
-    if share < 1:  # the last step's later branches are yet to come
-        told(before + count * share)
+        steps = record.index + 1
+        if steps < self._num_steps:  # the last step's later branches are yet to come
+            self._told(self._before + self._count * steps / self._num_steps)
 
 
 class PipelineTrials:
@@ -129,7 +127,7 @@ class PipelineTrials:
         done = 0
         for batch in (*self._prompts.fit, *self._prompts.judge):
             count = len(batch.prompts)
-            self._reference(batch, _StepsDone(len(self.sigmas) - 1, partial(_tell, told, done, count)))
+            self._reference(batch, _StepsDone(told, done, count, len(self.sigmas) - 1))
             done += count
             told(done)
 

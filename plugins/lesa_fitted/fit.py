@@ -12,7 +12,7 @@ from lesa_fitted.end_to_end import LOOK_EVERY, REFINEMENT_STATE, EndToEnd
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.greedy import GreedyPredictor, Rows
 from lesa_fitted.settings import FittedTrainingConfig
-from lesa_fitted.table import TUNING, TableShape, features_for
+from lesa_fitted.table import NUMBERS, TUNING, TableShape, features_for
 from lesa_framework import (
     AffinePredictor,
     Batch,
@@ -132,7 +132,7 @@ class FittedFit(Fit):
         """A number for each step, branch and feature that is read, and three for tuning; a refinement saves more."""
         read = branches if self._reads == "all" else 1
         refined, greedy = self._settings.fit == "end_to_end", self._settings.fit != "true_history"
-        tuned = 3 * (refined and self._settings.tune_computed)
+        tuned = NUMBERS * (refined and self._settings.tune_computed)
         table = 8 * (len(self._task.sigmas) - 1) * branches * (read * self._deepest(self._computed()) + tuned)
         batches = (*self._fitted_on, *self._held_out) if greedy else ()
         return FitSize(self.total, table, 2 * table * refined, sum(len(batch.prompts) for batch in batches))

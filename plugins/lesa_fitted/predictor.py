@@ -58,8 +58,8 @@ def _tuning(artifact: Artifact, shape: TableShape) -> Tensor | None:
     if TUNING not in artifact.tensors:
         return None
     *size, numbers = shape.tuning_size
-    if artifact.tensors[TUNING].shape[-1:] == (2,):  # of an earlier fit, which asked nothing ahead
-        return functional.pad(artifact.tensor(TUNING, (*size, 2)), (0, numbers - 2))
+    if artifact.tensors[TUNING].shape[-1:] == (numbers - 1,):  # of an earlier fit, which asked nothing ahead
+        return functional.pad(artifact.tensor(TUNING, (*size, numbers - 1)), (0, 1))
     return artifact.tensor(TUNING, shape.tuning_size)
 
 

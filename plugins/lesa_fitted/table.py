@@ -17,6 +17,8 @@ _Name = Annotated[str, Field(max_length=100)]
 
 #: The name of the tensor that tunes computed steps.
 TUNING: Final = "tuning"
+#: How many numbers tune a computed step of a branch.
+NUMBERS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ class TableShape:
 
     @property
     def tuning_size(self) -> tuple[int, int, int]:
-        """Of what tunes computed steps: (steps, branches, 3).
+        """Of what tunes computed steps: (steps, branches, `NUMBERS`).
 
         A shift of the noise level, what is added to 1 for the latent's factor, and how far ahead the model is asked.
         """
-        return self.num_steps, len(self.branches), 3
+        return self.num_steps, len(self.branches), NUMBERS
 
     def as_json(self) -> dict[str, Any]:
         """For an artifact's metadata."""

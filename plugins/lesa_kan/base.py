@@ -187,6 +187,11 @@ def depth_of(shape: ExpertShape, base: Base | None) -> int:
     return shape.depth if base is None else max(shape.depth, base.depth)
 
 
+def looks_ahead(base: Base | None) -> bool:
+    """Whether computed steps may be asked about a point ahead: as the base does."""
+    return base is not None and base.predictor.looks_ahead
+
+
 def least_history(shape: ExpertShape, base: Base | None, stage: int) -> int:
     """How many features a stage needs: K_0 in every stage, as in the paper; what the base needs with a base."""
     return shape.stage_history[0] if base is None else base.predictor.min_history(stage)

@@ -19,7 +19,7 @@ from lesa_framework import (
     Tuning,
 )
 from lesa_framework.artifacts import Artifact, check_run, same_grid
-from lesa_kan.base import Base, LesaRecord, added, depth_of, least_history
+from lesa_kan.base import Base, LesaRecord, added, depth_of, least_history, looks_ahead
 from lesa_kan.experts import Experts, ExpertShape
 
 #: What LESA alone can do about another grid.
@@ -64,7 +64,7 @@ class Lesa(AffinePredictor):
     ) -> None:
         self.shape, self.base, self.records = shape, base, records
         self.depth, self.num_stages = depth_of(shape, base), shape.num_stages
-        self.looks_ahead = base is not None and base.predictor.looks_ahead
+        self.looks_ahead = looks_ahead(base)
         self._gains, self._taps, self._bias = gains.tolist(), taps.tolist(), bias.tolist()
         self._numbers = lru_cache(_STEPS)(self._multiplied)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework import HistoryView, RunInfo, StepContext, Tuning
-from lesa_kan.base import Base, depth_of, least_history
+from lesa_kan.base import Base, depth_of, least_history, looks_ahead
 from lesa_kan.experts import Experts, ExpertShape
 from lesa_kan.trainable import TrainablePredictor
 
@@ -39,7 +39,7 @@ class TrainableLesa(TrainablePredictor):
         self.experts = Experts(shape, seed)
         self._keep_kans, self._base, self.records = keep_kans, base, records
         self.depth = depth_of(shape, base)
-        self.looks_ahead = base is not None and base.predictor.looks_ahead
+        self.looks_ahead = looks_ahead(base)
         if base is not None:
             self.restrain(0.0)
         self.num_stages = shape.num_stages
