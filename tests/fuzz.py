@@ -24,7 +24,7 @@ import yaml
 
 from lesa_framework import LesaError, build_strategy, load_config
 from lesa_framework.artifacts import linear_grid
-from lesa_framework.cli.plan import planned_steps
+from lesa_framework.cli.planned_step import planned_steps
 from lesa_framework.files import read_prompts
 from lesa_framework.measure import read_results, write_page
 from lesa_framework.measure.lineup import check_length

@@ -4,66 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Final, TypeAlias
+from dataclasses import asdict
+from itertools import groupby
+from typing import Annotated
 
 import typer
 from rich import box
 from rich.table import Table
-from torch import Tensor
 
 from lesa_framework.artifacts import linear_grid
 from lesa_framework.building import build_strategy
 from lesa_framework.cli import console, options, sizes
+from lesa_framework.cli.planned_step import PlannedStep, formula, planned_steps
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.generation import GenerationSettings, check_call, sampler_grid
-from lesa_framework.interfaces.predictor import AffinePredictor
 from lesa_framework.measure.lineup import check_length, run_info
 from lesa_framework.pipelines import ModelSource, find_model, load_pipeline
 from lesa_framework.run_plan import RunPlan
-from lesa_framework.runtime.features.filters import check_fits_history
-from lesa_framework.runtime.strategy import Strategy, count_computed, plan
-from lesa_framework.types import Decision, EntryInfo, Filter, Reason, RunInfo, StepContext, Tuning, Weights
-
-_PER_CHANNEL: Final = "per channel"
-#: How a number of a filter is shown: as it is, or as "per channel".
-Shown: TypeAlias = float | str
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """One row of the plan.
-
-    Attributes:
-        step: The step.
-        branch: The branch.
-        sigma: Its noise level.
-        stage: Its stage.
-        decision: The decision; None when it depends on data.
-        reason: The reason for it.
-        weights: For an affine predictor, by the step that each feature comes from, the weights of its prediction or of
-            its correction of a computed step; None otherwise.
-        others: The weights on other branches' features, by branch.
-        bias: The bias of the filter; None without weights.
-        shift: Of a computed step: what is added to the noise level that the model is told.
-        scale: Of a computed step: the factor of the latent that the model gets.
-        ahead: Of a computed step: how far on the model is asked, in parts of the way since the computed step before.
-    """
-
-    step: int
-    branch: str
-    sigma: float
-    stage: int
-    decision: Decision | None
-    reason: Reason
-    weights: dict[int, Shown] | None
-    others: dict[str, dict[int, Shown]]
-    bias: Shown | None
-    shift: float = 0.0
-    scale: float = 1.0
-    ahead: float = 0.0
+from lesa_framework.runtime.strategy import Strategy, count_computed
+from lesa_framework.types import Decision, RunInfo
 
 
 def command(
@@ -156,53 +117,6 @@ def _headline(name: str, nfe: int | None, num_steps: int) -> str:
     return f"{name}: {nfe} of {num_steps} steps computed, {num_steps / nfe:.2f}x fewer"
 
 
-def planned_steps(
-    strategy: Strategy, grid: tuple[float, ...], branches: Sequence[str] = ("branch0",)
-) -> list[PlannedStep]:
-    """The plan of a run, with the weights of affine predictors by the step that each feature comes from."""
-    return [_planned(strategy, ctx, reason) for ctx, reason in plan(strategy, grid, branches)]
-
-
-def _planned(strategy: Strategy, ctx: StepContext, reason: Reason) -> PlannedStep:
-    predictor, entries = strategy.predictor, ctx.entries
-    found: Filter | None = None
-    decision = None if reason is Reason.DATA else Decision.COMPUTE
-    if reason is Reason.PREDICTED:
-        decision = Decision.PREDICT
-        if isinstance(predictor, AffinePredictor):
-            found = predictor.filter(entries, ctx)
-    elif reason is not Reason.DATA and isinstance(predictor, AffinePredictor):
-        entries = (EntryInfo(ctx.index, computed=True), *entries)[: predictor.depth]
-        found = predictor.correction(entries, ctx)
-    others = {}
-    if found is not None:
-        check_fits_history(found, entries, ctx.others)
-        others = {name: _by_step(ctx.others[name], weights) for name, weights in found.others.items()}
-    tuning = (predictor.tuning(ctx) if decision is Decision.COMPUTE else None) or Tuning()
-    return PlannedStep(
-        step=ctx.index,
-        branch=ctx.branch,
-        sigma=ctx.sigma,
-        stage=ctx.stage,
-        decision=decision,
-        reason=reason,
-        weights=None if found is None else _by_step(entries, found.weights),
-        others=others,
-        bias=None if found is None else _shown(found.bias),
-        shift=float(tuning.shift),
-        scale=float(tuning.scale),
-        ahead=float(tuning.ahead),
-    )
-
-
-def _by_step(entries: Sequence[EntryInfo], weights: Weights) -> dict[int, Shown]:
-    return {entry.step: _shown(weight) for entry, weight in zip(entries, weights, strict=False)}
-
-
-def _shown(number: float | Tensor) -> Shown:
-    return _PER_CHANNEL if isinstance(number, Tensor) else number
-
-
 def _letter(decision: Decision | None) -> str:
     return {Decision.COMPUTE: "F", Decision.PREDICT: "P", None: "?"}[decision]
 
@@ -247,43 +161,30 @@ def _grid(config: LesaConfig, strategy: Strategy, length: int, shift: float) -> 
     return grid
 
 
-def _table(rows: list[PlannedStep], *, several: bool) -> Table:
+def _table(rows: Sequence[PlannedStep], *, several: bool) -> Table:
+    """The steps, in one row as long as nothing but the noise level changes."""
     table = Table(box=box.SIMPLE_HEAD, caption="h3 is the feature of step 3", caption_justify="left")
-    table.add_column("step", justify="right")
+    table.add_column("step")
     if several:
         table.add_column("branch")
-    table.add_column("sigma", justify="right")
+    table.add_column("sigma")
     table.add_column("stage", justify="right")
     table.add_column("decision")
     table.add_column("reason")
     table.add_column("weights", overflow="fold")
-    for row in rows:
-        style = "bold" if row.decision is Decision.COMPUTE else ""
-        start = (str(row.step), *([row.branch] if several else []))
-        decision = row.decision or "?"
-        table.add_row(*start, f"{row.sigma:.4f}", str(row.stage), decision, row.reason, formula(row), style=style)
+    steps = [tuple(step) for _, step in groupby(rows, lambda row: row.step)]
+    for _, alike in groupby(steps, lambda step: [_apart_from_sigma(row) for row in step]):
+        group = list(alike)
+        for first, last in zip(group[0], group[-1], strict=True):
+            style = "bold" if first.decision is Decision.COMPUTE else ""
+            numbers, sigmas = str(first.step), f"{first.sigma:.4f}"
+            if len(group) > 1:
+                numbers, sigmas = f"{numbers} to {last.step}", f"{sigmas} to {last.sigma:.4f}"
+            table.add_row(
+                numbers, *([first.branch] if several else []), sigmas, *_apart_from_sigma(first)[1:], style=style
+            )  # fmt: skip
     return table
 
 
-def formula(row: PlannedStep) -> str:
-    """The filter of a step as text, such as `+2.000·h1 -1.000·h0`, and how it is asked; empty when it has neither."""
-    asked = [f"asked at sigma {row.sigma + row.shift:.4f}"] if row.shift else []
-    asked += [f"latent x {row.scale:.4f}"] if row.scale != 1 else []
-    asked += [f"asked {row.ahead:+.3f} of the last way ahead"] if row.ahead else []
-    if row.weights is None:
-        return ", ".join(asked)
-    terms = _terms(row.weights, "h")
-    for branch, weights in row.others.items():
-        terms += _terms(weights, f"{branch}:h")
-    if row.bias:
-        terms.append(row.bias if isinstance(row.bias, str) else f"{row.bias:+.4f}")
-    weighed = ("corrected: " if row.decision is Decision.COMPUTE else "") + " ".join(terms)
-    return ", ".join([*asked, weighed])
-
-
-def _terms(weights: Mapping[int, Shown], feature: str) -> list[str]:
-    return [
-        f"{weight}·{feature}{step}" if isinstance(weight, str) else f"{weight:+.3f}·{feature}{step}"
-        for step, weight in weights.items()
-        if weight
-    ]
+def _apart_from_sigma(row: PlannedStep) -> tuple[str, str, str, str, str]:
+    return row.branch, str(row.stage), row.decision or "?", row.reason, formula(row)
