@@ -17,6 +17,7 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings
+from lesa_framework.interfaces.paths import with_a_dot
 from lesa_framework.limits import MAX_STEPS
 from lesa_framework.pipelines import ModelSource, find_model
 
@@ -201,10 +202,26 @@ def remembering(
         model: The model's name.
         settings: How its pipeline is called.
         prompts: The file of its prompts, if they came from one.
-        out: The folder that the configuration will be in; the file is named from there.
+        out: The folder that the configuration will be in; the file is named from there, and so is a relative folder
+            of the model.
     """
-    kept = {"model": model, "call": dict(settings.call), "prompts_file": prompts and _from(out, prompts)}
+    kept = {
+        "model": _named_from(out, model),
+        "call": dict(settings.call),
+        "prompts_file": prompts and _from(out, prompts),
+    }
     return config.model_copy(update={"training": config.training.model_copy(update=kept)})
+
+
+def _named_from(out: Path, model: str) -> str:
+    """A model's name as a file of `out` has it: a relative folder begins with a dot, and counts from there."""
+    folder = Path(model)
+    if find_model(model).named is not None or folder.is_absolute() or not folder.is_dir():
+        return model
+    try:
+        return with_a_dot(Path(os.path.relpath(folder, out)))  # links stay: models are often linked from another disk
+    except ValueError:  # on another drive
+        return str(folder.absolute())
 
 
 def _from(folder: Path, file: Path) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import eq
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shown
+from lesa_framework.files import is_folder
 
 Value = TypeVar("Value")
 
@@ -18,7 +20,8 @@ def model_of(configs: Sequence[LesaConfig]) -> str | None:
     Raises:
         ConfigError: They name different ones.
     """
-    return _agreed("model", {each.name: each.training.model for each in configs}, "Name one with --model.")
+    said = {each.name: each.training.model for each in configs}
+    return _agreed("model", said, "Name one with --model.", same=lambda one, other: _place(one) == _place(other))
 
 
 def steps_of(configs: Sequence[LesaConfig]) -> int | None:
@@ -57,10 +60,17 @@ def prompts_file_of(configs: Sequence[LesaConfig]) -> Path | None:
     return next((each.training.prompts_file for each in configs if each.training.prompts_file is not None), None)
 
 
-def _agreed(key: str, said: Mapping[str, Value | None], remedy: str) -> Value | None:
+def _place(model: str) -> str | Path:
+    """What tells two spellings of one folder to be the same model."""
+    return Path(model).resolve() if is_folder(Path(model)) else model
+
+
+def _agreed(
+    key: str, said: Mapping[str, Value | None], remedy: str, same: Callable[[Value, Value], bool] = eq
+) -> Value | None:
     named = [(name, value) for name, value in said.items() if value is not None]
     for name, value in named[1:]:
-        if value != named[0][1]:
+        if not same(value, named[0][1]):
             raise ConfigError(
                 f"training.{key}: '{named[0][0]}' was fitted with {shown(named[0][1])}, '{name}' with {shown(value)}. "
                 f"{remedy}"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from lesa_framework.interfaces.observer import Observer
-from lesa_framework.interfaces.paths import ConfigPath
+from lesa_framework.interfaces.paths import ConfigPath, ModelName
 from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, MAX_STEPS
@@ -27,7 +27,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    model: str | None = None
+    model: ModelName | None = None
     """Model to train on: a name such as `reference:flux`, a folder or a hub id."""
     prompts: int = Field(64, ge=1, le=MAX_PROMPTS)
     """How many prompts to draw when no file of prompts is given (named models only)."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lesa_framework import load_config
+from lesa_framework import ConfigError, load_config
 from lesa_framework.cli.try_it import try_it
+from lesa_framework.config import fitted_for
 from tests.cli.conftest import SMALL, Lesa, Outcome
 
 _CALL = {"height": 16, "width": 16, "true_cfg_scale": 3.0, "negative_prompt": "", "max_sequence_length": 8}
@@ -52,6 +53,46 @@ def test_what_training_prints_as_try_it_runs_as_printed(
     (measured,) = json.loads((workplace / "results.json").read_text())["models"]
     assert (measured["num_steps"], measured["call"]) == (8, _CALL)
     assert [pair["prompt"] for pair in measured["pairs"]] == ["a red ring", "a blue square"]
+
+
+def test_a_folder_of_a_model_is_found_from_the_configuration_s_own_place(
+    lesa: Lesa, workplace: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workplace / "my-model").symlink_to(model, target_is_directory=True)
+    (workplace / "prompts.txt").write_text("a red ring\na blue square\n")
+    (workplace / "mine.yaml").write_text(
+        "schedule: {kind: steps, compute: [0, 2, 5]}\npredictor: {kind: fitted}\n"
+        "training: {num_steps: 8, batch: 2, fit: greedy}\n"
+    )
+    command = ("train", "--config", "mine.yaml", "--prompts", "prompts.txt", "--model", "my-model", "--out", "fits/a")
+    outcome = lesa(*command, *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert "model: ../../my-model\n" in (workplace / "fits" / "a" / "mine.yaml").read_text()
+    assert load_config("fits/a/mine.yaml").training.model == "./my-model"
+    (workplace / "elsewhere").mkdir()
+    monkeypatch.chdir(workplace / "elsewhere")
+    outcome = lesa(*printed(lesa("train", "--config", "../fits/a/mine.yaml", "--out", "again", *SMALL)))
+    assert outcome.code == 0, outcome.err
+
+
+def test_one_folder_may_be_spelt_in_two_ways(workplace: Path, model: Path) -> None:
+    (workplace / "my-model").symlink_to(model, target_is_directory=True)
+    text = "schedule: {kind: always}\npredictor: {kind: reuse}\ntraining: {model: '%s'}\n"
+    (workplace / "a.yaml").write_text(text % "./my-model")
+    (workplace / "b.yaml").write_text(text % "my-model")
+    (workplace / "c.yaml").write_text(text % "reference:flux")
+    configs = [load_config(name) for name in ("a.yaml", "b.yaml")]
+    assert fitted_for.model_of(configs) == "./my-model"
+    with pytest.raises(ConfigError, match=r"'a' was fitted with '\./my-model', 'c' with 'reference:flux'"):
+        fitted_for.model_of([*configs, load_config("c.yaml")])
+
+
+def test_a_folder_that_is_not_beside_the_configuration_counts_from_the_current_one(workplace: Path) -> None:
+    (workplace / "fits").mkdir()
+    (workplace / "fits" / "a.yaml").write_text(
+        "schedule: {kind: always}\npredictor: {kind: reuse}\ntraining: {model: ./my-model}\n"
+    )
+    assert load_config("fits/a.yaml").training.model == "./my-model"
 
 
 def test_a_fit_on_drawn_prompts_says_that_others_are_drawn(workplace: Path) -> None:
