@@ -21,7 +21,7 @@ from lesa_framework.plugin.manager import plugins
 #: x86-64 CPU with one thread.
 EXPECTED = {
     "ref-flux-fitted-nfe10": 39.22,
-    "ref-flux-fitted-nfe8": 33.00,
+    "ref-flux-fitted-nfe8": 32.38,
     "ref-flux-lesa-even10": 35.53,
     "ref-flux-lesa-even8": 30.24,
     "ref-flux-lesa-n10": 25.39,
@@ -36,7 +36,7 @@ EXPECTED = {
     "ref-flux-taylorseer-n10": 24.29,
     "ref-flux-taylorseer-n7": 29.86,
     "ref-hunyuan_video-fitted-nfe10": 38.61,
-    "ref-hunyuan_video-fitted-nfe8": 33.47,
+    "ref-hunyuan_video-fitted-nfe8": 34.59,
     "ref-hunyuan_video-lesa-even10": 31.05,
     "ref-hunyuan_video-lesa-n7": 31.41,
     "ref-hunyuan_video-lesa-paper-n7": 23.73,
@@ -44,8 +44,8 @@ EXPECTED = {
     "ref-hunyuan_video-reuse-n7": 24.87,
     "ref-hunyuan_video-taylorseer-even10": 31.84,
     "ref-hunyuan_video-taylorseer-n7": 29.45,
-    "ref-qwen_image-fitted-nfe10": 38.23,
-    "ref-qwen_image-fitted-nfe8": 32.97,
+    "ref-qwen_image-fitted-nfe10": 37.55,
+    "ref-qwen_image-fitted-nfe8": 33.03,
     "ref-qwen_image-lesa-even8": 31.44,
     "ref-qwen_image-lesa-n10": 26.89,
     "ref-qwen_image-lesa-paper-n10": 27.11,
