@@ -35,7 +35,7 @@ EXPECTED = {
     "ref-flux-taylorseer-even8": 30.65,
     "ref-flux-taylorseer-n10": 24.29,
     "ref-flux-taylorseer-n7": 29.86,
-    "ref-hunyuan_video-fitted-nfe10": 38.61,
+    "ref-hunyuan_video-fitted-nfe10": 40.27,
     "ref-hunyuan_video-fitted-nfe8": 34.59,
     "ref-hunyuan_video-lesa-even10": 31.05,
     "ref-hunyuan_video-lesa-n7": 31.41,

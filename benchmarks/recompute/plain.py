@@ -44,9 +44,11 @@ class Skipping:
     feature: Tensor | None = None  # what passed the tap
     guess: Tensor | None = None  # what is to pass instead
     original: Callable[..., Any] = field(init=False)
+    unit: float = field(init=False)  # what the pipeline tells the model as a noise level of 1
 
     def __post_init__(self) -> None:
         self.original = self.transformer.forward
+        self.unit = 1000.0 if type(self.transformer).__name__.startswith("HunyuanVideo") else 1.0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """One call of the transformer, which returns a tuple of its output."""
@@ -66,7 +68,7 @@ class Skipping:
             return self.original(*args, **kwargs)
 
     def asked(self, kwargs: dict[str, Any], step: int, branch: int) -> dict[str, Any]:
-        """The arguments of a computed step; pipelines of pictures tell the noise level as a number in [0, 1]."""
+        """The arguments of a computed step."""
         if self.tuning is None:
             return kwargs
         shift, gain, *more = (float(number) for number in self.tuning[step, branch])
@@ -74,7 +76,7 @@ class Skipping:
         level_before, latent_before = self.before.get(branch, (level, latent))
         self.before[branch] = level, latent.clone()
         return kwargs | {
-            "timestep": level + shift + ahead * (level - level_before),
+            "timestep": level + shift * self.unit + ahead * (level - level_before),
             "hidden_states": latent * (1 + gain) + ahead * (latent - latent_before),
         }
 
