@@ -157,7 +157,7 @@ def main() -> None:
     found["claims"] = judge(found, claims)
     settings.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     if settings.out == OUT:
-        PAGE.write_text(written(PAGE.read_text("utf-8"), found["models"]), "utf-8")
+        PAGE.write_text(written(PAGE.read_text("utf-8"), found), "utf-8")
     show(found, claims)
 
 

@@ -1,8 +1,8 @@
-"""The rows of reference.json in docs/reference/recomputed.md, written between its markers."""
+"""The claims and the rows of reference.json in docs/reference/recomputed.md, written between its markers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,33 @@ from benchmarks.recompute.methods import ROOT, published
 PAGE = ROOT / "docs" / "reference" / "recomputed.md"
 
 
-def written(text: str, models: Mapping[str, Any]) -> str:
-    """The page with a table for each model.
+def written(text: str, found: Mapping[str, Any]) -> str:
+    """The page with two tables for each model.
 
     Args:
         text: The page.
-        models: What was measured, by model: `rows`, and of each its `psnr_db`.
+        found: What was measured: by model `rows`, and of each its `psnr_db`; and the judged `claims`.
     """
-    return filled(text, {"rows": "\n\n".join(_rows(model, measured["rows"]) for model, measured in models.items())})
+    claims = (_claims(model, found["claims"]) for model in found["models"])
+    rows = (_rows(model, measured["rows"]) for model, measured in found["models"].items())
+    return filled(text, {"claims": "\n\n".join(claims), "rows": "\n\n".join(rows)})
+
+
+def _claims(model: str, claims: Sequence[Mapping[str, Any]]) -> str:
+    """Those with an interval; what follows from the front table alone is in the file."""
+    cells = []
+    for claim in claims:
+        if claim["model"] == model and len(claim["published"]) > 1:
+            mean, low, high = map(_signed, claim["recomputed"])
+            outcome = claim["outcome"].replace("not level:", "here it is")
+            published = _signed(claim["published"][0], digits=2 if claim["page"] == "README.md" else 1)
+            said = f"{claim['verdict']}: {outcome}"
+            cells.append([claim["text"], said, published, f"{mean} ({low} to {high})"])
+    return table([SYSTEMS[model][0], "claimed", "published, dB", "recomputed, dB"], cells, 2)
+
+
+def _signed(number: float, digits: int = 2) -> str:
+    return f"{number:+.{digits}f}".replace("-", "−")
 
 
 def _rows(model: str, measured: Mapping[str, Any]) -> str:

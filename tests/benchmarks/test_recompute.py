@@ -190,9 +190,9 @@ def test_the_committed_file_says_what_follows_from_its_rows():
     assert claims
 
 
-def test_the_page_has_the_rows_of_the_committed_file():
+def test_the_page_has_the_claims_and_the_rows_of_the_committed_file():
     text = PAGE.read_text("utf-8")
-    assert written(text, json.loads(OUT.read_text("utf-8"))["models"]) == text
+    assert written(text, json.loads(OUT.read_text("utf-8"))) == text
 
 
 def test_intervals_are_those_of_the_benchmarks():
