@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks.benchmarks_page import section, where
 from benchmarks.front_rows import SYSTEMS, verdict
-from benchmarks.markup import ROOT, filled
+from benchmarks.markup import ROOT, filled, signed
 from benchmarks.speed_page import FOLDER
 from lesa_framework.files import write_text
 from lesa_framework.measure.intervals import compared
@@ -74,10 +74,8 @@ def _lead(ours: Row, theirs: Row, found: ModelResults) -> str:
     difference = compared(ours, theirs, found)
     if difference is None or difference.low_db is None or difference.high_db is None:
         return "unknown"
-    signed = [
-        f"{value:+.1f}".replace("-", "−") for value in (difference.mean_db, difference.low_db, difference.high_db)
-    ]
-    return f"{signed[0]} ({signed[1]} to {signed[2]}), {verdict(difference)}"
+    mean, low, high = (signed(each, 1) for each in (difference.mean_db, difference.low_db, difference.high_db))
+    return f"{mean} ({low} to {high}), {verdict(difference)}"
 
 
 def main() -> None:

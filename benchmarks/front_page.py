@@ -9,7 +9,7 @@ from benchmarks import benchmarks_page
 from benchmarks.benchmarks_page import where
 from benchmarks.front_plots import write_plots
 from benchmarks.front_rows import FITTED, OURS_EVEN, OURS_PAPER, SYSTEMS, Claim, FrontRows, Line, System, verdict
-from benchmarks.markup import ROOT, between_markers, filled, table
+from benchmarks.markup import ROOT, between_markers, filled, signed, table
 from benchmarks.speed_page import FILES, FOLDER
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Difference, Results, Row
@@ -121,14 +121,8 @@ def _leads(claims: list[Claim]) -> str:
 
 
 def _difference(each: Difference) -> str:
-    ends = (
-        "" if each.low_db is None or each.high_db is None else f" ({_signed(each.low_db)} to {_signed(each.high_db)})"
-    )
-    return f"{_signed(each.mean_db)}{ends}, {verdict(each)}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    ends = "" if each.low_db is None or each.high_db is None else f" ({signed(each.low_db)} to {signed(each.high_db)})"
+    return f"{signed(each.mean_db)}{ends}, {verdict(each)}"
 
 
 def _picture(name: str, what: str) -> str:

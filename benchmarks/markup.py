@@ -8,6 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def signed(number: float, digits: int = 2) -> str:
+    """A difference as all pages write it."""
+    return f"{number:+.{digits}f}".replace("-", "−")
+
+
 def folded(summary: str, content: str) -> str:
     """A part of a page that is shown on a click, on the site as on GitHub; `summary` is text without markup."""
     return f'<details markdown="1">\n<summary>{summary}</summary>\n\n{content}\n\n</details>'

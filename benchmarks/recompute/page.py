@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.markup import filled, folded, table
+from benchmarks.markup import filled, folded, signed, table
 from benchmarks.recompute.claims import SYSTEMS
 from benchmarks.recompute.methods import ROOT, published
 
@@ -31,16 +31,12 @@ def _claims(model: str, claims: Sequence[Mapping[str, Any]]) -> str:
     cells = []
     for claim in claims:
         if claim["model"] == model and len(claim["published"]) > 1:
-            mean, low, high = map(_signed, claim["recomputed"])
+            mean, low, high = map(signed, claim["recomputed"])
             outcome = claim["outcome"].replace("not level:", "here it is")
-            published = _signed(claim["published"][0], digits=2 if claim["page"] == "README.md" else 1)
+            published = signed(claim["published"][0], digits=2 if claim["page"] == "README.md" else 1)
             said = f"{claim['verdict']}: {outcome}"
             cells.append([claim["text"], said, published, f"{mean} ({low} to {high})"])
     return table([SYSTEMS[model][0], "claimed", "published, dB", "recomputed, dB"], cells, 2)
-
-
-def _signed(number: float, digits: int = 2) -> str:
-    return f"{number:+.{digits}f}".replace("-", "−")
 
 
 def _rows(model: str, measured: Mapping[str, Any]) -> str:

@@ -44,11 +44,9 @@ class Skipping:
     feature: Tensor | None = None  # what passed the tap
     guess: Tensor | None = None  # what is to pass instead
     original: Callable[..., Any] = field(init=False)
-    unit: float = field(init=False)  # what the pipeline tells the model as a noise level of 1
 
     def __post_init__(self) -> None:
         self.original = self.transformer.forward
-        self.unit = 1000.0 if type(self.transformer).__name__.startswith("HunyuanVideo") else 1.0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """One call of the transformer, which returns a tuple of its output."""
@@ -73,10 +71,12 @@ class Skipping:
             return kwargs
         shift, gain, *more = (float(number) for number in self.tuning[step, branch])
         ahead, level, latent = more[0] if more else 0.0, kwargs["timestep"], kwargs["hidden_states"]
+        # Pipelines of pictures tell the noise level from 0 to 1, that of HunyuanVideo from 0 to 1000.
+        unit = 1000.0 if type(self.transformer).__name__.startswith("HunyuanVideo") else 1.0
         level_before, latent_before = self.before.get(branch, (level, latent))
         self.before[branch] = level, latent.clone()
         return kwargs | {
-            "timestep": level + shift * self.unit + ahead * (level - level_before),
+            "timestep": level + shift * unit + ahead * (level - level_before),
             "hidden_states": latent * (1 + gain) + ahead * (latent - latent_before),
         }
 

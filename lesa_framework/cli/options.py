@@ -15,7 +15,7 @@ from lesa_framework.config import fitted_for
 from lesa_framework.config.reading import parse_yaml
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shortened
-from lesa_framework.files import read_prompts
+from lesa_framework.files import is_folder, read_prompts
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.interfaces.paths import with_a_dot
 from lesa_framework.limits import MAX_STEPS
@@ -193,42 +193,39 @@ def generation_settings(
 
 
 def remembering(
-    config: LesaConfig, model: str, settings: GenerationSettings, prompts: Path | None, out: Path
+    config: LesaConfig, source: ModelSource, settings: GenerationSettings, prompts: Path | None, out: Path
 ) -> LesaConfig:
     """The configuration as it is written: it says how the pipeline was called, so that others can call it likewise.
 
     Args:
         config: What is fitted.
-        model: The model's name.
+        source: The model.
         settings: How its pipeline is called.
         prompts: The file of its prompts, if they came from one.
         out: The folder that the configuration will be in; the file is named from there, and so is a relative folder
             of the model.
     """
     kept = {
-        "model": _named_from(out, model),
+        "model": _named_from(out, source),
         "call": dict(settings.call),
-        "prompts_file": prompts and _from(out, prompts),
+        "prompts_file": prompts and _from(out.resolve(), prompts.resolve()),
     }
     return config.model_copy(update={"training": config.training.model_copy(update=kept)})
 
 
-def _named_from(out: Path, model: str) -> str:
+def _named_from(out: Path, source: ModelSource) -> str:
     """A model's name as a file of `out` has it: a relative folder begins with a dot, and counts from there."""
-    folder = Path(model)
-    if find_model(model).named is not None or folder.is_absolute() or not folder.is_dir():
-        return model
-    try:
-        return with_a_dot(Path(os.path.relpath(folder, out)))  # links stay: models are often linked from another disk
-    except ValueError:  # on another drive
-        return str(folder.absolute())
+    folder = Path(source.name)
+    if source.named is not None or folder.is_absolute() or not is_folder(folder):
+        return source.name
+    return with_a_dot(_from(out, folder))  # links stay: models are often linked from another disk
 
 
-def _from(folder: Path, file: Path) -> Path:
+def _from(folder: Path, path: Path) -> Path:
     try:
-        return Path(os.path.relpath(os.path.realpath(file), os.path.realpath(folder)))
+        return Path(os.path.relpath(path, folder))
     except ValueError:  # on another drive
-        return file.absolute()
+        return path.absolute()
 
 
 def prompts_for(

@@ -122,7 +122,7 @@ def command(
     if prompts is None and source.named is None:
         prompts = wanted.training.prompts_file
     chosen = read_prompts(prompts) if prompts else _drawn(source, wanted)
-    wanted = options.remembering(wanted, model, settings, prompts, out)
+    wanted = options.remembering(wanted, source, settings, prompts, out)
     parts = divided(chosen, wanted.training.batch, wanted.training.seed, fits=guiding.predictor.has_fit())
     wanted = wanted.model_copy(update={"name": name_of(name, source, wanted, budget)})
     wanted = wanted.model_copy(update={"training": wanted.training.model_copy(update={"prompts": len(parts.fitted)})})

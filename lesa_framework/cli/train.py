@@ -70,7 +70,7 @@ def command(
     )  # fmt: skip
     if prompts is None and (source.named is None or source.named.prompts is None):
         prompts = loaded.training.prompts_file
-    loaded = options.remembering(loaded, name, settings, prompts, out)
+    loaded = options.remembering(loaded, source, settings, prompts, out)
     chosen = (
         read_prompts(prompts)
         if prompts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from operator import eq
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ def model_of(configs: Sequence[LesaConfig]) -> str | None:
         ConfigError: They name different ones.
     """
     said = {each.name: each.training.model for each in configs}
-    return _agreed("model", said, "Name one with --model.", same=lambda one, other: _place(one) == _place(other))
+    return _agreed("model", said, "Name one with --model.", known_by=_place)
 
 
 def steps_of(configs: Sequence[LesaConfig]) -> int | None:
@@ -65,12 +64,16 @@ def _place(model: str) -> str | Path:
     return Path(model).resolve() if is_folder(Path(model)) else model
 
 
+def _itself(value: Value) -> Value:
+    return value
+
+
 def _agreed(
-    key: str, said: Mapping[str, Value | None], remedy: str, same: Callable[[Value, Value], bool] = eq
+    key: str, said: Mapping[str, Value | None], remedy: str, known_by: Callable[[Value], object] = _itself
 ) -> Value | None:
     named = [(name, value) for name, value in said.items() if value is not None]
     for name, value in named[1:]:
-        if not same(value, named[0][1]):
+        if known_by(value) != known_by(named[0][1]):
             raise ConfigError(
                 f"training.{key}: '{named[0][0]}' was fitted with {shown(named[0][1])}, '{name}' with {shown(value)}. "
                 f"{remedy}"

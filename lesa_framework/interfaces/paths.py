@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ValidationInfo
 
+from lesa_framework.files import is_folder
+
 
 def _anchor(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder")
@@ -23,7 +25,7 @@ def _anchor_name(name: str, info: ValidationInfo) -> str:
     if folder is None or not name.startswith("."):
         return name
     path = Path(os.path.normpath(folder / name))
-    if not path.is_dir():
+    if not is_folder(path):
         return name
     here = Path.cwd()  # the name is shown, and stands in results: no path of this machine where none is needed
     return with_a_dot(path.relative_to(here) if path.is_relative_to(here) else path)

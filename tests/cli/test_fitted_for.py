@@ -95,6 +95,14 @@ def test_a_folder_that_is_not_beside_the_configuration_counts_from_the_current_o
     assert load_config("fits/a.yaml").training.model == "./my-model"
 
 
+def test_a_name_that_no_file_system_takes_is_no_folder(workplace: Path) -> None:
+    name = "." + "x" * 300
+    (workplace / "a.yaml").write_text(
+        f"schedule: {{kind: always}}\npredictor: {{kind: reuse}}\ntraining: {{model: {name}}}\n"
+    )
+    assert load_config("a.yaml").training.model == name
+
+
 def test_a_fit_on_drawn_prompts_says_that_others_are_drawn(workplace: Path) -> None:
     fitted = "schedule: {kind: always}\npredictor: {kind: reuse}\ntraining: {model: 'reference:flux'%s}\n"
     Path("mine.yaml").write_text(fitted % "")
