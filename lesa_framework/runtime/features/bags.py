@@ -4,9 +4,11 @@ A bag is a weighted sum of rows of a table, and torch makes one in registers, by
 once, the sum is in float32 and is written once. Here the table is the memory of a ring, cut into rows. Row n of the
 result is a bag of the rows n of the slots that are used; other slots are not read.
 
-A table in half precision takes weights in half precision. So each weight is written as a sum of up to three numbers of
-that dtype, and the bag has each row once for each of them. Memory is read for the first one only; the products are
-exact in float32, and so is the sum of the weights. FBGEMM rounds to bfloat16 half away from zero, torch half to even.
+A table in half precision takes weights in half precision. So each weight is written as a sum of numbers of that dtype,
+and the bag has each row once for each of them. Memory is read for the first one only, and the products are exact in
+float32. Two numbers are enough as a rule: what they leave out is a 256th of what rounding the result may lose. Where
+large weights cancel each other, which would make it more, there are three. FBGEMM rounds to bfloat16 half away from
+zero, torch half to even.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from torch.nn import functional
 
 from lesa_framework.runtime.features.weighing import Terms
 
-#: How many numbers of a dtype a weight is written as, so that nothing of its float32 is lost.
+#: As how many numbers of a dtype a weight is written at most: nothing of its float32 is lost then.
 _PARTS = {torch.float32: 1, torch.bfloat16: 3, torch.float16: 3}
+#: What fewer numbers may leave out, as a share of what rounding a result of the weights' sum may lose.
+_UNSEEN = 2.0**-8
 #: A row has as many values as a feature's size allows, in steps of `_STEP`, which are whole lines of a CPU's cache. In
 #: wide rows each slot is read for a while before the next one.
 _STEP, _WIDEST = 64, 4096
@@ -90,18 +94,20 @@ def _written(weights: tuple[float | None, ...], dtype: torch.dtype) -> tuple[tup
         dtype: Of the features.
 
     Returns:
-        The tap that each number is for, and the numbers; None if that loses too much of the weights, or for a tensor.
+        The tap that each number is for, and the numbers: as few as lose nothing that could be seen. None if even three
+        lose too much of the weights, or for a tensor.
     """
     numbers = [weight for weight in weights if weight is not None]
     if len(numbers) < len(weights):
         return None
     exact = torch.tensor(numbers, dtype=torch.float32, device="cpu")
-    parts, rest = list[Tensor](), exact
-    for _ in range(_PARTS[dtype]):
+    unseen = _UNSEEN * torch.finfo(dtype).eps / 2 * exact.sum().abs()
+    parts, rest = [exact.to(dtype)], exact - exact.to(dtype).float()
+    while len(parts) < _PARTS[dtype] and bool(rest.abs().sum() > unseen):
         parts.append(rest.to(dtype))
         rest = rest - parts[-1].float()
-    if not bool(rest.abs().amax() <= _LOST * exact.abs().amax()):  # nor what is no number
-        return None
+    if not bool(rest.abs().sum() <= unseen) and not bool(rest.abs().amax() <= _LOST * exact.abs().amax()):
+        return None  # so is what is no number
     each = torch.stack(parts, dim=1)
     used = each != 0  # infinity times 0 would be no number
     taps = tuple(used.nonzero()[:, 0].tolist())
