@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,7 +20,7 @@ from benchmarks.micro.overhead import attaching, overhead
 from benchmarks.micro.results import results_of, table_of
 from benchmarks.micro.stages import bundled
 from benchmarks.micro.startup import startup
-from benchmarks.micro.steps import steps
+from benchmarks.micro.steps import Peers, look_for_peers, steps
 from benchmarks.micro.turns import Part
 from lesa_framework.files import write_text
 
@@ -30,15 +31,25 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def _steps(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:
-    return steps(bundled(device, 1), "bundled FLUX", rounds, say)
+    return steps(_stage(device, 1), "bundled FLUX", rounds, say, _peers(device, say))
 
 
 def _batches(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:
-    return steps(bundled(device, 8), "bundled FLUX, batch 8", max(1, rounds // 2), say)
+    peers = _peers(device, say)
+    return steps(_stage(device, 8), "bundled FLUX, batch 8", max(1, rounds // 2), say, peers)
 
 
 def _attaching(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:  # noqa: ARG001 - it is short
-    return attaching(bundled(device, 1), "bundled FLUX", 2 * rounds)
+    return attaching(_stage(device, 1), "bundled FLUX", 2 * rounds)
+
+
+_stage = cache(bundled)
+
+
+@cache
+def _peers(device: Device, say: Callable[[str], None]) -> Peers:
+    say("looking for peers' settings")
+    return look_for_peers(_stage(device, 1))
 
 
 PARTS: dict[str, Measure] = {

@@ -45,20 +45,36 @@ class _Entry:
     settings: Mapping[str, int | float | str] = field(default_factory=dict)
 
 
-def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None]) -> list[Part]:
-    """Time the floor, the predictors and two peers in turns, in runs of 50 steps of which 10 are computed.
+@dataclass(frozen=True)
+class Peers:
+    """Two other libraries' caches, at the same computed steps or the same work, which do not depend on the batch.
+
+    Attributes:
+        found: Those that can be attached, by name.
+        notes: About them, and about those that cannot.
+    """
+
+    found: Mapping[str, Peer]
+    notes: tuple[str, ...]
+
+
+def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None], peers: Peers) -> list[Part]:
+    """Time the floor, the predictors and peers in turns, in runs of 50 steps of which 10 are computed.
 
     Args:
         stage: The model.
         title: What it is called.
         rounds: How many turns.
         say: Shows progress.
+        peers: What [`look_for_peers`][benchmarks.micro.steps.look_for_peers] found.
 
     Returns:
         Calls against the floor, and runs against a plain run of ten steps.
     """
-    say(f"{title}: looking for peers' settings")
-    found, notes = _peers(stage)
+    found = [
+        _Entry(name, name, partial(peer.attach, stage.pipe), NUM_STEPS, True, peer.settings)
+        for name, peer in peers.found.items()
+    ]
     ours = [_Entry(each.name, each.family, each.on(stage)) for each in predictors(COMPUTED)]
     plain = _Entry(f"{len(COMPUTED)} plain steps", "plain", nullcontext, len(COMPUTED))
     between = partial(stage.floor_between, COMPUTED)
@@ -91,7 +107,7 @@ def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None]) -> 
         Part(
             f"whole run, {title}",
             f"{NUM_STEPS} steps of which {len(COMPUTED)} are computed, against a plain run of {len(COMPUTED)} steps.",
-            tuple(runs), stage.batch, NUM_STEPS, len(COMPUTED), notes,
+            tuple(runs), stage.batch, NUM_STEPS, len(COMPUTED), peers.notes,
         ),
     ]  # fmt: skip
 
@@ -101,19 +117,21 @@ def _needed(seconds: float | None) -> float:
     return seconds
 
 
-def _peers(stage: Stage) -> tuple[list[_Entry], tuple[str, ...]]:
-    """The peers that can be attached, at the same computed steps or the same work."""
-    found, notes = list[_Entry](), list[str]()
+def look_for_peers(stage: Stage) -> Peers:
+    """Choose the settings of each peer.
+
+    Args:
+        stage: A model; other batches of it need no other settings.
+    """
+    found, notes = dict[str, Peer](), list[str]()
     workload = workload_of(stage.pipe, NUM_STEPS, partial(stage.run, NUM_STEPS))
     for name, choose in ((SEARCHED, _searched), (TOLD, _told)):
         try:
-            peer, note = choose(stage, workload, name)
+            found[name], note = choose(stage, workload, name)
         except LesaError as error:
-            notes.append(f"{name}: {error}")
-            continue
+            note = str(error)
         notes += [f"{name}: {note}"] * bool(note)
-        found.append(_Entry(name, name, partial(peer.attach, stage.pipe), NUM_STEPS, True, peer.settings))
-    return found, tuple(notes)
+    return Peers(found, tuple(notes))
 
 
 def _searched(stage: Stage, workload: Workload, name: str) -> tuple[Peer, str]:

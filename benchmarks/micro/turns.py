@@ -89,18 +89,19 @@ class Part:
         return spread([ours / floor for ours, floor in pairs])
 
 
-def in_turns(acts: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Let each act once a turn, in an order that rotates, after one turn that warms up.
+def in_turns(acts: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: bool = True) -> dict[str, list[float]]:
+    """Let each act once a turn, in an order that rotates.
 
     Args:
         acts: Each does its work once and returns the seconds that count.
         rounds: How many turns.
+        warm_up: Whether a turn that does not count comes first.
 
     Returns:
         The seconds of each, turn by turn.
     """
     names, found = list(acts), {name: list[float]() for name in acts}
-    for number in range(rounds + 1):
+    for number in range(0 if warm_up else 1, rounds + 1):
         start = number % len(names)
         for name in (*names[start:], *names[:start]):
             seconds = acts[name]()

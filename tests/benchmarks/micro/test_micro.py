@@ -43,6 +43,8 @@ def test_turns_rotate_and_the_first_warms_up():
     found = in_turns(acts, 2)
     assert "".join(order) == "abcbcacab"
     assert found == {"a": [6.0, 8.0], "b": [4.0, 9.0], "c": [5.0, 7.0]}
+    order.clear()
+    assert in_turns(acts, 2, warm_up=False) == {"a": [3.0, 5.0], "b": [1.0, 6.0], "c": [2.0, 4.0]}
 
 
 def test_the_floor_runs_no_block_and_is_undone():
