@@ -122,7 +122,7 @@ def _foresee(
             trajectories(model, size.kept, steps), depth=fit.predictor.depth, more=GRADIENTS
         )  # fmt: skip
         disk, work = room_of(out, fitted(size)), f"{amount(size.parts, 'part')}, each one or more {work}"
-    Forecast((work,), memory, disk, "said after the first part, and corrected as the work goes on").say(screen)
+    Forecast((work,), memory, disk, "said after the first parts, and corrected as the work goes on").say(screen)
 
 
 def _show(trained: Trained, *, as_json: bool) -> None:
@@ -152,7 +152,7 @@ class _Bar:
 
     def __init__(self) -> None:
         self._console, self._tenths = console.notices(), console.Tenths()
-        self._remaining, self._said = console.Remaining(), False
+        self._remaining, self._said, self._stage = console.Remaining(), False, ""
         self._bar = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
@@ -168,7 +168,6 @@ class _Bar:
     def show(self, step: Step) -> None:
         """Show one finished batch, or what is left of a training that resumes."""
         if step.stage == RESUMING:
-            self._remaining.start(step.done)
             left = f": {step.done} of {step.total} parts are done, {step.total - step.done} are left" * bool(step.total)
             self._console.print(f"resuming the stopped training{left}.", markup=False)
             return
@@ -179,12 +178,15 @@ class _Bar:
             parts.append(f"{step.drift_db:.2f} dB on {'held-out prompts' if step.held_out else 'this batch'}")
         note = ", ".join(parts)
         self._bar.update(self._task, description=step.stage, total=step.total, completed=step.done, note=note)
+        if step.stage != self._stage:  # its first part does what the others need not do again
+            self._stage = step.stage
+            self._remaining.start(step.done)
         percent = self._tenths.reached(step.done, step.total)
         left = self._remaining.words(step.done, step.total)
         if not self._console.is_terminal and percent is not None:
             self._console.print(f"{percent:3d}% {step.stage}, {note}{left}", markup=False, soft_wrap=True)
         elif left and not self._said:
-            self._console.print(f"the first part is done{left}", markup=False)
+            self._console.print(f"the first parts are done{left}", markup=False)
         self._said |= bool(left)
 
     @property

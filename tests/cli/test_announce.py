@@ -75,12 +75,18 @@ def test_training_says_on_which_prompts_its_decibels_are(capsys: pytest.CaptureF
 
 
 def test_training_says_how_long_is_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    clock = iter([0.0, 100.0, 160.0])
-    monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: next(clock))
+    now = [0.0]
+    monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: now[0])
     bar = _Bar()
-    bar.show(Progress("resuming", 10, 20))
-    bar.show(Progress("guided", 12, 20))
-    bar.show(Progress("guided", 20, 20))
-    said = capsys.readouterr().err.splitlines()
-    assert said[1].endswith("60% guided, pass 1, about 4 minutes left")
-    assert said[2].endswith("100% guided, pass 1")
+
+    def show(stage: str, done: int, at: float) -> str:
+        now[0] = at
+        bar.show(Progress(stage, done, 20))
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert "left" in show("resuming", 8, 0.0)
+    assert show("guided", 9, 500.0).endswith("40% guided, pass 1")  # it ran the model without a cache too
+    assert show("guided", 11, 540.0).endswith("50% guided, pass 1, about 3 minutes left")
+    assert show("closed loop", 12, 900.0).endswith("60% closed loop, pass 1")
+    assert show("closed loop", 14, 920.0).endswith("70% closed loop, pass 1, about 60 seconds left")
+    assert show("closed loop", 20, 980.0).endswith("100% closed loop, pass 1")
