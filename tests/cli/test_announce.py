@@ -88,5 +88,5 @@ def test_training_says_how_long_is_left(monkeypatch: pytest.MonkeyPatch, capsys:
     assert show("guided", 9, 500.0).endswith("40% guided, pass 1")  # it ran the model without a cache too
     assert show("guided", 11, 540.0).endswith("50% guided, pass 1, about 3 minutes left")
     assert show("closed loop", 12, 900.0).endswith("60% closed loop, pass 1")
-    assert show("closed loop", 14, 920.0).endswith("70% closed loop, pass 1, about 60 seconds left")
+    assert show("closed loop", 14, 940.0).endswith("70% closed loop, pass 1, about 2 minutes left")
     assert show("closed loop", 20, 980.0).endswith("100% closed loop, pass 1")
