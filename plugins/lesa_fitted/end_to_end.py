@@ -18,7 +18,7 @@ from lesa_framework.training import drift, drift_db
 #: Iterations between two looks at the batches that no fit sees.
 LOOK_EVERY = 10
 #: What a state of the refinement has.
-REFINEMENT_STATE = frozenset({"iteration", "weights", "moments", "best"})
+REFINEMENT_STATE = frozenset({"iteration", "moved", "moments", "best"})
 #: What tunes computed steps learns at these parts of the weights' rate: a few thousandths of the noise level and of the
 #: latent make a difference, and some tenths of the way ahead.
 _RATES = (0.2, 0.2, 2.0)
@@ -27,7 +27,7 @@ _WARM_UP = 5
 
 
 class TrainableRows(Predictor):
-    """Filters whose weights carry gradients.
+    """Filters whose weights carry gradients: those of the rows, moved along directions in which predictions change.
 
     Args:
         rows: The weights to begin with; they are changed by `keep` alone, and split by branches.
@@ -41,26 +41,31 @@ class TrainableRows(Predictor):
         self._rows = rows
         self.depth = rows.shape.depth
         self._keys = sorted(rows.weights)
-        self._weights = [nn.Parameter(rows.weights[key].float()) for key in self._keys]
+        self._start = [rows.weights[key].float() for key in self._keys]
+        self._directions = [rows.directions(key).float() for key in self._keys]
+        self._moved = [nn.Parameter(torch.zeros_like(start)) for start in self._start]
         self.looks_ahead = tunes
         size = rows.shape.tuning_size
         self._tuning = [nn.Parameter(torch.zeros(size[:-1])) for _ in range(size[-1])] if tunes else []
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """The weights, and what tunes computed steps."""
-        return [*self._weights, *self._tuning]
+        """How far weights are moved along each direction, and what tunes computed steps."""
+        return [*self._moved, *self._tuning]
 
     def rated(self) -> list[dict[str, Any]]:
         """The same with their parts of the learning rate."""
         tuning = [{"params": [each], "rate": rate} for each, rate in zip(self._tuning, _RATES, strict=False)]
-        return [{"params": self._weights, "rate": 1.0}, *tuning]
+        return [{"params": self._moved, "rate": 1.0}, *tuning]
+
+    def _weights(self, number: int) -> Tensor:
+        return self._start[number] + self._directions[number] @ self._moved[number]
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Apply the step's filter, differentiably."""
         shape = self._rows.shape
         branch = list(shape.branches).index(ctx.branch)
-        weights = self._weights[self._keys.index(self._rows.key(ctx.index, branch))].view(shape.sources, -1, 1)
+        weights = self._weights(self._keys.index(self._rows.key(ctx.index, branch))).view(shape.sources, -1, 1)
         weights = weights.to(history.feature(0).device)
         if shape.reads == "own":
             return history.apply(Filter(weights[0]))
@@ -77,19 +82,19 @@ class TrainableRows(Predictor):
         return Tuning(shift, 1 + gain, ahead)
 
     def set(self, values: Sequence[Tensor]) -> None:
-        """Take other weights."""
+        """Take other parameters."""
         with torch.no_grad():
             for parameter, value in zip(self.parameters, values, strict=True):
                 parameter.copy_(value)
 
     def values(self) -> list[Tensor]:
-        """A copy of the weights."""
+        """A copy of the parameters."""
         return [parameter.detach().clone() for parameter in self.parameters]
 
     def keep(self) -> None:
         """Write the weights into the rows."""
-        for key, parameter in zip(self._keys, self._weights, strict=True):
-            self._rows.weights[key] = parameter.detach().double()
+        for number, key in enumerate(self._keys):
+            self._rows.weights[key] = self._weights(number).detach().double()
         if self._tuning:
             self._rows.tuning = torch.stack([each.detach().double() for each in self._tuning], -1)
 
@@ -166,14 +171,14 @@ class EndToEnd:
         moments = [self._optimiser.state.get(parameter, {}) for parameter in self.trainable.parameters]
         return {
             "iteration": self.iteration,
-            "weights": self.trainable.values(),
+            "moved": self.trainable.values(),
             "moments": [{name: value.clone() for name, value in each.items()} for each in moments],
             "best": None if self.best is None else [self.best[0], list(self.best[1])],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume."""
-        self.trainable.set(state["weights"])
+        self.trainable.set(state["moved"])
         for parameter, moments in zip(self.trainable.parameters, state["moments"], strict=True):
             self._optimiser.state[parameter] = dict(moments)
         self.iteration = int(state["iteration"])

@@ -69,6 +69,11 @@ class Rows:
         for key in keys:
             self.weights[key] = self.equations[key].solve(self._ridge)
 
+    def directions(self, key: Key) -> Tensor:
+        """Of a row's weights: see `NormalEquations.directions`."""
+        step, _ = key
+        return self.equations[key if key in self.equations else (step, 0)].directions()
+
     def forget(self) -> None:
         """Begin the equations anew; the weights stay."""
         self.equations = {}

@@ -16,6 +16,8 @@ _CHUNK = 1 << 20
 _ROUNDS = 3
 #: Of the median error: a sample that is fitted better than this counts no more than one that is fitted like this.
 _LEAST = 0.02
+#: Of the newest feature's energy: what is less than this of a feature, once the newer ones are taken off, is noise.
+_RELATED = 1e-3
 
 
 class NormalEquations:
@@ -82,6 +84,27 @@ class NormalEquations:
             shares = 1 / (errors + least) if least > 0 else torch.ones_like(errors)
             shares = shares / shares.mean()
         return _least_squares(grams, moments, shares, ridge)
+
+    def directions(self) -> Tensor:
+        """Changes of the weights that change predictions in ways that have nothing to do with each other, by as much.
+
+        Neighbouring features are nearly the same. So one change of a weight moves a prediction a long way, and the
+        change that moves it from one feature towards the next hardly moves it at all. A gradient method in the weights
+        themselves crawls along the latter, which are where predictors differ.
+
+        Returns:
+            Shape (size, size), float64; a change of 1 along a column moves the prediction by about as much as the newest
+            feature is large. Of what hardly differs between samples, no more than `_RELATED` is made of it.
+        """
+        size = self.size
+        grams = self._samples[:, : size**2].reshape(-1, size, size)
+        same = torch.eye(size, dtype=grams.dtype)
+        some = grams[grams[:, 0, 0] > 0]
+        if not len(some):
+            return same
+        related = (some / some[:, :1, :1]).mean(0) + _RELATED * same
+        inverse: Tensor = torch.linalg.inv(torch.linalg.cholesky(related))
+        return inverse.T
 
 
 def _least_squares(grams: Tensor, moments: Tensor, shares: Tensor, ridge: float) -> Tensor:

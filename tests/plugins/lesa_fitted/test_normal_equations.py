@@ -62,3 +62,31 @@ def test_samples_that_are_not_finite_are_left_out():
     lost = NormalEquations(2)
     lost.add([feature[1:2], feature[1:2]], target[1:2])
     assert bool(lost.solve(1e-6).isnan().all())
+
+
+@given(st.integers(0, 1000), st.integers(1, 8))
+def test_along_each_direction_a_prediction_changes_by_as_much(seed, size):
+    generator = torch.Generator().manual_seed(seed)
+    newest, change = (torch.randn(1, 400, generator=generator, dtype=torch.float64) for _ in range(2))
+    features = [newest + k * change + 0.2 * torch.randn(1, 400, generator=generator).double() for k in range(size)]
+    equations = NormalEquations(size)
+    equations.add(features, newest)
+    changes = torch.cat(features).T @ equations.directions() / newest.square().sum().sqrt()
+    assert torch.allclose(changes.T @ changes, torch.eye(size, dtype=torch.float64), atol=0.1)
+
+
+def test_directions_of_features_that_are_the_same_stay_finite():
+    feature = torch.randn(2, 30)
+    feature[1] = 0
+    equations = NormalEquations(3)
+    equations.add([feature] * 3, feature)
+    directions = equations.directions()
+    assert bool(directions.isfinite().all())
+    assert float(directions.abs().max()) < 100
+
+
+def test_without_a_sample_directions_are_the_weights_themselves():
+    equations = NormalEquations(2)
+    assert torch.equal(equations.directions(), torch.eye(2, dtype=torch.float64))
+    equations.add([torch.full((1, 4), torch.nan)] * 2, torch.zeros(1, 4))
+    assert torch.equal(equations.directions(), torch.eye(2, dtype=torch.float64))
