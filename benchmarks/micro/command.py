@@ -35,8 +35,8 @@ def _steps(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part
 
 
 def _batches(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:
-    peers = _peers(device, say)
-    return steps(_stage(device, 8), "bundled FLUX, batch 8", max(1, rounds // 2), say, peers)
+    peers, few = _peers(device, say), max(1, rounds // 2)
+    return steps(_stage(device, 8), "bundled FLUX, batch 8", few, say, peers, warm_up=False)
 
 
 def _attaching(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:  # noqa: ARG001 - it is short

@@ -58,7 +58,9 @@ class Peers:
     notes: tuple[str, ...]
 
 
-def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None], peers: Peers) -> list[Part]:
+def steps(
+    stage: Stage, title: str, rounds: int, say: Callable[[str], None], peers: Peers, *, warm_up: bool = True
+) -> list[Part]:
     """Time the floor, the predictors and peers in turns, in runs of 50 steps of which 10 are computed.
 
     Args:
@@ -67,6 +69,7 @@ def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None], pee
         rounds: How many turns.
         say: Shows progress.
         peers: What [`look_for_peers`][benchmarks.micro.steps.look_for_peers] found.
+        warm_up: Whether a turn that does not count comes first, or, where all methods ran before, a plain run.
 
     Returns:
         Calls against the floor, and runs against a plain run of ten steps.
@@ -88,8 +91,10 @@ def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None], pee
         return sampled.run
 
     say(f"{title}: {rounds} turns")
-    in_turns({each.name: partial(act, each) for each in (*entries, plain)}, rounds)
-    timed = {name: each[1:] for name, each in taken.items()}  # the first turn warms up
+    if not warm_up:
+        stage.run(len(COMPUTED))
+    in_turns({each.name: partial(act, each) for each in (*entries, plain)}, rounds, warm_up=warm_up)
+    timed = {name: each[warm_up:] for name, each in taken.items()}
     calls = [
         Line(each.name, [_needed(sampled.predicted) for sampled in timed[each.name]], each.family)
         for each in (*floors, *ours)
