@@ -45,7 +45,7 @@ EXPECTED = {
     "ref-hunyuan_video-taylorseer-even10": 31.84,
     "ref-hunyuan_video-taylorseer-n7": 29.45,
     "ref-qwen_image-fitted-nfe10": 37.55,
-    "ref-qwen_image-fitted-nfe8": 33.03,
+    "ref-qwen_image-fitted-nfe8": 34.23,
     "ref-qwen_image-lesa-even8": 31.44,
     "ref-qwen_image-lesa-n10": 26.89,
     "ref-qwen_image-lesa-paper-n10": 27.11,
