@@ -16,7 +16,7 @@ _CHUNK = 1 << 20
 _ROUNDS = 3
 #: Of the median error: a sample that is fitted better than this counts no more than one that is fitted like this.
 _LEAST = 0.02
-#: Of the newest feature's energy: what is less than this of a feature, once the newer ones are taken off, is noise.
+#: Of the newest feature's energy: less than this of a feature, once the newer ones are taken off, counts as noise.
 _RELATED = 1e-3
 
 
@@ -93,8 +93,8 @@ class NormalEquations:
         themselves crawls along the latter, which are where predictors differ.
 
         Returns:
-            Shape (size, size), float64; a change of 1 along a column moves the prediction by about as much as the newest
-            feature is large. Of what hardly differs between samples, no more than `_RELATED` is made of it.
+            Shape (size, size), float64. A change of 1 along a column moves a prediction by about as much as the newest
+            feature is large. What is less than `_RELATED` of a feature, once the newer ones are taken off, moves less.
         """
         size = self.size
         grams = self._samples[:, : size**2].reshape(-1, size, size)
