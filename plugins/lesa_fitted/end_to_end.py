@@ -42,7 +42,7 @@ class TrainableRows(Predictor):
         self.depth = rows.shape.depth
         self._keys = sorted(rows.weights)
         self._start = [rows.weights[key].float() for key in self._keys]
-        self._directions = [rows.directions(key).float() for key in self._keys]
+        self._directions = [rows.equations[key].directions().float() for key in self._keys]
         self._moved = [nn.Parameter(torch.zeros_like(start)) for start in self._start]
         self.looks_ahead = tunes
         size = rows.shape.tuning_size

@@ -56,6 +56,7 @@ class Rows:
             self._is_split = True
             branches = range(len(self.shape.branches))
             self.weights = {(step, b): weights for (step, _), weights in self.weights.items() for b in branches}
+            self.equations = {(step, b): each for (step, _), each in self.equations.items() for b in branches}
 
     def _interval(self, step: int) -> int:
         return max(each for each in self.shape.computed if each < step) + 1
@@ -68,11 +69,6 @@ class Rows:
         """Give rows the weights that their equations have by now."""
         for key in keys:
             self.weights[key] = self.equations[key].solve(self._ridge)
-
-    def directions(self, key: Key) -> Tensor:
-        """Of a row's weights: see `NormalEquations.directions`."""
-        step, _ = key
-        return self.equations[key if key in self.equations else (step, 0)].directions()
 
     def forget(self) -> None:
         """Begin the equations anew; the weights stay."""

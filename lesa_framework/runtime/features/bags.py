@@ -102,12 +102,13 @@ def _written(weights: tuple[float | None, ...], dtype: torch.dtype) -> tuple[tup
         return None
     exact = torch.tensor(numbers, dtype=torch.float32, device="cpu")
     unseen = _UNSEEN * torch.finfo(dtype).eps / 2 * exact.sum().abs()
-    parts, rest = [exact.to(dtype)], exact - exact.to(dtype).float()
-    while len(parts) < _PARTS[dtype] and bool(rest.abs().sum() > unseen):
+    parts, rest = list[Tensor](), exact
+    while not parts or (len(parts) < _PARTS[dtype] and bool(rest.abs().sum() > unseen)):
         parts.append(rest.to(dtype))
         rest = rest - parts[-1].float()
-    if not bool(rest.abs().sum() <= unseen) and not bool(rest.abs().amax() <= _LOST * exact.abs().amax()):
-        return None  # so is what is no number
+    lost = rest.abs()
+    if not bool((lost.sum() <= unseen) | (lost.amax() <= _LOST * exact.abs().amax())):  # nor what is no number
+        return None
     each = torch.stack(parts, dim=1)
     used = each != 0  # infinity times 0 would be no number
     taps = tuple(used.nonzero()[:, 0].tolist())

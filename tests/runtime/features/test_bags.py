@@ -54,9 +54,8 @@ def test_is_the_sum_in_float32_rounded_once(dtype, slots):
     plain, best = weigh_plainly(given)[0], exact(given)
     if dtype is torch.float32:
         assert torch.equal(made, plain)
-    # No value is further away than with torch's own rounding, but for a 256th of that, and what float32 loses of a sum.
-    unseen = torch.finfo(dtype).eps / 512 * abs(sum(given.weights)) * held.abs().max() + 1e-6
-    assert bool(((made.double() - best).abs() <= (plain.double() - best).abs() + unseen).all())
+    # No value is further away than with torch's own rounding, but for what float32 loses of a sum.
+    assert bool(((made.double() - best).abs() <= (plain.double() - best).abs() + 1e-6).all())
 
 
 @pytest.mark.parametrize(("dtype", "cancelling_take"), [(torch.bfloat16, 9), (torch.float16, 6)])
