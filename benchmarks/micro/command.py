@@ -20,7 +20,7 @@ from benchmarks.micro.overhead import attaching, overhead
 from benchmarks.micro.results import results_of, table_of
 from benchmarks.micro.stages import bundled
 from benchmarks.micro.startup import startup
-from benchmarks.micro.steps import Peers, look_for_peers, steps
+from benchmarks.micro.steps import Peers, look_for_peers, steps, warm_up
 from benchmarks.micro.turns import Part
 from lesa_framework.files import write_text
 
@@ -31,12 +31,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def _steps(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:
-    return steps(_stage(device, 1), "bundled FLUX", rounds, say, _peers(device, say))
+    return steps(_stage(device, 1), "bundled FLUX", rounds, say, _warm(device, say))
 
 
 def _batches(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:
-    peers, few = _peers(device, say), max(1, rounds // 2)
-    return steps(_stage(device, 8), "bundled FLUX, batch 8", few, say, peers, warm_up=False)
+    few = max(1, rounds // 2)
+    return steps(_stage(device, 8), "bundled FLUX, batch 8", few, say, _warm(device, say))
 
 
 def _attaching(device: Device, rounds: int, say: Callable[[str], None]) -> list[Part]:  # noqa: ARG001 - it is short
@@ -47,9 +47,12 @@ _stage = cache(bundled)
 
 
 @cache
-def _peers(device: Device, say: Callable[[str], None]) -> Peers:
+def _warm(device: Device, say: Callable[[str], None]) -> Peers:
+    """The peers, after everything has run once."""
     say("looking for peers' settings")
-    return look_for_peers(_stage(device, 1))
+    peers = look_for_peers(_stage(device, 1))
+    warm_up(_stage(device, 1), peers)
+    return peers
 
 
 PARTS: dict[str, Measure] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from benchmarks.micro.methods import predictors
-from benchmarks.micro.stages import Attach, Sampled, Stage
+from benchmarks.micro.stages import Attach, Stage
 from benchmarks.micro.turns import Line, Part, in_turns
 from lesa_framework import LesaError, Peer, ToldPeerFamily
 from lesa_framework.measure.counting import Workload, workload_of
@@ -58,9 +58,7 @@ class Peers:
     notes: tuple[str, ...]
 
 
-def steps(
-    stage: Stage, title: str, rounds: int, say: Callable[[str], None], peers: Peers, *, warm_up: bool = True
-) -> list[Part]:
+def steps(stage: Stage, title: str, rounds: int, say: Callable[[str], None], peers: Peers) -> list[Part]:
     """Time the floor, the predictors and peers in turns, in runs of 50 steps of which 10 are computed.
 
     Args:
@@ -69,32 +67,15 @@ def steps(
         rounds: How many turns.
         say: Shows progress.
         peers: What [`look_for_peers`][benchmarks.micro.steps.look_for_peers] found.
-        warm_up: Whether a turn that does not count comes first, or, where all methods ran before, a plain run.
 
     Returns:
         Calls against the floor, and runs against a plain run of ten steps.
     """
-    found = [
-        _Entry(name, name, partial(peer.attach, stage.pipe), NUM_STEPS, True, peer.settings)
-        for name, peer in peers.found.items()
-    ]
-    ours = [_Entry(each.name, each.family, each.on(stage)) for each in predictors(COMPUTED)]
-    plain = _Entry(f"{len(COMPUTED)} plain steps", "plain", nullcontext, len(COMPUTED))
-    between = partial(stage.floor_between, COMPUTED)
-    floors = [_Entry(_FLOOR, _FLOOR, stage.floor), _Entry("floor between computed steps", _FLOOR, between)]
-    entries = [*floors, *ours, *found]
-    taken: dict[str, list[Sampled]] = {each.name: [] for each in (*entries, plain)}
-
-    def act(entry: _Entry) -> float:
-        sampled = stage.timed(entry.num_steps, entry.attach)
-        taken[entry.name].append(sampled)
-        return sampled.run
-
+    floors, ours, found, plain = _floors(stage), _ours(stage), _theirs(stage, peers), _plain()
     say(f"{title}: {rounds} turns")
-    if not warm_up:
-        stage.run(len(COMPUTED))
-    in_turns({each.name: partial(act, each) for each in (*entries, plain)}, rounds, warm_up=warm_up)
-    timed = {name: each[warm_up:] for name, each in taken.items()}
+    stage.run(plain.num_steps)  # the first run with this batch takes longer than the others
+    acts = {each.name: partial(stage.timed, each.num_steps, each.attach) for each in (*floors, *ours, *found, plain)}
+    timed = in_turns(acts, rounds, warm_up=False)
     calls = [
         Line(each.name, [_needed(sampled.predicted) for sampled in timed[each.name]], each.family)
         for each in (*floors, *ours)
@@ -115,6 +96,32 @@ def steps(
             tuple(runs), stage.batch, NUM_STEPS, len(COMPUTED), peers.notes,
         ),
     ]  # fmt: skip
+
+
+def warm_up(stage: Stage, peers: Peers) -> None:
+    """Run everything that [`steps`][benchmarks.micro.steps.steps] times once, whatever the batch."""
+    for each in (*_floors(stage), *_ours(stage), *_theirs(stage, peers), _plain()):
+        stage.timed(each.num_steps, each.attach)
+
+
+def _floors(stage: Stage) -> list[_Entry]:
+    between = partial(stage.floor_between, COMPUTED)
+    return [_Entry(_FLOOR, _FLOOR, stage.floor), _Entry("floor between computed steps", _FLOOR, between)]
+
+
+def _ours(stage: Stage) -> list[_Entry]:
+    return [_Entry(each.name, each.family, each.on(stage)) for each in predictors(COMPUTED)]
+
+
+def _theirs(stage: Stage, peers: Peers) -> list[_Entry]:
+    return [
+        _Entry(name, name, partial(peer.attach, stage.pipe), NUM_STEPS, True, peer.settings)
+        for name, peer in peers.found.items()
+    ]
+
+
+def _plain() -> _Entry:
+    return _Entry(f"{len(COMPUTED)} plain steps", "plain", nullcontext, len(COMPUTED))
 
 
 def _needed(seconds: float | None) -> float:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import comb
 from statistics import median
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: The chance that an interval holds the median.
 CONFIDENCE = 0.95
@@ -89,22 +92,22 @@ class Part:
         return spread([ours / floor for ours, floor in pairs])
 
 
-def in_turns(acts: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: bool = True) -> dict[str, list[float]]:
+def in_turns(acts: Mapping[str, Callable[[], T]], rounds: int, *, warm_up: bool = True) -> dict[str, list[T]]:
     """Let each act once a turn, in an order that rotates.
 
     Args:
-        acts: Each does its work once and returns the seconds that count.
+        acts: Each does its work once and returns what was measured, such as seconds.
         rounds: How many turns.
         warm_up: Whether a turn that does not count comes first.
 
     Returns:
-        The seconds of each, turn by turn.
+        What each returned, turn by turn.
     """
-    names, found = list(acts), {name: list[float]() for name in acts}
+    names, found = list(acts), {name: list[T]() for name in acts}
     for number in range(0 if warm_up else 1, rounds + 1):
         start = number % len(names)
         for name in (*names[start:], *names[:start]):
-            seconds = acts[name]()
+            measured = acts[name]()
             if number:
-                found[name].append(seconds)
+                found[name].append(measured)
     return found

@@ -1,5 +1,6 @@
 """The micro benchmark on tiny models and tensors: what is timed, and that its file is a results file."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.micro.methods import Mean, told
 from benchmarks.micro.overhead import attaching, overhead
 from benchmarks.micro.results import HIGH, LOW, RATIO, results_of
 from benchmarks.micro.stages import tiny
+from benchmarks.micro.steps import Peers, steps, warm_up
 from benchmarks.micro.turns import Line, Part, in_turns, spread
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.results import Kind, Results
@@ -82,6 +84,20 @@ def test_a_run_has_computed_and_predicted_calls():
     assert sampled.computed > 0
     assert sampled.predicted > 0
     assert stage.timed(3).predicted is None
+
+
+def test_steps_have_one_value_a_turn_after_all_have_run_once(monkeypatch):
+    monkeypatch.setattr("benchmarks.micro.steps.predictors", lambda computed: [told("mean", Mean(2), computed)])
+    stage, peers, runs = tiny(Cpu()), Peers({}, ("none",)), list[int]()
+    counted = replace(stage, run=lambda num_steps: runs.append(num_steps) or stage.run(num_steps))
+    warm_up(counted, peers)
+    assert runs == [50, 50, 50, 10]
+    calls, whole = steps(counted, "tiny", 2, lambda _: None, peers)
+    assert runs[4:] == [10, 50, 50, 10, 50, 50, 10, 50, 50]
+    assert [line.name for line in calls.lines][:2] == ["floor", "floor between computed steps"]
+    assert [line.name for line in whole.lines] == ["10 plain steps", "mean"]
+    assert {len(line.seconds) for part in (calls, whole) for line in part.lines} == {2}
+    assert whole.notes == ("none",)
 
 
 def test_a_filter_and_its_copy_move_as_many_bytes():
