@@ -79,6 +79,8 @@ def front(lines: Sequence[Line], theme: Theme) -> Any:
         axis.set_yticks(range(len(lines)), [line.label for line in lines], fontsize=9)
         axis.set_ylim(len(lines) - 0.5, -0.5)
         axis.margins(x=0.2)
+        left, right = axis.get_xlim()
+        axis.set_xlim(left, right + 0.1 * (right - left))  # the number beside the rightmost dot needs it
         axis.set_title(f"{system.title}: {system.nfe} of 50 steps", fontsize=10, loc="left", color=theme.ink)
         axis.set_xlabel("PSNR, dB: right is closer to the uncached run", fontsize=8, color=theme.soft)
         axis.grid(color=theme.line, linewidth=0.6)
@@ -119,7 +121,7 @@ def quality(results: Results, theme: Theme) -> Any:
 
 
 def pareto(results: Results, theme: Theme) -> Any:
-    """A line of panels for each model: PSNR against time and against memory, the best joined."""
+    """A line of panels for each model: PSNR against time and against memory, the best joined, numbered and named."""
     from matplotlib.figure import Figure
 
     sights: Sequence[tuple[str, Callable[[Row], float | None]]] = (
@@ -136,11 +138,14 @@ def pareto(results: Results, theme: Theme) -> Any:
             axis.plot([x for x, _, _ in front], [y for _, y, _ in front], color=theme.soft, linewidth=1, zorder=1)
             for x, minus, _, row in points:
                 axis.scatter(x, -minus, color=theme.of(row), s=26, zorder=2)
-            for x, y, row in front:
+            for number, (x, y, _) in enumerate(front, start=1):
                 axis.annotate(
-                    short(row), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7, color=theme.ink
-                )
-            axis.margins(x=0.18, y=0.15)
+                    f"{number}", (x, y), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=7,
+                    color=theme.ink,
+                )  # fmt: skip
+            names = "\n".join(f"{number}  {short(row)}" for number, (_, _, row) in enumerate(front, start=1))
+            axis.text(0.98, 0.04, names, transform=axis.transAxes, fontsize=7, color=theme.ink, ha="right")
+            axis.margins(x=0.08, y=0.12)
             axis.set_xlabel(what, fontsize=8, color=theme.soft)
             axis.set_ylabel("PSNR, dB", fontsize=8, color=theme.soft)
             axis.tick_params(labelsize=8)
@@ -163,7 +168,8 @@ def gallery(results: Results, theme: Theme) -> Any:
     if not lines:
         return Figure()
     widest = max(len(rows) for rows in shown)
-    figure = Figure(figsize=(11, 2.2 * len(lines)), layout="constrained")
+    figure = Figure(figsize=(11, 2.35 * len(lines)), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.08)
     parts = figure.subfigures(len(lines), 1, squeeze=False).flatten()
     for part, (found, nfe, number), rows in zip(parts, lines, shown, strict=True):
         caption = f"{found.model}, {nfe} steps computed: “{found.pairs[number].prompt}”"
