@@ -94,7 +94,7 @@ class World:
         held = [parameter for parameter in parameters if parameter.grad is not None]
         if self.group is None or not held:
             return
-        mine = torch.cat([each.grad.detach().flatten().double().cpu() for each in held if each.grad is not None])
+        mine = torch.cat([each.grad.detach().flatten().cpu().double() for each in held if each.grad is not None])
         total = self.sum(mine * share if share else torch.zeros_like(mine))
         done = 0
         for parameter in held:

@@ -23,17 +23,13 @@ from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.search.candidates import Steps
 from lesa_framework.search.prompts import Prompts
-from lesa_framework.training.distance import drift
+from lesa_framework.training.distance import closeness_db
 from lesa_framework.training.sampler import Sampler
 from lesa_framework.training.task import Task
 from lesa_framework.types import Reason, StepRecord
 
 #: Predictors that candidates are tried with when one of them is not the predictor itself; the first that is there.
 _GUIDES = ("fitted", "taylorseer")
-#: What a sample counts at most, when it is the uncached one, and at least, when it is not even finite. In dB.
-_IDENTICAL, _LOST = 200.0, -100.0
-
-
 #: A prompt with its seed.
 _Sample: TypeAlias = tuple[str, int]
 
@@ -130,6 +126,9 @@ class PipelineTrials:
             self._reference(batch, _StepsDone(told, done, count, len(self.sigmas) - 1))
             done += count
             told(done)
+        # Several processes share other batches otherwise: these runs would be made while a candidate is timed.
+        for batch in (self._prompts.quick, *(each for rung in self._prompts.rungs for each in rung)):
+            self._reference(batch)
 
     def fixed(self, config: LesaConfig) -> frozenset[int]:
         """Steps that are computed whatever the schedule says, because a predictor has too little history.
@@ -160,9 +159,8 @@ class PipelineTrials:
         for whole in batches:
             batch = whole.part(self._world)
             with torch.no_grad():
-                final = task.rollout(batch, predictor)[-1].double().cpu()
-            (errors,) = drift([final], [self._reference(whole)])
-            decibels = (-10 * torch.log10(errors)).nan_to_num(_LOST, _IDENTICAL, _LOST).clamp(_LOST, _IDENTICAL)
+                final = task.rollout(batch, predictor)[-1].cpu().double()
+            decibels = closeness_db(final, self._reference(whole))
             found += self._world.rows(decibels if batch.share else decibels[:0]).tolist()
         return tuple(found)
 

@@ -2,7 +2,7 @@
 
 from lesa_framework.processes import joined
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
-from lesa_framework.training.distance import drift, drift_db
+from lesa_framework.training.distance import closeness_db, drift, drift_db
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.training.run import Trained, train
 from lesa_framework.training.sampler import NoGradientsError, Sampler
@@ -16,6 +16,7 @@ __all__ = [
     "Task",
     "Trained",
     "TrueHistory",
+    "closeness_db",
     "drift",
     "drift_db",
     "joined",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_TINY = 1e-20
+#: What a sample's mean squared distance counts at least, and at most, which is also that of one that is not finite.
+_IDENTICAL, _LOST = 1e-20, 1e10
 
 
 def drift(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
@@ -23,6 +24,20 @@ def drift(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
     return torch.stack([(x - y.to(x)).square().flatten(1).mean(1) for x, y in zip(latents, reference, strict=True)])
 
 
+def closeness_db(latents: Tensor, reference: Tensor) -> Tensor:
+    """How close latents are to others, from -100 dB for those that are not finite to 200 dB for the same ones.
+
+    Args:
+        latents: Batch first.
+        reference: In the same shape.
+
+    Returns:
+        `-10 log10` of the mean squared distance, shape (batch,).
+    """
+    (errors,) = drift([latents], [reference])
+    return -10 * torch.log10(errors.nan_to_num(_LOST, _LOST).clamp(_IDENTICAL, _LOST))
+
+
 def drift_db(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
-    """Distance of the final latents: `-10 log10` of the mean squared error, mean over the batch; higher is closer."""
-    return float(-10 * torch.log10(drift(latents[-1:], reference[-1:]).detach().clamp_min(_TINY)).mean())
+    """Closeness of the final latents in dB, mean over the batch; higher is closer."""
+    return float(closeness_db(latents[-1], reference[-1]).detach().mean())

@@ -11,16 +11,15 @@ from torch import Tensor, nn
 
 from lesa_fitted.greedy import Rows
 from lesa_fitted.settings import FittedTrainingConfig
-from lesa_fitted.table import names_of
 from lesa_framework import Batch, Filter, FitTask, HistoryView, Predictor, StepContext, Tuning
-from lesa_framework.training import drift, drift_db
+from lesa_framework.training import closeness_db, drift_db
 
 #: Iterations between two looks at the batches that no fit sees.
 LOOK_EVERY = 10
 #: What a state of the refinement has.
 REFINEMENT_STATE = frozenset({"iteration", "moved", "moments", "best"})
-#: What tunes computed steps learns at these parts of the weights' rate: a few thousandths of the noise level and of the
-#: latent make a difference, and some tenths of the way ahead.
+#: Learning rates of shift, gain and ahead, as multiples of the weights': shift and gain matter by thousandths, ahead by
+#: tenths.
 _RATES = (0.2, 0.2, 2.0)
 #: Iterations in which the learning rate rises.
 _WARM_UP = 5
@@ -64,13 +63,11 @@ class TrainableRows(Predictor):
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Apply the step's filter, differentiably."""
         shape = self._rows.shape
-        branch = list(shape.branches).index(ctx.branch)
-        weights = self._weights(self._keys.index(self._rows.key(ctx.index, branch))).view(shape.sources, -1, 1)
-        weights = weights.to(history.feature(0).device)
+        key = self._rows.key(ctx.index, shape.branches.index(ctx.branch))
+        weights = self._weights(self._keys.index(key)).view(shape.sources, -1, 1).to(history.feature(0).device)
         if shape.reads == "own":
             return history.apply(Filter(weights[0]))
-        names = [name for name in shape.branches if name in names_of(ctx)]
-        found = {name: weights[number] for number, name in enumerate(names)}
+        found = dict(zip(shape.branches, weights, strict=True))
         return history.apply(Filter(found.pop(ctx.branch), others=found))
 
     def tuning(self, ctx: StepContext) -> Tuning | None:
@@ -125,36 +122,47 @@ class EndToEnd:
         self.iteration = 0
         self.best: tuple[float, list[Tensor]] | None = None
 
-    def run(self) -> Iterator[tuple[float, float | None]]:
-        """Do what remains; yields each iteration's loss, and the held-out distance in dB when it was measured."""
-        self._look()
+    def run(self) -> Iterator[tuple[float | None, float | None]]:
+        """Do what remains.
+
+        Yields:
+            Before the first iteration and after each one, its loss and the held-out closeness in dB. The loss is None
+            where its gradient was not finite, so that nothing was learned; the closeness where it was not measured.
+        """
+        if self.iteration == 0 and self._held_out:
+            yield None, self._score_held_out()
         while self.iteration < self._iterations:
             loss = self._step(*self._batches[self.iteration % len(self._batches)])
             self.iteration += 1
             last = self.iteration == self._iterations
-            yield loss, self._look() if last or self.iteration % LOOK_EVERY == 0 else None
+            yield loss, self._score_held_out() if last or self.iteration % LOOK_EVERY == 0 else None
         if self.best is not None:
             self.trainable.set(self.best[1])
         self.trainable.keep()
 
-    def _step(self, batch: Batch, reference: list[Tensor]) -> float:
+    def _step(self, batch: Batch, reference: list[Tensor]) -> float | None:
         for group in self._optimiser.param_groups:
             group["lr"] = self._lr * self._factor() * group["rate"]
         with torch.enable_grad():
             latents = self._task.rollout(batch, self.trainable, gradients=True, through_model=True, checkpointing=True)
-            loss = 10 * torch.log10(drift(latents[-1:], reference[-1:])).mean()
+            loss = -closeness_db(latents[-1], reference[-1]).mean()
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._task.world.sum_gradients(self.trainable.parameters, batch.share)
-        self._optimiser.step()
-        return self._task.world.mean(float(loss.detach()), batch.share)
+        # The gradients are the same in all processes: all of them step, or none does.
+        gradients = [each.grad for each in self.trainable.parameters if each.grad is not None]
+        is_finite = all(bool(each.isfinite().all()) for each in gradients)
+        if is_finite:
+            self._optimiser.step()
+        found = self._task.world.mean(float(loss.detach()), batch.share)
+        return found if is_finite else None
 
     def _factor(self) -> float:
         cosine = 0.5 * (1 + math.cos(math.pi * self.iteration / self._iterations))
         return min(1.0, (self.iteration + 1) / _WARM_UP) * cosine
 
     @torch.no_grad()
-    def _look(self) -> float | None:
+    def _score_held_out(self) -> float | None:
         if not self._held_out:
             return None
         found = [

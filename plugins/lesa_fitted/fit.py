@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lesa_fitted.end_to_end import LOOK_EVERY, REFINEMENT_STATE, EndToEnd
+from lesa_fitted.first_run import Unfitted, deepest, shape_of_run
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.greedy import GreedyPredictor, Rows
 from lesa_fitted.settings import FittedTrainingConfig
 from lesa_fitted.table import NUMBERS, TUNING, TableShape, features_for
 from lesa_framework import (
-    AffinePredictor,
-    Batch,
     ConfigError,
-    Decision,
-    EntryInfo,
-    Filter,
     Fit,
     FitSize,
     FitTask,
     HistoryView,
+    LesaError,
     Predictor,
     Progress,
     Recorder,
@@ -35,16 +34,6 @@ from lesa_framework.training import NoGradientsError, TrueHistory, drift_db
 #: How far latents may be from where the predictions lead, relative to the way, before another target is tried as well.
 _LARGE_MISS = 0.5
 _GREEDY, _END_TO_END, _TRUE_HISTORY, _GREEDY_ONLY = "greedy", "end to end", "true history", "greedy only"
-
-
-class _Unfitted(AffinePredictor):
-    """Reuse, for as long as there is no table."""
-
-    def __init__(self, depth: int, records: Literal["all", "computed"]) -> None:
-        self.depth, self.records = depth, records
-
-    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002
-        return Filter((1.0,))
 
 
 class FittedFit(Fit):
@@ -84,14 +73,13 @@ class FittedFit(Fit):
             )
         self._task, self._settings = task, settings
         self._depth, self._reads, self._records = depth, reads, records
-        self.predictor: Predictor = _Unfitted(depth, records)
+        self.predictor: Predictor = Unfitted(depth, records)
         self.log: list[dict[str, Any]] = []
         self._rows: Rows | None = None
         self._latents: list[list[Tensor]] = []
         self._resumed: Mapping[str, Any] | None = None
         self._refinement: EndToEnd | None = None
         self._drift_db: float | None = None
-        self._first: float | None = None
         batches = [batch.part(task.world) for batch in task.batches]
         count = len(batches)
         holds_out = settings.fit == "end_to_end" and settings.held_out > 0
@@ -112,13 +100,13 @@ class FittedFit(Fit):
 
     def run(self) -> Iterator[Progress]:
         """Fit; yields after each batch and iteration."""
-        shape = self._look()
+        shape = shape_of_run(self._task, self._depth, self._reads, self._records)
         if self._settings.fit == "true_history":
             self._rows = self._new_rows(shape, "feature")
             yield from self._fit_true_history(self._rows)
         else:
-            self._rows = self._choose(shape)
-            yield from self._fit_greedily(self._rows)
+            self._rows, first = self._choose(shape)
+            yield from self._fit_greedily(self._rows, first)
             if self._settings.fit == "end_to_end":
                 yield from self._refine(self._rows)
         self.predictor = self._fitted()
@@ -133,7 +121,8 @@ class FittedFit(Fit):
         read = branches if self._reads == "all" else 1
         refined, greedy = self._settings.fit == "end_to_end", self._settings.fit != "true_history"
         tuned = NUMBERS * (refined and self._settings.tune_computed)
-        table = 8 * (len(self._task.sigmas) - 1) * branches * (read * self._deepest(self._computed()) + tuned)
+        numbers = read * deepest(self._task, self._depth, self._records) + tuned
+        table = 8 * (len(self._task.sigmas) - 1) * branches * numbers
         batches = (*self._fitted_on, *self._held_out) if greedy else ()
         return FitSize(self.total, table, 2 * table * refined, sum(len(batch.prompts) for batch in batches))
 
@@ -163,46 +152,32 @@ class FittedFit(Fit):
     def _fitted(self) -> Predictor:
         return Fitted(self._found.shape, self._found.table(), self._task.sigmas, self._found.tuning)
 
-    def _look(self) -> TableShape:
-        """Names of the branches and computed steps, from a rollout of one prompt."""
-        first, recorder, steps = self._task.batches[0], Recorder(features=False), len(self._task.sigmas) - 1
-        with torch.no_grad():
-            one = Batch(first.prompts[:1], first.seeds[:1])
-            self._task.rollout(one, _Unfitted(1, "computed"), observers=(recorder,))
-        branches = tuple(dict.fromkeys(record.branch for record in recorder.records))
-        if len({(record.branch, record.index) for record in recorder.records}) != len(branches) * steps:
-            raise ConfigError(
-                f"training: 'fitted' needs one call of the model for each branch and step; {len(recorder.records)} "
-                f"calls were seen in {steps} steps."
-            )
-        computed = self._computed()
-        return TableShape(steps, computed, self._deepest(computed), branches, self._reads, self._records)
-
-    def _computed(self) -> tuple[int, ...]:
-        return tuple(step for step in range(len(self._task.sigmas) - 1) if self._computes(step))
-
-    def _deepest(self, computed: Sequence[int]) -> int:
-        """Features that there may be."""
-        return min(self._depth, len(computed) if self._records == "computed" else len(self._task.sigmas) - 1)
-
     def _targets(self, shape: TableShape) -> list[Literal["trajectory", "feature"]]:
         """What the filters may aim at, the likeliest first."""
         possible = self._task.tap is Tap.OUTPUT or shape.reads == "own"
-        wanted = self._settings.target
+        wanted, falling = self._settings.target, all(a > b for a, b in pairwise(self._task.sigmas))
         if wanted == "trajectory" and not possible:
             raise ConfigError(
                 "training.target: 'trajectory' with predictor.reads 'all' needs the tap 'output', where features are "
                 "velocities. Use reads 'own', backbone.tap 'output' or target 'feature'."
             )
+        if wanted == "trajectory" and not falling:
+            raise ConfigError(
+                "training.target: 'trajectory' needs noise levels that fall from step to step; this sampler has some "
+                "of them twice. Use target 'feature'."
+            )
         if wanted != "auto":
             return [wanted]
-        return ["trajectory", "feature"] if possible else ["feature"]
+        return ["trajectory", "feature"] if possible and falling else ["feature"]
 
-    def _choose(self, shape: TableShape) -> Rows:
+    def _choose(self, shape: TableShape) -> tuple[Rows, float | None]:
         """Rows for the trajectory if the first batch comes where its predictions lead, else for what is closer there.
 
         The latent moves by the prediction times the change of the noise level when the sampler makes Euler steps; those
         of higher order do not.
+
+        Returns:
+            The rows, and how close they came in dB if finding them was the whole first pass, else None.
         """
         targets = self._targets(shape)
         found: dict[Literal["trajectory", "feature"], float] = {}
@@ -215,19 +190,13 @@ class FittedFit(Fit):
                 break
         if found:
             self.log.append({"stage": "target", "drift_db": dict(found)})
-        best = max(found or targets, key=lambda target: found.get(target, 0.0))
+        best = max(targets, key=lambda target: found.get(target, -math.inf))
         if best in tried and len(self._fitted_on) == 1:
-            self._first = found[best]  # it was the whole first pass: a search fits hundreds of candidates like this
-            return tried[best]
-        return self._new_rows(shape, best)
+            return tried[best], found[best]  # a search fits hundreds of candidates like this
+        return self._new_rows(shape, best), None
 
     def _new_rows(self, shape: TableShape, target: Literal["trajectory", "feature"]) -> Rows:
         return Rows(shape, target, self._settings.ridge, self._task.world)
-
-    def _computes(self, step: int) -> bool:
-        entries = (EntryInfo(max(step - 1, 0), computed=True),) if step else ()
-        ctx = StepContext(step, self._task.sigmas, entries=entries)
-        return not step or self._task.schedule.decide(ctx) is Decision.COMPUTE
 
     def _fit_true_history(self, rows: Rows) -> Iterator[Progress]:
         counted = slice(None)
@@ -242,24 +211,22 @@ class FittedFit(Fit):
             yield Progress(_TRUE_HISTORY, done, self.total)
         rows.solve(list(rows.equations))
 
-    def _fit_greedily(self, rows: Rows) -> Iterator[Progress]:
+    def _fit_greedily(self, rows: Rows, first: float | None) -> Iterator[Progress]:
         count = len(self._fitted_on)
         for number in range(self._settings.passes):
-            known, self._first = self._first, None
+            known = first if number == 0 else None
             if known is None:
                 rows.forget()
             found = []
-            for done in range(1, count + 1):
-                decibels = (
-                    self._roll_out(self._greedy(rows, done - 1, learning=number == 0), done - 1)
-                    if known is None
-                    else known
-                )
-                found.append(decibels)
-                self.log.append({"stage": _GREEDY, "pass": number, "drift_db": decibels})
-                yield Progress(_GREEDY, number * count + done, self.total, number, drift_db=decibels)
+            for batch in range(count):
+                if known is None:
+                    found.append(self._roll_out(self._greedy(rows, batch, learning=number == 0), batch))
+                else:
+                    found.append(known)
+                self.log.append({"stage": _GREEDY, "pass": number, "drift_db": found[-1]})
+                yield Progress(_GREEDY, number * count + batch + 1, self.total, number, drift_db=found[-1])
             rows.solve(list(rows.equations))
-            self._drift_db = sum(found) / len(found)
+            self._drift_db = sum(found) / count
 
     def _greedy(self, rows: Rows, number: int, *, learning: bool) -> GreedyPredictor:
         """A fitting predictor for a batch; runs the uncached model for what is not known of it."""
@@ -290,9 +257,14 @@ class FittedFit(Fit):
             for loss, decibels in self._refinement.run():
                 done = self._refinement.iteration
                 self.log.append({"stage": _END_TO_END, "iteration": done, "loss": loss, "drift_db": decibels})
-                save = done % LOOK_EVERY == 0
+                save = done > 0 and done % LOOK_EVERY == 0
                 yield Progress(_END_TO_END, before + done, self.total, 0, loss, decibels, save, held_out=True)
         except (NoGradientsError, torch.OutOfMemoryError) as error:
+            if isinstance(error, torch.OutOfMemoryError) and (self._refinement.iteration or self._task.world.size > 1):
+                raise LesaError(
+                    "training: out of memory in the refinement. Use a smaller training.batch, or training.fit "
+                    "'greedy'. With the same settings, it resumes from the last checkpoint."
+                ) from error
             # The greedy fit is whole, and its filters are what there is.
             self.log.append({"stage": _GREEDY_ONLY, "reason": str(error)[:200]})
             yield Progress(f"{_GREEDY_ONLY}: no gradients through this model ({type(error).__name__})", before, before)

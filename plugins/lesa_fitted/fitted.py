@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Literal
 
 from torch import Tensor
@@ -29,17 +30,17 @@ class Fitted(AffinePredictor):
     """
 
     records: Literal["all", "computed"] = "computed"
-    carries_over = True
 
     def __init__(
         self, shape: TableShape, weights: Tensor, sigmas: tuple[float, ...], tuning: Tensor | None = None
     ) -> None:
         self.shape, self._sigmas = shape, sigmas
         self.depth, self.records = shape.depth, shape.records
+        self.carries_over = shape.records == "computed"
         self._weights: list[list[list[list[float]]]] = weights.tolist()
         self._tuning: list[list[list[float]]] | None = None if tuning is None else tuning.tolist()
         self.looks_ahead = tuning is not None and bool(tuning[..., 2].any())
-        self._same: dict[tuple[float, ...], bool] = {}
+        self._is_same_grid = lru_cache(32)(partial(same_grid, sigmas))
 
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
         """The step's row; reuse of the newest feature where the features that it needs are not held."""
@@ -62,7 +63,7 @@ class Fitted(AffinePredictor):
         if self._tuning is None:
             return None
         step = ctx.index
-        if not self._is_same_grid(ctx):
+        if not self._is_same_grid(ctx.sigmas):
             step = min(self.shape.computed, key=lambda each: abs(self._sigmas[each] - ctx.sigma))
         shift, gain, ahead = self._tuning[step][self._branch(ctx)]
         return Tuning(shift, 1 + gain, ahead) if shift or gain or ahead else None
@@ -72,9 +73,4 @@ class Fitted(AffinePredictor):
         return names.index(ctx.branch) if ctx.branch in names else min(ctx.branch_index, len(names) - 1)
 
     def _place(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Place | None:
-        return find_place(self.shape, self._sigmas, self._is_same_grid(ctx), entries, ctx)
-
-    def _is_same_grid(self, ctx: StepContext) -> bool:
-        if ctx.sigmas not in self._same:
-            self._same = {ctx.sigmas: same_grid(ctx.sigmas, self._sigmas)}
-        return self._same[ctx.sigmas]
+        return find_place(self.shape, self._sigmas, self._is_same_grid(ctx.sigmas), entries, ctx)

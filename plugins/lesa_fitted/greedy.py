@@ -12,7 +12,8 @@ from lesa_fitted.normal_equations import NormalEquations
 from lesa_fitted.table import TableShape, features_for
 from lesa_framework import HistoryView, Predictor, StepContext, World
 
-#: Where a row's weights are: a step, the first predicted one of an interval or any, and a branch.
+#: (step, branch) of a row. With the target `trajectory` the step is the first predicted one of an interval, and the
+#: branch is 0 until the rows are split.
 Key: TypeAlias = tuple[int, int]
 
 _TINY = 1e-12
@@ -143,8 +144,7 @@ class GreedyPredictor(Predictor):
         """Fit the row, if nobody has in this rollout, and apply it."""
         shape = self._rows.shape
         self._velocities.predicted(ctx)
-        branch = list(shape.branches).index(ctx.branch)
-        key = self._rows.key(ctx.index, branch)
+        key = self._rows.key(ctx.index, shape.branches.index(ctx.branch))
         features = features_for(shape, history, ctx)
         if key not in self._done:
             self._done.add(key)

@@ -25,9 +25,10 @@ class FittedTrainingConfig(TrainingConfig):
     iterations: int = Field(100, ge=1, le=100_000)
     """`end_to_end`: steps of the optimiser, one batch each."""
     lr: float = Field(3e-3, gt=0, allow_inf_nan=False)
-    """`end_to_end`: Adam's learning rate, which falls to 0 as a cosine."""
+    """`end_to_end`: Adam's learning rate: it rises over the first five iterations, and falls to 0 as a cosine."""
     tune_computed: bool = False
     """`end_to_end`: also fit how computed steps are asked: at what noise level, with what factor of the latent, and
     how far ahead on its way."""
     held_out: float = Field(0.25, ge=0, lt=1)
-    """`end_to_end`: share of the batches that no fit sees. The filters that do best on these are kept."""
+    """`end_to_end`: share of the batches that no fit sees, and at least one of them; none where there is only one. The
+    filters that do best on these are kept."""

@@ -147,8 +147,7 @@ def features_for(shape: TableShape, history: HistoryView, ctx: StepContext) -> l
     count = len(shape.entries(ctx.index))
     if shape.reads == "own":
         return [history.feature(k) for k in range(count)]
-    held = names_of(ctx)
-    views = [history if name == ctx.branch else history.branches[name] for name in shape.branches if name in held]
+    views = [history if name == ctx.branch else history.branches[name] for name in shape.branches]
     return [view.feature(k) for view in views for k in range(count)]
 
 

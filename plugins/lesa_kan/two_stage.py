@@ -134,12 +134,13 @@ class TwoStageFit(Fit):
     def _record(self) -> Iterator[Progress]:
         """Record the uncached runs and train stage 1's first epoch on them: the runs are needed anyway."""
         train = self.epochs[_GUIDED] == 0 and self._settings.guided_epochs > 0
+        resumes = any(self.epochs.values())
         for number, batch in enumerate(self._batches):
             learns = train and number < self._count
             loss, latents = self._guided(batch, number / self._count, train=learns)
             self._references.append(latents)
             last = learns and self._ends_epoch(number, _GUIDED)
-            done = min(number + 1, self._count)
+            done = self._done() if resumes else min(number + 1, self._count)
             yield Progress(_GUIDED if learns else "record", done, self._total, 0, loss, save=last)
 
     def _guided_epochs(self) -> Iterator[Progress]:
@@ -181,14 +182,14 @@ class TwoStageFit(Fit):
 
     def _closed_loop_epochs(self) -> Iterator[Progress]:
         if self._best is None:
-            self._look()
+            self._score_held_out()
         while self.epochs[_CLOSED_LOOP] < self._settings.closed_loop_epochs:
             epoch, done = self.epochs[_CLOSED_LOOP], self._done()
             for number in range(self._count):
                 loss, decibels = self._closed_loop(number, epoch + number / self._count)
                 last = self._ends_epoch(number, _CLOSED_LOOP)
                 if last:
-                    self._look()
+                    self._score_held_out()
                 yield Progress(_CLOSED_LOOP, done + number + 1, self._total, epoch, loss, decibels, save=last)
 
     def _closed_loop(self, number: int, epoch: float) -> tuple[float | None, float]:
@@ -213,7 +214,7 @@ class TwoStageFit(Fit):
         gc.collect()
         return meter.mean(), decibels
 
-    def _look(self) -> None:
+    def _score_held_out(self) -> None:
         """Measure on the batches that are held out, if any, and keep the weights if they are the best so far."""
         found = [self.measure(number) for number in range(self._count, len(self._batches))]
         if found:
@@ -266,7 +267,9 @@ class TwoStageFit(Fit):
 
     def _note(self, stage: str, epoch: float, loss: float | None, decibels: float | None) -> None:
         if loss is not None:
-            self.log.append({"stage": stage, "epoch": round(epoch, 4), "loss": loss, "drift_db": decibels})
+            skipped = self._optimisers[stage].skipped
+            entry = {"stage": stage, "epoch": round(epoch, 4), "loss": loss, "drift_db": decibels}
+            self.log.append(entry | ({"skipped": skipped} if skipped else {}))
 
 
 def _bytes_of(tensors: Mapping[str, Tensor]) -> int:

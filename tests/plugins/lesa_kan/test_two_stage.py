@@ -12,6 +12,7 @@ from lesa_framework.training import NoGradientsError, Sampler, Task, drift_db
 from lesa_framework.training.task import make_batches
 from lesa_framework.types import Tap
 from lesa_kan.experts import ExpertShape
+from lesa_kan.losses import step_loss
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable import TrainablePredictor
 from lesa_kan.trainable_lesa import TrainableLesa
@@ -207,6 +208,19 @@ def test_both_stages_tell_their_optimiser_how_far_they_are(toy_pipeline: Any, sl
     assert float(slope.a.detach()) != 0
 
 
+def test_steps_without_a_finite_gradient_are_logged(toy_pipeline: Any, slope: Any, monkeypatch: Any) -> None:
+    def lost(*args: Any) -> torch.Tensor:
+        with torch.enable_grad():
+            return step_loss(*args) * float("nan")
+
+    before = slope.a.item()
+    monkeypatch.setattr("lesa_kan.two_stage.step_loss", lost)
+    fit = short(toy_pipeline, slope, guided_epochs=1, closed_loop_epochs=0)
+    list(fit.run())
+    assert [entry["skipped"] for entry in fit.log] == [2, 4]
+    assert slope.a.item() == before
+
+
 def test_what_is_measured_are_the_weights_of_the_moment(toy_pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     trainable = TrainableLesa(ExpertShape(6, (2,), (3,)), 0)
     fit = short(toy_pipeline, trainable, guided_epochs=0, closed_loop_epochs=0)
@@ -269,8 +283,8 @@ def test_a_resumed_fit_repeats_nothing(toy_pipeline: Any, slope: Any) -> None:
     second.load_state_dict(kept)
     assert len(second.log) == 7
     assert seen(second) == [
-        ("record", 1, 8, 0, False),
-        ("record", 2, 8, 0, False),
+        ("record", 6, 8, 0, False),
+        ("record", 6, 8, 0, False),
         ("closed loop", 7, 8, 1, False),
         ("closed loop", 8, 8, 1, True),
     ]

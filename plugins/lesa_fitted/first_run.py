@@ -1,0 +1,75 @@
+"""What a fit learns from a first run of the schedule: which branches there are, and which steps are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+from lesa_fitted.table import TableShape
+from lesa_framework import (
+    AffinePredictor,
+    Batch,
+    ConfigError,
+    Decision,
+    EntryInfo,
+    Filter,
+    FitTask,
+    Recorder,
+    StepContext,
+)
+
+
+class Unfitted(AffinePredictor):
+    """Reuse, for as long as there is no table."""
+
+    def __init__(self, depth: int, records: Literal["all", "computed"]) -> None:
+        self.depth, self.records = depth, records
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002 - the contract's signature
+        """The newest feature."""
+        return Filter((1.0,))
+
+
+def shape_of_run(
+    task: FitTask, depth: int, reads: Literal["own", "all"], records: Literal["all", "computed"]
+) -> TableShape:
+    """The shape of a table for a task's runs, from a rollout of one prompt.
+
+    Args:
+        task: Schedule and runs of the sampler.
+        depth: The most features of each branch that a filter may read.
+        reads: Of which branches.
+        records: What histories hold.
+
+    Raises:
+        ConfigError: Not every branch is called once in each step.
+    """
+    first, recorder, steps = task.batches[0], Recorder(features=False), len(task.sigmas) - 1
+    with torch.no_grad():
+        one = Batch(first.prompts[:1], first.seeds[:1])
+        task.rollout(one, Unfitted(1, "computed"), observers=(recorder,))
+    branches = tuple(dict.fromkeys(record.branch for record in recorder.records))
+    if len({(record.branch, record.index) for record in recorder.records}) != len(branches) * steps:
+        raise ConfigError(
+            f"training: 'fitted' needs one call of the model for each branch and step; {len(recorder.records)} "
+            f"calls were seen in {steps} steps."
+        )
+    return TableShape(steps, computed_steps(task), deepest(task, depth, records), branches, reads, records)
+
+
+def computed_steps(task: FitTask) -> tuple[int, ...]:
+    """The steps that a task's schedule computes, the first one among them."""
+    return tuple(step for step in range(len(task.sigmas) - 1) if _computes(task, step))
+
+
+def deepest(task: FitTask, depth: int, records: Literal["all", "computed"]) -> int:
+    """How many features a filter can read at most: `depth`, or as many as a history can hold."""
+    return min(depth, len(computed_steps(task)) if records == "computed" else len(task.sigmas) - 1)
+
+
+def _computes(task: FitTask, step: int) -> bool:
+    entries = (EntryInfo(max(step - 1, 0), computed=True),) if step else ()
+    ctx = StepContext(step, task.sigmas, entries=entries)
+    return not step or task.schedule.decide(ctx) is Decision.COMPUTE
