@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from lesa_framework import LesaError, build_strategy, load_config
-from lesa_framework.artifacts import linear_grid
+from lesa_framework.artifacts import shifted_grid
 from lesa_framework.cli.planned_step import planned_steps
 from lesa_framework.files import read_prompts
 from lesa_framework.measure import read_results, write_page
@@ -101,7 +101,7 @@ def values(content: bytes, rng: random.Random) -> bytes:
 
 def read_config(path: Path) -> None:
     strategy = build_strategy(load_config(path))
-    grid = linear_grid(50, 3.0)
+    grid = shifted_grid(50, 3.0)
     check_length(strategy, grid)
     planned_steps(strategy, grid)
 

@@ -1,7 +1,7 @@
 """Trained predictors on disk: one safetensors file, its metadata as JSON in the header. No pickle."""
 
 from lesa_framework.artifacts.artifact import Artifact
-from lesa_framework.artifacts.check import check_run, linear_grid, same_grid
+from lesa_framework.artifacts.check import check_run, same_grid, shifted_grid
 from lesa_framework.artifacts.file import load_artifact, load_metadata, save_artifact
 from lesa_framework.artifacts.metadata import ArtifactMetadata
 
@@ -9,9 +9,9 @@ __all__ = [
     "Artifact",
     "ArtifactMetadata",
     "check_run",
-    "linear_grid",
     "load_artifact",
     "load_metadata",
     "same_grid",
     "save_artifact",
+    "shifted_grid",
 ]

@@ -68,12 +68,9 @@ def load_artifact(path: Path, kind: str | None = None) -> Artifact:
             f"{path}: holds weights of '{metadata.kind}', not of '{kind}'. Set predictor.kind to match."
         )
     for name, tensor in tensors.items():
-        if tensor.dtype not in _DTYPES:
-            raise ArtifactError(
-                f"{path}: '{name[:80]}' is of {tensor.dtype}, which no predictor writes. Train it again."
-            )
-        if not bool(tensor.isfinite().all()):
-            raise ArtifactError(f"{path}: '{name[:80]}' has numbers that are not finite. Train it again.")
+        problem = _problem(tensor)
+        if problem is not None:
+            raise ArtifactError(f"{path}: '{name[:80]}' {problem}. Train it again.")
     return Artifact(metadata, tensors)
 
 

@@ -12,7 +12,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from lesa_framework.artifacts import linear_grid
+from lesa_framework.artifacts import shifted_grid
 from lesa_framework.building import build_strategy
 from lesa_framework.cli import console, options, sizes
 from lesa_framework.cli.planned_step import PlannedStep, formula, planned_steps
@@ -154,9 +154,9 @@ def _on_model(
 def _grid(config: LesaConfig, strategy: Strategy, length: int, shift: float) -> tuple[float, ...]:
     trained = strategy.predictor.trained_for
     if trained is None:
-        return linear_grid(length, shift)
+        return shifted_grid(length, shift)
     # Without a model only the length can disagree with the weights.
-    grid = trained.sigmas if length == len(trained.sigmas) - 1 else linear_grid(length, shift)
+    grid = trained.sigmas if length == len(trained.sigmas) - 1 else shifted_grid(length, shift)
     strategy.predictor.check(RunInfo(grid, trained.backbone, config.backbone.tap))
     return grid
 

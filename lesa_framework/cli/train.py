@@ -27,6 +27,7 @@ from lesa_framework.interfaces.fit import Fit
 from lesa_framework.interfaces.fit import Progress as Step
 from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
 from lesa_framework.processes import device_of_process
+from lesa_framework.training.fit_files import FitFiles
 from lesa_framework.training.run import RESUMING, Trained, check_has_fit, train
 
 
@@ -76,8 +77,10 @@ def command(
         if prompts
         else options.draw_prompts(source, loaded.training.prompts, loaded.training.seed, training=True)
     )
-    written = [f"{loaded.name}.{ending}" for ending in ("safetensors", "yaml", "json", "checkpoint.safetensors")]
-    files.check_out_folder(out, written, inputs=[Path(config), *([prompts] if prompts else [])])
+    of_fit = FitFiles(out, loaded.name)
+    files.check_out_folder(
+        out, [path.name for path in of_fit.all], inputs=[Path(config), *([prompts] if prompts else [])]
+    )
     with console.together() as world:
         announce(
             f"fitting '{loaded.predictor.kind}' to {name}: {amount(len(chosen), 'prompt')} in batches of "
@@ -87,8 +90,7 @@ def command(
         say_before_loading([source])
         pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
-        checkpoint = out / f"{loaded.name}.checkpoint.safetensors"
-        with stopping.advice_when_stopped(lambda: _how_to_resume(checkpoint)), _Bar() as bar:
+        with stopping.advice_when_stopped(lambda: _how_to_resume(of_fit.checkpoint)), _Bar() as bar:
 
             def begin(fit: Fit) -> None:
                 batch = -(-min(loaded.training.batch, len(chosen)) // world.size)
@@ -97,7 +99,7 @@ def command(
             trained = train(loaded, pipe, settings.call, chosen, out, bar.show, world=world, begin=begin)
         _show(trained, as_json=as_json)
         if not trained.earlier:
-            job.done([trained.weights, trained.config, trained.log, checkpoint])
+            job.done(of_fit.all)
 
 
 def _foresee(

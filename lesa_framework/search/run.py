@@ -24,6 +24,7 @@ from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Record, Tried, load_record
 from lesa_framework.search.search import Limit, Search, reserve
 from lesa_framework.search.trial import PipelineTrials, steps_config
+from lesa_framework.training.fit_files import FitFiles
 from lesa_framework.training.run import train
 
 
@@ -71,10 +72,8 @@ class Found:
 
 def files_of(name: str) -> list[str]:
     """The files that a search writes in its folder."""
-    return [
-        f"{name}.{ending}"
-        for ending in ("yaml", "safetensors", "search.json", "html", "json", "checkpoint.safetensors")
-    ]
+    fitted = [path.name for path in FitFiles(Path(), name).all]
+    return [*fitted, f"{name}.search.json", f"{name}.html"]
 
 
 def search(
@@ -100,7 +99,7 @@ def search(
         call: Keyword arguments of its call.
         prompts: What to fit and to judge on.
         nfe: Steps to compute.
-        out: Folder for `<name>.yaml`, `<name>.safetensors` and `<name>.search.json`.
+        out: Folder for the files of `files_of(config.name)`.
         limit: When to end.
         progress: Called after every part.
         world: The processes that share the prompts, each with a pipeline of its own. The first one writes, and its
@@ -109,6 +108,8 @@ def search(
     Raises:
         ConfigError: The predictor needs more steps than that, the pipeline refuses the call, or `out` holds another
             search.
+        ArtifactError: `out` holds a checkpoint of the fit that cannot be read.
+        LesaError: The fit at the end diverged. Or another process ended.
     """
     trials = PipelineTrials(guide, pipe, call, prompts, world)
     fixed = trials.fixed(config)
@@ -156,7 +157,7 @@ def search(
         page=page,
         record=record,
         earlier=earlier,
-        exhausted=searching.is_exhausted,
+        exhausted=searching.is_exhausted(),
     )
 
 
@@ -198,7 +199,7 @@ def _fitted(
     if record.fitting != best.steps:
         # What an earlier, shorter search was fitting is of no use.
         if world.is_first:
-            (out / f"{config.name}.checkpoint.safetensors").unlink(missing_ok=True)
+            FitFiles(out, config.name).checkpoint.unlink(missing_ok=True)
         record.fitting, record.final = best.steps, None
         save()
         world.wait()

@@ -101,9 +101,8 @@ class Search:
     def is_finished(self, limit: Limit) -> bool:
         """Whether nothing is left to try or to compare."""
         compared = all(self.record.comparison(steps) is not None for steps in (self.starts[0], *self._finalists()))
-        return compared and (limit.is_used_up(self.record) or self.is_exhausted)
+        return compared and (limit.is_used_up(self.record) or self.is_exhausted())
 
-    @property
     def is_exhausted(self) -> bool:
         """Whether every candidate was tried; with few free steps that happens soon."""
         return self._next() is None

@@ -30,12 +30,13 @@ from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_framework.training.contract import check_json, check_reads_weights, fitted_tensors
-from lesa_framework.training.task import make_task
+from lesa_framework.training.fit_files import FitFiles
+from lesa_framework.training.task import Task, make_task
 from lesa_framework.types import Reason
 
 #: The stage of the first progress of a fit that resumes.
 RESUMING = "resuming"
-#: Settings of the training section that a fingerprint holds by itself, or must not hold because places change.
+#: Left out of the fingerprint's settings: `model` and `call` have keys of their own there, and files may move.
 _SAID_ELSEWHERE = {"model", "call", "prompts_file"}
 
 
@@ -114,65 +115,40 @@ def train(
     grid = task.sigmas
     fit = config.predictor.fit(task)
     _check_predicts(Strategy(task.schedule, task.router, fit.predictor), grid)
-    checkpoint = out / f"{config.name}.checkpoint.safetensors"
+    files = FitFiles(out, config.name)
     fingerprint = _fingerprint(config, call, prompts, match.describe(pipe.transformer))
-    finished = _finished(config, out, fingerprint)
-    _check_same(world, f"{fingerprint} {finished is None} {checkpoint.exists()}", out)
+    finished = _finished(config, files, fingerprint)
+    _check_same(world, f"{fingerprint} {finished is None} {files.checkpoint.exists()}", out)
     if finished is not None:
         return finished
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint)
-        if state.get("fingerprint") != fingerprint:
-            raise ConfigError(
-                f"{checkpoint}: belongs to a training with other settings or prompts, or on another model. "
-                "Choose another --out, or delete the file to start afresh."
-            )
-        _resume(fit, state, checkpoint)
-        done, total = state.get("progress", (0, 0))
+    if files.checkpoint.exists():
+        resumed = _resume(fit, files.checkpoint, fingerprint)
         if world.is_first:
-            progress(Progress(RESUMING, done, total))
+            progress(resumed)
     begin(fit)
     task.sampler.freeze()
     for step in fit.run():
         if step.save and world.is_first:
             kept = {"fingerprint": fingerprint, "progress": [step.done, step.total]}
-            save_checkpoint(checkpoint, {**kept, **fit.state_dict()})
+            save_checkpoint(files.checkpoint, {**kept, **fit.state_dict()})
         if world.is_first:
             progress(step)
     tensors = fitted_tensors(fit)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise LesaError(
             "training: it diverged, the weights are not finite; none were written. Lower the learning rates of the "
-            f"training section, if it has any, and delete {checkpoint} to start afresh."
+            f"training section, if it has any, and delete {files.checkpoint} to start afresh."
         )
     drift_db, log, shape = fit.drift_db, fit.log, fit.settings()
     check_json(fit, "drift_db", drift_db, float | int | None)
     check_json(fit, "log", log, list | tuple)
     check_json(fit, "settings()", shape, dict)
-    run, identity = task.seen.run, json.loads(fingerprint)
-    metadata = ArtifactMetadata(
-        kind=config.predictor.kind,
-        settings=shape,
-        sigmas=grid,
-        backbone=match.kind,
-        tap=config.backbone.tap,
-        models=run.models if run else (),
-        latent_shape=run.latent_shape if run else None,
-        guidance=run.guidance if run else None,
-        config=identity["config"],
-        training={
-            "call": identity["call"],
-            "prompts": len(prompts),
-            "drift_db": drift_db,
-            "torch": torch.__version__,
-            "device": device_name(pipe),
-            **provenance,
-        },
-    )
+    said = {"prompts": len(prompts), "drift_db": drift_db, "device": device_name(pipe), **provenance}
+    metadata = _metadata(config, match.kind, task, shape, json.loads(fingerprint), said)
     if world.is_first:
-        _write(config, out, Artifact(metadata, tensors), {"drift_db": drift_db, "log": log}, fingerprint)
+        _write(config, files, Artifact(metadata, tensors), {"drift_db": drift_db, "log": log}, fingerprint)
     world.wait()
-    return Trained(*_files(config, out), drift_db)
+    return Trained(files.weights, files.config, files.log, drift_db)
 
 
 def _check_same(world: World, seen: str, out: Path) -> None:
@@ -183,13 +159,45 @@ def _check_same(world: World, seen: str, out: Path) -> None:
         )
 
 
-def _resume(fit: Fit, state: Mapping[str, Any], checkpoint: Path) -> None:
+def _resume(fit: Fit, checkpoint: Path, fingerprint: str) -> Progress:
+    """Give the fit its saved state; returns how far it was."""
+    state = load_checkpoint(checkpoint)
+    if state.get("fingerprint") != fingerprint:
+        raise ConfigError(
+            f"{checkpoint}: belongs to a training with other settings or prompts, or on another model. "
+            "Choose another --out, or delete the file to start afresh."
+        )
     try:
         fit.load_state_dict(state)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{checkpoint}: not the state of this fit ({in_one_line(error)[:200]}). Delete it to start afresh."
         ) from error
+    done, total = state.get("progress", (0, 0))
+    return Progress(RESUMING, done, total)
+
+
+def _metadata(
+    config: LesaConfig,
+    backbone: str,
+    task: Task,
+    shape: dict[str, Any],
+    identity: Mapping[str, Any],
+    said: Mapping[str, Any],
+) -> ArtifactMetadata:
+    run = task.seen.run
+    return ArtifactMetadata(
+        kind=config.predictor.kind,
+        settings=shape,
+        sigmas=task.sigmas,
+        backbone=backbone,
+        tap=config.backbone.tap,
+        models=run.models if run else (),
+        latent_shape=run.latent_shape if run else None,
+        guidance=run.guidance if run else None,
+        config=identity["config"],
+        training={"call": identity["call"], "torch": torch.__version__, **said},
+    )
 
 
 def device_name(pipe: Pipeline) -> str:
@@ -198,37 +206,33 @@ def device_name(pipe: Pipeline) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
 
 
-def _files(config: LesaConfig, out: Path) -> tuple[Path, Path, Path]:
-    """Weights, configuration and log."""
-    return out / f"{config.name}.safetensors", out / f"{config.name}.yaml", out / f"{config.name}.json"
-
-
-def _finished(config: LesaConfig, out: Path, fingerprint: str) -> Trained | None:
+def _finished(config: LesaConfig, files: FitFiles, fingerprint: str) -> Trained | None:
     """What an earlier call with the same arguments wrote; None when something is left to do."""
-    weights, yaml, log = _files(config, out)
     try:
-        content = json.loads(read_text(log))
-        load_artifact(weights, config.predictor.kind)
+        content = json.loads(read_text(files.log))
+        load_artifact(files.weights, config.predictor.kind)
     except (LesaError, ValueError, RecursionError):
         return None
-    same = isinstance(content, dict) and content.get("fingerprint") == _hash(fingerprint)
-    return Trained(weights, yaml, log, content.get("drift_db"), earlier=True) if same and yaml.is_file() else None
+    if not (isinstance(content, dict) and content.get("fingerprint") == _hash(fingerprint) and files.config.is_file()):
+        return None
+    return Trained(files.weights, files.config, files.log, content.get("drift_db"), earlier=True)
 
 
 def _hash(fingerprint: str) -> str:
     return hashlib.sha256(fingerprint.encode()).hexdigest()
 
 
-def _write(config: LesaConfig, out: Path, artifact: Artifact, outcome: Mapping[str, Any], fingerprint: str) -> None:
-    weights, yaml, log = _files(config, out)
-    predictor = config.predictor.model_copy(update={"weights": Path(weights.name)})
+def _write(
+    config: LesaConfig, files: FitFiles, artifact: Artifact, outcome: Mapping[str, Any], fingerprint: str
+) -> None:
+    predictor = config.predictor.model_copy(update={"weights": Path(files.weights.name)})
     user = dump_config(config.model_copy(update={"predictor": predictor}))
     versions = {name: version(name) for name in ("lesa-framework", "torch")}
     logged = json.dumps({"versions": versions, "fingerprint": _hash(fingerprint), **outcome}, indent=1) + "\n"
     # All contents exist before the first file does. The log comes last: it says that the fit is finished.
-    save_artifact(weights, artifact)
-    write_text(yaml, user)
-    write_text(log, logged)
+    save_artifact(files.weights, artifact)
+    write_text(files.config, user)
+    write_text(files.log, logged)
 
 
 def _check_predicts(strategy: Strategy, sigmas: Sequence[float]) -> None:

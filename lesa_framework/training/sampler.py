@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -54,13 +54,11 @@ class Sampler:
     def checkpointing(self) -> Iterator[None]:
         """Within it, the transformers of diffusers recompute the activations of their blocks, if they know how to."""
         able = [cast("_Checkpointing", each) for each in transformers_of(self.pipe).values() if _can_checkpoint(each)]
-        for model in able:
-            model.enable_gradient_checkpointing()
-        try:
-            yield
-        finally:
+        with ExitStack() as undone:
             for model in able:
-                model.disable_gradient_checkpointing()
+                model.enable_gradient_checkpointing()
+                undone.callback(model.disable_gradient_checkpointing)
+            yield
 
     def run(self, batch: Batch, *, gradients: bool = False) -> Tensor:
         """Sample.

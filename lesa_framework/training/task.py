@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lesa_framework.api import attach_strategy
 from lesa_framework.config.schema import LesaConfig
+from lesa_framework.errors import ConfigError
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import Batch, FitTask, TrainingConfig
@@ -114,8 +115,10 @@ def make_task(
     """What a configuration's fit is given; the arguments are those of `train`.
 
     Raises:
-        ConfigError: The pipeline refuses the call.
+        ConfigError: There are no prompts, or the pipeline refuses the call.
     """
+    if not prompts:
+        raise ConfigError("prompts: none were given. A fit needs at least one, better sixteen.")
     settings = config.training
     return Task(
         settings,

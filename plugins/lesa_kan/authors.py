@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework import ArtifactError, ConfigError, Published, Tap
-from lesa_framework.artifacts import Artifact, ArtifactMetadata, linear_grid
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, shifted_grid
 from lesa_kan.checkpoint import read_model
 from lesa_kan.experts import Experts, ExpertShape
 
@@ -49,7 +49,7 @@ class _Release:
 
     def sigmas(self, steps: int, shift: float | None) -> tuple[float, ...]:
         """The grid; with a shift of the user's it is not stretched."""
-        *grid, _ = linear_grid(steps, self.shift if shift is None else shift)
+        *grid, _ = shifted_grid(steps, self.shift if shift is None else shift)
         if shift is None and self.last is not None and steps > 1:
             stretch = (1 - self.last) / (1 - grid[-1])
             grid = [1 - (1 - level) * stretch for level in grid]

@@ -24,7 +24,7 @@ from lesa_framework import (
     StepContext,
     Tap,
 )
-from lesa_framework.artifacts import Artifact, ArtifactMetadata, check_run, linear_grid, load_artifact
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, check_run, load_artifact, shifted_grid
 from lesa_rivals.numbers import read_table
 
 _LONGEST = 1000
@@ -137,7 +137,7 @@ class L2PConfig(PredictorConfig):
         metadata = ArtifactMetadata(
             kind="l2p",
             settings={"num_steps": count},
-            sigmas=linear_grid(count, shift),
+            sigmas=shifted_grid(count, shift),
             backbone=published.backbone or "flux",
             tap=tap,
             config=config,

@@ -23,7 +23,7 @@ from lesa_framework import (
     Strategy,
     Tuning,
 )
-from lesa_framework.artifacts import linear_grid
+from lesa_framework.artifacts import shifted_grid
 from lesa_framework.cli.planned_step import formula, planned_steps
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
@@ -77,9 +77,9 @@ def test_the_model_s_own_grid(lesa: Lesa, cache: Path, model: Path) -> None:
     assert [step["sigma"] for step in own["steps"]] == pytest.approx([step["sigma"] for step in assumed["steps"]])
 
 
-def test_linear_grid() -> None:
-    assert linear_grid(4, 1.0) == (1.0, 0.75, 0.5, 0.25, 0.0)
-    assert linear_grid(2, 3.0) == (1.0, 0.75, 0.0)
+def test_shifted_grid() -> None:
+    assert shifted_grid(4, 1.0) == (1.0, 0.75, 0.5, 0.25, 0.0)
+    assert shifted_grid(2, 3.0) == (1.0, 0.75, 0.0)
 
 
 class Rich(AffinePredictor):
@@ -111,7 +111,7 @@ class Gate(SchedulePolicy):
 
 def test_numbers_for_each_channel_other_branches_and_corrections() -> None:
     strategy = Strategy(ComputeSteps((0, 2)), EqualStages(), Rich())
-    rows = planned_steps(strategy, linear_grid(4, 1.0), ("cond", "uncond"))
+    rows = planned_steps(strategy, shifted_grid(4, 1.0), ("cond", "uncond"))
     first, corrected, predicted = rows[0], rows[4], rows[3]
     assert (first.branch, first.weights, first.others) == ("cond", None, {})
     assert (corrected.step, corrected.weights, corrected.bias) == (2, {2: 0.75, 0: 0.25}, 0.5)
@@ -124,7 +124,7 @@ def test_numbers_for_each_channel_other_branches_and_corrections() -> None:
 
 def test_how_computed_steps_are_asked() -> None:
     first, predicted, tuned, _ = planned_steps(
-        Strategy(ComputeSteps((0, 2)), EqualStages(), Tuned()), linear_grid(4, 1.0)
+        Strategy(ComputeSteps((0, 2)), EqualStages(), Tuned()), shifted_grid(4, 1.0)
     )
     assert [(row.shift, row.scale) for row in (first, predicted, tuned)] == [(0, 1), (0, 1), (-0.02, 1.25)]
     assert formula(first) == ""
@@ -158,7 +158,7 @@ def test_a_branch_that_a_filter_may_not_name_is_the_same_error_as_in_a_run(branc
     message = f"for branch '{branch}', which is this branch itself or has no features yet.* here: {allowed}\\."
     strategy = Strategy(ComputeSteps((0,)), EqualStages(), Names(branch))
     with pytest.raises(PluginContractError, match=message):
-        planned_steps(strategy, linear_grid(8, 1.0), called)
+        planned_steps(strategy, shifted_grid(8, 1.0), called)
     loop = engine(Names(branch), computed=(0,))
     with pytest.raises(PluginContractError, match=message):
         drive_all(loop, called)
@@ -170,7 +170,7 @@ def test_a_plan_refuses_more_weights_than_there_are_features() -> None:
             return Filter((0.5, 0.5))
 
     with pytest.raises(PluginContractError, match="2 weights, but the history holds 1 features"):
-        planned_steps(Strategy(ComputeSteps((0,)), EqualStages(), Long()), linear_grid(4, 1.0))
+        planned_steps(Strategy(ComputeSteps((0,)), EqualStages(), Long()), shifted_grid(4, 1.0))
 
 
 def test_a_branch_without_features_is_not_among_the_others_in_a_plan_as_in_a_run() -> None:
@@ -188,14 +188,14 @@ def test_a_branch_without_features_is_not_among_the_others_in_a_plan_as_in_a_run
     run, planned = Sees(), Sees()
     loop = engine(run, computed=(0, 4))
     drive_all(loop, ("a", "b"))
-    planned_steps(Strategy(ComputeSteps((0, 4)), EqualStages(), planned), linear_grid(8, 1.0), ("a", "b"))
+    planned_steps(Strategy(ComputeSteps((0, 4)), EqualStages(), planned), shifted_grid(8, 1.0), ("a", "b"))
     assert planned.seen == run.seen
     assert run.seen[0] == (0, "a", {})
 
 
 def test_what_depends_on_data() -> None:
     strategy = Strategy(Gate(), EqualStages(), Rich())
-    rows = planned_steps(strategy, linear_grid(4, 1.0))
+    rows = planned_steps(strategy, shifted_grid(4, 1.0))
     assert [(row.decision, row.reason) for row in rows] == [(Decision.COMPUTE, Reason.HISTORY)] + [
         (None, Reason.DATA)
     ] * 3
