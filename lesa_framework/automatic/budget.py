@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil, inf, nan
+from numbers import Real
 from typing import Final
 
 from lesa_framework.errors import ConfigError, shown
@@ -31,8 +32,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         speedup: object = self.speedup  # notebooks have no type checker
-        is_number = isinstance(speedup, int | float) and not isinstance(speedup, bool)
-        if not is_number or not isfinite(self.speedup) or self.speedup <= 1:
+        try:  # numpy's numbers too
+            number = nan if isinstance(speedup, bool) or not isinstance(speedup, Real) else float(speedup)
+        except OverflowError:
+            number = inf
+        if not 1 < number < inf:
             raise ConfigError(
                 f"speedup: {shown(speedup)} is not a number above 1. With 5, one step in five is computed; to compute "
                 "every step, do not accelerate."

@@ -73,7 +73,7 @@ def command(
         options.check_speedup(speedup, weights, config)
     if overrides and config is None:
         raise ConfigError("--set: there is no configuration to change. Give one with --config.")
-    loaded = [load_config(config, overrides)] if config else []
+    loaded = [] if config is None else [load_config(config, overrides)]
     model = options.model_for(model, loaded)
     source = find_model(model)
     settings = options.generation_settings(

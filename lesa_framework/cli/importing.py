@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -70,13 +71,18 @@ def command(
     options.check_texts("--licence", licence)
     if out.suffix not in {".yaml", ".yml"}:
         raise ConfigError(f"--out {out}: name a .yaml file.")
-    files.check_out_file(out, inputs=[] if file is None else [file])
+    inputs = [] if file is None else [file]
+    files.check_out_file(out, inputs=inputs)
     options.check_texts("--model", model or "")
     if backbone is not None:
         plugins().registry.backbones.get(backbone)  # refuses one that is not there
     published = Published("", "", source, licence, backbone, tap, shift, model)
     imported = config.read_published(_given(published, file, values, as_bytes=config.imports_bytes))
-    _write(imported, out)
+    unused = {"--backbone": backbone, "--tap": tap, "--shift": shift, "--model": model}
+    if imported.artifact is None and any(value is not None for value in unused.values()):
+        names = ", ".join(name for name, value in unused.items() if value is not None)
+        raise ConfigError(f"{names}: only for weights, and '{kind}' has none. Leave it out.")
+    _write(imported, out, inputs)
     if imported.note:
         console.note(imported.note)
     if not source or not licence:
@@ -116,11 +122,11 @@ def _given(published: Published, file: Path | None, values: str | None, *, as_by
     return replace(published, text=text, name=name)
 
 
-def _write(imported: Imported, out: Path) -> None:
+def _write(imported: Imported, out: Path, inputs: Sequence[Path]) -> None:
     raw = {section: dict(settings) for section, settings in imported.config.items()}
     weights = out.with_suffix(".safetensors")
     if imported.artifact is not None:
-        files.check_out_file(weights)
+        files.check_out_file(weights, inputs=inputs)
         raw["predictor"]["weights"] = weights.name
     parse_config(raw, out.parent, out.stem)  # what it says is valid before anything is written
     if imported.artifact is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from importlib.resources import files as resources
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Annotated, Final
@@ -41,11 +42,13 @@ def command(
     Example: lesa new predictor damped_line
     """
     folder = out / name
-    for path, text in package(section, name).items():
-        files.check_out_file(folder / path)
-        if (folder / path).exists():
-            raise ConfigError(f"NAME {name}: {folder / path} is there already. Choose another name, or another --out.")
-        write_text(folder / path, text)
+    texts = {folder / path: text for path, text in package(section, name).items()}
+    for path in texts:
+        files.check_out_file(path)
+        if path.exists():
+            raise ConfigError(f"NAME {name}: {path} is there already. Choose another name, or another --out.")
+    for path, text in texts.items():
+        write_text(path, text)
     print_ = console.results().print
     print_(f"wrote {folder}: change {folder / name / 'plugin.py'} as you like", markup=False, soft_wrap=True)
     print_(f"install it: pip install -e {folder}", markup=False, soft_wrap=True)
@@ -65,12 +68,15 @@ def package(section: str, name: str) -> dict[str, str]:
     if section not in SECTIONS:
         near = did_you_mean(section, SECTIONS)
         raise ConfigError(f"SECTION {shortened(section)}: must be one of {', '.join(SECTIONS)}.{near}")
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if not _NAME.fullmatch(name):
         raise ConfigError(f"NAME {shortened(name)}: give small letters, digits and underscores, such as damped_line.")
+    if keyword.iskeyword(name):
+        raise ConfigError(f"NAME {name}: is a word of Python's own. Choose another name.")
     other = getattr(plugins().registry, f"{section}s").names().get(name)
     if other is not None:
         raise ConfigError(f"NAME {name}: {other} has a {section} of this name. Choose another name.")
-    if is_installed(name):
+    spec = find_spec(name) if is_installed(name) else None
+    if spec is not None and spec.origin is not None:  # with `python -m`, a folder of this name looks like a module
         raise ConfigError(f"NAME {name}: a module of this name is installed. Choose another name.")
     told = {"name": name, "Name": name.title().replace("_", ""), "section": section}
     told["use"] = Template(SECTIONS[section]).substitute(told)

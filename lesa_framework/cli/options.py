@@ -138,7 +138,7 @@ def model_for(model: str | None, configs: Sequence[LesaConfig]) -> str:
     Raises:
         ConfigError: None is given, and the configurations were fitted to different ones, or to one that is not here.
     """
-    if model:
+    if model is not None:
         return model
     named = fitted_for.model_of(configs)
     if named is None:

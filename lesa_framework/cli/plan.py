@@ -18,13 +18,16 @@ from lesa_framework.cli import console, options, sizes
 from lesa_framework.cli.planned_step import PlannedStep, formula, planned_steps
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
-from lesa_framework.errors import UnsupportedBackboneError
+from lesa_framework.errors import ConfigError, UnsupportedBackboneError, shortened
 from lesa_framework.generation import GenerationSettings, check_call, sampler_grid
 from lesa_framework.measure.lineup import check_length, run_info
 from lesa_framework.pipelines import ModelSource, find_model, load_pipeline
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.strategy import Strategy, count_computed
 from lesa_framework.types import Decision, RunInfo
+
+#: Shift of the grid where nothing else says.
+_SHIFT = 3.0
 
 
 def command(
@@ -36,7 +39,12 @@ def command(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Take the noise levels of this model's own sampler.")
     ] = None,
-    shift: Annotated[float, typer.Option(min=0.01, max=100, help="Without --model: shift of the linear grid.")] = 3.0,
+    shift: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=100, help="Without --model: shift of the linear grid; by default the weights' own grid, or 3."
+        ),
+    ] = None,
     branches: Annotated[
         list[str],
         typer.Option("--branch", help="A branch of guidance, such as cond; repeat it in the order of the calls."),
@@ -64,6 +72,14 @@ def command(
     """
     if steps is not None:
         options.check_steps(steps)
+    if model is not None and shift is not None:
+        raise ConfigError("--shift: with --model the noise levels are those of its sampler. Leave one of them out.")
+    for name in branches:
+        options.check_texts("--branch", name)
+        if not name.strip() or branches.count(name) > 1:
+            raise ConfigError(
+                f"--branch {shortened(name)}: give each branch once, by its name, in the order of the calls."
+            )
     given = {
         "--batch": batch, "--dtype": dtype, "--height": height, "--width": width, "--frames": frames,
         "--guidance": guidance, "--true-cfg": true_cfg, "--negative-prompt": negative_prompt, "--call": call,
@@ -151,12 +167,12 @@ def _on_model(
     return info.sigmas, None
 
 
-def _grid(config: LesaConfig, strategy: Strategy, length: int, shift: float) -> tuple[float, ...]:
+def _grid(config: LesaConfig, strategy: Strategy, length: int, shift: float | None) -> tuple[float, ...]:
     trained = strategy.predictor.trained_for
+    asked = shifted_grid(length, shift or _SHIFT)
     if trained is None:
-        return shifted_grid(length, shift)
-    # Without a model only the length can disagree with the weights.
-    grid = trained.sigmas if length == len(trained.sigmas) - 1 else shifted_grid(length, shift)
+        return asked
+    grid = trained.sigmas if length == len(trained.sigmas) - 1 and shift is None else asked
     strategy.predictor.check(RunInfo(grid, trained.backbone, config.backbone.tap))
     return grid
 

@@ -59,7 +59,9 @@ def command(
     if is_repo(target) and not folder.is_dir():
         console.results().print(push_to_hub(settings, target, facts, private=private), markup=False, soft_wrap=True)
         return
-    files.check_out_folder(folder, (CONFIG, WEIGHTS, CARD), "REPO_OR_FOLDER")
+    weights = getattr(settings.predictor, "weights", None)
+    inputs = [Path(each) for each in (config, Path(config) / CONFIG, weights, results) if each is not None]
+    files.check_out_folder(folder, (CONFIG, WEIGHTS, CARD), "REPO_OR_FOLDER", inputs)
     save_pretrained(settings, folder, facts)
     console.notices().print(f"wrote {folder}", markup=False, soft_wrap=True)
 

@@ -107,6 +107,8 @@ def _not_there(name: str, presets: Iterable[str]) -> str:
     if is_file_name(name):  # the names of all presets would bury that it was misspelt
         where = "Look at its path again." if Path(name).is_absolute() else f"It was looked for in {Path.cwd()}."
         return f"config: there is no file '{shortened(name)}'. {where}{near}"
+    if is_folder(Path(name)):
+        return f"config: '{shortened(name)}' is a folder without a {CONFIG}. Name a file in it, or a preset."
     known = ", ".join(presets) or "none"
     return f"config: '{shortened(name)}' is neither a file nor a preset. Presets: {known}.{near}"
 

@@ -27,6 +27,7 @@ _LICENCES: Final = re.compile(
 _ARGUMENTS: Final = ("height", "width", "num_frames", "guidance_scale", "true_cfg_scale", "negative_prompt")
 #: The key of the training's log -> the row of the table.
 _MEASURED: Final = {"drift_db": "closeness to the uncached run in the fit, final latents, dB"}
+_LIBRARY: Final = "lesa-framework"
 _EXAMPLE: Final = """\
 ```python
 import lesa_framework as lesa
@@ -56,6 +57,12 @@ class CardFacts:
     row: str | None = None
 
 
+def is_card(text: str) -> bool:
+    """Whether a README is a model card of this library."""
+    head, _, _ = text.removeprefix("---").partition("\n---")
+    return text.startswith("---") and f"library_name: {_LIBRARY}" in head.splitlines()
+
+
 def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, name: str = "OWNER/NAME") -> str:
     """The card: YAML that the hub reads, and Markdown for people.
 
@@ -76,7 +83,7 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
     license_id, license_name = _as_the_hub_writes(licence)
     data = ModelCardData(
         base_model=base,
-        library_name="lesa-framework",
+        library_name=_LIBRARY,
         license=license_id,
         license_name=license_name,
         tags=["lesa-framework", "feature-cache", "diffusion", config.predictor.kind],

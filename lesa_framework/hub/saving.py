@@ -15,8 +15,8 @@ from lesa_framework.config.loading import load_config, parse_config
 from lesa_framework.config.repository import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, in_one_line, shortened
-from lesa_framework.files import is_folder, write_text
-from lesa_framework.hub.card import CardFacts, card_of, hub_name, registered_name
+from lesa_framework.files import is_folder, read_text, write_text
+from lesa_framework.hub.card import CardFacts, card_of, hub_name, is_card, registered_name
 
 
 def save_pretrained(config: LesaConfig, folder: str | Path, facts: CardFacts | None = None) -> Path:
@@ -34,7 +34,7 @@ def save_pretrained(config: LesaConfig, folder: str | Path, facts: CardFacts | N
         The folder.
 
     Raises:
-        ConfigError: The folder cannot be written.
+        ConfigError: The folder cannot be written, or has files of these names that are no feature cache's.
         ArtifactError: The weights cannot be used.
         LesaError: The disk is full, for example; each file is written completely or not at all.
     """
@@ -44,6 +44,7 @@ def save_pretrained(config: LesaConfig, folder: str | Path, facts: CardFacts | N
 def _save(config: LesaConfig, target: Path, facts: CardFacts, name: str = "OWNER/NAME") -> Path:
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target}: this is a file. Name a folder.")
+    _check_ours(target)
     raw, artifact = _portable(config)
     if facts.base_model and needs_model(config):
         raw["training"]["model"] = facts.base_model  # the folder is on this machine alone
@@ -55,6 +56,16 @@ def _save(config: LesaConfig, target: Path, facts: CardFacts, name: str = "OWNER
     write_text(target / CARD, card)
     write_text(target / CONFIG, yaml.safe_dump(raw, sort_keys=False, default_flow_style=None))
     return target
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuse to replace files that no card of ours lies beside."""
+    there = [name for name in (CARD, CONFIG, WEIGHTS) if (folder / name).exists()]
+    if there and not ((folder / CARD).is_file() and is_card(read_text(folder / CARD))):
+        raise ConfigError(
+            f"{folder}: has a {there[0]} already, and no model card of a feature cache says that it may be replaced. "
+            "Name a new folder."
+        )
 
 
 def from_pretrained(folder_or_repo: str | Path, *, revision: str | None = None) -> LesaConfig:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lesa_framework import ConfigError
@@ -9,6 +10,7 @@ from lesa_framework.automatic.budget import Budget, nothing_to_gain
 def test_how_many_steps_may_be_computed():
     assert [Budget(5).steps(steps) for steps in (50, 30, 28, 4)] == [10, 6, 6, 1]
     assert Budget(5.000000000001).steps(50) == 10
+    assert Budget(np.float32(5)).steps(50) == Budget(np.int64(5)).steps(50) == 10
 
 
 def test_weights_use_the_budget_and_keep_to_it():
@@ -31,7 +33,7 @@ def test_runs_that_gain_something():
     assert "3 of them" in nothing_to_gain(3, 4)
 
 
-@pytest.mark.parametrize("speedup", [1, 0.5, -5, 0, float("nan"), float("inf"), True, "5", None, [5]])
+@pytest.mark.parametrize("speedup", [1, 0.5, -5, 0, float("nan"), float("inf"), 10**400, True, "5", None, [5]])
 def test_what_is_no_speedup(speedup):
     with pytest.raises(ConfigError, match=r"^speedup: .* is not a number above 1\. With 5, one step in five"):
         Budget(speedup)

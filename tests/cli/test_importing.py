@@ -121,6 +121,10 @@ def test_what_is_none_of_that(lesa: Lesa, workplace: Path, kind: str, text: str,
         (["teacache", "--values", "1 2 3 4 5", "--out", "a.json"], "--out a.json: name a .yaml file."),
         (["l2p", "--values", TABLE, "--backbone", "fluxx"], "'fluxx' is not a registered backbone"),
         (["teacache", "--values", "1 2 3 4 5", "--licence", "x" * 300], "schedule.licence"),
+        (
+            ["teacache", "--values", "1 2 3 4 5", "--shift", "1", "--tap", "output"],
+            "--tap, --shift: only for weights, and",
+        ),
     ],
 )
 def test_a_wrong_call(lesa: Lesa, workplace: Path, arguments: list[str], message: str) -> None:

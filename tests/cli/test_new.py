@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lesa_framework.cli import check, new
+from lesa_framework.errors import ConfigError
 from lesa_framework.plugin.manager import Plugins
 from tests.cli.conftest import Lesa
 
@@ -71,7 +72,7 @@ def test_what_is_written_is_tidy(written, workplace: Path) -> None:
     [
         (("predictr", "mine"), "must be one of predictor, schedule, router, backbone, metric, peer. Did you mean"),
         (("metric", "My-Metric"), "give small letters, digits and underscores"),
-        (("metric", "class"), "give small letters, digits and underscores"),
+        (("metric", "class"), "is a word of Python's own"),
         (("metric", "torch"), "a module of this name is installed"),
         (("predictor", "taylorseer"), "lesa_taylorseer has a predictor of this name. Choose another name."),
     ],
@@ -125,3 +126,23 @@ def test_an_unknown_plugin_is_named(lesa: Lesa, monkeypatch: pytest.MonkeyPatch)
     assert "`pip install -e FOLDER`" in outcome.err
     monkeypatch.setattr(check, "_others", list)
     assert "no plugin is installed besides ours" in lesa("check").err
+
+
+def test_nothing_is_written_when_one_of_the_files_is_there(lesa: Lesa, workplace: Path) -> None:
+    last = workplace / "mine" / "tests" / "test_contract.py"
+    last.parent.mkdir(parents=True)
+    last.write_text("mine")
+    outcome = lesa("new", "router", "mine")
+    assert outcome.code == 2
+    assert "test_contract.py is there already" in outcome.err
+    assert [path for path in (workplace / "mine").rglob("*") if path.is_file()] == [last]
+
+
+def test_a_folder_beside_it_is_no_module_that_is_installed(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workplace / "half").mkdir()
+    monkeypatch.syspath_prepend(str(workplace))
+    assert "half/plugin.py" in new.package("router", "half")
+    with pytest.raises(ConfigError, match="a module of this name is installed"):
+        new.package("router", "json")
+    with pytest.raises(ConfigError, match="is a word of Python's own"):
+        new.package("router", "class")

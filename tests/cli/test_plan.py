@@ -234,3 +234,21 @@ def test_a_run_that_is_too_short_to_save_anything_is_planned_with_a_note(lesa: L
 def test_a_gate_of_others_depends_on_data(lesa: Lesa, cache: Path) -> None:
     out = lesa("plan", "--config", "mine.yaml", "--set", "schedule={kind: teacache}", "--steps", "12").out
     assert "mine: 12 steps; how many are computed depends on data" in out
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a", "b", "a"), ("",), (" ",)])
+def test_each_branch_is_given_once_and_by_a_name(lesa: Lesa, cache: Path, names: tuple[str, ...]) -> None:
+    outcome = lesa("plan", "--config", "mine.yaml", *(word for name in names for word in ("--branch", name)))
+    assert outcome.code == 2
+    assert "give each branch once, by its name, in the order of the calls" in outcome.err
+
+
+def test_a_shift_is_that_of_a_grid_that_nothing_else_gives(lesa: Lesa, cache: Path, model: Path) -> None:
+    plan = ("plan", "--config", "mine.yaml", "--steps", "4", "--shift", "1")
+    assert [step["sigma"] for step in json.loads(lesa(*plan, "--json").out)["steps"]] == [1.0, 0.75, 0.5, 0.25]
+    outcome = lesa(*plan, "--model", model)
+    assert outcome.code == 2
+    assert "--shift: with --model the noise levels are those of its sampler" in outcome.err
+    outcome = lesa("plan", "--config", "ref-flux-lesa-n7", "--shift", "1")
+    assert outcome.code == 2
+    assert "noise levels" in outcome.err

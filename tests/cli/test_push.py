@@ -78,3 +78,22 @@ def test_what_was_measured_is_on_the_card(lesa: Lesa, workplace: Path) -> None:
         "computed 8 of 50 steps"
         in lesa("push", "ref-flux-fitted-nfe10", "./out", "--results", file, "--row", "ref-flux-fitted-nfe8").err
     )
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.yaml", "weights.safetensors"])
+def test_files_of_others_are_not_replaced(made: Path, lesa: Lesa, workplace: Path, name: str) -> None:
+    Path("out").mkdir()
+    Path("out", name).write_text("precious\n---\nlibrary_name: lesa-framework\n")
+    outcome = lesa("push", made, "./out")
+    assert outcome.code == 2
+    assert f"out: has a {name} already, and no model card of a feature cache says that it may be" in outcome.err
+    assert [path.name for path in Path("out").iterdir()] == [name]
+    assert Path("out", name).read_text().startswith("precious")
+
+
+def test_a_folder_is_not_pushed_onto_itself(made: Path, lesa: Lesa, workplace: Path) -> None:
+    assert lesa("push", made, "./out").code == 0
+    for config in ("out", "out/config.yaml"):
+        outcome = lesa("push", config, "./out")
+        assert outcome.code == 2
+        assert "this command reads that file. Name another one to write." in outcome.err

@@ -281,7 +281,7 @@ def test_no_configuration_at_all(source):
 def test_neither_file_nor_preset(tmp_path):
     assert "'ref-flux-reus-n7' is neither a file nor a preset. Presets: " in refused("ref-flux-reus-n7")
     assert "Did you mean 'ref-flux-reuse-n7'?" in refused("ref-flux-reus-n7")
-    assert "is neither a file nor a preset" in refused(tmp_path)
+    assert "is a folder without a config.yaml. Name a file in it, or a preset." in refused(tmp_path)
     assert "is neither a file nor a preset" in refused("x" * 5000)
 
 
