@@ -20,7 +20,7 @@ from lesa_framework.plugin.manager import plugins
 #: Float PSNR in dB against the uncached run: mean over eight held-out prompts with a seed each, torch 2.13.0 on an
 #: x86-64 CPU with one thread.
 EXPECTED = {
-    "ref-flux-fitted-nfe10": 39.22,
+    "ref-flux-fitted-nfe10": 39.71,
     "ref-flux-fitted-nfe8": 32.38,
     "ref-flux-lesa-even10": 35.53,
     "ref-flux-lesa-even8": 30.24,
