@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,13 +105,13 @@ def _is_bare(target: object) -> bool:
 
 
 def _split(
-    target: Pipeline | nn.Module, sigmas: Sequence[float] | None, *, is_hosted: bool
+    target: Pipeline | nn.Module, sigmas: Iterable[float] | None, *, is_hosted: bool
 ) -> tuple[dict[str, nn.Module], FixedGrid | None]:
     if _is_bare(target):
         assert isinstance(target, nn.Module)
         if is_hosted:
             return {TRANSFORMERS[0]: unwrapped(target)}, None
-        if sigmas is None or len(sigmas) < 2:
+        if sigmas is None or (isinstance(sigmas, Sized) and len(sigmas) < 2):
             raise UnsupportedBackboneError(
                 "accelerate: a bare transformer does not know its noise levels. "
                 "Pass sigmas=[...], the sampler's grid with the final 0, or pass the whole pipeline."

@@ -136,6 +136,11 @@ class TestAccelerate:
         with pytest.raises(UnsupportedBackboneError, match=r"does not know its noise levels. Pass sigmas=\[...\]"):
             lesa.accelerate(TinyDiT(), RAW, sigmas=sigmas)
 
+    @pytest.mark.parametrize("sigmas", [5, "abc"])
+    def test_a_transformer_with_sigmas_that_are_no_list(self, sigmas):
+        with pytest.raises(ConfigError, match=r"is no list of noise levels"):
+            lesa.accelerate(TinyDiT(), RAW, sigmas=sigmas)
+
     @pytest.mark.parametrize("target", [object(), 5, None, "reference:flux"])
     def test_something_else(self, target):
         with pytest.raises(

@@ -43,6 +43,8 @@ def command(
 
     Example: lesa push out/config.yaml owner/flux-cache --base-model black-forest-labs/FLUX.1-dev --results results.json
     """
+    if not target.strip():
+        raise ConfigError("REPO_OR_FOLDER: is empty. Name a folder, such as ./flux-cache, or owner/name on the hub.")
     options.check_texts("--licence", licence or "", base_model or "", row or "", *(metric or ()))
     if row is not None and results is None:
         raise ConfigError(f"--row {shortened(row)}: names a row of a results file. Give the file with --results.")

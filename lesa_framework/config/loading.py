@@ -86,6 +86,8 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
             f"config: a {type(source).__name__} is not a configuration. Give a YAML file, a preset's name, a mapping "
             "or a LesaConfig."
         )
+    if not str(source).strip():
+        raise ConfigError("config: the name is empty. Give a YAML file, a preset's name, a mapping or a LesaConfig.")
     path = Path(source)
     if is_folder(path) and is_file(path / CONFIG):
         # The hub's cache has links to files elsewhere, so the weights are beside the name and not beside the file.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lesa_framework.backbones import AdapterMatch
 from lesa_framework.call_arguments import expanded_call
-from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
+from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError, in_one_line, shown
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport
@@ -95,6 +95,10 @@ def foresee(
             "plan: a bare transformer does not say what it is called with, so what a run keeps cannot be told before. "
             f"Accelerate the pipeline. {_HOW}"
         )
+    counts: dict[str, object] = {"num_steps": num_steps, "batch": batch}
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:  # notebooks have no type checker
+            raise ConfigError(f"plan: {name} is {shown(count)}. Give a whole number from 1 on.")
     arguments = _arguments(pipe, num_steps, batch, call)
     try:
         return _Rehearsal(pipe, parts, source, tap, look, fixed, short=True).run(arguments)
@@ -108,7 +112,7 @@ def foresee(
         except Exception as error:
             raise UnsupportedBackboneError(
                 f"{type(pipe).__name__}: what it keeps cannot be told without running it, because its own code needs "
-                f"the models' numbers or refuses the call: {error} {_HOW}"
+                f"the models' numbers or refuses the call ({in_one_line(error)}). {_HOW}"
             ) from error
 
 

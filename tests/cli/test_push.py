@@ -39,6 +39,8 @@ def test_a_model_that_others_find_needs_no_word(lesa: Lesa, workplace: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["made/mine.yaml", ""], "REPO_OR_FOLDER: is empty."),
+        (["", "./out"], "config: the name is empty."),
         (["no-such", "./out"], "is neither a file nor a preset"),
         (["made/mine.yaml", "made/mine.yaml"], "not a folder"),
         (["made/mine.yaml", "./out", "--metric", "LPIPS"], "--metric LPIPS: expected NAME=NUMBER"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Protocol, TypeAlias
 
-from lesa_framework.errors import ConfigError, UnsupportedBackboneError
+from lesa_framework.errors import ConfigError, UnsupportedBackboneError, shown
 from lesa_framework.runtime.calls.levels import NO_GRID, Grid
 from lesa_framework.runtime.calls.readings import Scheduler, are_levels, is_set, readings_of
 
@@ -52,8 +52,14 @@ class FixedGrid:
 
     announces_runs = False
 
-    def __init__(self, sigmas: Sequence[float]) -> None:
-        levels = tuple(float(sigma) for sigma in sigmas)
+    def __init__(self, sigmas: Iterable[float]) -> None:
+        try:
+            levels = tuple(float(sigma) for sigma in sigmas)
+        except (TypeError, ValueError):  # notebooks have no type checker
+            raise ConfigError(
+                f"sigmas: {shown(sigmas)} is no list of noise levels. Give numbers, for example "
+                "[1.0, 0.75, 0.5, 0.25, 0.0]."
+            ) from None
         if not (are_levels(levels) and all(a > b for a, b in pairwise(levels))):
             raise ConfigError(_not_falling(levels))
         self._readings = (Grid(levels),)

@@ -176,3 +176,13 @@ def test_a_first_call_elsewhere_is_refused_with_what_the_scheduler_says(step, be
     source = SchedulerGrid(numbered([999.0, 500.0, 1.0], step_index=step, begin_index=begin))
     with pytest.raises(UnsupportedBackboneError, match=rf"at noise level 0\.77, but the scheduler says {says}\. Use"):
         source.choose(0.77)
+
+
+@pytest.mark.parametrize("sigmas", ["abc", ["a", "b"], 5, [1, 0.5, None], [[1.0], "x"]])
+def test_what_is_no_list_of_numbers_is_no_grid(sigmas):
+    with pytest.raises(ConfigError, match=r"^sigmas: .* is no list of noise levels\. Give numbers"):
+        FixedGrid(sigmas)
+
+
+def test_a_grid_may_come_from_anything_that_yields_numbers():
+    assert FixedGrid(level / 4 for level in range(4, -1, -1)).current()[0].sigmas == (1.0, 0.75, 0.5, 0.25, 0.0)
