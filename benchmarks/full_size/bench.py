@@ -174,7 +174,7 @@ class _Report:
 
     def save(self, measured: Measured) -> Results:
         """The results so far, written to the file."""
-        results = assemble(self._bench, [measured], self.environment)
+        results = assemble(self._bench, [measured])
         (found,) = results.models
         details = {
             name: each.model_copy(update={"bandwidth": self.bandwidth.get(name)})

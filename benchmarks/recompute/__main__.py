@@ -131,6 +131,13 @@ def show(found: dict[str, Any], claims: Sequence[Claim]) -> None:
             print(f"not recomputed: {SYSTEMS[model][0]}: {name}")
 
 
+def write(path: Path, found: dict[str, Any]) -> None:
+    """Write the file, all or nothing."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    partial.replace(path)
+
+
 def main() -> None:
     """Measure, judge, write the file and the page's rows, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,6 +148,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--out", type=Path, default=OUT)
     settings = parser.parse_args()
+    if settings.prompts < 2:
+        parser.error("--prompts: an interval over prompts needs at least 2")
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()  # a pipeline is loaded for each row
     claims = read_claims()
@@ -149,13 +158,13 @@ def main() -> None:
     for model in settings.models:
         for name in measure(found, claims, model, settings):
             print(f"{model}: {name}", file=sys.stderr)
-            settings.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+            write(settings.out, found)
     loaded = sorted(name for name in sys.modules if name.partition(".")[0].startswith("lesa_"))
     if loaded:
         sys.exit(f"This was to be independent, but these were loaded: {', '.join(loaded)}")
     found["models"] = {model: found["models"][model] for model in SYSTEMS if model in found["models"]}
     found["claims"] = judge(found, claims)
-    settings.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    write(settings.out, found)
     if settings.out == OUT:
         PAGE.write_text(written(PAGE.read_text("utf-8"), found), "utf-8")
     show(found, claims)

@@ -176,9 +176,10 @@ def _row_of(label: str, cell: str, model: str) -> str:
     # A cell names the library's cache and not its schedule: that is the one that has this score.
     family, shown = re.search(r"`([^`]+)`", cell)[1], _decibels(cell)
     scores = published_scores(model, "reference")
-    return next(
+    (found,) = [
         name for name, score in scores.items() if name.startswith(f"{family}-") and f"{score:.1f}" == f"{shown:.1f}"
-    )
+    ]
+    return found
 
 
 def published_scores(model: str, *files: str) -> dict[str, float]:

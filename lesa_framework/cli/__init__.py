@@ -71,7 +71,7 @@ def _outcome(
     from lesa_framework.cli import voice
     from lesa_framework.errors import LesaError
 
-    voice.begin()
+    voice.begin(arguments)
     try:
         with voice.of_first():
             app(arguments)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +9,12 @@ from typing import Annotated
 import torch
 import typer
 
-from lesa_framework.cli import console, files, options, stopping
+from lesa_framework.cli import console, files, options, stopping, voice
 from lesa_framework.cli.announce import amount, announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Job
 from lesa_framework.cli.outlook import Outlook
-from lesa_framework.cli.results import PATIENCE, deliver, few_batches
+from lesa_framework.cli.results import PATIENCE, deliver, few_batches, require_all
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import PIPELINE, check_installed
 from lesa_framework.measure.environment import PACKAGES, processor, versions
@@ -24,6 +22,7 @@ from lesa_framework.measure.only import check_only
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.results_file import read_results
 from lesa_framework.measure.runner import run_bench
+from lesa_framework.measure.scoring import SKIPPED
 from lesa_framework.measure.spec import load_spec
 from lesa_framework.measure.store import Store, identity_of_benchmark
 from lesa_framework.measure.tasks import Benchmark, benchmark_of
@@ -76,7 +75,7 @@ def command(
     files.check_results_files(results_path, report, [file])
     page_path = report or results_path.with_suffix(".html")
     files.check_results_files(results_path, page_path, [file])
-    bench = benchmark_of(spec, shlex.join(["lesa", *sys.argv[1:]]), selection=selection)
+    bench = benchmark_of(spec, voice.line(), selection=selection)
     check_only(bench, only)
     identity = identity_of_benchmark(bench, only, _machine(device))
     with console.together(PATIENCE) as world:
@@ -84,10 +83,11 @@ def command(
         finished = None if fresh or len(store) else _finished(results_path, identity)
         if world.of_first(float(finished is not None)):
             if finished is not None and world.is_first:
-                deliver(finished, None, None if page_path.exists() else page_path, as_json=as_json)
+                page = page_path if report is not None or not page_path.exists() else None
+                deliver(finished, None, page, as_json=as_json)
                 console.note(f"nothing is left to do: {results_path} holds these results. Measure again with --fresh.")
             return
-        resumed = _announce(bench, results_path, store)
+        _announce(bench, results_path, store)
         few_batches(bench, world)
         say_before_loading(task.source for task in bench.tasks)
         progress = partial(console.StepProgress, announce=True)
@@ -101,7 +101,8 @@ def command(
     results = results.model_copy(update={"identity": identity})
     deliver(results, results_path, page_path, as_json=as_json)
     job.done([results_path, page_path])
-    if not (only and resumed):  # the other rows of a stopped run are still wanted
+    require_all(results, "The finished parts are kept, and the same command tries these again.")
+    if not only or store.is_used_up:  # else the other rows of a stopped run are still wanted
         store.clear()
 
 
@@ -115,8 +116,8 @@ def _opened(folder: Path, world: World, *, fresh: bool) -> Store:
     return store
 
 
-def _announce(bench: Benchmark, results_path: Path, store: Store) -> bool:
-    """Say what will be done, and return whether a stopped run resumes."""
+def _announce(bench: Benchmark, results_path: Path, store: Store) -> None:
+    """Say what will be done, and whether a stopped run resumes."""
     models = ", ".join(f"{each.source.name} ({amount(len(each.pairs), 'sample')} per row)" for each in bench.tasks)
     announce(
         f"measuring {models}, to {results_path}. Finished parts are kept in {results_path.with_suffix('.cells')}: "
@@ -124,7 +125,6 @@ def _announce(bench: Benchmark, results_path: Path, store: Store) -> bool:
     )
     if len(store):
         console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")
-    return len(store) > 0
 
 
 def _finished(path: Path, identity: str) -> Results | None:
@@ -133,7 +133,9 @@ def _finished(path: Path, identity: str) -> Results | None:
         results = read_results(path)
     except ConfigError:
         return None
-    return results if results.identity == identity and all(row.error is None for row in results.rows) else None
+    if results.identity != identity or any(note.startswith(SKIPPED) for note in results.notes):
+        return None  # a metric that was left out may have been installed since
+    return results if all(row.error is None for row in results.rows) else None
 
 
 def _machine(device: str | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,8 @@ _NAMES = (
 #: Number of prompts whose images are written and shown; the table is over all prompts.
 _SHOWN = 8
 _LARGEST_BATCH = 8
+#: Pictures that this command writes.
+_EARLIER = re.compile(r"\d\d-(uncached|fewer_steps_\d+|ref-[\w-]+)\.png")
 
 
 def command(
@@ -82,6 +85,9 @@ def command(
     results = measured(bench, device, Outlook(job, bench, out, page=True, demo=True))
     results = results.model_copy(update={"notes": [*results.notes, *missing, _NAMES]})
     (found,) = results.models
+    for path in (out / "images").glob("*.png"):
+        if _EARLIER.fullmatch(path.name):  # of an earlier demo, perhaps of more prompts
+            path.unlink()
     for name, images in found.images.items():
         for index, image in enumerate(images):
             write_bytes(out / "images" / f"{index:02d}-{name}.png", png_bytes(from_data_uri(image, found.frames)))

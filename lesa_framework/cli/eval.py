@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lesa_framework.cli import console, files, options
+from lesa_framework.cli import console, files, options, voice
 from lesa_framework.cli.forecast import Job
 from lesa_framework.cli.outlook import Outlook
 from lesa_framework.cli.results import PATIENCE, deliver, few_batches, measured, require_all
@@ -73,11 +71,12 @@ def command(
     files.check_results_files(out, report, [*map(Path, configs), *([prompts] if prompts else [])])
     if report is not None:
         check_report()
-    line = shlex.join(["lesa", *sys.argv[1:]])
     check_pairs(len(chosen), seeds, "--seeds")
-    pairs = [Pair(prompt=prompt, seed=first_seed + offset) for prompt in chosen for offset in range(seeds)]
+    pairs = [
+        Pair(prompt=prompt, seed=first_seed + offset) for prompt in dict.fromkeys(chosen) for offset in range(seeds)
+    ]
     bench = comparison(
-        source, loaded, pairs, settings, batch=batch, images=_SHOWN if report is not None else 0, command=line
+        source, loaded, pairs, settings, batch=batch, images=_SHOWN if report is not None else 0, command=voice.line()
     )
     with console.together(PATIENCE) as world:
         few_batches(bench, world)

@@ -97,15 +97,19 @@ def deliver(
         console.notices().print(f"wrote {names}", markup=False, soft_wrap=True)
 
 
-def require_all(results: Results) -> None:
+def require_all(results: Results, advice: str = "") -> None:
     """End the command with an error if a method failed; everything that was measured has been shown by then.
+
+    Args:
+        results: What was measured.
+        advice: Said after what failed.
 
     Raises:
         LesaError: A method failed.
     """
     failed = [f"{row.name}: {row.error}" for row in results.rows if row.error is not None]
     if failed:
-        raise LesaError("\n".join(failed))
+        raise LesaError("\n".join([*failed, *([advice] if advice else [])]))
 
 
 def _show(results: Results, *, is_kept: bool) -> None:

@@ -6,7 +6,9 @@ Imports nothing heavy.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
 
@@ -20,17 +22,25 @@ class _Command:
     """The command that runs in this process.
 
     Attributes:
+        line: What was typed, for the record.
         number: How many there were before. Every process runs the same ones.
         tells: Whether this process tells how it ended; None before it was asked.
     """
 
+    line = "lesa"
     number = 0
     tells: bool | None = None
 
 
-def begin() -> None:
-    """A command begins."""
+def begin(arguments: Sequence[str] | None = None) -> None:
+    """A command begins; its arguments are those of the process, if None."""
+    _Command.line = shlex.join(["lesa", *(sys.argv[1:] if arguments is None else arguments)])
     _Command.number, _Command.tells = _Command.number + 1, None
+
+
+def line() -> str:
+    """The command line of the command that runs."""
+    return _Command.line
 
 
 @contextmanager

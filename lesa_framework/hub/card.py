@@ -209,5 +209,10 @@ def _measurements(config: LesaConfig, artifact: Artifact | None, facts: CardFact
 
 
 def _table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    cells = [heading, ("---",) * len(heading), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+    cells = [heading, ("---",) * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in cells)
+
+
+def _cell(text: str) -> str:
+    """Text that stays in its cell."""
+    return " ".join(text.split()).replace("|", "\\|")

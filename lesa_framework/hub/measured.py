@@ -110,7 +110,7 @@ def _words(row: Row) -> str:
 
 def _about(results: Results, row: Row, *, is_noisy: bool) -> str:
     (model,) = [each for each in results.models if each.model == row.model]
-    known = results.environment
+    known = {**results.environment, **model.properties}  # what differs between the models is among these
     machine = [f"{before}{known[key]}" for key, before in _MACHINE.items() if known.get(key)]
     facts = [*([f"means over {counted(len(model.pairs), 'sample')}"] if model.pairs else []), *machine]
     noise = f"; times with {NOISY} are noisy" if is_noisy else ""

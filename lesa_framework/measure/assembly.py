@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -34,20 +35,27 @@ _FEATURES: Final = MetricInfo(
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on one model: the uncached run is the first row, and `sizes` are the samples of each batch."""
+    """What was measured on one model: the uncached run is the first row, and `sizes` are the samples of each batch.
+
+    `machine` has versions, device and precision.
+    """
 
     task: Task
     rows: Sequence[Entry]
     sizes: Sequence[int]
     metrics: Metrics
     frames: int
+    machine: Mapping[str, str]
 
 
-def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[str, str]) -> Results:
+def assemble(bench: Benchmark, measured: Sequence[Measured]) -> Results:
     """Put the parts of all models together, with versions and machine."""
-    described = _described(measured)
+    described, (first, *_) = _described(measured), measured
+    machine = {
+        key: value for key, value in first.machine.items() if all(part.machine.get(key) == value for part in measured)
+    }
     rows = [_row(each, part, described) for part in measured for each in part.rows]
-    models = [_model(bench, part) for part in measured]
+    models = [_model(bench, part, machine) for part in measured]
     return Results(
         title=bench.title,
         rows=rows,
@@ -60,7 +68,7 @@ def assemble(bench: Benchmark, measured: Sequence[Measured], machine: Mapping[st
         metrics=described,
         spec=dict(bench.spec),
         command=bench.command,
-        environment=dict(machine),
+        environment=machine,
         notes=list(
             filter(
                 None,
@@ -195,13 +203,14 @@ def _details(row: Entry) -> Details:
     )
 
 
-def _model(bench: Benchmark, part: Measured) -> ModelResults:
+def _model(bench: Benchmark, part: Measured, shared: Mapping[str, str]) -> ModelResults:
     good = [row for row in part.rows if row.runs and row.error is None]
     return ModelResults(
         model=part.task.source.name,
         num_steps=part.task.settings.num_steps,
         batch=part.task.spec.batch,
         call=part.task.settings.call,
+        properties={key: value for key, value in part.machine.items() if key not in shared},
         pairs=list(part.task.pairs),
         details={row.contender.name: _details(row) for row in good},
         sources={row.contender.name: _source(bench, row, part) for row in part.rows},
@@ -219,8 +228,10 @@ def _source(bench: Benchmark, row: Entry, part: Measured) -> Source:
     # A plain run may be there for a gate alone: its number of steps is not known before the gate has run.
     follows_a_gate = contender.kind is Kind.FEWER_STEPS and contender.nfe not in planned
     command = bench.command
-    if bench.file is not None and not follows_a_gate:
-        command = shlex.join(["lesa", "bench", str(bench.file), "--only", f"{part.task.source.name}/{contender.name}"])
+    if bench.file is not None and not follows_a_gate and contender.kind is not Kind.UNCACHED:
+        chosen_on = ["--selection"] if bench.selection else []
+        pattern = escape(f"{part.task.source.name}/{contender.name}")
+        command = shlex.join(["lesa", "bench", str(bench.file), *chosen_on, "--only", pattern])
     return Source(config="" if contender.config is None else dump_config(portable(contender.config)), command=command)
 
 

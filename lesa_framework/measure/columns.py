@@ -98,14 +98,16 @@ def times(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds with three significant digits."""
+    """Seconds with three decimals, from 10 on with one."""
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
 def size(value: float) -> str:
-    """Bytes in MiB or GiB."""
+    """Bytes in KiB, MiB or GiB."""
     if value <= 0:
         return "0"
+    if value < 2**20 / 10:
+        return f"{value / 1024:.1f} KiB"
     mib = value / 2**20
     return f"{mib / 1024:.2f} GiB" if mib >= 1024 else f"{mib:.0f} MiB" if mib >= 100 else f"{mib:.2f} MiB"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 #: Whose versions the numbers depend on.
-PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit")
+PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit", "hicache-pp")
 
 
 def environment(device: torch.device, dtype: torch.dtype, processes: int = 1) -> dict[str, str]:

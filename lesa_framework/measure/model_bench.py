@@ -59,7 +59,7 @@ class ModelBench:
         world: World = ALONE,
     ) -> None:
         self._subject, self._task, self._metrics, self._prober, self._store = subject, task, metrics, prober, store
-        self._launch, self._search, self._world = launch, search, world
+        self._launch, self._search, self._world, self._machine = launch, search, world, environment
         self._uncached, *self._others = [Entry(each) for each in contenders]
         self._parts = Parts(task, environment, list(metrics.loaded), world)
         self._groups = self._parts.groups
@@ -120,7 +120,7 @@ class ModelBench:
         task = replace(self._task, pairs=[pair for group in groups for pair in group])
         samples = self._samples(self._groups[0])
         frames = samples.images.shape[1] if samples is not None and samples.images.ndim == 5 else 1
-        return Measured(task, entries, [len(group) for group in groups], self._metrics, frames)
+        return Measured(task, entries, [len(group) for group in groups], self._metrics, frames, self._machine)
 
     def _gather(self) -> None:
         """Know of the runs of all processes."""

@@ -63,7 +63,7 @@ class Row(Frozen):
     """What methods of one sort share: a predictor's kind, a peer's name, `fewer_steps` or `uncached`."""
     schedule: str = ""
     """Where computed steps are: a name of the file's `schedules`, or empty."""
-    nfe: int
+    nfe: int = Field(ge=1)
     """The number of computed steps at which it competes: a cache's as its schedule computes them, a peer's as it was
     matched to them, a plain run's steps."""
     num_steps: int

@@ -44,12 +44,20 @@ def read_results(path: Path) -> Results:
             f"{SCHEMA_VERSION}. {remedy}"
         )
     try:
-        return Results.model_validate(content)
+        results = Results.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = shortened(".".join(str(part) for part in first["loc"]))
         problem = shortened(first["msg"].removeprefix("Value error, "))
         raise ConfigError(f"{path}: {f'{place}: ' if place else ''}{problem}. {remedy}") from error
+    names = [found.model for found in results.models]
+    strange = sorted({row.model for row in results.rows} - set(names))
+    if strange or len(set(names)) < len(names):
+        what = (
+            f"has rows of {shortened(', '.join(strange))}, which it does not describe" if strange else "names one twice"
+        )
+        raise ConfigError(f"{path}: models: {what}. {remedy}")
+    return results
 
 
 def _whole(digits: str) -> int:

@@ -64,7 +64,6 @@ def run_bench(
             del pipe
             release_memory()
     measured: list[Measured] = []
-    machine: dict[str, str] = {}
     for number, task in enumerate(bench.tasks, start=1):
         pipe, contenders = _opened(bench, task, only, device)
         if len(bench.tasks) == 1:
@@ -84,7 +83,7 @@ def run_bench(
         release_memory()  # two large models at once may be one too many
     if not measured:
         raise no_row(bench, only)
-    return assemble(bench, measured, machine)
+    return assemble(bench, measured)
 
 
 def _opened(

@@ -49,6 +49,7 @@ class Store:
         self._world, self._lines = world, f"cells-{world.rank}.jsonl" if world.rank else "cells.jsonl"
         self._cells: dict[str, Any] = {}
         self._failed: dict[str, Any] = {}
+        self._asked: set[str] = set()
         self._news: list[bytes] = []
         self._tensors: dict[str, Mapping[str, Tensor]] = {}
         if self._folder is None or not self._folder.exists():
@@ -66,9 +67,15 @@ class Store:
         """Finished cells."""
         return len(self._cells)
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether every cell was asked for in this launch."""
+        return self._cells.keys() <= self._asked
+
     def find(self, identity: Mapping[str, Any]) -> Cell | None:
         """A cell, finished or failed in this launch; None when there is none, or another version wrote another form."""
         key = _digest(identity)
+        self._asked.add(key)
         found = self._cells.get(key, self._failed.get(key))
         try:
             return None if found is None else Cell.model_validate(found)
@@ -130,7 +137,7 @@ class Store:
                     path.unlink(missing_ok=True)
             with suppress(OSError):
                 self._folder.rmdir()
-        for known in (self._cells, self._tensors, self._failed, self._news):
+        for known in (self._cells, self._tensors, self._failed, self._asked, self._news):
             known.clear()
 
 

@@ -43,7 +43,8 @@ class Task:
 class Benchmark:
     """Everything that one command measures, and for the record the file that asked for it and the command line.
 
-    `note` says what the results are for; it is empty where there is nothing to say.
+    `note` says what the results are for; it is empty where there is nothing to say. `selection` tells that they are of
+    the file's pairs for choosing methods.
     """
 
     tasks: Sequence[Task]
@@ -52,6 +53,7 @@ class Benchmark:
     file: Path | None = None
     command: str = ""
     note: str = ""
+    selection: bool = False
 
 
 def comparison(
@@ -100,7 +102,7 @@ def benchmark_of(file: BenchFile, command: str = "", *, selection: bool = False)
     for task in tasks:
         _check_selection(file, task)
     note = "" if file.spec.selection is None else _CHOSEN if selection else _CONFIRMED
-    return Benchmark(tasks, file.spec.title, file.raw, file.path, command, note)
+    return Benchmark(tasks, file.spec.title, file.raw, file.path, command, note, selection)
 
 
 def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lesa_framework import LesaError
+from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.results_file import read_results
 
 TEXT = """
@@ -77,6 +78,10 @@ def test_what_is_finished_is_not_measured_again(lesa, file, workplace, monkeypat
     assert "measured again" not in lesa(*only).err
     assert "measured again" in lesa(*only, "--fresh").err
     assert "measured again" in lesa("bench", file, "--only", "line-*", "--out", "two.json").err
+    skipped = json.loads(results)
+    skipped["notes"] = ["not measured: lpips: its weights are missing"]
+    (workplace / "two.json").write_text(json.dumps(skipped))
+    assert "measured again" in lesa(*only).err
     failed = json.loads(results)
     failed["rows"][1]["error"] = "out of memory"
     (workplace / "two.json").write_text(json.dumps(failed))
@@ -84,6 +89,37 @@ def test_what_is_finished_is_not_measured_again(lesa, file, workplace, monkeypat
     (workplace / "two.json").write_bytes(results)
     file.write_text(file.read_text().replace("seeds: [1, 2]", "seeds: [1, 3]"))
     assert "measured again" in lesa(*only).err
+
+
+def test_a_page_that_is_asked_for_is_written_again(lesa, file, workplace):
+    call = ("bench", file, "--only", "reuse-*", "--out", "two.json", "--report", "page.html")
+    assert lesa(*call).code == 0
+    (workplace / "page.html").write_text("of something else")
+    assert lesa(*call).code == 0
+    assert "reuse-a" in (workplace / "page.html").read_text()
+
+
+def test_a_method_that_fails_is_tried_again_and_what_is_finished_stays(lesa, file, workplace, monkeypatch):
+    attached = Contender.attached
+
+    def failing(contender: Contender, *arguments: Any) -> Any:
+        if contender.name == "reuse-a":
+            raise LesaError("no memory left")
+        return attached(contender, *arguments)
+
+    call = ("bench", file, "--only", "*-a", "--out", "two.json")
+    with monkeypatch.context() as patched:
+        patched.setattr(Contender, "attached", failing)
+        ended = lesa(*call)
+    assert ended.code == 1
+    assert "error: reuse-a: LesaError: no memory left" in ended.err
+    assert "The finished parts are kept, and the same command tries these again." in ended.err
+    assert (workplace / "two.cells").exists()
+    again = lesa(*call)
+    assert again.code == 0, again.err
+    assert "resuming a stopped run" in again.err
+    assert not (workplace / "two.cells").exists()
+    assert all(row.error is None for row in read_results(workplace / "two.json").rows)
 
 
 def test_json_goes_to_standard_output(lesa, file, workplace):

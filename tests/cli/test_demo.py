@@ -12,8 +12,13 @@ from tests.cli.conftest import Lesa
 
 @pytest.mark.slow
 def test_demo(lesa: Lesa, workplace: Path) -> None:
+    images = workplace / "here" / "images"
+    images.mkdir(parents=True)
+    for name in ("07-uncached.png", "05-ref-flux-lesa-n7.png", "mine.png"):
+        (images / name).write_bytes(b"of an earlier demo, or the user's")
     outcome = lesa("demo", "--prompts", 1, "--out", "here")
     assert outcome.code == 0, outcome.err
+    (images / "mine.png").unlink()
     results = json.loads((workplace / "here" / "results.json").read_text())
     assert "on this machine" in outcome.err
     assert results["command"].startswith("lesa demo --backbone flux")

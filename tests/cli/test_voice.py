@@ -124,3 +124,11 @@ def test_one_process_where_several_were_asked_for_is_noted(monkeypatch, capsys):
     with console.together() as world:
         assert world.size == 1
     assert "--multi_gpu" in capsys.readouterr().err
+
+
+def test_the_line_is_that_of_the_command_and_not_of_the_process(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["notebook", "--kernel", "7"])
+    run(["plan", "--config", "no where.yaml"])
+    assert voice.line() == "lesa plan --config 'no where.yaml'"
+    voice.begin()
+    assert voice.line() == "lesa --kernel 7"

@@ -97,3 +97,12 @@ def test_a_file_that_is_none(made: Path, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(json.dumps({"schema_version": 1}))
     with pytest.raises(ConfigError, match="its schema_version is 1"):
         card(made, tmp_path, CardFacts(results=str(tmp_path / "r.json")))
+
+
+def test_what_differs_between_the_models_of_a_file_is_told_of_its_own(made: Path, tmp_path: Path) -> None:
+    file = results(tmp_path / "results.json")
+    found = Results.model_validate_json(file.read_text())
+    model = found.models[0].model_copy(update={"properties": {"precision": "float32"}})
+    kept = {key: value for key, value in found.environment.items() if key != "precision"}
+    file.write_text(found.model_copy(update={"models": [model], "environment": kept}).model_dump_json())
+    assert "NVIDIA H200, float32, torch 2.13.0" in card(made, tmp_path, CardFacts(results=file))

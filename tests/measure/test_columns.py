@@ -69,6 +69,8 @@ def test_a_model_that_was_only_timed_has_no_scores() -> None:
         (formats.steps(9.84), "9.8"),
         (formats.steps(10.0), "10"),
         (formats.size(0), "0"),
+        (formats.size(1536), "1.5 KiB"),
+        (formats.size(2**20 / 10), "0.10 MiB"),
         (formats.size(4 * 2**20), "4.00 MiB"),
         (formats.size(300 * 2**20), "300 MiB"),
         (formats.size(3 * 2**30), "3.00 GiB"),

@@ -64,6 +64,11 @@ def test_the_uncached_time_of_another_model_spoils_nothing() -> None:
     assert not Results(rows=[loud, other], models=[]).rows[1].noisy_speedup
 
 
+def test_a_row_has_a_computed_step() -> None:
+    with pytest.raises(ValidationError, match="nfe"):
+        Row.model_validate({**row("a").model_dump(), "nfe": 0})
+
+
 def test_a_score_that_no_metric_describes_is_refused() -> None:
     with pytest.raises(ValidationError, match="rows: psnr: `metrics` has no description"):
         Results(rows=[row("a", psnr=1.0)], models=[], metrics={"psnr_db": PSNR})

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lesa_framework import ConfigError
+from lesa_framework.measure.results import Kind, ModelResults, Results, Row
 from lesa_framework.measure.results_file import read_results
 from tests.measure.page.samples import sample_results
 
@@ -59,4 +60,16 @@ def test_what_is_not_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(ConfigError, match="cannot be read as JSON"):
+        read_results(path)
+
+
+@pytest.mark.parametrize(
+    ("models", "told"), [(["m", "m"], "names one twice"), ([], "has rows of m, which it does not describe")]
+)
+def test_rows_and_models_belong_together(tmp_path: Path, models: list[str], told: str) -> None:
+    described = [ModelResults(model=name, num_steps=50, batch=1) for name in models]
+    row = Row(model="m", name="a", kind=Kind.CACHE, family="a", nfe=10, num_steps=50)
+    path = tmp_path / "results.json"
+    path.write_text(Results(rows=[row], models=described).model_dump_json())
+    with pytest.raises(ConfigError, match=f"models: {told}"):
         read_results(path)

@@ -100,3 +100,15 @@ def test_a_file_in_the_folders_place_is_left_alone(tmp_path):
     (tmp_path / "cells").write_text("years of work")
     with pytest.raises(ConfigError, match="not the folder of a stopped benchmark"):
         Store(tmp_path / "cells")
+
+
+def test_a_store_is_used_up_when_every_cell_was_asked_for(tmp_path):
+    first = Store(tmp_path / "cells")
+    first.keep(HERE, Cell(note="first"))
+    first.keep(THERE, Cell(note="second"))
+    again = Store(tmp_path / "cells")
+    assert not again.is_used_up
+    again.find(HERE)
+    assert not again.is_used_up
+    again.find(THERE)
+    assert again.is_used_up

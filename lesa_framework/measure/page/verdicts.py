@@ -89,6 +89,8 @@ def _remarks(rivals: Sequence[Row], against: dict[str, Difference]) -> list[Rema
 def _plain_winner(others: Sequence[Row], against: dict[str, Difference]) -> Remark:
     """Whether no cache pays off, or whether that is not certain."""
     known = [against[row.name] for row in others if row.kind is not Kind.FEWER_STEPS and row.name in against]
+    if not known:
+        return Remark("No cache was compared here.", "level")
     if all(difference.certain for difference in known):
         return Remark("No cache pays off here: a plain run with fewer steps is closest.", "lost")
     if any(difference.low_db is None for difference in known):

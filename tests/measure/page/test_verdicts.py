@@ -147,3 +147,8 @@ def test_winners_are_grouped_by_work_and_not_by_steps() -> None:
 )  # fmt: skip
 def test_cards_fill_their_lines(sizes: list[int], columns: int) -> None:
     assert grid_columns(sizes) == columns
+
+
+def test_where_no_cache_was_measured_none_is_judged() -> None:
+    found = verdict([PLAIN, row("fewer_steps_10b", "fewer_steps", 26.0, Kind.FEWER_STEPS, num_steps=10)], [])
+    assert found.remarks[0] == ("No cache was compared here.", "level")
