@@ -153,9 +153,13 @@ def attach_strategy(
         new_history: Makes a branch's history; training keeps graphs in it.
         around_compute: Makes a context for each computed step; training switches gradients off with it.
 
+    Returns:
+        The session; the model is as before when it is detached.
+
     Raises:
         UnsupportedBackboneError: No adapter fits the transformer, or not at this tap.
         ConfigError: `sigmas` are not noise levels, or this machine lacks the device of the strategy's history.
+        ArtifactError: With `misfit` or `host`: the predictor's weights were made for another model.
     """
     check_place(strategy.history)
     place = place_of(target, sigmas, backbone, is_hosted=host is not None)

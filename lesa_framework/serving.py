@@ -18,6 +18,8 @@ from typing import Any
 from torch import nn
 
 from lesa_framework.api import accelerate
+from lesa_framework.automatic.shelf import find_weights
+from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaWarning, did_you_mean, shown
 from lesa_framework.interfaces.observer import Observer
@@ -86,7 +88,7 @@ def options_from_mapping(given: Mapping[str, object], where: str) -> ServingOpti
     if weights is not None and not Path(weights).is_dir():
         raise ConfigError(f"{where}.weights: the folder '{weights}' does not exist. Make it, or name another one.")
     if config is not None:
-        load_config(config)  # a server should not find out at its first request
+        build_strategy(load_config(config))  # a server should not find out at its first request
     return ServingOptions(config, speedup, weights)
 
 
@@ -109,6 +111,7 @@ def options_from_environment() -> ServingOptions | None:
         raise ConfigError("LESA_CONFIG and LESA_SPEEDUP are both set. Unset one of them.")
     speedup = _speedup(given.get("speedup"), "LESA_SPEEDUP")
     if speedup is not None:
+        find_weights()  # refuses what `LESA_WEIGHTS` names, if it is no folder
         return ServingOptions(speedup=speedup)
     return options_from_mapping(given, "LESA")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import ExitStack
 from types import MappingProxyType, TracebackType
 from typing import Any, TypeAlias
 
@@ -139,11 +140,14 @@ class Session:
 
     def detach(self) -> None:
         """Leave the model as it was before, bit for bit, and free the histories."""
-        self._check_place()
-        self._detached = True
-        for attachment in self._attachments:
-            attachment.detach()
-        self._requests.close()
+        try:
+            self._check_place()  # its warning may be an error
+        finally:
+            self._detached = True
+            with ExitStack() as each:  # one that fails keeps none of the others attached
+                each.callback(self._requests.close)
+                for attachment in reversed(self._attachments):
+                    each.callback(attachment.detach)
 
     def _check_place(self) -> None:
         """Warn, once, if the pipeline has another transformer by now: no call of it reaches this session."""

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
 
 import lesa_framework as lesa
-from lesa_framework import ConfigError, Tap, UnsupportedBackboneError
+from lesa_framework import ConfigError, LesaWarning, Tap, UnsupportedBackboneError
 from lesa_framework.plugin_hooks import plugin_observers
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, even_grid
@@ -56,6 +58,16 @@ class TestAccelerate:
             with lesa.accelerate(pipe, config):
                 results.append(pipe())
         assert all(torch.equal(result, results[0]) for result in results)
+
+    def test_detaching_detaches_although_its_warning_is_an_error(self):
+        pipe = TinyPipeline(TinyDiT())
+        model, session = pipe.transformer, lesa.accelerate(pipe, RAW)
+        pipe.transformer = TinyDiT()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(LesaWarning, match="was exchanged"):
+                session.detach()
+        assert "forward" not in vars(model)
 
     def test_where_the_history_is_kept(self):
         raw = {**RAW, "predictor": {"kind": "taylorseer", "order": 2}}

@@ -52,6 +52,20 @@ class TestOptions:
         (tmp_path / "broken.safetensors").write_bytes(b"no weights")
         assert "broken.safetensors" in refused({"config": str(tmp_path / "broken.safetensors")})
 
+    def test_missing_weights_are_found_before_the_first_request(self, tmp_path):
+        raw = {
+            "schedule": {"kind": "even", "compute": 4},
+            "predictor": {"kind": "fitted", "weights": "none.safetensors"},
+        }
+        with pytest.raises(ArtifactError, match=r"none\.safetensors: no such weights file"):
+            options_from_mapping({"config": raw}, "cache_config")
+
+    def test_a_folder_of_weights_that_is_none_is_found_before_the_first_request(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("LESA_SPEEDUP", "5")
+        monkeypatch.setenv("LESA_WEIGHTS", str(tmp_path / "none"))
+        with pytest.raises(ConfigError, match="LESA_WEIGHTS"):
+            options_from_environment()
+
     def test_the_environment(self, monkeypatch):
         assert options_from_environment() is None
         monkeypatch.setenv("LESA_SPEEDUP", "5x")

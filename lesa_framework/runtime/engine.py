@@ -43,7 +43,8 @@ class _Branch:
 
     @property
     def nbytes(self) -> int:
-        latents = [held for held in (self.computed and self.computed[1], *self.path.values()) if held is not None]
+        path = tuple(self.path.values())  # another thread may read the report meanwhile
+        latents = [held for held in (self.computed and self.computed[1], *path) if held is not None]
         return self.history.nbytes + sum(latent.nbytes for latent in latents)
 
 
@@ -112,7 +113,8 @@ class Engine:
     @property
     def report(self) -> CallReport:
         """The run in progress or the last one; of a call that makes several runs, all."""
-        running = [] if self._info is None else [self._report(self._info)]
+        info = self._info  # read once: another thread may end the run
+        running = [] if info is None else [self._report(info)]
         nothing = RunReport(RunInfo((), self.backbone, self.tap), (), 0, 0.0)
         return CallReport((*self._ended, *running) or (nothing,))
 
@@ -135,11 +137,8 @@ class Engine:
             ArtifactError: The predictor was made for another grid, tap or backbone.
         """
         if position.new_run:
-            self._open(
-                RunInfo(
-                    position.grid.sigmas, self.backbone, self.tap, self.models(), tuple(latent.shape[1:]), guidance()
-                )
-            )
+            shape = tuple(latent.shape[1:])
+            self._open(RunInfo(position.grid.sigmas, self.backbone, self.tap, self.models(), shape, guidance()))
         self._device = latent.device
         self._watch.start(self._device)
         name = position.branch
@@ -179,8 +178,9 @@ class Engine:
 
     def asking(self, step: Step) -> Asking | None:
         """How to ask the model at a step that is computed; None to ask as the sampler does."""
-        ctx, branch = step.ctx, self._branches[step.branch]
-        return None if ctx is None else asking(self.strategy.predictor.tuning(ctx), ctx, branch.computed)
+        ctx, predictor = step.ctx, self.strategy.predictor
+        before = self._branches[step.branch].computed if predictor.looks_ahead else None
+        return None if ctx is None else asking(predictor.tuning(ctx), ctx, before)
 
     def computed(self, step: Step, feature: Tensor) -> Tensor:
         """Use a feature that the block stack computed.
@@ -247,7 +247,7 @@ class Engine:
                 observer.lesa_run_end(report=report)
 
     def _report(self, info: RunInfo) -> RunReport:
-        size = sum(branch.nbytes for branch in self._branches.values())
+        size = sum(branch.nbytes for branch in tuple(self._branches.values()))
         seconds, replaced = self._finished - self._started, self._finite.replaced()
         records = tuple(
             replace(record, replaced=replaced.get((record.branch, record.index), 0)) if replaced else record

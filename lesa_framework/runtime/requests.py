@@ -141,8 +141,10 @@ class Requests:
         calls, frame = self._thread.calls, id(caller.frame)
         # A call that failed is alive for as long as somebody keeps its traceback, as notebooks do.
         for other in set(calls) - caller.stack():
-            if not calls[other].may_pause:
-                self._end(calls.pop(other))
+            failed = calls.get(other)  # a collection of garbage may have ended it by now
+            if failed is not None and not failed.may_pause:
+                calls.pop(other, None)
+                self._end(failed)
         self._announce()
         parts = self._new(caller.owner, caller.rank is not Rank.ARGUMENT)
         request = self._made(Request(*parts, (caller.owner, caller.rank), caller.may_pause))
@@ -156,14 +158,24 @@ class Requests:
         return request
 
     def _made(self, request: Request) -> Request:
-        self._open.add(weakref.ref(request, self._open.discard))
+        engine, tracker = request.engine, request.tracker
+
+        def gone(reference: weakref.ref[Request]) -> None:
+            """A thread's own request ends with its thread."""
+            self._open.discard(reference)
+            self._free(engine, tracker)
+
+        self._open.add(weakref.ref(request, gone))
         return request
 
     def _end(self, request: Request) -> None:
+        self._free(request.engine, request.tracker)
+
+    def _free(self, engine: Engine, tracker: Locator) -> None:
         """Free what a request holds. Its end may be noticed in any thread, so this does not wait for the lock."""
-        request.engine.free()
-        request.tracker.forget()
-        self._ended.append(request.engine)
+        engine.free()
+        tracker.forget()
+        self._ended.append(engine)
 
     def _announce(self) -> None:
         while self._ended:

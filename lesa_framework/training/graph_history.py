@@ -8,7 +8,7 @@ from types import MappingProxyType
 from torch import Tensor
 
 from lesa_framework.runtime.features.filters import check_count
-from lesa_framework.runtime.features.held import kind_of
+from lesa_framework.runtime.features.held import kind_of, storable
 from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.features.packing import EIGHT_BITS, as_packed
 from lesa_framework.runtime.features.weighing import Count
@@ -35,7 +35,7 @@ class GraphHistory(History):
         if self._place.dtype is EIGHT_BITS:
             kept = as_packed(feature).to(device=self._place.device)
         else:
-            kept = feature.to(device=self._place.device, dtype=self._place.dtype)
+            kept = storable(feature, self._place.dtype).to(device=self._place.device, dtype=self._place.dtype)
         self._features = [kept, *self._features[: self.depth - 1]]
         self._entries = (info, *self._entries[: self.depth - 1])
 

@@ -36,6 +36,8 @@ class EasyCache(Gate):
         if before is None or at is None or after is None:
             return float("nan")
         step, next_step = (ctx.sigmas[newest + k] - ctx.sigmas[newest + k - 1] for k in (0, 1))
+        if not step or not next_step:  # a noise level that comes twice has no slope
+            return float("nan")
         slopes = [(at.float() - before.float()) / step, (after.float() - at.float()) / next_step]
         return relative_changes(slopes)[0] * (ctx.sigma - ctx.sigmas[newest]) / step
 

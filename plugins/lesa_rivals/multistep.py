@@ -19,6 +19,8 @@ from lesa_framework import AffinePredictor, EntryInfo, Filter, PredictorConfig, 
 class Lagrange(AffinePredictor):
     """`h_hat_i = sum_j h_{i_j} L_j(sigma_i)`, with `L_j` the Lagrange basis on the noise levels of computed steps.
 
+    Of features of the same noise level, as samplers of second order have them, the newest counts.
+
     Args:
         order: Degree of the polynomial, 0 (reuse) to 4; as high as the history allows while that is short.
     """
@@ -31,12 +33,12 @@ class Lagrange(AffinePredictor):
         return Filter(tuple(float(basis(ctx.sigma)) for basis in self._basis(entries, ctx)))
 
     def _basis(self, entries: Sequence[EntryInfo], ctx: StepContext) -> list[Polynomial]:
-        nodes = [ctx.sigmas[entry.step] for entry in entries[: self.depth]]
-        rest = [[other for k, other in enumerate(nodes) if k != j] for j in range(len(nodes))]
-        return [
-            prod((Polynomial([-other, 1.0]) / (node - other) for other in others), start=Polynomial([1.0]))
-            for node, others in zip(nodes, rest, strict=True)
-        ]
+        found: list[Polynomial] = []
+        levels = [ctx.sigmas[entry.step] for entry in entries[: self.depth]]
+        for j, node in enumerate(levels):
+            factors = (Polynomial([-other, 1.0]) / (node - other) for other in dict.fromkeys(levels) if other != node)
+            found.append(Polynomial([0.0]) if node in levels[:j] else prod(factors, start=Polynomial([1.0])))
+        return found
 
 
 class AdamsBashforth(Lagrange):
@@ -49,6 +51,8 @@ class AdamsBashforth(Lagrange):
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
         """The means of the basis over this step."""
         start, end = ctx.sigmas[ctx.index], ctx.sigmas[ctx.index + 1]
+        if start == end:  # the first call of two at one noise level: a mean over nothing is the value there
+            return super().filter(entries, ctx)
         integrals = [basis.integ(lbnd=start) for basis in self._basis(entries, ctx)]
         return Filter(tuple(float(integral(end)) / (end - start) for integral in integrals))
 

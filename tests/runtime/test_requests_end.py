@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 
@@ -84,3 +85,24 @@ def test_closing_frees_what_every_request_holds():
     session._requests.close()
     assert all(each() is None for each in held)
     session.detach()
+
+
+def test_a_threads_own_request_ends_with_its_thread():
+    told: list[int] = []
+
+    class Watch(Observer):
+        def lesa_run_end(self, report):
+            told.append(report.num_steps)
+
+    pipe = pipeline()
+    with cached(pipe, observers=[Watch()], callers=False) as session:
+        thread = threading.Thread(target=lambda: pipe(num_inference_steps=6))
+        thread.start()
+        thread.join()
+        gc.collect()
+        assert session.report.num_steps == 6
+        assert told == [6]
+        newest = session._requests._newest
+        assert newest is not None
+        assert newest._branches == {}
+    assert told == [6]

@@ -74,8 +74,9 @@ class Branch:
         mine, theirs = self.condition, call.condition
         if mine is theirs:
             return True
-        same_memory = mine.data_ptr() == theirs.data_ptr() and mine.shape == theirs.shape
-        return same_memory or (theirs.device.type == "cpu" and mine.shape == theirs.shape and torch.equal(mine, theirs))
+        if mine.shape != theirs.shape or mine.device != theirs.device:
+            return False
+        return mine.data_ptr() == theirs.data_ptr() or (theirs.device.type == "cpu" and torch.equal(mine, theirs))
 
 
 @dataclass

@@ -137,7 +137,7 @@ class CallerFinder:
     def _caller(self, frame: FrameType) -> Caller | None:
         """A call that was given a pipeline; None if it was given none."""
         code = frame.f_code
-        names = code.co_varnames[: code.co_argcount]
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         variables = frame.f_locals if names and self._models else {}
         for name in names:
             value = variables.get(name)

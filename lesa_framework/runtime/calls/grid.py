@@ -60,7 +60,7 @@ class FixedGrid:
                 f"sigmas: {shown(sigmas)} is no list of noise levels. Give numbers, for example "
                 "[1.0, 0.75, 0.5, 0.25, 0.0]."
             ) from None
-        if not (are_levels(levels) and all(a > b for a, b in pairwise(levels))):
+        if len(levels) < 2 or not (are_levels(levels) and all(a > b for a, b in pairwise(levels))):
             raise ConfigError(_not_falling(levels))
         self._readings = (Grid(levels),)
 

@@ -143,10 +143,11 @@ class Finite:
         unread = self._unread.get(branch)
         if not unread or self.agree is not alone:
             return False
-        self._unread[branch] = [count for count in unread if count.number.known() is None]
-        found = [(number, count) for count in unread if (number := count.number.known())]
-        for number, count in found:
-            self._warn(branch, count.step, number)
+        known = [(count, count.number.known()) for count in unread]  # asked once: it may arrive at any time
+        self._unread[branch] = [count for count, number in known if number is None]
+        found = [(count.step, number) for count, number in known if number]
+        for step, number in found:
+            self._warn(branch, step, number)
         return bool(found)
 
     def replaced(self) -> Mapping[tuple[str, int], int]:

@@ -20,6 +20,14 @@ def kind_of(feature: Tensor) -> Kind:
     return feature.shape, feature.dtype, feature.device
 
 
+def storable(feature: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """The feature; for a history in float16, with values beyond its range at the ends of it, and not infinite."""
+    if dtype is not torch.float16 or feature.dtype is torch.float16:
+        return feature
+    largest = torch.finfo(torch.float16).max
+    return feature.clamp(-largest, largest)
+
+
 class Held:
     """The entries of the newest features of one branch, newest first, and the kind that all of these have.
 

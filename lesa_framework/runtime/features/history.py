@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.runtime.features.filters import Moved, Read, check_fits_history, picked, terms_of
-from lesa_framework.runtime.features.held import Held, kind_of
+from lesa_framework.runtime.features.held import Held, kind_of, storable
 from lesa_framework.runtime.features.packing import EIGHT_BITS, packed, unpacked
 from lesa_framework.runtime.features.transfers import Away, transfers_between
 from lesa_framework.runtime.features.weighing import Count, weigh
@@ -75,7 +75,7 @@ class History(Held):
             self._away = None if transfers is None else Away(transfers, feature.device)
             self._ring, self._kind, self._entries = ring, kind, ()
         self._head = (self._head - 1) % self.depth
-        kept = feature.detach()
+        kept = storable(feature.detach(), ring.dtype)
         if ring.dtype is EIGHT_BITS:
             kept, self._scales[self._head] = packed(kept)
         if self._away is None:

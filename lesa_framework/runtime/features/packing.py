@@ -12,7 +12,8 @@ EIGHT_BITS = torch.float8_e4m3fn
 def packed(feature: Tensor) -> tuple[Tensor, Tensor]:
     """A feature divided by its scale, in eight bits, and the scale; nobody waits for the device."""
     scale = feature.detach().abs().amax().float() / torch.finfo(EIGHT_BITS).max
-    scale = scale.clamp_min(torch.finfo(torch.float32).tiny)  # of a feature of zeros
+    # Of a feature of zeros; the division is done in the feature's dtype, in which the scale must not be 0 either.
+    scale = scale.clamp_min(max(torch.finfo(dtype).tiny for dtype in (torch.float32, feature.dtype)))
     return (feature / scale).to(EIGHT_BITS), scale
 
 

@@ -64,7 +64,7 @@ class _CudaArrival:
 class CudaTransfers:
     """Copies on a side stream of a CUDA device.
 
-    All copies of a device share the stream, so that what is stored is there before it is brought back, and a slot is
+    All copies of one ring share the stream, so that what is stored is there before it is brought back, and a slot is
     not written to again before it was read.
 
     Args:
@@ -110,7 +110,7 @@ class Away:
     @property
     def nbytes(self) -> int:
         """Bytes on the device, of what is about to be read."""
-        return sum(arrival.tensor.nbytes for arrival in self._here.values())
+        return sum(arrival.tensor.nbytes for arrival in tuple(self._here.values()))
 
     def put(self, number: int, slot: Tensor, feature: Tensor) -> None:
         """Begin to store a feature in a slot; until the next `expect` it is on the device too."""

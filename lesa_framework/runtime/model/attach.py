@@ -91,7 +91,7 @@ class Attachment:
         signature = self._names.signature
         signature = signature.replace(parameters=list(signature.parameters.values())[1:])
         self._context = _ContextName()
-        self._has_warned = False
+        self._told: set[str] = set()
         self._override = ForwardOverride(model, Forward(self.call, signature))
         forward = self._override.original
         self._runner = Runner(
@@ -192,9 +192,11 @@ class Attachment:
                 "Nothing is cached there, because requests could not be told apart. Call the pipeline in that thread, "
                 "or give the pipeline to the function that samples, as an argument."
             )
-            return self._runner.run(given)
-        engine, was_in_place = request.engine, self._override.is_in_place
+        was_in_place = self._override.is_in_place
         try:
+            if request is None:
+                return self._runner.run(given)
+            engine = request.engine
             located = request.tracker.positions(call)
             if located.new_run:
                 conflicts.check_caches(self._model)
@@ -207,7 +209,8 @@ class Attachment:
             turn.end(feature)
         except BaseException:
             # Whatever broke, the next call must not build on a half-made run.
-            request.tracker.forget()
+            if request is not None:
+                request.tracker.forget()
             raise
         finally:
             self._runner.end()
@@ -232,8 +235,8 @@ class Attachment:
             )
 
     def _warn(self, message: str) -> None:
-        if not self._has_warned:
-            self._has_warned = True
+        if message not in self._told:
+            self._told.add(message)
             warn(message)
 
     @contextmanager

@@ -195,8 +195,9 @@ class Runner:
         """Find out what need not run on predicted steps; a compiler finds it out by itself."""
         # What is offloaded is fetched in the order of the modules, so all of them run.
         if self._tap is not Tap.OUTPUT and self._verified and not self._is_offloaded:
-            feature = used.detach().clone()  # a head may write to what it is given
-            self._unread.learn(*_asked(given), lambda: self._bypass_uncompiled(_copy(given), feature))
+            # A head may write to what it is given, so each time it gets a copy.
+            again = lambda: self._bypass_uncompiled(_copy(given), used.detach().clone())  # noqa: E731
+            self._unread.learn(*_asked(given), again)
 
     def _at_output(self, output: Any, given: Given, computed: Callable[[Tensor], Tensor]) -> tuple[Any, Tensor]:
         wrapper = self._wrappers[given.return_dict] = wrapper_like(output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -92,6 +93,15 @@ def test_magcache_takes_the_nearest_ratio_in_another_run():
 def test_what_cannot_be_told_is_computed(gate, latents):
     assert math.isnan(gate.error(shown(latents, computed=7), 7))
     assert gate.decide(shown(latents, computed=7)) is Decision.COMPUTE
+
+
+@pytest.mark.parametrize("twice", [7, 8])
+def test_easycache_computes_where_a_noise_level_comes_twice(twice):
+    ctx = shown({6: 1.0, 7: 2.0, 8: 3.0}, computed=7)
+    sigmas = list(ctx.sigmas)
+    sigmas[twice] = sigmas[twice - 1]
+    ctx = replace(ctx, sigmas=tuple(sigmas))
+    assert math.isnan(EasyCache(1e9, warmup=1).error(ctx, 7))
 
 
 def run(schedule, guidance=1.0, steps=20) -> str:

@@ -146,3 +146,22 @@ def test_foca_continues_a_line():
 
 def test_foca_of_one_feature_is_reuse():
     assert predicted(FoCa(), {0: 7.0}, 5) == pytest.approx(7.0)
+
+
+#: Levels of a sampler with two calls a step: all but the first and the last come twice.
+TWINS = (1.0, 0.8, 0.8, 0.6, 0.6, 0.4, 0.4, 0.2, 0.2, 0.0)
+
+
+@pytest.mark.parametrize("order", range(5))
+@pytest.mark.parametrize("predictor", [Lagrange, AdamsBashforth])
+def test_of_two_features_at_one_noise_level_the_newest_counts(predictor, order):
+    both, newest = {0: 5.0, 1: 1.0, 2: 2.0, 4: 3.0}, {0: 5.0, 2: 2.0, 4: 3.0}
+    found = [predicted(predictor(order), values, step, TWINS) for values in (both, newest) for step in (5, 6)]
+    assert all(map(math.isfinite, found))
+    if order >= 3:  # the whole history is read
+        assert found[:2] == pytest.approx(found[2:])
+
+
+def test_adams_bashforth_over_a_step_of_no_length_is_the_value_there():
+    values = {0: 5.0, 2: 2.0, 3: 3.0}
+    assert predicted(AdamsBashforth(2), values, 5, TWINS) == predicted(Lagrange(2), values, 5, TWINS)

@@ -72,6 +72,15 @@ def test_a_pipeline_may_be_any_argument_of_a_function():
     assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "last", Rank.ARGUMENT)
 
 
+def test_a_pipeline_may_be_given_by_keyword_alone():
+    def keyword(*, number: int, pipe: Any) -> Any:
+        return find()
+
+    pipe = Pipeline()
+    found = keyword(number=1, pipe=pipe)
+    assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "keyword", Rank.ARGUMENT)
+
+
 @pytest.mark.parametrize(
     "other",
     [Pipeline(scheduler=None), Pipeline(nn.Linear(1, 1)), SimpleNamespace(transformer=MODEL), MODEL, None, 3],

@@ -215,3 +215,19 @@ def test_a_small_filter_runs_a_kernel_for_each_weight_and_two_for_the_finite_che
     with torch.no_grad(), Kernels() as ran:
         history.predict(Filter((0.5, 0.0, -0.25, 2.0)), check=True)
     assert ran.names == ["mul", "add_", "add_", "sum", "_local_scalar_dense"]
+
+
+@pytest.mark.parametrize("kind", [History, GraphHistory])
+def test_what_float16_cannot_hold_is_kept_as_the_largest_that_it_can(kind):
+    history = kind(2, HistoryPlace(dtype=torch.float16))
+    for step, scale in enumerate((1.0, 1e6)):
+        history.append(scale * torch.tensor([[1.0, -1.0, 0.5]]), EntryInfo(step, True))
+    assert history.feature(0).tolist() == [[65504.0, -65504.0, 65504.0]]
+    assert history.apply(Filter((2.0, -1.0))).isfinite().all()
+
+
+def test_float16_zeros_in_eight_bits():
+    history = History(1, HistoryPlace(dtype=torch.float8_e4m3fn))
+    for feature in (torch.zeros(2, 3, dtype=torch.float16), torch.full((2, 3), 1e-6, dtype=torch.float16)):
+        history.append(feature, EntryInfo(0, True))
+        assert history.feature(0).isfinite().all()
