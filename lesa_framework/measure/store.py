@@ -49,7 +49,7 @@ class Store:
         self._world, self._lines = world, f"cells-{world.rank}.jsonl" if world.rank else "cells.jsonl"
         self._cells: dict[str, Any] = {}
         self._failed: dict[str, Any] = {}
-        self._asked: set[str] = set()
+        self._unasked = set[str]()  # cells of an earlier launch that nobody has looked for yet
         self._news: list[bytes] = []
         self._tensors: dict[str, Mapping[str, Tensor]] = {}
         if self._folder is None or not self._folder.exists():
@@ -62,6 +62,7 @@ class Store:
             raise ConfigError(
                 f"{folder}: is not the folder of a stopped benchmark. Move it away, or name another --out."
             )
+        self._unasked = set(self._cells)
 
     def __len__(self) -> int:
         """Finished cells."""
@@ -69,13 +70,13 @@ class Store:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether every cell was asked for in this launch."""
-        return self._cells.keys() <= self._asked
+        """Whether every cell of an earlier launch was looked for in this one."""
+        return not self._unasked
 
     def find(self, identity: Mapping[str, Any]) -> Cell | None:
         """A cell, finished or failed in this launch; None when there is none, or another version wrote another form."""
         key = _digest(identity)
-        self._asked.add(key)
+        self._unasked.discard(key)
         found = self._cells.get(key, self._failed.get(key))
         try:
             return None if found is None else Cell.model_validate(found)
@@ -137,7 +138,7 @@ class Store:
                     path.unlink(missing_ok=True)
             with suppress(OSError):
                 self._folder.rmdir()
-        for known in (self._cells, self._tensors, self._failed, self._asked, self._news):
+        for known in (self._cells, self._tensors, self._failed, self._unasked, self._news):
             known.clear()
 
 
