@@ -227,7 +227,7 @@ def _source(bench: Benchmark, row: Entry, part: Measured) -> Source:
     }
     # A plain run may be there for a gate alone: its number of steps is not known before the gate has run.
     follows_a_gate = contender.kind is Kind.FEWER_STEPS and contender.nfe not in planned
-    command = bench.command
+    command = bench.command if bench.file is None else ""  # the page names the command of the whole
     if bench.file is not None and not follows_a_gate and contender.kind is not Kind.UNCACHED:
         chosen_on = ["--selection"] if bench.selection else []
         pattern = escape(f"{part.task.source.name}/{contender.name}")
