@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -195,9 +196,7 @@ class Runner:
         """Find out what need not run on predicted steps; a compiler finds it out by itself."""
         # What is offloaded is fetched in the order of the modules, so all of them run.
         if self._tap is not Tap.OUTPUT and self._verified and not self._is_offloaded:
-            # A head may write to what it is given, so each time it gets a copy.
-            again = lambda: self._bypass_uncompiled(_copy(given), used.detach().clone())  # noqa: E731
-            self._unread.learn(*_asked(given), again)
+            self._unread.learn(*_asked(given), partial(self._bypass_on_copies, given, used))
 
     def _at_output(self, output: Any, given: Given, computed: Callable[[Tensor], Tensor]) -> tuple[Any, Tensor]:
         wrapper = self._wrappers[given.return_dict] = wrapper_like(output)
@@ -207,11 +206,12 @@ class Runner:
         return (output if used is feature else wrapper(used.clone())), used
 
     def _verify(self, feature: Tensor, output: Any, given: Given) -> None:
-        def replay() -> Any:
-            return self._bypass_uncompiled(_copy(given), feature.detach().clone())
-
-        verify(self._model, self._adapter, output, replay)
+        verify(self._model, self._adapter, output, partial(self._bypass_on_copies, given, feature))
         self._verified = True
+
+    def _bypass_on_copies(self, given: Given, feature: Tensor) -> Any:
+        """Beside the run: a head may write to what it is given, so each time it gets copies."""
+        return self._bypass_uncompiled(_copy(given), feature.detach().clone())
 
     def _bypass(self, given: Given, feature: Tensor) -> Any:
         variants = None if self._tap is Tap.OUTPUT else self._variants()
