@@ -23,7 +23,7 @@ class _Lap(Protocol):
 class _ClockLap:
     """A call on the CPU."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:  # noqa: ARG002 - there is one clock
         self._started, self._seconds = perf_counter(), 0.0
 
     def stop(self) -> None:
@@ -36,13 +36,14 @@ class _ClockLap:
 class _GpuLap:
     """A call on a GPU, which works on while Python is ahead: two marks in its queue, and nobody waits for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         event: Any = torch.cuda.Event  # without annotations
+        self._device = device  # which need not be the current one
         self._first, self._last = event(enable_timing=True), event(enable_timing=True)
-        self._first.record()
+        self._first.record(torch.cuda.current_stream(device))
 
     def stop(self) -> None:
-        self._last.record()
+        self._last.record(torch.cuda.current_stream(self._device))
 
     def seconds(self) -> float | None:
         if not self._last.query():
@@ -51,7 +52,7 @@ class _GpuLap:
         return seconds
 
 
-_LAPS: Mapping[str, Callable[[], _Lap]] = {"cpu": _ClockLap, "cuda": _GpuLap}
+_LAPS: Mapping[str, Callable[[torch.device], _Lap]] = {"cpu": _ClockLap, "cuda": _GpuLap}
 
 
 class Stopwatch:
@@ -67,7 +68,7 @@ class Stopwatch:
     def start(self, device: torch.device) -> None:
         """A call begins."""
         make = _LAPS.get(device.type)
-        self._lap = None if make is None else make()
+        self._lap = None if make is None else make(device)
 
     def stop(self, decision: Decision) -> None:
         """The call has ended."""

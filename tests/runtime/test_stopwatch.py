@@ -60,7 +60,8 @@ def test_a_gpu_is_not_waited_for(monkeypatch):
         def __init__(self, *, enable_timing):
             assert enable_timing
 
-        def record(self):
+        def record(self, stream):
+            assert stream == "of cuda:1"  # where the model is, whichever device is the current one
             self.at = len(marks)
             marks.append(self)
 
@@ -70,9 +71,9 @@ def test_a_gpu_is_not_waited_for(monkeypatch):
         def elapsed_time(self, other):
             return 1000.0 * (other.at - self.at) * (3 if self.at < 4 else 1)
 
-    monkeypatch.setattr(torch, "cuda", SimpleNamespace(Event=Event))
+    monkeypatch.setattr(torch, "cuda", SimpleNamespace(Event=Event, current_stream=lambda place: f"of {place}"))
     watch = Stopwatch()
     for decision in (COMPUTE, COMPUTE, PREDICT, PREDICT):
-        watch.start(torch.device("cuda"))
+        watch.start(torch.device("cuda:1"))
         watch.stop(decision)
     assert watch.saved() == 2 * (3.0 - 1.0)

@@ -15,7 +15,7 @@ from lesa_framework.runtime.features.weighing import Count, Instead, Terms, weig
 #: A way of adding up.
 Way: TypeAlias = Callable[[Terms, Instead], tuple[Tensor, Count]]
 #: Runs something several times on a device, and returns the milliseconds of one time; it waits for the device.
-Timer: TypeAlias = Callable[[Callable[[], object]], float]
+Timer: TypeAlias = Callable[[Callable[[], object], torch.device], float]
 
 _TURNS = 5
 
@@ -39,7 +39,7 @@ def fastest(ways: Mapping[str, Way], terms: Terms, instead: Instead, timer: Time
     failure: Exception | None = None
     for name, way in ways.items():
         try:
-            times[name] = timer(lambda way=way: way(terms, instead))  # type: ignore[misc]
+            times[name] = timer(lambda way=way: way(terms, instead), terms.device)  # type: ignore[misc]
         except Exception as error:  # a compiler can fail in any way on a machine that nobody tried
             failure = error
     if not times and failure is not None:
@@ -47,15 +47,16 @@ def fastest(ways: Mapping[str, Way], terms: Terms, instead: Instead, timer: Time
     return min(times, key=times.__getitem__)
 
 
-def time_on_cuda(act: Callable[[], object]) -> float:
-    """Time something on CUDA; the first time, when kernels are made, does not count."""
+def time_on_cuda(act: Callable[[], object], device: torch.device) -> float:
+    """Time something on a CUDA device; the first time, when kernels are made, does not count."""
     event: Any = torch.cuda.Event  # without annotations
     first, last = event(enable_timing=True), event(enable_timing=True)
+    stream = torch.cuda.current_stream(device)
     act()
-    first.record()
+    first.record(stream)
     for _ in range(_TURNS):
         act()
-    last.record()
+    last.record(stream)
     last.synchronize()
     return float(first.elapsed_time(last)) / _TURNS
 
