@@ -17,7 +17,7 @@ class FeatureSize:
     Attributes:
         shape: Shape of one.
         dtype: The dtype in which the model makes them.
-        kept: How many are kept.
+        kept: How many the history has places for when the run ends.
         nbytes: Bytes of all that are kept, in the dtype in which they are.
     """
 

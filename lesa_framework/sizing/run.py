@@ -20,6 +20,7 @@ from lesa_framework.run_plan import FeatureSize, RunPlan
 from lesa_framework.runtime.calls.grid import FixedGrid, SchedulerGrid
 from lesa_framework.runtime.calls.tracking import Tracker
 from lesa_framework.runtime.engine import Engine
+from lesa_framework.runtime.features.held import places
 from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy, StrategySource, plan
@@ -229,18 +230,21 @@ class _Rehearsal:
         strategy, info = self._source.used, self._sizes.info
         assert strategy is not None
         assert info is not None
-        held = {name: self._size(feature, strategy) for name, feature in self._sizes.features.items()}
         plans = {branch: report.plan(branch) for branch in report.branches}
+        held = {name: self._size(feature, strategy, plans[name]) for name, feature in self._sizes.features.items()}
+        latent_bytes = report.cache_bytes - sum(each.nbytes for each in held.values())
         if strategy.schedule.dynamic:
             plans = dict.fromkeys(plans, "")
             for ctx, reason in plan(strategy, info.sigmas, tuple(plans)):
                 plans[ctx.branch] += _LETTERS.get(reason, "F")
+            # A run may compute all that depends on data.
+            held = {name: self._size(feature, strategy, plans[name]) for name, feature in self._sizes.features.items()}
         return RunPlan(
             sigmas=info.sigmas,
             nfe=None if strategy.schedule.dynamic else report.nfe,
             plans=plans,
             features=held,
-            latent_bytes=report.cache_bytes - sum(each.nbytes for each in held.values()),
+            latent_bytes=latent_bytes,
             place=strategy.history,
             choice=strategy.choice,
             working_bytes=self._meter.most,
@@ -248,6 +252,8 @@ class _Rehearsal:
             sample_shape=self._sizes.sample,
         )
 
-    def _size(self, feature: Tensor, strategy: Strategy) -> FeatureSize:
-        kept, dtype = strategy.predictor.depth, strategy.history.dtype or feature.dtype
+    def _size(self, feature: Tensor, strategy: Strategy, letters: str) -> FeatureSize:
+        skipped = "P" if strategy.predictor.records == "computed" else ""
+        held = max(len(run.replace(skipped, "")) for run in letters.split())
+        kept, dtype = places(strategy.predictor.depth, held, strategy.history), strategy.history.dtype or feature.dtype
         return FeatureSize(tuple(feature.shape), feature.dtype, kept, kept * feature.numel() * dtype.itemsize)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.runtime.features.filters import check_fits_history
-from lesa_framework.runtime.features.held import Held, kind_of
+from lesa_framework.runtime.features.held import Held, kind_of, places
 from lesa_framework.runtime.features.weighing import Count
 from lesa_framework.types import EntryInfo, Filter
 
@@ -29,7 +29,8 @@ class SizedHistory(Held):
         if self._kind is None:
             return 0
         shape, dtype, _ = self._kind
-        return self.depth * shape.numel() * (self._place.dtype or dtype).itemsize
+        count = places(self.depth, len(self._entries), self._place)
+        return count * shape.numel() * (self._place.dtype or dtype).itemsize
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Count a feature."""

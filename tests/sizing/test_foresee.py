@@ -51,6 +51,17 @@ def test_the_plan_is_what_the_report_says_afterwards(make_flux, tap, history):
     assert {each.kept for each in plan.features.values()} == {3}
 
 
+def test_a_history_without_an_end_has_places_for_the_steps_that_are_computed(make_flux, generate):
+    pipe = make_flux()
+    deep = {"schedule": {"kind": "even", "compute": 13}, "predictor": {"kind": "foca"}}
+    with lesa.accelerate(pipe, config(**deep)) as session:
+        plan = session.plan(24, **SMALL)
+        generate(pipe, num_inference_steps=24, true_cfg_scale=1.0)
+        report = session.report
+    assert (plan.nfe, {each.kept for each in plan.features.values()}) == (report.nfe, {16}) == (13, {16})
+    assert plan.cache_bytes == report.cache_bytes
+
+
 def test_nothing_of_the_pipeline_is_changed_and_no_random_number_drawn(make_flux, generate):
     pipe = make_flux()
     with lesa.accelerate(pipe, config()) as session:

@@ -14,6 +14,27 @@ from lesa_framework.types import AS_MADE, EntryInfo, HistoryPlace, HistoryView
 #: Shape, dtype and device of a feature.
 Kind: TypeAlias = tuple[torch.Size, torch.dtype, torch.device]
 
+#: Features that a deep history has places for when its run begins.
+_FIRST_PLACES = 8
+
+
+def places(depth: int, count: int, place: HistoryPlace = AS_MADE) -> int:
+    """How many features a history has places for once it holds some.
+
+    Some predictors read all computed features, however many they are. So places are made as a run needs them: eight,
+    then twice as many each time that they are full. On another device all are made at once, because copies may be on
+    their way there.
+
+    Args:
+        depth: The most features that are held.
+        count: How many are held now.
+        place: Where.
+    """
+    made = _FIRST_PLACES
+    while made < count:
+        made *= 2
+    return min(depth, made) if place.device is None else depth
+
 
 def kind_of(feature: Tensor) -> Kind:
     """The feature's shape, dtype and device."""

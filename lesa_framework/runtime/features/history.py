@@ -1,4 +1,4 @@
-"""The newest features of one branch, in a ring buffer that is allocated once a run."""
+"""The newest features of one branch, in a ring buffer that is freed when the run ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.runtime.features.filters import Moved, Read, check_fits_history, picked, terms_of
-from lesa_framework.runtime.features.held import Held, kind_of, storable
+from lesa_framework.runtime.features.held import Held, kind_of, places, storable
 from lesa_framework.runtime.features.packing import EIGHT_BITS, packed, unpacked
 from lesa_framework.runtime.features.transfers import Away, transfers_between
 from lesa_framework.runtime.features.weighing import Count, weigh
@@ -24,10 +24,11 @@ def newest_computed(entries: Sequence[EntryInfo]) -> int:
 
 
 class History(Held):
-    """A ring of `depth` features, newest first.
+    """A ring of up to `depth` features, newest first.
 
     Args:
-        depth: How many features are kept.
+        depth: How many features are kept. The ring has as many [`places`][lesa_framework.runtime.features.held.places]
+            as the run has needed.
         place: Where they are kept, and in which dtype; by default as they come. What is read comes back on the
             device and in the dtype of the features, so that each reading from another place is a copy.
         branches: The histories of all branches, for filters that read others.
@@ -60,21 +61,13 @@ class History(Held):
         """
         ring, kind = self._ring, kind_of(feature)
         if ring is None or kind != self._kind:
-            # Outside of inference mode, so that a run may leave it. Zeros, not garbage: a weight of 0 must give 0
-            # even in slots that were never filled.
-            with torch.inference_mode(False):
-                place = self._place.device or feature.device
-                transfers = transfers_between(place, feature.device)
-                ring = torch.zeros(
-                    (self.depth, *feature.shape),
-                    dtype=self._place.dtype or feature.dtype,
-                    device=place,
-                    pin_memory=transfers is not None and transfers.pinned,
-                )
-                self._slots = tuple(ring[slot] for slot in range(self.depth))
+            transfers = transfers_between(self._place.device or feature.device, feature.device)
             self._away = None if transfers is None else Away(transfers, feature.device)
-            self._ring, self._kind, self._entries = ring, kind, ()
-        self._head = (self._head - 1) % self.depth
+            self._kind, self._entries = kind, ()
+            ring = self._make(places(self.depth, 1, self._place))
+        elif len(self._entries) == len(self._slots) < self.depth:
+            ring = self._grow()
+        self._head = (self._head - 1) % len(self._slots)
         kept = storable(feature.detach(), ring.dtype)
         if ring.dtype is EIGHT_BITS:
             kept, self._scales[self._head] = packed(kept)
@@ -84,11 +77,36 @@ class History(Held):
             self._away.put(self._head, self._slots[self._head], kept)
         self._entries = (info, *self._entries[: self.depth - 1])
 
+    def _make(self, count: int) -> Tensor:
+        """A ring of so many places."""
+        shape, dtype, device = self.kind
+        # Outside of inference mode, so that a run may leave it. Zeros, not garbage: a weight of 0 must give 0 even in
+        # slots that were never filled.
+        with torch.inference_mode(False):
+            self._ring = ring = torch.zeros(
+                (count, *shape),
+                dtype=self._place.dtype or dtype,
+                device=self._place.device or device,
+                pin_memory=self._away is not None and self._away.pinned,
+            )
+            self._slots, self._head = tuple(ring[slot] for slot in range(count)), 0
+        return ring
+
+    def _grow(self) -> Tensor:
+        """Make a larger ring of a full one."""
+        order = [(self._head + k) % len(self._slots) for k in range(len(self._entries))]
+        slots, scales = self._slots, self._scales
+        ring = self._make(places(self.depth, len(slots) + 1, self._place))
+        for slot, former in enumerate(order):
+            self._slots[slot].copy_(slots[former])
+        self._scales = {slot: scales[former] for slot, former in enumerate(order) if former in scales}
+        return ring
+
     def expect(self, wanted: Iterable[int]) -> None:
         """Begin to bring back the entries that will be read next, where the ring is on the host."""
         ring = self._ring
         if self._away is not None and ring is not None:
-            slots = [(self._head + k) % self.depth for k in wanted]
+            slots = [(self._head + k) % len(self._slots) for k in wanted]
             self._away.expect((slot, self._slots[slot]) for slot in slots)
 
     @contextmanager
@@ -149,7 +167,7 @@ class History(Held):
     def _held(self, k: int) -> Tensor:
         if self._ring is None or not 0 <= k < len(self._entries):
             raise IndexError(f"history holds {len(self._entries)} features, counted from 0; asked for number {k}")
-        slot = (self._head + k) % self.depth
+        slot = (self._head + k) % len(self._slots)
         held = self._slots[slot] if self._away is None else self._away.get(slot, self._slots[slot])
         return unpacked(held, self._scales[slot], self.kind[1]) if held.dtype is EIGHT_BITS else held
 

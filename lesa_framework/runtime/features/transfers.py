@@ -108,6 +108,11 @@ class Away:
         self._here: dict[int, Arrival] = {}
 
     @property
+    def pinned(self) -> bool:
+        """Whether slots have to be in pinned memory."""
+        return self._transfers.pinned
+
+    @property
     def nbytes(self) -> int:
         """Bytes on the device, of what is about to be read."""
         return sum(arrival.tensor.nbytes for arrival in tuple(self._here.values()))

@@ -26,7 +26,7 @@ def filled(depth: int, count: int, dtype: torch.dtype = torch.float32) -> tuple[
     return history, model[:depth]
 
 
-@given(depth=st.integers(1, 9), count=st.integers(0, 30))
+@given(depth=st.integers(1, 40), count=st.integers(0, 60))
 def test_is_a_list_of_the_newest(depth, count):
     history, model = filled(depth, count)
     assert len(history.entries) == len(model)
@@ -35,7 +35,30 @@ def test_is_a_list_of_the_newest(depth, count):
         assert torch.equal(history.feature(k), feature)
 
 
-@given(data=st.data(), depth=st.integers(1, 8), count=st.integers(1, 20))
+def test_a_deep_history_has_places_for_what_it_holds():
+    history, one = History(64), noise(SHAPE, 0).nbytes
+    found = []
+    for step in range(70):
+        history.append(noise(SHAPE, step), EntryInfo(step, True))
+        found.append(history.nbytes // one)
+    assert [found.index(places) + 1 for places in sorted(set(found))] == [1, 9, 17, 33]
+    assert found[-1] == 64
+
+
+def test_a_history_that_grew_is_read_as_it_was_stored():
+    eight_bits = HistoryPlace(dtype=torch.float8_e4m3fn)
+    grown, whole = History(64, eight_bits), History(8, eight_bits)
+    for step in range(8):
+        for history in (grown, whole):
+            history.append(noise(SHAPE, step) * 10.0**step, EntryInfo(step, True))
+    before = [whole.feature(k).clone() for k in range(8)]
+    with torch.inference_mode():
+        grown.append(noise(SHAPE, 8), EntryInfo(8, True))
+    assert all(torch.equal(grown.feature(k + 1), each) for k, each in enumerate(before))
+    grown.append(noise(SHAPE, 9), EntryInfo(9, True))  # outside of inference mode, into the ring that was made in it
+
+
+@given(data=st.data(), depth=st.integers(1, 20), count=st.integers(1, 30))
 def test_filter_is_the_weighted_sum(data, depth, count):
     history, model = filled(depth, count)
     weights = data.draw(st.lists(numbers, min_size=1, max_size=len(model)))
