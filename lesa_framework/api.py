@@ -241,7 +241,7 @@ def _attach(
         requests,
         *attachments,
         exchanged=place.exchanged,
-        plan=partial(_foresee, place, source, tap),
+        plan=partial(_foresee, place, WhereItFits(source.source) if isinstance(source, WhereItFits) else source, tap),
         what=described(place.models, tap, source),
     )
 

@@ -36,6 +36,11 @@ class TestOptions:
         assert options_from_mapping({"config": STEPS}, "x").config == STEPS
         assert options_from_mapping({"config": "ref-flux-lesa-n7"}, "x").config == "ref-flux-lesa-n7"
 
+    def test_the_users_own_folder_of_weights(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / "mine").mkdir()
+        assert options_from_mapping({"weights": "~/mine"}, "x").weights == "~/mine"
+
     @pytest.mark.parametrize("speedup", [1, 0, "fast", True, float("nan"), float("inf"), [5]])
     def test_a_speedup_that_is_none(self, speedup):
         assert "is not a number above 1. With 5, one step in five is computed." in refused({"speedup": speedup})
@@ -48,6 +53,7 @@ class TestOptions:
         assert refused({"config": 5}).startswith("cache_config.config: 5 is not a configuration.")
         assert refused({"weights": 5}).startswith("cache_config.weights: 5 is not a folder.")
         assert "does not exist" in refused({"weights": str(tmp_path / "none")})
+        assert "the folder '' does not exist" in refused({"weights": ""})
         assert "got a configuration and speedup" in refused({"config": STEPS, "speedup": 5})
         (tmp_path / "broken.safetensors").write_bytes(b"no weights")
         assert "broken.safetensors" in refused({"config": str(tmp_path / "broken.safetensors")})

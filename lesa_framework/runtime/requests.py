@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -29,15 +30,18 @@ class Request:
         engine: Decides and predicts; holds the histories.
         tracker: Tells runs, steps and branches apart.
         known: The pipeline that calls, if it was found, and how.
-        may_pause: Whether its call may leave the stack and go on later.
         mark: Tells when its call ends.
     """
 
     engine: Engine
     tracker: Locator
     known: Known | None = None
-    may_pause: bool = False
     mark: weakref.ref[Mark] | None = None
+
+    def is_of(self, frame: FrameType) -> bool:
+        """Whether a frame is that of its call, and not a later one at the same place in memory."""
+        mark = None if self.mark is None else self.mark()
+        return mark is not None and any(value is mark for value in frame.f_locals.values())
 
 
 #: Makes a request's engine and tracker: (the pipeline that calls, or None; whether it is one call of it) -> both.
@@ -49,7 +53,8 @@ class _Thread(threading.local):
 
     Attributes:
         calls: Of the calls of pipelines in progress, by the ids of their frames. An id may be used again, in another
-            thread, a moment before the end of its call is known; that is why threads do not share this.
+            thread, a moment before the end of its call is known; that is why threads do not share this. Those of
+            generators and coroutines, which another thread may resume, are not here.
         own: That of all other calls.
         last: The engine of the newest request.
     """
@@ -83,6 +88,7 @@ class Requests:
         self._new, self._models = new, tuple(models)
         self._finder = CallerFinder(self._models)
         self._thread = _Thread()
+        self._pausing: dict[int, Request] = {}  # of the calls of generators and coroutines, by the ids of their frames
         self._open: set[weakref.ref[Request]] = set()  # of all threads; a thread's own request ends with it
         self._ended: deque[Engine] = deque()  # whose observers have not been told yet
         self._newest: Engine | None = None
@@ -100,9 +106,10 @@ class Requests:
     def current(self, told: HostCall | None = None) -> Request | None:  # noqa: ARG002 - for hosts, which tell it
         """The request to which the call in progress belongs; None if nobody knows."""
         caller = self._finder.find(self._known)
-        if isinstance(caller, int):
-            request = self._thread.calls[caller]
-        elif caller is not None:
+        known = self._request_of(caller) if isinstance(caller, FrameType) else None
+        if known is not None:
+            request = known
+        elif isinstance(caller, Caller):
             request = self._of_call(caller)
         elif self._models and threading.current_thread() is not threading.main_thread():
             return None
@@ -128,9 +135,13 @@ class Requests:
                     self._end(request)
             self._announce()
 
-    def _known(self, frame: int) -> Known | None:
-        request = self._thread.calls.get(frame)
+    def _known(self, frame: FrameType) -> Known | None:
+        request = self._request_of(frame)
         return None if request is None else request.known
+
+    def _request_of(self, frame: FrameType) -> Request | None:
+        pausing = self._pausing.get(id(frame))
+        return pausing if pausing is not None and pausing.is_of(frame) else self._thread.calls.get(id(frame))
 
     def _of_thread(self) -> Request:
         if self._thread.own is None:
@@ -138,19 +149,20 @@ class Requests:
         return self._thread.own
 
     def _of_call(self, caller: Caller) -> Request:
-        calls, frame = self._thread.calls, id(caller.frame)
+        frame = id(caller.frame)
         # A call that failed is alive for as long as somebody keeps its traceback, as notebooks do.
-        for other in set(calls) - caller.stack():
-            failed = calls.get(other)  # a collection of garbage may have ended it by now
-            if failed is not None and not failed.may_pause:
-                calls.pop(other, None)
+        for other in set(self._thread.calls) - caller.stack():
+            failed = self._thread.calls.pop(other, None)  # a collection of garbage may have ended it by now
+            if failed is not None:
                 self._end(failed)
         self._announce()
         parts = self._new(caller.owner, caller.rank is not Rank.ARGUMENT)
-        request = self._made(Request(*parts, (caller.owner, caller.rank), caller.may_pause))
+        request = self._made(Request(*parts, (caller.owner, caller.rank)))
+        calls = self._pausing if caller.may_pause else self._thread.calls
 
         def ended() -> None:
-            calls.pop(frame, None)
+            if calls.get(frame) is request:
+                calls.pop(frame, None)
             self._end(request)
 
         request.mark = caller.mark(ended)

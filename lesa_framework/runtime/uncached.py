@@ -16,18 +16,18 @@ class WhereItFits:
 
     Args:
         source: The other source.
-        tell: Called with what was refused and why, once for each reason.
+        tell: Called with what was refused and why, once for each reason; for plans, nobody is told.
     """
 
-    def __init__(self, source: StrategySource, tell: Callable[[str], None]) -> None:
-        self._source, self._tell = source, tell
+    def __init__(self, source: StrategySource, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.source, self._tell = source, tell
         self._told: set[str] = set()
 
     def for_run(self, run: RunInfo) -> Strategy:
         """The strategy of a run."""
         steps = len(run.sigmas) - 1
         try:
-            strategy = self._source.for_run(run)
+            strategy = self.source.for_run(run)
             if run.sigmas:  # without a grid every call is computed
                 strategy.schedule.check(steps)
                 strategy.predictor.check(run)

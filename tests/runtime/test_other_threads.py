@@ -16,6 +16,7 @@ from lesa_framework import LesaWarning
 from lesa_framework.runtime.model.blocks import _SHOWN
 from lesa_framework.runtime.requests import Requests, _renew_locks
 from lesa_framework.testing import TinyDiT, TinyPipeline
+from lesa_framework.testing.tiny_pipeline import noise
 from tests.runtime.sessions import cached, fresh, pipeline
 
 
@@ -171,3 +172,37 @@ def test_lists_that_an_interrupt_left_empty_are_restored(then):
             assert torch.equal(pipe(), fresh())
             assert list(container) == blocks
     assert list(pipe.transformer.transformer_blocks) == blocks
+
+
+def stream(pipe, prompt: int):
+    """Samples step by step, as a preview does."""
+    latent, words = noise((1, 6, 4), prompt), noise((1, 3, 4), prompt + 1)
+    pipe.scheduler.set_timesteps(12)
+    for step in range(12):
+        with torch.no_grad():
+            velocity = pipe.transformer(latent, pipe.scheduler.sigmas[step].expand(1), words, return_dict=False)[0]
+        latent = pipe.scheduler.step(velocity, latent)
+        yield latent
+
+
+def test_a_stream_may_be_resumed_in_any_thread():
+    """Web servers take each step of a generator in whichever worker is free."""
+    one = pipeline()
+    two = TinyPipeline(one.transformer)
+    with cached(one) as session, ThreadPoolExecutor(1) as here, ThreadPoolExecutor(1) as there:
+        alone = [list(stream(pipe, prompt))[-1] for prompt, pipe in enumerate((one, two))]
+        plan = session.report.plan()
+        streams = [stream(one, 0), stream(two, 1)]
+        for step in range(12):
+            workers = (here, there) if step % 2 else (there, here)
+            latents = [worker.submit(next, frames).result() for worker, frames in zip(workers, streams, strict=True)]
+        assert all(torch.equal(latent, wanted) for latent, wanted in zip(latents, alone, strict=True))
+
+        def seen_here() -> str:
+            return session.report.plan()
+
+        assert here.submit(seen_here).result() == plan == "FPPFPPPPFPPP"
+        assert len(session._requests._pausing) == 2
+        for frames in streams:
+            frames.close()
+        assert not session._requests._pausing

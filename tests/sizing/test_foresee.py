@@ -51,6 +51,17 @@ def test_the_plan_is_what_the_report_says_afterwards(make_flux, tap, history):
     assert {each.kept for each in plan.features.values()} == {3}
 
 
+def test_a_plan_tells_nobody_that_a_run_does_not_fit(make_flux, generate):
+    pipe, told = make_flux(), []
+    steps = config(schedule={"kind": "steps", "compute": [0, 9]})
+    with lesa.accelerate(pipe, steps, misfit=told.append) as session:
+        assert "Steps and TaylorSeer" in repr(session)
+        assert session.plan(5, **SMALL).nfe == 5
+        assert told == []
+        generate(pipe, num_inference_steps=5)
+    assert len(told) == 1
+
+
 def test_a_history_without_an_end_has_places_for_the_steps_that_are_computed(make_flux, generate):
     pipe = make_flux()
     deep = {"schedule": {"kind": "even", "compute": 13}, "predictor": {"kind": "foca"}}

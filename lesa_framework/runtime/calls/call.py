@@ -112,7 +112,9 @@ class Branches:
 
     def repeats(self, call: Call) -> bool:
         """Whether a branch of this step is called again, with another latent."""
-        return self._called_without(call.latent) and any(branch.is_of(call) for branch in self._called)
+        return self._called_without(call.latent) and any(
+            branch.part == call.part and branch.is_of(call) for branch in self._called
+        )
 
     def share(self, latent: Tensor) -> bool:
         """Whether a branch of this step was called with this very latent."""

@@ -103,30 +103,30 @@ class CallerFinder:
     def __init__(self, models: Iterable[nn.Module]) -> None:
         self._models = tuple(models)
 
-    def find(self, known: Callable[[int], Known | None]) -> Caller | int | None:
+    def find(self, known: Callable[[FrameType], Known | None]) -> Caller | FrameType | None:
         """The call of a pipeline that is on the stack.
 
         Several calls may have been given the same pipeline: its own, and the methods, blocks and helpers that this
         calls, or that call it. The one of the highest rank counts, and of these the outermost.
 
         Args:
-            known: From a frame's id to what was found for it before; None for other frames.
+            known: From a frame to what was found for it before; None for other frames.
 
         Returns:
-            A call that is not known yet, the id of a known one's frame, or None when there is none.
+            A call that is not known yet, a known one's frame, or None when there is none.
         """
         found: Caller | None = None
         for frame in _outwards(sys._getframe(1)):
             if frame.f_globals.get("__name__") in BETWEEN:
                 continue
-            before = known(id(frame))
+            before = known(frame)
             if found is None:
                 if before is not None:
-                    return id(frame)
+                    return frame
                 found = self._caller(frame)
                 continue
             if before is not None:
-                return id(frame) if found.is_within(*before) else found
+                return frame if found.is_within(*before) else found
             caller = self._caller(frame) if found.may_be_within(frame) else None
             if caller is not None and caller.owner is not found.owner:
                 return found
@@ -150,7 +150,8 @@ class CallerFinder:
     def _holds(self, value: Any) -> bool:
         """Whether a value is a pipeline with one of the models and a scheduler."""
         try:
-            parts = [*vars(value).values(), *vars(value).get("_modules", {}).values()]
+            inner = vars(value).get("_modules")
+            parts = [*vars(value).values(), *(inner.values() if isinstance(inner, dict) else ())]
         except TypeError:  # it has slots, or is no object of a class of its own
             parts = [getattr(value, name, None) for name in getattr(type(value), "__slots__", ())]
         is_holder = any(unwrapped(part) is model for part in parts for model in self._models)

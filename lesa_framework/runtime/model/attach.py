@@ -24,8 +24,8 @@ from lesa_framework.runtime.model.override import Forward, ForwardOverride
 from lesa_framework.runtime.model.per_thread import PerThread
 from lesa_framework.runtime.model.running import Given, Runner
 from lesa_framework.runtime.model.tuning import tuned
-from lesa_framework.runtime.requests import Requests
-from lesa_framework.runtime.turn import take_turn
+from lesa_framework.runtime.requests import Request, Requests
+from lesa_framework.runtime.turn import Turn, take_turn
 from lesa_framework.types import Tap
 from lesa_framework.warning import warn
 
@@ -194,13 +194,11 @@ class Attachment:
             )
         was_in_place = self._override.is_in_place
         try:
-            if request is None:
+            turn = self._turn(request, call, arguments) if request is not None and self._is_attached else None
+            if not self._is_attached:  # detached by an observer, who was told that a run ended or begins
+                return self._run_model(*args, **kwargs)
+            if turn is None:
                 return self._runner.run(given)
-            engine = request.engine
-            located = request.tracker.positions(call)
-            if located.new_run:
-                conflicts.check_caches(self._model)
-            turn = take_turn(engine, located, given.latent, partial(self._adapter.guidance, arguments))
             if turn.prediction is None:
                 asked = self._tuned(given, arguments, turn.asking())
                 output, feature = self._runner.compute(asked, turn.computed)
@@ -214,9 +212,16 @@ class Attachment:
             raise
         finally:
             self._runner.end()
-            if self._override.renew(was_in_place=was_in_place):
+            if self._is_attached and self._override.renew(was_in_place=was_in_place):
                 self._runner.forward = self._run_model = self._override.original
         return output
+
+    def _turn(self, request: Request, call: Call, arguments: Arguments) -> Turn:
+        """What a call of a request is to do."""
+        located = request.tracker.positions(call)
+        if located.new_run:
+            conflicts.check_caches(self._model)
+        return take_turn(request.engine, located, call.latent, partial(self._adapter.guidance, arguments))
 
     def _tuned(self, given: Given, arguments: Arguments, asking: Sequence[Asking | None]) -> Given:
         """A call as the predictor wants the model to be asked."""

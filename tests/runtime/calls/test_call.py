@@ -106,7 +106,8 @@ def test_a_step_is_over_when_its_branches_come_again_with_another_latent():
     new = call(torch.full((1,), 5.0), latent=other)
     assert not branches.steps_on(new)  # it may be this step's third branch
     assert not branches.repeats(new)
-    assert not branches.steps_on(call(one, latent=other, part="second"))
+    for sees in (branches.steps_on, branches.repeats):
+        assert not sees(call(one, latent=other, part="second"))  # another transformer's first call of the step
     branches.end_step()
     branches.take(call(one))
     assert not branches.steps_on(new)

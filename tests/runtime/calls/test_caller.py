@@ -15,10 +15,10 @@ MODEL = nn.Linear(1, 1)
 FINDER = CallerFinder([nn.Linear(1, 1), MODEL])
 
 
-def find(known=None) -> Caller | int | None:
+def find(known=None) -> Caller | FrameType | None:
     """What is found from here, where no pipeline is an argument."""
     held = dict(known or {})
-    return FINDER.find(held.get)
+    return FINDER.find(lambda frame: held.get(id(frame)))
 
 
 class Pipeline:
@@ -121,8 +121,8 @@ def test_a_pipeline_within_a_pipelines_call_is_the_one_that_calls():
 
 def test_a_call_that_is_known_is_told_by_its_frame():
     pipe = Pipeline()
-    assert pipe(lambda: find({id(pipe.frame): (pipe, Rank.CALL)}) == id(pipe.frame))
-    assert pipe(lambda: through(pipe, lambda: find({id(pipe.frame): (pipe, Rank.CALL)})) == id(pipe.frame))
+    assert pipe(lambda: find({id(pipe.frame): (pipe, Rank.CALL)}) is pipe.frame)
+    assert pipe(lambda: through(pipe, lambda: find({id(pipe.frame): (pipe, Rank.CALL)})) is pipe.frame)
 
 
 def test_a_method_that_calls_the_pipeline_again_and_again_is_not_the_call():
@@ -201,3 +201,13 @@ def test_the_stack_is_the_call_and_what_it_is_called_from():
 
 def test_the_modules_between_a_pipeline_and_its_call_are_there():
     assert all(find_spec(name) for name in BETWEEN)
+
+
+@pytest.mark.parametrize("modules", [["upscale"], {"upscale"}, None])
+def test_an_object_with_something_else_for_modules_is_no_pipeline(modules):
+    pipe = Pipeline()
+
+    def run(app: Any, pipe: Any) -> Any:
+        return find()
+
+    assert run(SimpleNamespace(_modules=modules), pipe).owner is pipe

@@ -122,3 +122,31 @@ def test_an_observer_may_detach():
     pipe()
     assert session.report.plan() == "FPPFP"
     assert torch.equal(pipe(), pipeline()())
+
+
+@pytest.mark.parametrize("when", ["lesa_run_start", "lesa_run_end"])
+def test_an_observer_may_detach_between_two_runs(when):
+    pipe, leaving = pipeline(), Recorder()
+    setattr(leaving, when, lambda **_: session.detach())
+    session = cached(pipe, observers=[leaving])
+    bare = pipeline()()
+    assert torch.equal(pipe(), bare) == (
+        when == "lesa_run_start"
+    )  # the other one hears of the end when the next begins
+    assert torch.equal(pipe(), bare)
+    assert "forward" not in vars(pipe.transformer)
+
+
+def test_a_model_with_a_hook_is_as_it_was_when_an_observer_has_detached():
+    pipe = pipeline()
+    own = vars(pipe.transformer)
+    own |= {"_diffusers_hook": None, "forward": pipe.transformer.forward}
+    hooked = own["forward"]
+
+    class Leaving(Recorder):
+        def lesa_step_end(self, record, latent, feature):
+            session.detach()
+
+    session = cached(pipe, observers=[Leaving()])
+    pipe()
+    assert own["forward"] is hooked
