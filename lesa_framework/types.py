@@ -73,8 +73,8 @@ class StepContext:
         latent: The model's input at this step; None in a plan.
         computed_latent: The model's input at the newest computed step of this branch; None before there is one, in a
             plan, and unless the schedule is `dynamic` or the predictor `reads_latents` or `looks_ahead`.
-        path: The model's inputs at earlier steps of this branch, by step: from the step before the newest computed one
-            up to the step before this one. Empty in a plan and unless the schedule `reads_path`.
+        path: The model's inputs at earlier steps of this branch, by step: from the computed step before the newest
+            one up to the step before this one. Empty in a plan and unless the schedule `reads_path`.
     """
 
     index: int

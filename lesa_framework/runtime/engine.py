@@ -212,7 +212,7 @@ class Engine:
         ctx, branch, strategy = step.ctx, self._branches[step.branch], self.strategy
         if strategy.schedule.reads_path:
             computed = step.record.decision is Decision.COMPUTE
-            branch.path = extended(branch.path, ctx.index, step.latent.detach().clone(), computed=computed)
+            branch.path = extended(ctx, step.latent.detach().clone(), computed=computed)
         if step.prediction is not None and strategy.predictor.records == "all":
             branch.history.append(feature, EntryInfo(ctx.index, computed=False))
         if strategy.history.device is not None:

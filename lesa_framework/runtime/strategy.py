@@ -96,10 +96,11 @@ class Strategy:
         return self.schedule.dynamic or self.predictor.reads_latents or self.predictor.looks_ahead
 
 
-def extended(path: Mapping[int, Tensor], index: int, latent: Tensor, *, computed: bool) -> dict[int, Tensor]:
-    """`StepContext.path` after a step: what lies before the step before a computed one is forgotten."""
-    kept = {step: held for step, held in path.items() if not computed or step == index - 1}
-    return {**kept, index: latent}
+def extended(ctx: StepContext, latent: Tensor, *, computed: bool) -> dict[int, Tensor]:
+    """`StepContext.path` after a step: after a computed one, nothing from before the computed step before it."""
+    before = next((entry.step for entry in ctx.entries if entry.computed), ctx.index)
+    kept = {step: held for step, held in ctx.path.items() if not computed or step >= before}
+    return {**kept, ctx.index: latent}
 
 
 def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:

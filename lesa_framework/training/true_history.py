@@ -80,7 +80,6 @@ class TrueHistory(Observer):
         elif self._strategy.reads_latents:
             self._latents[branch] = latent.detach().clone()
         if self._strategy.schedule.reads_path:
-            before = self._paths.get(branch, {})
-            self._paths[branch] = extended(before, record.index, latent.detach().clone(), computed=computed)
+            self._paths[branch] = extended(ctx, latent.detach().clone(), computed=computed)
         if computed or predictor.records == "all":
             history.append(feature.detach().clone(), EntryInfo(record.index, computed))

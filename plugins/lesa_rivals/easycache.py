@@ -7,15 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from lesa_framework import StepContext
-from lesa_rivals.gates import Gate, GateConfig, relative_changes
+from lesa_rivals.gates import Gate, GateConfig
 
 
 class EasyCache(Gate):
-    """`sum_n k |x_n - x_{n-1}| / |v_{n-1}|`, with `k = |v_c - v_{c-1}| / |x_c - x_{c-1}|` at the computed step c.
+    """`sum_n k |x_n - x_{n-1}| / |v_{n-1}|`, with `k = |v_c - v_b| / |x_c - x_b|` of the newest computed steps b and c.
 
     A schedule does not see the outputs `v`. With Euler's sampler they are the slopes of the latent,
-    `v_n = (x_{n+1} - x_n) / (sigma_{n+1} - sigma_n)`. The sum is then the relative change of `v` at c, the newest
-    computed step, times the noise passed since c, over the noise of the step before c.
+    `v_n = (x_{n+1} - x_n) / (sigma_{n+1} - sigma_n)`. The sum is then `k` times the noise passed since c.
 
     Args:
         threshold: `tau`: a step is computed when the sum reaches it.
@@ -31,15 +30,19 @@ class EasyCache(Gate):
 
     def error(self, ctx: StepContext, newest: int) -> float:
         """The sum up to this step; not known at the second step of a branch."""
+        before = min(ctx.path, default=newest)
+        if before == newest or newest not in ctx.path or ctx.latent is None:
+            return float("nan")
         latents = {**ctx.path, ctx.index: ctx.latent}
-        before, at, after = (latents.get(step) for step in (newest - 1, newest, newest + 1))
-        if before is None or at is None or after is None:
-            return float("nan")
-        step, next_step = (ctx.sigmas[newest + k] - ctx.sigmas[newest + k - 1] for k in (0, 1))
-        if not step or not next_step:  # a noise level that comes twice has no slope
-            return float("nan")
-        slopes = [(at.float() - before.float()) / step, (after.float() - at.float()) / next_step]
-        return relative_changes(slopes)[0] * (ctx.sigma - ctx.sigmas[newest]) / step
+        slopes = []
+        for step in (before, newest):
+            passed = ctx.sigmas[step + 1] - ctx.sigmas[step]
+            if not passed or step + 1 not in latents:  # a noise level that comes twice has no slope
+                return float("nan")
+            slopes.append((latents[step + 1].float() - latents[step].float()) / passed)
+        turned, moved = slopes[1] - slopes[0], latents[newest].float() - latents[before].float()
+        rate = float(turned.abs().mean() / moved.abs().mean())
+        return rate * abs(ctx.sigma - ctx.sigmas[newest])
 
 
 class EasyCacheConfig(GateConfig):

@@ -175,7 +175,7 @@ class Path(Gate):
         return super().decide(ctx)
 
 
-def test_the_path_begins_one_step_before_the_newest_computed_one():
+def test_the_path_begins_at_the_computed_step_before_the_newest_one():
     gate = Path(0.25)
     loop = Engine(Strategy(gate, EqualStages(), Hold()), "testing", Tap.PRE_HEAD)
     assert drive(loop, [10, 11, 12, 13, 14, 17, 18]) == "FPPFPFP"
@@ -184,9 +184,9 @@ def test_the_path_begins_one_step_before_the_newest_computed_one():
         {0: 10},
         {0: 10, 1: 11},
         {0: 10, 1: 11, 2: 12},
-        {2: 12, 3: 13},
-        {2: 12, 3: 13, 4: 14},
-        {4: 14, 5: 17},
+        {0: 10, 1: 11, 2: 12, 3: 13},
+        {0: 10, 1: 11, 2: 12, 3: 13, 4: 14},
+        {3: 13, 4: 14, 5: 17},
     ]
     assert drive(loop, [10, 11]) == "FP"
     assert gate.seen[7:] == [{}, {0: 10}]

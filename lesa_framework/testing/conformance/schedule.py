@@ -82,7 +82,7 @@ def _with_latents(ctx: StepContext) -> StepContext:
         ctx,
         latent=noise(_SHAPE, ctx.index),
         computed_latent=None if newest is None else noise(_SHAPE, newest),
-        path={} if newest is None else {step: noise(_SHAPE, step) for step in range(max(0, newest - 1), ctx.index)},
+        path={} if newest is None else {step: noise(_SHAPE, step) for step in range(max(0, newest - _GAP), ctx.index)},
     )
 
 
