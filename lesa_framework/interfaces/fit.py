@@ -182,7 +182,7 @@ class FitTask(ABC):
 
 
 class Fit(ABC):
-    """One fit of a predictor: gradient training, least squares, or the import of published numbers.
+    """One fit of a predictor: gradient training or least squares.
 
     `lesa train` makes it with [`PredictorConfig.fit`][lesa_framework.PredictorConfig], runs it, saves its state
     when it says so, and writes what `tensors` and `settings` return as the artifact that the predictor reads.

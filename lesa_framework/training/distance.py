@@ -19,9 +19,13 @@ def drift(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
         reference: The uncached run's, as many.
 
     Returns:
-        Mean squared distance, shape (len(latents), batch).
+        Mean squared distance, shape (len(latents), batch), in float32 at least.
     """
-    return torch.stack([(x - y.to(x)).square().flatten(1).mean(1) for x, y in zip(latents, reference, strict=True)])
+    found = []
+    for x, y in zip(latents, reference, strict=True):
+        wide = torch.promote_types(x.dtype, torch.float32)  # bfloat16 tells decibels apart by eighths
+        found.append((x.to(wide) - y.to(x.device, wide)).square().flatten(1).mean(1))
+    return torch.stack(found)
 
 
 def closeness_db(latents: Tensor, reference: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import torch
 from torch import Tensor
 
 from lesa_framework.runtime.features.filters import check_count
@@ -49,7 +50,8 @@ class GraphHistory(History):
             return super().predict(filter, check=False)[0], None
         check_count(weights, self._entries, "")
         newest = self.feature(0)
-        total = newest.new_full((), bias)
+        wide = torch.promote_types(newest.dtype, torch.float32)
+        total = newest.new_full((), bias, dtype=wide)
         for k, weight in enumerate(weights):
-            total = total + weight * self.feature(k)
-        return total.expand_as(newest), None
+            total = total + weight * self.feature(k).to(wide)
+        return total.to(newest.dtype).expand_as(newest), None

@@ -81,7 +81,7 @@ class Task(FitTask):
         )
         with session, torch.no_grad():
             final = self.sampler.run(batch)
-        return [*recorder.latents, final]
+        return _taken(recorder, final)
 
     def rollout(
         self,
@@ -106,7 +106,16 @@ class Task(FitTask):
         )
         with session, self.sampler.checkpointing() if checkpointing else nullcontext():
             final = self.sampler.run(batch, gradients=gradients)
-        return [*recorder.latents, final]
+        return _taken(recorder, final)
+
+
+def _taken(recorder: Recorder, final: Tensor) -> list[Tensor]:
+    """The latents of every step and the final one. A model that guides in one call gets each of them several times.
+
+    The recorder does not keep them: a session is a cycle, which Python collects late.
+    """
+    latents, recorder.latents = recorder.latents, []
+    return [*(each[: len(final)] for each in latents), final]
 
 
 def make_task(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -56,7 +57,8 @@ def shape_of_run(
             f"training: 'fitted' needs one call of the model for each branch and step; {len(recorder.records)} "
             f"calls were seen in {steps} steps."
         )
-    return TableShape(steps, computed_steps(task), deepest(task, depth, records), branches, reads, records)
+    shape = TableShape(steps, computed_steps(task), depth, branches, reads, records)
+    return replace(shape, depth=min(depth, shape.longest))
 
 
 def computed_steps(task: FitTask) -> tuple[int, ...]:

@@ -66,6 +66,11 @@ class FittedFit(Fit):
                 f"predictor.records: 'all' has predictions in its history, which training.fit '{settings.fit}' does "
                 "not fit. Use records 'computed', or training.fit 'true_history'."
             )
+        if records == "all" and reads == "all":
+            raise ConfigError(
+                "predictor.reads: 'all' with records 'all' would let a branch read what another one has predicted at "
+                "the same step. Use reads 'own', or records 'computed'."
+            )
         if task.schedule.dynamic:
             raise ConfigError(
                 "schedule: 'fitted' has a filter for each step, so the steps have to be known before a run. Use a "
@@ -237,6 +242,7 @@ class FittedFit(Fit):
             if not known:
                 self._latents.append([latent.cpu() for latent in latents])
         features = recorder.by_step if observed else {}
+        recorder.features = []  # a session is a cycle, which Python collects late
         counts = batch.share > 0
         return GreedyPredictor(rows, self._latents[number], features, learning=learning, counts=counts)
 
@@ -244,6 +250,7 @@ class FittedFit(Fit):
         batch = self._fitted_on[number]
         with torch.no_grad():
             decibels = drift_db(self._task.rollout(batch, predictor), self._latents[number])
+        predictor.forget()
         return self._task.world.mean(decibels, batch.share)
 
     def _refine(self, rows: Rows) -> Iterator[Progress]:

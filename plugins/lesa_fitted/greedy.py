@@ -131,6 +131,10 @@ class GreedyPredictor(Predictor):
         missed, way = self._rows.world.sum(torch.tensor(self._misses, dtype=torch.float64)).T
         return float((missed / way.clamp_min(_TINY**2)).sqrt().mean())
 
+    def forget(self) -> None:
+        """Let go of the run's tensors: whoever attached this may keep it for a while."""
+        self._features, self._planned, self._velocities = {}, None, _Velocities(self.depth)
+
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> None:  # noqa: ARG002
         """Change nothing; the latent tells how the sampler moved, and where predictions led."""
         self._velocities.computed(ctx)

@@ -113,8 +113,10 @@ def find_place(
 
     Returns:
         None when the features that the row has weights for are not held, as after a step that the schedule did not
-        foresee.
+        foresee, and at a step that was computed in the fit.
     """
+    if same and ctx.index in shape.computed:
+        return None
     if same:
         held = {entry.step: number for number, entry in enumerate(entries)}
         wanted = shape.entries(ctx.index)

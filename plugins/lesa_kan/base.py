@@ -145,8 +145,10 @@ class Base:
     def as_json(self) -> dict[str, Any]:
         """The [`BaseRecord`][lesa_kan.base.BaseRecord] for LESA's file, as JSON values."""
         metadata = None if self.artifact is None else self.artifact.metadata.model_dump(mode="json")
-        section = self.section.model_dump(mode="json", exclude={"weights"})
-        return {"section": section, "depth": self.depth, "metadata": metadata}
+        # A default that is spelt out would be compared with what the weights were made with.
+        only_given = self.artifact is not None
+        section = self.section.model_dump(mode="json", exclude={"weights"}, exclude_unset=only_given)
+        return {"section": {"kind": self.section.kind, **section}, "depth": self.depth, "metadata": metadata}
 
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
         """Its filter, over the entries that LESA's history holds."""

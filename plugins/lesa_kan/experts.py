@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, TypeAlias
 
+import numpy as np
 import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
@@ -102,7 +104,7 @@ def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
             f"LESA's KANs need pykan ({error}). Install it with `pip install 'lesa-framework[kan]'`."
         ) from error
     # pykan seeds the global generators; whoever calls us did not ask for that.
-    with torch.random.fork_rng(), _no_uninitialised_memory():
+    with torch.random.fork_rng(), _other_generators_kept(), _no_uninitialised_memory():
         kan: nn.Module = KAN(
             width=[shape.num_steps + 1, *shape.hidden, 1],
             grid=shape.grid,
@@ -119,6 +121,17 @@ def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
         # Spline coefficients and scales only: pykan's symbolic branch and affine nodes are not in the method.
         parameter.requires_grad_(name.startswith("act_fun.") and name.rpartition(".")[2] in _LEARNT)
     return kan
+
+
+@contextmanager
+def _other_generators_kept() -> Iterator[None]:
+    """Puts the states of Python's and numpy's generators back."""
+    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that pykan seeds
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numbers)  # noqa: NPY002
 
 
 @contextmanager

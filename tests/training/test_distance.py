@@ -23,3 +23,14 @@ def test_the_same_latents_and_lost_ones_are_at_the_ends():
 def test_of_several_the_lost_one_is_never_the_closest():
     lost, near = torch.full((1, 2), float("nan")), torch.full((1, 2), 1e4)
     assert drift_db([lost], [torch.zeros(1, 2)]) < drift_db([near], [torch.zeros(1, 2)])
+
+
+def test_bfloat16_does_not_round_decibels():
+    """Its own numbers are an eighth of a decibel apart there, and which weights are the best is decided by less."""
+    reference, noise = torch.zeros(1, 4096), torch.randn(1, 4096, generator=torch.Generator().manual_seed(0))
+    found = []
+    for size in (0.1000, 0.0995):
+        latents = (size * noise).bfloat16()
+        found.append(closeness_db(latents, reference.bfloat16()))
+        torch.testing.assert_close(found[-1], closeness_db(latents.float(), reference))
+    assert 0.02 < float(found[1] - found[0]) < 0.07

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,10 +15,10 @@ from lesa_framework.plugin.manager import plugins
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from lesa_framework.testing.tiny_pipeline import noise
-from lesa_framework.training import Sampler, Task, TrueHistory
+from lesa_framework.training import Sampler, Task, TrueHistory, drift
 from lesa_framework.training.task import make_batches
 from lesa_framework.types import AS_MADE, Tap
-from tests.plugins.lesa_kan.conftest import ToyAdapter, ToyPipeline
+from tests.plugins.lesa_kan.conftest import CHANNELS, TOKENS, ToyAdapter, ToyPipeline
 
 STEPS = 6
 
@@ -135,3 +136,25 @@ def test_activations_are_recomputed_only_within_a_rollout_that_asks_for_it(make,
     model.is_gradient_checkpointing = True  # the user's own choice is left alone
     task.rollout(batch, Gain(), gradients=True, through_model=True, checkpointing=True)
     assert switched == [True, False]
+
+
+class Guided(ToyPipeline):
+    """Calls the model once for both halves of guidance."""
+
+    @torch.no_grad()
+    def __call__(self, prompt, num_inference_steps, generator, output_type, return_dict):
+        latent = torch.cat([torch.randn(1, TOKENS, CHANNELS, generator=each) for each in generator])
+        self.scheduler.set_timesteps(num_inference_steps)
+        for sigma in self.scheduler.sigmas[:-1]:
+            twice = torch.cat([latent, latent])
+            one, other = self.transformer(twice, sigma.expand(len(twice)), return_dict=False)[0].chunk(2)
+            latent = self.scheduler.step(other + 2 * (one - other), latent)
+        return (latent,)
+
+
+def test_a_model_that_guides_in_one_call_has_a_latent_for_each_sample(make):
+    task = replace(make(ComputeSteps((0, 3))), sampler=Sampler(Guided(), STEPS, {}))
+    (batch,) = task.batches
+    uncached = task.uncached(batch)
+    assert {len(latent) for latent in uncached} == {2}
+    assert [tuple(each.shape) for each in drift(task.rollout(batch, Hold()), uncached)] == [(2,)] * (STEPS + 1)

@@ -40,6 +40,8 @@ def test_on_its_own_grid_a_row_finds_its_features_wherever_they_are():
     assert beside_another is not None
     assert beside_another.order == (1, 2)
     assert find_place(SHAPE, GRID, True, entries(3, 2), ctx) is None
+    # A step that was computed in the fit has no row, though all features before it are held.
+    assert find_place(SHAPE, GRID, True, entries(2, 0), StepContext(5, GRID)) is None
 
 
 def test_on_another_grid_the_row_is_that_of_the_nearest_interval_and_level():

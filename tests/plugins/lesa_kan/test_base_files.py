@@ -35,12 +35,12 @@ def config(base: dict[str, Any], *, computed: tuple[int, ...] = COMPUTED, epochs
 
 @pytest.fixture
 def on_a_fit(flux: Any, tmp_path: Path) -> Any:
-    """Trains on a fitted base: (epochs, fit on how many prompts) -> what was written."""
+    """Trains on a fitted base: (epochs, fit on how many prompts, with what settings) -> what was written."""
 
-    def start(epochs: int = 0, count: int = 4, **keys: Any) -> Trained:
+    def start(epochs: int = 0, count: int = 4, fit: dict[str, Any] | None = None, **keys: Any) -> Trained:
         raw = {
             "schedule": {"kind": "steps", "compute": list(COMPUTED)},
-            "predictor": {"kind": "fitted"},
+            "predictor": {"kind": "fitted", **(fit or {})},
             "backbone": {"kind": "auto", "tap": "output"},
             "training": {"num_steps": T, "batch": 2},
         }
@@ -72,6 +72,11 @@ def test_one_file_holds_all_that_a_trained_lesa_needs(on_a_fit: Any, tmp_path: P
         assert str(tmp_path) not in text
     assert "sha256:" in load_artifact(trained.weights).metadata.config["predictor"]["base"]["weights"]
     assert load_config(trained.config).predictor.base.model_dump().get("weights") is None
+
+
+def test_a_base_whose_weights_have_other_settings_than_the_defaults_is_loaded(on_a_fit: Any) -> None:
+    lesa = build_strategy(load_config(on_a_fit(fit={"history": 2}).config)).predictor
+    assert lesa.base.predictor.depth == 2
 
 
 def test_a_training_on_a_base_that_changed_is_another_training(on_a_fit: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -17,15 +18,15 @@ GRID, ORDER = 5, 3
 
 
 def authors_layer(fan_in: int, fan_out: int, seed: int) -> dict[str, torch.Tensor]:
-    random = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     knots = torch.linspace(-3, 3, GRID + 1)
     spacing = knots[1] - knots[0]
     grid = torch.arange(-ORDER, GRID + ORDER + 1) * spacing - 3
     return {
         "grid": grid.expand(fan_in, -1).clone(),
-        "base_weight": torch.randn(fan_out, fan_in, generator=random),
-        "spline_weight": torch.randn(fan_out, fan_in, GRID + ORDER, generator=random),
-        "spline_scaler": torch.randn(fan_out, fan_in, generator=random),
+        "base_weight": torch.randn(fan_out, fan_in, generator=generator),
+        "spline_weight": torch.randn(fan_out, fan_in, GRID + ORDER, generator=generator),
+        "spline_scaler": torch.randn(fan_out, fan_in, generator=generator),
     }
 
 
@@ -150,9 +151,15 @@ def test_restrained_gains_can_still_be_learnt(factor: float) -> None:
 
 def test_building_leaves_the_random_state() -> None:
     torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002 - pykan seeds the global one
     before = torch.get_rng_state()
+    others = random.random(), np.random.random()  # noqa: NPY002
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
     Experts(ExpertShape(num_steps=4, stage_history=(2,), hidden=(3,)), seed=1).gains((1.0, 0.7, 0.5, 0.2, 0.0))
     assert torch.equal(before, torch.get_rng_state())
+    assert (random.random(), np.random.random()) == others  # noqa: NPY002
 
 
 def test_pykan_leaves_no_folder(tmp_path: Path) -> None:

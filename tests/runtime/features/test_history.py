@@ -254,3 +254,11 @@ def test_float16_zeros_in_eight_bits():
     for feature in (torch.zeros(2, 3, dtype=torch.float16), torch.full((2, 3), 1e-6, dtype=torch.float16)):
         history.append(feature, EntryInfo(0, True))
         assert history.feature(0).isfinite().all()
+
+
+def test_rollouts_of_a_fit_add_up_as_runs_do():
+    for history in (History(3), GraphHistory(3)):
+        for step, value in enumerate((-1.0, 2.0**-11, 1.0)):
+            history.append(torch.full(SHAPE, value, dtype=torch.bfloat16), EntryInfo(step, True))
+        found = history.apply(Filter((1.0, 1.0, 1.0)))
+        assert torch.equal(found, torch.full(SHAPE, 2.0**-11, dtype=torch.bfloat16))
