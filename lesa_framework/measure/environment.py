@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -23,6 +26,7 @@ def environment(device: torch.device, dtype: torch.dtype, processes: int = 1) ->
         "threads": str(torch.get_num_threads()),
         **({"processes": str(processes)} if processes > 1 else {}),
         **versions(PACKAGES),
+        "sources": sources(),
         "device": device.type,
         "precision": str(dtype).removeprefix("torch."),
         **(_gpu(device) if device.type == "cuda" else {}),
@@ -46,6 +50,22 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+@cache
+def sources() -> str:
+    """A hash of the code of this framework and of all installed plugins, which a version does not always tell apart."""
+    packages = {__name__.partition(".")[0], *(entry.module.partition(".")[0] for entry in entry_points(group="lesa"))}
+    found = hashlib.sha256()
+    for spec in map(find_spec, sorted(packages)):
+        folders = [] if spec is None else spec.submodule_search_locations or []
+        files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
+        if spec is not None and spec.origin and not folders:  # a plugin in a file of its own
+            files = [Path(spec.origin)]
+        for path in files:
+            found.update(path.name.encode())
+            found.update(path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def _gpu(device: torch.device) -> dict[str, str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
+import pytest
 import torch
 
-from lesa_framework.measure.environment import environment, versions
+from lesa_framework.measure import environment as of_environment
+from lesa_framework.measure.environment import environment, sources, versions
 
 
 def test_versions_device_and_precision_are_there():
@@ -16,3 +20,18 @@ def test_versions_device_and_precision_are_there():
 
 def test_a_package_that_is_missing_is_named():
     assert versions(["no-such-package"]) == {"no-such-package": "not installed"}
+
+
+@pytest.mark.parametrize("name", ["code_in_a_file.py", "code_in_a_package/deep.py"])
+def test_the_code_of_a_plugin_counts(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    (path.parent / "__init__.py").touch()
+    module = name.removesuffix(".py").replace("/", ".")
+    monkeypatch.setattr(of_environment, "entry_points", lambda group: [EntryPoint("mine", module, group)])
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for text in ("x = 1", "x = 1", "x = 2"):
+        path.write_text(text)
+        found.append(sources.__wrapped__())
+    assert found[0] == found[1] != found[2]
