@@ -175,12 +175,15 @@ def _not_loaded(source: ModelSource, error: Exception) -> ConfigError:
 
 def _check_device(place: str) -> None:
     try:
-        kind = torch.device(place).type
+        kind, index = torch.device(place).type, torch.device(place).index
     except RuntimeError:
-        kind = ""
+        kind, index = "", None
     available = available_devices()
     if kind not in available:
         raise ConfigError(f"--device {place}: not available on this machine. Available: {', '.join(available)}.")
+    if kind == "cuda" and (index or 0) >= torch.cuda.device_count():
+        known = ", ".join(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+        raise ConfigError(f"--device {place}: not available on this machine. Its GPUs: {known}.")
 
 
 def _known() -> str:

@@ -43,7 +43,7 @@ from lesa_framework.interfaces.schedule import Always, NoiseLevels, ScheduleConf
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.plugin.manager import add_plugin
 from lesa_framework.plugin.markers import hookimpl
-from lesa_framework.plugin.registry import NamedModel, Registrar
+from lesa_framework.plugin.registry import DemoPromptSource, NamedModel, PromptSource, Registrar
 from lesa_framework.processes import World
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.run_plan import RunPlan
@@ -83,6 +83,7 @@ __all__ = [
     "ConfigPath",
     "CustomBackboneConfig",
     "Decision",
+    "DemoPromptSource",
     "EntryInfo",
     "Filter",
     "Fit",
@@ -114,6 +115,7 @@ __all__ = [
     "Predictor",
     "PredictorConfig",
     "Progress",
+    "PromptSource",
     "Published",
     "Reason",
     "Recorder",

@@ -75,3 +75,10 @@ def test_loading_is_quiet(request: pytest.FixtureRequest, tmp_path: Path, capfd:
     assert next(loaded.transformer.parameters()).dtype == torch.float32
     for mine, theirs in zip(pipe.transformer.parameters(), loaded.transformer.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_loaded(monkeypatch):
+    monkeypatch.setattr("lesa_framework.pipelines.available_devices", lambda: ["cpu", "cuda"])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=r"cuda:2: not available on this machine. Its GPUs: cuda:0, cuda:1"):
+        load_pipeline("reference:flux", device="cuda:2")

@@ -13,7 +13,7 @@ import lesa_framework as lesa
 
 from .cache import Runs, put
 from .layouts import register
-from .source import BySpeedup, Source, chosen, files_in
+from .source import BySpeedup, Source, chosen, files_in, read_at
 
 #: The folder below ComfyUI's `models` that is looked into.
 FOLDER = "lesa"
@@ -84,10 +84,10 @@ class LesaCache(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, cache: str, **_: Any) -> int:
-        """Run again where a file has changed under its name."""
-        file = _files().get(cache)
-        return file.stat().st_mtime_ns if file is not None and file.is_file() else 0
+    def fingerprint_inputs(cls, cache: str, other: str | None = "", **_: Any) -> tuple[int, ...]:
+        """Run again where a file, or that of its weights, has changed under its name. A linked input has none yet."""
+        name = (other or "").strip() or _files().get(cache)
+        return () if name is None else read_at(name)
 
     @classmethod
     def execute(cls, model: Any, cache: str, speedup: float, other: str = "") -> io.NodeOutput:

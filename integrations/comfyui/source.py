@@ -58,6 +58,18 @@ def chosen(name: str | Path) -> Chosen:
     return Chosen(config, lesa.build_strategy(config))
 
 
+def read_at(name: str | Path) -> tuple[int, ...]:
+    """When a configuration's file and that of its weights were written, in nanoseconds; nothing for other names."""
+    if not Path(name).is_file():
+        return ()
+    try:
+        weights = getattr(lesa.load_config(name).predictor, "weights", None)
+    except lesa.LesaError:  # it is told when the node is run
+        weights = None
+    files = [Path(each) for each in dict.fromkeys((name, weights)) if each is not None]
+    return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
+
+
 def files_in(folders: Iterable[str | Path]) -> dict[str, Path]:
     """What can be chosen: name -> file. An artifact beside configurations is named by one of them."""
     found: dict[str, Path] = {}

@@ -80,13 +80,20 @@ def _outcome(
     except stopping.Stopped as stop:
         known()
         return _tell_stop(stop)
-    except LesaError as error:
+    except (LesaError, OSError) as error:
         known()
         _complain(str(error))
-        return 1 if type(error) is LesaError else 2  # errors about an input have a class of their own
-    except OSError as error:
+        # Errors about an input have a class of their own.
+        return 2 if isinstance(error, LesaError) and type(error) is not LesaError else 1
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
+            raise
         known()
-        _complain(str(error))
+        _complain(
+            f"out of memory on the device: {next(iter(str(error).splitlines()), '')} Close what else uses it, make "
+            "smaller samples or fewer at once (--batch, --height, --width), or keep the history in fewer bits or on "
+            "the host (--set engine.history.dtype=bfloat16, --set engine.history.device=cpu)."
+        )
         return 1
     except ModuleNotFoundError as error:
         if (message := _about_missing(error.name)) is None:  # no extra of ours, so a bug

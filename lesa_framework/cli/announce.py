@@ -14,7 +14,7 @@ _GIB = 2**30
 
 def announce(line: str) -> None:
     """Say it at once, on standard error."""
-    console.notices().print(line, markup=False, soft_wrap=True)
+    console.notices().print(line, soft_wrap=True)
 
 
 def amount(count: int, noun: str) -> str:

@@ -30,7 +30,7 @@ def say_before_loading(sources: Iterable[ModelSource]) -> None:
     """
     for source in sources:
         if source.named is None:
-            folder = Path(source.location).expanduser()
+            folder = Path(source.location)
             weights = _stored(folder) if is_folder(folder) else _downloaded(source)
             room = Room("on the CPU", (Part("weights", weights),), machine.free_memory(torch.device("cpu")))
             warn("memory", room, console.notices())

@@ -21,7 +21,7 @@ from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import Catalog, Registry
 from lesa_framework.testing import check_metric, check_peer, check_predictor, check_router, check_schedule
 
-_OURS = "lesa-framework"
+_OURS = frozenset({"lesa-framework", "lesa-framework-reference"})
 _BACKBONES = (
     "its kit needs a small model of the class: run the tests of the package, as `lesa new backbone` writes them"
 )
@@ -90,7 +90,7 @@ def checked(
     Args:
         registry: What is registered.
         settings: Where kinds that it names get their settings from.
-        wanted: The plugins whose is checked; None for all.
+        wanted: The plugins to check; None for all.
     """
 
     def with_settings(check: Callable[[Any], None], section: str) -> Callable[[Any], None]:
@@ -158,7 +158,7 @@ def _check_peer(family: Any) -> None:
 def _others() -> list[str]:
     """Plugins that come with other packages."""
     return sorted(
-        entry.name for entry in entry_points(group="lesa") if entry.dist is not None and entry.dist.name != _OURS
+        entry.name for entry in entry_points(group="lesa") if entry.dist is not None and entry.dist.name not in _OURS
     )
 
 

@@ -34,28 +34,31 @@ _EXACT = 1e-6
 
 
 def results() -> Console:
-    """The console for results. Made for each use, so that it follows a redirected standard output."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+    """The console for results. Made for each use, so that it follows a redirected standard output.
+
+    It prints text as it is: names and messages may have square brackets, which would otherwise be markup.
+    """
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
 
 
 def notices() -> Console:
     """The console for progress, notes and errors."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def complain(message: str) -> None:
     """Print an error message."""
     console = notices()
     console.print("error:", style="bold red", end=" ")
-    console.print(message, markup=False, soft_wrap=True)
+    console.print(message, soft_wrap=True)
 
 
 def note(message: str, screen: Console | None = None) -> None:
     """Print a note: something worth knowing. Where a progress bar is on a screen, it has to go there."""
     console = screen or notices()
     console.print("note:", style="bold yellow", end=" ")
-    console.print(message, markup=False, soft_wrap=True)
+    console.print(message, soft_wrap=True)
 
 
 @contextmanager
@@ -193,7 +196,7 @@ class StepProgress:
         self._remaining, self._steps = Remaining(), 0
         self._told: float | None = None  # when a tenth was told last
         self._bar = Progress(
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<28}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -236,17 +239,17 @@ class StepProgress:
         if now - (self._told or self._remaining.started) < _APART and not (is_last and self._told):
             return
         self._told = now
-        self._console.print(line + self._remaining.words(self._done, self._total), markup=False)
+        self._console.print(line + self._remaining.words(self._done, self._total))
 
     def _say_length(self, seconds: float | None) -> None:
         """Once, and only if it is known."""
         if self._announce and seconds and self._total:
             self._announce = False
-            self._console.print(f"the runs take {about(seconds)} on this machine", markup=False)
+            self._console.print(f"the runs take {about(seconds)} on this machine")
 
     def __enter__(self) -> StepProgress:
         if not self._terminal:
-            self._console.print(self._title, markup=False)
+            self._console.print(self._title)
         self._bar.start()
         return self
 

@@ -108,7 +108,7 @@ class Forecast:
             screen.print(table)
         else:
             for word, text in self.rows():
-                screen.print(f"  {word:<8}{text}", markup=False, soft_wrap=True)
+                screen.print(f"  {word:<8}{text}", soft_wrap=True)
         for word, room in [*(("memory", room) for room in self.memory), ("disk", self.disk)]:
             if room is not None:
                 warn(word, room, screen)

@@ -123,12 +123,11 @@ def _how_far(written: Sequence[dict[str, object]], wanted: int) -> str:
 def _show(written: Sequence[dict[str, object]], steps: int, choice: Choice | None) -> None:
     screen = console.results()
     if choice is not None:
-        screen.print(f"chosen: {choice}", markup=False, soft_wrap=True)
+        screen.print(f"chosen: {choice}", soft_wrap=True)
     for entry in written:
         screen.print(
             f"{entry['file']}  seed {entry['seed']}  {entry['nfe']}/{steps} steps computed  "
-            f"made in {entry['seconds']:.2f} s  {entry['prompt']}",
-            markup=False, soft_wrap=True,
+            f"made in {entry['seconds']:.2f} s  {entry['prompt']}", soft_wrap=True,
         )  # fmt: skip
 
 

@@ -67,14 +67,13 @@ def show(path: Path, artifact: Artifact) -> None:
     """Print an artifact for people."""
     screen = console.results()
     metadata = artifact.metadata
-    screen.print(f"{path}", style="bold", markup=False, soft_wrap=True)
+    screen.print(f"{path}", style="bold", soft_wrap=True)
     screen.print(
         f"predictor {metadata.kind}, for backbone {metadata.backbone} at tap {metadata.tap}, "
         f"{len(metadata.sigmas) - 1} steps from sigma {metadata.sigmas[0]:.4g} to {metadata.sigmas[-2]:.4g}",
-        markup=False,
         soft_wrap=True,
     )
-    screen.print(f"trained on {_trained_on(metadata)}", markup=False, soft_wrap=True)
+    screen.print(f"trained on {_trained_on(metadata)}", soft_wrap=True)
     for title, content in (
         ("settings", metadata.settings),
         ("training", metadata.training),
@@ -82,11 +81,9 @@ def show(path: Path, artifact: Artifact) -> None:
     ):
         if content:
             screen.print(f"\n{title}", style="bold")
-            screen.print(
-                yaml.safe_dump(content, sort_keys=False, default_flow_style=None).rstrip(), markup=False, soft_wrap=True
-            )
+            screen.print(yaml.safe_dump(content, sort_keys=False, default_flow_style=None).rstrip(), soft_wrap=True)
     for line in _decibels(metadata.training):
-        screen.print(line, style="dim", markup=False, soft_wrap=True)
+        screen.print(line, style="dim", soft_wrap=True)
     screen.print(_table(artifact))
 
 

@@ -50,9 +50,9 @@ def command(
     for path, text in texts.items():
         write_text(path, text)
     print_ = console.results().print
-    print_(f"wrote {folder}: change {folder / name / 'plugin.py'} as you like", markup=False, soft_wrap=True)
-    print_(f"install it: pip install -e {folder}", markup=False, soft_wrap=True)
-    print_(f"check it: lesa check {name}", markup=False, soft_wrap=True)
+    print_(f"wrote {folder}: change {folder / name / 'plugin.py'} as you like", soft_wrap=True)
+    print_(f"install it: pip install -e {folder}", soft_wrap=True)
+    print_(f"check it: lesa check {name}", soft_wrap=True)
 
 
 def package(section: str, name: str) -> dict[str, str]:

@@ -206,7 +206,7 @@ def remembering(
             of the model.
     """
     kept = {
-        "model": _named_from(out, source),
+        "model": _named_from(out.resolve(), source),
         "call": dict(settings.call),
         "prompts_file": prompts and _from(out.resolve(), prompts.resolve()),
     }

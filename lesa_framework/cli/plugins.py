@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Column, Table
 
 from lesa_framework.cli import console, options
@@ -83,13 +82,13 @@ def _named(entries: list[Entry]) -> str:
     if not presets:
         return ", ".join(entry.kind for entry in entries)
     models = Counter(preset.model if preset else "unreadable" for preset in presets)
-    return ", ".join(f"{count} for {escape(model)}" for model, count in models.items())
+    return ", ".join(f"{count} for {model}" for model, count in models.items())
 
 
 def _details(entries: list[Entry]) -> Table:
     table = Table(Column("kind", no_wrap=True), Column("plugin", no_wrap=True), "what it is", box=box.SIMPLE_HEAD)
     for entry in entries:
-        table.add_row(entry.kind, entry.plugin, escape(entry.summary))
+        table.add_row(entry.kind, entry.plugin, entry.summary)
     return table
 
 
@@ -98,14 +97,14 @@ def _presets(entries: list[Entry]) -> Table:
     table = Table(Column("preset", no_wrap=True), "predictor", "computes", "fitted on", box=box.SIMPLE_HEAD)
     found = [(entry.kind, entry.preset) for entry in entries if entry.preset is not None]
     for model in dict.fromkeys(preset.model for _, preset in found):
-        table.add_row(f"for {escape(model)}:")
+        table.add_row(f"for {model}:")
         for name, preset in found:
             if preset.model == model:
                 steps = f"{preset.nfe or '?'} of {preset.num_steps}"
                 table.add_row(f"  {name}", preset.method, steps, preset.fitted_on or "nothing")
     for entry in entries:
         if entry.preset is None:
-            table.add_row(entry.kind, escape(entry.summary))
+            table.add_row(entry.kind, entry.summary)
     return table
 
 

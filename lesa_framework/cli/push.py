@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -57,15 +58,15 @@ def command(
             f"it was fitted to a folder of this machine, '{Path(str(settings.training.model)).name}': others have to "
             "give --model. If that model is on the hub, name it with --base-model."
         )
-    folder = Path(target).expanduser()
+    folder = Path(os.path.expanduser(target))  # noqa: PTH111 - leaves the name of an unknown user as it is
     if is_repo(target) and not folder.is_dir():
-        console.results().print(push_to_hub(settings, target, facts, private=private), markup=False, soft_wrap=True)
+        console.results().print(push_to_hub(settings, target, facts, private=private), soft_wrap=True)
         return
     weights = getattr(settings.predictor, "weights", None)
     inputs = [Path(each) for each in (config, Path(config) / CONFIG, weights, results) if each is not None]
     files.check_out_folder(folder, (CONFIG, WEIGHTS, CARD), "REPO_OR_FOLDER", inputs)
     save_pretrained(settings, folder, facts)
-    console.notices().print(f"wrote {folder}", markup=False, soft_wrap=True)
+    console.notices().print(f"wrote {folder}", soft_wrap=True)
 
 
 def _metric(text: str) -> tuple[str, float]:

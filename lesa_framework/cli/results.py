@@ -94,7 +94,7 @@ def deliver(
     *others, last = [str(path) for path in (out, report, *more) if path is not None] or [""]
     if last:
         names = f"{', '.join(others)} and {last}" if others else last
-        console.notices().print(f"wrote {names}", markup=False, soft_wrap=True)
+        console.notices().print(f"wrote {names}", soft_wrap=True)
 
 
 def require_all(results: Results, advice: str = "") -> None:
@@ -126,10 +126,10 @@ def _show(results: Results, *, is_kept: bool) -> None:
     if left_out:
         where = "They are in the results file" if is_kept else "--json prints them"
         said = f"  left out, as there is no room: {', '.join(left_out)}. {where}, and a wider terminal shows them."
-        out.print(said, style="dim", markup=False, soft_wrap=True)
+        out.print(said, style="dim", soft_wrap=True)
     for column, info in explained(results):
         dropped = "" if column.heading in kept else f" {_uncached(results, column)}"
-        out.print(f"  {info.heading}: {info.summary}{dropped}", style="dim", markup=False, soft_wrap=True)
+        out.print(f"  {info.heading}: {info.summary}{dropped}", style="dim", soft_wrap=True)
 
 
 def _uncached(results: Results, column: Column) -> str:
@@ -149,7 +149,7 @@ def _dispensable(results: Results) -> list[str]:
 
 
 def _width(table: Table) -> int:
-    return Console(width=_UNLIMITED).measure(table).maximum
+    return Console(width=_UNLIMITED, markup=False).measure(table).maximum
 
 
 def _table(results: Results, found: ModelResults, shown: Sequence[Column]) -> Table:

@@ -145,7 +145,9 @@ def command(
         guiding = guiding.model_copy(update={"backbone": wanted.backbone})
         # The processes agree on how long a step takes: the first one's clock counts.
         count = int(world.of_first(_count(budget, pipe, settings, wanted, path, chosen[0])))
-        found = search(wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show, world)
+        found = search(
+            wanted, guiding, pipe, settings.call, parts, count, out, limit, watch.show, world, seconds=seconds
+        )
     if world.is_first:
         remember(found, asked)
         tell(found, as_json=as_json)
@@ -250,8 +252,9 @@ def _count(
     if budget.seconds is None:
         return budget.steps(settings.num_steps, _unmeasured)
     record = load_record(path)
-    if record is not None and isinstance(record.about.get("nfe"), int):
-        return int(record.about["nfe"])  # a resumed search keeps its budget, however busy the machine is now
+    about = {} if record is None else record.about
+    if about.get("seconds") == budget.seconds and isinstance(about.get("nfe"), int):
+        return int(about["nfe"])  # a resumed search keeps its budget, however busy the machine is now
     cost = measure_cost(pipe, settings, config, prompt)
     nfe = budget.steps(settings.num_steps, lambda: cost)
     console.note(

@@ -32,11 +32,11 @@ class Watch:
         self._told: set[str] = set()
         self._limit, self._best = limit, float("-inf")
         self._bar = Progress(
-            TextColumn("{task.description:<10}"),
+            TextColumn("{task.description:<10}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             transient=True,
             disable=not self._terminal,
@@ -132,7 +132,7 @@ class Watch:
         return f"best {best.mean:.2f} dB in the search (even steps {even[0].mean:.2f}), {len(step.record.tried)} tried"
 
     def _say(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(line, soft_wrap=True)
 
     def __enter__(self) -> Watch:
         self._bar.start()

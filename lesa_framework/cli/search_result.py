@@ -63,7 +63,7 @@ def tell(found: Found, *, as_json: bool) -> None:
         *try_it(found.config),
     ]
     for line in lines:
-        print_(line, markup=False, soft_wrap=True)
+        print_(line, soft_wrap=True)
 
 
 def closer_prompts(written: Tried, even: Tried) -> int | None:

@@ -138,9 +138,9 @@ def _show(trained: Trained, *, as_json: bool) -> None:
     closeness = "" if drift is None else f" (latents {drift:.2f} dB from the uncached run's, in the fit: {OF_THE_FIT})"
     print_ = console.results().print
     wrote = "" if trained.earlier else "wrote "
-    print_(f"{wrote}{trained.weights}{closeness}", markup=False, soft_wrap=True)
+    print_(f"{wrote}{trained.weights}{closeness}", soft_wrap=True)
     for line in try_it(trained.config):
-        print_(line, markup=False, soft_wrap=True)
+        print_(line, soft_wrap=True)
 
 
 def _how_to_resume(checkpoint: Path) -> str:
@@ -156,12 +156,12 @@ class _Bar:
         self._console, self._tenths = console.notices(), console.Tenths()
         self._remaining, self._said, self._stage = console.Remaining(), False, ""
         self._bar = Progress(
-            TextColumn("{task.description:<12}"),
+            TextColumn("{task.description:<12}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -171,7 +171,7 @@ class _Bar:
         """Show one finished batch, or what is left of a training that resumes."""
         if step.stage == RESUMING:
             left = f": {step.done} of {step.total} parts are done, {step.total - step.done} are left" * bool(step.total)
-            self._console.print(f"resuming the stopped training{left}.", markup=False)
+            self._console.print(f"resuming the stopped training{left}.")
             return
         parts = [f"pass {step.epoch + 1}"]
         if step.loss is not None:
@@ -186,9 +186,9 @@ class _Bar:
         percent = self._tenths.reached(step.done, step.total)
         left = self._remaining.words(step.done, step.total)
         if not self._console.is_terminal and percent is not None:
-            self._console.print(f"{percent:3d}% {step.stage}, {note}{left}", markup=False, soft_wrap=True)
+            self._console.print(f"{percent:3d}% {step.stage}, {note}{left}", soft_wrap=True)
         elif left and not self._said:
-            self._console.print(f"the first parts are done{left}", markup=False)
+            self._console.print(f"the first parts are done{left}")
         self._said |= bool(left)
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lesa_framework.cli.options import prompts_of_fit
 from lesa_framework.config.loading import load_config
+from lesa_framework.errors import ConfigError
 from lesa_framework.pipelines import find_model
 
 
@@ -20,7 +21,11 @@ def try_it(path: Path) -> list[str]:
     lines = [f"try it: {shlex.join(['lesa', 'eval', str(path)])}"]
     if config.training.model is None:
         return lines
-    if prompts_of_fit(find_model(config.training.model), [config]) is not None:
+    try:
+        source = find_model(config.training.model)
+    except ConfigError:  # the fit is done, whatever has become of its model
+        return lines
+    if prompts_of_fit(source, [config]) is not None:
         lines.append("It runs on the prompts of the fit. Others show better what it is worth: add --prompts FILE.")
     elif config.training.prompts_file is None:
         lines.append("It draws prompts that the fit did not have.")

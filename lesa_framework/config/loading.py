@@ -35,7 +35,7 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
 
     Args:
         source: A YAML file, the name of a preset, a safetensors file of weights, which holds the configuration that
-            it was trained with, a folder that `save_pretrained` or `lesa train` wrote, a repository of the hub
+            it was trained with, a folder that `save_pretrained` wrote, a repository of the hub
             (`owner/name` or `owner/name@revision`), or the already parsed mapping.
         overrides: Changes such as `schedule.interval=5`; values are YAML.
 
@@ -94,7 +94,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
         return _read_file(path / CONFIG, path.resolve(), path.resolve().name)
     if not is_file(path):
         presets = plugins().registry.presets
-        if str(source) not in presets and is_repo(str(source)):
+        if str(source) not in presets and is_repo(str(source)) and not is_folder(path):
             return _read_repo(str(source))
         if str(source) not in presets:
             raise ConfigError(_not_there(str(source), presets.names()))

@@ -13,8 +13,12 @@ CONFIG: Final = "config.yaml"
 WEIGHTS: Final = "weights.safetensors"
 CARD: Final = "README.md"
 
+#: A name's part, as the hub allows it: within it dots and dashes, but no two of a sort in a row.
+_PART: Final = r"\w(?:[\w.-]{0,94}\w)?"
 #: `owner/name`, or `owner/name@revision`.
-_REPO: Final = re.compile(r"(?P<repo>\w[\w.-]{0,95}/\w[\w.-]{0,95})(@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
+_REPO: Final = re.compile(
+    rf"(?![^@]*(?:--|\.\.))(?![^@]*\.git(?:@|$))(?P<repo>{_PART}/{_PART})(@(?P<revision>[\w./-]{{1,200}}))?", re.ASCII
+)
 #: What ends like this was meant as a file.
 _FILES: Final = (".yaml", ".yml", ".safetensors", ".json")
 

@@ -87,6 +87,8 @@ def search(
     limit: Limit,
     progress: Callable[[SearchProgress], None] = lambda _: None,
     world: World = ALONE,
+    *,
+    seconds: float | None = None,
 ) -> Found:
     """Search for the steps to compute, and fit the predictor to them.
 
@@ -104,6 +106,7 @@ def search(
         progress: Called after every part.
         world: The processes that share the prompts, each with a pipeline of its own. The first one writes, and its
             clock counts.
+        seconds: The budget that `nfe` was found from, for the record.
 
     Raises:
         ConfigError: The predictor needs more steps than that, the pipeline refuses the call, or `out` holds another
@@ -119,7 +122,12 @@ def search(
             f"budget is {nfe}. Raise the budget, or choose another predictor."
         )
     path = out / f"{config.name}.search.json"
-    record = _opened(path, out / f"{config.name}.yaml", _about(config, guide, pipe, call, prompts, nfe), prompts)
+    record = _opened(
+        path,
+        out / f"{config.name}.yaml",
+        {**_about(config, guide, pipe, call, prompts, nfe), "seconds": seconds},
+        prompts,
+    )
     if not world.agrees(hashlib.sha256(record.model_dump_json().encode()).digest()):
         raise ConfigError(
             f"--out {out}: the processes do not make the same search: they were given other settings, prompts or "
@@ -273,4 +281,5 @@ def _opened(path: Path, config: Path, about: Mapping[str, Any], prompts: Prompts
             f"--out {path}: is the record of another search: of another model, other prompts or other settings. Name "
             "another folder, or delete the file to start afresh."
         )
+    record.about = said
     return record

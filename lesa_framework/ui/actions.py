@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import gradio as gr
@@ -35,24 +35,30 @@ class Actions:
     def run(
         self, model: str, prompt: str, seed: float | None, steps: float, method: str, speedup: float,
         request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008 - how gradio hands it over
-    ) -> _Update:  # fmt: skip
-        """Both runs, or the cached one alone where the uncached sample is kept."""
+    ) -> Iterator[_Update]:  # fmt: skip
+        """Both runs, or the cached one alone where the uncached sample is kept; the buttons Run and Stop with them."""
         try:
             wanted = asked(model, prompt, seed, steps, method, speedup)
         except LesaError as error:
-            return _said(str(error), is_error=True)
-        return self._made(wanted, request, progress)
+            yield *_said(str(error), is_error=True), *idle()
+            return
+        yield *_unchanged(), *busy()
+        yield *self._made(wanted, request, progress), *idle()
 
     def rerun(
         self, model: str, prompt: str, seed: float | None, steps: float, method: str, speedup: float,
         request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> _Update:  # fmt: skip
-        """Only the cached run, where the uncached sample is there."""
+    ) -> Iterator[_Update]:  # fmt: skip
+        """Only the cached run, where the uncached sample is there, and the buttons Run and Stop with it."""
         try:
-            wanted = asked(model, prompt, seed, steps, method, speedup)
+            wanted: Asked | None = asked(model, prompt, seed, steps, method, speedup)
         except LesaError:
-            return _unchanged()
-        return self._made(wanted, request, progress) if self._studio.has_uncached(wanted.sample) else _unchanged()
+            wanted = None
+        if wanted is None or not self._studio.has_uncached(wanted.sample):
+            yield *_unchanged(), gr.skip(), gr.skip()
+            return
+        yield *_unchanged(), *busy()
+        yield *self._made(wanted, request, progress), *idle()
 
     def _made(self, wanted: Asked, request: gr.Request, progress: gr.Progress) -> _Update:
         def told(now: Progress) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import gradio as gr
 
 from lesa_framework.automatic import DEFAULT_SPEEDUP
-from lesa_framework.ui.actions import SPEEDUP, Actions, bound, busy, choices, divide, frame, idle
+from lesa_framework.ui.actions import SPEEDUP, Actions, bound, busy, choices, divide, frame
 from lesa_framework.ui.asked import AUTOMATIC
 from lesa_framework.ui.methods import Method
 from lesa_framework.ui.render import message_html
@@ -67,14 +67,14 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
         shown = gr.State(None)
         fields = [model, prompt, seed, count, method, speedup]
         results = [pair, divider, clip, before, after, number, shown, report]
+        made = [*results, run, stop]
         started = gr.on([run.click, prompt.submit], busy, outputs=[run, stop], queue=False)
         whole = started.then(
-            actions.run, fields, results, concurrency_id=_QUEUE, concurrency_limit=1, show_progress_on=[pair, before]
+            actions.run, fields, made, concurrency_id=_QUEUE, concurrency_limit=1, show_progress_on=[pair, before]
         )
-        whole.then(idle, outputs=[run, stop], queue=False)
         # Another speed-up or method shows at once what it does, if only the cached run is missing.
         again = gr.on(
-            [speedup.input, method.change], actions.rerun, fields, results, concurrency_id=_QUEUE,
+            [speedup.input, method.change], actions.rerun, fields, made, concurrency_id=_QUEUE,
             show_progress_on=[pair, before], trigger_mode="always_last",
         )  # fmt: skip
         stop.click(actions.stop, outputs=[run, stop], queue=False, cancels=[whole, again])

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from lesa_framework import cli
 from tests.cli.conftest import Lesa
 
 _WITHOUT_MODEL = {
@@ -240,3 +242,16 @@ def test_messages_name_what_was_given_the_valid_set_and_the_remedy(lesa: Lesa, i
     assert "'reference:flx'" in model
     assert "Did you mean 'reference:flux'?" in model
     assert "at least 2" in lesa("plan", "--config", "mine.yaml", "--steps", "1").err
+
+
+def test_a_full_gpu_is_a_failure_with_advice(lesa: Lesa, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nOf the allocated memory")
+
+    monkeypatch.setattr(cli, "_lesa", full)
+    outcome = lesa("generate", "a")
+    assert outcome.code == 1
+    assert outcome.err.startswith(
+        "error: out of memory on the device: CUDA out of memory. Tried to allocate 2.00 GiB. "
+    )
+    assert "Close what else uses it" in outcome.err

@@ -107,6 +107,14 @@ def test_what_breaks_its_contract_fails(lesa: Lesa, written, monkeypatch: pytest
     assert "stage" in entry["detail"]
 
 
+def test_what_a_kit_says_is_shown_as_it_is(lesa: Lesa, monkeypatch: pytest.MonkeyPatch) -> None:
+    hint = 'pip install "lesa-framework[metrics]" [/b]'
+    monkeypatch.setattr(
+        check, "checked", lambda *_: [check.Checked("metric", "mine", "lesa_metrics", "not checked", hint)]
+    )
+    assert "lesa-framework[metrics]" in lesa("check", "lesa_metrics").out
+
+
 def test_our_own_pass_and_what_needs_settings_says_so(lesa: Lesa) -> None:
     outcome = lesa(
         "check", "lesa_schedules", "lesa_routers", "lesa_taylorseer", "--config", "ref-flux-reuse-n7", "--json"

@@ -21,6 +21,11 @@ def test_the_command(made: Path, hub: Path, lesa: Lesa, workplace: Path) -> None
         assert outcome.code == 0, outcome.err
 
 
+def test_a_users_folder_whose_user_is_unknown_is_taken_as_it_stands(made: Path, lesa: Lesa, workplace: Path) -> None:
+    assert lesa("push", made, "~no.such.user/cache").code == 0
+    assert Path("~no.such.user/cache/config.yaml").is_file()
+
+
 def test_a_model_of_this_machine_alone(made: Path, lesa: Lesa, workplace: Path) -> None:
     outcome = lesa("push", made, "./out")
     assert "note: it was fitted to a folder of this machine, 'model': others have to give --model." in outcome.err

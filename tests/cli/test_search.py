@@ -104,6 +104,25 @@ def test_a_budget_in_seconds_is_measured_once(lesa: Lesa, model: Path, monkeypat
     assert len(json.loads(lesa(*command).out)["steps"]) == 3
 
 
+def test_another_budget_in_seconds_is_another_search(lesa: Lesa, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lesa_framework.cli.search.measure_cost", lambda *_: StepCost(0.5, 0.0, 0.1))
+    for seconds, code in ((2, 0), (2.05, 0), (3, 2)):  # 3 of 8 steps, 3 again, 5
+        outcome = lesa(*searched("--seconds", seconds, "--tries", 2, "--name", "mine", model=model))
+        assert outcome.code == code
+    assert "found/mine.search.json: is the record of another search" in outcome.err
+
+
+def test_a_linked_folder_and_a_relative_model(lesa: Lesa, model: Path, workplace: Path) -> None:
+    (workplace / "flux").symlink_to(model)
+    (workplace / "far" / "away").mkdir(parents=True)
+    (workplace / "found").symlink_to("far/away")
+    outcome = lesa(*searched("--nfe", 3, "--tries", 2, model=Path("flux")))
+    assert outcome.code == 0, outcome.err
+    assert "try it: lesa eval found/flux-taylorseer-nfe3.yaml" in outcome.out
+    drawn = lesa("generate", "a", "--config", "found/flux-taylorseer-nfe3.yaml", "--out", "a.png")
+    assert "3/8 steps computed" in drawn.out, drawn.err
+
+
 def test_a_step_is_timed(lesa: Lesa, model: Path) -> None:
     outcome = lesa(*searched("--seconds", 1e-6, "--tries", 2, model=model))
     assert outcome.code == 2

@@ -207,8 +207,16 @@ def test_a_file_that_changes_is_read_again(nodes, folder):
     file = folder / "fast.yaml"
     write(file, schedule={"kind": "always"}, predictor={"kind": "reuse"})
     fingerprint = nodes.LesaCache.fingerprint_inputs("fast.yaml", speedup=5.0, other="")
-    assert fingerprint == file.stat().st_mtime_ns
-    assert nodes.LesaCache.fingerprint_inputs(SPEEDUP, speedup=5.0, other="") == 0
+    assert fingerprint == (file.stat().st_mtime_ns,)
+    for other in ("", None):
+        assert nodes.LesaCache.fingerprint_inputs(SPEEDUP, speedup=5.0, other=other) == ()
+    assert nodes.LesaCache.fingerprint_inputs(SPEEDUP, speedup=5.0, other=f" {file}") == fingerprint
+    assert nodes.LesaCache.fingerprint_inputs(SPEEDUP, speedup=5.0, other="ref-flux-lesa-n7") == ()
+    weights = folder / "fast.safetensors"
+    weights.touch()
+    write(file, schedule={"kind": "always"}, predictor={"kind": "fitted", "weights": "fast.safetensors"})
+    times = tuple(each.stat().st_mtime_ns for each in (file, weights))
+    assert nodes.LesaCache.fingerprint_inputs("fast.yaml", speedup=5.0, other="") == times
 
 
 def test_the_example_workflow_fits_the_nodes(world, nodes, folder):
