@@ -19,10 +19,15 @@ from tests.docs.pages import Block, blocks
 THEIRS = ("my_package", "comfy", "comfy_api", "sglang", "vllm_omni")
 SECTIONS = {"schedule", "router", "predictor", "backbone", "engine", "training"}
 PYTHON = blocks("python")
+#: A predictor that two pages define themselves: tests/examples fits it.
+EXAMPLES = "kind: two_weights"
 CONFIGURATIONS = [
     block
     for block in blocks("yaml")
-    if block.text.count("schedule:") == 1 and block.text.count("predictor:") == 1 and "models:" not in block.text
+    if block.text.count("schedule:") == 1
+    and block.text.count("predictor:") == 1
+    and "models:" not in block.text
+    and EXAMPLES not in block.text
 ]
 
 

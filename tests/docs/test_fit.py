@@ -77,11 +77,11 @@ def test_the_fit_on_the_page_predicts_held_out_features_better_than_reuse(task):
 
 def test_the_predictor_on_the_page_runs_on_what_its_fit_found(monkeypatch, flux: Any, generate: Any, tmp_path: Path):
     monkeypatch.setitem(sys.modules, "my_package.least_squares", shown("least_squares"))
-    config = shown("two_tap").TwoTapConfig
-    monkeypatch.setitem(plugins().registry.predictors._items, "two_tap", (config, "tests"))
+    config = shown("two_weights").TwoWeightsConfig
+    monkeypatch.setitem(plugins().registry.predictors._items, "two_weights", (config, "tests"))
     raw = {
         "schedule": {"kind": "fixed_interval", "interval": 3, "warmup": 2},
-        "predictor": {"kind": "two_tap"},
+        "predictor": {"kind": "two_weights"},
         "training": {"num_steps": 8},
     }
     with pytest.raises(ConfigError, match="has to be fitted first"):

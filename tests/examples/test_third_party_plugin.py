@@ -84,23 +84,23 @@ def test_it_accelerates_its_own_model(installed):
 
 
 def test_its_least_squares_fit_is_closer_than_reuse_on_held_out_prompts(installed, tmp_path):
-    (tmp_path / "two-tap.yaml").write_text(
+    (tmp_path / "two-weights.yaml").write_text(
         "schedule: {kind: steps, compute: [0, 2, 5, 8, 11, 14, 17]}\n"
-        "predictor: {kind: two_tap}\n"
+        "predictor: {kind: two_weights}\n"
         "training: {model: reference:flux, num_steps: 20, prompts: 8, batch: 4}\n"
     )
     (tmp_path / "reuse.yaml").write_text(
         "schedule: {kind: steps, compute: [0, 1, 2, 5, 8, 11, 14, 17]}\npredictor: {kind: reuse}\n"
     )
     lesa = ("-m", "lesa_framework")
-    printed = run(installed, *lesa, "train", "--config", "two-tap.yaml", "--out", "fitted", folder=tmp_path)
-    assert "wrote fitted/two-tap.safetensors" in printed
-    compared = ("fitted/two-tap.yaml", "reuse.yaml", "--model", "reference:flux", "--steps", "20", "--count", "4")
+    printed = run(installed, *lesa, "train", "--config", "two-weights.yaml", "--out", "fitted", folder=tmp_path)
+    assert "wrote fitted/two-weights.safetensors" in printed
+    compared = ("fitted/two-weights.yaml", "reuse.yaml", "--model", "reference:flux", "--steps", "20", "--count", "4")
     run(installed, *lesa, "eval", *compared, "--out", "results.json", folder=tmp_path)
     rows = {row["name"]: row for row in json.loads((tmp_path / "results.json").read_text())["rows"]}
-    assert rows["two-tap"]["nfe"] == rows["reuse"]["nfe"] == 8
+    assert rows["two-weights"]["nfe"] == rows["reuse"]["nfe"] == 8
     # Measured: 25.6 dB against 24.9. The bound leaves room for another machine's arithmetic, not for a broken fit.
-    assert rows["two-tap"]["psnr_db"] > rows["reuse"]["psnr_db"] + 0.3
+    assert rows["two-weights"]["psnr_db"] > rows["reuse"]["psnr_db"] + 0.3
 
 
 def test_its_own_tests_pass(installed, tmp_path):

@@ -20,7 +20,7 @@ from lesa_framework.artifacts import Artifact, check_run, load_artifact
 from lesa_lagrange.least_squares import LeastSquares
 
 
-class TwoTap(AffinePredictor):
+class TwoWeights(AffinePredictor):
     """Weighs the two newest computed features.
 
     Args:
@@ -48,20 +48,20 @@ class TwoTap(AffinePredictor):
         return Filter(tuple(self._weights[ctx.index]))
 
 
-class TwoTapConfig(PredictorConfig):
+class TwoWeightsConfig(PredictorConfig):
     """Two weights for each step, fitted by least squares."""
 
-    kind: Literal["two_tap"] = "two_tap"
+    kind: Literal["two_weights"] = "two_weights"
     weights: ConfigPath | None = None
     """The file that `lesa train` wrote."""
     strict: bool = True
     """Refuse other models, and warn of other weights, input sizes and guidance."""
 
-    def build(self) -> TwoTap:
+    def build(self) -> TwoWeights:
         """Read the weights."""
         if self.weights is None:
-            raise ConfigError("predictor.weights: 'two_tap' has to be fitted first. Fit it with `lesa train`.")
-        return TwoTap(load_artifact(self.weights, self.kind), strict=self.strict)
+            raise ConfigError("predictor.weights: 'two_weights' has to be fitted first. Fit it with `lesa train`.")
+        return TwoWeights(load_artifact(self.weights, self.kind), strict=self.strict)
 
     def fit(self, task: FitTask) -> LeastSquares:
         """Fit the weights to a model."""
