@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lesa_framework.config.reading import listed, read_section, read_yaml
-from lesa_framework.errors import ConfigError
+from lesa_framework.errors import ConfigError, shown
 from lesa_framework.interfaces.paths import ConfigPath
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, MAX_STEPS
 
@@ -71,9 +71,10 @@ class BenchSpec(_Section):
     models: dict[str, ModelEntry] = Field(min_length=1)
     """Registered models, local diffusers folders or hub ids, each with its own settings."""
     schedules: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Name -> a `schedule` section. Every method runs with every schedule."""
+    """Name -> a `schedule` section. Every method runs with every schedule, but for those that a method names itself."""
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Name -> a configuration without its schedule: `predictor` and, if needed, `router` and `engine`."""
+    """Name -> a configuration without its schedule: `predictor` and, if needed, `router` and `engine`. Under
+    `schedules`, a method names schedules that it runs with besides, and others only where a model lists them."""
     peers: list[str] = Field(default_factory=list)
     """Caches of other libraries by name (`lesa plugins --section peer`), each matched to the work of every NFE."""
     peers_by_steps: list[str] = Field(default_factory=list)
@@ -99,13 +100,23 @@ class BenchSpec(_Section):
     images: Annotated[int, Field(ge=0, le=MAX_PAIRS)] = 4
     """Number of prompts, from the first, whose images are in the results."""
 
+    @property
+    def shared_schedules(self) -> list[str]:
+        """Names of the schedules that no method names as its own."""
+        own = {schedule for sections in self.methods.values() for schedule in sections.get("schedules", ())}
+        return [name for name in self.schedules if name not in own]
+
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        for name, entry in self.models.items():
-            unknown = [one for one in entry.schedules or () if one not in self.schedules]
+        named: dict[str, Any] = {f"models.{name}": entry.schedules or () for name, entry in self.models.items()}
+        named |= {f"methods.{name}": sections.get("schedules", ()) for name, sections in self.methods.items()}
+        for where, names in named.items():
+            if not isinstance(names, list | tuple):
+                raise ValueError(f"{where}.schedules: expected a list of names, found {shown(names)}")
+            unknown = [str(one) for one in names if not isinstance(one, str) or one not in self.schedules]
             if unknown:
                 known = ", ".join(self.schedules) or "none"
-                raise ValueError(f"models.{name}.schedules: {', '.join(unknown)}: unknown. Known: {known}")
+                raise ValueError(f"{where}.schedules: {', '.join(unknown)}: unknown. Known: {known}")
         if self.methods and not self.schedules:
             raise ValueError("methods run with each of `schedules`, but there are none; add one")
         return self

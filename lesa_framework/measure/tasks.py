@@ -145,10 +145,12 @@ def _check_selection(file: BenchFile, task: Task) -> None:
 def _configs(file: BenchFile, entry: ModelEntry) -> list[tuple[LesaConfig, str]]:
     """Every method with every schedule and its name, then the model's own configurations."""
     spec = file.spec
-    chosen = spec.schedules if entry.schedules is None else {name: spec.schedules[name] for name in entry.schedules}
+    shared = spec.shared_schedules if entry.schedules is None else entry.schedules
     found = []
-    for schedule, section in chosen.items():
+    for schedule, section in spec.schedules.items():
         for method, sections in spec.methods.items():
+            if schedule not in (*shared, *sections.get("schedules", ())):
+                continue
             raw = {"schedule": section, **_sections(file, method, sections, entry)}
             with naming(f"{file.path}: methods.{method} with schedules.{schedule}"):
                 found.append((parse_config(raw, file.folder, f"{method}-{schedule}"), schedule))
@@ -170,7 +172,8 @@ def _sections(file: BenchFile, method: str, sections: dict[str, Any], entry: Mod
         raise ConfigError(
             f"{file.path}: methods.{method}.backbone: expected a mapping such as {{tap: output}}, found {shown(own)}."
         )
-    return {**sections, "backbone": {**entry.backbone, **own}} if entry.backbone else sections
+    given = {key: section for key, section in sections.items() if key != "schedules"}
+    return {**given, "backbone": {**entry.backbone, **own}} if entry.backbone else given
 
 
 def _prompts(file: BenchFile, source: ModelSource, wanted: Prompts) -> list[str]:

@@ -47,6 +47,11 @@ def test_a_file_is_read_with_its_defaults(tmp_path):
         ("models: {m: {}}\nprompts: {draw: 2, file: x}", "exactly one of 'draw', 'file' and 'texts'"),
         ("models: {m: {}}\nprompts: {}", "exactly one of 'draw', 'file' and 'texts'"),
         ("models: {m: {schedules: [b]}}\nschedules: {a: {kind: always}}", "models.m.schedules: b: unknown. Known: a"),
+        (
+            "models: {m: {}}\nschedules: {a: {kind: always}}\nmethods: {b: {schedules: [c, 1]}}",
+            "methods.b.schedules: c, 1: unknown. Known: a",
+        ),
+        ("models: {m: {}}\nmethods: {b: {schedules: often}}", "methods.b.schedules: expected a list of names, found"),
         ("models: {m: {}}\nmethods: {a: {predictor: {kind: reuse}}}", "methods run with each of `schedules`"),
         ("models: {m: {}}\nseeds: []", "seeds"),
         ("models: {m: {}}\nsteps: 1", "steps"),

@@ -53,6 +53,16 @@ def test_bad_files_are_refused_before_anything_is_run(bench, monkeypatch, change
     assert not bench.cells.exists()
 
 
+def test_a_method_may_have_schedules_of_its_own(bench):
+    bench.raw["schedules"]["own"] = {"kind": "always"}
+    bench.raw["methods"]["line"]["schedules"] = ["own"]
+    (task,) = bench.benchmark().tasks
+    assert [each.name for each in task.caches] == ["reuse-a", "line-a", "line-own"]
+    bench.raw["models"][bench.model]["schedules"] = ["own"]
+    (task,) = bench.benchmark().tasks
+    assert [each.name for each in task.caches] == ["reuse-own", "line-own"]
+
+
 def test_methods_are_chosen_on_other_pairs(bench):
     bench.raw |= {
         "selection": {"prompts": {"texts": ["a white star"]}, "seeds": [7, 8]},
