@@ -21,19 +21,15 @@ _FIRST_PLACES = 8
 def places(depth: int, count: int, place: HistoryPlace = AS_MADE) -> int:
     """How many features a history has places for once it holds some.
 
-    Some predictors read all computed features, however many they are. So places are made as a run needs them: eight,
-    then twice as many each time that they are full. On another device all are made at once, because copies may be on
-    their way there.
+    Some predictors read all computed features, however many they are. So places beyond the first eight are made one by
+    one, as a run needs them. On another device all are made at once, because copies may be on their way there.
 
     Args:
         depth: The most features that are held.
         count: How many are held now.
         place: Where.
     """
-    made = _FIRST_PLACES
-    while made < count:
-        made *= 2
-    return min(depth, made) if place.device is None else depth
+    return min(depth, max(_FIRST_PLACES, count)) if place.device is None else depth
 
 
 def kind_of(feature: Tensor) -> Kind:
