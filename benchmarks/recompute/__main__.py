@@ -29,13 +29,20 @@ from benchmarks.recompute.plain import load, psnr, sample
 OUT = ROOT / "benchmarks" / "results" / "recomputed.json"
 #: Every results file whose prompts are not to be used again.
 _LOOKED_AT = ("reference.json", "reference-selection.json", "fitted.json")
+#: Draws that presets were chosen on (docs/reference/fitted.md): seed and how many prompts.
+CHOSEN_ON = ((777, 40), (778, 100))
 
 
-def draw(model: str, seed: int, count: int) -> list[str]:
-    """Prompts that no table was made of, drawn by the bundled models' command in a process of its own."""
-    command = [sys.executable, "-m", "lesa_reference.prompts", model, "--seed", str(seed), "--count", str(2 * count)]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    used = set()
+def drawn(model: str, seed: int, count: int) -> list[str]:
+    """Held-out prompts of a bundled model, drawn by its command in a process of its own."""
+    command = [sys.executable, "-m", "lesa_reference.prompts", model, "--seed", str(seed), "--count", str(count)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def fresh(model: str, seed: int, count: int) -> list[str]:
+    """Prompts that no table was made of and no preset chosen on."""
+    lines = drawn(model, seed, 2 * count)
+    used = {prompt for chosen in CHOSEN_ON for prompt in drawn(model, *chosen)}
     for name in _LOOKED_AT:
         for each in json.loads((OUT.parent / name).read_text("utf-8"))["models"]:
             used |= {pair["prompt"] for pair in each["pairs"]}
@@ -76,15 +83,19 @@ class Bench:
 
 def measure(found: dict[str, Any], claims: Sequence[Claim], model: str, settings: argparse.Namespace) -> Iterator[str]:
     """Measure what is missing of a model, and yield after each row."""
-    prompts = draw(model, settings.seed, settings.prompts)
+    prompts = fresh(model, settings.seed, settings.prompts)
     pairs = [(prompt, seed) for seed in settings.seeds for prompt in prompts]
     kept = found["models"].get(model, {})
     rows = kept["rows"] if kept.get("pairs") == [list(pair) for pair in pairs] else {}
-    found["models"][model] = {"pairs": [list(pair) for pair in pairs], "rows": rows}
+    how = {"seed": settings.seed, "batch": settings.batch, "torch": torch.__version__}
+    found["models"][model] = {**how, "pairs": [list(pair) for pair in pairs], "rows": rows}
     named = [name for claim in claims if claim.model == model and claim.is_recomputed for name in claim.rows]
     named += [name for name in published(model) if is_known(name)]
     # cache-dit changes classes, so its rows are the last; the others as the pages need them, README.md first.
-    digests = {name: digest(name, model) for name in sorted(dict.fromkeys(named), key=lambda name: "cache_dit" in name)}
+    digests = {
+        name: digest(name, model, settings.batch)
+        for name in sorted(dict.fromkeys(named), key=lambda name: "cache_dit" in name)
+    }
     missing = [name for name, wanted in digests.items() if rows.get(name, {}).get("digest") != wanted]
     if missing:
         bench = Bench(model, pairs, settings.batch)
@@ -142,9 +153,9 @@ def main() -> None:
     """Measure, judge, write the file and the page's rows, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
-    parser.add_argument("--seed", type=int, default=90210, help="draws the prompts")
-    parser.add_argument("--prompts", type=int, default=16, help="how many for each model")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1001, 1002], help="of the noise, for each prompt")
+    parser.add_argument("--seed", type=int, default=90213, help="draws the prompts")
+    parser.add_argument("--prompts", type=int, default=32, help="how many for each model")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1001], help="of the noise, for each prompt")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--out", type=Path, default=OUT)
     settings = parser.parse_args()
@@ -154,7 +165,6 @@ def main() -> None:
         library.utils.logging.disable_progress_bar()  # a pipeline is loaded for each row
     claims = read_claims()
     found = json.loads(settings.out.read_text("utf-8")) if settings.out.exists() else {"models": {}}
-    found |= {"seed": settings.seed, "torch": torch.__version__, "batch": settings.batch}
     for model in settings.models:
         for name in measure(found, claims, model, settings):
             print(f"{model}: {name}", file=sys.stderr)

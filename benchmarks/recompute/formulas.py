@@ -8,6 +8,9 @@ from math import factorial
 from typing import Protocol, TypeAlias
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebvander
+from numpy.polynomial.hermite import hermval
+from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
@@ -53,6 +56,69 @@ class TaylorSeer:
     def guess(self, step: int) -> Array:
         x = step - self.newest
         return sum(d * x**m / factorial(m) for m, d in enumerate(self.derivatives))
+
+
+class Hermite(TaylorSeer):
+    """`sum_m D_m s^m H_m(s x) / m!`, `s = 1/2` and `H_m` the physicists' Hermite polynomials (arXiv 2508.16984)."""
+
+    def guess(self, step: int) -> Array:
+        x = (step - self.newest) / 2
+        return sum(d * hermval(x, [0] * m + [1]) / 2**m / factorial(m) for m, d in enumerate(self.derivatives))
+
+
+class Spectrum:
+    """Chebyshev polynomials of degree 0 to 4, fitted by ridge regression to all computed features (arXiv 2603.01623).
+
+    Args:
+        mix: The fit's part; the rest is the line through the two newest features.
+        steps: Of the run, which the polynomials' -1 to 1 stand for.
+    """
+
+    def __init__(self, mix: float, steps: int) -> None:
+        self.mix, self.steps = mix, steps
+        self.seen: list[tuple[int, Array]] = []
+
+    def see(self, step: int, feature: Array) -> None:
+        self.seen.append((step, feature))
+
+    def guess(self, step: int) -> Array:
+        known = chebvander([2 * at / self.steps - 1 for at, _ in self.seen], 4)
+        targets = np.einsum("kd,k...->d...", known, np.stack([feature for _, feature in self.seen]))
+        fitted = np.einsum("de,e...->d...", np.linalg.inv(known.T @ known + 0.1 * np.eye(5)), targets)
+        curve = np.einsum("d,d...->...", chebvander([2 * step / self.steps - 1], 4)[0], fitted)
+        at, line = self.seen[-1]
+        if len(self.seen) > 1:
+            before, older = self.seen[-2]
+            line = line + (step - at) / (at - before) * (line - older)
+        return self.mix * curve + (1 - self.mix) * line
+
+
+class Polynomial:
+    """The polynomial through the newest computed features over the noise level, at a step or as its mean over it.
+
+    Args:
+        order: Its degree, where as many features were seen.
+        sigmas: Of all steps, the final 0 included.
+        mean: Over the step, by Gauss and Legendre's rule (Adams and Bashforth); else the value at its beginning.
+    """
+
+    def __init__(self, order: int, sigmas: Array, *, mean: bool) -> None:
+        self.order, self.sigmas = order, sigmas
+        nodes, weights = leggauss(4)
+        self.rule = ((nodes + 1) / 2, weights / 2) if mean else (np.zeros(1), np.ones(1))
+        self.seen: list[tuple[float, Array]] = []
+
+    def see(self, step: int, feature: Array) -> None:
+        self.seen = [(float(self.sigmas[step]), feature), *self.seen[: self.order]]
+
+    def guess(self, step: int) -> Array:
+        found = np.zeros_like(self.seen[0][1])
+        for share, weight in zip(*self.rule, strict=True):
+            level = (1 - share) * self.sigmas[step] + share * self.sigmas[step + 1]
+            for node, feature in self.seen:
+                others = [other for other, _ in self.seen if other != node]
+                found += weight * np.prod([(level - other) / (node - other) for other in others]) * feature
+        return found
 
 
 class FoCa:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,19 @@ import yaml
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from benchmarks.recompute.formulas import Array, Fitted, FoCa, Formula, Lesa, Reuse, TaylorSeer, kan
+from benchmarks.recompute.formulas import (
+    Array,
+    Fitted,
+    FoCa,
+    Formula,
+    Hermite,
+    Lesa,
+    Polynomial,
+    Reuse,
+    Spectrum,
+    TaylorSeer,
+    kan,
+)
 from benchmarks.recompute.libraries import HiCache, cache_dit, diffusers_taylorseer, hicache_steps
 from benchmarks.recompute.plain import BRANCHES, STEPS, skipping
 
@@ -32,13 +45,20 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 #: Where the authors take the feature; a preset names its own.
 TAPS = {"flux": "pre_head", "qwen_image": "post_norm", "hunyuan_video": "output"}
-#: Formulas without weights, by what a row's name begins with.
-_WEIGHTLESS: dict[str, Callable[[], Formula]] = {
-    "reuse": Reuse,
-    "taylorseer1": partial(TaylorSeer, 1),
-    "taylorseer2": partial(TaylorSeer, 2),
-    "taylorseer3": partial(TaylorSeer, 3),
-    "foca": FoCa,
+#: Formulas without weights, by what a row's name begins with; they get the noise levels.
+_WEIGHTLESS: dict[str, Callable[[Array], Formula]] = {
+    "reuse": lambda _: Reuse(),
+    "taylorseer1": lambda _: TaylorSeer(1),
+    "taylorseer2": lambda _: TaylorSeer(2),
+    "taylorseer3": lambda _: TaylorSeer(3),
+    "hicache1": lambda _: Hermite(1),
+    "hicache2": lambda _: Hermite(2),
+    "spectrum": lambda _: Spectrum(0.5, STEPS),
+    "spectrum1": lambda _: Spectrum(1.0, STEPS),
+    "foca": lambda _: FoCa(),
+    "lagrange1": lambda sigmas: Polynomial(1, sigmas, mean=False),
+    "adams_bashforth1": lambda sigmas: Polynomial(1, sigmas, mean=True),
+    "adams_bashforth2": lambda sigmas: Polynomial(2, sigmas, mean=True),
 }
 #: cache-dit's own code, told the steps; by the calibrator.
 _CACHE_DIT = {f"cache_dit_mask_{calibrator}": calibrator for calibrator in ("taylorseer", "taylorseer2", "dmd")}
@@ -88,7 +108,7 @@ def method(name: str, model: str, sigmas: Array) -> Method:
         return Method(STEPS, partial(cache_dit, computed=computed, calibrator=_CACHE_DIT[family]))
     if family in _HICACHE:
         return _skipping("output", computed, lambda _: HiCache(_HICACHE[family]))
-    return _skipping(TAPS[model], computed, lambda _: _WEIGHTLESS[family]())
+    return _skipping(TAPS[model], computed, lambda _: _WEIGHTLESS[family](sigmas))
 
 
 def _skipping(
@@ -178,14 +198,20 @@ def computed_steps(schedule: dict[str, Any], needed: int) -> list[int]:
     return [i for i in range(STEPS) if i < max(warmup, needed) or (i - warmup + 1) % interval == 0]
 
 
-def digest(name: str, model: str) -> str:
-    """Of everything in the repository that a row depends on: a row is measured again when this has changed."""
-    files = sorted((REFERENCE / "models" / model).rglob("*.safetensors"))
+def digest(name: str, model: str, batch: int) -> str:
+    """Of everything that a row depends on, the code here and the libraries' versions included.
+
+    A row is measured again when this has changed.
+    """
+    folder = REFERENCE / "models" / model
+    files = sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.json")])
+    files += [Path(__file__).with_name(f"{each}.py") for each in ("formulas", "libraries", "methods", "plain")]
     files += [path for path in _files(name) if path.exists()]
     schedule = name.partition("-")[2]
     steps = steps_of(schedule) if schedule and not name.startswith("ref-") else []
     settings = _settings(name, model) if _OWN_RHYTHM.fullmatch(name) else steps
-    found = hashlib.sha256(f"{name} {settings}".encode())
+    libraries = {each: version(each) for each in ("torch", "diffusers", "transformers", "cache-dit", "hicache-pp")}
+    found = hashlib.sha256(f"{name} {settings} {libraries} {batch}".encode())
     for path in files:
         found.update(path.read_bytes())
     return found.hexdigest()[:16]
