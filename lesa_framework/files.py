@@ -181,6 +181,11 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def expanded(name: str | Path) -> Path:
+    """A path whose `~` is the user's folder; one of an unknown user, or without a home, stays as it is."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - `Path.expanduser` fails there
+
+
 def read_prompts(path: Path, name: str = "--prompts") -> list[str]:
     """The prompts of a file, one per line; empty lines are ignored.
 

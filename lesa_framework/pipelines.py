@@ -5,14 +5,12 @@ The only module of the core that imports diffusers, and only inside functions.
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -22,7 +20,7 @@ from lesa_framework.api import Pipeline
 from lesa_framework.devices import available_devices
 from lesa_framework.errors import ConfigError, did_you_mean, shortened
 from lesa_framework.extras import about_bundled, check_installed
-from lesa_framework.files import is_folder
+from lesa_framework.files import expanded, is_folder
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
 from lesa_framework.sizing import outline
@@ -73,7 +71,7 @@ def find_model(name: str) -> ModelSource:
                 "Reinstall the plugin, or train the model."
             )
         return ModelSource(name, str(named.folder), named)
-    folder = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the name of an unknown user as it is
+    folder = expanded(name)
     if name and is_folder(folder):
         if not (folder / "model_index.json").is_file():
             raise ConfigError(

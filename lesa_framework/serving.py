@@ -12,7 +12,6 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -22,7 +21,7 @@ from lesa_framework.automatic.shelf import find_weights
 from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaWarning, did_you_mean, shown
-from lesa_framework.files import is_folder
+from lesa_framework.files import expanded, is_folder
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.place import TRANSFORMERS, Pipeline
 from lesa_framework.report import RunReport
@@ -86,7 +85,7 @@ def options_from_mapping(given: Mapping[str, object], where: str) -> ServingOpti
     for name, value in (("speedup", speedup), ("weights", weights)):
         if config is not None and value is not None:
             raise ConfigError(f"{where}: got a configuration and {name}, which is for runs without one. Give one.")
-    if weights is not None and not (weights and is_folder(Path(os.path.expanduser(weights)))):  # noqa: PTH111
+    if weights is not None and not (weights and is_folder(expanded(weights))):
         raise ConfigError(f"{where}.weights: the folder '{weights}' does not exist. Make it, or name another one.")
     if config is not None:
         build_strategy(load_config(config))  # a server should not find out at its first request

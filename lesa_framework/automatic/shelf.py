@@ -16,7 +16,7 @@ from lesa_framework.config.repository import CONFIG
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
 from lesa_framework.errors import ConfigError, LesaError, shown
-from lesa_framework.files import is_folder
+from lesa_framework.files import expanded, is_folder
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.warning import warn
@@ -104,9 +104,9 @@ def _folder(named: str | Path | None) -> Path | None:
         raise ConfigError(f"weights: {shown(given)} is no folder. Give its path.")
     name = named if named is not None else os.environ.get(VARIABLE)
     if not name and named is None:
-        default = Path(os.path.expanduser(DEFAULT_FOLDER))  # noqa: PTH111 - does not fail where there is no home
+        default = expanded(DEFAULT_FOLDER)
         return default if is_folder(default) else None
-    folder = Path(os.path.expanduser(name or ""))  # noqa: PTH111
+    folder = expanded(name or "")
     if not name or not is_folder(folder):
         what = "weights" if named is not None else VARIABLE
         raise ConfigError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.repository import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.errors import ConfigError, shortened
+from lesa_framework.files import expanded
 from lesa_framework.hub.card import CardFacts
 from lesa_framework.hub.saving import needs_model, push_to_hub, save_pretrained
 
@@ -58,7 +58,7 @@ def command(
             f"it was fitted to a folder of this machine, '{Path(str(settings.training.model)).name}': others have to "
             "give --model. If that model is on the hub, name it with --base-model."
         )
-    folder = Path(os.path.expanduser(target))  # noqa: PTH111 - leaves the name of an unknown user as it is
+    folder = expanded(target)
     if is_repo(target) and not folder.is_dir():
         console.results().print(push_to_hub(settings, target, facts, private=private), soft_wrap=True)
         return
