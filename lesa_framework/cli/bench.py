@@ -17,7 +17,7 @@ from lesa_framework.cli.outlook import Outlook
 from lesa_framework.cli.results import PATIENCE, deliver, few_batches, require_all
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import PIPELINE, check_installed
-from lesa_framework.measure.environment import PACKAGES, processor, sources, versions
+from lesa_framework.measure.environment import processor, software
 from lesa_framework.measure.only import check_only
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.results_file import read_results
@@ -140,7 +140,7 @@ def _finished(path: Path, identity: str) -> Results | None:
 
 def _machine(device: str | None) -> dict[str, str]:
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return {"processor": processor(), "device": place, **versions(PACKAGES), "sources": sources()}
+    return {"processor": processor(), "device": place, **software()}
 
 
 def _how_to_resume(store: Store, results_path: Path, *, fresh: bool) -> str:

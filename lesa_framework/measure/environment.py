@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 #: Whose versions the numbers depend on.
-PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit", "hicache-pp")
+_PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit", "hicache-pp")
 
 
 def environment(device: torch.device, dtype: torch.dtype, processes: int = 1) -> dict[str, str]:
@@ -25,8 +25,7 @@ def environment(device: torch.device, dtype: torch.dtype, processes: int = 1) ->
         "processor": processor(),
         "threads": str(torch.get_num_threads()),
         **({"processes": str(processes)} if processes > 1 else {}),
-        **versions(PACKAGES),
-        "sources": sources(),
+        **software(),
         "device": device.type,
         "precision": str(dtype).removeprefix("torch."),
         **(_gpu(device) if device.type == "cuda" else {}),
@@ -39,6 +38,11 @@ def processor() -> str:
     lines = table.read_text("utf-8").splitlines() if table.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or "unknown")
+
+
+def software() -> dict[str, str]:
+    """The libraries and the code that the numbers depend on."""
+    return {**versions(_PACKAGES), "sources": sources()}
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
