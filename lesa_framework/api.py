@@ -222,6 +222,10 @@ def _attach(
         grid = place.fixed or SchedulerGrid(owner or place.target, is_one_call=covers_call)
         return engine(covers_call), Tracker(grid)
 
+    inner = quiet = source
+    if isinstance(source, WhereItFits):
+        inner = source.source
+        quiet = WhereItFits(inner)  # a plan tells nobody that a run does not fit
     models = () if place.bare else place.models.values()
     requests = Requests(request, models) if host is None else HostedRequests(engine)
     attachments = [
@@ -241,8 +245,8 @@ def _attach(
         requests,
         *attachments,
         exchanged=place.exchanged,
-        plan=partial(_foresee, place, WhereItFits(source.source) if isinstance(source, WhereItFits) else source, tap),
-        what=described(place.models, tap, source),
+        plan=partial(_foresee, place, quiet, tap),
+        what=described(place.models, tap, inner),
     )
 
 

@@ -16,7 +16,6 @@ from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy, StrategySource
-from lesa_framework.runtime.uncached import WhereItFits
 from lesa_framework.types import Choice, Tap
 from lesa_framework.warning import warn
 
@@ -30,10 +29,9 @@ def _no_plan(num_steps: int, batch: int, call: Mapping[str, Any]) -> RunPlan:  #
 
 def described(models: Mapping[str, nn.Module], tap: Tap, source: StrategySource) -> str:
     """What is cached, and by what, in a few words."""
-    fixed = source.source if isinstance(source, WhereItFits) else source
     by = (
-        f"{type(fixed.schedule).__name__} and {type(fixed.predictor).__name__}"
-        if isinstance(fixed, Strategy)
+        f"{type(source.schedule).__name__} and {type(source.predictor).__name__}"
+        if isinstance(source, Strategy)
         else "chosen for each run"
     )
     return f"on {' and '.join(type(unwrapped(model)).__name__ for model in models.values())} at {Tap(tap)}, {by}"
