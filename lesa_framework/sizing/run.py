@@ -231,14 +231,14 @@ class _Rehearsal:
         assert strategy is not None
         assert info is not None
         plans = {branch: report.plan(branch) for branch in report.branches}
-        held = {name: self._size(feature, strategy, plans[name]) for name, feature in self._sizes.features.items()}
+        held = self._held(strategy, plans)
         latent_bytes = report.cache_bytes - sum(each.nbytes for each in held.values())
         if strategy.schedule.dynamic:
             plans = dict.fromkeys(plans, "")
             for ctx, reason in plan(strategy, info.sigmas, tuple(plans)):
                 plans[ctx.branch] += _LETTERS.get(reason, "F")
             # A run may compute all that depends on data.
-            held = {name: self._size(feature, strategy, plans[name]) for name, feature in self._sizes.features.items()}
+            held = self._held(strategy, plans)
         return RunPlan(
             sigmas=info.sigmas,
             nfe=None if strategy.schedule.dynamic else report.nfe,
@@ -251,6 +251,10 @@ class _Rehearsal:
             latent_shape=self._sizes.latent,
             sample_shape=self._sizes.sample,
         )
+
+    def _held(self, strategy: Strategy, plans: Mapping[str, str]) -> dict[str, FeatureSize]:
+        """What each branch's history holds when a run of its plan ends."""
+        return {name: self._size(feature, strategy, plans[name]) for name, feature in self._sizes.features.items()}
 
     def _size(self, feature: Tensor, strategy: Strategy, letters: str) -> FeatureSize:
         skipped = "P" if strategy.predictor.records == "computed" else ""
