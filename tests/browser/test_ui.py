@@ -12,6 +12,11 @@ from tests.browser.serving import Server, serving
 
 pytestmark = pytest.mark.slow
 _PHONE, _PATIENCE = 390, 30_000
+#: All that a visitor can change.
+_FIELDS = (
+    "Prompt", "Model", "range slider for Speed-up", "Method", "Seed", "range slider for Steps",
+    "range slider for Divider",
+)  # fmt: skip
 #: Presses the tabulator key in the first list as soon as it is there, and keeps whether the list heard of it.
 _TAB_AT_ONCE = """
 new MutationObserver((_, observer) => {
@@ -54,6 +59,9 @@ def visit(browser: Browser, server: Server) -> Iterator[Open]:
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.on("console", lambda line: said.append(f"{line.type}: {line.text}") if line.type == "error" else None)
         page.goto(server.address)
+        # Each kind of field is loaded for itself, so the buttons may be there before the lists.
+        for name in _FIELDS:
+            expect(_field(page, name)).to_be_visible(timeout=_PATIENCE)
         expect(_button(page, "Run")).to_be_enabled(timeout=_PATIENCE)
         return page
 
