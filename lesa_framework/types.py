@@ -143,9 +143,10 @@ class Tuning:
     """How a model is asked at a computed step: as the sampler asks it, but for three numbers.
 
     A latent that has come through predictions is not quite where the uncached run's would be: it may hold a little more
-    or less noise than the noise level says. The same is known of samplers with few steps (time shift, arXiv 2305.15583;
-    input scale, arXiv 2308.15321). And a prediction between two computed steps needs what the model says of a point
-    further on, as in a midpoint rule: it can be asked about one, on the straight line of the way so far.
+    or less noise than the noise level says. Remedies for exposure bias do something like it (time-shift sampler, arXiv
+    2305.15583; epsilon scaling of the model's output, arXiv 2308.15321). And a prediction between two computed steps
+    needs what the model says of a point further on, as in a midpoint rule: it can be asked about one, on the straight
+    line of the way so far.
 
     Attributes:
         shift: Added to the noise level that the model is told, which is in [0, 1].
