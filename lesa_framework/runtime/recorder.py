@@ -13,8 +13,8 @@ class Recorder(Observer):
 
     Args:
         features: Keep a copy of every call's feature, without its graph.
-        latents: Keep the latent of every step, with its graph. All branches of a step see the same latent, so it is
-            kept once.
+        latents: Keep a copy of the latent of every step, with its graph. All branches of a step see the same latent, so
+            it is kept once.
 
     Attributes:
         records: What each call did, in order.
@@ -42,7 +42,7 @@ class Recorder(Observer):
     def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
         """Keep what this recorder records."""
         if self._keep_latents and (not self.records or record.index != self.records[-1].index):
-            self.latents.append(latent)
+            self.latents.append(latent.clone())  # some samplers write to their own
         if self._keep_features:
             self.features.append(feature.detach().clone())
         self.records.append(record)

@@ -31,11 +31,12 @@ class PixArtAdapter(BackboneAdapter):
 
 
 class HunyuanDiTAdapter(BackboneAdapter):
-    """Skip connections start and end inside the stack."""
+    """Skip connections start and end inside the stack; the loop takes a ControlNet's residuals out of their list."""
 
     model_class = "HunyuanDiT2DModel"
     blocks = ("blocks",)
     head = "norm_out"
+    block_returns = MappingProxyType({"blocks": ("hidden_states",)})
     timestep_scale = 1 / 1000
 
 
@@ -48,13 +49,22 @@ class SanaAdapter(BackboneAdapter):
     timestep_scale = 1 / 1000
 
     def noise_level(self, arguments: Mapping[str, object]) -> Tensor | float:
-        """A model that was distilled with guidance counts to 1 instead of 1000."""
-        return super().noise_level(arguments) if arguments.get("guidance") is None else self.timestep(arguments)
+        """A model that was distilled with guidance counts to 1; others count to 1000 times their `timestep_scale`."""
+        if arguments.get("guidance") is not None:
+            return self.timestep(arguments)
+        return super().noise_level(arguments) / _own_scale(arguments)
 
     def shifted(self, arguments: Mapping[str, object], shift: float | Tensor) -> Tensor | float:
         """In the units of `noise_level`."""
-        is_distilled = arguments.get("guidance") is not None
-        return self.timestep(arguments) + shift if is_distilled else super().shifted(arguments, shift)
+        if arguments.get("guidance") is not None:
+            return self.timestep(arguments) + shift
+        return super().shifted(arguments, shift * _own_scale(arguments))
+
+
+def _own_scale(arguments: Mapping[str, object]) -> float:
+    """What the pipeline multiplies timesteps by, as the model's configuration says."""
+    config = getattr(arguments.get("self"), "config", None)
+    return float(getattr(config, "timestep_scale", 1.0))
 
 
 class PrxAdapter(BackboneAdapter):

@@ -8,8 +8,7 @@ from lesa_framework import BackboneAdapter
 class HunyuanVideoAdapter(BackboneAdapter):
     """Video tokens reach `norm_out` alone; timesteps run from 1000 to 0.
 
-    The paper takes the feature at `output`. At the other taps two attention blocks in `context_embedder` still run
-    on predicted steps: they read the prompt, not the video.
+    The paper takes the feature at `output`.
     """
 
     model_class = "HunyuanVideoTransformer3DModel"

@@ -33,7 +33,7 @@ class SD3Adapter(BackboneAdapter):
 
 
 class HunyuanImageAdapter(BackboneAdapter):
-    """Two attention blocks in `context_embedder` read the prompt and still run on predicted steps."""
+    """`context_embedder`, which reads the prompt alone, has attention blocks of its own."""
 
     model_class = "HunyuanImageTransformer2DModel"
     blocks = ("transformer_blocks", "single_transformer_blocks")

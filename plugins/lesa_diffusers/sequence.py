@@ -64,7 +64,7 @@ class ErnieImageAdapter(BackboneAdapter):
 
 
 class Krea2Adapter(BackboneAdapter):
-    """The root cuts the text off before `final_layer`; the blocks that fuse the text still run on predicted steps."""
+    """The root cuts the text off before `final_layer`; the text is fused in blocks of its own, before the others."""
 
     model_class = "Krea2Transformer2DModel"
     blocks = ("transformer_blocks",)

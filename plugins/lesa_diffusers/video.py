@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import nn
+
 from lesa_framework import BackboneAdapter
 
 
@@ -33,7 +37,7 @@ class ConsisIDAdapter(BackboneAdapter):
 
 
 class HunyuanVideo15Adapter(BackboneAdapter):
-    """Two attention blocks in `context_embedder` read the prompt and still run on predicted steps."""
+    """`context_embedder`, which reads the prompt alone, has attention blocks of its own."""
 
     model_class = "HunyuanVideo15Transformer3DModel"
     blocks = ("transformer_blocks",)
@@ -76,6 +80,12 @@ class LatteAdapter(BackboneAdapter):
     blocks = ("transformer_blocks", "temporal_transformer_blocks")
     head = "norm_out"
     timestep_scale = 1 / 1000
+
+    def refuse(self, model: nn.Module, arguments: Mapping[str, object]) -> str | None:  # noqa: ARG002 - the contract's signature
+        """Half of the blocks would not run."""
+        if arguments.get("enable_temporal_attentions", True):
+            return None
+        return "without the blocks over time, calls are not cached. Leave enable_temporal_attentions on, or detach."
 
 
 class EasyAnimateAdapter(BackboneAdapter):

@@ -30,7 +30,7 @@ class WanVACEAdapter(BackboneAdapter):
 
 
 class WanAnimateAdapter(BackboneAdapter):
-    """The encoders of motion and face still run on predicted steps."""
+    """Motion and face have encoders of their own, before the blocks."""
 
     model_class = "WanAnimateTransformer3DModel"
     blocks = ("blocks",)

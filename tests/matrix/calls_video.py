@@ -89,6 +89,12 @@ def call_latte(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> T
     return call_plain(model, latent, sigma, prompt).chunk(2, dim=1)[0]
 
 
+def call_latte_without_time(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
+    step, said = level(latent, sigma * 1000), words(latent, prompt)
+    output = model(latent, step, encoder_hidden_states=said, enable_temporal_attentions=False, return_dict=False)[0]
+    return output.chunk(2, dim=1)[0]
+
+
 def call_kandinsky5(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:
     # Channels come last.
     batch, frames, height, width, _ = latent.shape

@@ -10,6 +10,7 @@ from tests.matrix.calls_video import (
     call_hunyuan_video15,
     call_kandinsky5,
     call_latte,
+    call_latte_without_time,
     call_ltx,
     call_mochi,
     call_plain,
@@ -130,6 +131,7 @@ CASES = (
         ),
         call_latte,
         FRAMES,
+        (call_latte_without_time,),
     ),
     Case(
         "easyanimate",

@@ -55,6 +55,10 @@ def sd3_controlnet(latent: Tensor) -> dict[str, Any]:
     return {"block_controlnet_hidden_states": residuals(latent, 2, latent.shape[-1] * latent.shape[-2] // 4)}
 
 
+def hunyuan_dit_controlnet(latent: Tensor) -> dict[str, Any]:
+    return {"controlnet_block_samples": residuals(latent, 1, latent.shape[-1] * latent.shape[-2] // 4)}
+
+
 def skipped_layers(latent: Tensor) -> dict[str, Any]:
     return {"skip_layers": [1]}
 
@@ -84,6 +88,7 @@ VARIANTS = {
     "qwen_image, ControlNet": with_arguments(BY_KIND["qwen_image"], qwen_controlnet),
     "chroma, ControlNet": with_arguments(BY_KIND["chroma"], flux_controlnet),
     "sd3, ControlNet": with_arguments(BY_KIND["sd3"], sd3_controlnet),
+    "hunyuan_dit, ControlNet": with_arguments(BY_KIND["hunyuan_dit"], hunyuan_dit_controlnet),
     "sd3, skipped layers": with_arguments(BY_KIND["sd3"], skipped_layers),
 }
 

@@ -37,7 +37,9 @@ def test_features_are_copies_without_a_graph_by_branch_and_step():
 def test_latents_are_kept_once_a_step_with_their_graph():
     recorder = Recorder(features=False, latents=True)
     latents = watched(recorder)
-    assert [kept is latent for kept, latent in zip(recorder.latents, latents, strict=True)] == [True, True]
+    for kept, latent in zip(recorder.latents, latents, strict=True):
+        (gradient,) = torch.autograd.grad(kept.sum(), latent)
+        assert torch.equal(gradient, torch.ones(1, 2))
     assert recorder.features == []
     assert len(recorder.records) == 4
 
@@ -59,3 +61,12 @@ def test_without_features_there_is_no_feature_of_a_step():
 def test_before_a_run_nothing_is_recorded():
     recorder = Recorder(latents=True)
     assert (recorder.records, recorder.features, recorder.latents, recorder.by_step) == ([], [], [], {})
+
+
+def test_latents_of_a_sampler_that_writes_to_its_own_are_those_of_their_steps():
+    recorder, latent = Recorder(features=False, latents=True), torch.zeros(1, 2)
+    recorder.lesa_run_start(RunInfo((), "tiny", Tap.PRE_HEAD))
+    for step in range(3):
+        recorder.lesa_step_end(record(step, "cond"), latent, latent)
+        latent += 1
+    assert [float(kept[0, 0]) for kept in recorder.latents] == [0, 1, 2]

@@ -228,6 +228,12 @@ class _StandIn(nn.Module):
         return self._act(self.block, args, kwargs)
 
 
+def replaced_by_stand_ins(model: nn.Module) -> set[int]:
+    """The ids of all modules, with those in them, in whose place stand-ins run in this thread."""
+    stand_ins = [module for module in model.modules() if isinstance(module, _StandIn)]
+    return {id(inner) for each in stand_ins for inner in each.block.modules()}
+
+
 class _Shown(PerThread):
     """What lists show to a thread, by their ids."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from lesa_framework.runtime.model.blocks import replaced_by_stand_ins
 from lesa_framework.runtime.model.override import REGISTRY
 
 #: The name of this hook.
@@ -57,7 +58,11 @@ def past_the_blocks(model: nn.Module) -> Iterator[None]:
 
 
 def _hooks(model: nn.Module) -> Iterator[Any]:
+    """Of the modules that run: not of blocks, where stand-ins take their place."""
+    replaced = replaced_by_stand_ins(model)
     for module in model.modules():
+        if id(module) in replaced:
+            continue
         registry: Any = module.__dict__.get(REGISTRY)
         hook = None if registry is None else registry.hooks.get(_NAME)
         if hook is not None:

@@ -18,7 +18,7 @@ from lesa_framework.runtime.model.head import Head, unchanged
 from lesa_framework.runtime.model.offload import is_offloaded, past_the_blocks
 from lesa_framework.runtime.model.sharded import check_whole
 from lesa_framework.runtime.model.unread import Unread
-from lesa_framework.runtime.model.verify import copied, random_state_of, verify
+from lesa_framework.runtime.model.verify import copied, is_copied, random_state_of, verify
 from lesa_framework.runtime.model.wrapping import Wrapper, unwrap, wrapper_like
 from lesa_framework.types import Tap
 
@@ -170,6 +170,8 @@ class Runner:
     def _checked_variants(self, given: Given) -> Variants | None:
         variants = self._variants()
         if variants is not None and not variants.is_checked:
+            if not (is_copied(given.args) and is_copied(given.kwargs)):
+                return None  # a call that fills a cache, say, must not be made twice: uncompiled, it is checked as well
             with random_state_of([given.latent]):
                 self._compute_uncompiled(_copy(given), unchanged)
             variants.is_checked = True

@@ -167,6 +167,8 @@ def _unread(model: nn.Module, with_blanks: Callable[[Blanks], list[Tensor]], lik
             found = with_blanks(some)
         except Exception:  # whatever a model says of NaN, it has read it
             return False
+        if not all(bool(blank.isnan().all()) for blank in tensors(list(some.values()))):
+            return False  # it wrote to some: what reads them would go unnoticed
         return len(found) == len(expected) and all(map(torch.equal, found, expected))
 
     if likely is None:
@@ -187,24 +189,14 @@ def _remember(store: dict[Hashable, Any], key: Hashable, value: Any) -> None:
 
 
 def _blank(output: Any) -> Any:
-    """NaN in the form of an output; None if some of it cannot be NaN."""
+    """NaN in the form of an output, one number for each tensor; None if some of it cannot be NaN."""
     if type(output) is Tensor and (output.is_floating_point() or output.is_complex()):
-        return _nan(output.dtype, output.device).expand(output.shape)
+        with torch.inference_mode(mode=False):  # others may ask for gradients
+            return torch.full((), math.nan, dtype=output.dtype, device=output.device).expand(output.shape)
     if type(output) in (tuple, list):
         inner = [_blank(item) for item in output]
         return None if any(item is None for item in inner) else type(output)(inner)
     return None
-
-
-@cache
-def _nan(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """One number in memory, for all sessions."""
-    with torch.inference_mode(mode=False):  # others may ask for gradients
-        return torch.full((), math.nan, dtype=dtype, device=device)
-
-
-for _dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64, torch.complex128):
-    _nan(_dtype, torch.device("cpu"))  # there before anybody measures what a session keeps
 
 
 def _kind(latent: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Hashable:

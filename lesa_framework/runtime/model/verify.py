@@ -59,6 +59,15 @@ def copied(value: Any) -> Any:
     return {name: copied(item) for name, item in value.items()} if type(value) is dict else value
 
 
+def is_copied(value: Any) -> bool:
+    """Whether `copied` copies all of it; other objects, such as a key-value cache, are passed on as they are."""
+    if type(value) in (list, tuple):
+        return all(map(is_copied, value))
+    if type(value) is dict:
+        return all(map(is_copied, value.values()))
+    return value is None or isinstance(value, Tensor | bool | int | float | str)
+
+
 def _distance(found: list[Tensor], expected: list[Tensor]) -> float:
     """The greatest relative distance of two tensors of a pair."""
     if [one.shape for one in found] != [one.shape for one in expected]:

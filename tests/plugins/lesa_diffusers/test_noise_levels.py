@@ -33,6 +33,20 @@ def test_sana_that_was_distilled_with_guidance_counts_to_1():
     assert sana.noise_level({"timestep": 0.5, "guidance": torch.tensor([4.5])}) == 0.5
 
 
+def test_sana_counts_as_its_configuration_says():
+    sana, model = ADAPTERS["sana"](), SimpleNamespace(config=SimpleNamespace(timestep_scale=0.001))
+    assert sana.noise_level({"timestep": 0.5, "self": model}) == pytest.approx(0.5)
+    assert sana.shifted({"timestep": 0.5, "self": model}, 0.1) == pytest.approx(0.6)
+    assert sana.shifted({"timestep": 500.0}, 0.1) == pytest.approx(600)
+
+
+def test_latte_refuses_calls_without_its_blocks_over_time():
+    latte, model = ADAPTERS["latte"](), torch.nn.Identity()
+    assert latte.refuse(model, {}) is None
+    assert latte.refuse(model, {"enable_temporal_attentions": True}) is None
+    assert "enable_temporal_attentions" in latte.refuse(model, {"enable_temporal_attentions": False})
+
+
 def test_z_image_refuses_its_omni_mode_alone():
     adapter, latent = ADAPTERS["z_image"](), torch.zeros(1)
     assert adapter.refuse(torch.nn.Identity(), {"x": [latent]}) is None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import lesa_framework as lesa
 from lesa_framework import Decision, Filter, Observer, Tap
-from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyPipeline
+from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyDiTAdapter, TinyPipeline, attach
 from lesa_framework.testing.conformance.probes import Hold
 from lesa_framework.testing.conformance.traces import differences, traces
 from tests.fixtures_compile import Compiler
@@ -233,3 +233,29 @@ def test_a_model_is_freed_with_what_was_compiled(compiler: Compiler):
     dynamo.reset()  # it keeps what it has compiled last
     gc.collect()
     assert kept() is None
+
+
+class Filled:
+    """Something that a call changes."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+
+class Filling(TinyDiT):
+    """Counts its blocks in an object that it is given, as these fill a key-value cache."""
+
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True, filled=None):
+        for _ in self.transformer_blocks:
+            filled.times += 1
+        return super().forward(hidden_states, timestep, encoder_hidden_states, return_dict)
+
+
+@pytest.mark.slow
+def test_a_call_with_an_object_that_cannot_be_copied_is_made_once(compiler: Compiler):
+    model, filled = Filling(), Filled()
+    model.compile(**compiler.options)
+    with attach(model, TinyDiTAdapter(), strategy([0, 1]), (1.0, 0.5, 0.0)), torch.no_grad():
+        for call, sigma in enumerate((1.0, 0.5), start=1):
+            model(INPUTS[0], torch.tensor(sigma), INPUTS[2], filled=filled)
+            assert filled.times == call * len(model.transformer_blocks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from diffusers.hooks import group_offloading
 from torch import nn
 
 import lesa_framework as lesa
-from lesa_framework import Decision, Observer
+from lesa_diffusers.flux import FluxAdapter
+from lesa_framework import Decision, Observer, Tap
 from tests.plugins.lesa_diffusers.choices import config, every_tap
 
 hooks = pytest.importorskip("accelerate.hooks")
@@ -135,6 +137,13 @@ def test_group_offloading(make_flux, generate, monkeypatch, tap, kind, stream):
                 assert torch.equal(generate(pipe), expected)
         assert torch.equal(generate(pipe), generate(make_flux()))  # its hooks are what they would be
     check(steps)
+
+
+def test_group_offloading_where_stand_ins_take_the_place_of_blocks(make_flux, generate, monkeypatch):
+    both = "encoder_hidden_states", "hidden_states"
+    returns = MappingProxyType({"transformer_blocks": both, "single_transformer_blocks": both})
+    monkeypatch.setattr(FluxAdapter, "block_returns", returns)
+    test_group_offloading(make_flux, generate, monkeypatch, Tap.PRE_HEAD, "block_level", stream=True)
 
 
 def test_a_predicted_step_walks_no_modules(make_flux, generate, monkeypatch):

@@ -137,6 +137,22 @@ def test_a_model_that_writes_to_its_buffers_is_left_alone():
     assert not model.mean.isnan().any()
 
 
+@pytest.mark.filterwarnings("ignore:Use of .* on expanded tensors is deprecated:UserWarning")
+def test_a_module_whose_output_is_written_to_runs(monkeypatch):
+    class Erasing(Counted):
+        def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+            words = self.context_embed(encoder_hidden_states)
+            words[torch.ones(words.shape, dtype=torch.bool)] = 0.0
+            (output,) = super().forward(hidden_states, timestep, None, return_dict=False)
+            return (output + words.mean(),)
+
+    model = Erasing()
+    outputs = sample(model, words=3)
+    assert model.calls["context_embed"] == 5
+    assert model.calls["embed"] == 2
+    assert_equal(outputs, awake(monkeypatch, Erasing, words=3))
+
+
 class Twice(Counted):
     """Calls a module twice, and one that returns whole numbers."""
 
