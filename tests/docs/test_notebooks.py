@@ -78,6 +78,11 @@ class TestCommitted:
         code = [cell.source for cell in notebooks.read(name).cells if cell.cell_type == "code"]
         assert private_imports("\n".join(re.sub(r"^%.*$", "", source, flags=re.MULTILINE) for source in code)) == []
 
+    def test_pictures_are_fetched_from_the_gpu(self, name):
+        """The pipeline is on the GPU where there is one, and matplotlib and numpy read only the CPU's memory."""
+        code = [cell.source for cell in notebooks.read(name).cells if cell.cell_type == "code"]
+        assert set(re.findall(r"\.images\b.*", "\n".join(code))) == {".images.cpu()"}
+
     def test_every_plot_is_described(self, name):
         for cell in notebooks.read(name).cells:
             if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())):
