@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -273,9 +274,14 @@ def first_prompt(source: ModelSource, configs: Sequence[LesaConfig], seed: int) 
     Raises:
         ConfigError: There is no source of prompts.
     """
-    fitted = fitted_for.prompts_file_of(configs)
-    if fitted is None or source.named is not None:
+    if source.named is not None and (source.named.demo_prompts or source.named.prompts):
         return demo_prompts(source, 1, seed)
+    fitted = fitted_for.prompts_file_of(configs)
+    if fitted is None:
+        raise ConfigError(
+            f"PROMPT: '{source.name}' has no source of prompts. Write what to draw: "
+            f"{shlex.join(['lesa', 'generate', 'a red ring', '--model', source.name])}"
+        )
     return read_prompts(fitted, "training.prompts_file")[:1]
 
 

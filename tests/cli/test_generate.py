@@ -65,3 +65,13 @@ def test_a_speedup_in_few_steps(lesa: Lesa, model: Path, workplace: Path, monkey
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith("chosen: nothing: there is nothing to gain in a run of 4 steps")
     assert outcome.err.count("note: accelerate: there is nothing to gain in a run of 4 steps") == 1
+
+
+def test_a_folder_draws_no_prompt_of_its_own(lesa: Lesa, model: Path, workplace: Path) -> None:
+    outcome = lesa("generate", "--model", model, "--out", "images", *SMALL)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"PROMPT: '{model}' has no source of prompts. Write what to draw: lesa generate 'a red ring' --model" in (
+        outcome.err
+    )
+    assert "--prompts" not in outcome.err
+    assert list(workplace.iterdir()) == []

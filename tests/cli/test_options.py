@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lesa_framework import ConfigError, NamedModel, load_config
-from lesa_framework.cli.options import demo_prompts, model_for
+from lesa_framework.cli.options import demo_prompts, first_prompt, model_for
 from lesa_framework.pipelines import ModelSource
 
 
@@ -24,6 +24,21 @@ def test_demo_prompts_are_a_model_s_own_and_otherwise_held_out_ones(tmp_path: Pa
     assert demo_prompts(plain, 1, 3) == ["training False, seed 3"]
     with pytest.raises(ConfigError, match="has no source of prompts"):
         demo_prompts(ModelSource("theirs", str(tmp_path), None), 1, 0)
+
+
+def test_a_first_prompt_is_drawn_or_the_first_of_the_fit(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("a red ring\na blue star\n")
+    fitted = load_config(
+        {
+            "training": {"prompts_file": tmp_path / "mine.txt"},
+            "predictor": {"kind": "reuse"},
+            "schedule": {"kind": "always"},
+        }
+    )
+    drawing = ModelSource("mine", str(tmp_path), NamedModel(tmp_path, prompts=drawn))
+    assert first_prompt(drawing, [fitted], 3) == ["training False, seed 3"]
+    for named in (NamedModel(tmp_path), None):
+        assert first_prompt(ModelSource("mine", str(tmp_path), named), [fitted], 3) == ["a red ring"]
 
 
 def test_a_model_of_another_machine_is_asked_for() -> None:
