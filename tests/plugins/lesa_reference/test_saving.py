@@ -29,10 +29,15 @@ def test_a_folder_is_saved_with_the_permissions_of_any_file(tmp_path: Path) -> N
     assert is_whole(tmp_path / "deep" / "out")
 
 
+@pytest.mark.parametrize("earlier", [False, True])
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_a_folder_whose_saving_was_interrupted_is_not_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, earlier: bool
 ) -> None:
+    if earlier:
+        save_folder(save, tmp_path / "out")
+        assert is_whole(tmp_path / "out")
+        assert is_whole(tmp_path / "out" / "vae")
     written: list[Path] = []
 
     def stopped(path: Path, content: bytes) -> None:
@@ -46,6 +51,18 @@ def test_a_folder_whose_saving_was_interrupted_is_not_whole(
     with pytest.raises(KeyboardInterrupt):
         save_folder(save, tmp_path / "out")
     assert not is_whole(tmp_path / "out")
+    assert is_whole(tmp_path / "out" / "vae") == (after == 2), "its config.json is the second file"
+
+
+def test_an_earlier_folder_stays_when_nothing_can_be_saved(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        save(folder)
+        raise OSError("no space left")
+
+    save_folder(save, tmp_path / "out")
+    with pytest.raises(LesaError, match="cannot be written"):
+        save_folder(fail, tmp_path / "out")
+    assert is_whole(tmp_path / "out")
 
 
 def test_what_cannot_be_saved_is_one_error(tmp_path: Path) -> None:
