@@ -115,6 +115,7 @@ class DenoiserTrainer(Trainer):
             ],
             steps,
             seconds=seconds,
+            compiled=compiled,
         )
         self._velocity: Callable[..., Tensor] = model
         self.denoiser, self.seed, self.batch = model, seed, batch

@@ -20,6 +20,7 @@ class Trainer(ABC):
         steps: Length of the whole training, for the trapezoid.
         decay: Share of the training, at its end, over which the learning rate falls to almost zero.
         seconds: Length of the whole training in time. `steps` does not count then, and two runs differ.
+        compiled: The loss is compiled. Its first step includes the compiling, so the time of that step does not count.
 
     Attributes:
         seed: Decides all random numbers, together with the step.
@@ -34,9 +35,10 @@ class Trainer(ABC):
         steps: int,
         decay: float = 0.4,
         seconds: float | None = None,
+        compiled: bool = False,
     ) -> None:
         self.model, self.optimisers, self.steps, self.step = model, optimisers, steps, 0
-        self.decay, self.seconds, self.elapsed = decay, seconds, 0.0
+        self.decay, self.seconds, self.elapsed, self.compiled = decay, seconds, 0.0, compiled
         self.device = next(model.parameters()).device
         self._rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
 
@@ -76,7 +78,7 @@ class Trainer(ABC):
             Each step's loss, shape (). It is where the model is: reading it makes a GPU wait for the step.
         """
         self.model.train()
-        before = perf_counter()
+        before, compiling = perf_counter(), self.compiled
         while self.done < 1:
             self._set_rates()
             # Before the forward: a compiled one may use the memory of the gradients again.
@@ -92,7 +94,9 @@ class Trainer(ABC):
             self.step += 1
             self.stepped()
             now = perf_counter()
-            self.elapsed, before = self.elapsed + now - before, now
+            if not compiling:
+                self.elapsed += now - before
+            before, compiling = now, False
             yield loss.detach()
         self.model.eval()
 

@@ -104,7 +104,10 @@ def test_the_first_call_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None
         ToyDenoiser(), Examples(torch.randn(4, 4), CAPTIONS), steps=2, seed=0, batch=4, compiled=True
     )
     assert compiled == [(4, "default")]
+    clock = iter([0.0, 500.0, 501.0])
+    monkeypatch.setattr("lesa_reference.trainer.perf_counter", lambda: next(clock))
     assert len(list(trainer.train())) == 2
+    assert trainer.elapsed == 1.0, "the step that compiles does not count"
 
 
 def test_a_resumed_training_equals_one_that_never_stopped(tmp_path: Path) -> None:

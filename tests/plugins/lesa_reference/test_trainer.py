@@ -13,10 +13,11 @@ from lesa_reference.trainer import Trainer
 class LineTrainer(Trainer):
     """Fits a line; each step's data depend on the step alone, and its dropout on the global random numbers."""
 
-    def __init__(self, steps: int, seconds: float | None = None) -> None:
+    def __init__(self, steps: int, seconds: float | None = None, compiled: bool = False) -> None:
         torch.manual_seed(0)
         model = nn.Linear(3, 1)
-        super().__init__(model, [torch.optim.AdamW(model.parameters(), lr=0.05)], steps, seconds=seconds)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=0.05)
+        super().__init__(model, [optimiser], steps, seconds=seconds, compiled=compiled)
 
     def loss(self) -> Tensor:
         x = torch.randn(16, 3, generator=torch.Generator().manual_seed(self.step))
@@ -74,3 +75,24 @@ def test_the_time_of_a_resumed_training_counts_on(monkeypatch: pytest.MonkeyPatc
     second = LineTrainer(1, seconds=10)
     second.load(first.state())
     assert len(list(second.train())) == 6
+
+
+def test_the_time_of_compiling_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start() -> None:
+        """A clock that shows 0, 500 after the first step, and a second more after each further step."""
+        clock = iter([0, *range(500, 1000)])
+        monkeypatch.setattr("lesa_reference.trainer.perf_counter", lambda: float(next(clock)))
+
+    start()
+    assert len(list(LineTrainer(1, seconds=10).train())) == 1
+    start()
+    first = LineTrainer(1, seconds=10, compiled=True)
+    running = first.train()
+    for _ in range(4):
+        next(running)
+    assert first.elapsed == 3.0
+    start()  # a resumed training compiles anew
+    second = LineTrainer(1, seconds=10, compiled=True)
+    second.load(first.state())
+    assert len(list(second.train())) == 1 + 7
+    assert second.elapsed == 10.0
