@@ -25,7 +25,7 @@ from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
 from lesa_framework.sizing import outline
 
-__all__ = ["CallablePipeline", "ModelSource", "find_model", "load_pipeline"]
+__all__ = ["CallablePipeline", "ModelSource", "device_for", "find_model", "load_pipeline"]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 #: The release of diffusers that renamed `torch_dtype`.
@@ -89,6 +89,29 @@ def find_model(name: str) -> ModelSource:
     )
 
 
+def device_for(given: str | None = None) -> str:
+    """The device to work on: the given one, or the GPU when there is one.
+
+    Args:
+        given: What the user named, such as `cuda`, `cuda:1` or `cpu`.
+
+    Raises:
+        ConfigError: This machine does not have it.
+    """
+    place = given or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        kind, index = torch.device(place).type, torch.device(place).index
+    except RuntimeError:
+        kind, index = "", None
+    available = available_devices()
+    if kind not in available:
+        raise ConfigError(f"--device {place}: not available on this machine. Available: {', '.join(available)}.")
+    if kind == "cuda" and (index or 0) >= torch.cuda.device_count():
+        known = ", ".join(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+        raise ConfigError(f"--device {place}: not available on this machine. Its GPUs: {known}.")
+    return place
+
+
 def load_pipeline(
     model: str | ModelSource, *, device: str | None = None, dtype: torch.dtype | None = None
 ) -> CallablePipeline:
@@ -103,8 +126,7 @@ def load_pipeline(
         ConfigError: diffusers is not installed, the model or device does not exist, or the model cannot be loaded.
     """
     source = find_model(model) if isinstance(model, str) else model
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    _check_device(place)
+    place = device_for(device)
     half = place.startswith("cuda") and source.named is None
     return _load(source, dtype or (torch.bfloat16 if half else torch.float32), {}).to(place)
 
@@ -169,19 +191,6 @@ def _not_loaded(source: ModelSource, error: Exception) -> ConfigError:
         f"model: '{source.name}' could not be loaded: {reason} "
         f"Check the name, the folder's files or the network. Registered models: {_known()}."
     )
-
-
-def _check_device(place: str) -> None:
-    try:
-        kind, index = torch.device(place).type, torch.device(place).index
-    except RuntimeError:
-        kind, index = "", None
-    available = available_devices()
-    if kind not in available:
-        raise ConfigError(f"--device {place}: not available on this machine. Available: {', '.join(available)}.")
-    if kind == "cuda" and (index or 0) >= torch.cuda.device_count():
-        known = ", ".join(f"cuda:{number}" for number in range(torch.cuda.device_count()))
-        raise ConfigError(f"--device {place}: not available on this machine. Its GPUs: {known}.")
 
 
 def _known() -> str:

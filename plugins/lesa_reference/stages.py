@@ -86,13 +86,23 @@ class Stages:
             folder, draw = self.work / "scenes", self.recipe.draw
             return draw_pool(draw, folder, self.seed, self.count, self.workers, lambda n: progress.advance(task, n))
 
-    def vae(self, steps: int, given: Path | None) -> Vae:
-        """A trained VAE: the given one, that of this folder, or a new one."""
-        codec, folder = self.recipe.codec, given or self.work / "vae"
-        if not given and not is_whole(folder):
+    def vae(self, steps: int) -> Vae:
+        """The VAE that was trained in this folder, or a new one."""
+        folder = self.work / "vae"
+        if not is_whole(folder):
             self._train_vae(steps, folder)
-        # Read again, also when it was just trained: a resumed training must go on from the very same.
+        return self.load_vae(folder)  # also when it was just trained: a resumed training must go on from the very same
+
+    def load_vae(self, folder: Path) -> Vae:
+        """A trained VAE.
+
+        Raises:
+            ConfigError: It is not in the folder.
+        """
+        codec = self.recipe.codec
         try:
+            if not folder.is_dir():  # diffusers would look for it on the hub
+                raise FileNotFoundError("there is no such folder")
             kept = codec.load(str(folder))
         except (OSError, RuntimeError, SafetensorError, ValueError) as error:
             raise ConfigError(
@@ -130,11 +140,19 @@ class Stages:
         save_checkpoint(path, {"latents": torch.cat(parts).half(), "captions": pool.captions, "seed": self.seed})
 
     def denoiser(
-        self, examples: Examples, steps: int, seconds: float | None, weights: Path | None, compiled: bool
+        self, examples: Examples, steps: int, seconds: float | None, start: Denoiser | None, compiled: bool
     ) -> Denoiser:
-        """The average of a trained denoiser; its last weights go to `raw.safetensors`."""
+        """The average of a trained denoiser; its last weights go to `raw.safetensors`.
+
+        Args:
+            examples: What it learns from.
+            steps: Length of the training.
+            seconds: Length of the training in time, instead of `steps`.
+            start: The denoiser to train on; None begins with a new one.
+            compiled: Whether it is compiled.
+        """
         torch.manual_seed(self.seed)
-        model = load_denoiser(self.backbone, weights) if weights else self.recipe.denoiser(SIZES[self.backbone])
+        model = start or self.recipe.denoiser(SIZES[self.backbone])
         trainer = DenoiserTrainer(
             model.to(self.device), examples, steps, self.seed, self.recipe.batch, seconds, compiled
         )

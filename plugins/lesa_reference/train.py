@@ -17,6 +17,7 @@ if __name__ == "__main__":
 
 import typer
 
+from lesa_reference.captions import HELD_OUT_SEED
 from lesa_reference.sizes import Backbone
 
 # Nothing heavy is imported here: the processes that draw scenes import the main module too.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def main(
     backbone: Annotated[Backbone, typer.Argument(help="Transformer class to train.")],
     out: Annotated[Path, typer.Option(help="Folder for the pipeline; checkpoints go to its work/.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, scenes and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=HELD_OUT_SEED - 1, help="Seed of weights, scenes and noise.")] = 0,
     vae: Annotated[Path | None, typer.Option(help="Folder of a trained VAE to use, instead of training one.")] = None,
     vae_steps: Annotated[int, typer.Option(min=1, help="Steps of the VAE (16 pictures or 6 clips each).")] = 1700,
     examples: Annotated[int, typer.Option(min=64, help="Scenes or clips to draw and to train on.")] = 24000,
@@ -57,8 +58,7 @@ def main(
 
     The defaults take between one and two hours on two CPU cores. You can stop at any time; the same command resumes.
     """
-    work = out / "work"
-    if continue_from and not vae and not (work / "vae").exists():
+    if continue_from and not vae:
         raise typer.BadParameter(
             "--continue-from: the weights go with the VAE that they were trained with. Add --vae FOLDER, the vae/ of "
             "that training's pipeline."
@@ -66,20 +66,24 @@ def main(
     import torch
 
     from lesa_framework.files import write_text
+    from lesa_framework.pipelines import device_for
     from lesa_reference.saving import is_whole, save_folder
-    from lesa_reference.stages import Stages, console
+    from lesa_reference.stages import Stages, console, load_denoiser
 
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    work, place = out / "work", torch.device(device_for(device))
+    stages = Stages(backbone, work, seed, examples, workers or torch.get_num_threads(), place)
+    # What is given is read first: drawing the scenes takes minutes.
+    start = load_denoiser(backbone, continue_from) if continue_from else None
+    given_vae = stages.load_vae(vae) if vae else None
     given = [str(backbone), seed, str(vae), vae_steps, examples, steps, seconds, str(continue_from), score_steps]
     finished = work / "finished.json"
     if is_whole(out) and finished.is_file() and json.loads(finished.read_text("utf-8")) == given:
         console.print(f"nothing is left to do: {out} is from this training. Delete {work} to train again.")
         return
     finished.unlink(missing_ok=True)
-    stages = Stages(backbone, work, seed, examples, workers or torch.get_num_threads(), place)
-    trained_vae = stages.vae(vae_steps, vae)
+    trained_vae = given_vae or stages.vae(vae_steps)
     data = stages.examples(trained_vae)
-    denoiser = stages.denoiser(data, steps, seconds, continue_from, compile_)
+    denoiser = stages.denoiser(data, steps, seconds, start, compile_)
     pipeline = denoiser.float().pipeline(trained_vae)
     # The large parts are stored in half precision. Text encoders stay in float32, because transformers loads
     # them in the precision they are stored in.

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
 from safetensors.torch import load_file, save_file
 
 from lesa_framework import ConfigError
 from lesa_reference.sizes import SIZES, Backbone, Sizes
 from lesa_reference.stages import RECIPES, Stages, load_denoiser
-from lesa_reference.train import main
 
 TINY = Sizes(heads=1, blocks=1, single_blocks=1)
 
@@ -25,14 +23,14 @@ def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
 
 
 def test_the_same_stages_resume_and_their_weights_can_be_continued(stages: Stages) -> None:
-    vae = stages.vae(1, None)
+    vae = stages.vae(1)
     examples = stages.examples(vae)
     assert examples.latents.shape == (64, 8, 16, 16)
     assert examples.captions == stages.pool.captions
     average = stages.denoiser(examples, 2, None, None, compiled=False)
 
     again = Stages(Backbone.flux, stages.work, 0, 64, 1, torch.device("cpu"))
-    same = again.examples(again.vae(1, None))
+    same = again.examples(again.vae(1))
     assert torch.equal(same.latents, examples.latents.half().float())
     resumed = again.denoiser(same, 2, None, None, compiled=False)
     for name, tensor in average.state_dict().items():
@@ -67,10 +65,12 @@ def test_weights_bring_their_own_sizes(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_vae_is_refused(stages: Stages, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="not the folder of a trained AutoencoderKL"):
-        stages.vae(1, tmp_path / "nothing")
+        stages.load_vae(tmp_path / "empty")
 
 
-def test_weights_without_their_vae_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(typer.BadParameter, match="Add --vae"):
-        main(Backbone.flux, tmp_path, continue_from=tmp_path / "raw.safetensors")
+def test_a_vae_is_not_looked_for_on_the_hub(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RECIPES[Backbone.flux].codec, "load", lambda folder: pytest.fail(f"{folder} was loaded"))
+    with pytest.raises(ConfigError, match=r"OLD/vae: not the folder of .* there is no such folder"):
+        stages.load_vae(Path("OLD/vae"))
