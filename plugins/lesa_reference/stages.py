@@ -65,7 +65,7 @@ class Stages:
 
     Args:
         backbone: Whose recipe is followed.
-        work: Folder of the checkpoints.
+        work: Folder of the checkpoints of this one training.
         seed: Seed of weights, scenes and noise.
         count: How many scenes or clips are drawn.
         workers: Processes that draw them.
@@ -123,10 +123,9 @@ class Stages:
     def examples(self, vae: Vae) -> Examples:
         """The scenes as the denoiser learns them."""
         path = self.work / "examples.safetensors"
-        kept = load_checkpoint(path) if path.exists() else None
-        if kept is None or len(kept["captions"]) != self.count or kept["seed"] != self.seed:
+        if not path.exists():
             self._encode(vae, path)
-            kept = load_checkpoint(path)  # in half precision, as a resumed training reads them
+        kept = load_checkpoint(path)  # also when just encoded: a resumed training reads them in half precision
         return Examples(kept["latents"].float(), kept["captions"])
 
     def _encode(self, vae: Vae, path: Path) -> None:
@@ -137,7 +136,7 @@ class Stages:
             for part in encode_examples(vae, self.recipe.codec, pool):
                 parts.append(part.latents)
                 progress.update(task, advance=len(part.captions))
-        save_checkpoint(path, {"latents": torch.cat(parts).half(), "captions": pool.captions, "seed": self.seed})
+        save_checkpoint(path, {"latents": torch.cat(parts).half(), "captions": pool.captions})
 
     def denoiser(
         self, examples: Examples, steps: int, seconds: float | None, start: Denoiser | None, compiled: bool
@@ -216,22 +215,28 @@ def _progress() -> Progress:
 
 
 def _run(trainer: Trainer, checkpoint: Path, name: str) -> None:
+    # A training whose length is a time counts seconds.
+    total, unit = (trainer.steps, "steps") if trainer.seconds is None else (round(trainer.seconds), "seconds")
+
+    def spent() -> int:
+        return int(trainer.done * total)
+
     if checkpoint.exists():
         trainer.load(load_checkpoint(checkpoint))
-        console.print(f"{name}: resuming after step {trainer.step}, {max(0.0, 1 - trainer.done):.0%} are left")
+        if trainer.done >= 1:
+            console.print(f"{name}: nothing is left to train: {spent()} of {total} {unit} are done")
+        else:
+            console.print(f"{name}: resuming after step {trainer.step}, {1 - trainer.done:.0%} are left")
     with _progress() as progress:
-        # A training whose length is a time counts seconds.
-        total, unit = (trainer.steps, "steps") if trainer.seconds is None else (round(trainer.seconds), "seconds")
-        task = progress.add_task(name, total=total, completed=int(trainer.done * total), note="")
+        task = progress.add_task(name, total=total, completed=spent(), note="")
         smooth = None
         for loss in trainer.train():
             smooth = loss if smooth is None else smooth.lerp(loss, 0.02)
             last = trainer.done >= 1
             if trainer.step % _SHOW_EVERY == 0 or last:
-                progress.update(task, completed=int(trainer.done * total), note=f"loss {float(smooth):.4f}")
+                progress.update(task, completed=spent(), note=f"loss {float(smooth):.4f}")
             if trainer.step % _SAVE_EVERY == 0 or last:
                 save_checkpoint(checkpoint, trainer.state())
                 if not console.is_terminal:
-                    done = f"{int(trainer.done * total)}/{total} {unit}"
-                    console.print(f"{name} {done}, step {trainer.step}, loss {float(smooth):.4f}")
+                    console.print(f"{name} {spent()}/{total} {unit}, step {trainer.step}, loss {float(smooth):.4f}")
     trainer.model.eval()

@@ -69,15 +69,20 @@ def main(
     from lesa_framework.pipelines import device_for
     from lesa_reference.saving import is_whole, save_folder
     from lesa_reference.stages import Stages, console, load_denoiser
+    from lesa_reference.started import content_of, start_or_resume
 
     work, place = out / "work", torch.device(device_for(device))
     stages = Stages(backbone, work, seed, examples, workers or torch.get_num_threads(), place)
     # What is given is read first: drawing the scenes takes minutes.
     start = load_denoiser(backbone, continue_from) if continue_from else None
     given_vae = stages.load_vae(vae) if vae else None
-    given = [str(backbone), seed, str(vae), vae_steps, examples, steps, seconds, str(continue_from), score_steps]
-    finished = work / "finished.json"
-    if is_whole(out) and finished.is_file() and json.loads(finished.read_text("utf-8")) == given:
+    decisive = {
+        "backbone": backbone, "seed": seed, "examples": examples, "vae": content_of(vae),
+        "vae-steps": None if vae else vae_steps, "continue-from": content_of(continue_from),
+    }  # fmt: skip
+    start_or_resume(work, decisive)
+    finished, lengths = work / "finished.json", json.dumps([steps, seconds, score_steps]) + "\n"
+    if is_whole(out) and finished.is_file() and finished.read_text("utf-8") == lengths:
         console.print(f"nothing is left to do: {out} is from this training. Delete {work} to train again.")
         return
     finished.unlink(missing_ok=True)
@@ -93,7 +98,7 @@ def main(
     console.print(f"[bold]{out}[/]: {sum(f.stat().st_size for f in _weights(out)) / 2**20:.2f} MiB of weights")
     if score_steps:
         stages.caption_score(trained_vae.float().to(place), score_steps)
-    write_text(finished, json.dumps(given) + "\n")
+    write_text(finished, lengths)
 
 
 def _weights(folder: Path) -> Iterable[Path]:
