@@ -180,6 +180,21 @@ def test_a_second_visitor_waits_and_a_run_can_be_stopped(visit: Open) -> None:
     expect(page.locator(".lesa-report")).to_have_count(0)
 
 
+def test_what_another_speedup_begins_can_be_stopped(visit: Open) -> None:
+    page = visit()
+    page.locator("#steps input[type=number]").fill("100")
+    page.keyboard.press("Tab")
+    _run(page)
+    expect(page.locator(".lesa-figures")).to_contain_text("20 of 100", timeout=_PATIENCE)
+    _field(page, "range slider for Speed-up").focus()
+    page.keyboard.press("Home")  # 1.5: 67 steps are computed
+    _button(page, "Stop").click()
+    expect(_button(page, "Run")).to_be_enabled()
+    expect(page.locator(".lesa-figures")).to_contain_text("20 of 100")
+    _run(page)
+    expect(page.locator(".lesa-figures")).to_contain_text("67 of 100")
+
+
 def test_a_dark_phone_scrolls_the_page_in_one_direction_only(visit: Open) -> None:
     page = visit(_PHONE, "dark")
     _run(page)
