@@ -106,6 +106,7 @@ class Bracket:
         first, blocks = None, 0
         if self._case is not None and began < self._deadline and family.refusal(pipe) is None:
             first, blocks = self._on_few_blocks(self._case, family, pipe, workload, nfe, measure)
+            self._device.free()  # peers leave cycles behind, which hold the model that they were attached to
         left = self._seconds - (time.monotonic() - began)
         found = match(family, pipe, workload, nfe, measure, left, start=first)
         if first is None or first.chosen is None:
@@ -126,10 +127,10 @@ class Bracket:
         """
         began = time.monotonic()
         start = self._narrow(case, family, deep, nfe, measure)
+        self._device.free()
         try:
             few = build_denoiser(case, self._device, self._seed)
         except torch.OutOfMemoryError:
-            self._device.free()
             return None, 0
         few.transformer.load_state_dict(pipe.transformer.state_dict(), strict=False)  # the model's own first blocks
         workload = _workload(few, deep)

@@ -1,6 +1,8 @@
 """Settings are searched on a few blocks first; what is counted there holds for the whole depth, or the note says so."""
 
+import gc
 import math
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -177,6 +179,33 @@ def test_a_wide_model_is_searched_narrow_first():
     assert len(found["wide"].tried) <= len(found["narrow"].tried)
     start, on_few = "diffusers_taylorseer_lite: searching on", f"{BLOCKS} of 6 blocks"
     assert said == [f"{start} {BLOCKS} narrow blocks", f"{start} {on_few}", f"{start} {on_few}"]
+
+
+@pytest.mark.parametrize("family", [DiffusersTaylorSeer(), DBCache()], ids=lambda each: each.name)
+def test_nothing_is_left_of_models_that_were_searched_on(family, monkeypatch):
+    case, made, alive = deep(FLUX), [], []
+    wide = replace(case, config={**case.config, "attention_head_dim": 32, "axes_dims_rope": (8, 12, 12)})
+    denoiser = build_denoiser(wide, Cpu())
+
+    def build(*arguments):
+        few = build_denoiser(*arguments)
+        made.append(weakref.ref(few.transformer))
+        return few
+
+    def match(*arguments, **start):
+        alive.append([each() is not None for each in made])
+        return matching.match(*arguments, **start)
+
+    monkeypatch.setattr(bracket, "build_denoiser", build)
+    monkeypatch.setattr(bracket, "match", match)
+    search = Bracket(wide, Cpu(), 0, 600.0, math.inf, lambda _: None, BLOCKS)
+    gc.disable()  # so that nothing is collected but by the search itself
+    try:
+        found = search(family, denoiser, workload_of(denoiser), 9, Measure.FLOPS)
+    finally:
+        gc.enable()
+    assert found.chosen is not None
+    assert alive == [[True], [False, True], [False, False]]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
