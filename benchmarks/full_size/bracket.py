@@ -3,7 +3,7 @@
 A peer's ladder is climbed on a model with few blocks that is narrow, too, in seconds: an interval does the same at any
 width, and where a threshold does not, what follows corrects it. The search goes on, from the rung that was found, on as
 few blocks with the model's own width, inputs and first weights. What is counted there is translated to the real depth.
-At full size a run or two then confirm it.
+At full size a run or two then confirm it. A peer that is told its steps has nothing to search.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from benchmarks.full_size.device import Device
 from benchmarks.full_size.sampler import Denoiser, build_denoiser
 from lesa_framework import HasTransformer, PeerFamily
 from lesa_framework.measure.counting import Call, Count, Workload, count, counting
-from lesa_framework.measure.matching import Match, Measure, match
+from lesa_framework.measure.matching import Match, Measure, Trial, match
+from lesa_framework.measure.told import Told
 
 #: More than any peer here always computes (cache-dit's default are 8), so that every ladder can be climbed.
 BLOCKS = 9
@@ -102,6 +103,8 @@ class Bracket:
         self, family: PeerFamily, pipe: HasTransformer, workload: Workload, nfe: float, measure: Measure
     ) -> Match:
         """Search; the note says what was done where, and what was not finished."""
+        if isinstance(family, Told):
+            return _only(family, pipe, workload)
         began = time.monotonic()
         first, blocks = None, 0
         if self._case is not None and began < self._deadline and family.refusal(pipe) is None:
@@ -149,6 +152,19 @@ class Bracket:
         # Only what was found is handed on: how much a narrow block does is not how much a wide one does.
         found = match(family, few, workload, nfe, measure, self._seconds / 4)
         return replace(found, finished=False) if found.chosen is not None else None
+
+
+def _only(family: Told, pipe: HasTransformer, workload: Workload) -> Match:
+    """The one candidate of a family that is told its steps, with the work that is expected: the probe counts it."""
+    refused = family.refusal(pipe)
+    if refused is not None:
+        return Match(error=refused)
+    ((peer,),) = family.ladders(pipe, workload)
+    calls = [
+        call if number // workload.branches in family.steps else Call(0, 0, 0)
+        for number, call in enumerate(workload.uncached)
+    ]
+    return Match(Trial(peer, count(calls, workload.uncached, workload.num_steps)), reached=True)
 
 
 def _workload(few: Denoiser, deep: Workload) -> ShallowWorkload:

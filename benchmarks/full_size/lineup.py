@@ -23,7 +23,10 @@ from lesa_taylorseer.predictor import TaylorSeer
 
 
 def line_up(case: Case, seed: int = 0) -> list[Contender]:
-    """The uncached run first, then the intervals in the case's order, then peers at the first interval's steps."""
+    """The uncached run first, then the intervals in the case's order, then peers at the first interval's steps.
+
+    Peers that are told these steps come first: the others are searched for, and the time budget may end with them.
+    """
     rows = [uncached(case.num_steps)]
     for interval in case.intervals:
         computed = paper_steps(interval, case.num_steps)
@@ -43,11 +46,13 @@ def line_up(case: Case, seed: int = 0) -> list[Contender]:
             if case.tap is not Tap.OUTPUT:  # there a predicted step does not even run what the floor runs
                 rows.append(told(FloorFamily(), computed, case.num_steps, f"n{interval}"))
     computed, registry = paper_steps(case.intervals[0], case.num_steps), plugins().registry
-    peers = registry.peers.items()
-    rows += [Contender(name, Kind.PEER, name, len(computed), case.num_steps, peer=peers[name]) for name in peers]
-    return rows + [
+    rows += [
         told(family, computed, case.num_steps, f"n{case.intervals[0]}")
         for family in registry.told_peers.items().values()
+    ]
+    return rows + [
+        Contender(name, Kind.PEER, name, len(computed), case.num_steps, peer=peer)
+        for name, peer in registry.peers.items().items()
     ]
 
 

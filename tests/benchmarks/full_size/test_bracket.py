@@ -12,12 +12,14 @@ from benchmarks.full_size import bench, bracket
 from benchmarks.full_size.bracket import Bracket, as_deep, shallow
 from benchmarks.full_size.cases import CASES, FLUX, LAYERS, QWEN_IMAGE, narrow
 from benchmarks.full_size.device import Cpu
+from benchmarks.full_size.floor import FloorFamily
 from benchmarks.full_size.lineup import line_up
 from benchmarks.full_size.sampler import build_denoiser
 from lesa_framework.measure import matching
 from lesa_framework.measure.counting import Call, Workload, counting
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.subject import fingerprint
+from lesa_framework.measure.told import Told
 from lesa_peers.cache_dit_dbcache import DBCache
 from lesa_peers.diffusers_first_block import DiffusersFirstBlock
 from lesa_peers.diffusers_magcache import DiffusersMagCache
@@ -179,6 +181,20 @@ def test_a_wide_model_is_searched_narrow_first():
     assert len(found["wide"].tried) <= len(found["narrow"].tried)
     start, on_few = "diffusers_taylorseer_lite: searching on", f"{BLOCKS} of 6 blocks"
     assert said == [f"{start} {BLOCKS} narrow blocks", f"{start} {on_few}", f"{start} {on_few}"]
+
+
+@pytest.mark.parametrize("case", [FLUX, QWEN_IMAGE], ids=["flux", "qwen_image"])
+def test_a_peer_that_is_told_its_steps_is_not_searched_for(case, monkeypatch):
+    case, said, steps = deep(case), [], (0, 1, 5)
+    denoiser = build_denoiser(case, Cpu())
+    workload = replace(workload_of(denoiser), run=lambda: said.append("a run"))
+    search = Bracket(case, Cpu(), 0, -1.0, math.inf, said.append, BLOCKS)
+    found = search(Told(FloorFamily(), steps), denoiser, workload, 3, Measure.STEPS)
+    assert (found.reached, found.note, said) == (True, "", [])
+    assert found.chosen.peer == FloorFamily().at(steps, denoiser, workload)
+    assert (found.chosen.work.full_steps, found.chosen.work.flops_nfe) == (3, 3)
+    monkeypatch.setattr(FloorFamily, "refusal", lambda *_: "Not this one.")
+    assert search(Told(FloorFamily(), steps), denoiser, workload, 3, Measure.STEPS).error == "Not this one."
 
 
 @pytest.mark.parametrize("family", [DiffusersTaylorSeer(), DBCache()], ids=lambda each: each.name)

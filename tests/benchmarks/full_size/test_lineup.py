@@ -6,11 +6,11 @@ from lesa_framework.measure.results import Kind
 from lesa_framework.plugin.manager import plugins
 
 
-def test_there_is_a_row_for_every_family_of_peers_at_the_headlines_nfe():
+def test_there_is_a_row_for_every_family_of_peers_at_the_headlines_nfe_and_those_that_are_told_come_first():
     peers = [each for each in line_up(FLUX) if each.kind is Kind.PEER]
     registry = plugins().registry
     told = [f"{name}-n7" for name in registry.told_peers.names()]
-    assert [each.name for each in peers] == ["floor-n7", *registry.peers.names(), *told]
+    assert [each.name for each in peers] == ["floor-n7", *told, *registry.peers.names()]
     assert {each.nfe for each in peers} == {len(paper_steps(7, 50))}
 
 
