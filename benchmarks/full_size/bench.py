@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 import uuid
@@ -19,7 +18,7 @@ from benchmarks.full_size.device import Device
 from benchmarks.full_size.first_steps import FirstSteps
 from benchmarks.full_size.sampler import Denoiser, build_denoiser, build_model
 from benchmarks.full_size.subject import DenoiserSubject
-from lesa_framework.errors import in_one_line
+from lesa_framework.errors import LesaError, in_one_line
 from lesa_framework.files import write_text
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.measure.assembly import Measured, assemble
@@ -31,7 +30,7 @@ from lesa_framework.measure.results import ModelResults, Pair, Results
 from lesa_framework.measure.scoring import Metrics
 from lesa_framework.measure.spec import BenchSpec, ModelEntry
 from lesa_framework.measure.store import Store
-from lesa_framework.measure.subject import ChangedModelError, Progress
+from lesa_framework.measure.subject import Progress
 from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.pipelines import ModelSource
 
@@ -72,7 +71,11 @@ def run_case(
     say: Callable[[str], None],
     path: Path | None,
 ) -> Results:
-    """Measure a model; the file is written again after every round, so that a killed run leaves what it had.
+    """Measure a model.
+
+    What was measured so far is written to a file beside, see [`unfinished`][benchmarks.full_size.bench.unfinished],
+    after every method of the first round and after every further round. Only a run that has come to its end replaces
+    the file itself: neither a killed run nor one that failed loses what an earlier one has measured.
 
     Args:
         case: The model.
@@ -81,15 +84,18 @@ def run_case(
         settings: How.
         say: Shows progress.
         path: Where the results go; nowhere if None.
+
+    Raises:
+        LesaError: The results cannot be written.
     """
     began = time.monotonic()
-    report = _Report(case, device, settings, path)
+    report = _Report(case, device, settings, path, say)
     device.free()
     say(f"{case.title}: making {report.parameters / 1e9:.2f} billion weights, {report.weights_bytes / 2**30:.1f} GiB")
     try:
         denoiser = build_denoiser(case, device, settings.seed)
     except torch.OutOfMemoryError:
-        return report.failed("out of memory while the model was made")
+        return report.fail("out of memory while the model was made")
     device.synchronize()
     say(f"made in {time.monotonic() - began:.1f} s")
     subject = DenoiserSubject(denoiser, device, began + settings.budget)
@@ -109,22 +115,27 @@ def run_case(
                 )
                 break
             say(f"round {number + 1} of {settings.rounds}")
-            gc.collect()  # now, and not within a run
-            running.round(number)
+            running.round(number, lambda: report.save(running.measured()))
             if number == 0:
-                report.bandwidth = _bandwidths(denoiser, running.measured(), device)
+                report.measure_bandwidth(denoiser, running.measured())
             report.save(running.measured())
             subject.deadline = math.inf  # a further round begins only if there is time for all of it
-    except ChangedModelError as error:
-        report.notes.append(f"Stopped: {error}")
-    except Exception as error:  # only the uncached run's end up here
-        return report.failed(f"the uncached model failed: {in_one_line(error)}")
-    return report.save(running.measured())
+    except Exception as error:  # not a method's, which its row tells
+        reason = str(error) if isinstance(error, LesaError) else in_one_line(error)
+        if not running.measured().rows[0].runs:
+            return report.fail(f"the uncached model failed: {reason}")
+        return report.stop(running.measured(), reason)
+    return report.finish(running.measured())
 
 
 def results_path(folder: Path, case: Case, device: Device, *, tiny: bool) -> Path:
     """Where a model's results go."""
     return folder / f"full-size-{case.name}-{device.slug}{'-tiny' if tiny else ''}.json"
+
+
+def unfinished(path: Path) -> Path:
+    """Where results are before the run has come to its end."""
+    return path.with_stem(f"{path.stem}-unfinished")
 
 
 class _Lines(Progress):
@@ -146,7 +157,9 @@ class _Lines(Progress):
 class _Report:
     """Turns what was measured into results, and writes them."""
 
-    def __init__(self, case: Case, device: Device, settings: Settings, path: Path | None) -> None:
+    def __init__(
+        self, case: Case, device: Device, settings: Settings, path: Path | None, say: Callable[[str], None]
+    ) -> None:
         shapes = [each.numel() for each in build_model(case, torch.device("meta"), device.dtype).parameters()]
         self.parameters, self.weights_bytes = sum(shapes), sum(shapes) * device.dtype.itemsize
         self.environment = environment(device.place, device.dtype)
@@ -159,7 +172,7 @@ class _Report:
             source, (), pairs, sampling, BenchSpec(models={case.name: ModelEntry()}, batch=case.latent[0], images=0)
         )
         self._bench = Benchmark([self.task], title=case.title, command=settings.command)
-        self._path = path
+        self._path, self._device, self._say = path, device, say
         self._properties = {
             "tiny": settings.tiny,
             "parameters": self.parameters,
@@ -172,8 +185,16 @@ class _Report:
             "seed": settings.seed,
         }
 
+    def measure_bandwidth(self, denoiser: Denoiser, measured: Measured) -> None:
+        """Of each kind of predictor; a note where that fails: the times are good without it."""
+        try:
+            self.bandwidth = _bandwidths(denoiser, measured, self._device)
+        except Exception as error:
+            self.notes.append(f"No bandwidth was measured: {in_one_line(error)}")
+            self._device.free()
+
     def save(self, measured: Measured) -> Results:
-        """The results so far, written to the file."""
+        """The results so far, in the unfinished file."""
         results = assemble(self._bench, [measured])
         (found,) = results.models
         details = {
@@ -183,24 +204,46 @@ class _Report:
         model = found.model_copy(update={"pairs": [], "details": details, "properties": self._properties})
         return self._written(results.model_copy(update={"models": [model], "notes": self.notes}))
 
-    def failed(self, reason: str) -> Results:
+    def finish(self, measured: Measured) -> Results:
+        """All results, in the file itself."""
+        results = self.save(measured)
+        if self._path is not None:
+            write_text(self._path, _text(results))
+            unfinished(self._path).unlink()
+            self._say(f"written to {self._path}")
+        return results
+
+    def stop(self, measured: Measured, reason: str) -> Results:
+        """The results of a run that could not go on."""
+        self.notes.append(f"Stopped: {reason}")
+        return self._told(self.save(measured))
+
+    def fail(self, reason: str) -> Results:
         """Results without rows."""
         self.notes.append(f"Failed: {reason}")
         model = ModelResults(
             model=self.task.source.name, num_steps=self.task.settings.num_steps, batch=self.task.spec.batch,
             properties=self._properties,
         )  # fmt: skip
-        return self._written(
-            Results(
-                title=self._bench.title, rows=[], models=[model], command=self._bench.command,
-                environment=self.environment, notes=self.notes,
-            )
+        results = Results(
+            title=self._bench.title, rows=[], models=[model], command=self._bench.command,
+            environment=self.environment, notes=self.notes,
         )  # fmt: skip
+        return self._told(self._written(results))
 
     def _written(self, results: Results) -> Results:
         if self._path is not None:
-            write_text(self._path, results.model_dump_json(indent=1) + "\n")
+            write_text(unfinished(self._path), _text(results))
         return results
+
+    def _told(self, results: Results) -> Results:
+        if self._path is not None:
+            self._say(f"did not come to its end; written to {unfinished(self._path)}")
+        return results
+
+
+def _text(results: Results) -> str:
+    return results.model_dump_json(indent=1) + "\n"
 
 
 def _round_seconds(measured: Measured) -> float:

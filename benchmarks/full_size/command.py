@@ -17,6 +17,7 @@ from benchmarks.full_size.cases import CASES, tiny
 from benchmarks.full_size.device import choose, problem_of
 from benchmarks.full_size.lineup import chosen, line_up
 from benchmarks.full_size.table import bandwidth_table, floor_table, rows_table
+from lesa_framework.errors import LesaError
 from lesa_framework.measure.results import Results
 
 FOLDER = Path(__file__).resolve().parent.parent / "results"
@@ -51,11 +52,12 @@ def main(
         say = partial(_progress, notices, name)
         settings = Settings(rounds, budget, seed, tiny_models, command)
         path = None if folder is None else results_path(folder, case, place, tiny=tiny_models)
-        results = run_case(case, chosen(line_up(case, seed), methods), place, settings, say, path)
+        try:
+            results = run_case(case, chosen(line_up(case, seed), methods), place, settings, say, path)
+        except LesaError as error:
+            _refuse(notices, str(error))
         failed |= not results.rows
         show(results)
-        if path is not None:
-            notices.print(f"{name}: written to {path}", markup=False)
     raise typer.Exit(int(failed))
 
 

@@ -99,17 +99,23 @@ class ModelBench:
         self._clean = fingerprint(self._subject.pipe.transformer)
         self._probe_uncached()
 
-    def round(self, number: int) -> None:
+    def round(self, number: int, timed: Callable[[], object] = lambda: None) -> None:
         """Time every method on one batch; one that was not looked at before is probed first.
 
         Each round begins with another method, and every second one is backwards, so that no method always follows the
         same one, or the uncached run.
+
+        Args:
+            number: Which batch.
+            timed: Called after each method.
         """
         group, start = self._groups[number], number * len(self._others) // len(self._groups)
         turned = [*self._others[start:], *self._others[:start]]
         self._uncached.runs.append(self._uncached_run(group))
+        timed()
         for entry in turned[::-1] if number % 2 else turned:
             self._extend(entry, group)
+            timed()
         self._rounds = number + 1
 
     def measured(self) -> Measured:

@@ -18,12 +18,12 @@ def short(case):
     return replace(tiny(case), num_steps=STEPS)
 
 
-def measure(case, *names, extra=(), rounds=1, budget=600.0, device=None):
+def measure(case, *names, extra=(), rounds=1, budget=600.0, device=None, path=None):
     """Results of some methods over a few steps, and what was said on the way."""
     case, said = short(case), []
     contenders = [*(chosen(line_up(case), names or ["none"])), *extra]
     settings = bench.Settings(rounds, budget)
-    return bench.run_case(case, contenders, device or Cpu(), settings, said.append, None), said
+    return bench.run_case(case, contenders, device or Cpu(), settings, said.append, path), said
 
 
 def acting(name, act):

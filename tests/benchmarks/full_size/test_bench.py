@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from benchmarks.full_size import bench
+from benchmarks.full_size.bench import unfinished
 from benchmarks.full_size.cases import CASES, FLUX, QWEN_IMAGE, paper_steps
 from benchmarks.full_size.device import Cpu
-from benchmarks.full_size.sampler import build_denoiser
+from benchmarks.full_size.sampler import Denoiser, build_denoiser
+from lesa_framework.measure.results_file import read_results
 from lesa_framework.measure.subject import fingerprint
 from tests.benchmarks.full_size.benches import STEPS, failing, littering, measure, short
 
@@ -130,6 +132,67 @@ def test_the_model_is_clean_after_a_measurement(monkeypatch):
     measure(QWEN_IMAGE, "lesa-n10")
     assert fingerprint(kept.transformer) == before
     assert torch.equal(kept.run(STEPS), bare)
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """The file of an earlier run."""
+    path = tmp_path / "results.json"
+    path.write_text("measured before")
+    return path
+
+
+def test_a_run_that_is_killed_leaves_the_methods_that_it_had_timed(earlier):
+    killed = failing("last", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        measure(FLUX, "reuse-n7", extra=[killed], path=earlier)
+    rows = _rows(read_results(unfinished(earlier)))
+    assert (rows["reuse-n7"].error, rows["last"].error) == (None, "not run")
+    assert earlier.read_text() == "measured before"
+
+
+def test_an_uncached_run_that_fails_later_costs_no_round_before_it(monkeypatch, earlier):
+    times = []
+
+    def run(denoiser, *arguments, on_step=None, **named):
+        times.append(on_step is not None)
+        if times.count(True) == 4:  # after the warm-up and a round of two methods
+            raise ValueError("no more")
+        return sample(denoiser, *arguments, on_step=on_step, **named)
+
+    sample = Denoiser.run
+    monkeypatch.setattr(Denoiser, "run", run)
+    results, said = measure(FLUX, "reuse-n7", rounds=2, path=earlier)
+    assert {row.name: row.error for row in results.rows} == {"uncached": None, "reuse-n7": None}
+    assert [len(each.seconds) for each in results.models[0].details.values()] == [1, 1]
+    assert results.notes[-1] == "Stopped: ValueError: no more"
+    assert said[-1] == f"did not come to its end; written to {unfinished(earlier)}"
+    assert read_results(unfinished(earlier)).rows == results.rows
+    assert earlier.read_text() == "measured before"
+
+
+def test_a_run_without_rows_replaces_no_file(earlier):
+    measure(FLUX, budget=-1.0, path=earlier)
+    assert read_results(unfinished(earlier)).rows == []
+    assert earlier.read_text() == "measured before"
+
+
+def test_a_run_that_comes_to_its_end_replaces_the_file(earlier):
+    unfinished(earlier).write_text("of a killed run")
+    results, said = measure(FLUX, "reuse-n7", path=earlier)
+    assert read_results(earlier).rows == results.rows
+    assert said[-1] == f"written to {earlier}"
+    assert not unfinished(earlier).exists()
+
+
+def test_times_are_good_without_a_bandwidth(monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(bench, "measure_bandwidth", full)
+    results, _ = measure(FLUX, "lesa-n7", rounds=2)
+    assert results.notes[-1] == "No bandwidth was measured: out of memory"
+    assert [len(each.seconds) for each in results.models[0].details.values()] == [2, 2]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

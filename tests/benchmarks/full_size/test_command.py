@@ -32,6 +32,8 @@ def test_a_tiny_model_writes_results_that_report_opens(model, tmp_path):
     assert results.command.startswith("python benchmarks/full_size.py")
     assert f"lesa-n{interval}" in outcome.stdout
     assert "round 1 of 1" in outcome.stderr
+    assert f"{model}: written to {path}" in outcome.stderr
+    assert list(tmp_path.iterdir()) == [path]
     assert "round 1 of 1" not in outcome.stdout
 
 
@@ -64,10 +66,18 @@ def test_a_model_that_does_not_fit_says_so(tmp_path, monkeypatch):
     outcome = _run("flux", "--tiny", "--out", tmp_path)
     assert outcome.exit_code == 1
     assert "out of memory while the model was made" in outcome.stdout
-    assert read_results(tmp_path / "full-size-flux-cpu-tiny.json").rows == []
+    assert read_results(tmp_path / "full-size-flux-cpu-tiny-unfinished.json").rows == []
 
 
 def test_a_budget_that_is_spent_is_noted(tmp_path):
     outcome = _run("flux", "--tiny", "--budget", "0", "--methods", "reuse-n7", "--out", tmp_path)
     assert outcome.exit_code == 1
-    assert "time budget" in read_results(tmp_path / "full-size-flux-cpu-tiny.json").notes[-1]
+    assert "time budget" in read_results(tmp_path / "full-size-flux-cpu-tiny-unfinished.json").notes[-1]
+
+
+def test_a_folder_that_cannot_be_written_gets_a_message_and_exits_with_2(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    outcome = _run("flux", "--tiny", "--methods", "none", "--out", tmp_path / "file")
+    assert outcome.exit_code == 2
+    assert outcome.stderr.splitlines()[-1].startswith("error: ")
+    assert "cannot be written" in outcome.stderr
