@@ -45,7 +45,7 @@ def bandwidth_table(results: Results) -> Table:
     """Predictors against copies."""
     table = Table(title="A prediction against a copy of as many bytes, in turns")
     table.add_column("predictor", no_wrap=True)
-    for title in ("taps", "MiB moved", "ms", "GB/s", "copy, GB/s", "share"):
+    for title in ("features", "MiB moved", "ms", "GB/s", "copy, GB/s", "share"):
         table.add_column(title, justify="right")
     for name, details in results.models[0].details.items():
         each = details.bandwidth

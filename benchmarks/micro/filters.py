@@ -17,7 +17,8 @@ from lesa_framework.runtime.features.history import History
 #: What a filter moves, read and written together.
 MIB = 64
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-TAPS = (1, 2, 3, 4, 8)
+#: How many features a filter adds up.
+FEATURES = (1, 2, 3, 4, 8)
 _CHANNELS = 3072
 Acts = dict[str, Callable[[], Tensor]]
 
@@ -26,8 +27,8 @@ Acts = dict[str, Callable[[], Tensor]]
 def filters(device: Device, rounds: int, mib: float = MIB) -> list[Part]:
     """Time filters of every kind, in turns with a copy. All of them have to move as many bytes.
 
-    Each feature is read once, the prediction is written once. One tap has a weight of 0.9: with a weight of 1 nothing
-    moves at all.
+    Each feature is read once, the prediction is written once. One feature has a weight of 0.9: with a weight of 1
+    nothing moves at all.
 
     Args:
         device: Where, and whose clock.
@@ -44,7 +45,7 @@ def _part(device: Device, dtype: torch.dtype, rounds: int, mib: float) -> Part:
     source = torch.zeros(round(mib * 2**20) // 2, dtype=torch.uint8, device=device.place)
     target = torch.empty_like(source)
     acts: Acts = {"copy": lambda: target.copy_(source)}
-    acts |= _by_taps(device, dtype, mib) | _others(device, dtype, mib)
+    acts |= _by_features(device, dtype, mib) | _others(device, dtype, mib)
     inner = 10 if device.place.type == "cuda" else 1
     found = in_turns({name: partial(seconds_of, act, device, inner) for name, act in acts.items()}, rounds)
     lines = tuple(Line(name, seconds, "copy" if name == "copy" else "filter") for name, seconds in found.items())
@@ -52,11 +53,12 @@ def _part(device: Device, dtype: torch.dtype, rounds: int, mib: float) -> Part:
     return Part(f"filter, {str(dtype).removeprefix('torch.')}", what, lines)
 
 
-def _by_taps(device: Device, dtype: torch.dtype, mib: float) -> Acts:
+def _by_features(device: Device, dtype: torch.dtype, mib: float) -> Acts:
     found: Acts = {}
-    for taps in TAPS:
-        weights = Filter(tuple(0.9 - 0.1 * tap for tap in range(taps)))
-        found[f"{taps} tap{'s'[: taps > 1]}"] = partial(_filled(device, dtype, mib / (taps + 1), taps).apply, weights)
+    for count in FEATURES:
+        history = _filled(device, dtype, mib / (count + 1), count)
+        weights = Filter(tuple(0.9 - 0.1 * k for k in range(count)))
+        found[f"{count} feature{'s'[: count > 1]}"] = partial(history.apply, weights)
     return found
 
 
@@ -67,9 +69,9 @@ def _others(device: Device, dtype: torch.dtype, mib: float) -> Acts:
     own = _filled(device, dtype, mib / 5, 2, branches)
     branches |= {"cond": own, "uncond": _filled(device, dtype, mib / 5, 2)}
     return {
-        "3 taps and a bias": partial(history.apply, Filter((0.9, 0.5, -0.4), bias=0.1)),
-        "3 taps, weights for each channel": partial(history.apply, Filter(channels.expand(3, -1).clone())),
-        "2 taps of each of 2 branches": partial(own.apply, Filter((0.9, 0.5), others={"uncond": (0.1, -0.5)})),
+        "3 features and a bias": partial(history.apply, Filter((0.9, 0.5, -0.4), bias=0.1)),
+        "3 features, weights for each channel": partial(history.apply, Filter(channels.expand(3, -1).clone())),
+        "2 features of each of 2 branches": partial(own.apply, Filter((0.9, 0.5), others={"uncond": (0.1, -0.5)})),
     }
 
 

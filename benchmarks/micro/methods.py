@@ -19,7 +19,7 @@ from lesa_taylorseer.predictor import TaylorSeer
 
 
 class Mean(AffinePredictor):
-    """The mean of the newest features: as many taps as it is deep, and no arithmetic of its own."""
+    """The mean of the newest features: as many features as it is deep, and no arithmetic of its own."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -66,7 +66,7 @@ def told(name: str, predictor: AffinePredictor, computed: Sequence[int], backbon
 
 
 def predictors(computed: Sequence[int]) -> list[Method]:
-    """One, three and eight taps; the last is the LESA that the bundled FLUX comes with, on its own steps."""
+    """One, three and eight features; the last is the LESA that the bundled FLUX comes with, on its own steps."""
     preset = load_config("ref-flux-lesa-paper-n7")
     lesa = Method("lesa", "lesa", build_strategy(preset), preset.backbone)
     return [told("reuse", Reuse(), computed), told("taylorseer", TaylorSeer(order=2), computed), lesa]

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from benchmarks.full_size.device import Device
 from benchmarks.micro.clock import told
-from benchmarks.micro.turns import Line, Part
+from benchmarks.micro.turns import Line, Part, interval_name
 from lesa_framework.measure.details import Details, MetricInfo
 from lesa_framework.measure.environment import environment
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row
@@ -24,9 +24,15 @@ METRICS = {
         higher_is_better=False,
     ),
     LOW: MetricInfo(
-        heading="from", summary="Lower end of the ratio's 95 % interval, by ranks.", higher_is_better=False
+        heading="from",
+        summary="Lower end of the ratio's 95 % interval, by ranks; the least ratio of fewer than six turns.",
+        higher_is_better=False,
     ),
-    HIGH: MetricInfo(heading="to", summary="Upper end of the ratio's 95 % interval.", higher_is_better=False),
+    HIGH: MetricInfo(
+        heading="to",
+        summary="Upper end of that interval; the greatest ratio of fewer than six turns.",
+        higher_is_better=False,
+    ),
 }
 
 
@@ -76,9 +82,10 @@ def _model(part: Part) -> ModelResults:
 
 def table_of(part: Part) -> Table:
     """A part's medians in milliseconds and its ratios, with intervals."""
-    table = Table(title=f"{part.name}, {len(part.lines[0].seconds)} turns", caption=part.summary)
+    turns = len(part.lines[0].seconds)
+    table = Table(title=f"{part.name}, {turns} turns", caption=part.summary)
     table.add_column("", no_wrap=True)
-    for heading in ("ms", "time ratio", "95 % interval"):
+    for heading in ("ms", "time ratio", interval_name(turns)):
         table.add_column(heading, justify="right")
     for line in part.lines:
         ratio = part.ratio(line)

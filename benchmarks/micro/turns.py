@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: The chance that an interval holds the median.
+#: The chance that an interval holds the median, where there are values enough.
 CONFIDENCE = 0.95
 
 
@@ -20,7 +20,7 @@ class Spread:
 
     Attributes:
         median: Of the values.
-        low: Lower end of the interval of at least 95 %, or of all values where there are fewer than six.
+        low: Lower end of the interval that `interval_name` names.
         high: Upper end.
     """
 
@@ -30,15 +30,29 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The median with its interval by ranks, which needs no assumption about how the values are spread."""
+    """The median with its interval by ranks, which needs no assumption about how the values are spread.
+
+    Of fewer than six values even the least and the greatest hold the median in fewer than 95 % of all cases: the
+    interval is from one to the other, and `interval_name` says so.
+    """
     ranked = sorted(values)
     outside = _outside(len(ranked))
     return Spread(median(ranked), ranked[outside], ranked[len(ranked) - 1 - outside])
 
 
+def interval_name(count: int) -> str:
+    """What the interval of so many values is, for a heading."""
+    return f"{100 * CONFIDENCE:.0f} % interval" if _beyond(count) <= 1 - CONFIDENCE else "least to most"
+
+
+def _beyond(count: int) -> float:
+    """The chance that the median is beyond all of so many values."""
+    return 2 / 2**count
+
+
 def _outside(count: int) -> int:
     """How many values on each side the interval leaves out: as many as the confidence allows."""
-    outside, beyond = 0, 2 / 2**count  # the chance that the median is beyond the interval
+    outside, beyond = 0, _beyond(count)
     while beyond + 2 * comb(count, outside + 1) / 2**count <= 1 - CONFIDENCE:
         outside += 1
         beyond += 2 * comb(count, outside) / 2**count

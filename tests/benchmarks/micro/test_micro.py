@@ -11,13 +11,13 @@ from benchmarks.full_size.device import Cpu
 from benchmarks.markup import filled
 from benchmarks.micro import page, startup
 from benchmarks.micro.command import PARTS, app
-from benchmarks.micro.filters import TAPS, filters
+from benchmarks.micro.filters import FEATURES, filters
 from benchmarks.micro.methods import Mean, told
 from benchmarks.micro.overhead import attaching, overhead
-from benchmarks.micro.results import HIGH, LOW, RATIO, results_of
+from benchmarks.micro.results import HIGH, LOW, RATIO, results_of, table_of
 from benchmarks.micro.stages import tiny
 from benchmarks.micro.steps import Peers, steps, warm_up
-from benchmarks.micro.turns import Line, Part, in_turns, spread
+from benchmarks.micro.turns import Line, Part, in_turns, interval_name, spread
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.results import Kind, Results
 from lesa_framework.measure.results_file import read_results
@@ -32,6 +32,15 @@ def test_an_interval_leaves_out_what_the_confidence_allows(count, left_out):
     found = spread([float(value) for value in range(count)])
     assert (found.low, found.high) == (left_out, count - 1 - left_out)
     assert found.median == (count - 1) / 2
+
+
+@pytest.mark.parametrize("turns", [2, 3, 5, 6, 7])
+def test_too_few_turns_for_an_interval_are_not_headed_as_one(turns):
+    line = Line("floor", [float(value) for value in range(1, turns + 1)])
+    part = Part("a", "", (line, Line("ours", [2.0 * value for value in line.seconds])))
+    expected = "least to most" if turns < 6 else "95 % interval"
+    assert table_of(part).columns[-1].header == interval_name(turns) == expected
+    assert f"time ratio | {expected} |" in page.section(results_of([part], Cpu(), ""))["micro"]
 
 
 def test_ratios_are_taken_turn_by_turn():
@@ -104,8 +113,8 @@ def test_a_filter_and_its_copy_move_as_many_bytes():
     parts = filters(Cpu(), rounds=1, mib=0.25)
     assert [part.name for part in parts] == ["filter, float32", "filter, bfloat16", "filter, float16"]
     for part in parts:
-        assert [line.name for line in part.lines[: len(TAPS) + 1]] == [
-            "copy", "1 tap", "2 taps", "3 taps", "4 taps", "8 taps",
+        assert [line.name for line in part.lines[: len(FEATURES) + 1]] == [
+            "copy", "1 feature", "2 features", "3 features", "4 features", "8 features",
         ]  # fmt: skip
         assert all(len(line.seconds) == 1 for line in part.lines)
 
@@ -139,6 +148,41 @@ def test_bad_input_gets_a_message_and_exits_with_2(arguments, told):
     outcome = CliRunner().invoke(app, arguments)
     assert outcome.exit_code == 2
     assert told in outcome.stderr
+
+
+def test_what_the_page_says_in_short_follows_from_the_committed_file():
+    rows = {(row.model, page.shown(row)): row for row in read_results(page.FILE).rows}
+
+    def ratios(part, *names):
+        return [f"{rows[part, name].scores[RATIO]:.2f}" for name in names]
+
+    def shares(dtype, *counts):
+        names = [f"{count} feature{'s'[: count > 1]}" for count in counts]
+        found = [100 / rows[f"filter, {dtype}", name].scores[RATIO] for name in names]
+        return " to ".join(dict.fromkeys(f"{end:.0f}" for end in (min(found), max(found))))
+
+    step, run, many = "predicted step, bundled FLUX", "whole run, bundled FLUX", ", batch 8"
+    reuse, line, lesa = ratios(step, "reuse", "taylorseer", "lesa")
+    least, most = ratios(step + many, "reuse", "lesa")
+    peers = ("taylorseer", "diffusers_taylorseer_lite", "cache_dit_mask_taylorseer")
+    (ours, theirs, mask), (ours_many, theirs_many, mask_many) = ratios(run, *peers), ratios(run + many, *peers)
+    floor, *calls = (row for (part, _), row in rows.items() if part == "overhead of a call")
+    slower = [row.scores[RATIO] for row in calls]
+    more = [1e3 * (row.seconds - floor.seconds) for row in calls]
+    wide, brain, half = (shares(dtype, 2, 3, 4) for dtype in ("float32", "bfloat16", "float16"))
+    wide_8, brain_8, half_8 = (shares(dtype, 8) for dtype in ("float32", "bfloat16", "float16"))
+    torch_alone, plan = (rows["start", name].seconds for name in ("import torch", "lesa plan --help"))
+    text = page.PAGE.read_text("utf-8")
+    assert f"{reuse} times as long with reuse, {line} with TaylorSeer, {lesa} with LESA" in text
+    assert f"with eight samples in a call {least} to {most}." in text
+    assert (
+        f"takes {min(slower):.1f} to {max(slower):.1f} times its floor**, {min(more):.2f} to {max(more):.2f} ms" in text
+    )
+    assert f"{ours} and {theirs} plain runs, and {ours_many} and {theirs_many} with eight samples in a call." in text
+    assert f"cache-dit takes {mask} and {mask_many}." in text
+    assert f"{wide} % of a copy's speed in float32, {brain} % in bfloat16 and {half} % in float16**" in text
+    assert f"of eight features {wide_8}, {brain_8} and {half_8} %." in text
+    assert f"{torch_alone:.1f} of the {plan:.1f} seconds of `lesa plan --help`" in text
 
 
 def test_the_page_says_what_the_committed_file_says():
