@@ -37,8 +37,8 @@ def prepare(
 def _without_weights(budget: Budget, backbone: Mapping[str, Any]) -> LesaConfig:
     """A straight line over evenly spread computed steps.
 
-    Of the caches that need no weights it is the closest to the uncached run on all three bundled models, see
-    docs/reference/benchmarks.md.
+    On even steps it is the closest of our caches that need no weights, or within 0.5 dB of the closest, on the three
+    bundled models, see docs/reference/fitted.md; and it keeps only two features.
     """
     registry = plugins().registry
     missing = [

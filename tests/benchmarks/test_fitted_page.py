@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import fitted_page
-from benchmarks.markup import filled
+from benchmarks.markup import ROOT, filled
 from lesa_framework.measure.results import QUALITY, Details, ModelResults, Pair, Results
 from lesa_framework.measure.results_file import read_results
 from tests.benchmarks.rows import row
@@ -53,6 +53,20 @@ def test_the_page_has_the_rows_of_every_model():
     sections = fitted_page.sections(results((34.0, 34.2), (30.0, 30.1)))
     assert "### reference:flux" in sections["results"]
     assert "2 pairs a model" in sections["leads"]
+
+
+def test_what_a_speed_up_takes_without_weights_is_as_close_as_the_docs_say():
+    measured, told = read_results(fitted_page.RESULTS), (ROOT / "docs" / "reference" / "weights.md").read_text("utf-8")
+    assert "within 0.5 dB of the closest, on the three bundled models" in told
+    for found in measured.models:
+        for schedule in ("even10", "even8"):
+            scores = {
+                each.name: each.psnr_db
+                for each in measured.of_model(found.model)
+                if each.kind == "cache" and each.schedule == schedule and each.family not in ("fitted", "lesa")
+            }
+            assert len(scores) > 10
+            assert scores[f"taylorseer1-{schedule}"] >= max(scores.values()) - 0.5
 
 
 def test_the_page_says_what_the_committed_results_say():

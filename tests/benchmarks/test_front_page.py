@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks import benchmarks_page, front_page
 from benchmarks.front_plots import THEMES, as_svg, front, quality, short, write_plots
-from benchmarks.front_rows import FrontRows
+from benchmarks.front_rows import SYSTEMS, TAYLOR_EVEN, FrontRows, verdict
 from benchmarks.markup import filled
+from lesa_framework.measure.intervals import compared
 from lesa_framework.measure.results import Kind
 from lesa_framework.measure.results_file import read_results
 from tests.benchmarks.rows import row
@@ -22,6 +23,32 @@ def test_the_pages_say_what_the_committed_results_say():
     for path, contents in ((front_page.README, {"results": summary}), (benchmarks_page.PAGE, sections)):
         text = path.read_text("utf-8")
         assert filled(text, contents) == text, "run python -m benchmarks.front_page"
+
+
+def test_the_readmes_cache_in_yaml_has_the_decibels_of_its_row():
+    selection, measured = read_results(front_page.SELECTION), read_results(front_page.PUBLISHED)
+    line = next(each for each in measured.of_model("reference:flux") if each.name == "taylorseer1-even10")
+    chosen = next(each.rows[0] for each in FrontRows(selection, measured).lines() if each.label == TAYLOR_EVEN)
+    order, text = chosen.name.removeprefix("taylorseer")[0], front_page.README.read_text("utf-8")
+    assert f"it reaches [{line.psnr_db:.1f} dB]" in text
+    assert f'with `order: {order}` it is the line "{TAYLOR_EVEN}"' in text
+
+
+def test_what_the_page_of_peers_says_of_exponentials_is_what_was_measured():
+    measured, found = read_results(front_page.PUBLISHED), {}
+    for system, model in zip(SYSTEMS, measured.models, strict=True):
+        rows = {each.name: each for each in measured.of_model(system.model)}
+        for steps, schedule in (("even", system.even), ("paper", system.paper)):
+            dmd, line = (rows[f"cache_dit_mask_{name}-{schedule}"] for name in ("dmd", "taylorseer"))
+            found[system.backbone, steps] = compared(dmd, line, model)
+    verdicts = {model: {verdict(found[model, steps]) for steps in ("even", "paper")} for model, _ in found}
+    assert verdicts == {"flux": {"behind"}, "qwen_image": {"behind"}, "hunyuan_video": {"level"}}
+    below = {where: f"{-difference.mean_db:.1f} dB" for where, difference in found.items()}
+    assert below["flux", "paper"] == below["qwen_image", "paper"]
+    assert (
+        f"below the line by {below['flux', 'even']} on FLUX and {below['qwen_image', 'even']} on Qwen-Image, and at "
+        f"the paper's schedule by {below['flux', 'paper']} on both"
+    ) in (front_page.ROOT / "docs" / "reference" / "peers.md").read_text("utf-8")
 
 
 def test_the_plans_of_the_benchmarks_page_have_as_many_computed_steps_as_their_headings_say():

@@ -203,6 +203,38 @@ def test_the_committed_file_says_what_follows_from_its_rows():
     assert claims
 
 
+def test_what_the_page_says_in_short_follows_from_its_claims():
+    claims = json.loads(OUT.read_text("utf-8"))["claims"]
+    fitted = [claim for claim in claims if claim["text"].startswith("fitted minus")]
+    assert {claim["outcome"] for claim in fitted} == {"holds"}
+
+    def leads(rival):
+        means = [claim["recomputed"][0] for claim in fitted if claim["text"].startswith(f"fitted minus {rival}, ")]
+        return f"{min(means):.1f} to {max(means):.1f}"
+
+    text, flux = PAGE.read_text("utf-8"), {claim["text"]: claim for claim in claims if claim["model"] == "flux"}
+    forecast, lesa_ahead, fewer = map(leads, ("the best forecast without a fit", "the best LESA", "fewer steps"))
+    assert (
+        f"over the best forecast without a fit by {forecast} dB, over the best LESA by {lesa_ahead}, over fewer steps "
+        f"by {fewer}."
+    ) in text
+    line, library, training = (
+        flux[claim]
+        for claim in (
+            "our LESA minus TaylorSeer, both on even steps",
+            "our LESA minus the best cache of another library",
+            "our LESA minus LESA as published, both on the paper's steps",
+        )
+    )
+    assert {claim["outcome"] for claim in (line, library, training)} == {"not level: ahead"}
+    ahead = [f"{claim['recomputed'][0]:.1f}" for claim in (line, library, training)]
+    order = line["theirs"].removeprefix("taylorseer")[0]
+    assert (
+        f"it is {ahead[0]} dB ahead of TaylorSeer (order {order}) and {ahead[1]} ahead of the best cache of another "
+        f"library, and on the paper's steps our training is {ahead[2]} ahead of LESA as published."
+    ) in text
+
+
 def test_the_page_has_the_claims_and_the_rows_of_the_committed_file():
     text = PAGE.read_text("utf-8")
     assert written(text, json.loads(OUT.read_text("utf-8"))) == text
