@@ -133,7 +133,8 @@ def _doubts(metadata: ArtifactMetadata, run: RunInfo) -> Iterator[str]:
 def _size(metadata: ArtifactMetadata) -> str:
     """What the fit's pipeline was called with, in pixels, as far as that is known."""
     call = metadata.training.get("call")
-    known = [f"{key} {call[key]}" for key in ("height", "width", "num_frames") if key in call] if call else []
+    sizes = ("height", "width", "num_frames")
+    known = [f"{key} {call[key]}" for key in sizes if key in call] if isinstance(call, dict) else []
     return f" (the fit had {', '.join(known)})" if known else ""
 
 

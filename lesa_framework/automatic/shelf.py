@@ -56,7 +56,10 @@ class Weights:
     def drift_db(self) -> float | None:
         """How close it came to the uncached run when it was fitted, in dB; None when that was not measured."""
         drift = self.metadata.training.get("drift_db")
-        return float(drift) if isinstance(drift, int | float) else None
+        try:
+            return float(drift) if isinstance(drift, int | float) else None
+        except OverflowError:  # a whole number in JSON may be of any length
+            return None
 
     @cached_property
     def strategy(self) -> Strategy:

@@ -16,7 +16,7 @@ from lesa_framework.interfaces.router import StageRouter
 from lesa_framework.interfaces.schedule import SchedulePolicy
 from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, MAX_STEPS
 from lesa_framework.processes import ALONE, World
-from lesa_framework.types import Tap
+from lesa_framework.types import AS_MADE, HistoryPlace, Tap
 
 if TYPE_CHECKING:
     from lesa_framework.interfaces.predictor import Predictor
@@ -130,6 +130,7 @@ class FitTask(ABC):
         router: Noise level to stage.
         tap: Where features are taken.
         batches: Prompts and seeds to fit on; the same in every process.
+        history: Where features are kept, and in which dtype, as in a run.
         world: The processes that make the same fit. One that knows of them runs its [`part`][lesa_framework.Batch.part]
             of each batch and adds up what it found with that of the others; one that does not runs all in each process.
     """
@@ -140,6 +141,7 @@ class FitTask(ABC):
     router: StageRouter
     tap: Tap
     batches: tuple[Batch, ...]
+    history: HistoryPlace = AS_MADE
     world: World = ALONE
 
     @abstractmethod

@@ -97,8 +97,11 @@ class Strategy:
 
 
 def extended(ctx: StepContext, latent: Tensor, *, computed: bool) -> dict[int, Tensor]:
-    """`StepContext.path` after a step: after a computed one, nothing from before the computed step before it."""
-    before = next((entry.step for entry in ctx.entries if entry.computed), ctx.index)
+    """`StepContext.path` after a step: after a computed one, nothing from before the computed step before it.
+
+    Where the history has no computed feature left, nobody knows which step that is, and all is kept.
+    """
+    before = next((entry.step for entry in ctx.entries if entry.computed), -1)
     kept = {step: held for step, held in ctx.path.items() if not computed or step >= before}
     return {**kept, ctx.index: latent}
 

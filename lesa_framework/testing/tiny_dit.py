@@ -29,7 +29,7 @@ class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.attention = nn.MultiheadAttention(width, num_heads=2, batch_first=True)
+        self.attention = nn.MultiheadAttention(width, num_heads=1 + (width % 2 == 0), batch_first=True)
         self.modulation = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 

@@ -33,7 +33,7 @@ class TrueHistory(Observer):
 
     def __init__(self, task: FitTask, predictor: Predictor, visit: Visit) -> None:
         self._strategy = Strategy(task.schedule, task.router, predictor, check_finite=False)
-        self._visit = visit
+        self._visit, self._place = visit, task.history
         self._sigmas: tuple[float, ...] = ()
         self._branches: dict[str, GraphHistory] = {}
         self._latents: dict[str, Tensor] = {}  # of the newest computed step of each branch
@@ -58,7 +58,7 @@ class TrueHistory(Observer):
         predictor = self._strategy.predictor
         branch = record.branch
         if branch not in self._branches:
-            self._branches[branch] = GraphHistory(predictor.depth, branches=self._branches)
+            self._branches[branch] = GraphHistory(predictor.depth, self._place, self._branches)
         history = self._branches[branch]
         if record.index < 0:
             return  # of no step, so that a run would compute it and not keep its feature

@@ -133,6 +133,12 @@ DOUBTS = {
 }
 
 
+@pytest.mark.parametrize("call", [7, "height", ["height"], None])
+def test_a_call_that_is_none_says_nothing_of_the_size(call):
+    (warning,) = said(replace(RUN, latent_shape=(256, 32)), metadata(training={"call": call}))
+    assert "another resolution or length." in warning
+
+
 @pytest.mark.parametrize(("run", "words"), DOUBTS.values(), ids=DOUBTS)
 def test_a_doubt_is_told_once(run, words):
     made_for = metadata()

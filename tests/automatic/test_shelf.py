@@ -34,6 +34,12 @@ def test_a_folder(tmp_path):
     assert found[0].strategy is found[0].strategy
 
 
+def test_a_closeness_beyond_all_numbers_is_none(tmp_path):
+    put(tmp_path, "one", run_of(), drift_db=10**400)
+    (found,) = [each for each in find_weights(tmp_path) if each.source != "preset"]
+    assert found.drift_db is None
+
+
 def test_weights_for_a_device_that_cannot_keep_features(tmp_path):
     file = put(tmp_path, "one", run_of())
     file.write_text(f"{file.read_text()}engine: {{history: {{device: meta}}}}\n")

@@ -192,6 +192,16 @@ def test_the_path_begins_at_the_computed_step_before_the_newest_one():
     assert gate.seen[7:] == [{}, {0: 10}]
 
 
+def test_the_path_goes_on_where_predictions_have_pushed_computed_features_out():
+    class Recent(Hold):
+        records = "all"
+
+    gate = Path(0.25)
+    loop = Engine(Strategy(gate, EqualStages(), Recent()), "testing", Tap.PRE_HEAD)
+    assert drive(loop, [10, 11, 12, 13, 14]) == "FPPFP"
+    assert gate.seen[-1] == {0: 10, 1: 11, 2: 12, 3: 13}
+
+
 def test_the_path_is_copied_and_counted():
     loop = Engine(Strategy(Path(0.25), EqualStages(), Hold()), "testing", Tap.PRE_HEAD)
     latent = torch.full((1, 2), 10.0)

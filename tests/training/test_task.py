@@ -94,6 +94,18 @@ def watch(task, predictor, sigmas, visit):
             model(noise((1, 5, 4), 0), sigma, noise((1, 3, 4), 1))
 
 
+def test_true_histories_keep_features_as_a_run_does(make):
+    found = {}
+    for dtype in (None, torch.bfloat16):
+        task = make(ComputeSteps((0, 2)), HistoryPlace(dtype=dtype))
+        kept = found[dtype] = []
+        watch(task, Hold(), even_grid(8)[:4], lambda history, ctx, feature, kept=kept: kept.append(history.feature(0)))
+    assert found[None]
+    for exact, rounded in zip(found[None], found[torch.bfloat16], strict=True):
+        assert torch.equal(rounded, exact.to(torch.bfloat16).float())
+        assert not torch.equal(rounded, exact)
+
+
 def test_true_histories_leave_out_calls_whose_step_is_unknown(make):
     class Two(Hold):
         depth = 2

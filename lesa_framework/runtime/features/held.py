@@ -38,11 +38,11 @@ def kind_of(feature: Tensor) -> Kind:
 
 
 def storable(feature: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """The feature; for a history in float16, with values beyond its range at the ends of it, and not infinite."""
+    """The feature; for a history in float16 in that, values beyond its range at the ends of it, and not infinite."""
     if dtype is not torch.float16 or feature.dtype is torch.float16:
         return feature
     largest = torch.finfo(torch.float16).max
-    return feature.clamp(-largest, largest)
+    return feature.to(torch.float16).clamp(-largest, largest)  # in bfloat16 the bound itself would round to infinity
 
 
 class Held:

@@ -65,8 +65,11 @@ class Terms:
 
     @property
     def axes(self) -> int:
-        """How many axes the weights and the bias have: 0 for numbers, 1 for channels as the last axis."""
-        return max((each.dim() for each in (*self.weights, self.bias) if isinstance(each, Tensor)), default=0)
+        """How many axes the weights and the bias have: 0 for numbers, 1 for channels as the last axis.
+
+        A number in a tensor counts as a channel's: a kernel reads it on its device.
+        """
+        return max((max(each.dim(), 1) for each in (*self.weights, self.bias) if isinstance(each, Tensor)), default=0)
 
 
 def weigh(terms: Terms, instead: Instead = None) -> tuple[Tensor, Count]:

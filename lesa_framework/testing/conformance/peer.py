@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.interfaces.peer import Peer, PeerFamily, ToldPeerFamily
+from lesa_framework.testing.conformance.traces import Traces, differences, traces
 from lesa_framework.testing.tiny_dit import TinyDiT
 from lesa_framework.testing.tiny_pipeline import TinyPipeline
 
@@ -29,8 +30,9 @@ class _Workload:
 def check_peer(family: PeerFamily | ToldPeerFamily) -> str | None:
     """Check a family of peers on a tiny pipeline.
 
-    Checked: it has a name; every peer of a ladder has one, and settings that a row can show; a peer that is attached
-    starts afresh, so that two whole runs give the same; and when it is detached, the model is as it was.
+    Checked: it has a name; the peers at the ends of its ladders have one, and settings that a row can show; a peer that
+    is attached starts afresh, so that two whole runs give the same; and when it is detached, the pipeline, its class
+    and its model are as they were.
 
     Args:
         family: The family under test.
@@ -71,14 +73,18 @@ def _check_peer(where: str, peer: Peer, pipe: Any) -> None:
     assert all(isinstance(value, int | float | str) for value in peer.settings.values()), (
         f"{where}: settings are numbers and text"
     )
-    bare, before = _run(pipe), _traces(pipe)
+    called: object = peer.name
+    assert isinstance(called, str), f"{where}: the peer's name is {called!r}, not text"
+    assert called, f"{where}: the peer has no name"
+    bare, before = _run(pipe), _Traces.of(pipe)
     with peer.attach(pipe):
         first, second = _run(pipe), _run(pipe)
     assert torch.equal(first, second), f"{where}: a second run inside one attachment gives something else"
     with peer.attach(pipe):
         again = _run(pipe)
     assert torch.equal(first, again), f"{where}: attached again, it does not start afresh"
-    assert _traces(pipe) == before, f"{where}: detached, it leaves the model changed"
+    left = _Traces.of(pipe).since(before)
+    assert not left, f"{where}: detached, it leaves {left}"
     assert torch.equal(bare, _run(pipe)), f"{where}: detached, the model gives something else"
 
 
@@ -88,9 +94,27 @@ def _run(pipe: Any) -> Tensor:
     return result
 
 
-def _traces(pipe: Any) -> list[tuple[str, list[str], int]]:
-    """What a cache may leave in a model: attributes and hooks."""
-    return [
-        (name, sorted(module.__dict__), len(module._forward_hooks) + len(module._forward_pre_hooks))
-        for name, module in pipe.transformer.named_modules()
-    ]
+@dataclass(frozen=True)
+class _Traces:
+    """What a cache may leave behind: in the model's modules, in the pipeline, and in the classes of all of them."""
+
+    modules: Traces
+    others: dict[str, dict[str, object]]
+
+    @classmethod
+    def of(cls, pipe: Any) -> _Traces:
+        model = pipe.transformer
+        classes = {type(pipe), *(type(module) for module in model.modules())}
+        held = {"the pipeline": dict(vars(pipe))} | {f"the class {each.__name__}": dict(vars(each)) for each in classes}
+        return cls(traces(model), held)
+
+    def since(self, before: _Traces) -> str:
+        """What has changed, in words; empty if nothing has."""
+        if differences(before.modules, self.modules):
+            return "the model changed: " + "; ".join(differences(before.modules, self.modules))
+        for owner, held in self.others.items():
+            former = before.others.get(owner, {})
+            changed = [name for name in {**former, **held} if former.get(name) is not held.get(name)]
+            if changed:
+                return f"{owner} changed: {', '.join(sorted(changed))}"
+        return ""

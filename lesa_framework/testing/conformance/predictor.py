@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,15 +21,18 @@ from lesa_framework.types import EntryInfo, Filter, Reason, RunInfo, StepContext
 
 _GAPS = (2, 5)
 _BRANCHES = ("branch0", "branch1")  # as a TinyDiT's are called
-_SHAPE = (2, 3, 4)
+_BATCH, _TOKENS, _CHANNELS = 2, 3, 4
 
 
 def check_predictor(config: PredictorConfig, *, run: RunInfo | None = None) -> None:
     """Check a predictor, on histories of random features and in closed loop on a `TinyDiT`.
 
     Checked: depth, records and `min_history` make sense together; a filter is finite and no longer than the
-    history; a prediction or correction keeps shape and dtype, is finite, writes to nothing and is the same when asked
-    for again; no state goes from one run into the next; its configuration survives being written and read.
+    history; a prediction or correction keeps shape and dtype, is finite, writes to no feature and no latent and is the
+    same when asked for again; computed steps are tuned by finite numbers; no state goes from one run into the next; its
+    configuration survives being written and read.
+
+    Features are (batch, tokens, channels). Where a filter has a number for each channel, as many channels as these.
 
     Args:
         config: The configuration of the predictor under test.
@@ -44,13 +47,40 @@ def check_predictor(config: PredictorConfig, *, run: RunInfo | None = None) -> N
     predictor = config.build()
     _check_declaration(config.kind, predictor)
     predictor.check(run)
-    for gap in _GAPS:
-        contexts = _predicted(predictor, run.sigmas, gap)
-        assert contexts, f"{config.kind}: never predicts when every {gap}th step is computed; see min_history"
-        for dtype in (torch.float32, torch.bfloat16):
-            for ctx in contexts:
-                _check_step(config, predictor, ctx, dtype)
-    _check_runs(config, run)
+    planned = [step for gap in _GAPS for step in plan(_strategy(predictor, gap), run.sigmas, _BRANCHES)]
+    predicted = [ctx for ctx, reason in planned if reason is Reason.PREDICTED]
+    assert predicted, f"{config.kind}: never predicts when every {_GAPS[-1]}th step is computed; see min_history"
+    channels = _channels_of(predictor, predicted)
+    subject = _Subject(config, predictor, (_BATCH, _TOKENS, channels or _CHANNELS))
+    for ctx, reason in planned:
+        if reason is not Reason.PREDICTED:
+            _check_tuning(subject, ctx)
+    for dtype in (torch.float32, torch.bfloat16):
+        for ctx in predicted:
+            try:
+                _check_step(subject, ctx, dtype)
+            except LesaError as error:
+                raise AssertionError(f"{_where(subject, ctx)}: {error}") from error
+    _check_runs(config, run, channels)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is checked.
+
+    Attributes:
+        config: The predictor's configuration.
+        predictor: One that was built from it.
+        shape: Of the features that it is tried on.
+    """
+
+    config: PredictorConfig
+    predictor: Predictor
+    shape: tuple[int, int, int]
+
+
+def _where(subject: _Subject, ctx: StepContext) -> str:
+    return f"{subject.config.kind}, step {ctx.index} of {ctx.num_steps}"
 
 
 def _check_declaration(kind: str, predictor: Predictor) -> None:
@@ -67,38 +97,50 @@ def _strategy(predictor: Predictor, gap: int) -> Strategy:
     return Strategy(ComputeSteps(range(0, 1000, gap)), EqualStages(predictor.num_stages or 1), predictor)
 
 
-def _predicted(predictor: Predictor, sigmas: Sequence[float], gap: int) -> list[StepContext]:
-    steps = plan(_strategy(predictor, gap), sigmas, _BRANCHES)
-    return [_with_latents(ctx) for ctx, reason in steps if reason is Reason.PREDICTED]
+def _channels_of(predictor: Predictor, contexts: Sequence[StepContext]) -> int | None:
+    """How many channels its filters have numbers for; None if any number will do."""
+    if not isinstance(predictor, AffinePredictor):
+        return None
+    filters = (predictor.filter(ctx.entries, _with_latents(ctx, (_BATCH, _TOKENS, _CHANNELS))) for ctx in contexts)
+    return next((each.shape[-1] for found in filters for each in _tensors(found) if each.shape[-1] > 1), None)
 
 
-def _with_latents(ctx: StepContext) -> StepContext:
+def _tensors(found: Filter) -> Iterator[Tensor]:
+    """A filter's numbers for channels."""
+    weights = (found.weights, *found.others.values())
+    yield from (each for each in weights if isinstance(each, Tensor) and each.dim() == 2)
+    if isinstance(found.bias, Tensor) and found.bias.dim() == 1:
+        yield found.bias
+
+
+def _with_latents(ctx: StepContext, shape: tuple[int, int, int], dtype: torch.dtype = torch.float32) -> StepContext:
     newest = next((entry.step for entry in ctx.entries if entry.computed), 0)
-    return replace(ctx, latent=noise(_SHAPE, 500 + ctx.index), computed_latent=noise(_SHAPE, 500 + newest))
+    latent, before = (noise(shape, 500 + step).to(dtype) for step in (ctx.index, newest))
+    return replace(ctx, latent=latent, computed_latent=before)
 
 
-def _check_step(config: PredictorConfig, predictor: Predictor, ctx: StepContext, dtype: torch.dtype) -> None:
-    where = f"{config.kind}, step {ctx.index} of {ctx.num_steps}, {dtype}"
-    ctx = replace(ctx, latent=_to(ctx.latent, dtype), computed_latent=_to(ctx.computed_latent, dtype))
+def _check_step(subject: _Subject, ctx: StepContext, dtype: torch.dtype) -> None:
+    predictor, where = subject.predictor, f"{_where(subject, ctx)}, {dtype}"
+    ctx = _with_latents(ctx, subject.shape, dtype)
     if isinstance(predictor, AffinePredictor):
         found = predictor.filter(ctx.entries, ctx)
         _check_filter(found, ctx.entries, where)
         assert found == predictor.filter(ctx.entries, ctx), f"{where}: asked again, the filter is another one"
-    history = _history(predictor, ctx, dtype)
-    kept = [history.feature(k).clone() for k in range(len(ctx.entries))]
+    history = _history(subject, ctx, dtype)
+    kept = _Kept(history, ctx)
     prediction = predictor.predict(history, ctx).clone()
-    _check_feature(prediction, dtype, where, "prediction")
-    for k, feature in enumerate(kept):
-        assert torch.equal(feature, history.feature(k)), f"{where}: the predictor wrote to feature {k} of the history"
+    _check_feature(prediction, subject, dtype, where, "prediction")
+    kept.check(where, "the predictor")
     repeated = predictor.predict(history, ctx)
     assert torch.equal(prediction, repeated), f"{where}: asked again, the prediction is another one"
-    other = config.build().predict(history, ctx)
+    other = subject.config.build().predict(history, ctx)
     assert torch.equal(prediction, other), f"{where}: a newly built predictor predicts something else"
-    _check_correction(predictor, ctx, history, dtype, where)
-    _check_tuning(predictor, ctx, where)
+    _check_correction(subject, ctx, history, dtype, where)
 
 
-def _check_tuning(predictor: Predictor, ctx: StepContext, where: str) -> None:
+def _check_tuning(subject: _Subject, ctx: StepContext) -> None:
+    predictor, where = subject.predictor, _where(subject, ctx)
+    ctx = _with_latents(ctx, subject.shape)
     tuning = predictor.tuning(ctx)
     assert tuning == predictor.tuning(ctx), f"{where}: asked again, it tunes the step differently"
     if tuning is not None:
@@ -108,22 +150,51 @@ def _check_tuning(predictor: Predictor, ctx: StepContext, where: str) -> None:
         assert kept, f"{where}: it asks {tuning.ahead} ahead, which counts only if looks_ahead is set"
 
 
-def _check_correction(predictor: Predictor, ctx: StepContext, history: History, dtype: torch.dtype, where: str) -> None:
-    computed = noise(_SHAPE, ctx.index).to(dtype)
+def _check_correction(subject: _Subject, ctx: StepContext, history: History, dtype: torch.dtype, where: str) -> None:
+    predictor, computed = subject.predictor, noise(subject.shape, ctx.index).to(dtype)
     history.append(computed, EntryInfo(ctx.index, computed=True))
     if isinstance(predictor, AffinePredictor):
         found = predictor.correction(history.entries, ctx)
         if found is not None:
             _check_filter(found, history.entries, f"{where}, correction")
+    kept, before = _Kept(history, ctx), computed.clone()
     corrected = predictor.correct(history, ctx, computed)
-    assert torch.equal(computed, noise(_SHAPE, ctx.index).to(dtype)), f"{where}: correct wrote to the computed feature"
+    assert torch.equal(computed, before), f"{where}: correct wrote to the computed feature"
+    kept.check(where, "correct")
     if corrected is None:
         return
     corrected = corrected.clone()
-    _check_feature(corrected, dtype, where, "correction")
+    _check_feature(corrected, subject, dtype, where, "correction")
     repeated = predictor.correct(history, ctx, computed)
     assert repeated is not None, f"{where}: asked again, it does not correct"
     assert torch.equal(corrected, repeated), f"{where}: asked again, the correction is another one"
+
+
+class _Kept:
+    """Copies of what a predictor is shown, to find out whether it has written to it.
+
+    Args:
+        history: The branch's, which knows the others.
+        ctx: Has the latents.
+    """
+
+    def __init__(self, history: History, ctx: StepContext) -> None:
+        self._shown = {
+            f"feature {k} of the history of '{name}'": view.feature(k)
+            for name, view in history.branches.items()
+            for k in range(len(view.entries))
+        }
+        self._shown |= {
+            name: latent
+            for name, latent in (("the latent", ctx.latent), ("the newest computed step's latent", ctx.computed_latent))
+            if latent is not None
+        }
+        self._copies = {name: shown.clone() for name, shown in self._shown.items()}
+
+    def check(self, where: str, who: str) -> None:
+        """Compare."""
+        for name, shown in self._shown.items():
+            assert torch.equal(shown, self._copies[name]), f"{where}: {who} wrote to {name}"
 
 
 def _check_filter(found: Filter, entries: Sequence[EntryInfo], where: str) -> None:
@@ -133,31 +204,30 @@ def _check_filter(found: Filter, entries: Sequence[EntryInfo], where: str) -> No
     assert finite, f"{where}: a filter that is not finite: {found}"
 
 
-def _check_feature(feature: Tensor, dtype: torch.dtype, where: str, what: str) -> None:
-    assert feature.shape == torch.Size(_SHAPE), f"{where}: shape {tuple(feature.shape)}, not the features' {_SHAPE}"
+def _check_feature(feature: Tensor, subject: _Subject, dtype: torch.dtype, where: str, what: str) -> None:
+    shape = subject.shape
+    assert feature.shape == torch.Size(shape), f"{where}: shape {tuple(feature.shape)}, not the features' {shape}"
     assert feature.dtype == dtype, f"{where}: dtype {feature.dtype}, not the features'"
     assert bool(torch.isfinite(feature).all()), f"{where}: the {what} is not finite"
 
 
-def _history(predictor: Predictor, ctx: StepContext, dtype: torch.dtype) -> History:
+def _history(subject: _Subject, ctx: StepContext, dtype: torch.dtype) -> History:
     """The branch's history, filled with random features, and beside it those of the other branches."""
     branches: dict[str, History] = {}
     for number, (name, entries) in enumerate({ctx.branch: ctx.entries, **ctx.others}.items()):
-        branches[name] = history = History(predictor.depth, branches=branches)
+        branches[name] = history = History(subject.predictor.depth, branches=branches)
         for entry in reversed(entries):
-            history.append(noise(_SHAPE, 1000 * number + entry.step).to(dtype), entry)
+            history.append(noise(subject.shape, 1000 * number + entry.step).to(dtype), entry)
     return branches[ctx.branch]
 
 
-def _to(latent: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    return None if latent is None else latent.to(dtype)
-
-
-def _check_runs(config: PredictorConfig, run: RunInfo) -> None:
-    model = TinyDiT()
+def _check_runs(config: PredictorConfig, run: RunInfo, channels: int | None) -> None:
+    latent_channels = channels if channels is not None and run.tap is Tap.OUTPUT else _CHANNELS
+    model = TinyDiT(latent_channels) if channels is None or run.tap is Tap.OUTPUT else TinyDiT(width=channels, layers=1)
 
     def outputs(prompt: int) -> list[Tensor]:
-        return sample(model, _call, noise(_SHAPE, prompt), run.sigmas, prompt=prompt, guidance=2.0)
+        latent = noise((_BATCH, _TOKENS, latent_channels), prompt)
+        return sample(model, _call, latent, run.sigmas, prompt=prompt, guidance=2.0)
 
     def attached(strategy: Strategy, prompts: Sequence[int]) -> list[list[Tensor]]:
         with attach(model, TinyDiTAdapter(), strategy, run.sigmas, run.tap, backbone=run.backbone):

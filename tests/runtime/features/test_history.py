@@ -238,11 +238,12 @@ def test_a_small_filter_runs_a_kernel_for_each_weight_and_two_for_the_finite_che
 
 
 @pytest.mark.parametrize("kind", [History, GraphHistory])
-def test_what_float16_cannot_hold_is_kept_as_the_largest_that_it_can(kind):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_float16_cannot_hold_is_kept_as_the_largest_that_it_can(kind, dtype):
     history = kind(2, HistoryPlace(dtype=torch.float16))
     for step, scale in enumerate((1.0, 1e6)):
-        history.append(scale * torch.tensor([[1.0, -1.0, 0.5]]), EntryInfo(step, True))
-    assert history.feature(0).tolist() == [[65504.0, -65504.0, 65504.0]]
+        history.append(scale * torch.tensor([[1.0, -1.0, 0.5]], dtype=dtype), EntryInfo(step, True))
+    assert torch.equal(history.feature(0), torch.tensor([[65504.0, -65504.0, 65504.0]], dtype=dtype))
     assert history.apply(Filter((2.0, -1.0))).isfinite().all()
 
 

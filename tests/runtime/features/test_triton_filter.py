@@ -25,6 +25,8 @@ def terms(count: int, dtype: torch.dtype, numbers: str = "floats", bad: float | 
         features[0][1, 3, 5:8] = bad
     if numbers == "floats":
         return Terms(tuple(features), tuple(0.7 - 0.2 * k for k in range(count)), 0.1, features[0].shape, dtype, CPU)
+    if numbers == "scalars":
+        return Terms(tuple(features), tuple(noise((count,), 9)), noise((), 8), features[0].shape, dtype, CPU)
     rows = noise((count, SHAPE[-1] if numbers == "channels" else 1), 9)
     return Terms(tuple(features), tuple(rows), noise(SHAPE[-1:], 8), features[0].shape, dtype, CPU)
 
@@ -40,7 +42,7 @@ def check_all() -> None:
         # The interpreter cuts bfloat16 off where a GPU rounds.
         tolerance = torch.finfo(dtype).eps * (1 if dtype == torch.bfloat16 else 0.6) + 1e-6
         for count in (1, 3, 8):
-            for numbers in ("floats", "channels", "one"):
+            for numbers in ("floats", "channels", "one", "scalars"):
                 given = terms(count, dtype, numbers)
                 assert fits(given)
                 made, failed = weigh_in_triton(given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -13,10 +14,11 @@ from lesa_framework import (
     Filter,
     Predictor,
     PredictorConfig,
+    RunInfo,
+    Tap,
+    Tuning,
 )
-from lesa_framework.testing import (
-    check_predictor,
-)
+from lesa_framework.testing import check_predictor, even_grid
 
 
 class GoodConfig(PredictorConfig):
@@ -129,6 +131,49 @@ class WritesWhenCorrecting(Affine):
         return feature.mul_(0.5)
 
 
+class WritesToLatents(Predictor):
+    reads_latents = True
+
+    def predict(self, history, ctx):
+        ctx.latent.clamp_(-0.5, 0.5)
+        return history.feature(0).clone()
+
+
+class WritesToOthers(Predictor):
+    def predict(self, history, ctx):
+        for name, entries in ctx.others.items():
+            if entries:
+                history.branches[name].feature(0).zero_()
+        return history.feature(0).clone()
+
+
+class WritesToOlderOnes(Affine):
+    depth = 2
+
+    def correct(self, history, ctx, feature):
+        history.feature(1).copy_(feature)
+
+
+class LooksAheadAlone(Affine):
+    """A table of tunings for computed steps, as a fit makes it."""
+
+    def tuning(self, ctx):
+        return Tuning(ahead=0.1) if ctx.index % 10 == 0 and ctx.index else None
+
+
+class PerChannel(AffinePredictor):
+    def __init__(self, channels=6):
+        self.gain, self.offset = torch.linspace(0.8, 1.2, channels), torch.linspace(-0.1, 0.1, channels)
+
+    def filter(self, entries, ctx):
+        return Filter(self.gain.unsqueeze(0), self.offset)
+
+
+class Mismatched(PerChannel):
+    def filter(self, entries, ctx):
+        return Filter(self.gain.unsqueeze(0), self.offset[:5])
+
+
 class Moody(Affine):
     def correct(self, history, ctx, feature):
         return feature * random.random()
@@ -158,6 +203,13 @@ def test_a_good_predictor_passes():
     check_predictor(predictor_of(Everything))
 
 
+@pytest.mark.parametrize("tap", list(Tap))
+@pytest.mark.parametrize("channels", [1, 4, 5, 16, 64])
+def test_weights_for_each_channel_are_tried_on_as_many(channels, tap):
+    made = partial(PerChannel, channels)
+    check_predictor(predictor_of(made), run=RunInfo(even_grid(20), "testing", tap))
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
@@ -175,6 +227,11 @@ def test_a_good_predictor_passes():
         (LongCorrection, "correction: 3 weights for a history of 2|correction: 2 weights for a history of 1"),
         (WritesWhenCorrecting, "correct wrote to the computed feature"),
         (WritesAndKeeps, "correct wrote to the computed feature"),
+        (WritesToLatents, "the predictor wrote to the latent"),
+        (WritesToOthers, "the predictor wrote to feature 0 of the history of 'branch"),
+        (WritesToOlderOnes, "correct wrote to feature 1"),
+        (LooksAheadAlone, "it asks 0.1 ahead, which counts only if looks_ahead is set"),
+        (Mismatched, r"bad, step 1 of 20: .*\(5,\)"),
         (Moody, "asked again, the correction is another one"),
         (NotFiniteForOthers, "a filter that is not finite"),
         (Random, "asked again, the prediction is another one"),
