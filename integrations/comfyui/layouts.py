@@ -27,13 +27,27 @@ class _Packed(_ComfyAdapter):
     def latent(self, arguments: Arguments) -> Tensor:
         """The current latent in patches; as it is, where it has a rest."""
         latent = super().latent(arguments)
-        *_, height, width = latent.shape
-        if height % _PATCH or width % _PATCH or latent.shape[2:-2].numel() != 1:
+        if not _has_patches(latent):
             return latent
-        batch, channels = latent.shape[:2]
+        batch, channels, *_, height, width = latent.shape
         rows, columns = height // _PATCH, width // _PATCH
         patches = latent.reshape(batch, channels, rows, _PATCH, columns, _PATCH).permute(0, 2, 4, 1, 3, 5)
         return patches.reshape(batch, rows * columns, channels * _PATCH * _PATCH)
+
+    def as_given(self, tensor: Tensor, arguments: Arguments) -> Tensor:
+        """Patches in the model's rows and columns again."""
+        given = super().latent(arguments)
+        if not _has_patches(given):
+            return tensor
+        _, channels, *_, height, width = given.shape
+        patches = tensor.reshape(-1, height // _PATCH, width // _PATCH, channels, _PATCH, _PATCH)
+        return patches.permute(0, 3, 1, 4, 2, 5).reshape(-1, *given.shape[1:])
+
+
+def _has_patches(latent: Tensor) -> bool:
+    """Whether it is one picture, of whole patches."""
+    *_, height, width = latent.shape
+    return height % _PATCH == 0 and width % _PATCH == 0 and latent.shape[2:-2].numel() == 1
 
 
 class FluxAdapter(_Packed):

@@ -111,6 +111,18 @@ class BackboneAdapter(ABC):
             return latent
         raise self._absent("latent_argument", "the latent, a tensor", arguments)
 
+    def as_given(self, tensor: Tensor, arguments: Arguments) -> Tensor:  # noqa: ARG002 - for those that need it
+        """A tensor in the shape of `latent`, brought into the shape in which the model is given the latent.
+
+        An adapter whose `latent` has another shape than the argument needs its own here: predictors that tune computed
+        steps add such a tensor to the argument. Where that is a list, this one is stacked, and stays so.
+
+        Args:
+            tensor: (samples, ...), the samples of one branch: the call may have more.
+            arguments: The call's.
+        """
+        return tensor
+
     def condition(self, arguments: Arguments) -> Tensor | None:
         """The tensor that tells one branch from another, of a list the first; None when the call has none."""
         condition = arguments.get(self.condition_argument) if self.condition_argument else None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lesa_framework as lesa
-from lesa_fitted.table import TableShape
+from lesa_fitted.table import TUNING, TableShape
 from lesa_framework import Tap
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_metadata, save_artifact
 from lesa_framework.model_info import describe_model
@@ -31,6 +31,13 @@ def _fitted() -> Made:
     return {"predictor": {"kind": "fitted", "history": 2}}, shape.as_json(), {"weights": _near(0.5, *shape.size)}
 
 
+def _tuned() -> Made:
+    """Filters with tuned computed steps: shift, gain and ahead of each branch are its own."""
+    sections, settings, tensors = _fitted()
+    shape = TableShape(STEPS, tuple(COMPUTED), 2, ("cond", "uncond"))
+    return sections, settings, {**tensors, TUNING: _near(0, *shape.tuning_size) * torch.tensor([0.01, 0.05, 1.0])}
+
+
 def _l2p() -> Made:
     table = _near(0.1, STEPS, STEPS).tril() + torch.eye(STEPS).roll(1, 1).tril()
     return {"predictor": {"kind": "l2p"}}, {"num_steps": STEPS}, {"weights": table}
@@ -45,7 +52,7 @@ def _lesa() -> Made:
     return sections, shape.as_json(), {name: _near(0, *size) for name, size in shape.tables().items()}
 
 
-KINDS: dict[str, Callable[[], Made]] = {"fitted": _fitted, "l2p": _l2p, "lesa": _lesa}
+KINDS: dict[str, Callable[[], Made]] = {"fitted": _fitted, "tuned": _tuned, "l2p": _l2p, "lesa": _lesa}
 
 
 def put_weights(
@@ -65,7 +72,7 @@ def put_weights(
         {"schedule": {"kind": "steps", "compute": COMPUTED}, **sections, "backbone": {"tap": tap}}
     )
     metadata = ArtifactMetadata(
-        kind=kind,
+        kind=sections["predictor"]["kind"],
         settings=settings,
         sigmas=tuple(sigmas),
         backbone="flux",

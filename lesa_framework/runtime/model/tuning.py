@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lesa_framework.errors import PluginContractError
 from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter
 from lesa_framework.runtime.asking import Asking
 
@@ -22,14 +24,31 @@ def tuned(adapter: BackboneAdapter, arguments: Arguments, asking: Sequence[Askin
         adapter: Knows the latent and the timestep among them.
         arguments: The call's, by name.
         asking: For the branches that come in the call, each in an equal part of the batch, in their order.
+
+    Raises:
+        PluginContractError: The adapter's `latent` is of another shape than the argument; `as_given` does not undo it.
     """
     if not any(asking):
         return {}
-    wanted = [each or _AS_IT_IS for each in asking]
+    wanted = [_as_given(adapter, arguments, each) if each else _AS_IT_IS for each in asking]
     return {
         adapter.latent_argument: _asked_about(arguments[adapter.latent_argument], wanted),
         adapter.timestep_argument: _shifted(adapter, arguments, wanted),
     }
+
+
+def _as_given(adapter: BackboneAdapter, arguments: Arguments, asking: Asking) -> Asking:
+    """What is added to the latent, in the argument's shape."""
+    if asking.moved is None:
+        return asking
+    moved = adapter.as_given(asking.moved, arguments)
+    given: Any = arguments[adapter.latent_argument]
+    if moved.shape[1:] != given[0].shape:
+        raise PluginContractError(
+            f"{type(adapter).__name__}: as_given returned samples of {tuple(moved.shape[1:])}, but those in "
+            f"'{adapter.latent_argument}' are of {tuple(given[0].shape)}. Override as_given to undo what latent does."
+        )
+    return replace(asking, moved=moved)
 
 
 def _asked_about(latent: Any, wanted: Sequence[Asking]) -> Any:

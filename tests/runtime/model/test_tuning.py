@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lesa_framework import BackboneAdapter, Strategy, Tap, Tuning
+from lesa_framework import BackboneAdapter, PluginContractError, Strategy, Tap, Tuning
 from lesa_framework.runtime.asking import Asking
 from lesa_framework.runtime.model.tuning import tuned
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid, sample
@@ -95,6 +95,27 @@ def test_a_latent_moves_on_after_it_is_scaled(as_list):
     assert torch.equal(torch.stack(list(changed)), 2 * LATENT + moved)
     several = tuned(TinyDiTAdapter(), arguments(latent), [None, Asking(moved=moved[:1])])["hidden_states"]
     assert torch.equal(torch.stack(list(several)), torch.stack([LATENT[0], LATENT[1] + moved[0]]))
+
+
+class Turned(TinyDiTAdapter):
+    """Shows the latent with its axes exchanged."""
+
+    def latent(self, arguments):
+        return super().latent(arguments).mT
+
+
+class TurnedBack(Turned):
+    def as_given(self, tensor, arguments):
+        return tensor.mT
+
+
+def test_what_moves_a_latent_that_an_adapter_shows_in_another_shape_is_brought_back():
+    given, moved = noise((2, 3, 4), 0), noise((1, 4, 3), 1)
+    found = tuned(TurnedBack(), arguments(given), [None, Asking(moved=moved)])["hidden_states"]
+    assert torch.equal(found, torch.cat([given[:1], given[1:] + moved.mT]))
+    message = r"Turned: as_given returned samples of \(4, 3\), but those in 'hidden_states' are of \(3, 4\)"
+    with pytest.raises(PluginContractError, match=message):
+        tuned(Turned(), arguments(given), [None, Asking(moved=moved)])
 
 
 @pytest.mark.parametrize("as_list", [False, True])
