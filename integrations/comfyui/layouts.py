@@ -69,7 +69,13 @@ class QwenImageAdapter(_Packed):
     head = "norm_out"
 
 
-class HunyuanVideoAdapter(_ComfyAdapter):
+class _Thousandths(_ComfyAdapter):
+    """ComfyUI gives the noise level times 1000 to what it has no other multiplier for; the others here have 1."""
+
+    timestep_scale = 1 / 1000
+
+
+class HunyuanVideoAdapter(_Thousandths):
     """HunyuanVideo; the token refiner still runs on predicted steps."""
 
     model_class = "HunyuanVideo"
@@ -79,7 +85,7 @@ class HunyuanVideoAdapter(_ComfyAdapter):
     taps = _AROUND
 
 
-class WanAdapter(_ComfyAdapter):
+class WanAdapter(_Thousandths):
     """Wan 2.1, and both models of Wan 2.2."""
 
     model_class = "WanModel"
@@ -90,7 +96,7 @@ class WanAdapter(_ComfyAdapter):
     guidance_argument = None
 
 
-class WanVaceAdapter(_ComfyAdapter):
+class WanVaceAdapter(_Thousandths):
     """Wan VACE: what reads the control video is called from the loop over the blocks, and is bypassed with them."""
 
     model_class = "VaceWanModel"

@@ -141,7 +141,7 @@ class _Guider:
         named = {"num_tokens": 5} if "num_tokens" in type(model).forward.__code__.co_varnames else {}
         result: Tensor = model(
             torch.cat([x] * len(kinds)),
-            torch.cat([timestep] * len(kinds)),
+            torch.cat([timestep * model.multiplier] * len(kinds)),
             context=context,
             y=pooled,
             transformer_options=told,

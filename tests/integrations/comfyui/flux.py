@@ -32,6 +32,7 @@ class Flux(nn.Module):
     """Takes a latent in rows and columns, and noise levels from 0 to 1."""
 
     dtype = torch.float32
+    multiplier = 1.0
 
     def __init__(self, model: Any) -> None:
         super().__init__()

@@ -37,6 +37,7 @@ class Tiny(nn.Module):
 
     lists: tuple[str, ...]
     head_name: str
+    multiplier: float  # of the noise level, in the timesteps that ComfyUI calls it with
     dtype = torch.float32
 
     def __init__(self) -> None:
@@ -50,7 +51,8 @@ class Tiny(nn.Module):
         self.eval().requires_grad_(requires_grad=False)
 
     def run(self, x: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
-        vec = self.time(torch.stack([timestep, torch.sin(6 * timestep)], dim=-1)) + self.text(context).mean(dim=1)
+        level = timestep / self.multiplier
+        vec = self.time(torch.stack([level, torch.sin(6 * level)], dim=-1)) + self.text(context).mean(dim=1)
         hidden = self.inside(x.flatten(2).transpose(1, 2))
         for name in self.lists:
             for block in self.get_submodule(name):
@@ -72,15 +74,21 @@ class TimestepsTiny(Tiny):
         return -self.run(x, timesteps, context)
 
 
-def _class(name: str, lists: Sequence[str], head: str, base: type[Tiny] = Tiny) -> type[Tiny]:
-    return type(name, (base,), {"lists": tuple(lists), "head_name": head, "__module__": "comfy.ldm.tiny"})
+def _class(
+    name: str, lists: Sequence[str], head: str, base: type[Tiny] = Tiny, *, multiplier: float = 1.0
+) -> type[Tiny]:
+    named = {"lists": tuple(lists), "head_name": head, "multiplier": multiplier, "__module__": "comfy.ldm.tiny"}
+    return type(name, (base,), named)
 
 
 #: Kind -> (class, shape of a latent without its batch).
 MODELS = {
     "flux": (_class("Flux", ["double_blocks", "single_blocks"], "final_layer"), (CHANNELS, 4, 4)),
     "qwen_image": (_class("QwenImageTransformer2DModel", ["transformer_blocks"], "norm_out"), (CHANNELS, 1, 4, 4)),
-    "hunyuan_video": (_class("HunyuanVideo", ["double_blocks", "single_blocks"], "final_layer"), (CHANNELS, 2, 4, 4)),
-    "wan": (_class("WanModel", ["blocks"], "head"), (CHANNELS, 2, 4, 4)),
+    "hunyuan_video": (
+        _class("HunyuanVideo", ["double_blocks", "single_blocks"], "final_layer", multiplier=1000.0),
+        (CHANNELS, 2, 4, 4),
+    ),
+    "wan": (_class("WanModel", ["blocks"], "head", multiplier=1000.0), (CHANNELS, 2, 4, 4)),
     "lumina": (_class("NextDiT", ["layers"], "final_layer", TimestepsTiny), (CHANNELS, 4, 4)),
 }

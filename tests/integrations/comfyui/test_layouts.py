@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import lesa_framework as lesa
 from tests.integrations.comfyui import package
 
 
@@ -32,3 +33,21 @@ def test_a_latent_is_shown_as_diffusers_has_it_and_comes_back(adapters, kind, sh
     assert latent.shape == shown
     assert torch.equal(adapter.as_given(latent, {"x": x}), x)
     assert torch.equal(adapter.as_given(latent[1:], {"x": x}), x[1:]), "of one branch of two"
+
+
+@pytest.mark.parametrize("kind", ["flux", "qwen_image", "hunyuan_video", "wan", "lumina"])
+def test_a_noise_level_is_read_and_moved_in_the_units_of_the_model(world, kind):
+    patcher, seen = world.model(kind), []
+    model = patcher.model.diffusion_model
+    adapter = lesa.find_adapter(model).adapter
+    model.register_forward_pre_hook(lambda _, given: seen.append({adapter.timestep_argument: given[1]}))
+    sigmas = world.sigmas(patcher, 4)
+    world.sample(patcher, world.noise(kind), sigmas, guidance=1.0)
+    levels = torch.cat([adapter.noise_level(call) for call in seen])
+    torch.testing.assert_close(levels, sigmas[:-1])
+    moved = torch.cat([adapter.noise_level({adapter.timestep_argument: adapter.shifted(call, -0.01)}) for call in seen])
+    torch.testing.assert_close(moved, sigmas[:-1] - 0.01)
+
+
+def test_vace_counts_as_its_base(adapters):
+    assert adapters["comfy_wan_vace"].timestep_scale == adapters["comfy_wan"].timestep_scale
