@@ -84,6 +84,11 @@ class HunyuanVideoAdapter(_Thousandths):
     head = "final_layer"
     taps = _AROUND
 
+    def guidance(self, arguments: Arguments) -> float | None:
+        """In thousandths, as diffusers' pipeline gives it to its class; here the model itself counts so."""
+        guidance = super().guidance(arguments)
+        return None if guidance is None else guidance * 1000
+
 
 class WanAdapter(_Thousandths):
     """Wan 2.1, and both models of Wan 2.2."""

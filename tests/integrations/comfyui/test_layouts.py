@@ -51,3 +51,11 @@ def test_a_noise_level_is_read_and_moved_in_the_units_of_the_model(world, kind):
 
 def test_vace_counts_as_its_base(adapters):
     assert adapters["comfy_wan_vace"].timestep_scale == adapters["comfy_wan"].timestep_scale
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("comfy_flux", 6.0), ("comfy_qwen_image", 6.0), ("comfy_hunyuan_video", 6000.0)]
+)
+def test_guidance_is_told_as_diffusers_class_is_given_it(adapters, kind, told):
+    assert adapters[kind].guidance({"guidance": torch.tensor([6.0])}) == told
+    assert adapters[kind].guidance({"guidance": None}) is None
