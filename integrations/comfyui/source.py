@@ -14,6 +14,8 @@ from lesa_framework import Host, LesaConfig, Session, Strategy
 
 #: Endings of the files that can be chosen.
 _CONFIGURATION, _ARTIFACT = ".yaml", ".safetensors"
+#: How `lesa train` ends the name of its state, which is no predictor.
+_CHECKPOINT = ".checkpoint.safetensors"
 
 
 class Source(Protocol):
@@ -62,20 +64,35 @@ def read_at(name: str | Path) -> tuple[int, ...]:
     """When a configuration's file and that of its weights were written, in nanoseconds; nothing for other names."""
     if not Path(name).is_file():
         return ()
-    try:
-        weights = getattr(lesa.load_config(name).predictor, "weights", None)
-    except lesa.LesaError:  # it is told when the node is run
-        weights = None
-    files = [Path(each) for each in dict.fromkeys((name, weights)) if each is not None]
-    return tuple(file.stat().st_mtime_ns for file in files if file.is_file())
+    files = dict.fromkeys((Path(name), _weights(name)))
+    return tuple(file.stat().st_mtime_ns for file in files if file is not None and file.is_file())
 
 
 def files_in(folders: Iterable[str | Path]) -> dict[str, Path]:
-    """What can be chosen: name -> file. An artifact beside configurations is named by one of them."""
+    """What can be chosen: name -> file.
+
+    Weights are left out where a configuration names them or has their name, and so is the state of a training.
+    """
     found: dict[str, Path] = {}
     for folder in map(Path, folders):
-        for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
-            is_left = file.suffix == _ARTIFACT and any(file.parent.glob(f"*{_CONFIGURATION}"))
-            if file.suffix in {_CONFIGURATION, _ARTIFACT} and not is_left:
-                found.setdefault(file.relative_to(folder).as_posix(), file)
+        files = sorted(folder.rglob("*")) if folder.is_dir() else []
+        configurations = [file for file in files if file.suffix == _CONFIGURATION]
+        named = {weights.resolve() for file in configurations if (weights := _weights(file)) is not None}
+        lone = [file for file in files if _is_artifact(file) and file.resolve() not in named]
+        for file in sorted([*configurations, *lone]):
+            found.setdefault(file.relative_to(folder).as_posix(), file)
     return found
+
+
+def _is_artifact(file: Path) -> bool:
+    is_left = file.name.endswith(_CHECKPOINT) or file.with_suffix(_CONFIGURATION).exists()
+    return file.suffix == _ARTIFACT and not is_left
+
+
+def _weights(name: str | Path) -> Path | None:
+    """The file of weights that a configuration names, if it does."""
+    try:
+        weights: object = getattr(lesa.load_config(name).predictor, "weights", None)
+    except lesa.LesaError:  # it is told when the node is run
+        return None
+    return Path(weights) if isinstance(weights, str | Path) else None

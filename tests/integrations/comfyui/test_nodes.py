@@ -67,12 +67,21 @@ def test_the_list_has_the_files_of_the_folder(nodes, folder):
     write(folder / "fast.yaml", schedule={"kind": "always"}, predictor={"kind": "reuse"})
     write(folder / "trained" / "lesa.yaml", schedule={"kind": "always"}, predictor={"kind": "reuse"})
     (folder / "trained" / "lesa.safetensors").write_bytes(b"")
-    (folder / "alone.safetensors").parent.mkdir(exist_ok=True)
+    (folder / "trained" / "next.checkpoint.safetensors").write_bytes(b"")
+    write(
+        folder / "shared" / "config.yaml",
+        schedule={"kind": "always"},
+        predictor={"kind": "fitted", "weights": "weights.safetensors"},
+    )
+    (folder / "shared" / "weights.safetensors").write_bytes(b"")
     (folder / "notes.txt").write_text("")
-    assert inputs(nodes.LesaCache)["cache"].options == [SPEEDUP, "fast.yaml", "trained/lesa.yaml"]
-    (folder / "other").mkdir()
-    (folder / "other" / "alone.safetensors").write_bytes(b"")
-    assert "other/alone.safetensors" in inputs(nodes.LesaCache)["cache"].options
+    listed = [SPEEDUP, "fast.yaml", "shared/config.yaml", "trained/lesa.yaml"]
+    assert inputs(nodes.LesaCache)["cache"].options == listed
+    for lone in ("alone.safetensors", "shared/alone.safetensors"):
+        (folder / lone).write_bytes(b"")
+        assert lone in inputs(nodes.LesaCache)["cache"].options
+    (folder / "fast.yaml").write_text("no: configuration")
+    assert len(inputs(nodes.LesaCache)["cache"].options) == len(listed) + 2
 
 
 def test_a_configuration_from_the_folder(world, nodes, folder):
