@@ -14,6 +14,8 @@ from lesa_framework import Host, LesaConfig, Session, Strategy
 
 #: Endings of the files that can be chosen.
 _CONFIGURATION, _ARTIFACT = ".yaml", ".safetensors"
+#: The configuration of a folder that `save_pretrained` wrote.
+_IN_FOLDER = "config.yaml"
 #: How `lesa train` ends the name of its state, which is no predictor.
 _CHECKPOINT = ".checkpoint.safetensors"
 
@@ -61,10 +63,14 @@ def chosen(name: str | Path) -> Chosen:
 
 
 def read_at(name: str | Path) -> tuple[int, ...]:
-    """When a configuration's file and that of its weights were written, in nanoseconds; nothing for other names."""
-    if not Path(name).is_file():
+    """When a configuration's file and that of its weights were written, in nanoseconds.
+
+    Nothing for names that are neither a file nor a folder with a configuration.
+    """
+    file = Path(name) / _IN_FOLDER if Path(name).is_dir() else Path(name)
+    if not file.is_file():
         return ()
-    files = dict.fromkeys((Path(name), _weights(name)))
+    files = dict.fromkeys((file, _weights(name)))
     return tuple(file.stat().st_mtime_ns for file in files if file is not None and file.is_file())
 
 

@@ -228,6 +228,19 @@ def test_a_file_that_changes_is_read_again(nodes, folder):
     assert nodes.LesaCache.fingerprint_inputs("fast.yaml", speedup=5.0, other="") == times
 
 
+def test_a_folder_that_changes_is_read_again(nodes, tmp_path):
+    def fingerprint():
+        return nodes.LesaCache.fingerprint_inputs(SPEEDUP, speedup=5.0, other=str(tmp_path / "shared"))
+
+    file, weights = (tmp_path / "shared" / name for name in ("config.yaml", "weights.safetensors"))
+    assert fingerprint() == ()
+    write(file, schedule={"kind": "always"}, predictor={"kind": "fitted", "weights": "weights.safetensors"})
+    weights.touch()
+    assert fingerprint() == (file.stat().st_mtime_ns, weights.stat().st_mtime_ns)
+    file.unlink()
+    assert fingerprint() == ()
+
+
 def test_the_example_workflow_fits_the_nodes(world, nodes, folder):
     workflow = json.loads((package.FOLDER / "workflows" / "flux_api.json").read_text())
     found = {each["class_type"]: (name, each["inputs"]) for name, each in workflow.items()}
