@@ -20,10 +20,12 @@ class HostCall:
             levels under the same `run` begin a new run.
         index: The step, or None for a call at a noise level that is not on the grid, which is computed.
         branches: One name for each equal part of the batch, in the batch's order: guidance in one call has two. A name
-            that comes twice in a step gets a branch of its own the second time.
+            that comes twice in a step gets a branch of its own the second time. `cond.2` is another branch of the kind
+            of `cond`: a second prompt, say.
         sequence: Names of branches in the order in which pipelines call them one after the other at each step. It
             numbers them, and the parts of a batch are worked on in it: weights may differ by number, and filters may
-            read other branches. Names that are not in it come after these. By default all as they come.
+            read other branches. Names that are not in it come after these; where they repeat one of them, or are of
+            its kind, they have its number. By default all as they come.
     """
 
     run: Hashable

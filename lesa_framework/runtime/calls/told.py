@@ -75,8 +75,14 @@ class HostTracker:
             number += 1
             name = f"{branch}#{number}"
         self._called.add(name)
-        self._numbers.setdefault(name, len(self._numbers))
+        if name not in self._numbers:
+            self._numbers[name] = self._number(branch)
         return name
+
+    def _number(self, branch: str) -> int:
+        """That of the branch which this one repeats, or is another of: weights have none for a second prompt."""
+        known = self._numbers
+        return known.get(branch, known.get(branch.partition(".")[0], max(known.values(), default=-1) + 1))
 
 
 def _order(told: HostCall) -> tuple[int, ...]:

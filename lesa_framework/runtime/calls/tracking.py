@@ -23,7 +23,7 @@ class Position:
         grid: The run's grid; without steps where the sampler is not known.
         index: The step, or None when the call's noise level is not on the grid.
         branch: The branch's name.
-        branch_index: Its number among its transformer's branches, in order of first appearance.
+        branch_index: Its number among its transformer's branches, in order of first appearance; several may share one.
     """
 
     new_run: bool
