@@ -62,6 +62,19 @@ class RunPlan:
         return len(self.sigmas) - 1
 
     @property
+    def letters(self) -> str:
+        """One letter for each step of the grid, of the first branch, whichever transformer has the step."""
+        first, own = next(iter(self.plans.items()))
+        if not self.has_turns:
+            return own
+        return own + "".join(line for branch, line in self.plans.items() if branch.startswith(f"{first} ("))
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether transformers take turns, so that the plan of each is that of its own steps alone."""
+        return len(next(iter(self.plans.values()))) < self.num_steps
+
+    @property
     def cache_bytes(self) -> int:
         """Bytes of all histories and latents together, as the report of a run gives them."""
         return self.latent_bytes + sum(each.nbytes for each in self.features.values())

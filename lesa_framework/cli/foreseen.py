@@ -160,8 +160,7 @@ def work_of(task: Task, contenders: Sequence[Contender]) -> str:
 
 def work_of_steps(model: Model, num_steps: int) -> list[float]:
     """The work of each step of a call, in computed steps; a rough number. All are computed where it is not known."""
-    plans = model.plans[0].plans.values() if model.plans else ()
-    letters = next(iter(plans), "")
+    letters = model.plans[0].letters if model.plans else ""
     return [PREDICTED_STEP if letter == "P" else 1.0 for letter in letters] or [1.0] * num_steps
 
 
@@ -171,11 +170,12 @@ def work_of_calls(model: Model, calls: int, num_steps: int) -> str:
     plans = list(model.plans[0].plans.values()) if model.plans else []
     if not plans:
         return found
-    if any("?" in letters for letters in plans):
+    if any("?" in line for line in plans):
         return f"{found}; how many are computed depends on data"
-    computed = plans[0].count("F")
-    passes = calls * sum(letters.count("F") for letters in plans)
-    which = "all" if computed == len(plans[0]) else str(computed)
+    letters = model.plans[0].letters
+    computed = letters.count("F")
+    passes = calls * sum(line.count("F") for line in plans)
+    which = "all" if computed == len(letters) else str(computed)
     return f"{found}, {which} of them computed: the whole model runs {amount(passes, 'time')}"
 
 

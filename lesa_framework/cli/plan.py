@@ -105,9 +105,12 @@ def command(
     plans = {branch: [row for row in rows if row.branch == branch] for branch in branches}
     letters = {branch: "".join(_letter(row.decision) for row in steps) for branch, steps in plans.items()}
     nfe = _most([count_computed([row.reason for row in steps]) for steps in plans.values()])
-    num_steps = len(grid) - 1
+    num_steps, first = len(grid) - 1, letters[branches[0]]
+    if run is not None and run.has_turns:
+        # Each transformer begins with an empty history, which only the rehearsed run knows.
+        nfe, letters, first = run.nfe, dict(run.plans), run.letters
+        console.note("the transformers take turns, each with a history of its own: the table is that of one alone")
     if as_json:
-        first = letters[branches[0]]
         head = {"config": settings.name, "num_steps": num_steps, "nfe": nfe, "plan": first, "branches": letters}
         memory = {} if run is None else {"memory": sizes.as_mapping(run)}
         typer.echo(json.dumps({**head, **memory, "steps": [asdict(row) for row in rows]}, indent=2))
@@ -117,7 +120,7 @@ def command(
     if run is not None:
         screen.print(run.memory, soft_wrap=True)
     screen.print(_lines(letters), soft_wrap=True)
-    screen.print(_table(rows, several=len(letters) > 1))
+    screen.print(_table(rows, several=len(branches) > 1))
 
 
 def _lines(letters: Mapping[str, str]) -> str:

@@ -24,9 +24,13 @@ from lesa_framework import (
     Tuning,
 )
 from lesa_framework.artifacts import shifted_grid
+from lesa_framework.cli.foreseen import Model, work_of_calls, work_of_steps
 from lesa_framework.cli.planned_step import formula, planned_steps
+from lesa_framework.measure.lineup import PREDICTED_STEP
+from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
+from lesa_framework.types import HistoryPlace
 from lesa_schedules.schedules import FixedIntervalConfig
 from tests.cli.conftest import Lesa
 from tests.runtime.loop import drive, engine
@@ -75,6 +79,27 @@ def test_the_model_s_own_grid(lesa: Lesa, cache: Path, model: Path) -> None:
     own = json.loads(lesa("plan", "--config", "mine.yaml", "--steps", "8", "--model", model, "--json").out)
     assumed = json.loads(lesa("plan", "--config", "mine.yaml", "--steps", "8", "--shift", "3", "--json").out)
     assert [step["sigma"] for step in own["steps"]] == pytest.approx([step["sigma"] for step in assumed["steps"]])
+
+
+def test_transformers_that_take_turns_have_histories_of_their_own(
+    lesa: Lesa, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = {"cond": "FFPP", "uncond": "FFPP", "cond (transformer_2)": "FFPF", "uncond (transformer_2)": "FFPF"}
+    run = RunPlan(shifted_grid(8, 3.0), 5, lines, {}, 0, HistoryPlace())
+    monkeypatch.setattr("lesa_framework.cli.plan.find_model", lambda name: name)
+    monkeypatch.setattr("lesa_framework.cli.plan.options.generation_settings", lambda *_, **__: None)
+    monkeypatch.setattr("lesa_framework.cli.plan.sizes.with_frames", lambda *_: None)
+    monkeypatch.setattr("lesa_framework.cli.plan._on_model", lambda *_: (run.sigmas, run))
+    call = ("plan", "--config", "mine.yaml", "--steps", "8", "--model", "wan")
+    told = json.loads(lesa(*call, "--json").out)
+    assert (told["nfe"], told["plan"], told["branches"]) == (5, "FFPPFFPF", lines)
+    shown = lesa(*call)
+    assert "5 of 8 steps computed, 1.60x fewer" in shown.out
+    assert "cond (transformer_2): FFPF" in shown.out
+    assert "the transformers take turns" in shown.err
+    model = Model(torch.device("cpu"), 0, (run,), 1)
+    assert work_of_steps(model, 8) == [PREDICTED_STEP if letter == "P" else 1.0 for letter in "FFPPFFPF"]
+    assert work_of_calls(model, 1, 8).endswith("5 of them computed: the whole model runs 10 times")
 
 
 def test_shifted_grid() -> None:

@@ -180,6 +180,10 @@ def test_two_transformers_and_embedded_prompts():
     assert len(plan.features) == 4
     assert plan.cache_bytes == report.cache_bytes
     assert plan.nfe == report.nfe
+    assert plan.has_turns
+    second = [name for name in report.branches if "transformer_2" in name]
+    assert plan.letters == report.plan() + report.plan(second[0])
+    assert plan.letters.count("F") == plan.nfe
 
 
 @pytest.mark.parametrize("size", [16, 64])
