@@ -24,6 +24,9 @@ def twin_of(model: nn.Module) -> nn.Module:
     made = _made(type(model), getattr(model, "config", None))
     if made is None:
         return _bare_copy(model)
+    # What methods have switched on is in no configuration: a VAE that decodes in tiles needs less memory.
+    switches = {name: value for name, value in vars(model).items() if isinstance(value, bool | int | float)}
+    vars(made).update({name: value for name, value in switches.items() if name != "training"})
     _cast(made, {name: each.dtype for name, each in model.named_parameters() if each.is_floating_point()})
     return made
 
