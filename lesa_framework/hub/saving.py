@@ -15,7 +15,7 @@ from lesa_framework.config.loading import load_config, parse_config
 from lesa_framework.config.repository import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, in_one_line, shortened
-from lesa_framework.files import is_folder, read_text, write_text
+from lesa_framework.files import is_file, is_folder, read_text, write_text
 from lesa_framework.hub.card import CardFacts, card_of, hub_name, is_card, registered_name
 
 
@@ -76,7 +76,8 @@ def from_pretrained(folder_or_repo: str | Path, *, revision: str | None = None) 
         revision: For a repository: a branch, a tag or a commit.
 
     Raises:
-        ConfigError: There is none, the hub cannot be reached, or the configuration is not valid.
+        ConfigError: There is none, the hub cannot be reached, the configuration is not valid, or a revision is asked
+            for of what is on this machine.
 
     Example:
         ::
@@ -86,8 +87,13 @@ def from_pretrained(folder_or_repo: str | Path, *, revision: str | None = None) 
                 ...
     """
     name = str(folder_or_repo)
-    if revision is None or Path(name).is_dir():
+    if revision is None:
         return load_config(name)
+    if is_folder(Path(name)) or is_file(Path(name)):
+        raise ConfigError(
+            f"revision: '{shortened(name)}' is on this machine and has no revisions. Leave `revision` out, or name a "
+            "repository."
+        )
     return load_config(f"{name}@{revision}")
 
 

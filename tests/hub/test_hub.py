@@ -95,6 +95,17 @@ def test_pushed_and_pulled_it_makes_the_same_picture(
     assert lesa.load_config("owner/cache@v1").name == "cache"
 
 
+def test_a_revision_of_what_is_on_this_machine_is_refused(
+    made: Path, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesa.push_to_hub(lesa.load_config(made), "owner/cache")
+    monkeypatch.chdir(tmp_path)
+    lesa.save_pretrained(lesa.load_config(made), "owner/cache")
+    for name in ("owner/cache", "owner/cache/config.yaml"):
+        with pytest.raises(ConfigError, match=f"^revision: '{name}' is on this machine and has no revisions"):
+            lesa.from_pretrained(name, revision="v1")
+
+
 @pytest.mark.parametrize(
     ("changes", "call", "message"),
     [
