@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -11,12 +12,23 @@ from torch import Tensor
 from lesa_framework.errors import PluginContractError
 from lesa_framework.types import Samples
 
+#: Names that no metric may have: a row of results has these keys besides its scores, and a score that is not measured
+#: on samples. They are listed here because `lesa_framework.measure` is above the plugins.
+RESERVED: Final = frozenset(
+    {
+        "model", "name", "kind", "family", "schedule", "nfe", "num_steps", "work", "whole_steps", "seconds", "speedup",
+        "timing_noise", "speedup_noise", "flops", "cache_bytes", "peak_bytes", "settings", "note", "error",
+        "feature_rel_l2",
+    }
+)  # fmt: skip
+
 
 class Metric(ABC):
     """Describes a measure of samples, and loads it. Making one is cheap and needs no library and no weights.
 
     Attributes:
-        name: The name that a benchmark asks for it by, and the key of its scores in results.
+        name: The name that a benchmark asks for it by, and the key of its scores in results. Keys that every row has,
+            such as `seconds`, are refused.
         heading: Its heading in tables, with the unit if it has one.
         higher_is_better: The direction.
         summary: What it is, in one line.

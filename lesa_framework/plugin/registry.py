@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from lesa_framework.errors import PluginContractError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.backbone import REQUIRED, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
-from lesa_framework.interfaces.metric import Metric
+from lesa_framework.interfaces.metric import RESERVED, Metric
 from lesa_framework.interfaces.peer import PeerFamily, ToldPeerFamily
 from lesa_framework.interfaces.predictor import PredictorConfig
 from lesa_framework.interfaces.router import RouterConfig
@@ -242,7 +242,7 @@ class Registrar:
         """Register a metric under its own name.
 
         Raises:
-            PluginContractError: The name is taken, or the metric does not describe itself.
+            PluginContractError: The name is taken or is a key of results, or the metric does not describe itself.
         """
         if not isinstance(metric, Metric):
             raise PluginContractError(f"{self._plugin}: add_metric needs a Metric instance, not {metric!r}.")
@@ -250,6 +250,10 @@ class Registrar:
         if missing:
             raise PluginContractError(
                 f"{self._plugin}: metric {type(metric).__name__} sets no {' and no '.join(missing)}."
+            )
+        if metric.name in RESERVED:
+            raise PluginContractError(
+                f"{self._plugin}: metric '{metric.name}': results have a key of this name already. Choose another name."
             )
         self._registry.metrics.add(metric.name, metric, self._plugin)
 

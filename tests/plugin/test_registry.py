@@ -10,8 +10,6 @@ from lesa_framework import (
     AffinePredictor,
     BackboneAdapter,
     Filter,
-    LoadedMetric,
-    Metric,
     NamedModel,
     PluginContractError,
     PredictorConfig,
@@ -176,42 +174,6 @@ def test_an_adapter_without_a_layout_is_refused():
 
     with pytest.raises(PluginContractError, match="backbone 'half': Half sets no blocks and no head"):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("half", Half)))
-
-
-class Sharpness(Metric):
-    name = "sharpness"
-    heading = "sharpness"
-    higher_is_better = False
-    summary = "How sharp a picture is."
-
-    def load(self, device) -> LoadedMetric:
-        raise NotImplementedError
-
-
-def test_a_metric_is_registered_by_its_name():
-    found, metric = Plugins(), Sharpness()
-    found.add("mine", plugin(lambda registrar: registrar.add_metric(metric)))
-    assert found.registry.metrics.names() == {"sharpness": "mine"}
-    assert found.registry.metrics.get("sharpness") is metric
-    with pytest.raises(UnknownPluginError) as caught:
-        found.registry.metrics.get("sharpnes")
-    assert str(caught.value) == (
-        "metric: 'sharpnes' is not a registered metric. Known: 'sharpness' (mine). Did you mean 'sharpness'?"
-    )
-
-
-def test_a_metric_says_what_it_is():
-    class Wordless(Sharpness):
-        heading = ""
-        summary = ""
-
-    with pytest.raises(PluginContractError, match=r"^mine: metric Wordless sets no heading and no summary"):
-        Plugins().add("mine", plugin(lambda registrar: registrar.add_metric(Wordless())))
-
-
-def test_a_metrics_class_is_no_metric():
-    with pytest.raises(PluginContractError, match=r"^mine: add_metric needs a Metric instance, not .*Sharpness'>"):
-        Plugins().add("mine", plugin(lambda registrar: registrar.add_metric(Sharpness)))
 
 
 def test_very_many_names_are_listed_without_their_plugins():
