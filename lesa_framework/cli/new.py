@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
 from importlib.resources import files as resources
@@ -16,7 +17,9 @@ from lesa_framework.cli import console, files
 from lesa_framework.errors import ConfigError, did_you_mean, shortened
 from lesa_framework.extras import is_installed
 from lesa_framework.files import write_text
+from lesa_framework.interfaces.metric import RESERVED
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.plugin.registry import AUTO
 
 #: Section -> how it is used, for the README of the package.
 SECTIONS: Final = {
@@ -27,7 +30,7 @@ SECTIONS: Final = {
     "metric": "In the file of a benchmark: `metrics: [$name]`.",
     "peer": "In the file of a benchmark: `peers: [$name]`.",
 }
-_NAME = re.compile("[a-z][a-z0-9_]{0,60}")
+_NAME = re.compile("[a-z]([a-z0-9_]{0,59}[a-z0-9])?")  # packages may not end in an underscore
 
 
 def command(
@@ -68,27 +71,55 @@ def package(section: str, name: str) -> dict[str, str]:
     if section not in SECTIONS:
         near = did_you_mean(section, SECTIONS)
         raise ConfigError(f"SECTION {shortened(section)}: must be one of {', '.join(SECTIONS)}.{near}")
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"NAME {shortened(name)}: give small letters, digits and underscores, such as damped_line.")
-    if keyword.iskeyword(name):
-        raise ConfigError(f"NAME {name}: is a word of Python's own. Choose another name.")
-    other = getattr(plugins().registry, f"{section}s").names().get(name)
-    if other is not None:
-        raise ConfigError(f"NAME {name}: {other} has a {section} of this name. Choose another name.")
-    spec = find_spec(name) if is_installed(name) else None
-    if spec is not None and spec.origin is not None:  # with `python -m`, a folder of this name looks like a module
-        raise ConfigError(f"NAME {name}: a module of this name is installed. Choose another name.")
-    told = {"name": name, "Name": name.title().replace("_", ""), "section": section}
+    _check_name(section, name)
+    told = {"name": name, "Name": _class_of(name), "section": section}
     told["use"] = Template(SECTIONS[section]).substitute(told)
 
     def filled(template: str) -> str:
         source = resources("lesa_framework.cli").joinpath("templates", f"{template}.txt")
         return Template(source.read_text("utf-8")).substitute(told)
 
+    plugin = filled(f"{section}.plugin.py")
+    if hidden := _hidden(plugin):
+        raise ConfigError(
+            f"NAME {name}: its class would hide the {hidden} that its module imports. Choose another name."
+        )
     return {
         "pyproject.toml": filled("pyproject.toml"),
         "README.md": filled("README.md"),
         f"{name}/__init__.py": "",
-        f"{name}/plugin.py": filled(f"{section}.plugin.py"),
+        f"{name}/plugin.py": plugin,
         "tests/test_contract.py": filled(f"{section}.test.py"),
     }
+
+
+def _check_name(section: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"NAME {shortened(name)}: give small letters, digits and underscores, no underscore at an end, "
+            "such as damped_line."
+        )
+    if keyword.iskeyword(name) or keyword.iskeyword(_class_of(name)):
+        raise ConfigError(f"NAME {name}: is a word of Python's own. Choose another name.")
+    if (section, name) == ("backbone", AUTO):
+        raise ConfigError(f"NAME {name}: stands for the choice by the model's class. Choose another name.")
+    if section == "metric" and name in RESERVED:
+        raise ConfigError(f"NAME {name}: results have a key of this name already. Choose another name.")
+    registry = plugins().registry
+    taken = registry.backbone_kinds() if section == "backbone" else getattr(registry, f"{section}s").names()
+    if name in taken:
+        raise ConfigError(f"NAME {name}: {taken[name]} has a {section} of this name. Choose another name.")
+    spec = find_spec(name) if is_installed(name) else None
+    if spec is not None and spec.origin is not None:  # with `python -m`, a folder of this name looks like a module
+        raise ConfigError(f"NAME {name}: a module of this name is installed. Choose another name.")
+
+
+def _class_of(name: str) -> str:
+    return name.title().replace("_", "")
+
+
+def _hidden(source: str) -> str | None:
+    """The class of a module that has the name of something that the module imports."""
+    body = ast.parse(source).body
+    imported = {each.name for node in body if isinstance(node, ast.ImportFrom) for each in node.names}
+    return next((node.name for node in body if isinstance(node, ast.ClassDef) and node.name in imported), None)

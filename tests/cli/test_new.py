@@ -72,9 +72,18 @@ def test_what_is_written_is_tidy(written, workplace: Path) -> None:
     [
         (("predictr", "mine"), "must be one of predictor, schedule, router, backbone, metric, peer. Did you mean"),
         (("metric", "My-Metric"), "give small letters, digits and underscores"),
-        (("metric", "class"), "is a word of Python's own"),
+        (("metric", "lambda_"), "no underscore at an end"),
+        *((("metric", name), "is a word of Python's own") for name in ("class", "none", "true", "false")),
+        (("metric", "error"), "results have a key of this name already. Choose another name."),
         (("metric", "torch"), "a module of this name is installed"),
         (("predictor", "taylorseer"), "lesa_taylorseer has a predictor of this name. Choose another name."),
+        (("backbone", "module"), "lesa_module has a backbone of this name. Choose another name."),
+        (("backbone", "auto"), "stands for the choice by the model's class. Choose another name."),
+        (("predictor", "literal"), "its class would hide the Literal that its module imports. Choose another name."),
+        (("predictor", "predictor"), "its class would hide the PredictorConfig that its module imports."),
+        (("predictor", "filter"), "its class would hide the Filter that"),
+        (("schedule", "field"), "its class would hide the Field that"),
+        (("schedule", "decision"), "its class would hide the Decision that"),
     ],
 )
 def test_bad_input_is_refused(lesa: Lesa, workplace: Path, arguments: tuple[str, ...], message: str) -> None:
