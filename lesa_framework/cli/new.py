@@ -12,6 +12,7 @@ from string import Template
 from typing import Annotated, Final
 
 import typer
+import yaml
 
 from lesa_framework.cli import console, files
 from lesa_framework.errors import ConfigError, did_you_mean, shortened
@@ -101,6 +102,8 @@ def _check_name(section: str, name: str) -> None:
         )
     if keyword.iskeyword(name) or keyword.iskeyword(_class_of(name)):
         raise ConfigError(f"NAME {name}: is a word of Python's own. Choose another name.")
+    if (value := yaml.safe_load(name)) != name:
+        raise ConfigError(f"NAME {name}: configurations are YAML, which reads it as {value}. Choose another name.")
     if (section, name) == ("backbone", AUTO):
         raise ConfigError(f"NAME {name}: stands for the choice by the model's class. Choose another name.")
     if section == "metric" and name in RESERVED:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import Distribution, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,7 +43,18 @@ def processor() -> str:
 
 def software() -> dict[str, str]:
     """The libraries and the code that the numbers depend on."""
-    return {**versions(_PACKAGES), "sources": sources()}
+    return {**versions(_PACKAGES), **versions(_required()), "sources": sources()}
+
+
+def _required() -> list[str]:
+    """What other people's distributions with plugins require, a peer's library for example, as far as it is here.
+
+    What our own need is in `_PACKAGES`. Extras count, because a library may be one.
+    """
+    distributions = [entry.dist for entry in entry_points(group="lesa")]
+    texts = [text for each in distributions if each and each.name != _PACKAGES[0] for text in each.requires or ()]
+    names = {re.sub("[-_.]+", "-", re.split(r"[^\w.-]", text)[0]).lower() for text in texts}
+    return [name for name in sorted(names) if any(Distribution.discover(name=name))]
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:

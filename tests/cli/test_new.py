@@ -74,6 +74,7 @@ def test_what_is_written_is_tidy(written, workplace: Path) -> None:
         (("metric", "My-Metric"), "give small letters, digits and underscores"),
         (("metric", "lambda_"), "no underscore at an end"),
         *((("metric", name), "is a word of Python's own") for name in ("class", "none", "true", "false")),
+        (("router", "null"), "configurations are YAML, which reads it as None. Choose another name."),
         (("metric", "error"), "results have a key of this name already. Choose another name."),
         (("metric", "torch"), "a module of this name is installed"),
         (("predictor", "taylorseer"), "lesa_taylorseer has a predictor of this name. Choose another name."),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lesa_framework.measure import environment as of_environment
-from lesa_framework.measure.environment import environment, sources, versions
+from lesa_framework.measure.environment import environment, software, sources, versions
 
 
 def test_versions_device_and_precision_are_there():
@@ -20,6 +21,18 @@ def test_versions_device_and_precision_are_there():
 
 def test_a_package_that_is_missing_is_named():
     assert versions(["no-such-package"]) == {"no-such-package": "not installed"}
+
+
+def test_libraries_that_a_plugin_requires_count_as_far_as_they_are_here(monkeypatch):
+    before = software()
+    requires = ["SafeTensors>=0.5", "numpy; extra == 'peer'", "torch", "no-such-package"]
+    entries = [
+        SimpleNamespace(module="mine.plugin", dist=SimpleNamespace(name="mine", requires=requires)),
+        SimpleNamespace(module="bare.plugin", dist=SimpleNamespace(name="bare", requires=None)),
+        *of_environment.entry_points(group="lesa"),
+    ]
+    monkeypatch.setattr(of_environment, "entry_points", lambda group: entries)
+    assert software() == {**before, "numpy": version("numpy"), "safetensors": version("safetensors")}
 
 
 @pytest.mark.parametrize("name", ["code_in_a_file.py", "code_in_a_package/deep.py"])
