@@ -23,7 +23,7 @@ _SCRIPTS = (
     "state.js", "pareto.js", "labels.js", "plots.js", "curves.js", "table.js", "clip.js", "slider.js", "gallery.js",
     "main.js",
 )  # fmt: skip
-#: Number of prompts whose images are shown at once; the others unfold.
+#: Number of samples whose images are shown at once; the others unfold.
 _OPEN = 3
 
 

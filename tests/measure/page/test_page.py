@@ -68,8 +68,8 @@ def test_scripts_get_every_row(markup: str) -> None:
     assert len(payload["rows"]) == len(sample_results().rows)
 
 
-def test_only_the_first_prompts_are_shown_at_once(markup: str) -> None:
-    assert markup.count("<summary>2 more prompts</summary>") == 2
+def test_only_the_first_samples_are_shown_at_once(markup: str) -> None:
+    assert markup.count("<summary>2 more samples</summary>") == 2
 
 
 def test_skipped_metrics_are_listed_apart_from_notes() -> None:
