@@ -104,6 +104,19 @@ def test_names_stay_apart_and_peers_below_ours(crowded: Page) -> None:
     assert sum(share_of(picture[y : y + 1, x : x + 1], _REUSE) for x, y in marks) >= 3
 
 
+def test_marks_of_repeated_colours_are_hollow_and_keep_their_shape(crowded: Page) -> None:
+    symbols = set(crowded.evaluate("document.querySelector('[data-x=work]').data[1].marker.symbol"))
+    assert symbols == {"circle", "square", "diamond", "diamond-open"}
+    styles = crowded.evaluate(
+        """[...document.querySelectorAll("#legend .mark.diamond")].map(mark => {
+        const style = getComputedStyle(mark);
+        return [style.backgroundColor, parseFloat(style.borderTopWidth) > 1]; })"""
+    )
+    assert len(styles) > 7
+    assert {bordered for colour, bordered in styles if colour == "rgba(0, 0, 0, 0)"} == {True}
+    assert {bordered for colour, bordered in styles if colour != "rgba(0, 0, 0, 0)"} == {False}
+
+
 def test_curves_stand_out_by_choice(crowded: Page) -> None:
     def opacity(name: str) -> float:
         return crowded.evaluate(

@@ -12,10 +12,10 @@ from lesa_framework.measure.columns import columns
 from lesa_framework.measure.details import Details, Source
 from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResults, Results, Row
 
-#: Families that have the same colour on every page; each other family gets the next free colour.
+#: Families that have the same colour on every page; each other family gets the next free colour, and
+#: hollow marks where the colours repeat.
 _FIXED = {"lesa": "0", "taylorseer": "1", "reuse": "2"}
 _FREE = ("3", "4", "5", "6", "7", "8", "9")
-_REPEATED = "triangle"
 _PLAIN = "plain"
 _SHAPES = {Kind.UNCACHED: "square", Kind.FEWER_STEPS: "square", Kind.CACHE: "circle", Kind.PEER: "diamond"}
 
@@ -33,14 +33,15 @@ class Family:
         name: As in the rows.
         label: For people.
         colour: Which of the style sheet's `--family-` colours.
-        shape: circle (a cache of this framework), diamond (a peer) or square (plain runs);
-            triangle where colours repeat.
+        shape: circle (a cache of this framework), diamond (a peer) or square (plain runs).
+        hollow: Whether its mark is an outline, because its colour repeats another family's.
     """
 
     name: str
     label: str
     colour: str
     shape: str
+    hollow: bool
 
 
 def families(rows: Sequence[Row]) -> dict[str, Family]:
@@ -55,11 +56,12 @@ def families(rows: Sequence[Row]) -> dict[str, Family]:
         colour = _FIXED.get(name) if kind is Kind.CACHE else None
         if kind in {Kind.FEWER_STEPS, Kind.UNCACHED}:
             colour = _PLAIN
-        shape = _SHAPES[kind]
+        hollow = colour is None and free >= len(_FREE)
         if colour is None:
-            colour, shape = _FREE[free % len(_FREE)], shape if free < len(_FREE) else _REPEATED
+            colour = _FREE[free % len(_FREE)]
             free += 1
-        found[name] = Family(name, "fewer steps" if kind is Kind.FEWER_STEPS else name, colour, shape)
+        label = "fewer steps" if kind is Kind.FEWER_STEPS else name
+        found[name] = Family(name, label, colour, _SHAPES[kind], hollow)
     return found
 
 
@@ -203,8 +205,8 @@ def payload(models: Sequence[ModelView], results: Results) -> dict[str, Any]:
             for each in models
         ],
         "families": {
-            family.name: {"label": family.label, "colour": family.colour, "shape": family.shape}
-            for family in families(results.rows).values()
+            name: {"label": each.label, "colour": each.colour, "shape": each.shape, "hollow": each.hollow}
+            for name, each in families(results.rows).items()
         },
         "rows": {view.number: view.payload(model.number) for model in models for view in model.rows},
     }

@@ -98,8 +98,10 @@ def test_families_keep_their_colours_next_to_any_others() -> None:
     many = families([*peers, PLAIN, row("lesa-n7", "lesa", 1.0), row("reuse", "reuse", 1.0)])
     assert few["lesa"] == many["lesa"]
     assert list(many)[:3] == ["lesa", "reuse", "fewer_steps"]
-    assert [many[f"p{number}"].shape for number in range(9)] == ["diamond"] * 7 + ["triangle"] * 2
-    assert len({(family.colour, family.shape) for family in many.values()}) == len(many) == 12
+    assert {many[f"p{number}"].shape for number in range(9)} == {"diamond"}
+    assert [many[f"p{number}"].hollow for number in range(9)] == [False] * 7 + [True] * 2
+    looks = {(family.colour, family.shape, family.hollow) for family in many.values()}
+    assert len(looks) == len(many) == 12
     assert many["fewer_steps"].label == "fewer steps"
 
 

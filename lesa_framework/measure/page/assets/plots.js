@@ -2,7 +2,6 @@
 const CONFIG = {displayModeBar: false, responsive: false};
 const NARROW_PLOT = 720;
 const EDGE = {l: 52, r: 16, t: 10, b: 46};
-const SYMBOLS = {circle: "circle", square: "square", diamond: "diamond", triangle: "triangle-up"};
 const COSTS = {
   work: {title: "work, in uncached steps", unit: 1, say: value => `${+value.toFixed(1)} steps of work`},
   seconds: {title: "seconds a sample", unit: 1, say: value => `${value.toPrecision(3)} s`},
@@ -108,10 +107,11 @@ function drawPareto(figure, view) {
       text: points.map(({row}) => `<b>${row.name}</b><br>${row.psnr.toFixed(2)} dB<br>${cost.say(row[figure.dataset.x])}`),
       hovertemplate: "%{text}<extra></extra>",
       marker: {
-        size: points.map(({row}) => (row.peer ? 9 : 11)), line: {width: 1, color: colourOf("--card")},
+        size: points.map(({row}) => (row.peer ? 9 : 11)),
+        line: {width: points.map(({row}) => (data.families[row.family].hollow ? 2 : 1)), color: colourOf("--card")},
         opacity: points.map(({row}) => (row.over ? 0.45 : 1)),
         color: points.map(({row}) => familyColour(row.family)),
-        symbol: points.map(({row}) => SYMBOLS[data.families[row.family].shape]),
+        symbol: points.map(({row}) => data.families[row.family].shape + (data.families[row.family].hollow ? "-open" : "")),
       },
     },
   ], baseLayout({
@@ -126,7 +126,7 @@ function drawPareto(figure, view) {
 
 function markOf(family) {
   const mark = document.createElement("i");
-  mark.className = `mark ${data.families[family].shape}`;
+  mark.className = `mark ${data.families[family].shape}${data.families[family].hollow ? " hollow" : ""}`;
   mark.style.setProperty("--colour", `var(--family-${data.families[family].colour})`);
   return mark;
 }
