@@ -81,6 +81,7 @@ class RunReport:
             *([] if self.choice is None else [f"  chosen: {self.choice}"]),
             *([] if self.peak_bytes is None else [f"  peak: {self.peak_bytes / 2**30:.2f} GiB on the device"]),
             *([] if self.seconds_saved is None else [f"  saved: {self._saved(self.seconds_saved)}"]),
+            *self._too_short(),
             *(
                 f"  fell back to computing {count}x: {reason}{self._advice(reason)}"
                 for reason, count in self.fallbacks.items()
@@ -92,6 +93,13 @@ class RunReport:
             ),
         ]
         return "\n".join(lines)
+
+    def _too_short(self) -> list[str]:
+        """A line where nothing was predicted; in other runs the first steps are computed for this reason anyway."""
+        short = _count_steps([record for record in self.records if record.reason is Reason.HISTORY])
+        if not short or any(record.decision is Decision.PREDICT for record in self.records):
+            return []
+        return [f"  nothing was predicted: the history was too short at {short} of {self.num_steps} steps"]
 
     def _saved(self, seconds: float) -> str:
         steps = f"{self.num_steps - self.nfe} of {self.num_steps} steps predicted"
