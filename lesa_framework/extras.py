@@ -29,6 +29,8 @@ EXTRAS: Final = MappingProxyType(
 )  # fmt: skip
 #: What a pipeline needs, to be loaded and to run.
 PIPELINE: Final = ("diffusers", "transformers", "PIL")
+#: What a model card, an upload and a download need.
+HUB: Final = ("huggingface_hub",)
 #: Modules that are not called like the package that brings them.
 _PACKAGES: Final = {
     "PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "kan": "pykan", "yaml": "pyyaml",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import lesa_framework as lesa
 from lesa_framework import cli, extras
-from lesa_framework.config.loading import load_config
+from lesa_framework.config.loading import load_config, parse_config
 from lesa_framework.errors import ConfigError
 from lesa_framework.pipelines import find_model, load_pipeline
 from lesa_framework.plugin.registry import Catalog
@@ -76,6 +77,22 @@ def test_a_bundled_name_says_how_to_install_what_has_it(monkeypatch: pytest.Monk
 def test_a_pipeline_cannot_be_loaded_without_diffusers() -> None:
     with pytest.raises(ConfigError, match=r"^model: loading 'reference:flux': needs diffusers.*pip install"):
         load_pipeline("reference:flux", device="cpu")
+
+
+@pytest.mark.usefixtures("bare")
+def test_sharing_needs_the_library_of_the_hub(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    needs = f"needs huggingface-hub, which is not installed. {_INSTALL}"
+    assert cli.run(["push", "none.yaml", str(tmp_path / "mine")]) == 2
+    assert capsys.readouterr().err == f"error: lesa push: {needs}\n"
+    config = parse_config({"schedule": {"kind": "always"}, "predictor": {"kind": "reuse"}}, tmp_path, "mine")
+    for who, call in (
+        ("save_pretrained", lambda: lesa.save_pretrained(config, tmp_path / "mine")),
+        ("push_to_hub", lambda: lesa.push_to_hub(config, "owner/cache")),
+        ("'owner/cache'", lambda: lesa.from_pretrained("owner/cache")),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(f"{who}: {needs}")):
+            call()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_turns_out_to_be_missing_later_is_one_line_too(

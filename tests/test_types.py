@@ -54,7 +54,7 @@ def test_a_report_for_people():
 
 def test_a_report_without_a_prediction_says_where_the_history_was_too_short():
     run = [record(0, "a"), *(record(step, branch, reason=Reason.HISTORY) for step in (1, 2) for branch in "ab")]
-    assert str(report(*run)).splitlines()[-1] == ("  nothing was predicted: the history was too short at 2 of 3 steps")
+    assert str(report(*run)).splitlines()[-1] == "  nothing was predicted: the history was too short at 2 of 3 steps"
     assert "too short" not in str(report(*run, record(3, "a", Decision.PREDICT)))
     assert "too short" not in str(report(record(0, "a")))
 

@@ -46,6 +46,11 @@ COMMANDS: Final = {
         _RUN,
         "Make the page of a results file: one HTML file that needs no network.",
     ),
+    "push": (
+        "push",
+        _RUN,
+        "Write a configuration, its weights and a model card into a folder or a repository of the hub.",
+    ),
     "plan": (
         "plan",
         _LOOK,
@@ -56,11 +61,6 @@ COMMANDS: Final = {
         "importing",
         _LOOK,
         "Turn coefficients that others publish into a configuration, with weights where needed.",
-    ),
-    "push": (
-        "push",
-        _LOOK,
-        "Write a configuration, its weights and a model card into a folder or a repository of the hub.",
     ),
     "plugins": (
         "plugins",

@@ -12,6 +12,7 @@ from lesa_framework.cli import console, files, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.repository import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.errors import ConfigError, shortened
+from lesa_framework.extras import HUB, check_installed
 from lesa_framework.files import expanded
 from lesa_framework.hub.card import CardFacts
 from lesa_framework.hub.saving import needs_model, push_to_hub, save_pretrained
@@ -44,6 +45,7 @@ def command(
 
     Example: lesa push out/config.yaml owner/flux-cache --base-model black-forest-labs/FLUX.1-dev --results results.json
     """
+    check_installed("lesa push", HUB)
     if not target.strip():
         raise ConfigError("REPO_OR_FOLDER: is empty. Name a folder, such as ./flux-cache, or owner/name on the hub.")
     options.check_texts("--licence", licence or "", base_model or "", row or "", *(metric or ()))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from lesa_framework.errors import ConfigError, in_one_line, shortened
+from lesa_framework.extras import HUB, check_installed
 
 #: The files of such a folder; the names are those that `lesa train` writes.
 CONFIG: Final = "config.yaml"
@@ -42,7 +43,8 @@ def folder_of(name: str) -> Path:
         name: `owner/name`, or `owner/name@revision`.
 
     Raises:
-        ConfigError: There is no such repository or revision, it cannot be reached, or it holds no configuration.
+        ConfigError: There is no such repository or revision, it cannot be reached, or it holds no configuration; or
+            huggingface_hub is not installed.
     """
     found = _REPO.fullmatch(name)
     if found is None:
@@ -57,6 +59,7 @@ def folder_of(name: str) -> Path:
 
 
 def _download(repo: str, revision: str | None) -> str:
+    check_installed(f"'{repo}'", HUB)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         GatedRepoError,

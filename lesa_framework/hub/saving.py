@@ -15,6 +15,7 @@ from lesa_framework.config.loading import load_config, parse_config
 from lesa_framework.config.repository import CARD, CONFIG, WEIGHTS, is_repo
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, in_one_line, shortened
+from lesa_framework.extras import HUB, check_installed
 from lesa_framework.files import is_file, is_folder, read_text, write_text
 from lesa_framework.hub.card import CardFacts, card_of, hub_name, is_card, registered_name
 
@@ -34,10 +35,12 @@ def save_pretrained(config: LesaConfig, folder: str | Path, facts: CardFacts | N
         The folder.
 
     Raises:
-        ConfigError: The folder cannot be written, or has files of these names that are no feature cache's.
+        ConfigError: The folder cannot be written, or has files of these names that are no feature cache's; or
+            huggingface_hub is not installed.
         ArtifactError: The weights cannot be used.
         LesaError: The disk is full, for example; each file is written completely or not at all.
     """
+    check_installed("save_pretrained", HUB)
     return _save(config, Path(folder), facts or CardFacts())
 
 
@@ -118,9 +121,11 @@ def push_to_hub(
         The commit's address.
 
     Raises:
-        ConfigError: The name is none, or the hub refuses or cannot be reached.
+        ConfigError: The name is none, or huggingface_hub is not installed.
+        LesaError: The hub refuses or cannot be reached.
         ArtifactError: The weights cannot be used.
     """
+    check_installed("push_to_hub", HUB)
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HfHubHTTPError,
