@@ -1,4 +1,4 @@
-"""CITATION.cff and the pages beside the README, which nothing else reads."""
+"""The version wherever it is written, CITATION.cff, and the pages beside the README, which nothing else reads."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ def test_what_is_cited_is_this_version() -> None:
     assert (cited["version"], cited["license"]) == (PROJECT["project"]["version"], PROJECT["project"]["license"])
     (paper,) = cited["references"]
     assert paper["url"].endswith("2602.20497")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("lesa_framework/__init__.py", '__version__ = "{}"'), ("integrations/comfyui/pyproject.toml", 'version = "{}"')],
+)
+def test_other_files_name_this_version(name: str, line: str) -> None:
+    assert line.format(PROJECT["project"]["version"]) in (ROOT / name).read_text("utf-8").splitlines()
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "README.md", "SECURITY.md"])
