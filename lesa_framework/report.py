@@ -21,7 +21,8 @@ class RunReport:
         records: One for each call of the model, in order.
         cache_bytes: Bytes that the cache keeps, wherever: of all histories, and of the latents that are kept for
             schedules and predictors.
-        seconds: From the first call to the end of the last one.
+        seconds: From the first call to the end of the last one, as the host sees it: nobody waits for a GPU, whose last
+            kernels may still run. `lesa eval` and `lesa bench` wait.
         seconds_saved: About how much longer it would have taken without predicted steps, from the times of its own
             computed and predicted calls; None if only one sort was seen, or on devices where calls are not timed.
         choice: The cache that was chosen for it; None where a configuration was given.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lesa_fitted.normal_equations import NormalEquations
 from lesa_fitted.table import TableShape, features_for
+from lesa_fitted.velocities import Velocities
 from lesa_framework import HistoryView, Predictor, StepContext, World
 
 #: (step, branch) of a row. With the target `trajectory` the step is the first predicted one of an interval, and the
@@ -119,7 +120,7 @@ class GreedyPredictor(Predictor):
         self._counted = slice(None) if counts else slice(0)
         self.depth = rows.shape.depth
         self._done: set[Key] = set()
-        self._velocities = _Velocities(rows.shape.depth)
+        self._velocities = Velocities(rows.shape.depth)
         self._planned: tuple[Tensor, Tensor] | None = None
         self._misses: list[tuple[float, float]] = []  # squares of the distance, and of the way
 
@@ -133,11 +134,11 @@ class GreedyPredictor(Predictor):
 
     def forget(self) -> None:
         """Let go of the run's tensors: whoever attached this may keep it for a while."""
-        self._features, self._planned, self._velocities = {}, None, _Velocities(self.depth)
+        self._features, self._planned, self._velocities = {}, None, Velocities(self.depth)
 
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> None:  # noqa: ARG002
         """Change nothing; the latent tells how the sampler moved, and where predictions led."""
-        self._velocities.computed(ctx)
+        self._velocities.computed(ctx, feature)
         if self._planned is not None:
             assert ctx.latent is not None
             (start, end), self._planned = self._planned, None
@@ -185,34 +186,3 @@ def _sum(features: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     for weight, feature in zip(weights, features, strict=True):
         total.add_(feature, alpha=weight)
     return total
-
-
-class _Velocities:
-    """How the sampler moved at computed steps, guidance included: `(x_{i+1} - x_i) / (sigma_{i+1} - sigma_i)`."""
-
-    def __init__(self, depth: int) -> None:
-        self._depth = depth
-        self._pending: tuple[int, Tensor] | None = None
-        self._found: list[Tensor] = []
-
-    def computed(self, ctx: StepContext) -> None:
-        """A step is computed."""
-        assert ctx.latent is not None
-        if self._pending is None or self._pending[0] != ctx.index:
-            self._close(ctx)
-            self._pending = ctx.index, ctx.latent.detach().clone()
-
-    def predicted(self, ctx: StepContext) -> None:
-        """A step is predicted."""
-        self._close(ctx)
-
-    def _close(self, ctx: StepContext) -> None:
-        if self._pending is not None:
-            assert ctx.latent is not None
-            (step, before), self._pending = self._pending, None
-            moved = (ctx.latent - before) / (ctx.sigmas[step + 1] - ctx.sigmas[step])
-            self._found = [moved, *self._found][: self._depth]
-
-    def newest(self, count: int) -> list[Tensor]:
-        """The newest ones first."""
-        return self._found[:count]

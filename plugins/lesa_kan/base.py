@@ -209,9 +209,13 @@ def reach(task: FitTask, depth: int) -> int:
     return max((step - held[0] for step, held in oldest.items()), default=1)
 
 
-def added(base: Filter, weights: Sequence[float], bias: float) -> Filter:
-    """The sum of two filters; the second one reads the branch's own history."""
+def added(base: Filter, weights: Sequence[float] | Tensor, bias: float | Tensor) -> Filter:
+    """The sum of two filters; the second one reads the branch's own history, and its numbers may carry gradients."""
     longest = max(len(base.weights), len(weights))
+    if isinstance(weights, Tensor):
+        theirs = torch.as_tensor(base.weights, dtype=weights.dtype, device=weights.device)
+        both = [torch.cat([each, each.new_zeros(longest - len(each), *each.shape[1:])]) for each in (theirs, weights)]
+        return Filter(both[0] + both[1].view(longest, *[1] * (theirs.dim() - 1)), base.bias + bias, base.others)
     mine = [*weights, *[0.0] * (longest - len(weights))]
     if isinstance(base.weights, Tensor):
         theirs = base.weights

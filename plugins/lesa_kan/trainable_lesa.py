@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import HistoryView, RunInfo, StepContext, Tuning
-from lesa_kan.base import Base, depth_of, least_history, looks_ahead
+from lesa_framework import Filter, HistoryView, RunInfo, StepContext, Tuning
+from lesa_kan.base import Base, added, depth_of, least_history, looks_ahead
 from lesa_kan.experts import Experts, ExpertShape
 from lesa_kan.trainable import TrainablePredictor
 
@@ -67,20 +67,18 @@ class TrainableLesa(TrainablePredictor):
         self.experts.multiply_gains(factor)
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
-        """`h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)`, in float32 at least, whatever the features are.
+        """`h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)` as one filter, in float32 at least.
 
-        With a base, what that predicts stands in place of `h_{i-1}`.
+        With a base, what that predicts stands in place of `h_{i-1}`. As one filter, the graph of a run keeps nothing
+        but the features, which successive steps share.
         """
         shape = self.experts.shape
         branch = min(ctx.branch_index, shape.branches - 1)
         count = min(shape.stage_history[ctx.stage], len(history.entries))
-        newest = history.feature(0)
-        exact = torch.promote_types(newest.dtype, torch.float32)
-        stack = torch.stack([history.feature(k).to(exact) for k in range(count)])
-        taps = self.experts.taps[branch, ctx.stage, :count]
-        correction = torch.tensordot(taps.to(stack), stack, dims=1) + self.experts.bias[branch, ctx.stage]
-        start = newest if self._base is None else history.apply(self._base.filter(history.entries, ctx))
-        return (start + self._gains[branch, ctx.stage, ctx.index] * correction).to(newest.dtype)
+        gain = self._gains[branch, ctx.stage, ctx.index]
+        weights = gain * self.experts.taps[branch, ctx.stage, :count]
+        start = Filter((1.0,)) if self._base is None else self._base.filter(history.entries, ctx)
+        return history.apply(added(start, weights, gain * self.experts.bias[branch, ctx.stage]))
 
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> Tensor | None:  # noqa: ARG002
         """That of the base."""

@@ -138,7 +138,7 @@ class TwoStageFit(Fit):
         for number, batch in enumerate(self._batches):
             learns = train and number < self._count
             loss, latents = self._guided(batch, number / self._count, train=learns)
-            self._references.append(latents)
+            self._references.append([latent.cpu() for latent in latents])  # of all batches, until the end
             last = learns and self._ends_epoch(number, _GUIDED)
             done = self._done() if resumes else min(number + 1, self._count)
             yield Progress(_GUIDED if learns else "record", done, self._total, 0, loss, save=last)

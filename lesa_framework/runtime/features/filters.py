@@ -134,14 +134,15 @@ class Moved:
     def __call__(self, numbers: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
         """The numbers on a device, in a dtype."""
         if numbers.device == device or numbers.requires_grad or numbers.is_inference():
-            return numbers.to(device=device, dtype=dtype, non_blocking=True)
+            # Towards a CPU nobody would wait for the copy before it is read.
+            return numbers.to(device=device, dtype=dtype, non_blocking=device.type != "cpu")
         # A row of a table is another object each time; its memory is the same for as long as it is held here.
         place = (numbers.data_ptr(), numbers.shape, numbers.stride(), numbers._version)
         key = (*place, numbers.dtype, device, dtype)
         if key not in self._known:
             is_pinned = device.type == "cuda" and numbers.device.type == "cpu"
             sent = numbers.pin_memory() if is_pinned else numbers
-            self._known[key] = numbers, sent.to(device=device, dtype=dtype, non_blocking=True)
+            self._known[key] = numbers, sent.to(device=device, dtype=dtype, non_blocking=device.type != "cpu")
         return self._known[key][1]
 
 

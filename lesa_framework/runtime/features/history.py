@@ -41,8 +41,8 @@ class History(Held):
         branches: Mapping[str, HistoryView] = MappingProxyType({}),
     ) -> None:
         super().__init__(depth, place, branches)
-        self._ring: Tensor | None = None
-        self._slots: tuple[Tensor, ...] = ()  # views of it
+        self._rings: tuple[Tensor, ...] = ()  # one on a CPU, whose filters read rows of one tensor; else one a slot
+        self._slots: tuple[Tensor, ...] = ()  # views of them
         self._away: Away | None = None  # where copies of the ring's slots come and go
         self._scales: dict[int, Tensor] = {}  # of slots with features in eight bits
         self._head = 0  # slot of the newest feature
@@ -52,24 +52,25 @@ class History(Held):
     @property
     def nbytes(self) -> int:
         """Bytes of the ring, and of what was brought back from it."""
-        return (0 if self._ring is None else self._ring.nbytes) + (0 if self._away is None else self._away.nbytes)
+        return sum(ring.nbytes for ring in self._rings) + (0 if self._away is None else self._away.nbytes)
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Append a feature without its graph, dropping the oldest when full.
 
         A feature of another shape, dtype or device cannot be mixed with the older ones: they are dropped.
         """
-        ring, kind = self._ring, kind_of(feature)
-        if ring is None or kind != self._kind:
+        kind = kind_of(feature)
+        if not self._slots or kind != self._kind:
             transfers = transfers_between(self._place.device or feature.device, feature.device)
             self._away = None if transfers is None else Away(transfers, feature.device)
             self._kind, self._entries = kind, ()
-            ring = self._make(places(self.depth, 1, self._place))
+            self._take(self._make(places(self.depth, 1, self._place)))
         elif len(self._entries) == len(self._slots) < self.depth:
-            ring = self._grow()
+            self._grow()
         self._head = (self._head - 1) % len(self._slots)
-        kept = storable(feature.detach(), ring.dtype)
-        if ring.dtype is EIGHT_BITS:
+        dtype = self._slots[self._head].dtype
+        kept = storable(feature.detach(), dtype)
+        if dtype is EIGHT_BITS:
             kept, self._scales[self._head] = packed(kept)
         if self._away is None:
             self._slots[self._head].copy_(kept)
@@ -77,35 +78,47 @@ class History(Held):
             self._away.put(self._head, self._slots[self._head], kept)
         self._entries = (info, *self._entries[: self.depth - 1])
 
-    def _make(self, count: int) -> Tensor:
-        """A ring of so many places."""
+    def _make(self, count: int) -> list[Tensor]:
+        """Memory for so many features."""
         shape, dtype, device = self.kind
+        where = self._place.device or device
+        sizes = [count] if where.type == "cpu" else [1] * count
         # Outside of inference mode, so that a run may leave it. Zeros, not garbage: a weight of 0 must give 0 even in
         # slots that were never filled.
         with torch.inference_mode(False):
-            self._ring = ring = torch.zeros(
-                (count, *shape),
-                dtype=self._place.dtype or dtype,
-                device=self._place.device or device,
-                pin_memory=self._away is not None and self._away.pinned,
-            )
-            self._slots, self._head = tuple(ring[slot] for slot in range(count)), 0
-        return ring
+            return [
+                torch.zeros(
+                    (size, *shape),
+                    dtype=self._place.dtype or dtype,
+                    device=where,
+                    pin_memory=self._away is not None and self._away.pinned,
+                )
+                for size in sizes
+            ]
 
-    def _grow(self) -> Tensor:
-        """Make a larger ring of a full one."""
+    def _take(self, rings: Sequence[Tensor]) -> None:
+        with torch.inference_mode(False):
+            self._rings, self._head = tuple(rings), 0
+            self._slots = tuple(ring[slot] for ring in rings for slot in range(len(ring)))
+
+    def _grow(self) -> None:
+        """Make room for more in a full ring.
+
+        A GPU's memory is not given back at once, so there what is held stays where it is.
+        """
         order = [(self._head + k) % len(self._slots) for k in range(len(self._entries))]
-        slots, scales = self._slots, self._scales
-        ring = self._make(places(self.depth, len(slots) + 1, self._place))
-        for slot, former in enumerate(order):
-            self._slots[slot].copy_(slots[former])
+        slots, scales, count = self._slots, self._scales, places(self.depth, len(self._slots) + 1, self._place)
+        if len(self._rings) > 1:
+            self._take([*(self._rings[former] for former in order), *self._make(count - len(slots))])
+        else:
+            self._take(self._make(count))
+            for slot, former in enumerate(order):
+                self._slots[slot].copy_(slots[former])
         self._scales = {slot: scales[former] for slot, former in enumerate(order) if former in scales}
-        return ring
 
     def expect(self, wanted: Iterable[int]) -> None:
         """Begin to bring back the entries that will be read next, where the ring is on the host."""
-        ring = self._ring
-        if self._away is not None and ring is not None:
+        if self._away is not None and self._slots:
             slots = [(self._head + k) % len(self._slots) for k in wanted]
             self._away.expect((slot, self._slots[slot]) for slot in slots)
 
@@ -165,7 +178,7 @@ class History(Held):
         return read(newest_computed(self._entries)).to(self.kind[1])
 
     def _held(self, k: int) -> Tensor:
-        if self._ring is None or not 0 <= k < len(self._entries):
+        if not 0 <= k < len(self._entries):
             raise IndexError(f"history holds {len(self._entries)} features, counted from 0; asked for number {k}")
         slot = (self._head + k) % len(self._slots)
         held = self._slots[slot] if self._away is None else self._away.get(slot, self._slots[slot])

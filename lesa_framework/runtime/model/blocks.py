@@ -42,6 +42,10 @@ class BlockLists:
     def __init__(self, model: nn.Module, adapter: BackboneAdapter) -> None:
         self._model, self._adapter = model, adapter
         self._lists: dict[str, nn.Module] = {}
+        self._acts = {path: self._passing(path) for path in adapter.blocks}
+        # By their blocks' ids: to make them takes longer than what they do.
+        self._stand_ins: dict[int, _StandIn] = {}
+        self._signatures: dict[int, inspect.Signature] = {}
         self._origin = forward_of(model)
         for path in adapter.blocks:
             container = submodule(model, adapter, path)
@@ -95,6 +99,8 @@ class BlockLists:
 
     def detach(self) -> None:
         """Give the lists their own classes again."""
+        self._stand_ins.clear()
+        self._signatures.clear()
         for container in self._containers():
             container.__class__ = own_class(container)
 
@@ -108,7 +114,7 @@ class BlockLists:
         Returns:
             What the thread saw before; give it to `restore`.
         """
-        return self._show(self._passing)
+        return self._show(self._acts.__getitem__, self._stand_in)
 
     def restore(self, shown: Shown) -> None:
         """Let this thread see again what it saw before."""
@@ -137,7 +143,7 @@ class BlockLists:
 
             return act
 
-        outer = self._show(calling)
+        outer = self._show(calling, _StandIn)
         try:
             yield
         finally:
@@ -170,12 +176,18 @@ class BlockLists:
             "passes on or takes what these would have made (skips, for example), name all of the lists."
         )
 
-    def _show(self, act: Callable[[str], _Act | None]) -> Shown:
+    def _show(self, act: Callable[[str], _Act | None], make: Callable[[nn.Module, _Act], nn.Module]) -> Shown:
         outer = _SHOWN.blocks
         shown = _SHOWN.blocks = dict(outer)
         for path, container in self._lists.items():
-            _show(container, act(path), shown)
+            _show(container, act(path), make, shown)
         return outer
+
+    def _stand_in(self, block: nn.Module, act: _Act) -> nn.Module:
+        found = self._stand_ins.get(id(block))
+        if found is None:
+            found = self._stand_ins[id(block)] = _StandIn(block, act)
+        return found
 
     def _passing(self, path: str) -> _Act | None:
         """A function that returns a block's arguments as the block would return them; None to empty the list."""
@@ -184,7 +196,9 @@ class BlockLists:
             return None
 
         def act(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            given = inspect.signature(block.forward).bind(*args, **kwargs).arguments
+            if id(block) not in self._signatures:
+                self._signatures[id(block)] = inspect.signature(block.forward)
+            given = self._signatures[id(block)].bind(*args, **kwargs).arguments
             missing = [name for name in returns if name not in given]
             if missing:
                 raise PluginContractError(
@@ -244,15 +258,15 @@ class _Shown(PerThread):
 _SHOWN = _Shown()
 
 
-def _show(container: nn.Module, act: _Act | None, shown: Shown) -> None:
+def _show(container: nn.Module, act: _Act | None, make: Callable[[nn.Module, _Act], nn.Module], shown: Shown) -> None:
     """Let a list show nothing, or stand-ins for its blocks; of lists in it, theirs."""
     blocks = shown[id(container)] = {}
     if act is None:
         return
     for name, block in container.__dict__["_modules"].items():  # with its gaps
-        blocks[name] = block if block is None or is_list(block) else _StandIn(block, act)
+        blocks[name] = block if block is None or is_list(block) else make(block, act)
         if block is not None and is_list(block):
-            _show(block, act, shown)
+            _show(block, act, make, shown)
 
 
 def _lists_in(container: nn.Module) -> Iterator[nn.Module]:

@@ -16,13 +16,16 @@ from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact, 
 from lesa_framework.report import plan_string
 from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.strategy import plan
+from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.types import Decision, Reason
+from lesa_kan.base import Base
 from lesa_kan.experts import ExpertShape
 from lesa_kan.lesa import Lesa, TrainedLesa
 from lesa_kan.predictor import LesaPredictorConfig
 from lesa_kan.trainable_lesa import TrainableLesa
 from lesa_routers.routers import Thresholds
 from lesa_schedules.schedules import FixedInterval
+from lesa_taylorseer.predictor import TaylorSeerConfig
 
 SHAPE = ExpertShape(num_steps=12, stage_history=(3, 5, 4), hidden=(6,), branches=2)
 SIGMAS = (*(1 - i / 12 for i in range(12)), 0.0)
@@ -268,3 +271,25 @@ def test_before_it_knows_the_grid_it_reuses_the_newest() -> None:
     history, _ = filled(5)
     ctx = StepContext(7, SIGMAS, stage=1, entries=history.entries)
     assert torch.equal(trainable().predict(history, ctx), history.feature(0))
+
+
+@pytest.mark.parametrize("base", [None, Base(TaylorSeerConfig(order=2), None)], ids=["alone", "on a line"])
+def test_the_graph_of_a_run_holds_each_feature_once(base):
+    made, size = TrainableLesa(SHAPE, 0, base=base), (1, 512, 8)
+    made.prepare(SIGMAS)
+    history, held = GraphHistory(made.depth), dict[int, int]()
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.numel() >= 512 * 8:
+            held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+        for index in range(3):
+            history.append(torch.randn(size, dtype=torch.bfloat16), EntryInfo(index, True))
+        for index in range(3, 12):
+            ctx = StepContext(index, SIGMAS, stage=1, entries=history.entries)
+            history.append(made.predict(history, ctx), EntryInfo(index, True))
+    assert sum(held.values()) <= 12 * 2 * 512 * 8  # twelve features in bfloat16
+    history.feature(0).float().sum().backward()
+    assert any(each.grad is not None and each.grad.abs().sum() > 0 for each in made.parameters())

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lesa_framework import EntryInfo, Filter, HistoryPlace, PluginContractError
 from lesa_framework.runtime.features.history import History
+from lesa_framework.testing import pretended_device
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.training.graph_history import GraphHistory
 
@@ -53,6 +54,24 @@ def test_a_history_that_grew_is_read_as_it_was_stored():
         grown.append(noise(SHAPE, 8), EntryInfo(8, True))
     assert all(torch.equal(grown.feature(k + 1), each) for k, each in enumerate(before))
     grown.append(noise(SHAPE, 9), EntryInfo(9, True))  # outside of inference mode, into the ring that was made in it
+
+
+def test_a_history_on_a_gpu_grows_without_moving_what_it_holds():
+    # A GPU's memory is not given back at once: each larger ring would be held beside all smaller ones.
+    with pretended_device() as device:
+        history = History(64)
+        for step in range(8):
+            history.append(noise(SHAPE, step).to(device.device, non_blocking=True), EntryInfo(step, True))
+        before = [history.feature(k) for k in range(8)]
+        for step in range(8, 12):
+            history.append(noise(SHAPE, step).to(device.device, non_blocking=True), EntryInfo(step, True))
+        assert history.nbytes == 12 * noise(SHAPE, 0).nbytes
+        after = [history.feature(k + 4) for k in range(8)]
+        history.append(noise(SHAPE, 99).to(device.device, non_blocking=True), EntryInfo(99, True))
+        for one, other in zip(before, after, strict=True):
+            assert one.held.data_ptr() == other.held.data_ptr()
+        for k, step in enumerate((99, *range(11, -1, -1))):
+            assert torch.equal(history.feature(k).to("cpu", non_blocking=True), noise(SHAPE, step))
 
 
 @given(data=st.data(), depth=st.integers(1, 20), count=st.integers(1, 30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ from lesa_framework.testing import (
     even_grid,
 )
 from lesa_framework.testing.tiny_pipeline import noise
+from tests.runtime.model.test_blocks import NumberedAdapter, NumberedDiT
 from tests.runtime.sessions import cached, every_tap, pipeline, strategy
 
 
@@ -251,6 +253,19 @@ def test_blocks_are_watched_on_the_first_computed_step_alone():
             model(noise((1, 4, 4), 0), sigma)
     with_blocks = [names for names in seen if names]  # the others look at what predicted steps will do
     assert with_blocks == [{"_StandIn"}, {"_Block"}, {"_Block"}]
+
+
+def test_stand_ins_are_made_once(monkeypatch):
+    made, grid = [], even_grid(6)
+    signature = inspect.signature
+    monkeypatch.setattr(inspect, "signature", lambda of: made.append(of) or signature(of))
+    model = NumberedDiT()
+    with attach(model, NumberedAdapter(), strategy([0]), grid), torch.no_grad():
+        counts = []
+        for sigma in grid[:-1]:
+            model(noise((1, 4, 4), 0), sigma)
+            counts.append(len([each for each in made if getattr(each, "__self__", None) in model.stack]))
+    assert counts == [len(model.stack)] * (len(grid) - 1)
 
 
 def test_computed_steps_alone_are_in_the_context_that_is_asked_for(registered):

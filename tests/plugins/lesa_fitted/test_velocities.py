@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lesa_fitted.velocities import Velocities
+from lesa_framework import StepContext
+from lesa_framework.testing.tiny_pipeline import noise
+
+SHAPE = (2, 1024, 16)
+#: The first steps of FLUX.1-dev are as short.
+SIGMAS = (1.0, 0.9936, 0.987, 0.0)
+
+
+def walked(dtype: torch.dtype, guide, branches: int = 2) -> tuple[Tensor, Tensor]:
+    """A step in a precision: the move as it is found, and what it was."""
+    velocities, latent = Velocities(4), noise(SHAPE, 9).to(dtype)
+    features = [noise(SHAPE, number).to(dtype) for number in range(branches)]
+    for feature in features:
+        velocities.computed(StepContext(0, SIGMAS, latent=latent), feature)
+    velocity = guide(*(feature.float() for feature in features))
+    after = (latent.float() + (SIGMAS[1] - SIGMAS[0]) * velocity).to(dtype)
+    velocities.predicted(StepContext(1, SIGMAS, latent=after))
+    (found,) = velocities.newest(4)
+    return found.float(), velocity
+
+
+def error(found: Tensor, velocity: Tensor) -> float:
+    return float((found - velocity).square().sum() / velocity.square().sum())
+
+
+def only(feature: Tensor) -> Tensor:
+    return feature
+
+
+def guided(cond: Tensor, uncond: Tensor) -> Tensor:
+    return uncond + 1.5 * (cond - uncond)
+
+
+def bent(cond: Tensor, uncond: Tensor) -> Tensor:
+    """Guidance that is not linear."""
+    return guided(cond, uncond) * cond.abs()
+
+
+@pytest.mark.parametrize(("guide", "branches"), [(only, 1), (guided, 2)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rounding_of_the_latents_is_taken_out(guide, branches, dtype):
+    found, velocity = walked(dtype, guide, branches)
+    assert error(found, velocity) < 1e-4
+
+
+def test_it_was_large():
+    """What the test above would find of the plain difference."""
+    latent, velocity = noise(SHAPE, 9).to(torch.bfloat16), noise(SHAPE, 0)
+    after = (latent.float() + (SIGMAS[1] - SIGMAS[0]) * velocity).to(torch.bfloat16)
+    assert error((after.float() - latent.float()) / (SIGMAS[1] - SIGMAS[0]), velocity) > 0.02
+
+
+def test_a_sampler_that_does_something_else_keeps_its_move():
+    found, velocity = walked(torch.bfloat16, bent)
+    assert 0.005 < error(found, velocity) < 0.2
+
+
+def test_in_single_precision_the_difference_is_what_it_was():
+    latent, velocity = noise(SHAPE, 9), noise(SHAPE, 0)
+    velocities = Velocities(4)
+    velocities.computed(StepContext(0, SIGMAS, latent=latent), velocity)
+    after = latent + (SIGMAS[1] - SIGMAS[0]) * velocity
+    velocities.predicted(StepContext(1, SIGMAS, latent=after))
+    assert torch.equal(velocities.newest(1)[0], (after - latent) / (SIGMAS[1] - SIGMAS[0]))
+
+
+def test_features_of_another_shape_are_no_velocities():
+    latent = noise(SHAPE, 9).to(torch.bfloat16)
+    velocities = Velocities(4)
+    velocities.computed(StepContext(0, SIGMAS, latent=latent), noise((2, 1024, 48), 0).to(torch.bfloat16))
+    velocities.computed(StepContext(1, SIGMAS, latent=latent + 1), noise((2, 1024, 48), 1).to(torch.bfloat16))
+    (found,) = velocities.newest(4)
+    assert torch.equal(found, torch.ones_like(latent).mul((latent + 1) - latent) / (SIGMAS[1] - SIGMAS[0]))
