@@ -72,8 +72,10 @@ def _without_rounding(moved: Tensor, features: Sequence[Tensor], rounding: float
         rounding: The energy that rounding is expected to add.
     """
     columns, goal = torch.stack([each.flatten().double() for each in features]), moved.flatten().double()
-    weights = torch.linalg.pinv(columns @ columns.T, hermitian=True) @ (columns @ goal)
-    exact = weights @ columns
+    gram = columns @ columns.T
+    if not bool(gram.isfinite().all()):  # as when half precision overflows
+        return moved
+    exact = torch.linalg.pinv(gram, hermitian=True) @ (columns @ goal) @ columns
     left = float((goal - exact).square().sum())
     return exact.view_as(moved).to(moved) if left <= _EXPLAINED * rounding else moved
 

@@ -62,6 +62,16 @@ def test_a_sampler_that_does_something_else_keeps_its_move():
     assert 0.005 < error(found, velocity) < 0.2
 
 
+def test_features_that_are_not_finite_change_nothing():
+    latent, feature = noise(SHAPE, 9).half(), noise(SHAPE, 0).half()
+    feature[0, 0, 0] = float("inf")
+    velocities = Velocities(4)
+    velocities.computed(StepContext(0, SIGMAS, latent=latent), feature)
+    velocities.predicted(StepContext(1, SIGMAS, latent=latent + 1))
+    (found,) = velocities.newest(4)
+    assert torch.equal(found, ((latent + 1).float() - latent.float()) / (SIGMAS[1] - SIGMAS[0]))
+
+
 def test_in_single_precision_the_difference_is_what_it_was():
     latent, velocity = noise(SHAPE, 9), noise(SHAPE, 0)
     velocities = Velocities(4)
