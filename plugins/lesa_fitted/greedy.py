@@ -120,7 +120,8 @@ class GreedyPredictor(Predictor):
         self._counted = slice(None) if counts else slice(0)
         self.depth = rows.shape.depth
         self._done: set[Key] = set()
-        self._velocities = Velocities(rows.shape.depth)
+        self._samples = len(latents[-1])
+        self._velocities = Velocities(self.depth, self._samples)
         self._planned: tuple[Tensor, Tensor] | None = None
         self._misses: list[tuple[float, float]] = []  # squares of the distance, and of the way
 
@@ -134,7 +135,7 @@ class GreedyPredictor(Predictor):
 
     def forget(self) -> None:
         """Let go of the run's tensors: whoever attached this may keep it for a while."""
-        self._features, self._planned, self._velocities = {}, None, Velocities(self.depth)
+        self._features, self._planned, self._velocities = {}, None, Velocities(self.depth, self._samples)
 
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> None:  # noqa: ARG002
         """Change nothing; the latent tells how the sampler moved, and where predictions led."""

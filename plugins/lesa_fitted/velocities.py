@@ -23,10 +23,11 @@ class Velocities:
 
     Args:
         depth: Of how many steps are kept.
+        samples: In a batch. Where guidance is one call, the model's input holds each of them several times.
     """
 
-    def __init__(self, depth: int) -> None:
-        self._depth = depth
+    def __init__(self, depth: int, samples: int) -> None:
+        self._depth, self._samples = depth, samples
         self._pending: tuple[int, Tensor] | None = None
         self._features: list[Tensor] = []  # of the pending step's branches
         self._found: list[Tensor] = []
@@ -37,7 +38,8 @@ class Velocities:
         if self._pending is None or self._pending[0] != ctx.index:
             self._close(ctx)
             self._pending, self._features = (ctx.index, ctx.latent.detach().clone()), []
-        if ctx.latent.dtype in _HALVES and feature.shape == ctx.latent.shape:
+        is_whole = len(ctx.latent) % self._samples == 0
+        if ctx.latent.dtype in _HALVES and feature.shape == ctx.latent.shape and is_whole:
             self._features.append(feature.detach().clone())
 
     def predicted(self, ctx: StepContext) -> None:
@@ -54,30 +56,36 @@ class Velocities:
         assert ctx.latent is not None
         (step, before), self._pending = self._pending, None
         passed = ctx.sigmas[step + 1] - ctx.sigmas[step]
-        if self._features:
+        if self._features and passed:
             moved = (ctx.latent.float() - before.float()) / passed
-            moved = _without_rounding(moved, self._features, _rounding(ctx.latent) / passed**2)
+            rounding = (_rounding(before) + _rounding(ctx.latent)) / passed**2
+            moved = _without_rounding(moved, self._features, self._samples, rounding)
         else:
             moved = (ctx.latent - before) / passed
         self._features = []
         self._found = [moved, *self._found][: self._depth]
 
 
-def _without_rounding(moved: Tensor, features: Sequence[Tensor], rounding: float) -> Tensor:
+def _without_rounding(moved: Tensor, features: Sequence[Tensor], samples: int, rounding: float) -> Tensor:
     """The sum of features that is closest to a move; the move itself, if rounding does not explain what is left.
 
     Args:
-        moved: What was found, in float32.
+        moved: What was found, in float32; where guidance is one call, the same for each copy of the samples.
         features: Each of the same shape.
-        rounding: The energy that rounding is expected to add.
+        samples: In a copy.
+        rounding: The energy that rounding is expected to add, at most.
     """
-    columns, goal = torch.stack([each.flatten().double() for each in features]), moved.flatten().double()
+    parts = [part.flatten().double() for each in features for part in each.split(samples)]
+    columns, goal = torch.stack(parts), moved[:samples].flatten().double()
+    copies = len(moved) // samples
     gram = columns @ columns.T
     if not bool(gram.isfinite().all()):  # as when half precision overflows
         return moved
     exact = torch.linalg.pinv(gram, hermitian=True) @ (columns @ goal) @ columns
-    left = float((goal - exact).square().sum())
-    return exact.view_as(moved).to(moved) if left <= _EXPLAINED * rounding else moved
+    left = copies * float((goal - exact).square().sum())
+    if left > _EXPLAINED * rounding:
+        return moved
+    return exact.view_as(moved[:samples]).to(moved).repeat(copies, *(1 for _ in moved.shape[1:]))
 
 
 def _rounding(values: Tensor) -> float:

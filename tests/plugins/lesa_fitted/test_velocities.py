@@ -15,7 +15,7 @@ SIGMAS = (1.0, 0.9936, 0.987, 0.0)
 
 def walked(dtype: torch.dtype, guide, branches: int = 2) -> tuple[Tensor, Tensor]:
     """A step in a precision: the move as it is found, and what it was."""
-    velocities, latent = Velocities(4), noise(SHAPE, 9).to(dtype)
+    velocities, latent = Velocities(4, 2), noise(SHAPE, 9).to(dtype)
     features = [noise(SHAPE, number).to(dtype) for number in range(branches)]
     for feature in features:
         velocities.computed(StepContext(0, SIGMAS, latent=latent), feature)
@@ -50,6 +50,36 @@ def test_rounding_of_the_latents_is_taken_out(guide, branches, dtype):
     assert error(found, velocity) < 1e-4
 
 
+def test_guidance_in_one_call():
+    """The model's input holds each sample twice, and its features are those of the two branches."""
+    velocities, half = Velocities(4, 2), noise(SHAPE, 9).to(torch.bfloat16)
+    cond, uncond = (noise(SHAPE, number).to(torch.bfloat16) for number in range(2))
+    velocities.computed(StepContext(0, SIGMAS, latent=torch.cat([half, half])), torch.cat([uncond, cond]))
+    velocity = guided(cond.float(), uncond.float())
+    after = (half.float() + (SIGMAS[1] - SIGMAS[0]) * velocity).to(torch.bfloat16)
+    velocities.predicted(StepContext(1, SIGMAS, latent=torch.cat([after, after])))
+    (found,) = velocities.newest(1)
+    assert torch.equal(found[:2], found[2:])
+    assert error(found[:2], velocity) < 1e-4
+
+
+def test_latents_that_are_only_rounded_for_the_model():
+    velocities, latent, velocity = Velocities(4, 2), noise(SHAPE, 9), noise(SHAPE, 0).to(torch.bfloat16)
+    velocities.computed(StepContext(0, SIGMAS, latent=latent.to(torch.bfloat16)), velocity)
+    after = latent + (SIGMAS[1] - SIGMAS[0]) * velocity.float()
+    velocities.predicted(StepContext(1, SIGMAS, latent=after.to(torch.bfloat16)))
+    (found,) = velocities.newest(1)
+    assert error(found, velocity.float()) < 1e-3
+
+
+def test_a_noise_level_that_comes_twice_is_no_error():
+    velocities, latent = Velocities(4, 2), noise(SHAPE, 9).to(torch.bfloat16)
+    sigmas = (1.0, 0.9, 0.9, 0.0)
+    velocities.computed(StepContext(1, sigmas, latent=latent), latent)
+    velocities.predicted(StepContext(2, sigmas, latent=latent + 1))
+    assert len(velocities.newest(4)) == 1
+
+
 def test_it_was_large():
     """What the test above would find of the plain difference."""
     latent, velocity = noise(SHAPE, 9).to(torch.bfloat16), noise(SHAPE, 0)
@@ -65,7 +95,7 @@ def test_a_sampler_that_does_something_else_keeps_its_move():
 def test_features_that_are_not_finite_change_nothing():
     latent, feature = noise(SHAPE, 9).half(), noise(SHAPE, 0).half()
     feature[0, 0, 0] = float("inf")
-    velocities = Velocities(4)
+    velocities = Velocities(4, 2)
     velocities.computed(StepContext(0, SIGMAS, latent=latent), feature)
     velocities.predicted(StepContext(1, SIGMAS, latent=latent + 1))
     (found,) = velocities.newest(4)
@@ -74,7 +104,7 @@ def test_features_that_are_not_finite_change_nothing():
 
 def test_in_single_precision_the_difference_is_what_it_was():
     latent, velocity = noise(SHAPE, 9), noise(SHAPE, 0)
-    velocities = Velocities(4)
+    velocities = Velocities(4, 2)
     velocities.computed(StepContext(0, SIGMAS, latent=latent), velocity)
     after = latent + (SIGMAS[1] - SIGMAS[0]) * velocity
     velocities.predicted(StepContext(1, SIGMAS, latent=after))
@@ -83,7 +113,7 @@ def test_in_single_precision_the_difference_is_what_it_was():
 
 def test_features_of_another_shape_are_no_velocities():
     latent = noise(SHAPE, 9).to(torch.bfloat16)
-    velocities = Velocities(4)
+    velocities = Velocities(4, 2)
     velocities.computed(StepContext(0, SIGMAS, latent=latent), noise((2, 1024, 48), 0).to(torch.bfloat16))
     velocities.computed(StepContext(1, SIGMAS, latent=latent + 1), noise((2, 1024, 48), 1).to(torch.bfloat16))
     (found,) = velocities.newest(4)
