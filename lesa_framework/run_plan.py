@@ -65,14 +65,16 @@ class RunPlan:
     def letters(self) -> str:
         """One letter for each step of the grid, of the first branch, whichever transformer has the step."""
         first, own = next(iter(self.plans.items()))
-        if not self.has_turns:
-            return own
-        return own + "".join(line for branch, line in self.plans.items() if branch.startswith(f"{first} ("))
+        return own + "".join(self._turns(first))
 
     @property
     def has_turns(self) -> bool:
         """Whether transformers take turns, so that the plan of each is that of its own steps alone."""
-        return len(next(iter(self.plans.values()))) < self.num_steps
+        return bool(self._turns(next(iter(self.plans))))
+
+    def _turns(self, branch: str) -> list[str]:
+        """The plans of the other transformers for a branch of the first one."""
+        return [line for name, line in self.plans.items() if name.startswith(f"{branch} (")]
 
     @property
     def cache_bytes(self) -> int:

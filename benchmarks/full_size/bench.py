@@ -34,6 +34,8 @@ from lesa_framework.measure.subject import Progress
 from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.pipelines import ModelSource
 
+#: How the note begins of a run that did not come to its end.
+STOPPED = "Stopped:"
 #: The share of a model's time that the search for one peer's settings may take.
 _SEARCHING = 0.08
 _NOTES = (
@@ -115,9 +117,11 @@ def run_case(
                 )
                 break
             say(f"round {number + 1} of {settings.rounds}")
-            running.round(number, lambda: report.save(running.measured()))
             if number == 0:
+                running.round(number, lambda: report.save(running.measured()))
                 report.measure_bandwidth(denoiser, running.measured())
+            else:
+                running.round(number)
             report.save(running.measured())
             subject.deadline = math.inf  # a further round begins only if there is time for all of it
     except Exception as error:  # not a method's, which its row tells
@@ -215,7 +219,7 @@ class _Report:
 
     def stop(self, measured: Measured, reason: str) -> Results:
         """The results of a run that could not go on."""
-        self.notes.append(f"Stopped: {reason}")
+        self.notes.append(f"{STOPPED} {reason}")
         return self._told(self.save(measured))
 
     def fail(self, reason: str) -> Results:

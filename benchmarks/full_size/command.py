@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from benchmarks.full_size.bench import Settings, results_path, run_case
+from benchmarks.full_size.bench import STOPPED, Settings, results_path, run_case
 from benchmarks.full_size.cases import CASES, tiny
 from benchmarks.full_size.device import choose, problem_of
 from benchmarks.full_size.lineup import chosen, line_up
@@ -56,7 +56,7 @@ def main(
             results = run_case(case, chosen(line_up(case, seed), methods), place, settings, say, path)
         except LesaError as error:
             _refuse(notices, str(error))
-        failed |= not results.rows
+        failed |= not results.rows or any(note.startswith(STOPPED) for note in results.notes)
         show(results)
     raise typer.Exit(int(failed))
 

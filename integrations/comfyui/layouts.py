@@ -76,7 +76,7 @@ class _Thousandths(_ComfyAdapter):
 
 
 class HunyuanVideoAdapter(_Thousandths):
-    """HunyuanVideo; the token refiner still runs on predicted steps."""
+    """HunyuanVideo."""
 
     model_class = "HunyuanVideo"
     same_as = "HunyuanVideoTransformer3DModel"

@@ -109,7 +109,8 @@ def command(
     if run is not None and run.has_turns:
         # Each transformer begins with an empty history, which only the rehearsed run knows.
         nfe, letters, first = run.nfe, dict(run.plans), run.letters
-        console.note("the transformers take turns, each with a history of its own: the table is that of one alone")
+        console.note("the transformers take turns, each with a history of its own, so the table of steps is left out")
+        rows = []
     if as_json:
         head = {"config": settings.name, "num_steps": num_steps, "nfe": nfe, "plan": first, "branches": letters}
         memory = {} if run is None else {"memory": sizes.as_mapping(run)}
@@ -120,7 +121,8 @@ def command(
     if run is not None:
         screen.print(run.memory, soft_wrap=True)
     screen.print(_lines(letters), soft_wrap=True)
-    screen.print(_table(rows, several=len(branches) > 1))
+    if rows:
+        screen.print(_table(rows, several=len(branches) > 1))
 
 
 def _lines(letters: Mapping[str, str]) -> str:

@@ -115,7 +115,7 @@ class BackboneAdapter(ABC):
         """A tensor in the shape of `latent`, brought into the shape in which the model is given the latent.
 
         An adapter whose `latent` has another shape than the argument needs its own here: predictors that tune computed
-        steps add such a tensor to the argument. Where that is a list, this one is stacked, and stays so.
+        steps add such a tensor to the argument. If that is a list, return one stacked tensor all the same.
 
         Args:
             tensor: (samples, ...), the samples of one branch: the call may have more.

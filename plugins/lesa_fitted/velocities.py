@@ -10,7 +10,7 @@ from torch import Tensor
 from lesa_framework import StepContext
 
 _HALVES = torch.float16, torch.bfloat16
-#: Times the energy that rounding of the latents explains: what is left over beyond it is not rounding.
+#: If more than this many times the expected energy of rounding is left, something other than rounding is in it.
 _EXPLAINED = 2.0
 
 
@@ -75,17 +75,18 @@ def _without_rounding(moved: Tensor, features: Sequence[Tensor], samples: int, r
         samples: In a copy.
         rounding: The energy that rounding is expected to add, at most.
     """
-    parts = [part.flatten().double() for each in features for part in each.split(samples)]
-    columns, goal = torch.stack(parts), moved[:samples].flatten().double()
     copies = len(moved) // samples
-    gram = columns @ columns.T
-    if not bool(gram.isfinite().all()):  # as when half precision overflows
-        return moved
-    exact = torch.linalg.pinv(gram, hermitian=True) @ (columns @ goal) @ columns
-    left = copies * float((goal - exact).square().sum())
+    parts = torch.stack([each.reshape(copies, samples, -1) for each in features]).flatten(0, 1).double()
+    goals = moved[:samples].flatten(1).double()
+    # In half precision a sample may overflow; the others' moves count.
+    good = parts.isfinite().all(-1).all(0) & goals.isfinite().all(-1)
+    columns, goal = parts[:, good].flatten(1), goals[good].flatten()
+    weights = torch.linalg.pinv(columns @ columns.T, hermitian=True) @ (columns @ goal)
+    left = copies * float((goal - weights @ columns).square().sum())
     if left > _EXPLAINED * rounding:
         return moved
-    return exact.view_as(moved[:samples]).to(moved).repeat(copies, *(1 for _ in moved.shape[1:]))
+    exact = torch.where(good[:, None], torch.einsum("c,csn->sn", weights, parts), goals)
+    return exact.repeat(copies, 1).view_as(moved).to(moved)
 
 
 def _rounding(values: Tensor) -> float:

@@ -42,7 +42,7 @@ def start_or_resume(work: Path, settings: Mapping[str, object]) -> None:
 
 
 def content_of(path: Path | None) -> str | None:
-    """A name for the content of a file, or of all files that a folder has; None for no path. Where they lie is no part.
+    """A name for the content of a file, or of all files that a folder has; None for no path. The path does not count.
 
     Raises:
         OSError: They cannot be read.

@@ -92,7 +92,7 @@ def test_transformers_that_take_turns_have_histories_of_their_own(
     monkeypatch.setattr("lesa_framework.cli.plan._on_model", lambda *_: (run.sigmas, run))
     call = ("plan", "--config", "mine.yaml", "--steps", "8", "--model", "wan")
     told = json.loads(lesa(*call, "--json").out)
-    assert (told["nfe"], told["plan"], told["branches"]) == (5, "FFPPFFPF", lines)
+    assert (told["nfe"], told["plan"], told["branches"], told["steps"]) == (5, "FFPPFFPF", lines, [])
     shown = lesa(*call)
     assert "5 of 8 steps computed, 1.60x fewer" in shown.out
     assert "cond (transformer_2): FFPF" in shown.out

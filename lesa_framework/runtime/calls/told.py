@@ -80,7 +80,7 @@ class HostTracker:
         return name
 
     def _number(self, branch: str) -> int:
-        """That of the branch which this one repeats, or is another of: weights have none for a second prompt."""
+        """`cond#2` and `cond.2` get the number of `cond`: weights are fitted with one prompt of each kind."""
         known = self._numbers
         return known.get(branch, known.get(branch.partition(".")[0], max(known.values(), default=-1) + 1))
 

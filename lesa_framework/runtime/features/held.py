@@ -38,7 +38,7 @@ def kind_of(feature: Tensor) -> Kind:
 
 
 def storable(feature: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """The feature; for a history in float16 in that, values beyond its range at the ends of it, and not infinite."""
+    """The feature; for a float16 history in float16, where what is out of range becomes the largest finite number."""
     if dtype is not torch.float16 or feature.dtype is torch.float16:
         return feature
     largest = torch.finfo(torch.float16).max

@@ -67,7 +67,7 @@ class Terms:
     def axes(self) -> int:
         """How many axes the weights and the bias have: 0 for numbers, 1 for channels as the last axis.
 
-        A number in a tensor counts as a channel's: a kernel reads it on its device.
+        A tensor without axes counts as 1: kernels read it from the device's memory, as they read weights for channels.
         """
         return max((max(each.dim(), 1) for each in (*self.weights, self.bias) if isinstance(each, Tensor)), default=0)
 

@@ -168,7 +168,7 @@ def _unread(model: nn.Module, with_blanks: Callable[[Blanks], list[Tensor]], lik
         except Exception:  # whatever a model says of NaN, it has read it
             return False
         if not all(bool(blank.isnan().all()) for blank in tensors(list(some.values()))):
-            return False  # it wrote to some: what reads them would go unnoticed
+            return False  # the model wrote over the NaN, so the output does not show whether it is read
         return len(found) == len(expected) and all(map(torch.equal, found, expected))
 
     if likely is None:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from benchmarks.full_size import bench
 from benchmarks.full_size.cases import CASES
 from benchmarks.full_size.command import app
+from benchmarks.full_size.sampler import Denoiser
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.results_file import read_results
 
@@ -81,3 +82,19 @@ def test_a_folder_that_cannot_be_written_gets_a_message_and_exits_with_2(tmp_pat
     assert outcome.exit_code == 2
     assert outcome.stderr.splitlines()[-1].startswith("error: ")
     assert "cannot be written" in outcome.stderr
+
+
+def test_a_run_that_breaks_off_fails(tmp_path, monkeypatch):
+    times = []
+
+    def run(denoiser, *arguments, on_step=None, **named):
+        times.append(on_step is not None)
+        if times.count(True) == 4:  # in the second round
+            raise ValueError("no more")
+        return sample(denoiser, *arguments, on_step=on_step, **named)
+
+    sample = Denoiser.run
+    monkeypatch.setattr(Denoiser, "run", run)
+    outcome = _run("flux", "--tiny", "--rounds", "2", "--methods", "reuse-n7", "--out", tmp_path)
+    assert outcome.exit_code == 1
+    assert "did not come to its end" in outcome.stderr

@@ -259,13 +259,21 @@ def test_stand_ins_are_made_once(monkeypatch):
     made, grid = [], even_grid(6)
     signature = inspect.signature
     monkeypatch.setattr(inspect, "signature", lambda of: made.append(of) or signature(of))
-    model = NumberedDiT()
+    stand_ins = []
+
+    class Looking(NumberedDiT):
+        def run_blocks(self, hidden, temb):
+            stand_ins.append(list(self.stack))
+            return super().run_blocks(hidden, temb)
+
+    model = Looking()
     with attach(model, NumberedAdapter(), strategy([0]), grid), torch.no_grad():
         counts = []
         for sigma in grid[:-1]:
             model(noise((1, 4, 4), 0), sigma)
             counts.append(len([each for each in made if getattr(each, "__self__", None) in model.stack]))
-    assert counts == [len(model.stack)] * (len(grid) - 1)
+    assert counts == [len(model.stack)] * len(counts)
+    assert all(one is other for one, other in zip(*stand_ins[-2:], strict=True))
 
 
 def test_computed_steps_alone_are_in_the_context_that_is_asked_for(registered):
