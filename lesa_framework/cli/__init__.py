@@ -91,8 +91,10 @@ def _outcome(
         known()
         _complain(
             f"out of memory on the device: {next(iter(str(error).splitlines()), '')} Close what else uses it, make "
-            "smaller samples or fewer at once (--batch, --height, --width), or keep the history in fewer bits or on "
-            "the host (--set engine.history.dtype=bfloat16, --set engine.history.device=cpu)."
+            "smaller samples or fewer at once (--height, --width; --batch, or --set training.batch=1 for a search or a "
+            "training), or keep the history in fewer bits or on the host (--set engine.history.dtype=bfloat16, --set "
+            "engine.history.device=cpu). Weights that do not fit by themselves need offloading, which Python has: "
+            "pipe.enable_model_cpu_offload() before lesa.accelerate(pipe)."
         )
         return 1
     except ModuleNotFoundError as error:

@@ -18,7 +18,7 @@ from lesa_framework.files import is_file, write_text
 from lesa_framework.interfaces.fit import Progress
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.processes import ALONE, World
-from lesa_framework.search.candidates import starts
+from lesa_framework.search.candidates import Steps, starts
 from lesa_framework.search.page import write_page
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Record, Tried, load_record
@@ -145,7 +145,7 @@ def search(
     searching = Search(trials, record, begin, len(trials.sigmas) - 1, fixed, config.training.seed, save, clock)
     tried = len(record.tried) + len(record.compared)
     if not searching.is_finished(limit):
-        _record(trials, record, len(prompts.fitted) + prompts.judged, progress, clock)
+        _record(trials, begin[0], record, len(prompts.fitted) + prompts.judged, progress, clock)
         for newest in searching.run(limit):
             share = min(1.0, limit.share(len(record.tried), record.seconds + reserve(record)))
             progress(SearchProgress("searching", share, record, newest))
@@ -178,12 +178,15 @@ def _write(config: LesaConfig, record: Record, page: Path) -> None:
 
 def _record(
     trials: PipelineTrials,
+    first: Steps,
     record: Record,
     count: int,
     progress: Callable[[SearchProgress], None],
     clock: Callable[[], float],
 ) -> None:
     started = clock()
+    if not record.compared:
+        trials.try_out(first)
     trials.record(lambda done: progress(SearchProgress("recording", done / count, record)))
     if not record.tried:  # a search that resumes loses none of its time
         record.seconds += clock() - started

@@ -130,6 +130,16 @@ class PipelineTrials:
         for batch in (self._prompts.quick, *(each for rung in self._prompts.rungs for each in rung)):
             self._reference(batch)
 
+    def try_out(self, steps: Steps) -> None:
+        """Fit on one prompt: what the predictor cannot be fitted to is told before all prompts are run uncached.
+
+        Raises:
+            ConfigError: The fit refuses the pipeline's runs.
+        """
+        if self.fits:
+            quick = self._prompts.quick
+            self._fitted(steps, (replace(quick, prompts=quick.prompts[:1], seeds=quick.seeds[:1]),))
+
     def fixed(self, config: LesaConfig) -> frozenset[int]:
         """Steps that are computed whatever the schedule says, because a predictor has too little history.
 

@@ -55,7 +55,8 @@ def shape_of_run(
     if len({(record.branch, record.index) for record in recorder.records}) != len(branches) * steps:
         raise ConfigError(
             f"training: 'fitted' needs one call of the model for each branch and step; {len(recorder.records)} "
-            f"calls were seen in {steps} steps."
+            f"calls were seen in {steps} steps of {len(branches)} branches, as where two transformers take turns. Take "
+            "another predictor, such as taylorseer (--predictor taylorseer for a search)."
         )
     shape = TableShape(steps, computed_steps(task), depth, branches, reads, records)
     return replace(shape, depth=min(depth, shape.longest))

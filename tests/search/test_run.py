@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import lesa_framework as lesa
-from lesa_framework import ConfigError, load_config
+from lesa_framework import ConfigError, Progress, load_config
 from lesa_framework.artifacts import load_artifact
 from lesa_framework.backbones import find_adapter
 from lesa_framework.interfaces.backbone import BackboneConfig
@@ -18,7 +19,7 @@ from lesa_framework.search.search import Limit
 from lesa_framework.search.trial import guide_of, tapped
 from lesa_framework.training.run import train
 from lesa_framework.types import Tap
-from tests.search.conftest import CALL, PROMPTS, GainConfig, run
+from tests.search.conftest import CALL, PROMPTS, GainConfig, GainFit, run
 
 
 def test_a_fitted_predictor_on_found_steps(flux: Any, generate: Any, tmp_path: Path) -> None:
@@ -68,6 +69,20 @@ def test_what_is_judged_is_what_a_run_gives(flux: Any, generate: Any, tmp_path: 
             cached = generate(flux, seeds[prompt], **call)
         error = (uncached - cached).double().square().mean().log10() * -10
         assert float(error) == pytest.approx(db, abs=0.01)
+
+
+def test_what_cannot_be_fitted_is_told_before_the_prompts_are_run(
+    flux: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fit: GainFit) -> Iterator[Progress]:
+        raise ConfigError(f"training: not these runs of {len(fit._task.batches[0].prompts)}")
+        yield
+
+    monkeypatch.setattr(GainFit, "run", refuse)
+    seen: list[SearchProgress] = []
+    with pytest.raises(ConfigError, match="not these runs of 1"):
+        run(flux, tmp_path, seen=seen)
+    assert seen == []
 
 
 def test_lesa_train_repeats_the_fit(flux: Any, tmp_path: Path) -> None:
