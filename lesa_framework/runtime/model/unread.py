@@ -166,8 +166,9 @@ def _unread(model: nn.Module, with_blanks: Callable[[Blanks], list[Tensor]], lik
         try:
             found = with_blanks(some)
         except Exception:  # whatever a model says of NaN, it has read it
+            _mend(some)
             return False
-        if not all(bool(blank.isnan().all()) for blank in tensors(list(some.values()))):
+        if _mend(some):
             return False  # the model wrote over the NaN, so the output does not show whether it is read
         return len(found) == len(expected) and all(map(torch.equal, found, expected))
 
@@ -189,14 +190,32 @@ def _remember(store: dict[Hashable, Any], key: Hashable, value: Any) -> None:
 
 
 def _blank(output: Any) -> Any:
-    """NaN in the form of an output, one number for each tensor; None if some of it cannot be NaN."""
+    """NaN in the form of an output; None if some of it cannot be NaN."""
     if type(output) is Tensor and (output.is_floating_point() or output.is_complex()):
-        with torch.inference_mode(mode=False):  # others may ask for gradients
-            return torch.full((), math.nan, dtype=output.dtype, device=output.device).expand(output.shape)
+        return _nan(output.dtype, output.device).expand(output.shape)
     if type(output) in (tuple, list):
         inner = [_blank(item) for item in output]
         return None if any(item is None for item in inner) else type(output)(inner)
     return None
+
+
+@cache
+def _nan(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """One number in memory, for all sessions."""
+    with torch.inference_mode(mode=False):  # others may ask for gradients
+        return torch.full((), math.nan, dtype=dtype, device=device)
+
+
+for _dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64, torch.complex128):
+    _nan(_dtype, torch.device("cpu"))  # there before anybody measures what a session keeps
+
+
+def _mend(blanks: Blanks) -> bool:
+    """Make blanks NaN again that a model wrote to; whether there were any."""
+    written = [blank for blank in tensors(list(blanks.values())) if not bool(blank.isnan().all())]
+    for blank in written:
+        _nan(blank.dtype, blank.device).fill_(math.nan)
+    return bool(written)
 
 
 def _kind(latent: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Hashable:

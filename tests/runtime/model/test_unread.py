@@ -148,6 +148,7 @@ def test_a_module_whose_output_is_written_to_runs(monkeypatch):
 
     model = Erasing()
     outputs = sample(model, words=3)
+    assert unread._nan(torch.float32, torch.device("cpu")).isnan()  # of all sessions
     assert model.calls["context_embed"] == 5
     assert model.calls["embed"] == 2
     assert_equal(outputs, awake(monkeypatch, Erasing, words=3))
