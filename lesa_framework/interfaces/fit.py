@@ -153,7 +153,8 @@ class FitTask(ABC):
             observers: Watch the run, which takes features at the task's tap.
 
         Returns:
-            T + 1 latents, from the initial noise to the result; batch first.
+            T + 1 latents, from the initial noise to the result; batch first. The first T are the model's inputs. The
+            result has their shape, unless the model is given more than the sample, such as a picture to edit.
         """
 
     @abstractmethod

@@ -112,10 +112,17 @@ class Task(FitTask):
 def _taken(recorder: Recorder, final: Tensor) -> list[Tensor]:
     """The latents of every step and the final one. A model that guides in one call gets each of them several times.
 
-    The recorder does not keep them: a session is a cycle, which Python collects late.
+    Some pipelines call the model with further dimensions of size 1, which the final latents get here too. The recorder
+    does not keep the latents: a session is a cycle, which Python collects late.
     """
-    latents, recorder.latents = recorder.latents, []
-    return [*(each[: len(final)] for each in latents), final]
+    latents, recorder.latents = [each[: len(final)] for each in recorder.latents], []
+    if latents and _sizes(latents[-1]) == _sizes(final):
+        final = final.reshape(latents[-1].shape)
+    return [*latents, final]
+
+
+def _sizes(latent: Tensor) -> list[int]:
+    return [size for size in latent.shape if size != 1]
 
 
 def make_task(

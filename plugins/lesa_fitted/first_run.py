@@ -1,4 +1,4 @@
-"""What a fit learns from a first run of the schedule: which branches there are, and which steps are computed."""
+"""What a fit learns from a first run of the schedule: its branches, its computed steps, and the shapes of latents."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Unfitted(AffinePredictor):
         return Filter((1.0,))
 
 
-def shape_of_run(
+def first_run(
     task: FitTask, depth: int, reads: Literal["own", "all"], records: Literal["all", "computed"]
-) -> TableShape:
+) -> tuple[TableShape, bool]:
     """The shape of a table for a task's runs, from a rollout of one prompt.
 
     Args:
@@ -44,13 +44,16 @@ def shape_of_run(
         reads: Of which branches.
         records: What histories hold.
 
+    Returns:
+        The shape, and whether the final latents have the shape of the others, so that one can be led to the next.
+
     Raises:
         ConfigError: Not every branch is called once in each step.
     """
     first, recorder, steps = task.batches[0], Recorder(features=False), len(task.sigmas) - 1
     with torch.no_grad():
         one = Batch(first.prompts[:1], first.seeds[:1])
-        task.rollout(one, Unfitted(1, "computed"), observers=(recorder,))
+        *_, last, final = task.rollout(one, Unfitted(1, "computed"), observers=(recorder,))
     branches = tuple(dict.fromkeys(record.branch for record in recorder.records))
     if len({(record.branch, record.index) for record in recorder.records}) != len(branches) * steps:
         raise ConfigError(
@@ -59,7 +62,7 @@ def shape_of_run(
             "another predictor, such as taylorseer (--predictor taylorseer for a search)."
         )
     shape = TableShape(steps, computed_steps(task), depth, branches, reads, records)
-    return replace(shape, depth=min(depth, shape.longest))
+    return replace(shape, depth=min(depth, shape.longest)), last.shape == final.shape
 
 
 def computed_steps(task: FitTask) -> tuple[int, ...]:

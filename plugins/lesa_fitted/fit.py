@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lesa_fitted.end_to_end import LOOK_EVERY, REFINEMENT_STATE, EndToEnd
-from lesa_fitted.first_run import Unfitted, deepest, shape_of_run
+from lesa_fitted.first_run import Unfitted, deepest, first_run
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.greedy import GreedyPredictor, Rows
 from lesa_fitted.settings import FittedTrainingConfig
@@ -105,12 +105,12 @@ class FittedFit(Fit):
 
     def run(self) -> Iterator[Progress]:
         """Fit; yields after each batch and iteration."""
-        shape = shape_of_run(self._task, self._depth, self._reads, self._records)
+        shape, alike = first_run(self._task, self._depth, self._reads, self._records)
         if self._settings.fit == "true_history":
             self._rows = self._new_rows(shape, "feature")
             yield from self._fit_true_history(self._rows)
         else:
-            self._rows, first = self._choose(shape)
+            self._rows, first = self._choose(shape, alike=alike)
             yield from self._fit_greedily(self._rows, first)
             if self._settings.fit == "end_to_end":
                 yield from self._refine(self._rows)
@@ -157,8 +157,8 @@ class FittedFit(Fit):
     def _fitted(self) -> Predictor:
         return Fitted(self._found.shape, self._found.table(), self._task.sigmas, self._found.tuning)
 
-    def _targets(self, shape: TableShape) -> list[Literal["trajectory", "feature"]]:
-        """What the filters may aim at, the likeliest first."""
+    def _targets(self, shape: TableShape, *, alike: bool) -> list[Literal["trajectory", "feature"]]:
+        """What the filters may aim at, the likeliest first; `alike` says whether all latents have the same shape."""
         possible = self._task.tap is Tap.OUTPUT or shape.reads == "own"
         wanted, falling = self._settings.target, all(a > b for a, b in pairwise(self._task.sigmas))
         if wanted == "trajectory" and not possible:
@@ -171,11 +171,17 @@ class FittedFit(Fit):
                 "training.target: 'trajectory' needs noise levels that fall from step to step; this sampler has some "
                 "of them twice. Use target 'feature'."
             )
+        if wanted == "trajectory" and not alike:
+            raise ConfigError(
+                "training.target: 'trajectory' needs final latents in the shape of the model's input. Here the input "
+                "holds more than the sample, such as a picture to edit, or is laid out in another way. Use target "
+                "'feature'."
+            )
         if wanted != "auto":
             return [wanted]
-        return ["trajectory", "feature"] if possible and falling else ["feature"]
+        return ["trajectory", "feature"] if possible and falling and alike else ["feature"]
 
-    def _choose(self, shape: TableShape) -> tuple[Rows, float | None]:
+    def _choose(self, shape: TableShape, *, alike: bool) -> tuple[Rows, float | None]:
         """Rows for the trajectory if the first batch comes where its predictions lead, else for what is closer there.
 
         The latent moves by the prediction times the change of the noise level when the sampler makes Euler steps; those
@@ -184,7 +190,7 @@ class FittedFit(Fit):
         Returns:
             The rows, and how close they came in dB if finding them was the whole first pass, else None.
         """
-        targets = self._targets(shape)
+        targets = self._targets(shape, alike=alike)
         found: dict[Literal["trajectory", "feature"], float] = {}
         tried: dict[Literal["trajectory", "feature"], Rows] = {}
         for target in targets if len(targets) > 1 else ():

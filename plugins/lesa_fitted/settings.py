@@ -17,7 +17,8 @@ class FittedTrainingConfig(TrainingConfig):
     through the model. `true_history`: ridge regression on the uncached run's features, as L2P does."""
     target: Literal["auto", "trajectory", "feature"] = "auto"
     """What a prediction should do: bring the latent back onto the uncached trajectory, or be the uncached run's
-    feature. `auto` tries both on the first batch. The trajectory needs a sampler that makes Euler steps."""
+    feature. `auto` tries both on the first batch. The trajectory needs a sampler that makes Euler steps, and a model
+    that is given the sample alone."""
     passes: int = Field(1, ge=1, le=100)
     """Rollouts of each batch in the greedy fit. With one batch, one is exact."""
     ridge: float = Field(1e-6, ge=0, le=1, allow_inf_nan=False)

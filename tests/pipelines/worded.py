@@ -1,0 +1,67 @@
+"""Pipelines that take prompts, as commands give them. The words of a prompt are noise, with its length as the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.matrix.case import noise
+from tests.pipelines import flux
+from tests.pipelines.parts import MODELS, mask, vae, words
+
+_THREE = ("vae", "text_encoder", "tokenizer")
+
+
+def _embedded(prompts: Sequence[str]) -> Tensor:
+    return torch.cat([words(len(prompt)) for prompt in prompts])
+
+
+def z_image() -> Any:
+    """Z-Image, which calls its model with a list of latents. It takes height and width from 32 on."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline
+
+    class Worded(ZImagePipeline):
+        """Without a text encoder."""
+
+        def _encode_prompt(self, prompt: Sequence[str], **_: object) -> list[Tensor]:
+            return list(_embedded(prompt))
+
+    parts = dict.fromkeys(_THREE) | {"vae": vae()}
+    return _silent(Worded(**parts, scheduler=FlowMatchEulerDiscreteScheduler(), transformer=MODELS["z_image"]()))
+
+
+def flux_kontext() -> Any:
+    """FLUX.1 Kontext, whose model is given a picture beside the sample."""
+    from diffusers import FluxKontextPipeline
+
+    class Worded(FluxKontextPipeline):
+        """Without text encoders."""
+
+        def encode_prompt(self, prompt: Sequence[str], **_: object) -> tuple[Tensor, Tensor, Tensor]:
+            embeds = torch.cat([noise((1, 4, 96), len(each)) for each in prompt])
+            return embeds, embeds[:, 0, :64], torch.zeros(4, 3)
+
+    return _silent(Worded(**flux.new("FluxKontextPipeline").components))
+
+
+def pixart_sigma() -> Any:
+    """PixArt-Sigma with its DPM-Solver++; its call reports no steps."""
+    from diffusers import DPMSolverMultistepScheduler, PixArtSigmaPipeline
+
+    class Worded(PixArtSigmaPipeline):
+        """Without a text encoder."""
+
+        def encode_prompt(self, prompt: Sequence[str], *_: object, **__: object) -> tuple[Tensor, ...]:
+            masks = mask().expand(len(prompt), -1)
+            return _embedded(prompt), masks, -_embedded(prompt), masks
+
+    parts = dict.fromkeys(_THREE) | {"vae": vae()}
+    return _silent(Worded(**parts, scheduler=DPMSolverMultistepScheduler(), transformer=MODELS["pixart"]()))
+
+
+def _silent(pipe: Any) -> Any:
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
