@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from lesa_framework.measure.meter import held_bytes, peak_memory
 from lesa_framework.measure.results import Kind, Pair
 from lesa_framework.measure.subject import Subject
 from lesa_framework.report import CallReport
+from lesa_framework.runtime.model.wrapping import tensors
 
 #: Counts are ratios of whole numbers; one this close to a whole number is that number.
 _ROUNDING = 1e-9
@@ -28,7 +30,12 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Outputs:
-    """What each call of the transformer returned, float32 on the CPU, and after how many calls each step ended."""
+    """What each call of the transformer returned, and after how many calls each step ended.
+
+    Attributes:
+        calls: For each call all numbers of its output in one row, float32 on the CPU.
+        steps: For each step the number of calls by its end.
+    """
 
     calls: list[Tensor] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
@@ -162,8 +169,9 @@ def taking_outputs(pipe: Pipeline) -> Iterator[Outputs]:
     outputs = Outputs()
 
     def take(_module: object, _arguments: object, output: Any) -> None:
-        # Through numpy, so that what is kept here is not counted as the run's own memory.
-        outputs.calls.append(torch.from_numpy(output[0].detach().float().cpu().numpy().copy()))
+        # In numpy's memory, so that what is kept here is not counted as the run's own.
+        parts = [each.detach().float().cpu().numpy().ravel() for each in tensors(output)]
+        outputs.calls.append(torch.from_numpy(np.concatenate(parts)))
 
     with ExitStack() as stack:
         for model in transformers_of(pipe).values():

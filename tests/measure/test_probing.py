@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from lesa_framework.measure.probing import step_distances, taking_outputs
+from lesa_framework.generation import GenerationSettings
+from lesa_framework.measure.lineup import uncached
+from lesa_framework.measure.probing import Counted, step_distances, taking_outputs
+from lesa_framework.measure.results import Pair
+from lesa_framework.measure.subject import PipelineSubject
+from tests.pipelines import worded
 
 
 class Answering(nn.Module):
@@ -16,8 +21,15 @@ class Answering(nn.Module):
         return (value,)
 
 
-def ran(values, calls_per_step):
-    pipe = SimpleNamespace(transformer=Answering(), scheduler=None)
+class Listing(nn.Module):
+    """Returns a list with a tensor for each sample, as Z-Image does."""
+
+    def forward(self, value):
+        return (list(value),)
+
+
+def ran(values, calls_per_step, answering=Answering):
+    pipe = SimpleNamespace(transformer=answering(), scheduler=None)
     with taking_outputs(pipe) as outputs:
         for number, value in enumerate(values, start=1):
             pipe.transformer(value)
@@ -57,3 +69,18 @@ def test_what_is_kept_is_not_written_over():
     kept = ran([value], 1)
     value.zero_()
     assert torch.equal(kept.calls[0], torch.ones(2))
+
+
+def test_a_list_of_samples_counts_as_all_of_them():
+    kept = ran([torch.tensor([[3.0], [4.0]])], 1, Listing)
+    other = ran([torch.tensor([[3.0], [1.0]])], 1, Listing)
+    assert step_distances(other, kept) == [pytest.approx(3 / 5)]
+
+
+def test_z_image_is_probed_with_what_it_returns_for_every_sample():
+    settings = GenerationSettings(num_steps=3, call={"height": 32, "width": 32, "guidance_scale": 0.0})
+    group = [Pair(prompt="a red ring", seed=0), Pair(prompt="a blue star", seed=1)]
+    cell, outputs = Counted().uncached(PipelineSubject(worded.z_image(), settings), uncached(3), group)
+    assert cell.flops
+    assert outputs.steps == [1, 2, 3]
+    assert [len(call) for call in outputs.calls] == [2 * 4 * 16 * 16] * 3, "two samples of four channels"

@@ -44,7 +44,7 @@ def mask(tokens: int = 3) -> Tensor:
 
 
 @cache
-def vae() -> Any:
+def vae(**given: Any) -> Any:
     """Latents of half the size, with 4 channels."""
     from diffusers import AutoencoderKL
 
@@ -59,6 +59,7 @@ def vae() -> Any:
                 latent_channels=4,
                 norm_num_groups=4,
                 sample_size=8,
+                **given,
             )
         )
 

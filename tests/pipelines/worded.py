@@ -29,7 +29,7 @@ def z_image() -> Any:
         def _encode_prompt(self, prompt: Sequence[str], **_: object) -> list[Tensor]:
             return list(_embedded(prompt))
 
-    parts = dict.fromkeys(_THREE) | {"vae": vae()}
+    parts = dict.fromkeys(_THREE) | {"vae": vae(shift_factor=0.0)}
     return _silent(Worded(**parts, scheduler=FlowMatchEulerDiscreteScheduler(), transformer=MODELS["z_image"]()))
 
 
