@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -52,10 +55,11 @@ def check_call(pipe: CallablePipeline, call: Mapping[str, object]) -> None:
     Raises:
         ConfigError: It does not take them, or they are set by the command.
     """
-    accepted = inspect.signature(type(pipe).__call__).parameters
+    accepted = _parameters(pipe)
     name = type(pipe).__name__
-    if "callback_on_step_end" not in accepted or "num_inference_steps" not in accepted:
-        raise ConfigError(f"model: {name} reports no steps (it has no callback_on_step_end), so it cannot be run here.")
+    for needed in ("prompt", "num_inference_steps"):
+        if needed not in accepted:
+            raise ConfigError(f"model: {name} takes no {needed}, so it cannot be run here.")
     valid = sorted(key for key in accepted if key != "self" and key not in _OURS)
     for key in call:
         if key in _OURS:
@@ -74,33 +78,32 @@ def generate_batch(
     """Run the pipeline once on a batch.
 
     Every sample has its own generator on the CPU, so that its noise depends on its seed alone, not on
-    its batch or the device.
+    its batch or the device. As with any call of a pipeline, a scheduler can serve only one at a time.
 
     Args:
         pipe: The pipeline; a session may be attached to it.
         prompts: One for each sample.
         seeds: One for each sample.
         settings: Steps and further arguments.
-        on_step: Called after every step.
+        on_step: Called after every step. What it raises ends the call.
     """
     last: list[Tensor] = []
 
-    def after_step(pipeline: Any, index: int, timestep: Any, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
-        last[:] = [state["latents"]]
+    def after_step(index: int, latents: Tensor) -> None:
+        last[:] = [latents]
         if on_step is not None:
             on_step(index)
-        return state
 
     _synchronise(pipe)
     started, worked = time.perf_counter(), time.thread_time()
-    with torch.no_grad():
+    with torch.no_grad(), _followed(pipe, after_step) as following:
         output = pipe(
             prompt=list(prompts),
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             num_inference_steps=settings.num_steps,
             output_type="pt",
             return_dict=False,
-            callback_on_step_end=after_step,
+            **following,
             **expanded_call(settings.call, len(prompts)),
         )
     images = output[0]
@@ -108,6 +111,43 @@ def generate_batch(
     seconds, worked = time.perf_counter() - started, time.thread_time() - worked
     waited = max(0.0, seconds - worked) if _on_cpu(pipe) else None
     return Samples(images.detach().float().cpu(), last[0].detach().float().cpu(), seconds, waited)
+
+
+@contextmanager
+def _followed(pipe: CallablePipeline, after_step: Callable[[int, Tensor], None]) -> Iterator[dict[str, Any]]:
+    """Within it, a call with the arguments that this gives reports every step's number and latents.
+
+    A few pipelines, such as PixArt's, report no steps. Of these, the scheduler is listened to.
+    """
+    if "callback_on_step_end" in _parameters(pipe):
+
+        def callback(pipeline: Any, index: int, timestep: Any, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+            after_step(index, state["latents"])
+            return state
+
+        yield {"callback_on_step_end": callback}
+        return
+    scheduler: Any = pipe.scheduler
+    step, own, numbers = scheduler.step, vars(scheduler).get("step"), itertools.count()
+
+    @functools.wraps(step)  # pipelines look up which arguments it takes
+    def reporting(*args: Any, **kwargs: Any) -> Any:
+        output = step(*args, **kwargs)
+        after_step(next(numbers), output[0])
+        return output
+
+    scheduler.step = reporting
+    try:
+        yield {}
+    finally:
+        if own is None:
+            del scheduler.step
+        else:
+            scheduler.step = own
+
+
+def _parameters(pipe: CallablePipeline) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(type(pipe).__call__).parameters
 
 
 def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[float, ...]:
