@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from lesa_fitted.table import TableShape
 from lesa_framework import (
@@ -17,8 +18,10 @@ from lesa_framework import (
     EntryInfo,
     Filter,
     FitTask,
+    Observer,
     Recorder,
     StepContext,
+    StepRecord,
 )
 
 
@@ -33,6 +36,16 @@ class Unfitted(AffinePredictor):
         return Filter((1.0,))
 
 
+class _Shapes(Observer):
+    """Whether every feature has the shape of its latent."""
+
+    alike = True
+
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002 - the hook's
+        """Compare."""
+        self.alike = self.alike and feature.shape == latent.shape
+
+
 def first_run(
     task: FitTask, depth: int, reads: Literal["own", "all"], records: Literal["all", "computed"]
 ) -> tuple[TableShape, bool]:
@@ -45,15 +58,16 @@ def first_run(
         records: What histories hold.
 
     Returns:
-        The shape, and whether the final latents have the shape of the others, so that one can be led to the next.
+        The shape, and whether a trajectory can be aimed at: the final latents have the shape of the others, and so have
+        features where a filter of all branches returns the velocity itself.
 
     Raises:
         ConfigError: Not every branch is called once in each step.
     """
-    first, recorder, steps = task.batches[0], Recorder(features=False), len(task.sigmas) - 1
+    first, recorder, shapes, steps = task.batches[0], Recorder(features=False), _Shapes(), len(task.sigmas) - 1
     with torch.no_grad():
         one = Batch(first.prompts[:1], first.seeds[:1])
-        *_, last, final = task.rollout(one, Unfitted(1, "computed"), observers=(recorder,))
+        *_, last, final = task.rollout(one, Unfitted(1, "computed"), observers=(recorder, shapes))
     branches = tuple(dict.fromkeys(record.branch for record in recorder.records))
     if len({(record.branch, record.index) for record in recorder.records}) != len(branches) * steps:
         raise ConfigError(
@@ -62,7 +76,8 @@ def first_run(
             "another predictor, such as taylorseer (--predictor taylorseer for a search)."
         )
     shape = TableShape(steps, computed_steps(task), depth, branches, reads, records)
-    return replace(shape, depth=min(depth, shape.longest)), last.shape == final.shape
+    alike = last.shape == final.shape and (reads == "own" or shapes.alike)
+    return replace(shape, depth=min(depth, shape.longest)), alike
 
 
 def computed_steps(task: FitTask) -> tuple[int, ...]:

@@ -158,7 +158,7 @@ class FittedFit(Fit):
         return Fitted(self._found.shape, self._found.table(), self._task.sigmas, self._found.tuning)
 
     def _targets(self, shape: TableShape, *, alike: bool) -> list[Literal["trajectory", "feature"]]:
-        """What the filters may aim at, the likeliest first; `alike` says whether all latents have the same shape."""
+        """What the filters may aim at, the likeliest first; for `alike` see `first_run`."""
         possible = self._task.tap is Tap.OUTPUT or shape.reads == "own"
         wanted, falling = self._settings.target, all(a > b for a, b in pairwise(self._task.sigmas))
         if wanted == "trajectory" and not possible:
@@ -173,9 +173,9 @@ class FittedFit(Fit):
             )
         if wanted == "trajectory" and not alike:
             raise ConfigError(
-                "training.target: 'trajectory' needs final latents in the shape of the model's input. Here the input "
-                "holds more than the sample, such as a picture to edit, or is laid out in another way. Use target "
-                "'feature'."
+                "training.target: 'trajectory' needs final latents, and with predictor.reads 'all' the model's output, "
+                "in the shape of the model's input. Here one of them holds more than the sample, such as a picture to "
+                "edit or a variance, or is laid out in another way. Use target 'feature'."
             )
         if wanted != "auto":
             return [wanted]

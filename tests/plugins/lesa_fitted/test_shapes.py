@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from lesa_fitted.fit import FittedFit
 from lesa_fitted.predictor import FittedPredictorConfig
 from lesa_fitted.settings import FittedTrainingConfig
 from lesa_framework import ConfigError, Tap
+from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.training import Sampler, Task
 from lesa_framework.training.task import make_batches
@@ -31,8 +33,8 @@ def new_task(pipe: Any, kind: str, call: dict[str, Any], size: int = 1, **settin
     )  # fmt: skip
 
 
-def fitted(task: Task) -> FittedFit:
-    fit = FittedPredictorConfig().fit(task)
+def fitted(task: Task, **keys: Any) -> FittedFit:
+    fit = FittedPredictorConfig(**keys).fit(task)
     list(fit.run())
     return fit
 
@@ -79,5 +81,12 @@ def test_a_model_that_is_given_more_than_the_sample_is_fitted_to_features(kontex
 
 
 def test_the_trajectory_is_refused_where_the_model_is_given_more_than_the_sample(kontext: Any) -> None:
-    with pytest.raises(ConfigError, match=r"training\.target: 'trajectory' needs final latents in the shape"):
+    with pytest.raises(ConfigError, match=r"training\.target: 'trajectory' needs final latents"):
         fitted(new_task(kontext, "flux", EDIT, target="trajectory"))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+def test_an_output_with_a_variance_is_no_velocity_for_filters_of_all_branches() -> None:
+    pipe, call = worded.pixart_sigma(), {"height": 32, "width": 32, "use_resolution_binning": False}
+    grid = sampler_grid(pipe, GenerationSettings(num_steps=STEPS, call=call))
+    assert fitted(replace(new_task(pipe, "pixart", call), sigmas=grid), reads="all")._found.target == "feature"
