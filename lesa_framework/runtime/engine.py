@@ -143,7 +143,7 @@ class Engine:
         self._watch.start(self._device)
         name = position.branch
         branch = self._branches.get(name) or self._open_branch(name)
-        if position.index is None:
+        if position.index is None or branch.history.reaches(position.index):
             return Step(None, StepRecord(-1, name, -1, Decision.COMPUTE, Reason.UNKNOWN_STEP), latent, None, name)
         reason = None
         if branch.latent_shape not in (None, latent.shape):

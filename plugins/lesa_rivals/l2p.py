@@ -126,6 +126,9 @@ class L2PConfig(PredictorConfig):
         table = torch.tensor(rows, dtype=torch.float64)
         if bool(table.triu(1).any()):
             raise ConfigError(f"{published.name}: a row has weights for later steps; expected a lower triangle.")
+        weights = table.float()
+        if not bool(weights.isfinite().all()):
+            raise ConfigError(f"{published.name}: a weight is beyond the largest that float32 holds, 3.4e38.")
         tap, shift = published.tap or Tap.OUTPUT, published.shift or _SHIFT
         config: dict[str, dict[str, Any]] = {
             "schedule": {"kind": "even", "compute": max(2, count // 5)},
@@ -143,4 +146,4 @@ class L2PConfig(PredictorConfig):
             config=config,
             training=published.record,
         )
-        return Imported(config, Artifact(metadata, {"weights": table.float()}))
+        return Imported(config, Artifact(metadata, {"weights": weights}))

@@ -27,7 +27,16 @@ def read_list(published: Published, key: str) -> tuple[float, ...]:
         return _numbers(published, re.split(r"[,\s]+", inner.strip(", \n\t\r")))
     try:
         found = yaml.safe_load(published.text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    # PyYAML leaves the errors of int(), float() and the like as they are.
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise ConfigError(f"{published.name}: neither a list of numbers nor YAML or JSON.") from error
     listed = found.get(key) if isinstance(found, dict) else found
     if not isinstance(listed, list):
@@ -60,7 +69,9 @@ def _number(published: Published, item: object) -> float:
         raise ConfigError(f"{published.name}: expected numbers, found a {type(item).__name__}.")
     try:
         number = float(item)
-    except (ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise ConfigError(f"{published.name}: what is beyond 1.8e308 is no number here.") from error
+    except ValueError as error:
         raise ConfigError(f"{published.name}: '{str(item)[:80]}' is no number.") from error
     if not isfinite(number):
         raise ConfigError(f"{published.name}: '{str(item)[:80]}' is not finite.")

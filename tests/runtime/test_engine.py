@@ -48,6 +48,16 @@ def test_computed_features_are_held():
     assert (engine_.report.num_steps, engine_.report.nfe) == (8, 2)
 
 
+def test_a_step_that_comes_again_is_off_the_grid():
+    engine_, latent = engine(Hold()), torch.ones(1, 2)
+    for number, index in enumerate((0, None, 0, 1)):
+        step = engine_.begin(Position(number == 0, GRID, index, "a", 0), latent)
+        engine_.end(step, step.prediction if step.prediction is not None else engine_.computed(step, latent))
+    reasons = [record.reason for record in engine_.report.records]
+    assert reasons == [Reason.SCHEDULE, Reason.UNKNOWN_STEP, Reason.UNKNOWN_STEP, Reason.PREDICTED]
+    assert engine_.report.cache_bytes == latent.nbytes
+
+
 def test_predictions_enter_a_history_that_records_all():
     # Steps 0 and 1 are computed (two features are asked for), step 4 by schedule.
     assert values(drive(engine(Sum()))) == [0, 1, 1, 2, 4, 7, 13, 24]

@@ -67,6 +67,9 @@ def readings_of(scheduler: Scheduler) -> tuple[Grid, ...]:
 def _told_as(told: Levels, sigmas: Levels, unit: float = 1.0) -> Iterator[Grid]:
     """The reading by which the model receives these numbers, counted in this unit; none if that cannot be."""
     told, sigmas = _upright(told), _upright(sigmas)  # Mochi and OmniGen count from 0, noise, to 1
+    turned = _each(told, _from_clean)
+    if len(told) == 1 and _match(turned, sigmas, 0.0):  # one number has no direction of its own
+        told = turned
     if not (_falls(told) and _falls(sigmas)):
         return
     # Some schedulers, and some pipelines, cut their timesteps to whole numbers.

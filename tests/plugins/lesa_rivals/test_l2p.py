@@ -45,6 +45,11 @@ def test_a_run_that_begins_later_gives_the_missing_weights_to_its_oldest_feature
     assert weights == pytest.approx((row[3], row[2] + row[1] + row[0]))
 
 
+def test_a_weight_beyond_float32_is_refused_before_anything_is_written():
+    with pytest.raises(ConfigError, match=r"weight\.txt: a weight is beyond the largest that float32 holds, 3\.4e38"):
+        L2PConfig.read_published(Published("[[1e39, 0], [0.1, 0.9]]", "weight.txt", tap=Tap.OUTPUT))
+
+
 def test_it_needs_weights():
     with pytest.raises(ConfigError, match=r"`lesa import l2p weight\.txt --out l2p\.yaml` makes them"):
         L2PConfig().build()

@@ -69,6 +69,8 @@ def levels_and_told(grids: tuple[Grid, ...]) -> list[tuple[list[float], list[flo
         (scheduler([1000, 1000, 500]), [([1.0, 1.0, 0.5, 0.0], [1.0, 1.0, 0.5])]),
         # One step, wherever it is.
         (scheduler([1], None), [([0.001, 0.0], [0.001]), ([1.0, 0.0], [1.0]), ([0.609, 0.0], [0.609])]),
+        # One step of a model that counts from noise, 0, to 1.
+        (scheduler([0.0], [0.0, 1.0]), [([1.0, 0.0], [1.0])] * 2),
         # Levels alone.
         (scheduler([], [1.0, 0.4, 0.0]), [([1.0, 0.4, 0.0], [1.0, 0.4])]),
     ],
