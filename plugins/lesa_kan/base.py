@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
@@ -212,18 +213,14 @@ def reach(task: FitTask, depth: int) -> int:
 def added(base: Filter, weights: Sequence[float] | Tensor, bias: float | Tensor) -> Filter:
     """The sum of two filters; the second one reads the branch's own history, and its numbers may carry gradients."""
     longest = max(len(base.weights), len(weights))
-    if isinstance(weights, Tensor):
-        theirs = torch.as_tensor(base.weights, dtype=weights.dtype, device=weights.device)
-        both = [torch.cat([each, each.new_zeros(longest - len(each), *each.shape[1:])]) for each in (theirs, weights)]
-        return Filter(both[0] + both[1].view(longest, *[1] * (theirs.dim() - 1)), base.bias + bias, base.others)
-    mine = [*weights, *[0.0] * (longest - len(weights))]
-    if isinstance(base.weights, Tensor):
-        theirs = base.weights
-        shape = (longest, *[1] * (theirs.dim() - 1))
-        padded = torch.cat([theirs, theirs.new_zeros(longest - len(theirs), *theirs.shape[1:])])
-        return Filter(padded + theirs.new_tensor(mine).view(shape), base.bias + bias, base.others)
-    theirs_padded = [*base.weights, *[0.0] * (longest - len(base.weights))]
-    return Filter(tuple(map(sum, zip(theirs_padded, mine, strict=True))), base.bias + bias, base.others)
+    like = next((each for each in (weights, base.weights) if isinstance(each, Tensor)), None)
+    if like is None:
+        pairs = zip_longest(base.weights, weights, fillvalue=0.0)
+        return Filter(tuple(map(sum, pairs)), base.bias + bias, base.others)
+    theirs, mine = (torch.as_tensor(each, dtype=like.dtype, device=like.device) for each in (base.weights, weights))
+    mine = mine.view(-1, *[1] * (theirs.dim() - 1))
+    theirs, mine = (torch.cat([each, each.new_zeros(longest - len(each), *each.shape[1:])]) for each in (theirs, mine))
+    return Filter(theirs + mine, base.bias + bias, base.others)
 
 
 def _at(weights: _Weights, places: Sequence[int]) -> _Weights:
