@@ -64,17 +64,12 @@ class RunPlan:
     @property
     def letters(self) -> str:
         """One letter for each step of the grid, of the first branch, whichever transformer has the step."""
-        first, own = next(iter(self.plans.items()))
-        return own + "".join(self._turns(first))
+        return joined(self.plans, self.num_steps)
 
     @property
     def has_turns(self) -> bool:
         """Whether transformers take turns, so that the plan of each is that of its own steps alone."""
-        return bool(self._turns(next(iter(self.plans))))
-
-    def _turns(self, branch: str) -> list[str]:
-        """The plans of the other transformers for a branch of the first one."""
-        return [line for name, line in self.plans.items() if name.startswith(f"{branch} (")]
+        return self.letters != next(iter(self.plans.values()))
 
     @property
     def cache_bytes(self) -> int:
@@ -106,6 +101,19 @@ class RunPlan:
         dtype = self.place.dtype or each.dtype
         shape, name = "x".join(map(str, each.shape)), str(dtype).removeprefix("torch.")
         return f"{each.kept} features of {shape} in {name}, {mebibytes(each.nbytes)}"
+
+
+def joined(plans: Mapping[str, str], num_steps: int) -> str:
+    """The first branch's letters for all steps; where transformers take turns, each has a plan of its own steps alone.
+
+    Args:
+        plans: Branch -> one letter for each of its steps; those of a second transformer are named after the first's.
+        num_steps: Steps of the run.
+    """
+    first, letters = next(iter(plans.items()), ("", ""))
+    if len(letters) >= num_steps:  # others may be called beside it at every step
+        return letters
+    return letters + "".join(line for branch, line in plans.items() if branch.startswith(f"{first} ("))
 
 
 def mebibytes(size: int) -> str:

@@ -15,7 +15,7 @@ from lesa_framework.call_arguments import expanded_call
 from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError, in_one_line, shown
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
-from lesa_framework.report import CallReport
+from lesa_framework.report import CallReport, RunReport
 from lesa_framework.run_plan import FeatureSize, RunPlan
 from lesa_framework.runtime.calls.grid import FixedGrid, SchedulerGrid
 from lesa_framework.runtime.calls.tracking import Tracker
@@ -23,7 +23,7 @@ from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.features.held import places
 from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
-from lesa_framework.runtime.strategy import Strategy, StrategySource, plan
+from lesa_framework.runtime.strategy import Strategy, StrategySource
 from lesa_framework.session import Session
 from lesa_framework.sizing.meter import Meter
 from lesa_framework.sizing.store import SizedHistory
@@ -37,10 +37,9 @@ from lesa_framework.sizing.twins import (
     stand_in_once,
     twin_of,
 )
-from lesa_framework.types import Reason, RunInfo, StepRecord, Tap
+from lesa_framework.types import RunInfo, StepRecord, Tap
 
 _HOW = "Run it once, with as few steps as predict anything: session.report.cache_bytes tells."
-_LETTERS = {Reason.PREDICTED: "P", Reason.DATA: "?"}
 
 
 @dataclass(frozen=True)
@@ -234,9 +233,7 @@ class _Rehearsal:
         held = self._held(strategy, plans)
         latent_bytes = report.cache_bytes - sum(each.nbytes for each in held.values())
         if strategy.schedule.dynamic:
-            plans = dict.fromkeys(plans, "")
-            for ctx, reason in plan(strategy, info.sigmas, tuple(plans)):
-                plans[ctx.branch] += _LETTERS.get(reason, "F")
+            plans = {branch: " ".join(_open(strategy, run, branch) for run in report.runs) for branch in plans}
             # A run may compute all that depends on data.
             held = self._held(strategy, plans)
         return RunPlan(
@@ -261,3 +258,13 @@ class _Rehearsal:
         held = max(len(run.replace(skipped, "")) for run in letters.split())
         kept, dtype = places(strategy.predictor.depth, held, strategy.history), strategy.history.dtype or feature.dtype
         return FeatureSize(tuple(feature.shape), feature.dtype, kept, kept * feature.numel() * dtype.itemsize)
+
+
+def _open(strategy: Strategy, run: RunReport, branch: str) -> str:
+    """A branch's letters where data decide: its steps are computed while its history is too short."""
+    letters = ""
+    for record in run.records:
+        if record.branch == branch and record.index >= 0:
+            is_short = "?" not in letters and len(letters) < strategy.predictor.min_history(record.stage)
+            letters += "F" if is_short else "?"
+    return letters

@@ -10,12 +10,20 @@ from diffusers import FluxTransformer2DModel
 from torch.nn.functional import scaled_dot_product_attention
 
 import lesa_framework as lesa
-from lesa_framework import ConfigError, UnsupportedBackboneError
+from lesa_framework import ConfigError, Strategy, UnsupportedBackboneError
+from lesa_framework.api import plan_run
+from lesa_framework.cli.foreseen import Model, work_of_calls
 from lesa_framework.generation import GenerationSettings, generate_batch
 from lesa_framework.measure.meter import peak_memory
 from lesa_framework.pipelines import find_model, load_outline
 from lesa_framework.sizing.meter import Meter
 from lesa_framework.sizing.twins import AttentionWithoutNumbers
+from lesa_framework.testing import TinyDiT, TinyPipeline
+from lesa_framework.testing.conformance.probes import Hold
+from lesa_framework.testing.tiny_pipeline import noise
+from lesa_framework.types import Tap
+from lesa_rivals.teacache import TeaCache
+from lesa_routers.routers import Thresholds
 from tests.fixtures_flux import new_transformer
 from tests.pipelines.parts import run
 from tests.pipelines.videos import PROMPTS, SIZE, new_wan
@@ -208,3 +216,56 @@ def test_attention_on_models_without_data_makes_no_table_of_weights():
     assert tuple(found.shape) == (1, 4, 4096, 8)
     assert meter.most < 2 * query.nbytes
     assert real.tolist() == torch.ones(1, 1, 2, 4).tolist()
+
+
+class Staged(Hold):
+    """Wants more history at low noise."""
+
+    depth, num_stages = 3, 2
+
+    def min_history(self, stage):
+        return 1 + 2 * stage
+
+
+def test_a_gate_on_two_transformers_has_a_plan_of_each_one_s_steps_alone():
+    gate = TeaCache(0.1, (1.0, 0.0))
+    strategy = Strategy(gate, Thresholds((0.8,)), Staged())
+    plan = plan_run(new_wan(second=True), strategy, "auto", Tap.PRE_HEAD, 8, call={**PROMPTS, **SIZE})
+    first, second = "F???", "FFF?"  # the second one begins in the second stage, with nothing
+    assert plan.plans == {
+        "cond": first, "uncond": first, "cond (transformer_2)": second, "uncond (transformer_2)": second
+    }  # fmt: skip
+    assert plan.has_turns
+    assert plan.letters == first + second
+    assert plan.nfe is None
+
+
+class BothAtEachStep(TinyPipeline):
+    """Calls one transformer with and another one without the prompt, as Ideogram 4."""
+
+    def __init__(self):
+        super().__init__(TinyDiT())
+        self.unconditional_transformer = TinyDiT(seed=1)
+
+    @torch.no_grad()
+    def __call__(self, prompt=(), num_inference_steps=12):
+        latent, condition = noise((len(prompt), 6, 4), 0), noise((len(prompt), 3, 4), 1)
+        models = self.transformer, self.unconditional_transformer
+        self.scheduler.set_timesteps(num_inference_steps)
+        for sigma in self.scheduler.sigmas[:-1]:
+            given = latent, sigma.expand(len(prompt)), condition
+            mean = sum(model(*given, return_dict=False)[0] for model in models) / 2
+            latent = self.scheduler.step(mean, latent)
+        return latent
+
+
+@pytest.mark.usefixtures("registered")
+def test_transformers_that_are_called_at_each_step_take_no_turns():
+    with lesa.accelerate(BothAtEachStep(), config()) as session:
+        plan = session.plan(12)
+    assert set(plan.plans) == {"branch0", "branch0 (unconditional_transformer)"}
+    assert not plan.has_turns
+    assert (plan.letters, plan.nfe) == (plan.plans["branch0"], 5)
+    assert work_of_calls(Model(torch.device("cpu"), 0, (plan,), 1), 1, 12).endswith(
+        "5 of them computed: the whole model runs 10 times"
+    )
