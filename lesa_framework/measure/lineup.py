@@ -25,6 +25,7 @@ from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.session import Session
+from lesa_framework.turns import steps_in_turns
 from lesa_framework.types import Reason, RunInfo
 
 #: About the work of a predicted step, in computed steps.
@@ -135,6 +136,8 @@ def planned(pipe: CallablePipeline, methods: Sequence[Contender], settings: Gene
         assert each.strategy is not None
         with naming(each.name):
             steps = planned_steps(each.strategy, run_info(pipe, each.backbone, grid))
+        if steps is not None:
+            steps = steps_in_turns(pipe, each.strategy, each.backbone, settings) or steps
         found.append(replace(each, nfe=None if steps is None else len(steps), steps=steps))
     return found
 

@@ -26,6 +26,7 @@ from lesa_framework.search.prompts import Prompts
 from lesa_framework.training.distance import closeness_db
 from lesa_framework.training.sampler import Sampler
 from lesa_framework.training.task import Task
+from lesa_framework.turns import steps_in_turns
 from lesa_framework.types import Reason, StepRecord
 
 #: Predictors that candidates are tried with when one of them is not the predictor itself; the first that is there.
@@ -104,7 +105,8 @@ class PipelineTrials:
         self._settings = quick_settings(config)
         steps = config.training.num_steps
         self._sampler = Sampler(pipe, steps, dict(call))
-        self.sigmas = sampler_grid(pipe, GenerationSettings(num_steps=steps, call=dict(call)))
+        self._call = GenerationSettings(num_steps=steps, call=dict(call))
+        self.sigmas = sampler_grid(pipe, self._call)
         self._kept: dict[_Sample, list[Tensor]] = {}
         self._ends: dict[_Sample, Tensor] = {}
         self._sampler.freeze()
@@ -148,9 +150,9 @@ class PipelineTrials:
         """
         found: set[int] = set()
         for each in (self._config, config):
-            predictor = self._unfitted(each)
-            planned = plan(Strategy(steps_config((0,)).build(), each.router.build(), predictor), self.sigmas)
-            found |= {ctx.index for ctx, reason in planned if reason is not Reason.PREDICTED}
+            strategy = Strategy(steps_config((0,)).build(), each.router.build(), self._unfitted(each))
+            found |= {ctx.index for ctx, reason in plan(strategy, self.sigmas) if reason is not Reason.PREDICTED}
+            found |= set(steps_in_turns(self._sampler.pipe, strategy, each.backbone, self._call) or ())
         return frozenset(found)
 
     def scores(self, steps: Steps) -> Iterator[tuple[float, ...]]:

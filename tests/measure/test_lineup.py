@@ -15,6 +15,8 @@ from lesa_framework.measure.results import Kind
 from lesa_framework.measure.spec import BenchSpec, ModelEntry
 from lesa_framework.types import RunInfo, Tap
 from tests.measure.benches import CALL, STEPS
+from tests.pipelines import worded
+from tests.pipelines.videos import SIZE
 
 SETTINGS = GenerationSettings(num_steps=STEPS, call=CALL)
 
@@ -33,6 +35,20 @@ def test_caches_compete_at_what_their_schedules_compute(flux):
     (found,) = planned(flux, caches([(config("a"), "every third")], STEPS), SETTINGS)
     assert (found.name, found.nfe, found.num_steps, found.family) == ("a", 4, STEPS, "reuse")
     assert found.schedule == "every third"
+
+
+def test_transformers_that_take_turns_compute_what_each_one_s_history_asks_for():
+    pipe, settings = worded.wan(), GenerationSettings(num_steps=STEPS, call=SIZE)
+    raw = {"schedule": {"kind": "steps", "compute": [0, 3]}, "predictor": {"kind": "taylorseer", "order": 1}}
+    (found,) = planned(pipe, caches([(load_config(raw), "")], STEPS), settings)
+    with found.attached(pipe) as session:
+        pipe(["a"], num_inference_steps=STEPS, output_type="latent", **SIZE)
+    assert session.report.plan() == "FPPF"
+    assert session.report.plan("cond (transformer_2)") == "FPPP"  # step 4, which the schedule does not name
+    assert (found.nfe, found.steps) == (session.report.nfe, (0, 3, 4)) == (3, (0, 3, 4))
+    gate = config("gate", kind="teacache", threshold=0.1, coefficients=[1.0, 0.0])
+    (found,) = planned(pipe, caches([(gate, "")], STEPS), settings)
+    assert (found.nfe, found.steps) == (None, None)
 
 
 def test_errors_begin_with_the_configurations_name(flux):

@@ -11,6 +11,7 @@ from torch import Tensor
 from tests.matrix.case import noise
 from tests.pipelines import flux
 from tests.pipelines.parts import MODELS, mask, vae, words
+from tests.pipelines.videos import new_wan
 
 _THREE = ("vae", "text_encoder", "tokenizer")
 
@@ -60,6 +61,19 @@ def pixart_sigma() -> Any:
 
     parts = dict.fromkeys(_THREE) | {"vae": vae()}
     return _silent(Worded(**parts, scheduler=DPMSolverMultistepScheduler(), transformer=MODELS["pixart"]()))
+
+
+def wan() -> Any:
+    """Wan 2.2, whose two transformers take turns."""
+    from diffusers import WanPipeline
+
+    class Worded(WanPipeline):
+        """Without a text encoder."""
+
+        def encode_prompt(self, prompt: Sequence[str], *_: object, **__: object) -> tuple[Tensor, Tensor]:
+            return _embedded(prompt), -_embedded(prompt)
+
+    return _silent(Worded(**new_wan(second=True).components, boundary_ratio=0.8))
 
 
 def _silent(pipe: Any) -> Any:

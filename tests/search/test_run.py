@@ -13,12 +13,15 @@ from lesa_framework import ConfigError, Progress, load_config
 from lesa_framework.artifacts import load_artifact
 from lesa_framework.backbones import find_adapter
 from lesa_framework.interfaces.backbone import BackboneConfig
+from lesa_framework.search.prompts import divided
 from lesa_framework.search.record import load_record
 from lesa_framework.search.run import SearchProgress
 from lesa_framework.search.search import Limit
-from lesa_framework.search.trial import guide_of, tapped
+from lesa_framework.search.trial import PipelineTrials, guide_of, tapped
 from lesa_framework.training.run import train
 from lesa_framework.types import Tap
+from tests.pipelines import worded
+from tests.pipelines.videos import SIZE
 from tests.search.conftest import CALL, PROMPTS, GainConfig, GainFit, run
 
 
@@ -167,3 +170,13 @@ def test_a_predictor_that_needs_more_steps_than_the_budget(flux: Any, tmp_path: 
     )
     with pytest.raises(ConfigError, match="needs 4 computed steps before it predicts, and the budget is 3"):
         run(flux, tmp_path, "lesa", guide="taylorseer", overrides=overrides)
+
+
+def test_the_first_steps_of_a_transformer_that_takes_over_are_computed_in_every_candidate() -> None:
+    config = load_config({
+        "schedule": {"kind": "steps", "compute": [0]},
+        "predictor": {"kind": "taylorseer", "order": 1},
+        "training": {"num_steps": 8},
+    })  # fmt: skip
+    prompts = divided(PROMPTS, 2, 0, fits=False)
+    assert PipelineTrials(config, worded.wan(), SIZE, prompts).fixed(config) == {0, 4}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from lesa_framework.measure.columns import columns
 from lesa_framework.measure.details import Details, Source
 from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResults, Results, Row
+from lesa_framework.run_plan import joined
 
 #: Families that have the same colour on every page; each other family gets the next free colour, and
 #: hollow marks where the colours repeat.
@@ -131,7 +132,7 @@ class RowView:
             "cache": row.cache_bytes,
             "best": self.best,
             "curve": self.details.step_rel_l2,
-            "plan": next(iter(self.details.plans.values()), ""),
+            "plan": joined(self.details.plans, row.num_steps),
         }
 
 

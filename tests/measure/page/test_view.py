@@ -34,6 +34,16 @@ def test_branches_that_did_the_same_share_a_strip() -> None:
     assert strips == {"a": [("", "FP")], "b": [("cond, third", "FP"), ("uncond", "PF")]}
 
 
+def test_curves_have_a_letter_for_each_step_where_transformers_take_turns() -> None:
+    lines = {"cond": "F" * 25, "uncond": "F" * 25, "cond (transformer_2)": "P" * 25, "uncond (transformer_2)": "P" * 25}
+    details = {"a": Details(plans=lines), "b": Details(plans={"cond": "FP" * 25})}
+    found = ModelResults(model="m", num_steps=50, batch=1, details=details)
+    rows = [row(name, name, 1.0) for name in "abc"]
+    view = _view(Results(rows=rows, metrics=METRICS, models=[found]))
+    plans = {each.row.name: each.payload(0)["plan"] for each in view.rows}
+    assert plans == {"a": "F" * 25 + "P" * 25, "b": "FP" * 25, "c": ""}
+
+
 def test_bars_lie_on_one_scale() -> None:
     found = ModelResults(model="m", num_steps=50, batch=1)
     rows = [row(name, name, 1.0) for name in "abcd"]
