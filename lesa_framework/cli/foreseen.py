@@ -60,8 +60,11 @@ class Model:
 
     @property
     def branches(self) -> int:
-        """The model's calls in a step."""
-        return len(self.plans[0].plans) if self.plans else 1
+        """The model's calls in a step; of transformers that take turns, those of one."""
+        if not self.plans:
+            return 1
+        plan = self.plans[0]
+        return len({name.partition(" (")[0] for name in plan.plans} if plan.has_turns else plan.plans)
 
     def memory(self, *kept: Part, depth: int | None = None, more: str = "") -> tuple[Room, ...]:
         """What is needed on the model's device and on the CPU.

@@ -100,6 +100,7 @@ def test_transformers_that_take_turns_have_histories_of_their_own(
     model = Model(torch.device("cpu"), 0, (run,), 1)
     assert work_of_steps(model, 8) == [PREDICTED_STEP if letter == "P" else 1.0 for letter in "FFPPFFPF"]
     assert work_of_calls(model, 1, 8).endswith("5 of them computed: the whole model runs 10 times")
+    assert model.branches == 2  # with and without the prompt
 
 
 def test_shifted_grid() -> None:

@@ -266,6 +266,6 @@ def test_transformers_that_are_called_at_each_step_take_no_turns():
     assert set(plan.plans) == {"branch0", "branch0 (unconditional_transformer)"}
     assert not plan.has_turns
     assert (plan.letters, plan.nfe) == (plan.plans["branch0"], 5)
-    assert work_of_calls(Model(torch.device("cpu"), 0, (plan,), 1), 1, 12).endswith(
-        "5 of them computed: the whole model runs 10 times"
-    )
+    model = Model(torch.device("cpu"), 0, (plan,), 1)
+    assert work_of_calls(model, 1, 12).endswith("5 of them computed: the whole model runs 10 times")
+    assert model.branches == 2
