@@ -63,8 +63,8 @@ class StepContext:
         index: The step, counted from 0 on the whole grid.
         sigmas: The whole grid, `num_steps + 1` noise levels, the final 0 included.
         branch: Name of the call stream (`cond`, `uncond`, ...).
-        branch_index: Its number in order of first appearance in the run. A host's second prompt (`cond.2`) or second
-            call in a step (`cond#2`) has that of the first.
+        branch_index: Its number among its transformer's branches, in order of first appearance in the run. A host's
+            second prompt (`cond.2`) or second call in a step (`cond#2`) has that of the first.
         stage: The router's answer for this step's noise level.
         entries: What the branch's history holds, newest first.
         others: What the histories of the other branches hold, by the branch's name; those without features yet, and

@@ -66,7 +66,7 @@ class TrueHistory(Observer):
             index=record.index,
             sigmas=self._sigmas,
             branch=branch,
-            branch_index=list(self._branches).index(branch),
+            branch_index=self._number(branch),
             stage=self._strategy.router.stage(self._sigmas[record.index]),
             entries=history.entries,
             others=others_of(branch, {name: held.entries for name, held in self._branches.items()}),
@@ -83,3 +83,8 @@ class TrueHistory(Observer):
             self._paths[branch] = extended(ctx, latent.detach().clone(), computed=computed)
         if computed or predictor.records == "all":
             history.append(feature.detach().clone(), EntryInfo(record.index, computed))
+
+    def _number(self, branch: str) -> int:
+        """A branch's number among those of its transformer, which names of all but the first one's end with."""
+        _, _, part = branch.partition(" (")
+        return [name for name in self._branches if name.partition(" (")[2] == part].index(branch)

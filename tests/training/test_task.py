@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lesa_framework import AffinePredictor, Decision, Filter, HistoryPlace, SchedulePolicy, Strategy, TrainingConfig
+from lesa_framework.api import attach_strategy
 from lesa_framework.interfaces.schedule import Always
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid
@@ -19,6 +20,7 @@ from lesa_framework.training import Sampler, Task, TrueHistory, drift
 from lesa_framework.training.task import make_batches
 from lesa_framework.types import AS_MADE, Tap
 from tests.plugins.lesa_kan.conftest import CHANNELS, TOKENS, ToyAdapter, ToyPipeline
+from tests.test_two_transformers import TwoTransformers
 
 STEPS = 6
 
@@ -117,6 +119,20 @@ def test_true_histories_leave_out_calls_whose_step_is_unknown(make):
         lambda history, ctx, feature: shown.append((ctx.index, [entry.step for entry in history.entries])),
     )  # fmt: skip
     assert shown == [(1, [0]), (5, [2, 0])]
+
+
+@pytest.mark.usefixtures("registered")
+def test_true_histories_number_the_branches_of_each_transformer_as_a_run_does(make):
+    seen, pipe = set(), TwoTransformers()
+    observer = TrueHistory(
+        make(ComputeSteps((0,))), Hold(), lambda history, ctx, feature: seen.add((ctx.branch, ctx.branch_index))
+    )
+    with attach_strategy(pipe, Strategy(Always(), EqualStages(), Hold()), observers=(observer,)):
+        pipe(guidance=2.0)
+    assert seen == {
+        (name + second, number)
+        for number, name in enumerate(("branch0", "branch1")) for second in ("", " (transformer_2)")
+    }  # fmt: skip
 
 
 def test_true_histories_are_freed_when_the_run_ends(make):
