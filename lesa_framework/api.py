@@ -18,11 +18,11 @@ from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
-from lesa_framework.errors import ConfigError, UnsupportedBackboneError
+from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.host import Host
 from lesa_framework.interfaces.observer import Observer
-from lesa_framework.place import TRANSFORMERS, Pipeline, Place, place_of, transformers_of
+from lesa_framework.place import Pipeline, Place, place_of, transformers_of
 from lesa_framework.plugin_hooks import plugin_observers
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.agreement import agreement
@@ -37,7 +37,7 @@ from lesa_framework.runtime.store import NewHistory
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource
 from lesa_framework.runtime.uncached import WhereItFits
 from lesa_framework.session import Session, described
-from lesa_framework.sizing import Part, foresee
+from lesa_framework.sizing import foresee
 from lesa_framework.types import Tap
 
 __all__ = ["Pipeline", "accelerate", "attach_strategy", "plan_run", "transformers_of"]
@@ -192,7 +192,7 @@ def plan_run(
 
     The device of the strategy's history need not be one of this machine's.
     """
-    return _foresee(place_of(target, None, backbone), strategy, tap, num_steps, batch, call)
+    return foresee(place_of(target, None, backbone), strategy, Tap(tap), num_steps, batch, call)
 
 
 def _attach(
@@ -205,12 +205,7 @@ def _attach(
     new_history: NewHistory = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
-    for name, match in place.found.items():
-        if tap not in match.adapter.taps:
-            raise UnsupportedBackboneError(
-                f"backbone.tap: '{tap}' does not work on {type(place.models[name]).__name__}. "
-                f"Valid: {', '.join(match.adapter.taps)}."
-            )
+    place.check_tap(tap)
     watching = (*plugin_observers(), *observers)
 
     def engine(covers_call: bool = False) -> Engine:
@@ -235,7 +230,7 @@ def _attach(
             Tap(tap),
             requests,
             around_compute,
-            "" if name == TRANSFORMERS[0] else name,
+            place.name_of(name),
             match.verified,
             host,
         )
@@ -245,15 +240,6 @@ def _attach(
         requests,
         *attachments,
         exchanged=place.exchanged,
-        plan=partial(_foresee, place, quiet, tap),
+        plan=partial(foresee, place, quiet, Tap(tap)),
         what=described(place.models, tap, inner),
-    )
-
-
-def _foresee(
-    place: Place, source: StrategySource, tap: Tap, num_steps: int, batch: int, call: Mapping[str, Any]
-) -> RunPlan:
-    parts = [Part(name, match) for name, match in place.found.items()]
-    return foresee(
-        None if place.bare else place.target, parts, source, Tap(tap), place.look, place.fixed, num_steps, batch, call
     )

@@ -14,11 +14,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from lesa_framework.api import transformers_of
 from lesa_framework.backbones import find_adapter
 from lesa_framework.call_arguments import expanded_call
 from lesa_framework.errors import ConfigError, UnsupportedBackboneError
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.place import transformers_of
 from lesa_framework.runtime.calls.grid import SchedulerGrid
 from lesa_framework.types import Samples
 

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from lesa_framework.api import Pipeline
 from lesa_framework.devices import available_devices
 from lesa_framework.errors import ConfigError, did_you_mean, shortened
 from lesa_framework.extras import about_bundled, check_installed
 from lesa_framework.files import expanded, is_folder
+from lesa_framework.place import Pipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
 from lesa_framework.sizing import outline

@@ -61,6 +61,24 @@ class Place:
         """What tells them from others, as they are now."""
         return tuple(match.describe(self.models[name]) for name, match in self.found.items())
 
+    def check_tap(self, tap: Tap) -> None:
+        """Refuse a tap that one of them does not have.
+
+        Raises:
+            UnsupportedBackboneError: One has not; the message names those that it has.
+        """
+        for name, match in self.found.items():
+            if tap not in match.adapter.taps:
+                raise UnsupportedBackboneError(
+                    f"backbone.tap: '{tap}' does not work on {type(self.models[name]).__name__}. "
+                    f"Valid: {', '.join(match.adapter.taps)}."
+                )
+
+    @staticmethod
+    def name_of(attribute: str) -> str:
+        """What is added to the names of a transformer's branches; empty for the first."""
+        return "" if attribute == TRANSFORMERS[0] else attribute
+
     def exchanged(self) -> str:
         """Names those that the target no longer has."""
         mine = {} if self.bare else self.models

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from lesa_framework.api import Pipeline, plan_run, transformers_of
+from lesa_framework.api import plan_run
 from lesa_framework.cli import machine
 from lesa_framework.cli.announce import amount
 from lesa_framework.cli.forecast import Part, Room
@@ -22,6 +22,7 @@ from lesa_framework.measure.pace import effort_of
 from lesa_framework.measure.results import Kind
 from lesa_framework.measure.tasks import Task
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.place import Pipeline, transformers_of
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.runtime.uncached import uncached

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from lesa_framework.api import Pipeline
 from lesa_framework.interfaces.peer import Peer
 from lesa_framework.measure.counting import Call
 from lesa_framework.measure.details import Frozen
 from lesa_framework.measure.lineup import Contender
+from lesa_framework.place import Pipeline
 from lesa_framework.session import Session
 
 

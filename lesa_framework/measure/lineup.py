@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from lesa_framework.api import Pipeline, attach_strategy, transformers_of
-from lesa_framework.backbones import find_adapter
+from lesa_framework.api import attach_strategy
 from lesa_framework.building import build_strategy
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
-from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError
+from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.peer import Peer, PeerFamily, ToldPeerFamily
@@ -22,6 +21,7 @@ from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
 from lesa_framework.measure.spec import BenchSpec
 from lesa_framework.measure.told import Told
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.place import Pipeline, place_of
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.session import Session
@@ -148,14 +148,9 @@ def run_info(pipe: Pipeline, backbone: BackboneConfig, grid: tuple[float, ...]) 
     Raises:
         UnsupportedBackboneError: No adapter fits, or it does not have the tap.
     """
-    match = find_adapter(pipe.transformer, backbone)
-    if backbone.tap not in match.adapter.taps:
-        raise UnsupportedBackboneError(
-            f"backbone.tap: '{backbone.tap}' does not work on {type(pipe.transformer).__name__}. "
-            f"Valid: {', '.join(match.adapter.taps)}."
-        )
-    models = tuple(find_adapter(model, backbone).describe(model) for model in transformers_of(pipe).values())
-    return RunInfo(grid, match.kind, backbone.tap, models)
+    place = place_of(pipe, None, backbone)
+    place.check_tap(backbone.tap)
+    return RunInfo(grid, place.kind, backbone.tap, place.look())
 
 
 def planned_steps(strategy: Strategy, run: RunInfo) -> tuple[int, ...] | None:

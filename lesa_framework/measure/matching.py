@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from lesa_framework.api import transformers_of
 from lesa_framework.errors import PeerError, in_one_line
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
 from lesa_framework.measure.counting import Count, Workload
+from lesa_framework.place import transformers_of
 
 #: Counts are ratios of whole numbers, so the NFE is met up to rounding.
 _ROUNDING = 1e-9

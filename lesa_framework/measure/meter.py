@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 import torch
 
-from lesa_framework.api import transformers_of
 from lesa_framework.interfaces.peer import HasTransformer
+from lesa_framework.place import transformers_of
 from lesa_framework.sizing.meter import Meter
 
 

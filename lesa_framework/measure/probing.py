@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lesa_framework.api import Pipeline, transformers_of
 from lesa_framework.errors import PeerError, UnsupportedBackboneError
 from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.counting import Call, count, counting, total
@@ -21,6 +20,7 @@ from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.meter import held_bytes, peak_memory
 from lesa_framework.measure.results import Kind, Pair
 from lesa_framework.measure.subject import Subject
+from lesa_framework.place import Pipeline, transformers_of
 from lesa_framework.report import CallReport
 from lesa_framework.runtime.model.wrapping import tensors
 

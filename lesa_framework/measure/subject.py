@@ -10,13 +10,13 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from torch import nn
 
-from lesa_framework.api import Pipeline
 from lesa_framework.errors import LesaError
 from lesa_framework.generation import GenerationSettings, StepCallback, generate_batch
 from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.results import Pair
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.place import Pipeline
 from lesa_framework.types import Samples
 
 Result = TypeVar("Result")

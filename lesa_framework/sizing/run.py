@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lesa_framework.backbones import AdapterMatch
 from lesa_framework.call_arguments import expanded_call
 from lesa_framework.errors import ConfigError, LesaError, UnsupportedBackboneError, in_one_line, shown
 from lesa_framework.interfaces.observer import Observer
-from lesa_framework.model_info import ModelInfo
+from lesa_framework.place import Place
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.run_plan import FeatureSize, RunPlan
-from lesa_framework.runtime.calls.grid import FixedGrid, SchedulerGrid
+from lesa_framework.runtime.calls.grid import SchedulerGrid
 from lesa_framework.runtime.calls.tracking import Tracker
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.features.held import places
@@ -42,55 +41,27 @@ from lesa_framework.types import RunInfo, StepRecord, Tap
 _HOW = "Run it once, with as few steps as predict anything: session.report.cache_bytes tells."
 
 
-@dataclass(frozen=True)
-class Part:
-    """One of a pipeline's transformers.
-
-    Attributes:
-        attribute: Where the pipeline has it.
-        match: Its adapter.
-    """
-
-    attribute: str
-    match: AdapterMatch
-
-    @property
-    def name(self) -> str:
-        """What is added to the names of its branches."""
-        return "" if self.attribute == "transformer" else self.attribute
-
-
 def foresee(
-    pipe: Any,
-    parts: Sequence[Part],
-    source: StrategySource,
-    tap: Tap,
-    look: Callable[[], tuple[ModelInfo, ...]],
-    fixed: FixedGrid | None,
-    num_steps: int,
-    batch: int,
-    call: Mapping[str, Any],
+    place: Place, source: StrategySource, tap: Tap, num_steps: int, batch: int, call: Mapping[str, Any]
 ) -> RunPlan:
     """What a run will do and keep, found by a run whose models are on the meta device.
 
     The pipeline is copied, without its weights; nothing of it is changed, and no random number is drawn.
 
     Args:
-        pipe: The pipeline; None for a bare transformer.
-        parts: Its transformers.
+        place: The pipeline's transformers.
         source: Schedule, router and predictor.
         tap: Where features are taken.
-        look: Looks at the real transformers.
-        fixed: The grid that the user gave.
         num_steps: Steps of the sampler.
         batch: Samples of a call.
         call: Further arguments of the pipeline.
 
     Raises:
         ConfigError: The pipeline does not take the arguments, or the configuration does not fit the run.
-        UnsupportedBackboneError: The pipeline, or one of its models, cannot run without data.
+        UnsupportedBackboneError: It is a bare transformer, or the pipeline, or one of its models, cannot run without
+            data.
     """
-    if pipe is None:
+    if place.bare:
         raise UnsupportedBackboneError(
             "plan: a bare transformer does not say what it is called with, so what a run keeps cannot be told before. "
             f"Accelerate the pipeline. {_HOW}"
@@ -99,20 +70,20 @@ def foresee(
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:  # notebooks have no type checker
             raise ConfigError(f"plan: {name} is {shown(count)}. Give a whole number from 1 on.")
-    arguments = _arguments(pipe, num_steps, batch, call)
+    arguments = _arguments(place.target, num_steps, batch, call)
     try:
-        return _Rehearsal(pipe, parts, source, tap, look, fixed, short=True).run(arguments)
+        return _Rehearsal(place, source, tap, short=True).run(arguments)
     except LesaError:
         raise
     except Exception:
         try:
-            return _Rehearsal(pipe, parts, source, tap, look, fixed, short=False).run(arguments)
+            return _Rehearsal(place, source, tap, short=False).run(arguments)
         except LesaError:
             raise
         except Exception as error:
             raise UnsupportedBackboneError(
-                f"{type(pipe).__name__}: what it keeps cannot be told without running it, because its own code needs "
-                f"the models' numbers or refuses the call ({in_one_line(error)}). {_HOW}"
+                f"{type(place.target).__name__}: what it keeps cannot be told without running it, because its own code "
+                f"needs the models' numbers or refuses the call ({in_one_line(error)}). {_HOW}"
             ) from error
 
 
@@ -165,19 +136,8 @@ class _Unchecked:
 class _Rehearsal:
     """The run: twins of the models, and a session attached to them."""
 
-    def __init__(
-        self,
-        pipe: Any,
-        parts: Sequence[Part],
-        source: StrategySource,
-        tap: Tap,
-        look: Callable[[], tuple[ModelInfo, ...]],
-        fixed: FixedGrid | None,
-        *,
-        short: bool,
-    ) -> None:
-        known, self._sizes = look(), _Sizes()
-        ours = {part.attribute: part for part in parts}
+    def __init__(self, place: Place, source: StrategySource, tap: Tap, *, short: bool) -> None:
+        pipe, ours, known, self._sizes = place.target, place.found, place.look(), _Sizes()
         modules = {name: module for name, module in vars(pipe).items() if isinstance(module, nn.Module)}
         made = {id(module): twin_of(module) for module in modules.values()}  # one may have several names
         twins = {name: made[id(module)] for name, module in modules.items()}
@@ -188,25 +148,27 @@ class _Rehearsal:
                     stand_in(twin)
                     stand_in_decoder(twin, self._sizes.decoded)
                 continue
-            adapter = ours[name].match.adapter
+            adapter = ours[name].adapter
             if short:
                 shorten(twin, adapter.blocks)
             stand_in_once(twin, adapter.head)
         self._pipe = pipeline_twin(pipe, twins)
         self._source, self._meter = _Unchecked(source), Meter()
-        kind = parts[0].match.kind
 
         def request(owner: Any, covers_call: bool) -> tuple[Engine, Tracker]:
+            watching = (self._sizes,)
             engine = Engine(
-                self._source, kind, tap, (self._sizes,), SizedHistory, models=lambda: known, covers_call=covers_call
+                self._source, place.kind, tap, watching, SizedHistory, models=lambda: known, covers_call=covers_call
             )
-            return engine, Tracker(fixed or SchedulerGrid(owner or self._pipe, is_one_call=covers_call))
+            return engine, Tracker(place.fixed or SchedulerGrid(owner or self._pipe, is_one_call=covers_call))
 
-        models = {part.attribute: twins[part.attribute] for part in parts}
-        requests = Requests(request, models.values())
+        requests = Requests(request, [twins[name] for name in ours])
         self._session = Session(
             requests,
-            *(Attachment(models[part.attribute], part.match.adapter, tap, requests, part=part.name) for part in parts),
+            *(
+                Attachment(twins[name], match.adapter, tap, requests, part=place.name_of(name))
+                for name, match in ours.items()
+            ),
         )
 
     def run(self, arguments: Mapping[str, Any]) -> RunPlan:

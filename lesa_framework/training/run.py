@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from lesa_framework.api import Pipeline
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact, save_artifact
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config
@@ -25,6 +24,7 @@ from lesa_framework.files import read_text, write_text
 from lesa_framework.interfaces.fit import Fit, Progress
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.place import Pipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy, plan

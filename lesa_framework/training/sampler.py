@@ -11,10 +11,10 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from lesa_framework.api import Pipeline, transformers_of
 from lesa_framework.call_arguments import expanded_call
 from lesa_framework.errors import ConfigError
 from lesa_framework.interfaces.fit import Batch
+from lesa_framework.place import Pipeline, transformers_of
 
 
 class NoGradientsError(ConfigError):
