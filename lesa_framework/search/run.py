@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import is_file, write_text
 from lesa_framework.interfaces.fit import Progress
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.place import place_of
 from lesa_framework.processes import ALONE, World
 from lesa_framework.search.candidates import Steps, starts
 from lesa_framework.search.page import write_page
@@ -245,7 +245,6 @@ def _about(
     prompts: Prompts,
     nfe: int,
 ) -> dict[str, Any]:
-    match = find_adapter(pipe.transformer, config.backbone)
     left_out: Any = {
         "predictor": {"weights"},
         "name": True,
@@ -253,9 +252,9 @@ def _about(
         "schedule": True,
     }
     settings = [each.model_dump(mode="json", exclude=left_out) for each in (config, guide)]
-    model = match.describe(pipe.transformer)
+    first, *others = map(asdict, place_of(pipe, None, config.backbone).look())
     batches = [[batch.prompts, batch.seeds] for batch in (*prompts.fit, *prompts.judge)]
-    told = json.dumps([settings, dict(call), batches, asdict(model), nfe], sort_keys=True, default=str)
+    told = json.dumps([settings, dict(call), batches, first, nfe, *others], sort_keys=True, default=str)
     return {
         "model": config.training.model,
         "num_steps": config.training.num_steps,

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact, save_artifact
-from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import dump_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
@@ -24,7 +23,7 @@ from lesa_framework.files import read_text, write_text
 from lesa_framework.interfaces.fit import Fit, Progress
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.pipelines import CallablePipeline
-from lesa_framework.place import Pipeline
+from lesa_framework.place import Pipeline, place_of
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy, plan
@@ -110,13 +109,13 @@ def train(
     """
     check_has_fit(config)
     check_place(config.engine.history.build())
-    match = find_adapter(pipe.transformer, config.backbone)
+    place = place_of(pipe, None, config.backbone)
     task = make_task(config, pipe, call, prompts, world)
     grid = task.sigmas
     fit = config.predictor.fit(task)
     _check_predicts(Strategy(task.schedule, task.router, fit.predictor), grid)
     files = FitFiles(out, config.name)
-    fingerprint = _fingerprint(config, call, prompts, match.describe(pipe.transformer))
+    fingerprint = _fingerprint(config, call, prompts, place.look())
     finished = _finished(config, files, fingerprint)
     _check_same(world, f"{fingerprint} {finished is None} {files.checkpoint.exists()}", out)
     if finished is not None:
@@ -144,7 +143,7 @@ def train(
     check_json(fit, "log", log, list | tuple)
     check_json(fit, "settings()", shape, dict)
     said = {"prompts": len(prompts), "drift_db": drift_db, "device": device_name(pipe), **provenance}
-    metadata = _metadata(config, match.kind, task, shape, json.loads(fingerprint), said)
+    metadata = _metadata(config, place.kind, task, shape, json.loads(fingerprint), said)
     if world.is_first:
         _write(config, files, Artifact(metadata, tensors), {"drift_db": drift_db, "log": log}, fingerprint)
     world.wait()
@@ -258,7 +257,9 @@ def by_content(section: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fingerprint(config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[str], model: ModelInfo) -> str:
+def _fingerprint(
+    config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[str], models: Sequence[ModelInfo]
+) -> str:
     # Weights and machine paths are no part of what is trained. The model goes by its numbers and not by its name: a
     # folder's content may change.
     unfitted = config.predictor.model_copy(update={"weights": None})
@@ -266,5 +267,7 @@ def _fingerprint(config: LesaConfig, call: Mapping[str, Any], prompts: Sequence[
         mode="json", exclude={"predictor": {"weights"}, "name": True, "training": _SAID_ELSEWHERE}
     )
     settings["predictor"] = by_content(settings["predictor"])
-    trained_on = {"config": settings, "call": dict(call), "prompts": list(prompts), "model": asdict(model)}
+    first, *others = map(asdict, models)
+    second = {"others": others} if others else {}
+    trained_on = {"config": settings, "call": dict(call), "prompts": list(prompts), "model": first, **second}
     return json.dumps(trained_on, sort_keys=True, default=str)

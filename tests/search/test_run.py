@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import lesa_framework as lesa
 from lesa_framework import ConfigError, Progress, load_config
@@ -15,7 +17,7 @@ from lesa_framework.backbones import find_adapter
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.search.prompts import divided
 from lesa_framework.search.record import load_record
-from lesa_framework.search.run import SearchProgress
+from lesa_framework.search.run import SearchProgress, search
 from lesa_framework.search.search import Limit
 from lesa_framework.search.trial import PipelineTrials, guide_of, tapped
 from lesa_framework.training.run import train
@@ -172,11 +174,17 @@ def test_a_predictor_that_needs_more_steps_than_the_budget(flux: Any, tmp_path: 
         run(flux, tmp_path, "lesa", guide="taylorseer", overrides=overrides)
 
 
-def test_the_first_steps_of_a_transformer_that_takes_over_are_computed_in_every_candidate() -> None:
+def test_a_second_transformer_has_its_own_first_steps_and_weights(tmp_path: Path) -> None:
     config = load_config({
         "schedule": {"kind": "steps", "compute": [0]},
         "predictor": {"kind": "taylorseer", "order": 1},
         "training": {"num_steps": 8},
     })  # fmt: skip
-    prompts = divided(PROMPTS, 2, 0, fits=False)
-    assert PipelineTrials(config, worded.wan(), SIZE, prompts).fixed(config) == {0, 4}
+    pipe, prompts = worded.wan(), divided(PROMPTS[:4], 2, 0, fits=False)
+    assert PipelineTrials(config, pipe, SIZE, prompts).fixed(config) == {0, 4}
+    begun = partial(search, config, config, pipe, SIZE, prompts, 3, tmp_path, Limit(tries=1))
+    assert {0, 4} < set(begun().record.outcome.steps)
+    with torch.no_grad():
+        next(pipe.transformer_2.parameters()).add_(1.0)
+    with pytest.raises(ConfigError, match="is the record of another search: of another model"):
+        begun()

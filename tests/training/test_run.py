@@ -14,6 +14,8 @@ from lesa_framework import ArtifactError, ConfigError, LesaError, LesaWarning, P
 from lesa_framework.artifacts import load_artifact
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
 from lesa_framework.training.run import Trained, train
+from tests.pipelines import worded
+from tests.pipelines.videos import SIZE
 
 CALL = {"height": 16, "width": 16, "max_sequence_length": 8, "true_cfg_scale": 3.0, "negative_prompt": ""}
 RAW = {
@@ -167,3 +169,14 @@ def test_the_artifact_says_what_it_was_fitted_on(flux: Any, make_flux: Any, gene
             generate(other, num_inference_steps=8)
         (loosened,) = told(other, "predictor.strict=false")
         assert "Compare results with uncached ones" in loosened
+
+
+def test_other_weights_of_a_second_transformer_are_another_training(tmp_path: Path) -> None:
+    pipe, short = worded.wan(), ("training.guided_epochs=0", "training.closed_loop_epochs=1")
+    run(pipe, tmp_path, *short, call=SIZE)
+    assert run(pipe, tmp_path, *short, call=SIZE).earlier
+    with torch.no_grad():
+        for weight in pipe.transformer_2.parameters():
+            weight.add_(1.0)
+    with pytest.raises(ConfigError, match="on another model"):
+        run(pipe, tmp_path, *short, call=SIZE)
