@@ -23,7 +23,7 @@ from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.host import Host
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.place import Pipeline, Place, place_of, transformers_of
-from lesa_framework.plugin_hooks import plugin_observers
+from lesa_framework.plugin.manager import plugins
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.agreement import agreement
 from lesa_framework.runtime.calls.grid import SchedulerGrid
@@ -206,7 +206,7 @@ def _attach(
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
     place.check_tap(tap)
-    watching = (*plugin_observers(), *observers)
+    watching = (*plugins().observers, *observers)
 
     def engine(covers_call: bool = False) -> Engine:
         # Asked for each request: models may be split after they were accelerated.

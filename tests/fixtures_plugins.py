@@ -25,6 +25,6 @@ def registered(monkeypatch):
     found.registry.schedules, found.registry.routers = installed.schedules, installed.routers
     found.registry.presets = installed.presets
     found.add("tiny", Tiny())
-    for module in ("lesa_framework.plugin_hooks", "lesa_framework.backbones", "lesa_framework.config.loading"):
+    for module in ("lesa_framework.api", "lesa_framework.backbones", "lesa_framework.config.loading"):
         monkeypatch.setattr(f"{module}.plugins", lambda: found)
     return found

@@ -8,7 +8,7 @@ from torch import nn
 
 import lesa_framework as lesa
 from lesa_framework import ConfigError, LesaWarning, Tap, UnsupportedBackboneError
-from lesa_framework.plugin_hooks import plugin_observers
+from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
@@ -118,7 +118,7 @@ class TestAccelerate:
         assert heard == [5]
 
     def test_without_watching_plugins_nothing_is_called(self):
-        assert plugin_observers() == ()
+        assert plugins().observers == ()
 
     def test_the_session_detaches_when_its_block_is_left_by_an_exception(self):
         pipe = TinyPipeline(TinyDiT())

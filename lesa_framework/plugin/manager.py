@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import entry_points
+from typing import cast
 
 import pluggy
 
 from lesa_framework.errors import PluginContractError
+from lesa_framework.interfaces.observer import Observer
 from lesa_framework.plugin import hookspecs
 from lesa_framework.plugin.markers import PROJECT
 from lesa_framework.plugin.registry import Registrar, Registry
@@ -18,7 +20,7 @@ class Plugins:
     """All plugins of this process.
 
     Attributes:
-        hook: Pluggy's hook caller; observers are called through it.
+        hook: Pluggy's relay: its methods are the hooks of all plugins, called by keyword.
         registry: What the plugins registered.
     """
 
@@ -28,6 +30,12 @@ class Plugins:
         self.hook = self._manager.hook
         self.registry = Registry()
         self._replaceable: set[str] = set()
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """The hooks of all plugins as one observer; none where no plugin watches runs."""
+        watched = (self.hook.lesa_run_start, self.hook.lesa_step_end, self.hook.lesa_run_end)
+        return (cast(Observer, self.hook),) if any(caller.get_hookimpls() for caller in watched) else ()
 
     def add(self, name: str, plugin: object) -> None:
         """Add one plugin: a module or an object with hooks.

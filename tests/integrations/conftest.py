@@ -23,7 +23,7 @@ def world(request, monkeypatch):
     found.registry.__dict__.update(plugins().registry.__dict__)
     found.registry.backbones = copy.copy(found.registry.backbones)
     found.registry.backbones._items = dict(found.registry.backbones._items)
-    for module in ("plugin.manager", "plugin_hooks", "backbones", "config.loading"):
+    for module in ("plugin.manager", "api", "backbones", "config.loading"):
         monkeypatch.setattr(f"lesa_framework.{module}.plugins", lambda: found)
     made = _WORLDS[request.param]
     package.part(made.package, "layouts").register()
