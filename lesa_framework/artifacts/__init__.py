@@ -1,9 +1,10 @@
 """Trained predictors on disk: one safetensors file, its metadata as JSON in the header. No pickle."""
 
 from lesa_framework.artifacts.artifact import Artifact
-from lesa_framework.artifacts.check import check_run, same_grid, shifted_grid
+from lesa_framework.artifacts.check import check_run, same_grid
 from lesa_framework.artifacts.file import load_artifact, load_metadata, save_artifact
 from lesa_framework.artifacts.metadata import ArtifactMetadata
+from lesa_framework.grids import shifted_grid
 
 __all__ = [
     "Artifact",

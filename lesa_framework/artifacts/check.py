@@ -20,12 +20,6 @@ def same_grid(ours: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
     return len(ours) == len(theirs) and all(abs(a - b) <= _GRID_TOLERANCE for a, b in zip(ours, theirs, strict=True))
 
 
-def shifted_grid(steps: int, shift: float) -> tuple[float, ...]:
-    """Noise levels from 1 down, shifted towards noise as flow-matching samplers do, and the final 0."""
-    levels = (1 - index / steps for index in range(steps))
-    return (*(shift * level / (1 + (shift - 1) * level) for level in levels), 0.0)
-
-
 def other_model(made_for: RunInfo, run: RunInfo) -> str | None:
     """Why a run's model cannot be the one that weights were made for; None if it may be.
 

@@ -11,7 +11,7 @@ from lesa_framework.automatic.budget import Budget, nothing_to_gain
 from lesa_framework.automatic.shelf import Weights
 from lesa_framework.errors import LesaError
 from lesa_framework.interfaces.schedule import NoiseLevels
-from lesa_framework.runtime.strategy import Strategy, count_computed, plan
+from lesa_framework.runtime.strategy import Strategy, computed_steps, plan
 from lesa_framework.types import Choice, Reason, RunInfo
 
 
@@ -85,7 +85,7 @@ def _within_budget(weights: Weights, run: RunInfo, budget: Budget) -> Strategy |
             return Refusal(Nearness.OTHER_GRID, f"was fitted {grid}, and this run has {steps} steps")
         strategy = _carried(strategy, trained)
         reason = f"fitted to this model {grid}; its quality was measured there, not in this run"
-    nfe = computed_steps(strategy, run)
+    nfe = computed_steps(strategy, run.sigmas)
     if nfe is None:
         return Refusal(Nearness.OTHER_BUDGET, "computes as many steps as the data ask for")
     if nothing_to_gain(nfe, steps) is not None or not budget.allows(nfe, steps):
@@ -94,15 +94,6 @@ def _within_budget(weights: Weights, run: RunInfo, budget: Budget) -> Strategy |
     strategy.predictor.check(run)
     choice = Choice(weights.name, weights.config.predictor.kind, weights.source, reason, nfe, steps)
     return replace(strategy, choice=choice)
-
-
-def computed_steps(strategy: Strategy, run: RunInfo) -> int | None:
-    """How many steps of a run are computed; None when that depends on data.
-
-    Raises:
-        ConfigError: The schedule cannot serve the run.
-    """
-    return count_computed([reason for _, reason in plan(strategy, run.sigmas)])
 
 
 def _carried(strategy: Strategy, trained: tuple[float, ...]) -> Strategy:

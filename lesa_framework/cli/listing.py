@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import LesaError
+from lesa_framework.grids import even_grid
 from lesa_framework.plugin.registry import AUTO, NamedModel
-from lesa_framework.runtime.strategy import Strategy, plan
-from lesa_framework.testing.sampling import even_grid
-from lesa_framework.types import Reason
+from lesa_framework.runtime.strategy import computed_steps
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def describe_preset(path: Path) -> Preset | str:
         weights = config.predictor.model_dump().get("weights")
         metadata = load_metadata(Path(weights)) if isinstance(weights, str | Path) else None
         sigmas = metadata.sigmas if metadata else even_grid(config.training.num_steps)
-        nfe = _computed(build_strategy(config), sigmas)
+        nfe = computed_steps(build_strategy(config), sigmas)
     except LesaError as error:
         return f"cannot be read: {str(error).replace(str(path.parent), '...')}"
     prompts = metadata.training.get("prompts") if metadata else None
@@ -68,12 +66,6 @@ def schedule_text(config: LesaConfig) -> str:
 
 def _setting(key: str, value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else f"{key}={value}"
-
-
-def _computed(strategy: Strategy, sigmas: Sequence[float]) -> int | None:
-    """How many steps a run computes, those included in which the history is too short; None if that depends on data."""
-    reasons = [reason for _, reason in plan(strategy, sigmas)]
-    return None if Reason.DATA in reasons else sum(reason is not Reason.PREDICTED for reason in reasons)
 
 
 def _model_of(config: LesaConfig) -> str:

@@ -12,9 +12,10 @@ from typing import Any, Final
 from lesa_framework.artifacts import Artifact
 from lesa_framework.building import build_strategy
 from lesa_framework.config.schema import LesaConfig
+from lesa_framework.grids import even_grid
 from lesa_framework.hub.measured import Asked, measured
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.runtime.strategy import count_computed, plan
+from lesa_framework.runtime.strategy import computed_steps
 
 #: What a hub takes for a model's name.
 _MODEL: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -154,12 +155,11 @@ def _call(config: LesaConfig) -> str:
 
 def _nfe(config: LesaConfig, artifact: Artifact | None, steps: int) -> int | None:
     """Computed steps of a number of steps; None where they depend on the data."""
-    decided = plan(build_strategy(config), _grid(artifact, steps))
-    return count_computed([reason for _, reason in decided])
+    return computed_steps(build_strategy(config), _grid(artifact, steps))
 
 
 def _grid(artifact: Artifact | None, steps: int) -> tuple[float, ...]:
-    return artifact.metadata.sigmas if artifact else tuple(1 - step / steps for step in range(steps + 1))
+    return artifact.metadata.sigmas if artifact else even_grid(steps)
 
 
 def _facts(config: LesaConfig, artifact: Artifact | None, base: str | None) -> list[tuple[str, str]]:

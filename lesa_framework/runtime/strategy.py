@@ -163,6 +163,19 @@ def count_computed(reasons: Sequence[Reason]) -> int | None:
     return None if Reason.DATA in reasons else sum(reason is not Reason.PREDICTED for reason in reasons)
 
 
+def computed_steps(strategy: Strategy, sigmas: Sequence[float]) -> int | None:
+    """How many steps of a run over a grid are computed, its NFE; None when that depends on data.
+
+    Args:
+        strategy: Schedule, router and predictor.
+        sigmas: The grid, the final 0 included.
+
+    Raises:
+        ConfigError: The schedule cannot serve the run.
+    """
+    return count_computed([reason for _, reason in plan(strategy, sigmas)])
+
+
 def _is_short(strategy: Strategy, ctx: StepContext) -> bool:
     return len(ctx.entries) < strategy.predictor.min_history(ctx.stage)
 

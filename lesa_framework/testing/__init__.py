@@ -3,6 +3,7 @@
 Needs no test framework: the suites raise `AssertionError`.
 """
 
+from lesa_framework.grids import even_grid
 from lesa_framework.testing.conformance.backbone.suite import (
     BackboneCheck,
     CheckResult,
@@ -16,7 +17,7 @@ from lesa_framework.testing.conformance.predictor import check_predictor
 from lesa_framework.testing.conformance.router import check_router
 from lesa_framework.testing.conformance.schedule import check_schedule
 from lesa_framework.testing.pretended import PretendedDevice, Wait, pretended_device
-from lesa_framework.testing.sampling import ModelCall, attach, even_grid, sample
+from lesa_framework.testing.sampling import ModelCall, attach, sample
 from lesa_framework.testing.tiny_dit import TinyContextDiT, TinyDiT, TinyDiTAdapter, TinyOutput
 from lesa_framework.testing.tiny_pipeline import TinyPipeline, TinyScheduler
 

@@ -23,11 +23,6 @@ ModelCall = Callable[[nn.Module, Tensor, float, int], Tensor]
 """Calls a model: (model, latent, noise level, prompt's number) -> its velocity, of the latent's shape."""
 
 
-def even_grid(num_steps: int) -> tuple[float, ...]:
-    """Noise levels from 1 to 0 in `num_steps` equal steps."""
-    return tuple(1 - step / num_steps for step in range(num_steps + 1))
-
-
 def attach(
     model: nn.Module,
     adapter: BackboneAdapter,

@@ -103,11 +103,6 @@ def test_transformers_that_take_turns_have_histories_of_their_own(
     assert model.branches == 2  # with and without the prompt
 
 
-def test_shifted_grid() -> None:
-    assert shifted_grid(4, 1.0) == (1.0, 0.75, 0.5, 0.25, 0.0)
-    assert shifted_grid(2, 3.0) == (1.0, 0.75, 0.0)
-
-
 class Rich(AffinePredictor):
     """Everything that a filter may have."""
 

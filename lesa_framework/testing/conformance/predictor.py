@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from lesa_framework.errors import LesaError
+from lesa_framework.grids import even_grid
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
-from lesa_framework.testing.sampling import attach, even_grid, sample
+from lesa_framework.testing.sampling import attach, sample
 from lesa_framework.testing.tiny_dit import TinyDiT, TinyDiTAdapter
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.types import EntryInfo, Filter, Reason, RunInfo, StepContext, Tap

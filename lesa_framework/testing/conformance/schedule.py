@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 
 from lesa_framework.errors import ConfigError
+from lesa_framework.grids import even_grid
 from lesa_framework.interfaces.schedule import ScheduleConfig, SchedulePolicy
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
-from lesa_framework.testing.sampling import even_grid
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.types import Decision, StepContext
 

@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lesa_framework.grids import even_grid
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.session import Session
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Mean
-from lesa_framework.testing.sampling import ModelCall, attach, even_grid, sample
+from lesa_framework.testing.sampling import ModelCall, attach, sample
 from lesa_framework.types import Tap
 
 #: Few steps, so that a suite takes no time; quarters have no rounding error in any dtype.
