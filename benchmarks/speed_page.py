@@ -17,6 +17,7 @@ from benchmarks.speed_plot import write_plot
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row
 from lesa_framework.measure.results_file import read_results
+from lesa_framework.words import amount
 
 FOLDER = ROOT / "benchmarks" / "results"
 FILES = {name: FOLDER / f"full-size-{name}-nvidia-h200.json" for name in CASES}
@@ -79,7 +80,7 @@ def files(every: Sequence[Results]) -> str:
             model.properties["parameters"] / 1e9,
             f"{machine['device']}, torch {machine['torch']}, {machine['precision']}",
         )
-        timed = f"{len(bare.seconds)} time{'s' if len(bare.seconds) > 1 else ''}"
+        timed = amount(len(bare.seconds), "time")
         rows.append([results.title, f"{size:.1f} B", where, timed, f"`{path.name}`"])
     headings = ["model", "weights", "measured on", "each method timed", "file"]
     apart = sorted(spread for results in every for spread in _spreads(results))

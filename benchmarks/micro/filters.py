@@ -13,6 +13,7 @@ from benchmarks.full_size.device import Device
 from benchmarks.micro.turns import Line, Part, in_turns
 from lesa_framework import EntryInfo, Filter, HistoryView
 from lesa_framework.runtime.features.history import History
+from lesa_framework.words import amount
 
 #: What a filter moves, read and written together.
 MIB = 64
@@ -58,7 +59,7 @@ def _by_features(device: Device, dtype: torch.dtype, mib: float) -> Acts:
     for count in FEATURES:
         history = _filled(device, dtype, mib / (count + 1), count)
         weights = Filter(tuple(0.9 - 0.1 * k for k in range(count)))
-        found[f"{count} feature{'s'[: count > 1]}"] = partial(history.apply, weights)
+        found[amount(count, "feature")] = partial(history.apply, weights)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Lines on standard error, and numbers in words."""
+"""Lines on standard error, and bytes in words."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ _GIB = 2**30
 def announce(line: str) -> None:
     """Say it at once, on standard error."""
     console.notices().print(line, soft_wrap=True)
-
-
-def amount(count: int, noun: str) -> str:
-    """A number of things."""
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def size(count: int) -> str:

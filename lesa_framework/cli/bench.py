@@ -10,7 +10,7 @@ import torch
 import typer
 
 from lesa_framework.cli import console, files, options, stopping, voice
-from lesa_framework.cli.announce import amount, announce
+from lesa_framework.cli.announce import announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Job
 from lesa_framework.cli.outlook import Outlook
@@ -27,6 +27,7 @@ from lesa_framework.measure.spec import load_spec
 from lesa_framework.measure.store import Store, identity_of_benchmark
 from lesa_framework.measure.tasks import Benchmark, benchmark_of
 from lesa_framework.processes import World, device_of_process
+from lesa_framework.words import amount
 
 
 def command(
@@ -147,5 +148,5 @@ def _how_to_resume(store: Store, results_path: Path, *, fresh: bool) -> str:
     if not len(store):
         return "stopped before any part was finished. The same command starts afresh."
     command = "The same command without --fresh" if fresh else "The same command"
-    parts = f"{len(store)} finished part{'s' * (len(store) != 1)}"
+    parts = amount(len(store), "finished part")
     return f"stopped. {command} resumes from the {parts} in {results_path.with_suffix('.cells')}."

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lesa_framework.cli import console, machine
-from lesa_framework.cli.announce import amount, announce, size
+from lesa_framework.cli.announce import announce, size
 from lesa_framework.files import is_folder
+from lesa_framework.words import amount
 
 #: A need of more than this share of what is free is worth a warning.
 _NEAR = 0.9

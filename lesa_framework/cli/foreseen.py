@@ -12,7 +12,6 @@ from torch import nn
 
 from lesa_framework.api import plan_run
 from lesa_framework.cli import machine
-from lesa_framework.cli.announce import amount
 from lesa_framework.cli.forecast import Part, Room
 from lesa_framework.errors import LesaError
 from lesa_framework.generation import GenerationSettings
@@ -26,6 +25,7 @@ from lesa_framework.place import Pipeline, transformers_of
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.runtime.uncached import uncached
+from lesa_framework.words import amount
 
 _FLOAT = 4
 #: What a fit keeps on the model's device besides.

@@ -15,7 +15,7 @@ import typer
 
 from lesa_framework.api import accelerate
 from lesa_framework.cli import console, files, options, stopping
-from lesa_framework.cli.announce import amount, announce
+from lesa_framework.cli.announce import announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job, Part
 from lesa_framework.cli.foreseen import loaded, model_of, rehearsed, work_of_calls, work_of_steps
@@ -32,6 +32,7 @@ from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
 from lesa_framework.report import CallReport
 from lesa_framework.session import Session
 from lesa_framework.types import Choice, Samples
+from lesa_framework.words import amount
 
 
 def command(

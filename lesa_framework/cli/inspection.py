@@ -15,9 +15,10 @@ from rich.text import Text
 
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact
 from lesa_framework.cli import console, options
-from lesa_framework.cli.announce import OF_THE_FIT, amount
+from lesa_framework.cli.announce import OF_THE_FIT
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
+from lesa_framework.words import amount
 
 #: Longest tensor whose values are shown.
 _SHOWN = 32

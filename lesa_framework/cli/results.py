@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lesa_framework.cli import console, stopping
-from lesa_framework.cli.announce import amount, announce
+from lesa_framework.cli.announce import announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.outlook import Outlook
 from lesa_framework.errors import LesaError
@@ -25,6 +25,7 @@ from lesa_framework.measure.results import ALWAYS, Kind, ModelResults, Results, 
 from lesa_framework.measure.runner import run_bench
 from lesa_framework.measure.tasks import Benchmark
 from lesa_framework.processes import ALONE, World
+from lesa_framework.words import amount
 
 #: The first columns to drop where there is no room, and the last ones.
 _LEAST, _LAST = ("peak memory", "FLOPs"), ("cache", "work")

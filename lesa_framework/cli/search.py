@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 
 from lesa_framework.cli import console, files, options, stopping
-from lesa_framework.cli.announce import amount
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
@@ -37,6 +36,7 @@ from lesa_framework.search.search import Limit
 from lesa_framework.search.trial import guide_of, tapped
 from lesa_framework.training.contract import check_reads_weights
 from lesa_framework.training.task import make_task
+from lesa_framework.words import amount
 
 _BUDGET, _SEARCH = "Budget, one of these", "Search"
 #: What is searched for by default; the first that is registered.

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from lesa_framework.cli import console
-from lesa_framework.cli.announce import amount
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Record, load_record
 from lesa_framework.search.run import SearchProgress
 from lesa_framework.search.search import Limit, reserve
+from lesa_framework.words import amount
 
 
 class Watch:
@@ -66,7 +66,7 @@ class Watch:
             minutes = limit.seconds / 60
             length.append(f"{minutes:g} minute{'s' * (minutes != 1)}")
         if limit.tries is not None:
-            length.append(f"{limit.tries} candidates")
+            length.append(amount(limit.tries, "candidate"))
         then = f" Then '{kind}' is fitted to the best." if config.predictor.has_fit() else ""
         self._say(f"it ends after {' or '.join(length)}.{then}")
 

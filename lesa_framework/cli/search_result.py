@@ -7,10 +7,10 @@ import json
 import typer
 
 from lesa_framework.cli import console
-from lesa_framework.cli.announce import amount
 from lesa_framework.cli.try_it import try_it
 from lesa_framework.search.record import Record, Tried
 from lesa_framework.search.run import Found
+from lesa_framework.words import amount
 
 #: Fewer candidates than this are hardly a search.
 _FEW = 20

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lesa_framework.cli import console, files, options, stopping
-from lesa_framework.cli.announce import OF_THE_FIT, amount, announce
+from lesa_framework.cli.announce import OF_THE_FIT, announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
@@ -29,6 +29,7 @@ from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
 from lesa_framework.processes import device_of_process
 from lesa_framework.training.fit_files import FitFiles
 from lesa_framework.training.run import RESUMING, Trained, check_has_fit, train
+from lesa_framework.words import amount
 
 
 def command(

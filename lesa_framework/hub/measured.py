@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesa_framework.errors import ConfigError, did_you_mean, shortened
-from lesa_framework.measure.columns import NOISY, columns, counted
+from lesa_framework.measure.columns import NOISY, columns
 from lesa_framework.measure.results import UNCACHED, Kind, Results, Row, fewer_steps_name
 from lesa_framework.measure.results_file import read_results
+from lesa_framework.words import amount
 
 #: What is told of the machine, without which times mean nothing: key -> what is written before its value.
 _MACHINE = {"device": "", "precision": "", "torch": "torch "}
@@ -112,6 +113,6 @@ def _about(results: Results, row: Row, *, is_noisy: bool) -> str:
     (model,) = [each for each in results.models if each.model == row.model]
     known = {**results.environment, **model.properties}  # what differs between the models is among these
     machine = [f"{before}{known[key]}" for key, before in _MACHINE.items() if known.get(key)]
-    facts = [*([f"means over {counted(len(model.pairs), 'sample')}"] if model.pairs else []), *machine]
+    facts = [*([f"means over {amount(len(model.pairs), 'sample')}"] if model.pairs else []), *machine]
     noise = f"; times with {NOISY} are noisy" if is_noisy else ""
-    return f"{counted(row.num_steps, 'step')}{''.join(f', {fact}' for fact in facts)}{noise}."
+    return f"{amount(row.num_steps, 'step')}{''.join(f', {fact}' for fact in facts)}{noise}."

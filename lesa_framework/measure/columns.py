@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lesa_framework.measure.details import MetricInfo
 from lesa_framework.measure.results import ALWAYS, Results, Row
+from lesa_framework.words import steps
 
 #: Shown where nothing was measured.
 NOTHING = "–"
@@ -80,16 +81,6 @@ def ends(low: float, high: float) -> str:
     """The ends of an interval; without signs where both are above 0."""
     texts = [gain(low), gain(high)]
     return " and ".join(text.removeprefix("+") for text in texts) if low > 0 else " and ".join(texts)
-
-
-def counted(number: int, what: str) -> str:
-    """`1 prompt`, `2 prompts`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def steps(value: float) -> str:
-    """A number of steps, whole or with one decimal."""
-    return f"{value:.1f}".removesuffix(".0")
 
 
 def times(value: float) -> str:

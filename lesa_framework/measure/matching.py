@@ -13,6 +13,7 @@ from lesa_framework.errors import PeerError, in_one_line
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
 from lesa_framework.measure.counting import Count, Workload
 from lesa_framework.place import transformers_of
+from lesa_framework.words import amount
 
 #: Counts are ratios of whole numbers, so the NFE is met up to rounding.
 _ROUNDING = 1e-9
@@ -243,7 +244,7 @@ class _Search:
             return Match(error=str(error))
         chosen, reached = self._best(seen)
         does = f"it does {self._measure.of(chosen.work):.2f}" if runs else "what it does was not confirmed"
-        when = f"after {runs} run{'s' if runs > 1 else ''}" if runs else "before a run had ended"
+        when = f"after {amount(runs, 'run')}" if runs else "before a run had ended"
         note = f"The search was cut short {when}: {does}, and {self._nfe:g} was asked for."
         return Match(chosen, reached, note, tried=tuple(self.tried), finished=False)
 

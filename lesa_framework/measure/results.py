@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from lesa_framework.measure.details import Details, Frozen, MetricInfo, Source
+from lesa_framework.words import steps
 
 SCHEMA_VERSION: Final = 2
 #: The name of the row that everything is measured against.
@@ -146,16 +147,12 @@ class Row(Frozen):
         if self.error is not None:
             return f"failed: {self.error}"
         if self.over and self.whole_steps is not None:
-            return f"computed {_shown(self.whole_steps)} whole steps, more than {self.nfe}"
+            return f"computed {steps(self.whole_steps)} whole steps, more than {self.nfe}"
         if self.over and self.work is not None:
-            return f"did the work of {_shown(self.work)} steps, more than {self.nfe}"
+            return f"did the work of {steps(self.work)} steps, more than {self.nfe}"
         if all(value is None for value in self.scores.values()):
             return "its samples were not scored"
         return "its samples are identical to the uncached run's"
-
-
-def _shown(steps: float) -> str:
-    return f"{steps:.1f}".removesuffix(".0")
 
 
 class Pair(Frozen):

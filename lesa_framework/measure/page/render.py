@@ -10,11 +10,12 @@ from string import digits
 import yaml
 
 from lesa_framework.extras import check_installed
-from lesa_framework.measure.columns import NOISY, columns, counted, explained, gain, size, steps
+from lesa_framework.measure.columns import NOISY, columns, explained, gain, size
 from lesa_framework.measure.page.verdicts import Verdict, answers, grid_columns, verdicts
 from lesa_framework.measure.page.view import ModelView, families, halves, model_views, payload
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.scoring import SKIPPED
+from lesa_framework.words import amount, steps
 
 _PACKAGE = "lesa_framework.measure.page"
 _STYLES = ("look.css", "parts.css")
@@ -56,7 +57,7 @@ def write_page(results: Results) -> str:
         "gain": gain,
         "size": size,
         "steps": steps,
-        "counted": counted,
+        "amount": amount,
         "halves": halves,
         "breakable": lambda name: Markup("_<wbr>").join(name.split("_")),
         "yaml": partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100),
@@ -92,8 +93,8 @@ def write_page(results: Results) -> str:
 def _samples(results: Results) -> str:
     """From how many prompts and samples the numbers of each model are."""
     told = {
-        found.model: f"{counted(len({pair.prompt for pair in found.pairs}), 'prompt')}, "
-        f"{counted(len(found.pairs), 'sample')} per method"
+        found.model: f"{amount(len({pair.prompt for pair in found.pairs}), 'prompt')}, "
+        f"{amount(len(found.pairs), 'sample')} per method"
         for found in results.models
         if found.pairs
     }
