@@ -71,8 +71,7 @@ def command(
     named = f"reference:{backbone}"
     source = find_model(named)
     configs, missing = _configs(backbone)
-    registered = plugins().registry.models.get(named)
-    call = options.generation_settings(source, steps).model_copy(update={"call": dict(registered.call)})
+    call = options.generation_settings(source, steps)
     chosen = options.demo_prompts(source, prompts, seed)
     files.check_out_folder(out, ["grid.png", "report.html", "results.json"])
     files.check_out_folder(out / "images")

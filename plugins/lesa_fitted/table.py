@@ -68,10 +68,6 @@ class TableShape:
         """For an artifact's metadata."""
         return asdict(self)
 
-    def source(self, branch: int) -> int:
-        """Where a branch's own weights are in its row."""
-        return branch if self.reads == "all" else 0
-
     def entries(self, step: int) -> tuple[int, ...]:
         """Steps of the features that a history holds when `step` begins, newest first."""
         held = range(step) if self.records == "all" else [each for each in self.computed if each < step]

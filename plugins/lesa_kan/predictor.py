@@ -101,7 +101,7 @@ class LesaPredictorConfig(PredictorConfig):
             ArtifactError: They cannot be used.
         """
         trained = TrainedLesa(artifact, retabulate=self.retabulate, strict=self.strict)
-        asked, shape = self._shape(trained.shape.num_steps), trained.shape
+        asked, shape = self.shape_for(trained.shape.num_steps), trained.shape
         pairs = {name: (name, getattr(asked, name), getattr(shape, name)) for name in _SHAPED}
         pairs |= {
             "history": ("stage_history", asked.stage_history, shape.stage_history),
@@ -119,7 +119,7 @@ class LesaPredictorConfig(PredictorConfig):
     def fit(self, task: FitTask) -> Fit:
         """The paper's two-stage training of untrained experts."""
         settings = LesaTrainingConfig.model_validate(task.settings.model_dump())
-        shape = self._shape(len(task.sigmas) - 1)
+        shape = self.shape_for(len(task.sigmas) - 1)
         base = None if self.base is None else Base.start(self.base, task, self.records)
         experts = TrainableLesa(shape, settings.seed, keep_kans=settings.keep_kans, records=self.records, base=base)
         return TwoStageFit(experts, settings, task)
@@ -131,10 +131,7 @@ class LesaPredictorConfig(PredictorConfig):
         TrainedLesa(artifact)  # refuses filters that are not finite
         return Imported(artifact.metadata.config, artifact, note)
 
-    def untrained(self, num_steps: int, seed: int, *, keep_kans: bool = True) -> TrainableLesa:
-        """Untrained experts for runs of `num_steps` steps."""
-        return TrainableLesa(self._shape(num_steps), seed, keep_kans=keep_kans)
-
-    def _shape(self, num_steps: int) -> ExpertShape:
+    def shape_for(self, num_steps: int) -> ExpertShape:
+        """The experts' sizes for runs of `num_steps` steps."""
         lengths = self.stage_history or (min(4, self.history), self.history, self.history)
         return ExpertShape(num_steps, lengths, self.hidden, self.grid, self.order, self.grid_range, self.branches)

@@ -32,10 +32,12 @@ def test_the_plan_is_the_papers(file):
     interval = int(file.stem.split("-")[2].removeprefix("n"))
     if config.predictor.kind == "lesa":
         pytest.importorskip("kan")
+        from lesa_kan.trainable_lesa import TrainableLesa
+
         with pytest.raises(ArtifactError, match=r"no such weights file. Check the path"):
             build_strategy(config)
         small = load_config(file, ["predictor.hidden=[4]"])  # the KANs' width does not matter for the plan
-        trainable = small.predictor.untrained(num_steps=50, seed=0)
+        trainable = TrainableLesa(small.predictor.shape_for(50), seed=0)
         strategy = Strategy(config.schedule.build(), config.router.build(), trainable)
     else:
         strategy = build_strategy(config)

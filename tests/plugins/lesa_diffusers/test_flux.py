@@ -209,10 +209,11 @@ def lesa_weights(tmp_path, flux, generate):
     pytest.importorskip("kan")
     from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
     from lesa_kan.predictor import LesaPredictorConfig
+    from lesa_kan.trainable_lesa import TrainableLesa
 
     generate(flux)
     sigmas = tuple(flux.scheduler.sigmas.double().tolist())
-    trainable = LesaPredictorConfig(hidden=(4,)).untrained(num_steps=12, seed=0)
+    trainable = TrainableLesa(LesaPredictorConfig(hidden=(4,)).shape_for(12), seed=0)
     metadata = ArtifactMetadata(
         kind="lesa", settings=trainable.settings(), sigmas=sigmas, backbone="flux", tap=Tap.PRE_HEAD
     )

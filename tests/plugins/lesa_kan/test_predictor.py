@@ -264,7 +264,7 @@ def test_metadata_survives(tmp_path: Path) -> None:
 
 def test_default_stages_follow_the_history() -> None:
     config = load_config({"schedule": {"kind": "always"}, "predictor": {"kind": "lesa", "history": 12, "hidden": [4]}})
-    assert config.predictor.untrained(10, 0).settings()["stage_history"] == (4, 12, 12)
+    assert config.predictor.shape_for(10).stage_history == (4, 12, 12)
 
 
 def test_before_it_knows_the_grid_it_reuses_the_newest() -> None:

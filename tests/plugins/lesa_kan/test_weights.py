@@ -38,7 +38,7 @@ def test_a_range_of_splines_rises() -> None:
     for ends in ((1.0, 1.0), (2.0, 1.0)):
         with pytest.raises(ValueError, match="the range must rise"):
             LesaPredictorConfig(grid_range=ends)
-    assert LesaPredictorConfig(grid_range=(0.0, 1.0)).untrained(4, 0).settings()["grid_range"] == (0.0, 1.0)
+    assert LesaPredictorConfig(grid_range=(0.0, 1.0)).shape_for(4).grid_range == (0.0, 1.0)
 
 
 def test_the_trainings_own_grid_needs_no_pykan_to_be_tabulated(monkeypatch: pytest.MonkeyPatch) -> None:
