@@ -74,8 +74,7 @@ class _Adding:
 
     def __init__(self, terms: Terms, part: Tensor) -> None:
         self._weights, self._bias = terms.weights, terms.bias
-        kinds = {terms.dtype, *(feature.dtype for feature in terms.features)}
-        self._is_direct = kinds == {terms.wide}
+        self._is_direct = terms.is_wide
         if not self._is_direct:
             self._total, self._wide = (torch.empty_like(part, dtype=terms.wide) for _ in range(2))
 

@@ -20,7 +20,7 @@ from lesa_framework.runtime.calls.call import Call
 from lesa_framework.runtime.model import conflicts
 from lesa_framework.runtime.model.arguments import ArgumentNames
 from lesa_framework.runtime.model.compiled import Compilation
-from lesa_framework.runtime.model.override import Forward, ForwardOverride
+from lesa_framework.runtime.model.override import ATTACHED, CONTEXT, Forward, ForwardOverride
 from lesa_framework.runtime.model.per_thread import PerThread
 from lesa_framework.runtime.model.running import Given, Runner
 from lesa_framework.runtime.model.tuning import tuned
@@ -29,8 +29,6 @@ from lesa_framework.runtime.turn import Turn, take_turn
 from lesa_framework.types import Tap
 from lesa_framework.warning import warn
 
-_ATTACHED = "_lesa_attachment"
-_CONTEXT = "cache_context"
 NameContext: TypeAlias = Callable[..., AbstractContextManager[Any]]
 
 
@@ -78,7 +76,7 @@ class Attachment:
     ) -> None:
         self._host = host
         called, model = model, unwrapped(model)
-        other = model.__dict__.get(_ATTACHED)
+        other = model.__dict__.get(ATTACHED)
         if isinstance(other, Attachment) and other.is_live:
             raise UnsupportedBackboneError(
                 f"{type(model).__name__}: a session is attached already. "
@@ -99,8 +97,8 @@ class Attachment:
         )
         self._run_model = forward
         own = model.__dict__
-        self._own_context = {_CONTEXT: own[_CONTEXT]} if _CONTEXT in own else {}
-        self._name_context: NameContext | None = getattr(model, _CONTEXT, None)
+        self._own_context = {CONTEXT: own[CONTEXT]} if CONTEXT in own else {}
+        self._name_context: NameContext | None = getattr(model, CONTEXT, None)
         self.is_live: bool = False
         self._is_attached: bool = False
 
@@ -108,11 +106,11 @@ class Attachment:
         """Enter the model. If this fails, or is interrupted, `detach` undoes what was done."""
         own = self._model.__dict__
         self._is_attached = True
-        own[_ATTACHED] = self
+        own[ATTACHED] = self
         self._compilation.attach(self._override.original)
         self._runner.attach()
         if self._name_context is not None:
-            own[_CONTEXT] = self._hear_context
+            own[CONTEXT] = self._hear_context
         self.is_live = True
         self._override.put()
 
@@ -126,9 +124,9 @@ class Attachment:
             self._runner.detach()
             self._compilation.detach()
             own = self._model.__dict__
-            own.pop(_CONTEXT, None)
+            own.pop(CONTEXT, None)
             own.update(self._own_context)
-            own.pop(_ATTACHED, None)
+            own.pop(ATTACHED, None)
             self._is_attached = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Attachment:

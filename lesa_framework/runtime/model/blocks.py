@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -17,8 +17,8 @@ from lesa_framework.runtime.model.conflicts import forward_of
 from lesa_framework.runtime.model.own_class import derived, is_derived, own_class
 from lesa_framework.runtime.model.per_thread import PerThread
 
-#: What is called in place of a block: (block, its arguments) -> what the block would have returned.
-_Act: TypeAlias = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
+#: What is done in place of a block: (its stand-in, its arguments) -> what the block would have returned.
+_Act: TypeAlias = "Callable[[_StandIn, tuple[Any, ...], dict[str, Any]], Any]"
 #: What lists show, by their ids.
 Shown: TypeAlias = dict[int, dict[str, nn.Module | None]]
 
@@ -45,7 +45,6 @@ class BlockLists:
         self._acts = {path: self._passing(path) for path in adapter.blocks}
         # By their blocks' ids: to make them takes longer than what they do.
         self._stand_ins: dict[int, _StandIn] = {}
-        self._signatures: dict[int, inspect.Signature] = {}
         self._origin = forward_of(model)
         for path in adapter.blocks:
             container = submodule(model, adapter, path)
@@ -100,7 +99,6 @@ class BlockLists:
     def detach(self) -> None:
         """Give the lists their own classes again."""
         self._stand_ins.clear()
-        self._signatures.clear()
         for container in self._containers():
             container.__class__ = own_class(container)
 
@@ -135,11 +133,11 @@ class BlockLists:
         late: set[str] = set()
 
         def calling(path: str) -> _Act:
-            def act(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            def act(stand_in: _StandIn, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 called.add(path)
                 if closed():
                     late.add(path)
-                return block(*args, **kwargs)
+                return stand_in.block(*args, **kwargs)
 
             return act
 
@@ -195,10 +193,8 @@ class BlockLists:
         if returns is None:
             return None
 
-        def act(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if id(block) not in self._signatures:
-                self._signatures[id(block)] = inspect.signature(block.forward)
-            given = self._signatures[id(block)].bind(*args, **kwargs).arguments
+        def act(stand_in: _StandIn, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            given = stand_in._signature.bind(*args, **kwargs).arguments
             missing = [name for name in returns if name not in given]
             if missing:
                 raise PluginContractError(
@@ -239,7 +235,11 @@ class _StandIn(nn.Module):
             return getattr(self._modules["block"], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self._act(self.block, args, kwargs)
+        return self._act(self, args, kwargs)
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.block.forward)
 
 
 def replaced_by_stand_ins(model: nn.Module) -> set[int]:

@@ -15,18 +15,14 @@ from torch import Tensor, nn
 from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.layout import unwrapped
-from lesa_framework.runtime.model.override import WRAPPED
+from lesa_framework.runtime.model.override import COMPILED, LAZY, WRAPPED
 from lesa_framework.runtime.model.twins import Ran, Twin
 from lesa_framework.types import Tap
 
 #: Compiles a function as the user wanted it: `torch.compile(backend=..., mode=..., ...)`.
 Compile: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_COMPILED = "_compiled_call_impl"  # where model.compile() leaves what it made
 _FORWARDS = ("forward", "_forward")  # where a wrapper has it
-#: torch.compile(model) gives a model that has the first of them a wrapper that calls the second one before all else:
-#: those are modules that do not know their shapes yet.
-_LAZY = ("_initialize_hook", "_infer_parameters")
 
 
 class Variants:
@@ -126,7 +122,7 @@ class Compilation:
             )
         self._compiled: Any = None  # what model.compile() made
         own = self._model.__dict__
-        self._own = {name: own[name] for name in ("compile", *_LAZY) if name in own}
+        self._own = {name: own[name] for name in ("compile", *LAZY) if name in own}
         self._led: list[tuple[nn.Module, dict[str, Any]]] = []  # wrappers, with the forwards that they had
         self._is_attached = False
         #: How the user compiled; None if not.
@@ -140,12 +136,12 @@ class Compilation:
         """
         own = self._model.__dict__
         self._is_attached = True
-        self._compiled = own.get(_COMPILED)
+        self._compiled = own.get(COMPILED)
         self.compile_ = compiler_of(forward) or compiler_of(self._compiled)
         if self._compiled is not None:
-            del own[_COMPILED]
+            del own[COMPILED]
         own["compile"] = self._hear
-        own[_LAZY[0]], own[_LAZY[1]] = None, self._meet
+        own[LAZY[0]], own[LAZY[1]] = None, self._meet
         if self._called is not self._model:
             self._lead(self._called)
 
@@ -160,11 +156,11 @@ class Compilation:
                     wrapper.__dict__[name] = forward
                 if own.get(WRAPPED) == self._model.__call__:  # accelerate's hook on the wrapper keeps it there
                     own[WRAPPED] = forward
-        for name in ("compile", *_LAZY):
+        for name in ("compile", *LAZY):
             own.pop(name, None)
         own.update(self._own)
         if self._compiled is not None:
-            own[_COMPILED] = self._compiled
+            own[COMPILED] = self._compiled
         self._led, self._is_attached = [], False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Compilation:
@@ -180,8 +176,8 @@ class Compilation:
         model = self._model
         type(model).compile(model, *args, **kwargs)
         if self._is_attached:
-            self._compiled = model.__dict__[_COMPILED]
-            del model.__dict__[_COMPILED]
+            self._compiled = model.__dict__[COMPILED]
+            del model.__dict__[COMPILED]
             self.compile_ = compiler_of(self._compiled)
 
     def _meet(self, *_: Any) -> None:

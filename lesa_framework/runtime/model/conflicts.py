@@ -8,10 +8,7 @@ import torch
 from torch import nn
 
 from lesa_framework.errors import UnsupportedBackboneError
-from lesa_framework.runtime.model.override import WRAPPED
-
-#: Where diffusers keeps a module's hooks, in a registry.
-_REGISTRY = "_diffusers_hook"
+from lesa_framework.runtime.model.override import REGISTRY, WRAPPED
 
 
 def check_caches(model: nn.Module) -> None:
@@ -24,7 +21,7 @@ def check_caches(model: nn.Module) -> None:
         UnsupportedBackboneError: There is one.
     """
     for module in model.modules():
-        registry: Any = module.__dict__.get(_REGISTRY)
+        registry: Any = module.__dict__.get(REGISTRY)
         for hook in () if registry is None else registry.hooks.values():
             if hook._is_stateful:
                 raise UnsupportedBackboneError(

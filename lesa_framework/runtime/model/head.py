@@ -67,7 +67,7 @@ class Head:
     def __init__(self, model: nn.Module, adapter: BackboneAdapter, tap: Tap, missed: Callable[[], None]) -> None:
         self._model, self._adapter, self._tap, self._missed = model, adapter, tap, missed
         module = submodule(model, adapter, adapter.head)
-        self._argument, _ = hidden_place(adapter, module)
+        self._argument, self._at = hidden_place(adapter, module)
         self._module, self._now = module, _Now()
         self._handles: list[RemovableHandle] = []
         self._rejoin: dict[torch.Size | None, Rejoin] = {}  # by the shape of the model's input
@@ -140,7 +140,10 @@ class Head:
         return 0 if self._now.call is None else self._now.call.times
 
     def _before(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        module: nn.Module,  # noqa: ARG002 - torch's signature
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         now = self._now.call
         if now is None:
@@ -149,7 +152,7 @@ class Head:
         now.times += 1
         if self._tap is not Tap.PRE_HEAD:
             return None
-        given = self._hidden(module, args, kwargs)
+        given = self._hidden(args, kwargs)
         used = now.prediction
         if used is None:
             feature = self.local(given if now.dtype is None else given.to(now.dtype), now.shape)
@@ -159,8 +162,7 @@ class Head:
         hidden = self.rejoined(used if now.dtype is None else used.to(given.dtype), now.shape)
         if self._argument in kwargs:
             return args, {**kwargs, self._argument: hidden}
-        place = self._place(module)
-        return (*args[:place], hidden, *args[place + 1 :]), kwargs
+        return (*args[: self._at], hidden, *args[self._at + 1 :]), kwargs
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:  # noqa: ARG002 - torch's signature
         now = self._now.call
@@ -175,11 +177,10 @@ class Head:
         used = self.rejoined(used, now.shape)
         return (used, *output[1:]) if several else used
 
-    def _hidden(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    def _hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         if self._argument in kwargs:
             return self._tensor(kwargs[self._argument], "was given")
-        place = self._place(module)
-        return self._tensor(args[place] if place < len(args) else None, "was given")
+        return self._tensor(args[self._at] if self._at < len(args) else None, "was given")
 
     def local(self, feature: Tensor, shape: torch.Size | None) -> Tensor:
         """This process' part of a feature; all of one that is not sharded.
@@ -194,9 +195,6 @@ class Head:
     def rejoined(self, feature: Tensor, shape: torch.Size | None) -> Tensor:
         """The opposite of `local`."""
         return self._rejoin.get(shape, same)(feature)
-
-    def _place(self, module: nn.Module) -> int:
-        return hidden_place(self._adapter, module)[1] if self._adapter.head_argument else 0
 
     def _tensor(self, value: Any, verb: str) -> Tensor:
         if isinstance(value, Tensor):

@@ -13,6 +13,17 @@ from torch import nn
 WRAPPED = "_old_forward"
 #: Where diffusers keeps a module's hooks, which wrap its forward too.
 REGISTRY = "_diffusers_hook"
+#: Where a session leaves its attachment.
+ATTACHED = "_lesa_attachment"
+#: The method by which diffusers' pipelines name their branches.
+CONTEXT = "cache_context"
+#: Where `model.compile()` leaves what it made.
+COMPILED = "_compiled_call_impl"
+#: `torch.compile(model)` gives a model that has the first of them a wrapper that calls the second one before all else:
+#: those are modules that do not know their shapes yet.
+LAZY = ("_initialize_hook", "_infer_parameters")
+#: Attributes of a model's instance that say how it is called.
+CALLING = ("forward", WRAPPED, "_hf_hook", REGISTRY, CONTEXT, ATTACHED, "compile", COMPILED, *LAZY)
 
 
 class Forward:

@@ -15,26 +15,13 @@ from torch import Tensor, nn
 from lesa_framework.interfaces.backbone import BackboneAdapter
 from lesa_framework.layout import is_list
 from lesa_framework.runtime.model.head import foreign, hidden_place
-from lesa_framework.runtime.model.override import WRAPPED
+from lesa_framework.runtime.model.override import CALLING
 from lesa_framework.runtime.model.own_class import is_derived, own_class
 from lesa_framework.types import Tap
 
 #: What a twin's forward gives: the output, the feature that was read, and how often the head was called.
 Ran: TypeAlias = tuple[Any, Tensor | None, int]
 
-#: Attributes of a model's instance that say how it is called, which a twin does not need.
-_CALLING = (
-    "forward",
-    WRAPPED,
-    "_hf_hook",
-    "_diffusers_hook",
-    "cache_context",
-    "_lesa_attachment",
-    "compile",
-    "_compiled_call_impl",
-    "_initialize_hook",
-    "_infer_parameters",
-)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 #: What a twin has otherwise than the module.
 _BUILT = ("_modules", *_HOOKS)
@@ -72,7 +59,7 @@ class Twin:
         """
         if any(now != before for now, before in zip(self._states(model), self._before, strict=True)):
             self._build(model)
-        self._twin.__dict__.update(_without((*_CALLING, *_BUILT), model))
+        self._twin.__dict__.update(_without((*CALLING, *_BUILT), model))
         for original, twin in self._pairs:
             twin.__dict__.update(_without(_BUILT, original))
         dtype = latent.dtype if self._adapter.head_in_float32 else None
@@ -83,7 +70,7 @@ class Twin:
         self._seat.put = self._seat.read = None
 
     def _build(self, model: nn.Module) -> None:
-        self._twin = _copied(model, _CALLING)
+        self._twin = _copied(model, CALLING)
         self._pairs: list[tuple[nn.Module, nn.Module]] = []  # the other modules that are copied, and their copies
         for name, child in model.named_children():
             if is_derived(child) and not is_list(child):  # no compiler can follow what that class does
@@ -191,7 +178,7 @@ class _Passing(nn.Module):
     def __init__(self, block: nn.Module, returns: Collection[str]) -> None:
         super().__init__()
         # Its modules too: some forwards read a block's parts.
-        self.__dict__.update(_without((*_CALLING, *_HOOKS), block))
+        self.__dict__.update(_without((*CALLING, *_HOOKS), block))
         names = list(inspect.signature(block.forward).parameters)
         self._places = tuple((name, names.index(name)) for name in returns)
 
