@@ -8,10 +8,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from lesa_framework.cli import voice
 from lesa_framework.errors import LesaWarning
@@ -180,7 +188,46 @@ class Remaining:
         return "" if left is None or left + more < _SOON else f", {about(left + more)} left"
 
 
-class StepProgress:
+class Bar:
+    """A bar on a terminal, nothing elsewhere. A context manager.
+
+    Args:
+        title: What is done at first.
+        width: Characters that titles take.
+        more: Columns after the usual ones; they may show a task's field `note`.
+        total: All of the work, where it is known.
+        transient: Whether the bar goes away at the end.
+
+    Attributes:
+        screen: Where it is shown. What is printed here meanwhile comes above the bar.
+    """
+
+    def __init__(
+        self, title: str, width: int, *more: ProgressColumn, total: float | None = None, transient: bool = True
+    ) -> None:
+        self.screen = notices()
+        self._terminal = self.screen.is_terminal
+        self._bar = Progress(
+            TextColumn(f"{{task.description:<{width}}}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            *more,
+            console=self.screen,
+            transient=transient,
+            disable=not self._terminal,
+        )
+        self._task = self._bar.add_task(title, total=total, note="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+class StepProgress(Bar):
     """Counts the sampler's steps by their work: a bar on a terminal, lines elsewhere. A context manager.
 
     Args:
@@ -189,28 +236,11 @@ class StepProgress:
     """
 
     def __init__(self, title: str, *, announce: bool = False) -> None:
+        super().__init__(title, 28, TimeRemainingColumn())
         self._title, self._announce = title, announce
-        console = notices()
-        self._terminal = console.is_terminal
-        self._console, self._done, self._total, self._tenths = console, 0.0, 0.0, Tenths()
+        self._done, self._total, self._tenths = 0.0, 0.0, Tenths()
         self._remaining, self._steps = Remaining(), 0
         self._told: float | None = None  # when a tenth was told last
-        self._bar = Progress(
-            TextColumn("{task.description:<28}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not self._terminal,
-        )
-        self._task = self._bar.add_task(title, total=None)
-
-    @property
-    def screen(self) -> Console:
-        """Where it is shown. What is printed here meanwhile comes above the bar."""
-        return self._console
 
     def expect(self, work: float, seconds: float | None = None) -> None:
         """Set the total work, and about how long it will take on this machine if that is known."""
@@ -239,19 +269,15 @@ class StepProgress:
         if now - (self._told or self._remaining.started) < _APART and not (is_last and self._told):
             return
         self._told = now
-        self._console.print(line + self._remaining.words(self._done, self._total))
+        self.screen.print(line + self._remaining.words(self._done, self._total))
 
     def _say_length(self, seconds: float | None) -> None:
         """Once, and only if it is known."""
         if self._announce and seconds and self._total:
             self._announce = False
-            self._console.print(f"the runs take {about(seconds)} on this machine")
+            self.screen.print(f"the runs take {about(seconds)} on this machine")
 
-    def __enter__(self) -> StepProgress:
+    def __enter__(self) -> Self:
         if not self._terminal:
-            self._console.print(self._title)
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+            self.screen.print(self._title)
+        return super().__enter__()

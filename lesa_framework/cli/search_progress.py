@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn
 
 from lesa_framework.cli import console
 from lesa_framework.config.schema import LesaConfig
@@ -17,7 +16,7 @@ from lesa_framework.search.search import Limit, reserve
 from lesa_framework.words import amount
 
 
-class Watch:
+class Watch(console.Bar):
     """A bar on a terminal, a line for every tenth elsewhere, and a line for every new best. A context manager.
 
     Args:
@@ -25,23 +24,11 @@ class Watch:
     """
 
     def __init__(self, limit: Limit) -> None:
-        self._console = console.notices()
-        self._terminal = self._console.is_terminal
+        super().__init__("recording", 10, TextColumn("{task.fields[note]}", markup=False), total=1.0)
         self._tenths: dict[str, console.Tenths] = {}
         self._clocks: dict[str, console.Remaining] = {}
         self._told: set[str] = set()
         self._limit, self._best = limit, float("-inf")
-        self._bar = Progress(
-            TextColumn("{task.description:<10}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=self._console,
-            transient=True,
-            disable=not self._terminal,
-        )
-        self._task = self._bar.add_task("recording", total=1.0, note="")
 
     def announce(self, config: LesaConfig, guide: LesaConfig, prompts: Prompts, nfe: int | None) -> None:
         """Say what will be done, and how long it will take; `nfe` is None while it is not known."""
@@ -118,11 +105,6 @@ class Watch:
             clock.start(step.share)  # the first one is tried to the end; most of the others are dropped earlier
         return clock.words(step.share, 1.0, more=reserve(step.record) if self._limit.seconds is None else 0.0)
 
-    @property
-    def screen(self) -> Console:
-        """Where it is shown. What is printed here meanwhile comes above the bar."""
-        return self._console
-
     def _note(self, step: SearchProgress) -> str:
         if step.fit is not None:
             return step.fit.stage + ("" if step.fit.drift_db is None else f", {step.fit.drift_db:.2f} dB in the fit")
@@ -132,14 +114,7 @@ class Watch:
         return f"best {best.mean:.2f} dB in the search (even steps {even[0].mean:.2f}), {len(step.record.tried)} tried"
 
     def _say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True)
-
-    def __enter__(self) -> Watch:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self.screen.print(line, soft_wrap=True)
 
 
 def how_to_resume(path: Path) -> str:

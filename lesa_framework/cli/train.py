@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TextColumn, TimeRemainingColumn
 
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import OF_THE_FIT, announce
@@ -150,29 +150,20 @@ def _how_to_resume(checkpoint: Path) -> str:
     return "stopped before anything was saved. The same command starts afresh."
 
 
-class _Bar:
+class _Bar(console.Bar):
     """Progress over batches, with the newest loss: a bar on a terminal, a line for every tenth elsewhere."""
 
     def __init__(self) -> None:
-        self._console, self._tenths = console.notices(), console.Tenths()
-        self._remaining, self._said, self._stage = console.Remaining(), False, ""
-        self._bar = Progress(
-            TextColumn("{task.description:<12}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task("recording", total=None, note="")
+        note = TextColumn("{task.fields[note]}", markup=False)
+        super().__init__("recording", 12, TimeRemainingColumn(), note, transient=False)
+        self._tenths, self._remaining = console.Tenths(), console.Remaining()
+        self._said, self._stage = False, ""
 
     def show(self, step: Step) -> None:
         """Show one finished batch, or what is left of a training that resumes."""
         if step.stage == RESUMING:
             left = f": {step.done} of {step.total} parts are done, {step.total - step.done} are left" * bool(step.total)
-            self._console.print(f"resuming the stopped training{left}.")
+            self.screen.print(f"resuming the stopped training{left}.")
             return
         parts = [f"pass {step.epoch + 1}"]
         if step.loss is not None:
@@ -186,20 +177,8 @@ class _Bar:
             self._remaining.start(step.done)
         percent = self._tenths.reached(step.done, step.total)
         left = self._remaining.words(step.done, step.total)
-        if not self._console.is_terminal and percent is not None:
-            self._console.print(f"{percent:3d}% {step.stage}, {note}{left}", soft_wrap=True)
+        if not self._terminal and percent is not None:
+            self.screen.print(f"{percent:3d}% {step.stage}, {note}{left}", soft_wrap=True)
         elif left and not self._said:
-            self._console.print(f"the first parts are done{left}")
+            self.screen.print(f"the first parts are done{left}")
         self._said |= bool(left)
-
-    @property
-    def screen(self) -> Console:
-        """Where it is shown. What is printed here meanwhile comes above the bar."""
-        return self._console
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
