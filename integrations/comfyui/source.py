@@ -98,7 +98,6 @@ def _is_artifact(file: Path) -> bool:
 def _weights(name: str | Path) -> Path | None:
     """The file of weights that a configuration names, if it does."""
     try:
-        weights: object = getattr(lesa.load_config(name).predictor, "weights", None)
+        return lesa.load_config(name).predictor.weights_file
     except lesa.LesaError:  # it is told when the node is run
         return None
-    return Path(weights) if isinstance(weights, str | Path) else None

@@ -96,7 +96,7 @@ def find_weights(folder: str | Path | None = None) -> list[Weights]:
 
 def _alone(place: Path, found: Iterable[Weights]) -> list[Path]:
     """Weights that no configuration names."""
-    named = {Path(weights.config.predictor.model_dump()["weights"]).resolve() for weights in found}
+    named = {file.resolve() for weights in found if (file := weights.config.predictor.weights_file) is not None}
     files = (file for file in sorted(place.glob("*.safetensors")) if not file.stem.endswith(_CHECKPOINT))
     return [file for file in files if file.resolve() not in named and not file.with_suffix(".yaml").exists()]
 
@@ -123,9 +123,8 @@ def _read(files: Iterable[Path], source: str) -> Iterator[Weights]:
     for file in files:
         try:
             config = load_config(file)
-            weights = config.predictor.model_dump().get("weights")
-            if isinstance(weights, str | Path):
-                yield Weights(config, load_metadata(Path(weights)), source)
+            if config.predictor.weights_file is not None:
+                yield Weights(config, load_metadata(config.predictor.weights_file), source)
         except LesaError as error:
             if source != PRESET:  # a preset may be for a plugin that is not installed, which nobody missed
                 warn(f"weights: {file.name} is left out: {error}")

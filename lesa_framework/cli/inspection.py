@@ -58,10 +58,9 @@ def weights_file(name: str) -> Path:
     if path.suffix == ".safetensors":
         return path
     predictor = load_config(name).predictor
-    found = predictor.model_dump().get("weights")
-    if found is None:
+    if predictor.weights_file is None:
         raise ConfigError(f"{name}: its predictor '{predictor.kind}' has no weights, so there is nothing to inspect.")
-    return Path(found)
+    return predictor.weights_file
 
 
 def show(path: Path, artifact: Artifact) -> None:

@@ -47,8 +47,8 @@ def describe_preset(path: Path) -> Preset | str:
     """What a preset is for, or why it cannot be read."""
     try:
         config = load_config(path)
-        weights = config.predictor.model_dump().get("weights")
-        metadata = load_metadata(Path(weights)) if isinstance(weights, str | Path) else None
+        weights = config.predictor.weights_file
+        metadata = None if weights is None else load_metadata(weights)
         sigmas = metadata.sigmas if metadata else even_grid(config.training.num_steps)
         nfe = computed_steps(build_strategy(config), sigmas)
     except LesaError as error:

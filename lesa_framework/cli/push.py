@@ -64,7 +64,7 @@ def command(
     if is_repo(target) and not folder.is_dir():
         console.results().print(push_to_hub(settings, target, facts, private=private), soft_wrap=True)
         return
-    weights = getattr(settings.predictor, "weights", None)
+    weights = settings.predictor.weights_file
     inputs = [Path(each) for each in (config, Path(config) / CONFIG, weights, results) if each is not None]
     files.check_out_folder(folder, (CONFIG, WEIGHTS, CARD), "REPO_OR_FOLDER", inputs)
     save_pretrained(settings, folder, facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from torch import Tensor
@@ -133,6 +134,12 @@ class PredictorConfig(PluginConfig, ABC):
 
     training_config: ClassVar[type[TrainingConfig]] = TrainingConfig
     preferred_tap: ClassVar[Tap | None] = None
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file that the setting `weights` names; None where there is no such setting, or it names no file."""
+        named = getattr(self, "weights", None)
+        return Path(named) if isinstance(named, str | Path) else None
 
     @abstractmethod
     def build(self) -> Predictor:

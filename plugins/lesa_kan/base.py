@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 import torch
@@ -109,8 +108,8 @@ class Base:
             ConfigError: It reads predictions, and the histories hold none; or as above.
             ArtifactError: As above.
         """
-        file = section.model_dump().get("weights")
-        base = cls(section, None if file is None else load_artifact(Path(file), section.kind))
+        file = section.weights_file
+        base = cls(section, None if file is None else load_artifact(file, section.kind))
         Strategy(task.schedule, task.router, base.predictor)  # refuses a base for other stages
         if base.predictor.records == records:
             return base
