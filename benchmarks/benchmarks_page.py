@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.markup import ROOT, folded, header
+from benchmarks.markup import ROOT, folded, header, number
 from lesa_framework.measure.columns import NOISY
 from lesa_framework.measure.results import IN_EVERY_ROW, Difference, Kind, ModelResults, Results, Row, ranked
 from lesa_framework.measure.scoring import SKIPPED
+from lesa_framework.words import steps
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 
@@ -52,14 +53,15 @@ def _headings(results: Results, names: Sequence[str]) -> list[str]:
 
 
 def _scores(results: Results, row: Row, names: Sequence[str]) -> list[str]:
-    return [_number(row.scores.get(name), results.metrics[name].digits) for name in names]
+    return [number(row.scores.get(name), results.metrics[name].digits) for name in names]
 
 
 def _line(results: Results, row: Row, *, bold: bool) -> str:
     if row.error is not None:
         return f"| `{row.name}` | failed |" + " |" * 8
+    work = "" if row.work is None else steps(row.work)
     cells = [
-        f"`{row.name}`", f"{_number(row.work, 1)} of {row.num_steps}", *_scores(results, row, IN_EVERY_ROW),
+        f"`{row.name}`", f"{work} of {row.num_steps}", *_scores(results, row, IN_EVERY_ROW),
         *_times(row), _mebibytes(row.cache_bytes),
         _mebibytes(row.peak_bytes),
     ]  # fmt: skip
@@ -68,7 +70,7 @@ def _line(results: Results, row: Row, *, bold: bool) -> str:
 
 def _times(row: Row) -> tuple[str, str]:
     seconds, speedup = (NOISY if noisy else "" for noisy in (row.noisy, row.noisy_speedup))
-    return f"{seconds}{_number(row.seconds, 3)}", f"{speedup}{_number(row.speedup, 2)}x"
+    return f"{seconds}{number(row.seconds, 3)}", f"{speedup}{number(row.speedup, 2)}x"
 
 
 def _why_excluded(row: Row) -> str:
@@ -83,10 +85,6 @@ def _difference_line(each: Difference) -> str:
 def where(machine: Mapping[str, str]) -> str:
     """The device and processor that results come from, in a few words."""
     return f"{machine['device']} ({machine['processor']}, {machine['threads']} threads)"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}".removesuffix(".0" if digits == 1 else "\0")
 
 
 def _mebibytes(value: int | None) -> str:

@@ -13,6 +13,11 @@ def signed(number: float, digits: int = 2) -> str:
     return f"{number:+.{digits}f}".replace("-", "−")
 
 
+def number(value: float | None, digits: int, unit: str = "") -> str:
+    """A number for a cell; empty where there is none."""
+    return "" if value is None else f"{value:.{digits}f}{unit}"
+
+
 def folded(summary: str, content: str) -> str:
     """A part of a page that is shown on a click, on the site as on GitHub; `summary` is text without markup."""
     return f'<details markdown="1">\n<summary>{summary}</summary>\n\n{content}\n\n</details>'

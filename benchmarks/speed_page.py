@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks.full_size.cases import CASES
 from benchmarks.full_size.floor import NAME as FLOOR
 from benchmarks.full_size.stopwatch import PARTS
-from benchmarks.markup import ROOT, filled, folded, table
+from benchmarks.markup import ROOT, filled, folded, number, table
 from benchmarks.speed_plot import write_plot
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row
@@ -262,11 +262,6 @@ def _checked(results: Results) -> tuple[Row, Row, Row]:
 def predicted_calls(model: ModelResults, name: str) -> int:
     """Calls of the model in a run that were predicted, over all branches."""
     return sum(plan.count("P") for plan in model.details[name].plans.values())
-
-
-def number(value: float | None, digits: int, unit: str = "") -> str:
-    """A number for a cell; empty where there is none."""
-    return "" if value is None else f"{value:.{digits}f}{unit}"
 
 
 def read() -> tuple[list[Results], dict[str, object]]:

@@ -39,7 +39,7 @@ from lesa_framework.interfaces.peer import (
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.interfaces.published import Imported, Published
 from lesa_framework.interfaces.router import RouterConfig, StageRouter
-from lesa_framework.interfaces.schedule import Always, NoiseLevels, ScheduleConfig, SchedulePolicy
+from lesa_framework.interfaces.schedule import Always, NoiseLevels, ScheduleConfig, SchedulePolicy, steps_at
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.plugin.manager import add_plugin
 from lesa_framework.plugin.markers import hookimpl
@@ -152,4 +152,5 @@ __all__ = [
     "load_config",
     "push_to_hub",
     "save_pretrained",
+    "steps_at",
 ]

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from benchmarks.full_size.floor import NAME
 from benchmarks.full_size.stopwatch import PARTS
+from benchmarks.markup import number
 from lesa_framework.measure.results import ModelResults, Results, Row
 
 
@@ -28,17 +29,13 @@ def _cells(row: Row, model: ModelResults) -> list[str]:
     return [
         row.name,
         f"{row.nfe} of {row.num_steps}",
-        _number(row.work, 1),
-        _number(row.seconds, 3),
+        number(row.work, 1),
+        number(row.seconds, 3),
         "" if row.speedup is None else f"{row.speedup:.2f}x",
-        *(_number(details.split_seconds[part], 3) for part in PARTS),
+        *(number(details.split_seconds[part], 3) for part in PARTS),
         "" if row.cache_bytes is None else f"{row.cache_bytes / 2**20:.1f}",
         "" if row.peak_bytes is None else f"{(row.peak_bytes + weights) / 2**30:.1f}",
     ]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
 
 
 def bandwidth_table(results: Results) -> Table:

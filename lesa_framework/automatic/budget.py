@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, inf, nan
+from math import inf, nan
 from numbers import Real
 from typing import Final
 
 from lesa_framework.errors import ConfigError, shown
+from lesa_framework.interfaces.schedule import steps_at
 
 #: What is taken when the user names none: about what caches reach without a visible loss.
 DEFAULT_SPEEDUP: Final = 5.0
@@ -59,12 +60,6 @@ class Budget:
                 "and a cache needs two"
             )
         return nothing_to_gain(self.steps(num_steps), num_steps)
-
-
-def steps_at(speedup: float, num_steps: int) -> int:
-    """How many steps of a run are computed at a speed-up; what does not divide is rounded up."""
-    # Without the small number, rounding of the quotient might add a step.
-    return ceil(num_steps / speedup - 1e-9)
 
 
 def nothing_to_gain(nfe: int, num_steps: int) -> str | None:

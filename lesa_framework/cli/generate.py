@@ -82,7 +82,7 @@ def command(
         negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
     steps = settings.num_steps
-    options.check_texts("PROMPT", *(prompts or ()))
+    options.check_text("PROMPT", *(prompts or ()))
     chosen = prompts or options.first_prompt(source, loaded, seed)
     check_pairs(len(chosen), count, "--count")
     pairs = [(prompt, seed + offset) for prompt in chosen for offset in range(count)]

@@ -67,13 +67,13 @@ def command(
     Example: lesa import l2p weight.txt --out l2p.yaml --licence "FLUX.1-dev Non-Commercial"
     """
     config = _importer(kind)
-    options.check_texts("--source", source)
-    options.check_texts("--licence", licence)
+    options.check_text("--source", source)
+    options.check_text("--licence", licence)
     if out.suffix not in {".yaml", ".yml"}:
         raise ConfigError(f"--out {out}: name a .yaml file.")
     inputs = [] if file is None else [file]
     files.check_out_file(out, inputs=inputs)
-    options.check_texts("--model", model or "")
+    options.check_text("--model", model or "")
     if backbone is not None:
         plugins().registry.backbones.get(backbone)  # refuses one that is not there
     published = Published("", "", source, licence, backbone, tap, shift, model)
@@ -113,7 +113,7 @@ def _given(published: Published, file: Path | None, values: str | None, *, as_by
         raise ConfigError("give either a file or --values, such as --values '1.2, -0.5, 0.1'.")
     if file is None:
         assert values is not None
-        options.check_texts("--values", values)
+        options.check_text("--values", values)
         text, name = values, "--values"
     else:
         text, name = read_text(file), str(file)

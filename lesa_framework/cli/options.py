@@ -117,20 +117,15 @@ def check_speedup(speedup: float | None, weights: Path | None, config: str | Non
         prepare(speedup, weights)
 
 
-def check_texts(option: str, *texts: str) -> None:
-    """[`check_text`][lesa_framework.cli.options.check_text] of each."""
-    for text in texts:
-        check_text(text, option)
-
-
-def check_text(text: str, option: str) -> None:
+def check_text(option: str, *texts: str) -> None:
     """Refuse bytes of the command line that are no UTF-8; Python hands them on as halves of characters.
 
     Raises:
         ConfigError: There are some.
     """
-    if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ConfigError(f"{option} {shortened(text)}: is not UTF-8 text.")
+    for text in texts:
+        if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ConfigError(f"{option} {shortened(text)}: is not UTF-8 text.")
 
 
 def model_for(model: str | None, configs: Sequence[LesaConfig]) -> str:
@@ -175,7 +170,7 @@ def generation_settings(
     if steps is None:
         steps = fitted_for.steps_of(configs) or _STEPS
     check_steps(steps)
-    check_text(negative_prompt or "", "--negative-prompt")
+    check_text("--negative-prompt", negative_prompt or "")
     given = {
         "height": height,
         "width": width,

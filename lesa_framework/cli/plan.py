@@ -75,7 +75,7 @@ def command(
     if model is not None and shift is not None:
         raise ConfigError("--shift: with --model the noise levels are those of its sampler. Leave one of them out.")
     for name in branches:
-        options.check_texts("--branch", name)
+        options.check_text("--branch", name)
         if not name.strip() or branches.count(name) > 1:
             raise ConfigError(
                 f"--branch {shortened(name)}: give each branch once, by its name, in the order of the calls."

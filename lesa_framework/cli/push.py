@@ -48,7 +48,7 @@ def command(
     check_installed("lesa push", HUB)
     if not target.strip():
         raise ConfigError("REPO_OR_FOLDER: is empty. Name a folder, such as ./flux-cache, or owner/name on the hub.")
-    options.check_texts("--licence", licence or "", base_model or "", row or "", *(metric or ()))
+    options.check_text("--licence", licence or "", base_model or "", row or "", *(metric or ()))
     if row is not None and results is None:
         raise ConfigError(f"--row {shortened(row)}: names a row of a results file. Give the file with --results.")
     facts = CardFacts(base_model, licence, dict(map(_metric, metric or ())), results, row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
+from math import ceil
 
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.types import Decision, StepContext
@@ -88,3 +89,14 @@ class ScheduleConfig(PluginConfig, ABC):
     @abstractmethod
     def build(self) -> SchedulePolicy:
         """Make the schedule."""
+
+
+def steps_at(speedup: float, num_steps: int) -> int:
+    """How many steps of a run are computed at a speed-up; what does not divide is rounded up.
+
+    Args:
+        speedup: Steps of the run over computed steps.
+        num_steps: Steps of the run.
+    """
+    # Without the small number, rounding of the quotient might add a step: 50 / 5.000000001.
+    return ceil(num_steps / speedup - 1e-9)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lesa_framework.automatic.budget import steps_at
 from lesa_framework.errors import ConfigError
+from lesa_framework.interfaces.schedule import steps_at
 
 _ONE_OF = "Give exactly one of --nfe 10, --speedup 5 and --seconds 2.0."
 

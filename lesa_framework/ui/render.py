@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from lesa_framework.templates import templates
 from lesa_framework.ui.strip import ticks
 from lesa_framework.ui.words import Account
 
@@ -21,10 +22,4 @@ def message_html(text: str, *, is_error: bool = False) -> str:
 
 @cache
 def _template(name: str) -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("lesa_framework.ui", "assets"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template(name)
+    return templates("lesa_framework.ui", "assets").get_template(name)

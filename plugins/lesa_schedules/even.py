@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from math import ceil
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lesa_framework import Decision, LesaWarning, ScheduleConfig, SchedulePolicy, StepContext
+from lesa_framework import Decision, LesaWarning, ScheduleConfig, SchedulePolicy, StepContext, steps_at
 
 #: With fewer computed steps there is no line to follow, and a picture falls apart.
 _LEAST = 2
@@ -53,8 +52,7 @@ class Even(SchedulePolicy):
         if self._compute is not None:
             return self._compute
         assert self._speedup is not None
-        # Without the small number, rounding of the quotient might add a step: 50 / 5.000000001.
-        return ceil(num_steps / self._speedup - 1e-9)
+        return steps_at(self._speedup, num_steps)
 
 
 class EvenConfig(ScheduleConfig):

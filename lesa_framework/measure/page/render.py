@@ -15,6 +15,7 @@ from lesa_framework.measure.page.verdicts import Verdict, answers, grid_columns,
 from lesa_framework.measure.page.view import ModelView, families, halves, model_views, payload
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.scoring import SKIPPED
+from lesa_framework.templates import templates
 from lesa_framework.words import amount, steps
 
 _PACKAGE = "lesa_framework.measure.page"
@@ -46,13 +47,10 @@ def write_page(results: Results) -> str:
     Returns:
         A whole HTML document of some five megabytes (most of it is plotly) and the images.
     """
-    from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, "template"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = templates(_PACKAGE, "template")
     environment.filters |= {
         "gain": gain,
         "size": size,

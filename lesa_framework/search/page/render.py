@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lesa_framework.search.page import view
 from lesa_framework.search.record import Record
+from lesa_framework.templates import templates
 
 #: The look of the report, which this page shares.
 _LOOK = ("lesa_framework.measure.page", "assets", "look.css")
@@ -23,15 +24,9 @@ def write_page(record: Record, config: Path) -> str:
     Returns:
         A whole HTML document.
     """
-    from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("lesa_framework.search.page", "template"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("lesa_framework.search.page", "template")
     environment.filters["told"] = view.told
     package, folder, style = _LOOK
     return environment.get_template("page.html.j2").render(
