@@ -8,7 +8,7 @@ from typing import Final
 
 from lesa_framework.artifacts import same_grid
 from lesa_framework.automatic.budget import Budget, nothing_to_gain
-from lesa_framework.automatic.matching import Nearness, Refusal, serve
+from lesa_framework.automatic.matching import Nearness, Refusal, strategy_for
 from lesa_framework.automatic.shelf import PRESET, Weights
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.model_info import ModelInfo
@@ -48,7 +48,7 @@ class Chooser:
         """
         for weights in sorted(self._shelf, key=_rank):
             run = replace(weights.metadata.run, backbone=backbone, models=models)
-            if run.tap in taps and isinstance(serve(weights, run, self._budget), Strategy):
+            if run.tap in taps and isinstance(strategy_for(weights, run, self._budget), Strategy):
                 return run.tap
         return Tap.PRE_HEAD if Tap.PRE_HEAD in taps else taps[0]
 
@@ -70,7 +70,7 @@ class Chooser:
         nearest: tuple[Nearness, str] = (Nearness.OTHER_MODEL, "")
         on_its_grid = {weights: same_grid(weights.metadata.sigmas, run.sigmas) for weights in self._shelf}
         for weights in sorted(self._shelf, key=lambda weights: (not on_its_grid[weights], *_rank(weights))):
-            found = serve(weights, run, self._budget)
+            found = strategy_for(weights, run, self._budget)
             if not isinstance(found, Refusal):
                 return found
             if found.nearness > nearest[0]:

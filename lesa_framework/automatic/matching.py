@@ -65,7 +65,7 @@ def _other_call(metadata: ArtifactMetadata, run: RunInfo) -> Refusal | None:
     return None if reason is None else Refusal(Nearness.OTHER_CALL, reason)
 
 
-def serve(weights: Weights, run: RunInfo, budget: Budget) -> Strategy | Refusal:
+def strategy_for(weights: Weights, run: RunInfo, budget: Budget) -> Strategy | Refusal:
     """The strategy of a run with these weights, or why they are not taken."""
     refusal = suits(weights.metadata, run)
     if refusal is not None:

@@ -24,8 +24,8 @@ from lesa_framework.runtime.model.attach import Attachment
 from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.strategy import Strategy, StrategySource
 from lesa_framework.session import Session
+from lesa_framework.sizing.history import SizedHistory
 from lesa_framework.sizing.meter import Meter
-from lesa_framework.sizing.store import SizedHistory
 from lesa_framework.sizing.twins import (
     AttentionWithoutNumbers,
     Decoded,

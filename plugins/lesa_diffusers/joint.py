@@ -7,6 +7,18 @@ from types import MappingProxyType
 from lesa_framework import BackboneAdapter
 
 
+class FluxAdapter(BackboneAdapter):
+    """Image tokens reach `norm_out` alone; the pipeline passes the noise level itself as timestep.
+
+    ControlNet residuals are added by the model's loop after each block, which is why the feature is
+    taken at the final norm and not from a block.
+    """
+
+    model_class = "FluxTransformer2DModel"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
+
+
 class Flux2Adapter(BackboneAdapter):
     """The root cuts the text off; the pipeline passes the noise level itself as timestep."""
 
@@ -20,6 +32,19 @@ class ChromaAdapter(BackboneAdapter):
 
     model_class = "ChromaTransformer2DModel"
     blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
+
+
+class QwenImageAdapter(BackboneAdapter):
+    """Image tokens reach `norm_out` alone; the pipeline passes the noise level itself as timestep.
+
+    The paper takes the feature at `post_norm`. True guidance calls the model twice a step, with and without the
+    prompt: two branches. ControlNet residuals are added after each block by the model's own loop, and the edit
+    pipelines append the tokens of their reference images: both are part of what `norm_out` gets.
+    """
+
+    model_class = "QwenImageTransformer2DModel"
+    blocks = ("transformer_blocks",)
     head = "norm_out"
 
 

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from lesa_diffusers import audio, cross, flux, hunyuan_video, joint, qwen_image, sequence, video, wan
+from lesa_diffusers import audio, cross, joint, sequence, video, wan
 from lesa_framework import Registrar, hookimpl
 
 #: Kind -> adapter.
@@ -24,14 +24,14 @@ ADAPTERS = MappingProxyType(
         "dit": cross.DiTAdapter,
         "easyanimate": video.EasyAnimateAdapter,
         "ernie_image": sequence.ErnieImageAdapter,
-        "flux": flux.FluxAdapter,
+        "flux": joint.FluxAdapter,
         "flux2": joint.Flux2Adapter,
         "glm_image": joint.GlmImageAdapter,
         "helios": video.HeliosAdapter,
         "hidream_image": joint.HiDreamAdapter,
         "hunyuan_dit": cross.HunyuanDiTAdapter,
         "hunyuan_image": joint.HunyuanImageAdapter,
-        "hunyuan_video": hunyuan_video.HunyuanVideoAdapter,
+        "hunyuan_video": video.HunyuanVideoAdapter,
         "hunyuan_video15": video.HunyuanVideo15Adapter,
         "hunyuan_video_framepack": video.HunyuanVideoFramepackAdapter,
         "joyimage_edit": joint.JoyImageEditAdapter,
@@ -49,7 +49,7 @@ ADAPTERS = MappingProxyType(
         "ovis_image": joint.OvisImageAdapter,
         "pixart": cross.PixArtAdapter,
         "prx": cross.PrxAdapter,
-        "qwen_image": qwen_image.QwenImageAdapter,
+        "qwen_image": joint.QwenImageAdapter,
         "sana": cross.SanaAdapter,
         "sana_video": video.SanaVideoAdapter,
         "sd3": joint.SD3Adapter,

@@ -36,6 +36,18 @@ class ConsisIDAdapter(BackboneAdapter):
     timestep_scale = 1 / 1000
 
 
+class HunyuanVideoAdapter(BackboneAdapter):
+    """Video tokens reach `norm_out` alone; timesteps run from 1000 to 0.
+
+    The paper takes the feature at `output`.
+    """
+
+    model_class = "HunyuanVideoTransformer3DModel"
+    blocks = ("transformer_blocks", "single_transformer_blocks")
+    head = "norm_out"
+    timestep_scale = 1 / 1000
+
+
 class HunyuanVideo15Adapter(BackboneAdapter):
     """`context_embedder`, which reads the prompt alone, has attention blocks of its own."""
 

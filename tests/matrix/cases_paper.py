@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lesa_diffusers.flux import FluxAdapter
-from lesa_diffusers.hunyuan_video import HunyuanVideoAdapter
-from lesa_diffusers.qwen_image import QwenImageAdapter
+from lesa_diffusers.joint import FluxAdapter, QwenImageAdapter
+from lesa_diffusers.video import HunyuanVideoAdapter
 from tests.matrix.case import Case, latents, noise, tiny
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import lesa_framework as lesa
-from lesa_diffusers.flux import FluxAdapter
+from lesa_diffusers.joint import FluxAdapter
 from lesa_framework import Tap, UnsupportedBackboneError
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import check_backbone

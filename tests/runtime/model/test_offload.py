@@ -14,7 +14,7 @@ from diffusers.hooks import group_offloading
 from torch import nn
 
 import lesa_framework as lesa
-from lesa_diffusers.flux import FluxAdapter
+from lesa_diffusers.joint import FluxAdapter
 from lesa_framework import Decision, Observer, Tap
 from tests.plugins.lesa_diffusers.choices import config, every_tap
 
