@@ -19,7 +19,7 @@ from lesa_framework.cli import run
 from lesa_framework.plugin.manager import plugins
 from tests.cli.conftest import SMALL
 from tests.devices.ranks import Outcome, failure
-from tests.plugins.lesa_fitted.conftest import GuidedToyAdapter, new_task
+from tests.toys import GuidedToyAdapter, new_task
 
 #: name -> settings, the task's changes, the predictor's.
 FITS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {

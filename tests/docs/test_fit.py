@@ -27,7 +27,7 @@ from lesa_framework.training.task import make_batches
 from lesa_framework.types import Tap
 from lesa_routers.routers import Single
 from lesa_schedules.schedules import FixedInterval
-from tests.plugins.lesa_kan.conftest import ToyAdapter, ToyPipeline
+from tests.toys import ToyAdapter, ToyPipeline, register_toy
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "extend" / "fit.md"
 STEPS = 20
@@ -35,7 +35,7 @@ STEPS = 20
 
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch) -> FitTask:
-    monkeypatch.setitem(plugins().registry.backbones._items, "toy", (ToyAdapter, "tests"))
+    register_toy(monkeypatch, "toy", ToyAdapter)
     return Task(
         TrainingConfig(num_steps=STEPS),
         Sampler(ToyPipeline(), STEPS, {}),

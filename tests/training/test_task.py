@@ -12,22 +12,21 @@ import torch
 from lesa_framework import AffinePredictor, Decision, Filter, HistoryPlace, SchedulePolicy, Strategy, TrainingConfig
 from lesa_framework.api import attach_strategy
 from lesa_framework.interfaces.schedule import Always
-from lesa_framework.plugin.manager import plugins
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.training import Sampler, Task, TrueHistory, drift
 from lesa_framework.training.task import make_batches
 from lesa_framework.types import AS_MADE, Tap
-from tests.plugins.lesa_kan.conftest import CHANNELS, TOKENS, ToyAdapter, ToyPipeline
 from tests.test_two_transformers import TwoTransformers
+from tests.toys import CHANNELS, TOKENS, ToyAdapter, ToyPipeline, register_toy
 
 STEPS = 6
 
 
 @pytest.fixture
 def make(monkeypatch):
-    monkeypatch.setitem(plugins().registry.backbones._items, "toy", (ToyAdapter, "tests"))
+    register_toy(monkeypatch, "toy", ToyAdapter)
 
     def task(schedule, history=AS_MADE) -> Task:
         grid = tuple(torch.linspace(1, 0, STEPS + 1).tolist())

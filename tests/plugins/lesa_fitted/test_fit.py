@@ -15,7 +15,7 @@ from lesa_fitted.predictor import FittedPredictorConfig
 from lesa_fitted.settings import FittedTrainingConfig
 from lesa_framework import AffinePredictor, ConfigError, Filter, Recorder, Tap
 from lesa_framework.training import NoGradientsError, drift_db
-from tests.plugins.lesa_fitted.conftest import COMPUTED, STEPS
+from tests.toys import COMPUTED, STEPS
 
 
 class Line(AffinePredictor):

@@ -18,7 +18,7 @@ from lesa_framework import ConfigError, LesaError
 from lesa_framework.processes import World
 from lesa_framework.testing import even_grid
 from lesa_framework.training import Task
-from tests.plugins.lesa_fitted.conftest import STEPS
+from tests.toys import STEPS
 
 REFINED = FittedTrainingConfig(fit="end_to_end", iterations=12, held_out=0.5)
 
