@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lesa_sglang import door
 from tests.fixtures_flux import grid_of, new_transformer, places
+from tests.integrations.scripts import result_of, run_script
 from tests.integrations.weights import PLAN, STEPS, put_weights, sampled
 
 SCRIPT = Path(__file__).with_name("installed.py")
@@ -28,20 +26,8 @@ pytestmark = [
 ]
 
 
-def run(*arguments: object, script: Path = SCRIPT, **variables: str) -> dict[str, object]:
-    cached = {name: value for name, value in os.environ.items() if not name.startswith("LESA_")}
-    done = subprocess.run(
-        [sys.executable, str(script), *map(str, arguments)],
-        env={**cached, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    assert lines, done.stderr[-3000:]
-    found: dict[str, object] = json.loads(lines[-1].removeprefix("RESULT "))
-    return found
+def run(*arguments: object, script: Path = SCRIPT, **variables: str) -> dict[str, Any]:
+    return result_of(run_script(script, *arguments, **variables))
 
 
 def test_a_speedup(flux_folder):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import pytest
 import torch
 
 from tests.fixtures_flux import grid_of, new_transformer
+from tests.integrations.scripts import result_of, run_script
 from tests.integrations.weights import PLAN, STEPS, put_weights, sampled
 
 SCRIPT = Path(__file__).with_name("installed.py")
@@ -28,23 +26,8 @@ pytestmark = [
 ]
 
 
-def run(cache_config: Any, script: Path = SCRIPT, *folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(script), json.dumps(cache_config), *map(str, folder)],
-        env={name: value for name, value in os.environ.items() if not name.startswith("LESA_")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-
-
 def result(cache_config: Any, script: Path = SCRIPT, *folder: Path) -> dict[str, Any]:
-    done = run(cache_config, script, *folder)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    assert lines, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(lines[-1].removeprefix("RESULT "))
-    return found
+    return result_of(run_script(script, json.dumps(cache_config), *folder))
 
 
 def test_a_speedup():
@@ -78,7 +61,9 @@ def test_weights_that_were_fitted_with_diffusers(flux_folder, tmp_path):
 
 
 def test_a_wrong_option():
-    assert "cache_config.sped: unknown key. Known: config, speedup, weights." in run({"sped": 5}).stderr
+    assert (
+        "cache_config.sped: unknown key. Known: config, speedup, weights." in run_script(SCRIPT, '{"sped": 5}').stderr
+    )
 
 
 def test_its_qwen_image_and_wan():

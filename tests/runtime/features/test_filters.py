@@ -43,11 +43,13 @@ def test_one_weight_for_each_entry_and_channel(kind, dtype):
 
 
 @BOTH
-def test_half_precision_is_rounded_once(kind):
+@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), torch.ones(3, 4)], ids=["numbers", "channels"])
+def test_half_precision_is_rounded_once(kind, weights):
+    # 1 + 2^-11 - 1 is lost when the running sum is kept in bfloat16.
     history = kind(3)
     for step, value in enumerate((-1.0, 2.0**-11, 1.0)):
         history.append(torch.full(SHAPE, value, dtype=torch.bfloat16), EntryInfo(step, True))
-    found = history.apply(Filter(torch.ones(3, 4)))
+    found = history.apply(Filter(weights))
     assert torch.equal(found, torch.full(SHAPE, 2.0**-11, dtype=torch.bfloat16))
 
 

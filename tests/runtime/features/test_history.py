@@ -102,14 +102,6 @@ def test_accumulates_in_float32_at_least(dtype, weights):
     torch.testing.assert_close(result.double(), exact, atol=4 * tolerance, rtol=4 * tolerance)
 
 
-def test_half_precision_is_rounded_once():
-    # 1 + 2^-11 - 1 is lost when the running sum is kept in bfloat16.
-    history = History(3)
-    for step, value in enumerate((-1.0, 2.0**-11, 1.0)):
-        history.append(torch.full(SHAPE, value, dtype=torch.bfloat16), EntryInfo(step, True))
-    assert torch.equal(history.apply(Filter((1.0, 1.0, 1.0))), torch.full(SHAPE, 2.0**-11, dtype=torch.bfloat16))
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_weights_are_not_rounded_to_the_features_dtype(dtype):
     weights = (1 + 2.0**-12, -1.0, 2.0**-12)
