@@ -8,11 +8,11 @@ from __future__ import annotations
 from benchmarks import benchmarks_page
 from benchmarks.benchmarks_page import where
 from benchmarks.front_plots import write_plots
-from benchmarks.front_rows import FITTED, OURS_EVEN, OURS_PAPER, SYSTEMS, Claim, FrontRows, Line, System, verdict
+from benchmarks.front_rows import FITTED, OURS_EVEN, PAPERS, SYSTEMS, Claim, FrontRows, Line, System, verdict
 from benchmarks.markup import ROOT, between_markers, filled, signed, table
 from benchmarks.speed_page import FILES, FOLDER
 from lesa_framework.files import write_text
-from lesa_framework.measure.results import Difference, Results, Row
+from lesa_framework.measure.results import Difference, Kind, Results, Row
 from lesa_framework.measure.results_file import read_results
 
 PUBLISHED, SELECTION = FOLDER / "reference.json", FOLDER / "reference-selection.json"
@@ -20,6 +20,8 @@ _HOW = (
     "Differences in dB, pair by pair, with 95 % intervals over prompts. A lead is a lead when its whole interval is "
     "above 0; otherwise it is level."
 )
+#: Which steps a schedule has, by the beginning of its name.
+_STEPS = {"even": "even steps", "n": "the paper's steps", "ref-": "searched steps"}
 README, PLOTS = ROOT / "README.md", ROOT / "docs" / "images"
 
 
@@ -35,7 +37,8 @@ def summary(selection: Results, published: Results) -> str:
                 "PSNR in dB against the uncached run of 50 steps, on small bundled models of the three architectures "
                 f"({' to '.join(map(str, pairs))} prompt/seed pairs each, {where(published.environment)}). Every "
                 "method computes as many steps as its column says. Where more work is given, blocks "
-                "ran in other steps too. Orders, schedules and presets were chosen on other pairs."
+                "ran in other steps too. Orders, schedules and presets were chosen on other pairs; of the other "
+                "libraries' caches, the best on these pairs is shown."
             ),
             _table(lines),
             _claims(chosen.claims()),
@@ -61,7 +64,7 @@ def _plans(lines: list[Line], published: Results) -> str:
     text = []
     for number, system in enumerate(SYSTEMS):
         text.append(f"{system.title}, {system.nfe} of {models[system.model].num_steps} steps")
-        for name, label in (("even", OURS_EVEN), ("the paper's", OURS_PAPER), ("searched", FITTED)):
+        for name, label in (("even", OURS_EVEN), ("the paper's", PAPERS), ("searched", FITTED)):
             if row := rows[label][number]:
                 plan, *_ = models[system.model].details[row.name].plans.values()
                 text.append(f"  {name:<12} {plan}")
@@ -75,7 +78,7 @@ def _table(lines: list[Line]) -> str:
     best = [max((row.psnr_db or 0.0 for row in column), default=0.0) for column in fair]
     rows = [[line.label, *(_cell(row, top) for row, top in zip(line.rows, best, strict=True))] for line in lines]
     speeds = [_speed(read_results(FILES[each.backbone]), each) for each in SYSTEMS]
-    rows.append(["*time on the real size, LESA* (one H200, random weights)", *speeds])
+    rows.append(["*time at full size, LESA on the paper's steps* (one H200, random weights)", *speeds])
     return table(["method", *heads], rows, words=1)
 
 
@@ -89,10 +92,14 @@ def _cell(row: Row | None, best: float) -> str:
 
 
 def _choice(row: Row) -> str:
-    """Which order or peer it is, as it was chosen."""
-    if row.family == "taylorseer":
-        return f"order {row.name.removeprefix('taylorseer')[0]}"
-    return f"`{row.family}`" if row.kind == "peer" else ""
+    """Which order or peer it is, as it was chosen, and which steps it was told."""
+    for family in ("taylorseer", "unipc"):
+        if row.family.startswith(family):
+            return f"order {row.name.removeprefix(family)[0]}"
+    if row.kind is not Kind.PEER:
+        return ""
+    told = row.schedule and next((steps for start, steps in _STEPS.items() if row.schedule.startswith(start)))
+    return f"`{row.family}`, {told}" if told else f"`{row.family}`"
 
 
 def _speed(results: Results, system: System) -> str:
@@ -103,13 +110,13 @@ def _speed(results: Results, system: System) -> str:
 
 
 def _claims(claims: list[Claim]) -> str:
-    text = [_HOW, ""]
+    text = ["<details>", "<summary>Differences between these rows, with intervals</summary>", "", _HOW, ""]
     for claim in claims:
         each = zip(SYSTEMS, claim.differences, strict=True)
         found = [f"{system.title} {_difference(difference)}" for system, difference in each if difference]
         if found:
             text.append(f"- {claim.text}: {'; '.join(found)}.")
-    return "\n".join(text)
+    return "\n".join([*text, "", "</details>"])
 
 
 def _leads(claims: list[Claim]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from benchmarks.front_rows import SYSTEMS, Line
 from lesa_framework.files import write_bytes
+from lesa_framework.measure.columns import plain_run
 from lesa_framework.measure.results import QUALITY, Kind, ModelResults, Results, Row, ranked
 
 T = TypeVar("T")
@@ -216,7 +217,7 @@ def _picture(found: ModelResults, name: str, number: int) -> Any:
 def short(row: Row) -> str:
     """A row's name without what its panel says already: model and NFE."""
     if row.kind is Kind.FEWER_STEPS:
-        return f"{row.num_steps} plain steps"
+        return plain_run(row)
     name = row.name.removesuffix(f"_{row.nfe}")
     words = name.split("-")
     return "-".join(words[words.index(row.family) :]) if row.family in words else name

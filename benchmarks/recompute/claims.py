@@ -25,31 +25,35 @@ _DIFFERENCE = rf"{_NUMBER} \({_NUMBER} to {_NUMBER}\), (ahead|behind|level)"
 #: Lines of README.md's table that are rows of ours: how the row is named for a model.
 _LINES = {
     "fitted, searched steps": "ref-{model}-fitted-nfe{nfe}",
-    "LESA, our training, even steps": "ref-{model}-lesa-{even}",
-    "LESA, our training, the paper's steps": "ref-{model}-lesa-{paper}",
-    "LESA as published, the paper's steps": "ref-{model}-lesa-paper-{paper}",
+    "LESA, our recipe, even steps": "ref-{model}-lesa-{even}",
+    "LESA, our recipe, the paper's steps": "ref-{model}-lesa-{paper}",
+    "LESA, the paper's recipe and steps": "ref-{model}-lesa-paper-{paper}",
     "TaylorSeer, even steps": "taylorseer{order}-{even}",
     "TaylorSeer, the paper's steps": "taylorseer{order}-{paper}",
-    "reuse, even steps": "reuse-{even}",
+    "fewer steps with UniPC, no cache": "unipc{order}_{nfe}",
     "fewer steps, no cache": "fewer_steps_{nfe}",
 }
 _TOLD = "another library's cache, told its steps"
 _PLAIN = "fewer steps, no cache"
+_UNIPC = "fewer steps with UniPC, no cache"
 #: What README.md may claim: the first line of the table minus the second one.
 _CLAIMS = {
     "fitted minus TaylorSeer on even steps": ("fitted, searched steps", "TaylorSeer, even steps"),
-    "fitted minus our LESA on even steps": ("fitted, searched steps", "LESA, our training, even steps"),
-    "our LESA minus TaylorSeer, both on even steps": ("LESA, our training, even steps", "TaylorSeer, even steps"),
-    "our LESA minus LESA as published, both on the paper's steps": (
-        "LESA, our training, the paper's steps",
-        "LESA as published, the paper's steps",
+    "fitted minus our LESA on even steps": ("fitted, searched steps", "LESA, our recipe, even steps"),
+    "fitted minus the best cache of another library": ("fitted, searched steps", _TOLD),
+    "our LESA minus TaylorSeer, both on even steps": ("LESA, our recipe, even steps", "TaylorSeer, even steps"),
+    "our LESA minus the best cache of another library": ("LESA, our recipe, even steps", _TOLD),
+    "our LESA minus the paper's recipe, both on the paper's steps": (
+        "LESA, our recipe, the paper's steps",
+        "LESA, the paper's recipe and steps",
     ),
-    "LESA as published minus TaylorSeer, both on the paper's steps": (
-        "LESA as published, the paper's steps",
+    "the paper's recipe minus TaylorSeer, both on the paper's steps": (
+        "LESA, the paper's recipe and steps",
         "TaylorSeer, the paper's steps",
     ),
-    "fitted minus the best cache of another library": ("fitted, searched steps", _TOLD),
-    "our LESA minus the best cache of another library": ("LESA, our training, even steps", _TOLD),
+    "the paper's recipe minus fewer steps": ("LESA, the paper's recipe and steps", _PLAIN),
+    "fitted minus fewer steps with UniPC": ("fitted, searched steps", _UNIPC),
+    "our LESA minus fewer steps with UniPC": ("LESA, our recipe, even steps", _UNIPC),
 }
 
 
@@ -101,7 +105,7 @@ def read_claims() -> list[Claim]:
 def _readme(text: str) -> list[Claim]:
     table = {label: _cells(text, label) for label in (*_LINES, _TOLD) if f"| {label} | " in text}
     names = {
-        model: {label: _row_of(label, cells[n], model) for label, cells in table.items()}
+        model: {label: _row_of(label, table[label][n] if label in table else "", model) for label in (*_LINES, _TOLD)}
         for n, model in enumerate(SYSTEMS)
     }
     found = []
@@ -113,7 +117,7 @@ def _readme(text: str) -> list[Claim]:
         for model, (title, *_) in SYSTEMS.items():
             numbers, verdict = _difference(line, rf"{title} {_DIFFERENCE}")
             found.append(Claim("README.md", claim, model, names[model][ours], names[model][theirs], numbers, verdict))
-    for label in [each for each in table if each not in (_PLAIN, _TOLD, "reuse, even steps")]:
+    for label in [each for each in table if each not in (_PLAIN, _UNIPC, _TOLD)]:
         claim = f"{label}, minus fewer steps (of the table)"
         for n, model in enumerate(SYSTEMS):
             ahead = round(_decibels(table[label][n]) - _decibels(table[_PLAIN][n]), 1)
@@ -130,8 +134,8 @@ def _fitted(text: str) -> list[Claim]:
         for nfe in (10, 8):
             cells = _line(text, f"| {title}, {nfe} of 50 | ").split(" | ")
             ours = f"ref-{model}-fitted-nfe{nfe}"
-            rivals = (("the best forecast without a fit", 2), ("the best LESA", 3), ("fewer steps", 4))
-            for rival, n in rivals:
+            rivals = "the best forecast without a fit", "the best LESA", "fewer steps with UniPC", "fewer steps"
+            for n, rival in enumerate(rivals, start=2):
                 if cells[n].startswith("–"):
                     continue
                 named = re.match(r"`([^`]+)`", cells[n])

@@ -70,6 +70,34 @@ def hicache_steps(interval: int, first: int) -> list[int]:
 
 
 @contextmanager
+def unipc(pipe: Any, order: int) -> Iterator[None]:
+    """diffusers' UniPC in place of the pipeline's sampler, on the noise levels that this makes: even ones, shifted."""
+    from diffusers import UniPCMultistepScheduler
+
+    class Shifted(UniPCMultistepScheduler):
+        def set_timesteps(
+            self,
+            num_inference_steps: int | None = None,
+            device: Any = None,
+            sigmas: Sequence[float] | None = None,
+            mu: float | None = None,
+        ) -> None:
+            # FLUX's pipeline gives none to a sampler like this one.
+            even = np.linspace(1, 1 / num_inference_steps, num_inference_steps) if sigmas is None else np.array(sigmas)
+            shifted = shift * even / (1 + (shift - 1) * even)
+            super().set_timesteps(device=device, sigmas=shifted.copy(), mu=mu)
+            self.timesteps = torch.from_numpy(1000 * shifted).float()  # it has rounded them to whole numbers
+
+    own, shift = pipe.scheduler, pipe.scheduler.config.shift
+    settings = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+    pipe.scheduler = Shifted(solver_order=order, **settings)
+    try:
+        yield
+    finally:
+        pipe.scheduler = own
+
+
+@contextmanager
 def diffusers_taylorseer(pipe: Any, interval: int, lite: bool) -> Iterator[None]:
     """diffusers' TaylorSeer; it leaves traces in a pipeline."""
     from diffusers import TaylorSeerCacheConfig

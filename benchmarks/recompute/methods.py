@@ -31,7 +31,7 @@ from benchmarks.recompute.formulas import (
     TaylorSeer,
     kan,
 )
-from benchmarks.recompute.libraries import HiCache, cache_dit, diffusers_taylorseer, hicache_steps
+from benchmarks.recompute.libraries import HiCache, cache_dit, diffusers_taylorseer, hicache_steps, unipc
 from benchmarks.recompute.plain import BRANCHES, STEPS, skipping
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +66,8 @@ _CACHE_DIT = {f"cache_dit_mask_{calibrator}": calibrator for calibrator in ("tay
 _HICACHE = {f"hicache_pp_{backend}_told": backend for backend in ("hermite", "dmd")}
 #: Caches with a rhythm of their own: such a row's name ends with its computed steps, and the tables have the settings.
 _OWN_RHYTHM = re.compile(r"(diffusers_taylorseer|diffusers_taylorseer_lite|hicache_pp_dmd)_\d+")
+#: Plain runs, with the pipeline's sampler or with UniPC of an order.
+_PLAIN = re.compile(r"(fewer_steps|unipc(?P<order>\d))_(?P<steps>\d+)")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Method:
 
 def is_known(name: str) -> bool:
     """Whether there is code for a row here."""
-    if name.startswith(("ref-", "fewer_steps_")) or _OWN_RHYTHM.fullmatch(name):
+    if name.startswith("ref-") or _OWN_RHYTHM.fullmatch(name) or _PLAIN.fullmatch(name):
         return True
     return name.partition("-")[0] in {*_WEIGHTLESS, *_CACHE_DIT, *_HICACHE}
 
@@ -96,8 +98,9 @@ def method(name: str, model: str, sigmas: Array) -> Method:
         model: `flux`, `qwen_image` or `hunyuan_video`.
         sigmas: The sampler's noise levels, the final 0 included.
     """
-    if name.startswith("fewer_steps_"):
-        return Method(int(name.rpartition("_")[2]), nullcontext)
+    if plain := _PLAIN.fullmatch(name):
+        order = plain["order"]
+        return Method(int(plain["steps"]), partial(unipc, order=int(order)) if order else nullcontext)
     if name.startswith("ref-"):
         return _preset(name, sigmas)
     if _OWN_RHYTHM.fullmatch(name):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lesa_framework.measure.details import MetricInfo
-from lesa_framework.measure.results import ALWAYS, Results, Row
+from lesa_framework.measure.results import ALWAYS, Kind, Results, Row
 from lesa_framework.words import steps
 
 #: Shown where nothing was measured.
@@ -81,6 +81,11 @@ def ends(low: float, high: float) -> str:
     """The ends of an interval; without signs where both are above 0."""
     texts = [gain(low), gain(high)]
     return " and ".join(text.removeprefix("+") for text in texts) if low > 0 else " and ".join(texts)
+
+
+def plain_run(row: Row) -> str:
+    """A plain run in words: `10 plain steps`, `10 steps of unipc2`."""
+    return f"{row.num_steps} " + ("plain steps" if row.family == Kind.FEWER_STEPS else f"steps of {row.family}")
 
 
 def times(value: float) -> str:

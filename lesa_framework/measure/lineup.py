@@ -18,6 +18,7 @@ from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.peer import Peer, PeerFamily, ToldPeerFamily
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.results import UNCACHED, Kind, fewer_steps_name
+from lesa_framework.measure.solvers import sampling_with
 from lesa_framework.measure.spec import BenchSpec
 from lesa_framework.measure.told import Told
 from lesa_framework.pipelines import CallablePipeline
@@ -51,6 +52,7 @@ class Contender:
         measure: Of peers, the measure in which their work is matched, and by which the row is ranked.
         steps: The steps to compute, of told peers and of caches that were checked against a pipeline; None where that
             depends on data.
+        solver: Of plain runs, the sampler in place of the pipeline's own, or empty.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Contender:
     peer: PeerFamily | None = None
     measure: Measure = Measure.FLOPS
     steps: tuple[int, ...] | None = None
+    solver: str = ""
 
     @property
     def share(self) -> float:
@@ -82,6 +85,9 @@ class Contender:
         elif self.strategy is not None:
             with attach_strategy(pipe, self.strategy, self.backbone, self.backbone.tap) as session:
                 yield session
+        elif self.solver:
+            with sampling_with(pipe, self.solver):
+                yield None
         else:
             yield None
 
@@ -91,9 +97,10 @@ def uncached(num_steps: int) -> Contender:
     return Contender(UNCACHED, Kind.UNCACHED, UNCACHED, num_steps, num_steps)
 
 
-def fewer_steps(num_steps: int) -> Contender:
-    """A plain run with fewer steps."""
-    return Contender(fewer_steps_name(num_steps), Kind.FEWER_STEPS, Kind.FEWER_STEPS, num_steps, num_steps)
+def fewer_steps(num_steps: int, solver: str = "") -> Contender:
+    """A plain run with fewer steps, of the pipeline's own sampler or of another one."""
+    name = f"{solver}_{num_steps}" if solver else fewer_steps_name(num_steps)
+    return Contender(name, Kind.FEWER_STEPS, solver or Kind.FEWER_STEPS, num_steps, num_steps, solver=solver)
 
 
 def caches(configs: Iterable[tuple[LesaConfig, str]], num_steps: int) -> list[Contender]:
@@ -200,6 +207,7 @@ def line_up(methods: Sequence[Contender], num_steps: int, spec: BenchSpec) -> li
     """
     every = _nfes(methods, spec)
     rows = [uncached(num_steps), *methods, *map(fewer_steps, every)]
+    rows += [fewer_steps(nfe, solver) for nfe in every for solver in spec.samplers]
     families = plugins().registry.peers
     for names, suffix, measure in ((spec.peers, "", Measure.FLOPS), (spec.peers_by_steps, "_whole", Measure.STEPS)):
         rows += [
@@ -254,9 +262,9 @@ def _nfes(methods: Sequence[Contender], spec: BenchSpec) -> list[int]:
     every = sorted(set(spec.nfe or [each.nfe for each in methods if each.nfe is not None]), reverse=True)
     if not every and not methods:
         raise ConfigError("nothing to compare. Add `methods` with `schedules`, a model's `configs`, or `nfe`.")
-    if not every and (spec.peers or spec.peers_by_steps):
+    if not every and (spec.peers or spec.peers_by_steps or spec.samplers):
         raise ConfigError(
-            "peers: how many steps the caches compute depends on data, so there is no NFE to match peers to. "
-            "Add one, for example `nfe: [10]`."
+            "peers and samplers: how many steps the caches compute depends on data, so there is no NFE to match them "
+            "to. Add one, for example `nfe: [10]`."
         )
     return every

@@ -61,8 +61,9 @@ def no_row(bench: Benchmark, only: Sequence[str]) -> ConfigError:
 def _stems(task: Task) -> Iterator[str]:
     """How the names of plain runs and of peers begin; how they end shows when the model is loaded."""
     yield fewer_steps_name(0)[:-1]
-    yield from (f"{name}_" for name in dict.fromkeys([*task.spec.peers, *task.spec.peers_by_steps]))
-    yield from (f"{name}-" for name in task.spec.told_peers)
+    spec = task.spec
+    yield from (f"{name}_" for name in dict.fromkeys([*spec.samplers, *spec.peers, *spec.peers_by_steps]))
+    yield from (f"{name}-" for name in spec.told_peers)
 
 
 def _may_fit(task: Task, stem: str, pattern: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -83,6 +83,9 @@ class BenchSpec(_Section):
     told_peers: list[str] = Field(default_factory=list)
     """Caches of other libraries that can be told which steps to compute (`lesa plugins --section told_peer`). Each is
     told the steps of every schedule that the caches of a model compute, and is ranked by them."""
+    samplers: list[Literal["unipc1", "unipc2", "unipc3"]] = Field(default_factory=list)
+    """Other samplers for plain runs: UniPC of order 1, 2 or 3, at every NFE beside the pipeline's own. They take the
+    place of `FlowMatchEulerDiscreteScheduler`."""
     nfe: list[Annotated[int, Field(ge=1)]] | None = None
     """Numbers of computed steps at which peers and plain runs compete; by default those of the caches."""
     metrics: list[str] = Field(default_factory=list)

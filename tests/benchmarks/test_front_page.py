@@ -85,6 +85,7 @@ def test_the_plots_that_the_pages_show_are_there():
         ("taylorseer1-even10", {"family": "taylorseer"}, "taylorseer1-even10"),
         ("diffusers_magcache_10", {"family": "diffusers_magcache", "kind": Kind.PEER}, "diffusers_magcache"),
         ("fewer_steps_10", {"family": "fewer_steps", "kind": Kind.FEWER_STEPS, "num_steps": 10}, "10 plain steps"),
+        ("unipc2_10", {"family": "unipc2", "kind": Kind.FEWER_STEPS, "num_steps": 10}, "10 steps of unipc2"),
     ],
 )
 def test_short_names(name, changes, shown):

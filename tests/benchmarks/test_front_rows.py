@@ -8,10 +8,11 @@ from benchmarks.front_rows import (
     FEWER,
     FITTED,
     OURS_EVEN,
-    PUBLISHED,
+    PAPERS,
     SYSTEMS,
     TAYLOR_EVEN,
     TOLD,
+    UNIPC,
     UNTOLD,
     FrontRows,
     verdict,
@@ -52,6 +53,8 @@ def published() -> Results:
         flux("better_told_n7", 34.0, family="told", schedule="n7", **peer),
         flux("gate_10", 35.0, family="gate", **peer),
         flux("greedy_10", 39.0, family="greedy", work=30.0, **peer),
+        flux("unipc1_10", 36.0, kind=Kind.FEWER_STEPS, family="unipc1", num_steps=10),
+        flux("unipc2_10", 35.0, kind=Kind.FEWER_STEPS, family="unipc2", num_steps=10),
         flux("fewer_steps_10", 29.0, kind=Kind.FEWER_STEPS, family="fewer_steps", num_steps=10),
     )
 
@@ -63,14 +66,18 @@ def names(selection: Results) -> dict[str, str | None]:
 
 def test_orders_are_chosen_on_the_pairs_for_choosing_and_shown_from_the_others() -> None:
     selection = results(
-        flux("taylorseer1-even10", 31.0, schedule="even10"), flux("taylorseer3-even10", 30.0, schedule="even10")
+        flux("taylorseer1-even10", 31.0, schedule="even10"),
+        flux("taylorseer3-even10", 30.0, schedule="even10"),
+        flux("unipc1_10", 28.0, kind=Kind.FEWER_STEPS, family="unipc1", num_steps=10),
+        flux("unipc2_10", 29.0, kind=Kind.FEWER_STEPS, family="unipc2", num_steps=10),
     )
     found = names(selection)
+    assert found[UNIPC] == "unipc2_10"
     assert found[TAYLOR_EVEN] == "taylorseer1-even10", "although order 3 is better where numbers are published"
     assert found[OURS_EVEN] == "ref-flux-lesa-even10"
     assert found[FITTED] == "ref-flux-fitted-nfe10"
     assert found[FEWER] == "fewer_steps_10"
-    assert found[PUBLISHED] is None
+    assert found[PAPERS] is None
 
 
 def test_the_best_peer_of_each_sort_that_did_no_more_work() -> None:

@@ -65,7 +65,7 @@ def test_too_few_steps_for_the_history_are_refused():
 
 def test_peers_beside_gates_alone_need_an_nfe():
     gate = replace(uncached(8), name="gate", kind=Kind.CACHE, nfe=None)
-    with pytest.raises(ConfigError, match="no NFE to match peers to"):
+    with pytest.raises(ConfigError, match="no NFE to match them to"):
         line_up([gate], 8, spec(peers=["diffusers_magcache"]))
     assert "diffusers_magcache_4" in [
         row.name for row in line_up([gate], 8, spec(nfe=[4], peers=["diffusers_magcache"]))
@@ -86,6 +86,14 @@ def test_plain_runs_and_peers_stand_at_every_nfe():
         ("diffusers_first_block_cache_2_whole", 2, 8),
     ]
     assert {row.measure for row in rows[5:]} == {Measure.STEPS}
+
+
+def test_other_samplers_make_plain_runs_at_every_nfe():
+    rows = line_up([], 8, spec(nfe=[2, 4], samplers=["unipc2"]))
+    assert [(row.name, row.kind, row.family, row.num_steps) for row in rows[3:]] == [
+        ("unipc2_4", Kind.FEWER_STEPS, "unipc2", 4),
+        ("unipc2_2", Kind.FEWER_STEPS, "unipc2", 2),
+    ]
 
 
 def cache(name: str, schedule: str, *steps: int) -> Any:

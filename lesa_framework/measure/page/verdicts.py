@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lesa_framework.measure.columns import ends, gain
+from lesa_framework.measure.columns import ends, gain, plain_run
 from lesa_framework.measure.results import Difference, Kind, Results, Row, ranked
 
 #: The family that this framework is named after.
@@ -117,7 +117,7 @@ def _worth_naming(winner: Row, others: Sequence[Row]) -> list[Row]:
 
 
 def _remark(winner: Row, other: Row, difference: Difference | None) -> Remark:
-    name = f"{other.num_steps} plain steps" if other.kind is Kind.FEWER_STEPS else other.name
+    name = plain_run(other) if other.kind is Kind.FEWER_STEPS else other.name
     ours = other.family == _OURS and winner.family != _OURS
     ahead = (winner.psnr_db or 0.0) - (other.psnr_db or 0.0) if difference is None else difference.mean_db
     between = _between(difference)

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from lesa_framework.measure.columns import columns
+from lesa_framework.measure.columns import columns, plain_run
 from lesa_framework.measure.details import Details, Source
 from lesa_framework.measure.results import QUALITY, Difference, Kind, ModelResults, Results, Row
 from lesa_framework.run_plan import joined
@@ -61,7 +61,7 @@ def families(rows: Sequence[Row]) -> dict[str, Family]:
         if colour is None:
             colour = _FREE[free % len(_FREE)]
             free += 1
-        label = "fewer steps" if kind is Kind.FEWER_STEPS else name
+        label = "fewer steps" if name == Kind.FEWER_STEPS else name
         found[name] = Family(name, label, colour, _SHAPES[kind], hollow)
     return found
 
@@ -261,7 +261,4 @@ def short_names(rows: Sequence[Row]) -> dict[str, str]:
     words = zip(*(name.split("-")[:-1] for name in names), strict=False)
     same = takewhile(lambda each: len(set(each)) == 1, words)
     shared = "".join(f"{each[0]}-" for each in same) if len(names) > 1 else ""
-    return {
-        row.name: f"{row.num_steps} plain steps" if row.kind is Kind.FEWER_STEPS else row.name.removeprefix(shared)
-        for row in rows
-    }
+    return {row.name: plain_run(row) if row.kind is Kind.FEWER_STEPS else row.name.removeprefix(shared) for row in rows}
