@@ -33,12 +33,7 @@ def _part(results: Results, name: str) -> str:
 
 def _line(row: Row) -> list[str]:
     scores = row.scores
-    return [f"`{shown(row)}`", _ms(row), f"{scores[RATIO]:.3f}", f"{scores[LOW]:.3f} to {scores[HIGH]:.3f}"]
-
-
-def shown(row: Row) -> str:
-    """A row's name. In the committed file a feature that a filter adds up is a tap, which is a place in the model."""
-    return row.name.replace("tap", "feature")
+    return [f"`{row.name}`", _ms(row), f"{scores[RATIO]:.3f}", f"{scores[LOW]:.3f} to {scores[HIGH]:.3f}"]
 
 
 def _ms(row: Row) -> str:
