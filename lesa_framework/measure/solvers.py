@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from lesa_framework.api import Pipeline
 from lesa_framework.errors import ConfigError
+from lesa_framework.place import Pipeline
 
 #: UniPC (arXiv 2302.04867) by its order, as diffusers has it.
 SOLVERS: Final = {f"unipc{order}": order for order in (1, 2, 3)}
