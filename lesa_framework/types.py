@@ -75,8 +75,7 @@ class StepContext:
         computed_latent: The model's input at the newest computed step of this branch; None before there is one, in a
             plan, and unless the schedule is `dynamic` or the predictor `reads_latents` or `looks_ahead`.
         path: The model's inputs at earlier steps of this branch, by step: from the computed step before the newest
-            one up to the step before this one; from an earlier one where the history has no computed feature left.
-            Empty in a plan and unless the schedule `reads_path`.
+            one up to the step before this one. Empty in a plan and unless the schedule `reads_path`.
     """
 
     index: int

@@ -18,10 +18,11 @@ from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.features.ahead import reads_next
 from lesa_framework.runtime.features.finite import Finite
 from lesa_framework.runtime.features.history import History
+from lesa_framework.runtime.path import Path
 from lesa_framework.runtime.predicting import correct, predict
 from lesa_framework.runtime.stopwatch import Stopwatch
 from lesa_framework.runtime.store import NewHistory, Store
-from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, extended, others_of
+from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, others_of
 from lesa_framework.types import (
     Decision,
     EntryInfo,
@@ -39,12 +40,11 @@ class _Branch:
     history: Store
     latent_shape: torch.Size | None = None
     computed: tuple[int, Tensor] | None = None  # the newest computed step, and the model's input
-    path: Mapping[int, Tensor] = field(default_factory=dict)
+    path: Path = field(default_factory=Path)
 
     @property
     def nbytes(self) -> int:
-        path = tuple(self.path.values())  # another thread may read the report meanwhile
-        latents = [held for held in (self.computed and self.computed[1], *path) if held is not None]
+        latents: list[Tensor] = [*self.path.latents.values(), *(() if self.computed is None else self.computed[1:])]
         return self.history.nbytes + sum(latent.nbytes for latent in latents)
 
 
@@ -211,8 +211,7 @@ class Engine:
             return
         ctx, branch, strategy = step.ctx, self._branches[step.branch], self.strategy
         if strategy.schedule.reads_path:
-            computed = step.record.decision is Decision.COMPUTE
-            branch.path = extended(ctx, step.latent.detach().clone(), computed=computed)
+            branch.path.add(ctx.index, step.latent, computed=step.record.decision is Decision.COMPUTE)
         if step.prediction is not None and strategy.predictor.records == "all":
             branch.history.append(feature, EntryInfo(ctx.index, computed=False))
         if strategy.history.device is not None:
@@ -289,7 +288,7 @@ class Engine:
             others=self._others(position.branch, latent),
             latent=latent,
             computed_latent=None if branch.computed is None else branch.computed[1].detach(),
-            path=branch.path,
+            path=branch.path.latents,
         )
 
     def _others(self, branch: str, latent: Tensor) -> Mapping[str, tuple[EntryInfo, ...]]:

@@ -96,16 +96,6 @@ class Strategy:
         return self.schedule.dynamic or self.predictor.reads_latents or self.predictor.looks_ahead
 
 
-def extended(ctx: StepContext, latent: Tensor, *, computed: bool) -> dict[int, Tensor]:
-    """`StepContext.path` after a step: after a computed one, nothing from before the computed step before it.
-
-    Where the history has no computed feature left, nobody knows which step that is, and all is kept.
-    """
-    before = next((entry.step for entry in ctx.entries if entry.computed), -1)
-    kept = {step: held for step, held in ctx.path.items() if not computed or step >= before}
-    return {**kept, ctx.index: latent}
-
-
 def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:
     """The rules' answer for a step: predicted, or computed because of the schedule or the history."""
     compute = strategy.schedule.decide(ctx) is Decision.COMPUTE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -11,7 +12,8 @@ from lesa_framework.interfaces.fit import FitTask
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.report import RunReport
-from lesa_framework.runtime.strategy import Strategy, due, extended, others_of
+from lesa_framework.runtime.path import Path
+from lesa_framework.runtime.strategy import Strategy, due, others_of
 from lesa_framework.training.graph_history import GraphHistory
 from lesa_framework.types import EntryInfo, HistoryView, Reason, RunInfo, StepContext, StepRecord
 
@@ -37,7 +39,7 @@ class TrueHistory(Observer):
         self._sigmas: tuple[float, ...] = ()
         self._branches: dict[str, GraphHistory] = {}
         self._latents: dict[str, Tensor] = {}  # of the newest computed step of each branch
-        self._paths: dict[str, dict[int, Tensor]] = {}
+        self._paths: defaultdict[str, Path] = defaultdict(Path)
 
     def lesa_run_start(self, run: RunInfo) -> None:
         """Forget the previous run, which may have failed."""
@@ -72,7 +74,7 @@ class TrueHistory(Observer):
             others=others_of(branch, {name: held.entries for name, held in self._branches.items()}),
             latent=latent,
             computed_latent=self._latents.get(branch),
-            path=self._paths.get(branch, {}),
+            path=self._paths[branch].latents,
         )
         computed = due(self._strategy, ctx) is not Reason.PREDICTED
         if not computed:
@@ -80,7 +82,7 @@ class TrueHistory(Observer):
         elif self._strategy.reads_latents:
             self._latents[branch] = latent.detach().clone()
         if self._strategy.schedule.reads_path:
-            self._paths[branch] = extended(ctx, latent.detach().clone(), computed=computed)
+            self._paths[branch].add(record.index, latent, computed=computed)
         if computed or predictor.records == "all":
             history.append(feature.detach().clone(), EntryInfo(record.index, computed))
 

@@ -192,14 +192,15 @@ def test_the_path_begins_at_the_computed_step_before_the_newest_one():
     assert gate.seen[7:] == [{}, {0: 10}]
 
 
-def test_the_path_goes_on_where_predictions_have_pushed_computed_features_out():
+def test_the_path_is_as_long_where_predictions_have_pushed_computed_features_out():
     class Recent(Hold):
         records = "all"
 
     gate = Path(0.25)
     loop = Engine(Strategy(gate, EqualStages(), Recent()), "testing", Tap.PRE_HEAD)
-    assert drive(loop, [10, 11, 12, 13, 14]) == "FPPFP"
-    assert gate.seen[-1] == {0: 10, 1: 11, 2: 12, 3: 13}
+    assert drive(loop, [10, 11, 12, 13, 14, 17, 18]) == "FPPFPFP"
+    assert gate.seen[4] == {0: 10, 1: 11, 2: 12, 3: 13}
+    assert gate.seen[-1] == {3: 13, 4: 14, 5: 17}
 
 
 def test_the_path_is_copied_and_counted():
