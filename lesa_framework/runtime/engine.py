@@ -38,6 +38,7 @@ from lesa_framework.types import (
 @dataclass(eq=False)
 class _Branch:
     history: Store
+    last: int = -1  # the newest step: one comes once, and a sampler that comes back to it is off the grid
     latent_shape: torch.Size | None = None
     computed: tuple[int, Tensor] | None = None  # the newest computed step, and the model's input
     path: Path = field(default_factory=Path)
@@ -143,12 +144,12 @@ class Engine:
         self._watch.start(self._device)
         name = position.branch
         branch = self._branches.get(name) or self._open_branch(name)
-        if position.index is None or branch.history.reaches(position.index):
+        if position.index is None or position.index <= branch.last:
             return Step(None, StepRecord(-1, name, -1, Decision.COMPUTE, Reason.UNKNOWN_STEP), latent, None, name)
         reason = None
         if branch.latent_shape not in (None, latent.shape):
             branch, reason = self._open_branch(name), Reason.SHAPE
-        branch.latent_shape = latent.shape
+        branch.latent_shape, branch.last = latent.shape, position.index
         ctx = self._context(position, position.index, branch, latent)
         reason = reason or due(self.strategy, ctx, self.agree)
         if self._finite.doubts(name) and reason is Reason.PREDICTED:

@@ -22,9 +22,6 @@ class Store(Filtered, Protocol):
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Append a feature."""
 
-    def reaches(self, step: int) -> bool:
-        """Whether a feature of this step or a later one is held."""
-
     def showing(self, feature: Tensor) -> AbstractContextManager[None]:
         """Within it, entry 0 is read as this very feature."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from lesa_framework.errors import PluginContractError
@@ -15,18 +14,13 @@ from lesa_framework.runtime.calls.tracking import Located, Position
 
 @dataclass
 class HostTracker:
-    """Places the calls of one run as the host tells; nothing is guessed.
-
-    A sampler may look ahead and come back. What a branch is asked at a step that it had before, or behind, is off the
-    grid: its history goes on from step to step.
-    """
+    """Places the calls of one run as the host tells; nothing is guessed."""
 
     _sigmas: tuple[float, ...] | None = None
     _grid: Grid = NO_GRID
     _index: int | None = None
     _called: set[str] = field(default_factory=set)  # in this step
     _numbers: dict[str, int] = field(default_factory=dict)
-    _last: dict[str, int] = field(default_factory=dict)  # each branch's newest step
 
     def positions(self, call: Call) -> Located:
         """Where the parts of a call belong, in the batch's order, and the order in which they are worked on.
@@ -49,7 +43,7 @@ class HostTracker:
             self._called = set()
         self._index = told.index
         names = {place: self._name(told.branches[place]) for place in order}
-        index = self._step(told, names.values())
+        index = told.index if told.sigmas else None
         parts = tuple(
             Position(new_run and place == order[0], self._grid, index, names[place], self._numbers[names[place]])
             for place in range(len(names))
@@ -59,15 +53,7 @@ class HostTracker:
     def forget(self) -> None:
         """Let the next call open a run."""
         self._sigmas, self._grid, self._index = None, NO_GRID, None
-        self._called, self._numbers, self._last = set(), {}, {}
-
-    def _step(self, told: HostCall, names: Collection[str]) -> int | None:
-        """The step, if all branches get there for the first time."""
-        index = told.index if told.sigmas else None
-        if index is None or any(index <= self._last.get(name, -1) for name in names):
-            return None
-        self._last.update(dict.fromkeys(names, index))
-        return index
+        self._called, self._numbers = set(), {}
 
     def _name(self, branch: str) -> str:
         number, name = 1, branch

@@ -70,10 +70,6 @@ class Held:
         """What is held, newest first."""
         return self._entries
 
-    def reaches(self, step: int) -> bool:
-        """Whether a feature of this step or a later one is held: a step comes once, so another call is off the grid."""
-        return bool(self._entries) and self._entries[0].step >= step
-
     @property
     def kind(self) -> Kind:
         """Shape, dtype and device of the features as they came, and as they are given back."""

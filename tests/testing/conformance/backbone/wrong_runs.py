@@ -105,13 +105,8 @@ class Marks(Good):
 RUNS = [
     Mutant(
         "kept histories",
-        # A step that a history has is off the grid, so nothing of a later run is predicted.
-        (
-            "second_run_is_fresh",
-            "next_run_may_have_another_shape",
-            "next_run_may_have_another_batch_size",
-            "may_change_its_dtype",
-        ),
+        # A step that a branch has had is off the grid, so nothing of a later run is predicted.
+        ("second_run_is_fresh", "next_run_may_have_another_shape", "next_run_may_have_another_batch_size"),
         "run 2 of a session must be as a fresh one",
         engine=keep_histories_of_whole_runs,
     ),
