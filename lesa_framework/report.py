@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from lesa_framework.types import Choice, Decision, Reason, RunInfo, StepRecord
 
 #: Reasons that mean a failed assumption: the computed feature was used although something else was planned.
-FALLBACKS = frozenset({Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.NON_FINITE, Reason.NON_FINITE_CORRECTION})
+FALLBACKS = frozenset(
+    {Reason.SHAPE, Reason.UNKNOWN_STEP, Reason.REPEATED_STEP, Reason.NON_FINITE, Reason.NON_FINITE_CORRECTION}
+)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     PREDICTED = "predicted"
     SHAPE = "shape changed"
     UNKNOWN_STEP = "unknown step"
+    REPEATED_STEP = "repeated step"  # the branch was there, or past it, already
     NON_FINITE = "non-finite prediction"
     NON_FINITE_CORRECTION = "non-finite correction"
     BATCH = "computed with its batch"  # another branch in the same call had to be

@@ -14,14 +14,14 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.asking import Asking, asking
+from lesa_framework.runtime.branch import Branch
 from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.features.ahead import reads_next
 from lesa_framework.runtime.features.finite import Finite
 from lesa_framework.runtime.features.history import History
-from lesa_framework.runtime.path import Path
 from lesa_framework.runtime.predicting import correct, predict
 from lesa_framework.runtime.stopwatch import Stopwatch
-from lesa_framework.runtime.store import NewHistory, Store
+from lesa_framework.runtime.store import NewHistory
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource, alone, due, others_of
 from lesa_framework.types import (
     Decision,
@@ -33,20 +33,6 @@ from lesa_framework.types import (
     StepRecord,
     Tap,
 )
-
-
-@dataclass(eq=False)
-class _Branch:
-    history: Store
-    last: int = -1  # the newest step: one comes once, and a sampler that comes back to it is off the grid
-    latent_shape: torch.Size | None = None
-    computed: tuple[int, Tensor] | None = None  # the newest computed step, and the model's input
-    path: Path = field(default_factory=Path)
-
-    @property
-    def nbytes(self) -> int:
-        latents: list[Tensor] = [*self.path.latents.values(), *(() if self.computed is None else self.computed[1:])]
-        return self.history.nbytes + sum(latent.nbytes for latent in latents)
 
 
 @dataclass(eq=False)
@@ -94,7 +80,7 @@ class Engine:
     covers_call: bool = False
     _strategy: Strategy | None = None  # of the run in progress
     _info: RunInfo | None = None
-    _branches: dict[str, _Branch] = field(default_factory=dict)
+    _branches: dict[str, Branch] = field(default_factory=dict)
     _histories: dict[str, HistoryView] = field(default_factory=dict)  # as histories see each other
     _records: list[StepRecord] = field(default_factory=list)
     _started: float = 0.0
@@ -145,7 +131,8 @@ class Engine:
         name = position.branch
         branch = self._branches.get(name) or self._open_branch(name)
         if position.index is None or position.index <= branch.last:
-            return Step(None, StepRecord(-1, name, -1, Decision.COMPUTE, Reason.UNKNOWN_STEP), latent, None, name)
+            why = Reason.UNKNOWN_STEP if position.index is None else Reason.REPEATED_STEP
+            return Step(None, StepRecord(-1, name, -1, Decision.COMPUTE, why), latent, None, name)
         reason = None
         if branch.latent_shape not in (None, latent.shape):
             branch, reason = self._open_branch(name), Reason.SHAPE
@@ -271,13 +258,13 @@ class Engine:
         for observer in self.observers:
             observer.lesa_run_start(run=info)
 
-    def _open_branch(self, name: str) -> _Branch:
+    def _open_branch(self, name: str) -> Branch:
         history = self.new_history(self.strategy.predictor.depth, self.strategy.history, self._histories)
         self._histories[name] = history
-        self._branches[name] = branch = _Branch(history)
+        self._branches[name] = branch = Branch(history)
         return branch
 
-    def _context(self, position: Position, index: int, branch: _Branch, latent: Tensor) -> StepContext:
+    def _context(self, position: Position, index: int, branch: Branch, latent: Tensor) -> StepContext:
         sigmas = position.grid.sigmas
         return StepContext(
             index=index,

@@ -54,9 +54,11 @@ def test_a_step_that_comes_again_is_off_the_grid():
         step = engine_.begin(Position(number == 0, GRID, index, "a", 0), latent)
         engine_.end(step, step.prediction if step.prediction is not None else engine_.computed(step, latent))
     reasons = [record.reason for record in engine_.report.records]
-    again = [Reason.UNKNOWN_STEP, Reason.UNKNOWN_STEP, Reason.PREDICTED]
+    again = [Reason.UNKNOWN_STEP, Reason.REPEATED_STEP, Reason.PREDICTED]
     assert reasons == [Reason.SCHEDULE, *again, *again]
     assert engine_.report.cache_bytes == latent.nbytes
+    # Advice about the grid is for those that were not on it.
+    assert "  fell back to computing 2x: repeated step\n" in f"{engine_.report}\n"
 
 
 def test_predictions_enter_a_history_that_records_all():

@@ -238,6 +238,6 @@ def test_any_sampler_works(world, sampler):
     assert {record.index for record in calls} - {-1} == set(range(STEPS))
     assert [index for index in computed if index >= 0] == [0, 5, 10, 15]
     assert all(record.decision is Decision.COMPUTE for record in report.records if record.index < 0)
-    assert set(report.fallbacks) <= {Reason.UNKNOWN_STEP}
+    assert set(report.fallbacks) <= {Reason.UNKNOWN_STEP, Reason.REPEATED_STEP}
     second = [record for record in report.records if record.branch == "cond#2"]
     assert counter.stop()[0] == len(computed) + sum(record.decision is Decision.COMPUTE for record in second)

@@ -1,0 +1,36 @@
+"""One branch of a run: its history, and the latents that are kept with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lesa_framework.runtime.path import Path
+from lesa_framework.runtime.store import Store
+
+
+@dataclass(eq=False)
+class Branch:
+    """What an engine knows of a branch.
+
+    Attributes:
+        history: Its features.
+        last: The newest step. One comes once, so a sampler that comes back to it, or further, is off the grid.
+        latent_shape: Of the newest step.
+        computed: The newest computed step, and the model's input; None unless somebody reads latents.
+        path: The model's inputs, if the schedule reads them.
+    """
+
+    history: Store
+    last: int = -1
+    latent_shape: torch.Size | None = None
+    computed: tuple[int, Tensor] | None = None
+    path: Path = field(default_factory=Path)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of features and latents that are held."""
+        latents: list[Tensor] = [*self.path.latents.values(), *(() if self.computed is None else self.computed[1:])]
+        return self.history.nbytes + sum(latent.nbytes for latent in latents)
