@@ -60,6 +60,8 @@ class Watch(console.Bar):
     def show(self, step: SearchProgress) -> None:
         """Show a part that is done."""
         self._say_what_is_done(step)
+        if step.stage == "first fit" and not self._clocks:
+            self._say("fitting on one prompt first, to see that it can be done.")
         note, left = self._note(step), self._left(step)
         if left and step.stage == "recording" and not (step.record.tried or step.stage in self._told):
             self._say_what_is_too_short(step.share)

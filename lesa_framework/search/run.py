@@ -40,7 +40,7 @@ class SearchProgress:
         fit: The progress of the fit at the end; None in other stages.
     """
 
-    stage: Literal["recording", "searching", "fitting"]
+    stage: Literal["first fit", "recording", "searching", "fitting"]
     share: float
     record: Record
     newest: Tried | None = None
@@ -145,7 +145,7 @@ def search(
     searching = Search(trials, record, begin, len(trials.sigmas) - 1, fixed, config.training.seed, save, clock)
     tried = len(record.tried) + len(record.compared)
     if not searching.is_finished(limit):
-        _record(trials, begin[0], record, len(prompts.fitted) + prompts.judged, progress, clock)
+        _record(trials, begin[0], config, record, len(prompts.fitted) + prompts.judged, progress, clock)
         for newest in searching.run(limit):
             share = min(1.0, limit.share(len(record.tried), record.seconds + reserve(record)))
             progress(SearchProgress("searching", share, record, newest))
@@ -179,6 +179,7 @@ def _write(config: LesaConfig, record: Record, page: Path) -> None:
 def _record(
     trials: PipelineTrials,
     first: Steps,
+    config: LesaConfig,
     record: Record,
     count: int,
     progress: Callable[[SearchProgress], None],
@@ -186,7 +187,7 @@ def _record(
 ) -> None:
     started = clock()
     if not record.compared:
-        trials.try_out(first)
+        trials.try_out(first, config, lambda done: progress(SearchProgress("first fit", done, record)))
     trials.record(lambda done: progress(SearchProgress("recording", done / count, record)))
     if not record.tried:  # a search that resumes loses none of its time
         record.seconds += clock() - started

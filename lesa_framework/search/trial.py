@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lesa_framework.backbones import find_adapter
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
-from lesa_framework.generation import GenerationSettings, sampler_grid
+from lesa_framework.generation import GenerationSettings
 from lesa_framework.interfaces.fit import Batch, TrainingConfig
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor, PredictorConfig
@@ -24,8 +24,7 @@ from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.search.candidates import Steps
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.training.distance import closeness_db
-from lesa_framework.training.sampler import Sampler
-from lesa_framework.training.task import Task
+from lesa_framework.training.task import LastRun, Task, make_task
 from lesa_framework.turns import steps_in_turns
 from lesa_framework.types import Reason, StepRecord
 
@@ -102,19 +101,17 @@ class PipelineTrials:
         world: World = ALONE,
     ) -> None:
         self._config, self._prompts, self._world = config, prompts, world
-        self._settings = quick_settings(config)
-        steps = config.training.num_steps
-        self._sampler = Sampler(pipe, steps, dict(call))
-        self._call = GenerationSettings(num_steps=steps, call=dict(call))
-        self.sigmas = sampler_grid(pipe, self._call)
-        self._kept: dict[_Sample, list[Tensor]] = {}
+        made = make_task(config, pipe, call, prompts.fitted, world)
+        self._made = RecordedTask(**vars(made) | {"settings": quick_settings(config) or config.training})
+        self.sigmas = made.sigmas
+        self._call = GenerationSettings(num_steps=config.training.num_steps, call=dict(call))
         self._ends: dict[_Sample, Tensor] = {}
-        self._sampler.freeze()
+        made.sampler.freeze()
 
     @property
     def fits(self) -> bool:
         """Whether candidates are fitted."""
-        return self._settings is not None
+        return self._config.predictor.has_fit()
 
     def record(self, told: Callable[[float], None]) -> None:
         """Run the uncached model on every batch.
@@ -132,15 +129,28 @@ class PipelineTrials:
         for batch in (self._prompts.quick, *(each for rung in self._prompts.rungs for each in rung)):
             self._reference(batch)
 
-    def try_out(self, steps: Steps) -> None:
-        """Fit on one prompt: what the predictor cannot be fitted to is told before all prompts are run uncached.
+    def try_out(self, steps: Steps, config: LesaConfig, told: Callable[[float], None]) -> None:
+        """Fit on one prompt: what a predictor cannot be fitted to is told before all prompts are run uncached.
+
+        Args:
+            steps: Of the schedule.
+            config: Has the predictor that is fitted at the end; where its fit is cheap, that is tried too.
+            told: Is told before each fit and after each part of it how much is done, from 0 to 1.
 
         Raises:
-            ConfigError: The fit refuses the pipeline's runs.
+            ConfigError: A fit refuses the pipeline's runs.
         """
-        if self.fits:
-            quick = self._prompts.quick
-            self._fitted(steps, (replace(quick, prompts=quick.prompts[:1], seeds=quick.seeds[:1]),))
+        quick = self._prompts.quick
+        task = self._task(steps, (replace(quick, prompts=quick.prompts[:1], seeds=quick.seeds[:1]),))
+        cheap = {
+            each.predictor.kind: (each.predictor, settings)
+            for each in (config, self._config)
+            if each.predictor.has_fit() and (settings := each.predictor.quick(each.training)) is not None
+        }
+        for number, (predictor, settings) in enumerate(cheap.values()):
+            told(number / len(cheap))
+            for step in predictor.fit(replace(task, settings=settings)).run():
+                told((number + step.done / max(1, step.total)) / len(cheap))
 
     def fixed(self, config: LesaConfig) -> frozenset[int]:
         """Steps that are computed whatever the schedule says, because a predictor has too little history.
@@ -152,7 +162,7 @@ class PipelineTrials:
         for each in (self._config, config):
             strategy = Strategy(steps_config((0,)).build(), each.router.build(), self._unfitted(each))
             found |= {ctx.index for ctx, reason in plan(strategy, self.sigmas) if reason is not Reason.PREDICTED}
-            found |= set(steps_in_turns(self._sampler.pipe, strategy, each.backbone, self._call) or ())
+            found |= set(steps_in_turns(self._made.sampler.pipe, strategy, each.backbone, self._call) or ())
         return frozenset(found)
 
     def scores(self, steps: Steps) -> Iterator[tuple[float, ...]]:
@@ -185,7 +195,7 @@ class PipelineTrials:
             self._ends |= {sample: end[place : place + 1] for place, sample in enumerate(samples)}
             if not self.fits or whole in self._prompts.judge:
                 for sample in samples:
-                    del self._kept[sample]  # only its end is compared
+                    del self._made.kept[sample]  # only its end is compared
         return torch.cat([self._ends[sample] for sample in samples])
 
     def _unfitted(self, config: LesaConfig) -> Predictor:
@@ -195,7 +205,7 @@ class PipelineTrials:
         return config.predictor.fit(task).predictor
 
     def _fitted(self, steps: Steps, batches: tuple[Batch, ...]) -> Predictor:
-        if self._settings is None:
+        if not self.fits:
             return self._config.predictor.build()
         fit = self._config.predictor.fit(self._task(steps, batches))
         for _ in fit.run():
@@ -203,20 +213,7 @@ class PipelineTrials:
         return fit.predictor
 
     def _task(self, steps: Steps, batches: tuple[Batch, ...]) -> RecordedTask:
-        config = self._config
-        return RecordedTask(
-            self._settings or config.training,
-            self._sampler,
-            self.sigmas,
-            steps_config(steps).build(),
-            config.router.build(),
-            config.backbone,
-            config.backbone.tap,
-            batches,
-            config.engine.history.build(),
-            self._world,
-            kept=self._kept,
-        )
+        return replace(self._made, schedule=steps_config(steps).build(), batches=batches, seen=LastRun())
 
 
 def is_tried_itself(config: LesaConfig) -> bool:

@@ -73,7 +73,8 @@ def first_run(
         raise ConfigError(
             f"training: 'fitted' needs one call of the model for each branch and step; {len(recorder.records)} "
             f"calls were seen in {steps} steps of {len(branches)} branches, as where two transformers take turns. Take "
-            "another predictor, such as taylorseer (--predictor taylorseer for a search)."
+            "another predictor, such as taylorseer. For a search: --predictor taylorseer, or --guide taylorseer where "
+            "another predictor than 'fitted' is searched for."
         )
     shape = TableShape(steps, computed_steps(task), depth, branches, reads, records)
     alike = last.shape == final.shape and (reads == "own" or shapes.alike)

@@ -79,6 +79,13 @@ def recorded(limit: Limit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return capsys.readouterr().err
 
 
+def test_the_first_fit_is_told_before_it_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    with Watch(Limit(tries=1)) as watch:
+        for done in (0.0, 0.5):
+            watch.show(SearchProgress("first fit", done, new_record()))
+    assert capsys.readouterr().err.splitlines()[0] == "fitting on one prompt first, to see that it can be done."
+
+
 def new_record(*tried: Tried) -> Record:
     return Record(fingerprint="f", about={}, whole=1, tried=list(tried))
 

@@ -43,7 +43,9 @@ def test_a_fitted_predictor_on_found_steps(flux: Any, generate: Any, tmp_path: P
         generate(flux, num_inference_steps=8)
     computed = [index for index, letter in enumerate(session.report.plan()) if letter == "F"]
     assert tuple(computed) == best.steps == found.record.final.steps
-    assert list(dict.fromkeys(each.stage for each in seen)) == ["recording", "searching", "fitting"]
+    assert list(dict.fromkeys(each.stage for each in seen)) == ["first fit", "recording", "searching", "fitting"]
+    first = [each.share for each in seen if each.stage == "first fit"]
+    assert first == [0.0, 0.5, 1.0]
     assert seen[-1].share == 1.0
     recording = [each.share for each in seen if each.stage == "recording"]
     assert recording == sorted(recording)
@@ -84,10 +86,11 @@ def test_what_cannot_be_fitted_is_told_before_the_prompts_are_run(
         yield
 
     monkeypatch.setattr(GainFit, "run", refuse)
-    seen: list[SearchProgress] = []
-    with pytest.raises(ConfigError, match="not these runs of 1"):
-        run(flux, tmp_path, seen=seen)
-    assert seen == []
+    for guide in (None, "taylorseer"):  # the predictor's own fit is cheap, so it is tried beside another guide
+        seen: list[SearchProgress] = []
+        with pytest.raises(ConfigError, match="not these runs of 1"):
+            run(flux, tmp_path, guide=guide, seen=seen)
+        assert [(each.stage, each.share) for each in seen] == [("first fit", 0.0)]
 
 
 def test_lesa_train_repeats_the_fit(flux: Any, tmp_path: Path) -> None:
@@ -110,7 +113,9 @@ def test_a_predictor_without_a_fit(flux: Any, tmp_path: Path) -> None:
 
 
 def test_a_dear_fit_is_searched_with_a_guide_and_fitted_once(flux: Any, tmp_path: Path) -> None:
-    found = run(flux, tmp_path, "dear", guide="gain", limit=Limit(tries=2))
+    seen: list[SearchProgress] = []
+    found = run(flux, tmp_path, "dear", guide="gain", limit=Limit(tries=2), seen=seen)
+    assert [each.share for each in seen if each.stage == "first fit"] == [0.0, 0.5, 1.0], "the guide's alone"
     assert found.weights is not None
     assert load_artifact(found.weights, "dear").metadata.training["search"]["guide"] == "gain"
     with pytest.raises(ConfigError, match=r"--guide dear: has no cheap fit\. Give one of .*\bgain\b"):

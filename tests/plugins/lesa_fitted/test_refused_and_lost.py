@@ -14,7 +14,7 @@ from lesa_fitted.fitted import Fitted
 from lesa_fitted.predictor import FittedPredictorConfig
 from lesa_fitted.settings import FittedTrainingConfig
 from lesa_fitted.table import TableShape
-from lesa_framework import ConfigError, LesaError
+from lesa_framework import ConfigError, Decision, LesaError, Reason, StepRecord
 from lesa_framework.processes import World
 from lesa_framework.testing import even_grid
 from lesa_framework.training import Task
@@ -48,6 +48,25 @@ def test_where_a_noise_level_comes_twice_filters_aim_at_features(make_task):
 def test_the_trajectory_is_refused_where_a_noise_level_comes_twice(make_task):
     fit = FittedPredictorConfig().fit(twice(make_task(FittedTrainingConfig(target="trajectory"))))
     with pytest.raises(ConfigError, match=r"training\.target: 'trajectory' needs noise levels that fall"):
+        next(fit.run())
+
+
+class TakingTurns(Task):
+    """Its runs call one transformer in the first half of the steps, and another one in the second."""
+
+    def rollout(self, batch, predictor, *, observers=(), **_):
+        latent = torch.zeros(1, 2)
+        for index in range(STEPS):
+            record = StepRecord(index, f"cond ({2 * index // STEPS})", 0, Decision.COMPUTE, Reason.SCHEDULE)
+            for observer in observers:
+                observer.lesa_step_end(record=record, latent=latent, feature=latent)
+        return [latent] * (STEPS + 1)
+
+
+def test_transformers_that_take_turns_are_refused_with_what_to_do_in_a_search(make_task):
+    fit = FittedPredictorConfig().fit(TakingTurns(**vars(make_task(FittedTrainingConfig()))))
+    ways = f"{STEPS} calls were seen in {STEPS} steps of 2 branches.* --predictor taylorseer, or --guide taylorseer"
+    with pytest.raises(ConfigError, match=ways):
         next(fit.run())
 
 
