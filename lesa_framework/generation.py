@@ -68,6 +68,24 @@ def check_call(pipe: CallablePipeline, call: Mapping[str, object]) -> None:
             raise ConfigError(f"--call {key}: {name} does not take it. Valid: {', '.join(valid)}.")
 
 
+def check_pictures(pipe: CallablePipeline, sample: Sequence[int]) -> None:
+    """Refuse pipelines whose samples cannot be written and looked at, such as sounds.
+
+    Args:
+        pipe: The pipeline.
+        sample: Shape of one sample; empty where it is not known yet.
+
+    Raises:
+        ConfigError: It has other dimensions than an image's three or a video's four.
+    """
+    if sample and len(sample) not in (3, 4):
+        raise ConfigError(
+            f"model: {type(pipe).__name__} makes samples of shape {tuple(sample)}, which are neither images nor "
+            "videos, so they are not written or compared here. Call the pipeline in Python, with "
+            "lesa_framework.accelerate."
+        )
+
+
 def generate_batch(
     pipe: CallablePipeline,
     prompts: Sequence[str],

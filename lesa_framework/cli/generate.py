@@ -24,7 +24,7 @@ from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaError
 from lesa_framework.extras import check_installed
 from lesa_framework.files import write_bytes
-from lesa_framework.generation import GenerationSettings, check_call, generate_batch
+from lesa_framework.generation import GenerationSettings, check_call, check_pictures, generate_batch
 from lesa_framework.limits import MAX_PAIRS, check_pairs
 from lesa_framework.measure.images import png_bytes
 from lesa_framework.measure.lineup import Contender, caches, planned
@@ -153,7 +153,9 @@ def _sample(
     def after_step(index: int) -> None:
         progress.step("generating", work[index] if index < len(work) else 0.0)
 
-    return generate_batch(pipe, prompts, seeds, settings, after_step)
+    samples = generate_batch(pipe, prompts, seeds, settings, after_step)
+    check_pictures(pipe, samples.images.shape[1:])
+    return samples
 
 
 def _foresee(
@@ -183,6 +185,7 @@ def _foresee(
     else:
         plans = rehearsed(partial(session.plan, steps, batch=batch, call=settings.call))
         model = loaded(pipe, plans, batch)
+    check_pictures(pipe, model.sample)
     job.device = model.device
     pixels = [Part("images", pictures(model.sample, count))]
     disk = room_of(out, pixels) if model.sample else None

@@ -10,6 +10,7 @@ from rich.console import Console
 from lesa_framework.cli import foreseen, written
 from lesa_framework.cli.forecast import Forecast, Job, Part, Room
 from lesa_framework.cli.foreseen import Model
+from lesa_framework.generation import check_pictures
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.pipelines import CallablePipeline
@@ -57,6 +58,7 @@ class Outlook:
         self._left -= 1
         if len(contenders) > 1:
             model = foreseen.compared(pipe, task, contenders)
+            check_pictures(pipe, model.sample)
             self._job.device = model.device
             self._work.append(foreseen.work_of(task, contenders))
             self._look(model, task, len(contenders))

@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 
 from tests.cli.conftest import SMALL, Lesa
@@ -75,3 +78,31 @@ def test_a_folder_draws_no_prompt_of_its_own(lesa: Lesa, model: Path, workplace:
     )
     assert "--prompts" not in outcome.err
     assert list(workplace.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "is_known"),
+    [
+        (("generate", "rain"), True),
+        (("generate", "rain"), False),
+        (("eval", "mine.yaml", "--prompts", "prompts.txt"), True),
+    ],
+)
+def test_sounds_are_refused_as_early_as_they_are_known(
+    lesa: Lesa, cache: Path, model: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...], is_known: bool,
+) -> None:  # fmt: skip
+    decode, steps = AutoencoderKL.decode, []
+
+    def decode_sound(self: Any, latents: torch.Tensor, **options: Any) -> tuple[torch.Tensor]:
+        if latents.is_meta and not is_known:
+            raise RuntimeError("it needs numbers")
+        return (decode(self, latents, **options)[0].flatten(2),)
+
+    monkeypatch.setattr(AutoencoderKL, "decode", decode_sound)
+    monkeypatch.setattr("lesa_framework.cli.console.StepProgress.step", lambda *_: steps.append(1))
+    (workplace / "prompts.txt").write_text("rain\n")
+    outcome = lesa(*command, "--model", model, "--steps", 4, "--out", "found", *SMALL)
+    assert outcome.code == 2
+    assert "error: model: FluxPipeline makes samples of shape (3, 256), which are neither images nor" in outcome.err
+    assert bool(steps) is not is_known
