@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from lesa_fitted.normal_equations import NormalEquations
+from lesa_fitted.normal_equations import NormalEquations, energy
 from lesa_fitted.table import TableShape, features_for
 from lesa_fitted.velocities import Velocities
 from lesa_framework import HistoryView, Predictor, StepContext, World
@@ -46,6 +46,11 @@ class Rows:
         self.tuning: Tensor | None = None
         self._is_split = False
 
+    @property
+    def reads_moves(self) -> bool:
+        """Whether filters are fitted to how the sampler moved; see above."""
+        return self.target == "trajectory" and self.shape.reads == "own"
+
     def key(self, step: int, branch: int) -> Key:
         """The row of a predicted step."""
         if self.target == "feature":
@@ -54,7 +59,7 @@ class Rows:
 
     def split(self) -> None:
         """Let branches have weights of their own from now on, where they read their own features."""
-        if self.target == "trajectory" and self.shape.reads == "own" and not self._is_split:
+        if self.reads_moves and not self._is_split:
             self._is_split = True
             branches = range(len(self.shape.branches))
             self.weights = {(step, b): weights for (step, _), weights in self.weights.items() for b in branches}
@@ -105,7 +110,6 @@ class GreedyPredictor(Predictor):
     """
 
     records: Literal["all", "computed"] = "computed"
-    reads_latents = True
 
     def __init__(
         self,
@@ -120,8 +124,7 @@ class GreedyPredictor(Predictor):
         self._counted = slice(None) if counts else slice(0)
         self.depth = rows.shape.depth
         self._done: set[Key] = set()
-        self._samples = len(latents[-1])
-        self._velocities = Velocities(self.depth, self._samples)
+        self._velocities = Velocities(self.depth, len(latents[-1])) if rows.reads_moves else None
         self._planned: tuple[Tensor, Tensor] | None = None
         self._misses: list[tuple[float, float]] = []  # squares of the distance, and of the way
 
@@ -135,21 +138,23 @@ class GreedyPredictor(Predictor):
 
     def forget(self) -> None:
         """Let go of the run's tensors: whoever attached this may keep it for a while."""
-        self._features, self._planned, self._velocities = {}, None, Velocities(self.depth, self._samples)
+        self._features, self._planned, self._velocities = {}, None, None
 
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> None:  # noqa: ARG002
         """Change nothing; the latent tells how the sampler moved, and where predictions led."""
-        self._velocities.computed(ctx, feature)
+        if self._velocities is not None:
+            self._velocities.computed(ctx, feature)
         if self._planned is not None:
             assert ctx.latent is not None
             (start, end), self._planned = self._planned, None
             missed, way = (ctx.latent - end)[self._counted], (end - start)[self._counted]
-            self._misses.append((float(missed.double().square().sum()), float(way.double().square().sum())))
+            self._misses.append((float(energy(missed)), float(energy(way))))
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Fit the row, if nobody has in this rollout, and apply it."""
         shape = self._rows.shape
-        self._velocities.predicted(ctx)
+        if self._velocities is not None:
+            self._velocities.predicted(ctx)
         key = self._rows.key(ctx.index, shape.branches.index(ctx.branch))
         features = features_for(shape, history, ctx)
         if key not in self._done:
@@ -169,8 +174,7 @@ class GreedyPredictor(Predictor):
             self._planned = ctx.latent.detach().clone(), ctx.latent + way * _sum(features, weights)
 
     def _regressors(self, features: list[Tensor]) -> list[Tensor]:
-        shared = self._rows.target == "trajectory" and self._rows.shape.reads == "own"
-        return self._velocities.newest(len(features)) if shared else features
+        return features if self._velocities is None else self._velocities.newest(len(features))
 
     def _target(self, ctx: StepContext, like: Tensor) -> Tensor:
         if self._rows.target == "feature":

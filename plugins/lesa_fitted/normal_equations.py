@@ -11,7 +11,7 @@ from torch import Tensor
 #: Rows that this process found -> those of all processes.
 Gather: TypeAlias = Callable[[Tensor], Tensor]
 #: Numbers of a feature that are looked at together: more would only need more memory.
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 #: How often samples are weighed anew.
 _ROUNDS = 3
 #: Of the median error: a sample that is fitted better than this counts no more than one that is fitted like this.
@@ -52,8 +52,8 @@ class NormalEquations:
     def _sample(self, rows: Sequence[Tensor], wanted: Tensor) -> Tensor:
         gram = torch.zeros(self.size, self.size, dtype=torch.float64)
         moment, energy = torch.zeros(self.size, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-        for start in range(0, wanted.numel(), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, wanted.numel(), CHUNK):
+            part = slice(start, start + CHUNK)
             columns, goal = torch.stack([row[part].double() for row in rows]), wanted[part].double()
             gram += (columns @ columns.T).cpu()
             moment += (columns @ goal).cpu()
@@ -105,6 +105,14 @@ class NormalEquations:
         related = (some / some[:, :1, :1]).mean(0) + _RELATED * same
         inverse: Tensor = torch.linalg.inv(torch.linalg.cholesky(related))
         return inverse.T
+
+
+def energy(values: Tensor) -> Tensor:
+    """The sum of squares in float64, shape (); values are looked at in parts."""
+    total = values.new_zeros((), dtype=torch.float64)
+    for part in torch.split(values.flatten(), CHUNK):
+        total += part.double().square().sum()
+    return total
 
 
 def _least_squares(grams: Tensor, moments: Tensor, shares: Tensor, ridge: float) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lesa_fitted.normal_equations import CHUNK
 from lesa_framework import StepContext
 
 _HALVES = torch.float16, torch.bfloat16
@@ -76,20 +77,36 @@ def _without_rounding(moved: Tensor, features: Sequence[Tensor], samples: int, r
         rounding: The energy that rounding is expected to add, at most.
     """
     copies = len(moved) // samples
-    parts = torch.stack([each.reshape(copies, samples, -1) for each in features]).flatten(0, 1).double()
-    goals = moved[:samples].flatten(1).double()
+    rows = [row for each in features for row in each.reshape(copies, samples, -1)]
+    goals = moved[:samples].flatten(1)
     # In half precision a sample may overflow; the others' moves count.
-    good = parts.isfinite().all(-1).all(0) & goals.isfinite().all(-1)
-    columns, goal = parts[:, good].flatten(1), goals[good].flatten()
-    weights = torch.linalg.pinv(columns @ columns.T, hermitian=True) @ (columns @ goal)
-    left = copies * float((goal - weights @ columns).square().sum())
-    if left > _EXPLAINED * rounding:
+    good = torch.stack([each.isfinite().all(-1) for each in (*rows, goals)]).all(0).tolist()
+    starts = range(0, goals.shape[1], CHUNK)
+    parts = [(number, slice(start, start + CHUNK)) for number in range(samples) if good[number] for start in starts]
+
+    def columns(part: tuple[int, slice]) -> Tensor:
+        return torch.stack([row[part].double() for row in rows])
+
+    gram = moved.new_zeros(len(rows), len(rows), dtype=torch.float64)
+    moment = moved.new_zeros(len(rows), dtype=torch.float64)
+    for part in parts:
+        each = columns(part)
+        gram += each @ each.T
+        moment += each @ goals[part].double()
+    weights = torch.linalg.pinv(gram, hermitian=True) @ moment
+    exact, left = goals.clone(), moved.new_zeros((), dtype=torch.float64)
+    for part in parts:
+        found = weights @ columns(part)
+        left += (goals[part].double() - found).square().sum()
+        exact[part] = found.to(exact)
+    if copies * float(left) > _EXPLAINED * rounding:
         return moved
-    exact = torch.where(good[:, None], torch.einsum("c,csn->sn", weights, parts), goals)
-    return exact.repeat(copies, 1).view_as(moved).to(moved)
+    return exact.repeat(copies, 1).view_as(moved)
 
 
 def _rounding(values: Tensor) -> float:
     """The energy of the rounding of values to their own precision: each is off by a twelfth of a squared last place."""
-    last_places = torch.finfo(values.dtype).eps * torch.exp2(torch.frexp(values.float()).exponent.double() - 1)
-    return float(last_places.square().sum()) / 12
+    eps, energy = torch.finfo(values.dtype).eps, values.new_zeros((), dtype=torch.float64)
+    for part in torch.split(values.flatten(), CHUNK):
+        energy += (eps * torch.exp2(torch.frexp(part.float()).exponent.double() - 1)).square().sum()
+    return float(energy) / 12

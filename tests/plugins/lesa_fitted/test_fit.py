@@ -18,6 +18,14 @@ from lesa_framework.training import NoGradientsError, drift_db
 from tests.toys import COMPUTED, STEPS
 
 
+def test_velocities_are_found_where_they_are_read(make_task, monkeypatch):
+    seen = []
+    monkeypatch.setattr("lesa_fitted.velocities.Velocities.computed", lambda *_: seen.append(1))
+    fitted(make_task(FittedTrainingConfig(target="feature")))
+    fitted(make_task(FittedTrainingConfig(target="trajectory"), tap=Tap.OUTPUT), reads="all")
+    assert seen == []
+
+
 class Line(AffinePredictor):
     """Straight lines through the two newest computed features."""
 

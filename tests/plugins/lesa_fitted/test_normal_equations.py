@@ -26,7 +26,7 @@ def test_parts_of_samples_and_of_batches_give_what_the_whole_gives(monkeypatch):
     features, target = torch.randn(3, 4, 16), torch.randn(4, 16)
     whole, parts = NormalEquations(3), NormalEquations(3)
     whole.add(list(features), target)
-    monkeypatch.setattr(normal_equations, "_CHUNK", 7)
+    monkeypatch.setattr(normal_equations, "CHUNK", 7)
     for half in (slice(0, 2), slice(2, 4)):
         parts.add([row[half] for row in features], target[half])
     assert torch.allclose(whole.solve(1e-6), parts.solve(1e-6))

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lesa_fitted.velocities import Velocities
+from lesa_fitted.normal_equations import energy
+from lesa_fitted.velocities import Velocities, _without_rounding
 from lesa_framework import StepContext
 from lesa_framework.testing.tiny_pipeline import noise
 
@@ -100,6 +101,35 @@ def test_features_that_are_not_finite_change_nothing():
     velocities.predicted(StepContext(1, SIGMAS, latent=latent + 1))
     (found,) = velocities.newest(4)
     assert torch.equal(found, ((latent + 1).float() - latent.float()) / (SIGMAS[1] - SIGMAS[0]))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_parts_give_what_the_whole_gives(monkeypatch, lost):
+    """In float64; the second of two samples may have overflowed."""
+    features = [noise(SHAPE, number).to(torch.bfloat16) for number in range(2)]
+    velocity = guided(*(feature.double() for feature in features))
+    moved = (velocity + 0.05 * noise(SHAPE, 5)).float()
+    if lost:
+        features[0][1, 3, 3] = float("inf")
+
+    def found(chunk: int) -> Tensor:
+        monkeypatch.setattr("lesa_fitted.velocities.CHUNK", chunk)
+        return _without_rounding(moved, features, 2, rounding=1e9)
+
+    whole = found(1 << 20)
+    assert torch.equal(whole[1], moved[1]) is lost
+    assert error(whole[0], velocity[0]) < 1e-4 < error(moved[0], velocity[0])
+    assert torch.allclose(found(1000), whole, rtol=1e-6, atol=1e-6)
+    size = SHAPE[1] * SHAPE[2]
+    columns = torch.stack([each[: 2 - lost].double().flatten() for each in features])
+    weights = torch.linalg.lstsq(columns.T, moved[: 2 - lost].double().flatten()).solution
+    assert torch.allclose(whole[0].double().flatten(), weights @ columns[:, :size], rtol=1e-6, atol=1e-6)
+
+
+def test_energies_are_sums_of_parts(monkeypatch):
+    values = noise(SHAPE, 1)
+    monkeypatch.setattr("lesa_fitted.normal_equations.CHUNK", 1000)
+    assert float(energy(values)) == pytest.approx(float(values.double().square().sum()), rel=1e-12)
 
 
 def test_in_single_precision_the_difference_is_what_it_was():
