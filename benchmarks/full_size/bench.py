@@ -18,7 +18,7 @@ from benchmarks.full_size.device import Device
 from benchmarks.full_size.first_steps import FirstSteps
 from benchmarks.full_size.sampler import Denoiser, build_denoiser, build_model
 from benchmarks.full_size.subject import DenoiserSubject
-from lesa_framework.errors import LesaError, in_one_line
+from lesa_framework.errors import ConfigError, LesaError, in_one_line
 from lesa_framework.files import write_text
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.measure.assembly import Measured, assemble
@@ -27,6 +27,7 @@ from lesa_framework.measure.environment import environment
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.model_bench import ModelBench
 from lesa_framework.measure.results import ModelResults, Pair, Results
+from lesa_framework.measure.results_file import read_results
 from lesa_framework.measure.scoring import Metrics
 from lesa_framework.measure.spec import BenchSpec, ModelEntry
 from lesa_framework.measure.store import Store
@@ -223,7 +224,7 @@ class _Report:
         return self._told(self.save(measured))
 
     def fail(self, reason: str) -> Results:
-        """Results without rows."""
+        """Results without rows; they are not written over those that an earlier run has."""
         self.notes.append(f"Failed: {reason}")
         model = ModelResults(
             model=self.task.source.name, num_steps=self.task.settings.num_steps, batch=self.task.spec.batch,
@@ -233,6 +234,9 @@ class _Report:
             title=self._bench.title, rows=[], models=[model], command=self._bench.command,
             environment=self.environment, notes=self.notes,
         )  # fmt: skip
+        if self._path is not None and _has_rows(unfinished(self._path)):
+            self._say(f"{self.notes[-1]}; {unfinished(self._path)} keeps what an earlier run has measured")
+            return results
         return self._told(self._written(results))
 
     def _written(self, results: Results) -> Results:
@@ -244,6 +248,13 @@ class _Report:
         if self._path is not None:
             self._say(f"did not come to its end; written to {unfinished(self._path)}")
         return results
+
+
+def _has_rows(path: Path) -> bool:
+    try:
+        return bool(read_results(path).rows)
+    except ConfigError:  # it is not there, or nothing can read it
+        return False
 
 
 def _text(results: Results) -> str:

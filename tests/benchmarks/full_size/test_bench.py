@@ -177,6 +177,16 @@ def test_a_run_without_rows_replaces_no_file(earlier):
     assert earlier.read_text() == "measured before"
 
 
+def test_a_run_without_rows_leaves_those_of_a_killed_one(earlier):
+    with pytest.raises(KeyboardInterrupt):
+        measure(FLUX, extra=[failing("last", KeyboardInterrupt())], path=earlier)
+    kept = unfinished(earlier).read_text()
+    results, said = measure(FLUX, budget=-1.0, path=earlier)
+    assert results.rows == []
+    assert unfinished(earlier).read_text() == kept
+    assert said[-1] == f"{results.notes[-1]}; {unfinished(earlier)} keeps what an earlier run has measured"
+
+
 def test_a_run_that_comes_to_its_end_replaces_the_file(earlier):
     unfinished(earlier).write_text("of a killed run")
     results, said = measure(FLUX, "reuse-n7", path=earlier)
