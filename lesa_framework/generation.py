@@ -135,7 +135,8 @@ def generate_batch(
 def _followed(pipe: CallablePipeline, after_step: Callable[[int, Tensor], None]) -> Iterator[dict[str, Any]]:
     """Within it, a call with the arguments that this gives reports every step's number and latents.
 
-    A few pipelines, such as PixArt's, report no steps. Of these, the scheduler is listened to.
+    A few pipelines, such as PixArt's, report no steps. Of these, the scheduler is listened to: its first output is what
+    they go on with. In a run of one step PixArt-alpha takes the second one, which LCM's scheduler makes the same.
     """
     if "callback_on_step_end" in _parameters(pipe):
 

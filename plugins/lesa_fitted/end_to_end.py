@@ -64,7 +64,7 @@ class TrainableRows(Predictor):
         """Apply the step's filter, differentiably."""
         shape = self._rows.shape
         key = self._rows.key(ctx.index, shape.branches.index(ctx.branch))
-        weights = self._weights(self._keys.index(key)).view(shape.sources, -1, 1).to(history.feature(0).device)
+        weights = self._weights(self._keys.index(key)).view(shape.sources, -1, 1)
         if shape.reads == "own":
             return history.apply(Filter(weights[0]))
         found = dict(zip(shape.branches, weights, strict=True))
