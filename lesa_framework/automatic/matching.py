@@ -10,9 +10,8 @@ from lesa_framework.artifacts.check import same_guidance
 from lesa_framework.automatic.budget import Budget, nothing_to_gain
 from lesa_framework.automatic.shelf import Weights
 from lesa_framework.errors import LesaError
-from lesa_framework.interfaces.schedule import NoiseLevels
-from lesa_framework.runtime.strategy import Strategy, computed_steps, plan
-from lesa_framework.types import Choice, Reason, RunInfo
+from lesa_framework.runtime.strategy import Strategy, carried, computed_steps
+from lesa_framework.types import Choice, RunInfo
 
 
 class Nearness(IntEnum):
@@ -83,7 +82,7 @@ def _within_budget(weights: Weights, run: RunInfo, budget: Budget) -> Strategy |
         grid = f"on {len(trained) - 1} steps" if len(trained) != len(run.sigmas) else "on another grid"
         if not strategy.predictor.carries_over:
             return Refusal(Nearness.OTHER_GRID, f"was fitted {grid}, and this run has {steps} steps")
-        strategy = _carried(strategy, trained)
+        strategy = carried(strategy, trained)
         reason = f"fitted to this model {grid}; its quality was measured there, not in this run"
     nfe = computed_steps(strategy, run.sigmas)
     if nfe is None:
@@ -94,11 +93,3 @@ def _within_budget(weights: Weights, run: RunInfo, budget: Budget) -> Strategy |
     strategy.predictor.check(run)
     choice = Choice(weights.name, weights.config.predictor.kind, weights.source, reason, nfe, steps)
     return replace(strategy, choice=choice)
-
-
-def _carried(strategy: Strategy, trained: tuple[float, ...]) -> Strategy:
-    """The same computed noise levels on any grid."""
-    steps = plan(strategy, trained)
-    if strategy.schedule.dynamic:
-        return strategy
-    return replace(strategy, schedule=NoiseLevels([ctx.sigma for ctx, why in steps if why is not Reason.PREDICTED]))

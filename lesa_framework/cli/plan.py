@@ -99,6 +99,7 @@ def command(
             negative_prompt=negative_prompt, call=call,
         )  # fmt: skip
         grid, run = _on_model(source, strategy, settings, sizes.with_frames(arguments, frames), batch, dtype)
+    strategy = strategy.on(grid)
     with console.warnings_as_notes():
         check_length(strategy, grid)
     rows = planned_steps(strategy, grid, branches)

@@ -65,7 +65,9 @@ class Watch(console.Bar):
         note, left = self._note(step), self._left(step)
         if left and step.stage == "recording" and not (step.record.tried or step.stage in self._told):
             self._say_what_is_too_short(step.share)
-        self._bar.update(self._task, description=step.stage, completed=step.share, note=f"{note}{left}")
+        # A full bar stops its clock for good, and another stage may follow.
+        done = min(step.share, 0.999)
+        self._bar.update(self._task, description=step.stage, completed=done, note=f"{note}{left}")
         best = step.record.best
         if best is not None and step.newest is best and best.mean > self._best:
             self._best = best.mean

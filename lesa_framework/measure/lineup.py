@@ -166,6 +166,7 @@ def planned_steps(strategy: Strategy, run: RunInfo) -> tuple[int, ...] | None:
     Raises:
         LesaError: The schedule or the predictor does not fit the run.
     """
+    strategy = strategy.on(run.sigmas)
     check_length(strategy, run.sigmas)
     strategy.predictor.check(run)
     reasons = [reason for _, reason in plan(strategy, run.sigmas)]

@@ -143,13 +143,14 @@ class ModelBench:
                 entry.runs.append(run)
 
     def _run_plain_beside_dynamic(self) -> None:
-        """A plain run with as many steps for caches whose NFE was not known before."""
+        """Plain runs with as many steps for caches whose NFE was not known before."""
         known = {entry.nfe for entry in self._others if entry.contender.kind is Kind.FEWER_STEPS}
         dynamic = {entry.nfe for entry in self._others if entry.contender.nfe is None}
         for nfe in sorted(found for found in dynamic - known if found is not None):
-            self._others.append(Entry(fewer_steps(nfe)))
-            for number in self._parts.own:
-                self._extend(self._others[-1], self._groups[number])
+            for solver in ("", *self._task.spec.samplers):
+                self._others.append(Entry(fewer_steps(nfe, solver)))
+                for number in self._parts.own:
+                    self._extend(self._others[-1], self._groups[number])
         self._gather()
 
     # ------------------------------------------------------------------------------------------- the uncached run

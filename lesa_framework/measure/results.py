@@ -61,7 +61,7 @@ class Row(Frozen):
     kind: Kind
     """The sort of the row."""
     family: str
-    """What methods of one sort share: a predictor's kind, a peer's name, `fewer_steps` or `uncached`."""
+    """What methods of one sort share: a predictor's kind, a peer's or sampler's name, `fewer_steps` or `uncached`."""
     schedule: str = ""
     """Where computed steps are: a name of the file's `schedules`, or empty."""
     nfe: int = Field(ge=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from lesa_framework.errors import ConfigError, PluginContractError
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.interfaces.router import StageRouter
-from lesa_framework.interfaces.schedule import SchedulePolicy
+from lesa_framework.interfaces.schedule import NoiseLevels, SchedulePolicy
 from lesa_framework.types import (
     AS_MADE,
     Choice,
@@ -86,14 +86,43 @@ class Strategy:
                     f"{self.predictor.depth}, so it could never predict. Raise depth."
                 )
 
-    def for_run(self, run: RunInfo) -> Strategy:  # noqa: ARG002 - it serves every run
-        """Itself."""
-        return self
+    def for_run(self, run: RunInfo) -> Strategy:
+        """Itself, as it is on the run's grid."""
+        return self.on(run.sigmas)
+
+    def on(self, sigmas: Sequence[float]) -> Strategy:
+        """Itself; for another number of steps than its weights were made for, its schedule is carried over with them.
+
+        That is so where the predictor `carries_over`.
+
+        Args:
+            sigmas: The run's grid, the final 0 included; empty where it is not known.
+
+        Raises:
+            ConfigError: The schedule cannot serve the run that the weights were made for.
+        """
+        made = self.predictor.trained_for
+        if made is None or not self.predictor.carries_over or len(sigmas) in (0, len(made.sigmas)):
+            return self
+        return carried(self, made.sigmas)
 
     @property
     def reads_latents(self) -> bool:
         """Whether the latent of the newest computed step has to be kept."""
         return self.schedule.dynamic or self.predictor.reads_latents or self.predictor.looks_ahead
+
+
+def carried(strategy: Strategy, sigmas: Sequence[float]) -> Strategy:
+    """The same computed noise levels on any grid; as it is where data decide.
+
+    Args:
+        strategy: Its schedule counts steps.
+        sigmas: The grid on which it counts them, the final 0 included.
+    """
+    if strategy.schedule.dynamic:
+        return strategy
+    steps = plan(strategy, sigmas)
+    return replace(strategy, schedule=NoiseLevels([ctx.sigma for ctx, why in steps if why is not Reason.PREDICTED]))
 
 
 def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:

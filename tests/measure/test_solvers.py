@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,7 +66,45 @@ def test_a_pipeline_samples_with_it_and_is_as_before_afterwards(flux):
     assert not torch.allclose(other.latents, plain.latents, atol=1e-4)
 
 
-def test_another_scheduler_is_refused():
-    pipe = SimpleNamespace(scheduler=DDIMScheduler(), transformer=None)
-    with pytest.raises(ConfigError, match="this pipeline has DDIMScheduler"), sampling_with(pipe, "unipc2"):
+def test_samples_may_be_written_to_and_half_precision_is_sampled_in_float32():
+    levels, noise = 12, torch.linspace(-2, 2, 24).view(1, 4, 6)
+
+    def run(dtype: torch.dtype, *, writes: bool) -> torch.Tensor:
+        pipe = pipeline()
+        with sampling_with(pipe, "unipc2"):
+            scheduler = pipe.scheduler
+            scheduler.set_timesteps(levels, device="cpu")
+            latent = noise.to(dtype).clone()
+            for timestep in scheduler.timesteps:
+                found = scheduler.step((latent / 2).to(dtype), timestep, latent).prev_sample
+                assert found.dtype is dtype
+                latent = latent.copy_(found) if writes else found
+        return latent
+
+    assert torch.equal(run(torch.float32, writes=True), run(torch.float32, writes=False))
+    torch.testing.assert_close(
+        run(torch.bfloat16, writes=True).float(), run(torch.float32, writes=False), rtol=0.05, atol=0.05
+    )
+
+
+def test_a_copy_samples_for_itself():
+    pipe = pipeline()
+    with sampling_with(pipe, "unipc2"):
+        twin = copy.deepcopy(pipe.scheduler)
+        twin.set_timesteps(5)
+        assert len(pipe.scheduler.timesteps) != 5
+        assert len(twin.timesteps) == 5
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "found"),
+    [
+        (DDIMScheduler(), "DDIMScheduler"),
+        (FlowMatchEulerDiscreteScheduler(invert_sigmas=True), "one with invert_sigmas"),
+        (FlowMatchEulerDiscreteScheduler(stochastic_sampling=True), "one with stochastic_sampling"),
+    ],
+)
+def test_another_scheduler_is_refused(scheduler, found):
+    pipe = SimpleNamespace(scheduler=scheduler, transformer=None)
+    with pytest.raises(ConfigError, match=f"this pipeline has {found}"), sampling_with(pipe, "unipc2"):
         pass

@@ -7,11 +7,15 @@ from lesa_framework import (
     Decision,
     PluginContractError,
     Reason,
+    RunInfo,
     Strategy,
+    Tap,
 )
 from lesa_framework.report import plan_string
-from lesa_framework.runtime.strategy import count_computed, plan
+from lesa_framework.runtime.strategy import computed_steps, count_computed, plan
+from lesa_framework.testing import even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_schedules.schedules import StepsConfig
 from tests.runtime.loop import GRID, Sum, drive, engine
 
 
@@ -62,6 +66,33 @@ def test_a_plan_is_refused_by_a_schedule_as_a_run_is():
 
     with pytest.raises(ConfigError, match="8 steps are too few"):
         plan(Strategy(Long(), EqualStages(), Hold()), GRID.sigmas)
+
+
+def made_for(num_steps: int, *computed: int, carries_over: bool = True) -> Strategy:
+    predictor = Hold()
+    predictor.trained_for = RunInfo(even_grid(num_steps), "flux", Tap.PRE_HEAD)
+    predictor.carries_over = carries_over
+    return Strategy(StepsConfig(compute=computed).build(), EqualStages(), predictor)
+
+
+@pytest.mark.parametrize(("num_steps", "computed"), [(24, [0, 8, 16]), (6, [0, 2, 4]), (18, [0, 6, 12])])
+def test_computed_steps_carry_over_to_another_number_of_steps_with_the_weights(num_steps, computed):
+    grid = even_grid(num_steps)
+    run = RunInfo(grid, "flux", Tap.PRE_HEAD)
+    planned = plan(made_for(12, 0, 4, 8).for_run(run), grid)
+    assert [ctx.index for ctx, reason in planned if reason is not Reason.PREDICTED] == computed
+
+
+def test_a_run_without_more_steps_than_weights_compute_is_computed_whole():
+    grid = even_grid(3)
+    assert computed_steps(made_for(12, 0, 4, 8).on(grid), grid) == 3
+
+
+def test_a_schedule_is_carried_over_for_another_number_of_steps_alone():
+    shifted = tuple(level**2 for level in even_grid(12))
+    for strategy in (made_for(12, 0, 4, 8), made_for(24, 0, 4, 8, carries_over=False)):
+        assert strategy.on(shifted) is strategy
+    assert made_for(24, 0, 4, 8).on(()).schedule.compute == frozenset({0, 4, 8}), "a grid that is not known"
 
 
 def test_the_computed_steps_of_a_plan_are_counted():

@@ -57,7 +57,8 @@ def families(rows: Sequence[Row]) -> dict[str, Family]:
         colour = _FIXED.get(name) if kind is Kind.CACHE else None
         if kind in {Kind.FEWER_STEPS, Kind.UNCACHED}:
             colour = _PLAIN
-        hollow = colour is None and free >= len(_FREE)
+        is_sampler = kind is Kind.FEWER_STEPS and name != Kind.FEWER_STEPS
+        hollow = is_sampler or (colour is None and free >= len(_FREE))
         if colour is None:
             colour = _FREE[free % len(_FREE)]
             free += 1

@@ -144,11 +144,11 @@ def test_an_artifact_for_another_model_is_refused_by_the_node(world, nodes, fold
     assert "forward" not in patcher.model.diffusion_model.__dict__
 
 
-def test_an_artifact_for_other_runs_is_refused_by_the_run_and_leaves_nothing(world, nodes, folder):
+def test_an_artifact_for_another_number_of_steps_is_carried_over_with_a_warning(world, nodes, folder):
     patcher = world.model("flux")
     artifact(folder / "fitted.safetensors", world.sigmas(patcher, 20))
     clone, _ = nodes.LesaCache.execute(patcher, "fitted.safetensors", 5.0).result
-    with pytest.raises(lesa.LesaError, match="step 15 does not exist in a run of 10 steps"):
+    with pytest.warns(lesa.LesaWarning, match="fitted on a grid of 20 steps; this run's has 10"):
         world.sample(clone, world.noise("flux"), world.sigmas(patcher, 10))
     assert "forward" not in patcher.model.diffusion_model.__dict__
 
