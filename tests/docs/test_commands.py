@@ -182,7 +182,11 @@ def furnished(workplace: Path, flux_folder: Path, page: str) -> Path:  # noqa: F
     (workplace / "ratios.json").write_text(str([1.0] * 50))
     (workplace / "weight.txt").write_text(str([[float(i == j) for j in range(50)] for i in range(50)]))
     save_release(workplace / "checkpoint.pt", release_tensors(50))
-    shutil.copytree(ROOT / "plugins" / "lesa_reference" / "presets", workplace / "trained")
+    presets = ROOT / "plugins" / "lesa_reference" / "presets"
+    shutil.copytree(presets, workplace / "trained")
+    (workplace / "found").mkdir()
+    shutil.copy(presets / "ref-flux-fitted-nfe10.yaml", workplace / "found" / "my-model-fitted-nfe10.yaml")
+    shutil.copy(presets / "ref-flux-fitted-nfe10.safetensors", workplace / "found")
     return workplace
 
 
