@@ -22,6 +22,10 @@ def without_weights() -> list[str]:
     return kinds
 
 
+def test_those_that_are_left_out_need_weights_or_numbers_of_the_model() -> None:
+    assert set(plugins().registry.predictors.names()) - set(without_weights()) == {"fitted", "lesa", "l2p"}
+
+
 @pytest.mark.parametrize("kind", without_weights())
 def test_fewer_bits(make_flux, generate, kind):
     pipe = make_flux()
