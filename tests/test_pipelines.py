@@ -55,8 +55,6 @@ def test_missing_diffusers_names_the_extra(broken: Path, monkeypatch: pytest.Mon
 
 def test_a_registered_folder_is_known_by_its_path_too() -> None:
     named = plugins().registry.models.get("reference:flux")
-    if not named.folder.exists():
-        pytest.skip("the bundled weights are not there")
     assert find_model(str(named.folder)).named is named
 
 
