@@ -51,7 +51,7 @@ def test_whoever_reads_the_model_while_it_samples_sees_its_blocks(act: str):
     waiting, seen_it = threading.Event(), threading.Event()
 
     def read() -> None:
-        waiting.wait(10)
+        assert waiting.wait(10)
         if act == "deepcopy":
             twin = copy.deepcopy(pipe.transformer)
             seen.append(set(twin.state_dict()))
@@ -152,7 +152,7 @@ def test_a_child_process_may_sample_while_the_parent_did():
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(10)
+    assert held.wait(10)
     _renew_locks()  # as in a child
     assert requests.lock.acquire(timeout=1)
     release.set()

@@ -8,7 +8,7 @@ import pytest
 
 from lesa_framework.runtime.calls.levels import Grid
 from lesa_framework.runtime.calls.readings import are_levels, is_set, readings_of
-from tests.matrix.samplers import OUTSIDE, SAMPLERS, Sampler, quiet, shipped
+from tests.matrix.samplers import SAMPLERS, Sampler, quiet, shipped
 
 
 def scheduler(
@@ -156,7 +156,3 @@ def test_a_scheduler_that_shows_nothing_is_not_set_yet():
     assert not is_set(scheduler([], None, None))
     assert is_set(scheduler([3, 2, 1], None, None))
     assert is_set(SimpleNamespace())  # nor will it ever be
-
-
-def test_everything_outside_has_a_reason():
-    assert all(OUTSIDE.values())
