@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from lesa_kan.predictor import LesaPredictorConfig
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
 from tests.plugins.lesa_kan.test_predictor import SHAPE, SIGMAS, artifact, filled, trainable
+from tests.plugins.lesa_kan.test_two_stage import short
 
 
 def test_the_number_of_features_that_lesa_asks_for_is_the_first_stages() -> None:
@@ -71,7 +73,20 @@ def test_a_fit_has_untrained_experts_for_the_tasks_steps_and_seed() -> None:
     found = fit.predictor.state_dict()
     for seed, same in ((7, True), (8, False)):
         expected = TrainableLesa(ExpertShape(4, (1, 2), (3,)), seed).state_dict()
-        assert all(torch.allclose(found[name], expected[name], atol=1e-4) for name in expected) is same
+        assert all(torch.equal(found[name], expected[name]) for name in expected) is same
+
+
+def test_two_trainings_of_one_seed_give_the_same_weights_to_the_last_bit(toy_pipeline: Any) -> None:
+    shape, sigmas = ExpertShape(6, (2,), (3,)), torch.linspace(1, 0, 7).tolist()
+
+    def weights(epochs: int) -> dict[str, torch.Tensor]:
+        lesa = TrainableLesa(shape, 0)
+        list(short(toy_pipeline, lesa, guided_epochs=epochs, closed_loop_epochs=epochs).run())
+        return lesa.tensors(sigmas)
+
+    first, second, untrained = weights(1), weights(1), weights(0)
+    assert {name: torch.equal(second[name], first[name]) for name in first} == dict.fromkeys(first, True)
+    assert not torch.equal(untrained["gains"], first["gains"])
 
 
 def test_an_artifact_without_kans_serves_the_trainings_grid_alone() -> None:
