@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks import benchmarks_page, front_page
-from benchmarks.front_plots import THEMES, as_svg, front, quality, short, write_plots
+from benchmarks.front_plots import THEMES, as_svg, front, gallery, pareto, quality, short, write_plots
 from benchmarks.front_rows import SYSTEMS, TAYLOR_EVEN, FrontRows, verdict
 from benchmarks.markup import filled
 from lesa_framework.measure.intervals import compared
@@ -76,6 +76,16 @@ def test_the_plots_that_the_pages_show_are_there():
         assert shown
         for name in ("".join(found) for found in shown):
             assert (folder / name).is_file(), name
+
+
+@pytest.mark.parametrize("plot", [front, quality, gallery, pareto])
+def test_the_plots_show_what_the_committed_results_say(plot):
+    """The light ones; dark ones differ only in colours (tests/benchmarks/test_docs_pictures.py)."""
+    measured = read_results(front_page.PUBLISHED)
+    shown = FrontRows(read_results(front_page.SELECTION), measured).lines() if plot is front else measured
+    written = (front_page.PLOTS / f"{plot.__name__}-light.svg").read_bytes()
+    is_new = written == as_svg(plot, shown, THEMES[0])
+    assert is_new, "run python -m benchmarks.front_page"
 
 
 @pytest.mark.parametrize(

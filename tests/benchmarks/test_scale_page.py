@@ -37,11 +37,15 @@ def test_the_plots_that_the_page_shows_are_there():
     assert all((scale_page.PLOTS / name).is_file() for name in shown)
 
 
-def test_the_plot_is_drawn_for_light_and_dark_pages(every, tmp_path):
+def test_the_plot_is_that_of_the_simulation_for_light_and_dark_pages(every, tmp_path):
     scale_page.write_plot(every, tmp_path)
     light, dark = ((tmp_path / f"scale-{theme.name}.svg").read_bytes() for theme in THEMES)
     assert len(list(ET.fromstring(light).iter())) > 100
     assert light != dark
+    stale = [
+        path.name for path in tmp_path.iterdir() if path.read_bytes() != (scale_page.PLOTS / path.name).read_bytes()
+    ]
+    assert stale == [], "run python -m benchmarks.scale_page"
 
 
 def test_what_the_prose_claims_is_so(told, every, sections):

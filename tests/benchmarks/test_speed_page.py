@@ -33,11 +33,15 @@ def test_the_plots_that_the_page_shows_are_there():
         assert (speed_page.PLOTS / name).is_file()
 
 
-def test_the_plot_is_drawn_for_light_and_dark_pages(read, tmp_path):
+def test_the_plot_is_that_of_the_files_for_light_and_dark_pages(read, tmp_path):
     write_plot(read[0], tmp_path)
     light, dark = ((tmp_path / f"speed-{theme.name}.svg").read_bytes() for theme in THEMES)
     assert len(list(ET.fromstring(light).iter())) > 100
     assert light != dark
+    stale = [
+        path.name for path in tmp_path.iterdir() if path.read_bytes() != (speed_page.PLOTS / path.name).read_bytes()
+    ]
+    assert stale == [], "run python -m benchmarks.speed_page"
 
 
 def test_what_the_prose_claims_is_so(read):
