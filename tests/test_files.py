@@ -172,6 +172,19 @@ def test_lines_are_added_each_on_its_own(tmp_path):
     assert (tmp_path / "deep" / "lines").read_bytes() == b"\none\ntwo"
 
 
+@pytest.mark.parametrize("old", [b"", b"\none"])
+def test_a_full_disk_is_told_and_the_lines_before_it_and_after_it_can_be_read(tmp_path, old):
+    path = tmp_path / "lines"
+    path.write_bytes(old)
+    with full_disk(1000), pytest.raises(LesaError, match=r"lines: cannot be written \(File too large\)") as caught:
+        append_line(path, b"x" * 5000)
+    assert type(caught.value) is LesaError, "exit code 1"
+    append_line(path, b"two")
+    *before, half, last = path.read_bytes().split(b"\n")
+    assert (before, last) == (old.split(b"\n"), b"two")
+    assert half == b"x" * len(half), "of the one that failed"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lesa_framework import LesaError
+from lesa_framework.files import append_line
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.results_file import read_results
+from tests.test_files import full_disk
 
 TEXT = """
 title: Two lines and a peer
@@ -118,6 +121,33 @@ def test_a_method_that_fails_is_tried_again_and_what_is_finished_stays(lesa, fil
     again = lesa(*call)
     assert again.code == 0, again.err
     assert "resuming a stopped run" in again.err
+    assert not (workplace / "two.cells").exists()
+    assert all(row.error is None for row in read_results(workplace / "two.json").rows)
+
+
+def test_a_disk_that_is_full_for_a_moment_costs_no_finished_part(lesa, file, workplace, monkeypatch):
+    keys: list[str] = []
+
+    def full_once(path: Path, line: bytes) -> None:
+        if line:
+            keys.append(json.loads(line)["key"])
+        with full_disk(path.stat().st_size + 20) if line and len(keys) == 4 else nullcontext():
+            append_line(path, line)
+
+    monkeypatch.setattr("lesa_framework.measure.store.append_line", full_once)
+    call = ("bench", file, "--only", "reuse-*", "--out", "two.json")
+    ended = lesa(*call)
+    assert ended.code == 1
+    *_, last = ended.err.splitlines()
+    assert last.startswith("error: ")
+    assert "cells.jsonl: cannot be written (File too large). Free some space" in last
+    assert ended.err.count("cannot be written") == 1
+    assert not (workplace / "two.json").exists()
+    again = lesa(*call)
+    assert again.code == 0, again.err
+    assert "resuming a stopped run: 3 parts are finished" in again.err
+    assert keys[3] in keys[4:], "what was lost is measured again"
+    assert not set(keys[:3]) & set(keys[3:]), "and nothing else"
     assert not (workplace / "two.cells").exists()
     assert all(row.error is None for row in read_results(workplace / "two.json").rows)
 
