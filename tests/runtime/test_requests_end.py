@@ -106,3 +106,23 @@ def test_a_threads_own_request_ends_with_its_thread():
         assert newest is not None
         assert newest._branches == {}
     assert told == [6]
+
+
+@pytest.mark.parametrize("in_threads", [False, True], ids=["in a row", "in threads"])
+def test_runs_leave_nothing_behind(in_threads: bool):
+    pipe = pipeline()
+
+    def objects_after(runs: int) -> int:
+        for _ in range(runs):
+            if in_threads:
+                thread = threading.Thread(target=pipe)
+                thread.start()
+                thread.join()
+            else:
+                pipe()
+        gc.collect()
+        return len(gc.get_objects())
+
+    with cached(pipe):
+        before = objects_after(3)
+        assert objects_after(20) < before + 10, "less than one a run"
