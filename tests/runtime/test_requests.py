@@ -68,31 +68,6 @@ def test_concurrent_requests_make_the_pictures_of_separate_ones(
     assert list(pipe.transformer.state_dict()) == keys
 
 
-@both_models
-def test_detaching_while_another_thread_samples_leaves_the_model_whole(model_class: type[TinyDiT]):
-    pipe = pipeline(model_class)
-    bare, keys = pipe(prompt=1), list(pipe.transformer.state_dict())
-    started = threading.Event()
-    images = []
-
-    def serve() -> None:
-        def callback(pipe: TinyPipeline, step: int, latent: torch.Tensor) -> torch.Tensor:
-            started.set()
-            return latent
-
-        images.extend(beside(pipe)(prompt=1, callback=callback) for _ in range(3))
-
-    session = cached(pipe)
-    thread = threading.Thread(target=serve)
-    thread.start()
-    started.wait()
-    session.detach()
-    thread.join()
-    assert len(images) == 3
-    assert list(pipe.transformer.state_dict()) == keys
-    assert torch.equal(pipe(prompt=1), bare)
-
-
 def test_a_second_pipeline_brings_its_own_scheduler():
     pipe = pipeline()
     with cached(pipe) as session:
