@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from lesa_framework.branch_names import split_name
 from lesa_framework.types import Choice, HistoryPlace
 
 
@@ -113,7 +114,8 @@ def joined(plans: Mapping[str, str], num_steps: int) -> str:
     first, letters = next(iter(plans.items()), ("", ""))
     if len(letters) >= num_steps:  # others may be called beside it at every step
         return letters
-    return letters + "".join(line for branch, line in plans.items() if branch.startswith(f"{first} ("))
+    others = (line for branch, line in plans.items() if branch != first and split_name(branch)[0] == first)
+    return letters + "".join(others)
 
 
 def mebibytes(size: int) -> str:

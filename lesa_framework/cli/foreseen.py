@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lesa_framework.api import plan_run
+from lesa_framework.branch_names import split_name
 from lesa_framework.cli import machine
 from lesa_framework.cli.forecast import Part, Room
 from lesa_framework.errors import LesaError
@@ -65,7 +66,7 @@ class Model:
         if not self.plans:
             return 1
         plan = self.plans[0]
-        return len({name.partition(" (")[0] for name in plan.plans} if plan.has_turns else plan.plans)
+        return len({split_name(branch)[0] for branch in plan.plans} if plan.has_turns else plan.plans)
 
     def memory(self, *kept: Part, depth: int | None = None, more: str = "") -> tuple[Room, ...]:
         """What is needed on the model's device and on the CPU.

@@ -6,16 +6,13 @@ import copy
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from lesa_framework.errors import ConfigError
 from lesa_framework.place import Pipeline
-
-#: UniPC (arXiv 2302.04867) by its order, as diffusers has it.
-SOLVERS: Final = {f"unipc{order}": order for order in (1, 2, 3)}
 
 
 @contextmanager
@@ -24,7 +21,7 @@ def sampling_with(pipe: Pipeline, name: str) -> Iterator[None]:
 
     Args:
         pipe: Its scheduler makes Euler steps along a flow; afterwards it is as before.
-        name: One of `SOLVERS`.
+        name: UniPC with its order, one of `SamplerName`.
 
     Raises:
         ConfigError: The pipeline has another scheduler.
@@ -38,7 +35,7 @@ def sampling_with(pipe: Pipeline, name: str) -> Iterator[None]:
         if own.config.get(setting):
             _refuse(name, f"one with {setting}")
     # Not by assignment: diffusers would write the class into the pipeline's configuration.
-    vars(pipe)["scheduler"] = _Solver(own, SOLVERS[name])
+    vars(pipe)["scheduler"] = _Solver(own, order=int(name.removeprefix("unipc")))
     try:
         yield
     finally:

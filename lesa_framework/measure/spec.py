@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,9 @@ from lesa_framework.limits import MAX_PAIRS, MAX_PROMPTS, MAX_STEPS
 #: A seed, with room to count up from the largest.
 _Seed = Annotated[int, Field(ge=0, le=2**62)]
 _Steps = Annotated[int, Field(ge=2, le=MAX_STEPS)]
+
+#: UniPC (arXiv 2302.04867) of an order, as diffusers has it.
+SamplerName: TypeAlias = Literal["unipc1", "unipc2", "unipc3"]
 
 
 class _Section(BaseModel):
@@ -83,7 +86,7 @@ class BenchSpec(_Section):
     told_peers: list[str] = Field(default_factory=list)
     """Caches of other libraries that can be told which steps to compute (`lesa plugins --section told_peer`). Each is
     told the steps of every schedule that the caches of a model compute, and is ranked by them."""
-    samplers: list[Literal["unipc1", "unipc2", "unipc3"]] = Field(default_factory=list)
+    samplers: list[SamplerName] = Field(default_factory=list)
     """Other samplers for plain runs: UniPC of order 1, 2 or 3, at every NFE beside the pipeline's own. They take the
     place of `FlowMatchEulerDiscreteScheduler`."""
     nfe: list[Annotated[int, Field(ge=1)]] | None = None

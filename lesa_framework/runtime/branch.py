@@ -12,7 +12,7 @@ from lesa_framework.runtime.store import Store
 
 
 @dataclass(eq=False)
-class Branch:
+class BranchState:
     """What an engine knows of a branch.
 
     Attributes:

@@ -14,7 +14,7 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.asking import Asking, asking
-from lesa_framework.runtime.branch import Branch
+from lesa_framework.runtime.branch import BranchState
 from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.features.ahead import reads_next
 from lesa_framework.runtime.features.finite import Finite
@@ -80,7 +80,7 @@ class Engine:
     covers_call: bool = False
     _strategy: Strategy | None = None  # of the run in progress
     _info: RunInfo | None = None
-    _branches: dict[str, Branch] = field(default_factory=dict)
+    _branches: dict[str, BranchState] = field(default_factory=dict)
     _histories: dict[str, HistoryView] = field(default_factory=dict)  # as histories see each other
     _records: list[StepRecord] = field(default_factory=list)
     _started: float = 0.0
@@ -258,13 +258,13 @@ class Engine:
         for observer in self.observers:
             observer.lesa_run_start(run=info)
 
-    def _open_branch(self, name: str) -> Branch:
+    def _open_branch(self, name: str) -> BranchState:
         history = self.new_history(self.strategy.predictor.depth, self.strategy.history, self._histories)
         self._histories[name] = history
-        self._branches[name] = branch = Branch(history)
+        self._branches[name] = branch = BranchState(history)
         return branch
 
-    def _context(self, position: Position, index: int, branch: Branch, latent: Tensor) -> StepContext:
+    def _context(self, position: Position, index: int, branch: BranchState, latent: Tensor) -> StepContext:
         sigmas = position.grid.sigmas
         return StepContext(
             index=index,

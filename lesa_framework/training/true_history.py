@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
+from lesa_framework.branch_names import split_name
 from lesa_framework.interfaces.fit import FitTask
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor
@@ -87,6 +88,6 @@ class TrueHistory(Observer):
             history.append(feature.detach().clone(), EntryInfo(record.index, computed))
 
     def _number(self, branch: str) -> int:
-        """A branch's number among those of its transformer, which names of all but the first one's end with."""
-        _, _, part = branch.partition(" (")
-        return [name for name in self._branches if name.partition(" (")[2] == part].index(branch)
+        """A branch's number among those of its transformer."""
+        _, transformer = split_name(branch)
+        return [each for each in self._branches if split_name(each)[1] == transformer].index(branch)

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from lesa_framework.branch_names import in_transformer
 from lesa_framework.interfaces.host import HostCall
 
 
@@ -153,5 +154,4 @@ def _new_branch(others: Sequence[Branch], call: Call) -> Branch:
     name = call.context or f"branch{number}"
     twins = sum(branch.context == call.context for branch in others) if call.context else 0
     name += f"#{twins + 1}" if twins else ""
-    name += f" ({call.part})" if call.part else ""
-    return Branch(name, number, call.part, call.condition, call.context)
+    return Branch(in_transformer(name, call.part), number, call.part, call.condition, call.context)
