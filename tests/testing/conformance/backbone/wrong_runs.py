@@ -71,7 +71,7 @@ def leave_the_lists_empty(patch):
     patch.setattr(blocks.BlockLists, "restore", restore)
 
 
-class Shapeless(engine.Branch):
+class Shapeless(engine.BranchState):
     """A branch that takes every latent for the first one."""
 
     latent_shape = property(lambda self: None, lambda self, shape: None)
@@ -120,7 +120,7 @@ RUNS = [
         "shapes unseen",
         ("survives_another_shape",),
         "a step on which the shape changes must be computed",
-        engine=lambda patch: patch.setattr(engine, "Branch", Shapeless),
+        engine=lambda patch: patch.setattr(engine, "BranchState", Shapeless),
     ),
     Mutant("same tokens", ("next_run_may_have_another_shape",), "it wants what it had", Stubborn),
     Mutant("same batch", ("next_run_may_have_another_batch_size",), "it wants what it had", StubbornBatch),
