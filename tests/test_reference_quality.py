@@ -39,7 +39,7 @@ EXPECTED = {
     "ref-hunyuan_video-fitted-nfe8": 34.59,
     "ref-hunyuan_video-lesa-even10": 31.05,
     "ref-hunyuan_video-lesa-n7": 31.41,
-    "ref-hunyuan_video-lesa-paper-n7": 23.73,
+    "ref-hunyuan_video-lesa-paper-n7": 30.69,
     "ref-hunyuan_video-reuse-even10": 28.23,
     "ref-hunyuan_video-reuse-n7": 24.87,
     "ref-hunyuan_video-taylorseer-even10": 31.84,
