@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -27,12 +28,15 @@ def serve(app: Callable[[Sequence[str] | None], object]) -> None:
     """Run a command line as `lesa` is run, and end the process.
 
     An error of ours is one line and exit code 1 or 2, Ctrl-C one line and 130, SIGTERM one line and 143.
+    Signs that standard output cannot encode are printed as escapes.
 
     Args:
         app: Runs the command for given arguments, or the process's own when it gets None; a `typer.Typer` does.
     """
     try:
         stopping.start()
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a host may have put another stream there, or none
+            sys.stdout.reconfigure(errors="backslashreplace")
         code = _outcome(app, None, known=stopping.finish)
         stopping.finish()
     except stopping.Stopped as stop:  # in the moments before and after the command itself

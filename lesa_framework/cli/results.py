@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
@@ -35,6 +37,7 @@ _STOPPED = "stopped; nothing is kept, and the same command starts afresh. `lesa 
 PATIENCE = timedelta(days=1)
 #: Some of the page's signs are missing on some terminals.
 _PLAIN = str.maketrans({"–": "-", "−": "-", "×": "x"})
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def measured(bench: Benchmark, device: str | None, look: Outlook, world: World = ALONE) -> Results:
@@ -79,7 +82,7 @@ def deliver(
 ) -> None:
     """Write the results and their page, and show them: notes and names of files, `more` too, to standard error.
 
-    Standard output gets tables, or with `as_json` what the results file holds.
+    Standard output gets tables, or with `as_json` what the results file holds, in ASCII: a pipe may have any encoding.
     """
     text = results.model_dump_json(indent=1) + "\n"
     if out is not None:
@@ -89,7 +92,7 @@ def deliver(
     for remark in results.notes:
         console.note(remark)
     if as_json:
-        typer.echo(text, nl=False)
+        typer.echo(_NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text), nl=False)
     else:
         _show(results, is_kept=out is not None)
     *others, last = [str(path) for path in (out, report, *more) if path is not None] or [""]

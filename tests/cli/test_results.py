@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from rich.console import Console
 
@@ -88,3 +90,14 @@ def test_files_are_written_and_named_and_json_is_what_the_file_holds(tmp_path, c
     assert page.read_text("utf-8").startswith("<!doctype html>")
     deliver(sample_results(), None, None, as_json=True)
     assert "wrote" not in capsys.readouterr().err
+
+
+def test_json_is_printed_in_signs_that_every_pipe_has_and_written_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    results = sample_results().model_copy(update={"title": "猫 \N{CAT FACE} \\u0041"})
+    deliver(results, tmp_path / "a.json", None, as_json=True)
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert Results.model_validate_json(printed) == results
+    assert '"猫 \N{CAT FACE} ' in (tmp_path / "a.json").read_text("utf-8")
