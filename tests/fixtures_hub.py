@@ -62,9 +62,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             shutil.copytree(folder_path, root / repo_id, dirs_exist_ok=True)
             return f"commit of {repo_id}"
 
-    def download(repo: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+    def download(repo: str, *, revision: str | None, allow_patterns: list[str], tqdm_class: Any) -> str:
         assert set(allow_patterns) == {"config.yaml", "weights.safetensors", "README.md"}
         assert revision in (None, "v1")
+        assert tqdm_class(total=1).disable, "standard error is no terminal"
         return str(root / repo)
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)

@@ -11,6 +11,7 @@ import torch
 from lesa_framework.cli import console, machine
 from lesa_framework.cli.announce import announce
 from lesa_framework.cli.forecast import Part, Room, warn
+from lesa_framework.config.repository import hub_bars
 from lesa_framework.files import is_folder
 from lesa_framework.pipelines import ModelSource
 
@@ -60,7 +61,10 @@ def _asked(repo: str) -> tuple[int, int]:
     try:
         from huggingface_hub import snapshot_download
 
-        found = snapshot_download(repo, allow_patterns=[_WEIGHTS], ignore_patterns=list(_VARIANTS), dry_run=True)
+        found = snapshot_download(
+            repo, allow_patterns=[_WEIGHTS], ignore_patterns=list(_VARIANTS), dry_run=True,
+            tqdm_class=hub_bars(disable=True),
+        )  # fmt: skip
     except Exception:  # no library, no network, no such repository: loading it tells what is wrong
         return 0, 0
     files = [each for each in found if fnmatch(each.filename, _WEIGHTS)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lesa_framework.errors import ConfigError, in_one_line, shortened
 from lesa_framework.extras import HUB, check_installed
@@ -58,6 +58,22 @@ def folder_of(name: str) -> Path:
     return folder
 
 
+def hub_bars(*, disable: bool | None) -> type[Any]:
+    """The class of the hub's progress bars, for its `tqdm_class`.
+
+    Args:
+        disable: True for no bars; None for bars where standard error is a terminal.
+    """
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+
+    class Bars(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            # The hub says nothing to some of its bars, and those are drawn into pipes and files, too.
+            super().__init__(*args, **{**options, "disable": options.get("disable") or disable})  # type: ignore[no-untyped-call]
+
+    return Bars
+
+
 def _download(repo: str, revision: str | None) -> str:
     check_installed(f"'{repo}'", HUB)
     from huggingface_hub import snapshot_download
@@ -71,7 +87,9 @@ def _download(repo: str, revision: str | None) -> str:
     )
 
     try:
-        return snapshot_download(repo, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD])
+        return snapshot_download(
+            repo, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD], tqdm_class=hub_bars(disable=None)
+        )
     except GatedRepoError as error:
         reason = "its owner lets in only who asked for access. Ask on its page, and log in with `hf auth login`"
         raise ConfigError(f"'{repo}': {reason}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -37,8 +38,11 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Repositories that the hub was asked for."""
     found: list[str] = []
 
-    def download(repo: str, *, allow_patterns: list[str], ignore_patterns: list[str], dry_run: bool) -> list[Found]:
+    def download(
+        repo: str, *, allow_patterns: list[str], ignore_patterns: list[str], dry_run: bool, tqdm_class: Any
+    ) -> list[Found]:
         assert dry_run
+        assert tqdm_class(total=1).disable
         assert allow_patterns == ["*/*.safetensors"]
         assert "*.fp16.*" in ignore_patterns
         found.append(repo)
