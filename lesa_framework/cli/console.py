@@ -96,7 +96,8 @@ def warnings_as_notes() -> Iterator[None]:
 def together(patience: timedelta | None = None) -> Iterator[World]:
     """The processes that a launcher started with this one.
 
-    An error that ends the block in one of them is told before the others notice that it is gone.
+    An error that ends the block in one of them is told before the others notice that it is gone. Warnings of ours are
+    printed as notes.
 
     Args:
         patience: How long to wait for the others, if not as usual.
@@ -108,7 +109,7 @@ def together(patience: timedelta | None = None) -> Iterator[World]:
             "this is one process, although MASTER_ADDR and MASTER_PORT are set as for several: `accelerate launch` "
             "starts several with --multi_gpu alone, also on CPUs, and `torchrun` with --nproc-per-node."
         )
-    with joined(patience or PATIENCE) as world:
+    with warnings_as_notes(), joined(patience or PATIENCE) as world:
         try:
             yield world
         except Exception:

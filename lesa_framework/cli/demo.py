@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lesa_framework.cli import files, options
+from lesa_framework.cli import console, files, options
 from lesa_framework.cli.forecast import Job
 from lesa_framework.cli.outlook import Outlook
 from lesa_framework.cli.results import deliver, measured, require_all
@@ -81,7 +81,8 @@ def command(
     bench = comparison(
         source, configs, pairs, call, batch=batch_of(prompts), images=min(prompts, _SHOWN), command=shlex.join(line)
     )
-    results = measured(bench, device, Outlook(job, bench, out, page=True, demo=True))
+    with console.warnings_as_notes():
+        results = measured(bench, device, Outlook(job, bench, out, page=True, demo=True))
     results = results.model_copy(update={"notes": [*results.notes, *missing, _NAMES]})
     (found,) = results.models
     for path in (out / "images").glob("*.png"):

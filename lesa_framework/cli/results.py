@@ -56,7 +56,6 @@ def measured(bench: Benchmark, device: str | None, look: Outlook, world: World =
     )
     say_before_loading([task.source])
     with (
-        console.warnings_as_notes(),
         stopping.advice_when_stopped(lambda: _STOPPED),
         console.StepProgress("loading", announce=True) as progress,
     ):

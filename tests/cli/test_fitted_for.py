@@ -120,8 +120,13 @@ def test_images_are_made_as_in_the_fit(lesa: Lesa, trained: Outcome) -> None:
 
 
 @pytest.mark.filterwarnings("default::lesa_framework.LesaWarning")
-def test_another_size_than_that_of_the_fit_is_told(lesa: Lesa, trained: Outcome) -> None:
-    outcome = lesa("eval", "my fits/mine.yaml", "--height", "32")
+@pytest.mark.parametrize("command", [("eval", "my fits/mine.yaml", "--height", "32"), ("bench", "bench.yaml")])
+def test_another_size_than_that_of_the_fit_is_told(
+    lesa: Lesa, trained: Outcome, model: Path, workplace: Path, command: tuple[str, ...]
+) -> None:
+    entry = f"{{'{model}': {{configs: ['my fits/mine.yaml'], call: {{height: 32}}}}}}"
+    (workplace / "bench.yaml").write_text(f"models: {entry}\nprompts: {{texts: [a ring]}}\nimages: 0\n")
+    outcome = lesa(*command)
     assert outcome.code == 0, outcome.err
     assert "another resolution or length (the fit had height 16, width 16)" in outcome.err
     assert "LesaWarning" not in outcome.err
