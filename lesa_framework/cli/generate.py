@@ -34,6 +34,12 @@ from lesa_framework.session import Session
 from lesa_framework.types import Choice, Samples
 from lesa_framework.words import amount
 
+#: Endings of pictures and videos that are not written. Folders may have any other: models are called FLUX.1-dev.
+_OTHERS = {
+    ".apng", ".avi", ".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".jxl", ".mkv", ".mov", ".mp4", ".svg", ".tif",
+    ".tiff", ".webm", ".webp",
+}  # fmt: skip
+
 
 def command(
     prompts: Annotated[
@@ -222,7 +228,7 @@ def _paths(out: Path, pairs: list[tuple[str, int]]) -> list[Path]:
             raise ConfigError(f"--out {out}: this is one file, but there are {len(pairs)} images. Give a folder.")
         files.check_out_file(out)
         return [out]
-    if out.suffix and not out.is_dir():
+    if out.suffix.lower() in _OTHERS and not out.is_dir():
         raise ConfigError(f"--out {out}: images are written as PNG. Give a .png file or a folder.")
     slugs = [re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60] for prompt, _ in pairs]
     names = [

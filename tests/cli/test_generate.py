@@ -106,3 +106,18 @@ def test_sounds_are_refused_as_early_as_they_are_known(
     assert outcome.code == 2
     assert "error: model: FluxPipeline makes samples of shape (3, 256), which are neither images nor" in outcome.err
     assert bool(steps) is not is_known
+
+
+@pytest.mark.parametrize("out", ["renders/FLUX.1-dev", "v0.2"])
+def test_a_new_folder_may_have_a_dot_in_its_name(lesa: Lesa, model: Path, workplace: Path, out: str) -> None:
+    outcome = lesa("generate", "a red ring", "--model", model, "--steps", 2, "--out", out, *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert [path.name for path in (workplace / out).iterdir()] == ["000-a-red-ring-s0.png"]
+
+
+@pytest.mark.parametrize("out", ["ring.jpg", "ring.WebP", "ring.mp4"])
+def test_other_pictures_and_videos_are_refused(lesa: Lesa, model: Path, workplace: Path, out: str) -> None:
+    outcome = lesa("generate", "a red ring", "--model", model, "--out", out, *SMALL)
+    assert outcome.code == 2
+    assert f"--out {out}: images are written as PNG. Give a .png file or a folder." in outcome.err
+    assert list(workplace.iterdir()) == []
