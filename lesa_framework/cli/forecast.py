@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,23 +145,15 @@ class Job:
         """Say that it is finished: how long it took, the most memory, and what was written.
 
         Args:
-            written: Files, and folders whose files all count.
+            written: Files, and folders whose files all count. What is not there does not.
         """
-        paths = list(written)
-        files = [file for path in paths for file in (_files(path) if is_folder(path) else [path])]
+        files = [
+            file for path in written for file in (path.rglob("*") if is_folder(path) else [path]) if file.is_file()
+        ]
         most, what = machine.peak(self.device)
         parts = [f"done in {console.took(time.monotonic() - self._started)}, loading the model included"]
         if most:
             parts.append(f"at most {size(most)} of memory {what}")
         if files:
-            parts.append(f"{amount(len(files), 'file')} of {size(total(files))} written")
+            parts.append(f"{amount(len(files), 'file')} of {size(sum(file.stat().st_size for file in files))} written")
         announce("; ".join(parts))
-
-
-def total(files: Sequence[Path]) -> int:
-    """Bytes of files; of those that are there."""
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]

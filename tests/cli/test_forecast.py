@@ -107,6 +107,12 @@ def test_the_end_counts_every_file_once(tmp_path: Path, capsys: pytest.CaptureFi
     )
 
 
+def test_the_end_counts_no_file_that_was_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.json").write_bytes(bytes(1024))
+    Job().done([tmp_path / "a.json", tmp_path / "a.checkpoint.safetensors"])
+    assert capsys.readouterr().err.endswith("; 1 file of 1 KiB written\n")
+
+
 def test_generated_images_are_as_large_as_foretold(lesa: Lesa) -> None:
     outcome = lesa("generate", "--model", "reference:flux", "--steps", 8, "--count", 2, "--json")
     assert outcome.code == 0, outcome.err
