@@ -81,8 +81,9 @@ def command(
                 f"--branch {shortened(name)}: give each branch once, by its name, in the order of the calls."
             )
     given = {
-        "--batch": batch, "--dtype": dtype, "--height": height, "--width": width, "--frames": frames,
-        "--guidance": guidance, "--true-cfg": true_cfg, "--negative-prompt": negative_prompt, "--call": call,
+        "--batch": None if batch == 1 else batch, "--dtype": dtype, "--height": height, "--width": width,
+        "--frames": frames, "--guidance": guidance, "--true-cfg": true_cfg, "--negative-prompt": negative_prompt,
+        "--call": call,
     }  # fmt: skip
     sizes.check_model_is_given(model, given)
     settings = load_config(config, overrides)

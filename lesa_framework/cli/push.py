@@ -54,14 +54,20 @@ def command(
     facts = CardFacts(base_model, licence, dict(map(_metric, metric or ())), results, row)
     if base_model is not None and not is_repo(base_model):
         raise ConfigError(f"--base-model {shortened(base_model)}: models of the hub are named owner/name.")
+    folder = expanded(target)
+    on_hub = is_repo(target) and not folder.is_dir()
+    if private and not on_hub:
+        raise ConfigError(
+            f"--private: only repositories of the hub are private, and {shortened(target)} is a folder. Leave it "
+            "out, or name owner/name."
+        )
     settings = load_config(config)
     if base_model is None and needs_model(settings):
         console.note(
             f"it was fitted to a folder of this machine, '{Path(str(settings.training.model)).name}': others have to "
             "give --model. If that model is on the hub, name it with --base-model."
         )
-    folder = expanded(target)
-    if is_repo(target) and not folder.is_dir():
+    if on_hub:
         console.results().print(push_to_hub(settings, target, facts, private=private), soft_wrap=True)
         return
     weights = settings.predictor.weights_file

@@ -33,7 +33,7 @@ def check_model_is_given(model: str | None, given: Mapping[str, object]) -> None
     Raises:
         ConfigError: There is one.
     """
-    named = [option for option, value in given.items() if value not in (None, [], 1)]
+    named = [option for option, value in given.items() if value not in (None, [])]
     if model is None and named:
         raise ConfigError(f"{named[0]}: is what a model is called with. Add --model, or leave it out.")
 
