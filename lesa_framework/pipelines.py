@@ -120,7 +120,7 @@ def load_pipeline(
     Args:
         model: A registered model's name, a diffusers folder, a hub id, or what `find_model` returned.
         device: The device to load it on; by default the GPU when there is one.
-        dtype: Precision; by default float32 for registered models and on the CPU, bfloat16 otherwise.
+        dtype: Precision; by default bfloat16 on CUDA, and float32 elsewhere and for registered models.
 
     Raises:
         ConfigError: diffusers is not installed, the model or device does not exist, or the model cannot be loaded.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import keyword
 import re
+import shlex
 from importlib.resources import files as resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,7 +56,7 @@ def command(
         write_text(path, text)
     print_ = console.results().print
     print_(f"wrote {folder}: change {folder / name / 'plugin.py'} as you like", soft_wrap=True)
-    print_(f"install it: pip install -e {folder}", soft_wrap=True)
+    print_(f"install it: {shlex.join(['pip', 'install', '-e', str(folder)])}", soft_wrap=True)
     print_(f"check it: lesa check {name}", soft_wrap=True)
 
 

@@ -164,3 +164,9 @@ def test_a_folder_beside_it_is_no_module_that_is_installed(workplace: Path, monk
         new.package("router", "json")
     with pytest.raises(ConfigError, match="is a word of Python's own"):
         new.package("router", "class")
+
+
+def test_what_is_printed_can_be_pasted(lesa: Lesa, workplace: Path) -> None:
+    outcome = lesa("new", "router", "thirds", "--out", "my plugins")
+    assert outcome.code == 0, outcome.err
+    assert "install it: pip install -e 'my plugins/thirds'\n" in outcome.out

@@ -74,3 +74,8 @@ def test_a_vae_is_not_looked_for_on_the_hub(stages: Stages, monkeypatch: pytest.
     monkeypatch.setattr(RECIPES[Backbone.flux].codec, "load", lambda folder: pytest.fail(f"{folder} was loaded"))
     with pytest.raises(ConfigError, match=r"OLD/vae: not the folder of .* there is no such folder"):
         stages.load_vae(Path("OLD/vae"))
+
+
+def test_no_bar_is_drawn_into_a_file(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(stages.pool.captions) == 64
+    assert capsys.readouterr().err == ""
