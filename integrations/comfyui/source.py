@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -81,13 +82,24 @@ def files_in(folders: Iterable[str | Path]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for folder in map(Path, folders):
-        files = sorted(folder.rglob("*")) if folder.is_dir() else []
+        files = sorted(_below(folder))
         configurations = [file for file in files if file.suffix == _CONFIGURATION]
         named = {weights.resolve() for file in configurations if (weights := _weights(file)) is not None}
         lone = [file for file in files if _is_artifact(file) and file.resolve() not in named]
         for file in sorted([*configurations, *lone]):
             found.setdefault(file.relative_to(folder).as_posix(), file)
     return found
+
+
+def _below(folder: Path, around: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files of a folder, behind links too, as ComfyUI looks for models; not behind a link to a folder around it."""
+    real = folder.resolve()
+    if real in around:
+        return
+    _, folders, names = next(os.walk(folder), ("", [], []))  # nothing for a folder that is not there or not readable
+    yield from (folder / name for name in names)
+    for name in folders:
+        yield from _below(folder / name, (*around, real))
 
 
 def _is_artifact(file: Path) -> bool:

@@ -84,6 +84,14 @@ def test_the_list_has_the_files_of_the_folder(nodes, folder):
     assert len(inputs(nodes.LesaCache)["cache"].options) == len(listed) + 2
 
 
+def test_the_list_has_what_is_behind_links(nodes, folder, tmp_path):
+    write(tmp_path / "elsewhere" / "deep.yaml", schedule={"kind": "always"}, predictor={"kind": "reuse"})
+    (folder / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (folder / "linked" / "back").symlink_to(folder, target_is_directory=True)
+    (folder / "one.yaml").symlink_to(folder / "linked" / "deep.yaml")
+    assert inputs(nodes.LesaCache)["cache"].options == [SPEEDUP, "linked/deep.yaml", "one.yaml"]
+
+
 def test_a_configuration_from_the_folder(world, nodes, folder):
     write(
         folder / "fast.yaml",
