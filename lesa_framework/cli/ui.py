@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from threading import Event
 from typing import Annotated
 
 import typer
@@ -88,7 +88,8 @@ def command(
         if host != _LOCAL:
             console.note(f"whoever reaches this machine at {host} can use the page; it asks for no password.")
         announce(f"the page is at {address}  (Ctrl-C ends it)")
-        Event().wait()
+        while True:
+            time.sleep(1)  # on Windows, Ctrl-C ends no wait without an end
 
 
 def _offered(source: ModelSource, steps: int) -> Offered:
