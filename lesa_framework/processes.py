@@ -62,7 +62,8 @@ class World:
         """
         if self.group is None:
             return values
-        total = values.detach().to("cpu", torch.float64, copy=True)
+        # Cast on the CPU: MPS has no float64, not even for what is on its way there.
+        total = values.detach().cpu().to(torch.float64, copy=True)
         with self._together():
             distributed.all_reduce(total, group=self.group)
         return total.to(values)

@@ -18,6 +18,8 @@ _ROUNDS = 3
 _LEAST = 0.02
 #: Of the newest feature's energy: less than this of a feature, once the newer ones are taken off, counts as noise.
 _RELATED = 1e-3
+#: Kinds of device that have no float64.
+_NARROW = ("mps",)
 
 
 class NormalEquations:
@@ -54,7 +56,7 @@ class NormalEquations:
         moment, energy = torch.zeros(self.size, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
         for start in range(0, wanted.numel(), CHUNK):
             part = slice(start, start + CHUNK)
-            columns, goal = torch.stack([row[part].double() for row in rows]), wanted[part].double()
+            columns, goal = torch.stack([in_float64(row[part]) for row in rows]), in_float64(wanted[part])
             gram += (columns @ columns.T).cpu()
             moment += (columns @ goal).cpu()
             energy += goal.square().sum().cpu()
@@ -107,11 +109,16 @@ class NormalEquations:
         return inverse.T
 
 
+def in_float64(values: Tensor) -> Tensor:
+    """The values in float64: on their device, or on the CPU where it has none."""
+    return (values.cpu() if values.device.type in _NARROW else values).double()
+
+
 def energy(values: Tensor) -> Tensor:
     """The sum of squares in float64, shape (); values are looked at in parts."""
-    total = values.new_zeros((), dtype=torch.float64)
+    total = in_float64(values.new_zeros(()))
     for part in torch.split(values.flatten(), CHUNK):
-        total += part.double().square().sum()
+        total += in_float64(part).square().sum()
     return total
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lesa_fitted.normal_equations import CHUNK
+from lesa_fitted.normal_equations import CHUNK, in_float64
 from lesa_framework import StepContext
 
 _HALVES = torch.float16, torch.bfloat16
@@ -85,19 +85,19 @@ def _without_rounding(moved: Tensor, features: Sequence[Tensor], samples: int, r
     parts = [(number, slice(start, start + CHUNK)) for number in range(samples) if good[number] for start in starts]
 
     def columns(part: tuple[int, slice]) -> Tensor:
-        return torch.stack([row[part].double() for row in rows])
+        return torch.stack([in_float64(row[part]) for row in rows])
 
-    gram = moved.new_zeros(len(rows), len(rows), dtype=torch.float64)
-    moment = moved.new_zeros(len(rows), dtype=torch.float64)
+    gram = in_float64(moved.new_zeros(len(rows), len(rows)))
+    moment = in_float64(moved.new_zeros(len(rows)))
     for part in parts:
         each = columns(part)
         gram += each @ each.T
-        moment += each @ goals[part].double()
+        moment += each @ in_float64(goals[part])
     weights = torch.linalg.pinv(gram, hermitian=True) @ moment
-    exact, left = goals.clone(), moved.new_zeros((), dtype=torch.float64)
+    exact, left = goals.clone(), in_float64(moved.new_zeros(()))
     for part in parts:
         found = weights @ columns(part)
-        left += (goals[part].double() - found).square().sum()
+        left += (in_float64(goals[part]) - found).square().sum()
         exact[part] = found.to(exact)
     if copies * float(left) > _EXPLAINED * rounding:
         return moved
@@ -106,7 +106,7 @@ def _without_rounding(moved: Tensor, features: Sequence[Tensor], samples: int, r
 
 def _rounding(values: Tensor) -> float:
     """The energy of the rounding of values to their own precision: each is off by a twelfth of a squared last place."""
-    eps, energy = torch.finfo(values.dtype).eps, values.new_zeros((), dtype=torch.float64)
+    eps, energy = torch.finfo(values.dtype).eps, in_float64(values.new_zeros(()))
     for part in torch.split(values.flatten(), CHUNK):
-        energy += (eps * torch.exp2(torch.frexp(part.float()).exponent.double() - 1)).square().sum()
+        energy += (eps * torch.exp2(torch.frexp(in_float64(part)).exponent.double() - 1)).square().sum()
     return float(energy) / 12

@@ -143,4 +143,7 @@ def _numbers_of(scheduler: Scheduler) -> tuple[Levels, Levels]:
 
 
 def _numbers(values: object) -> Levels:
-    return () if values is None else tuple(torch.as_tensor(values).detach().to("cpu", torch.float64).tolist())
+    if values is None:
+        return ()
+    # Cast on the CPU: MPS has no float64, not even for what is on its way there.
+    return tuple(torch.as_tensor(values, device="cpu").detach().double().tolist())

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesa_fitted import normal_equations
-from lesa_fitted.normal_equations import NormalEquations
+from lesa_fitted.normal_equations import NormalEquations, energy
+from lesa_framework.testing import pretended_device
+from tests.narrow import WithoutFloat64
 
 
 @given(st.integers(0, 1000), st.integers(1, 5))
@@ -30,6 +32,17 @@ def test_parts_of_samples_and_of_batches_give_what_the_whole_gives(monkeypatch):
     for half in (slice(0, 2), slice(2, 4)):
         parts.add([row[half] for row in features], target[half])
     assert torch.allclose(whole.solve(1e-6), parts.solve(1e-6))
+
+
+def test_a_device_without_float64(monkeypatch):
+    features, target = torch.randn(2, 3, 16), torch.randn(3, 16)
+    here, there = NormalEquations(2), NormalEquations(2)
+    here.add(list(features), target)
+    monkeypatch.setattr(normal_equations, "_NARROW", ("lazy",))
+    with pretended_device() as device, WithoutFloat64():
+        there.add([row.to(device.device) for row in features], target.to(device.device))
+        assert float(energy(target.to(device.device))) == float(energy(target))
+    assert torch.equal(there.solve(1e-6), here.solve(1e-6))
 
 
 def test_a_sample_that_cannot_be_fitted_does_not_decide_for_the_others():

@@ -7,24 +7,26 @@ from torch import Tensor
 from lesa_fitted.normal_equations import energy
 from lesa_fitted.velocities import Velocities, _without_rounding
 from lesa_framework import StepContext
+from lesa_framework.testing import pretended_device
 from lesa_framework.testing.tiny_pipeline import noise
+from tests.narrow import WithoutFloat64
 
 SHAPE = (2, 1024, 16)
 #: The first steps of FLUX.1-dev are as short.
 SIGMAS = (1.0, 0.9936, 0.987, 0.0)
 
 
-def walked(dtype: torch.dtype, guide, branches: int = 2) -> tuple[Tensor, Tensor]:
+def walked(dtype: torch.dtype, guide, branches: int = 2, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """A step in a precision: the move as it is found, and what it was."""
-    velocities, latent = Velocities(4, 2), noise(SHAPE, 9).to(dtype)
-    features = [noise(SHAPE, number).to(dtype) for number in range(branches)]
+    velocities, latent = Velocities(4, 2), noise(SHAPE, 9).to(device, dtype)
+    features = [noise(SHAPE, number).to(device, dtype) for number in range(branches)]
     for feature in features:
         velocities.computed(StepContext(0, SIGMAS, latent=latent), feature)
     velocity = guide(*(feature.float() for feature in features))
     after = (latent.float() + (SIGMAS[1] - SIGMAS[0]) * velocity).to(dtype)
     velocities.predicted(StepContext(1, SIGMAS, latent=after))
     (found,) = velocities.newest(4)
-    return found.float(), velocity
+    return found.float().cpu(), velocity.cpu()
 
 
 def error(found: Tensor, velocity: Tensor) -> float:
@@ -49,6 +51,14 @@ def bent(cond: Tensor, uncond: Tensor) -> Tensor:
 def test_rounding_of_the_latents_is_taken_out(guide, branches, dtype):
     found, velocity = walked(dtype, guide, branches)
     assert error(found, velocity) < 1e-4
+
+
+def test_a_device_without_float64(monkeypatch):
+    here, _ = walked(torch.bfloat16, guided)
+    monkeypatch.setattr("lesa_fitted.normal_equations._NARROW", ("lazy",))
+    with pretended_device() as device, WithoutFloat64():
+        there, _ = walked(torch.bfloat16, guided, device=device.device)
+    assert torch.equal(there, here)
 
 
 def test_guidance_in_one_call():

@@ -5,15 +5,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from lesa_framework.runtime.calls.levels import Grid
 from lesa_framework.runtime.calls.readings import are_levels, is_set, readings_of
+from lesa_framework.testing import pretended_device
 from tests.matrix.samplers import SAMPLERS, Sampler, quiet, shipped
+from tests.narrow import WithoutFloat64
 
 
-def scheduler(
-    timesteps: list[float], sigmas: list[float] | None = None, trained: int | None = 1000, **more: Any
-) -> Any:
+def scheduler(timesteps: Any, sigmas: Any = None, trained: int | None = 1000, **more: Any) -> Any:
     config = SimpleNamespace() if trained is None else SimpleNamespace(num_train_timesteps=trained)
     return SimpleNamespace(timesteps=timesteps, sigmas=sigmas, config=config, **more)
 
@@ -99,6 +100,13 @@ def test_the_readings_of_numbers(made, expected):
 )
 def test_numbers_that_are_no_noise_levels_have_no_reading(made):
     assert readings_of(made) == ()
+
+
+def test_numbers_on_a_device_without_float64():
+    with pretended_device() as device, WithoutFloat64():
+        timesteps, sigmas = (torch.tensor(each).to(device.device) for each in ([1000.0, 600.0], [1.0, 0.6, 0.0]))
+        found = readings_of(scheduler(timesteps, sigmas))
+    assert levels_and_told(found) == [([1.0, 0.6, 0.0], [1.0, 0.6])]
 
 
 def test_a_whole_timestep_is_told_too():

@@ -1,0 +1,22 @@
+"""What several processes exchange, without any."""
+
+from __future__ import annotations
+
+import torch
+from torch import distributed
+
+from lesa_framework.processes import World
+from lesa_framework.testing import pretended_device
+from tests.narrow import WithoutFloat64
+
+
+def test_a_sum_needs_no_float64_on_the_device_and_leaves_its_values_alone(monkeypatch):
+    monkeypatch.setattr(distributed, "all_reduce", lambda total, group: total.mul_(2))
+    both = World(0, 2, group=object())  # type: ignore[arg-type] # it is passed on
+    with pretended_device() as device, WithoutFloat64():
+        values = torch.tensor([1.0, 2.0]).to(device.device)
+        assert both.sum(values).tolist() == [2.0, 4.0]
+        assert values.tolist() == [1.0, 2.0]
+    wide = torch.tensor([1.0], dtype=torch.float64)
+    assert both.sum(wide).tolist() == [2.0]
+    assert wide.tolist() == [1.0]
