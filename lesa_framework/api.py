@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -80,9 +80,10 @@ def accelerate(
             of the model for its run, step and branches, so that nothing is guessed. The run ends with
             `Session.end_run`.
         misfit: What to do where a configuration's schedule or weights refuse a run, such as one of another number of
-            steps. By default it fails. Otherwise this is called with the reason, once for each, and all steps of the
-            run are computed, which is what a server wants. Weights of another model fit no run at all: with `misfit`
-            or a host they are refused here, and otherwise when a run begins.
+            steps, where no noise levels can be read from the sampler, or where the adapter refuses a call of the
+            model. By default it fails. Otherwise this is called with the reason, once for each, and all steps of the
+            run, or the call, are computed, which is what a server wants. Weights of another model fit no run at all:
+            with `misfit` or a host they are refused here, and otherwise when a run begins.
 
     Returns:
         A session; use it as a context manager, or call its `detach`.
@@ -105,7 +106,7 @@ def accelerate(
         place = place_of(target, sigmas, without_weights.backbone, is_hosted=host is not None)
         is_named = "tap" in (backbone or {})
         tap = without_weights.backbone.tap if is_named else chooser.tap(place.kind, place.look(), place.taps)
-        return _attach(place, chooser, tap, (*observers, Watcher()), agree, host)
+        return _attach(place, chooser, tap, (*observers, Watcher()), agree, host, misfit)
     given = {"speedup": speedup, "weights": weights, "backbone": backbone}
     for name, value in given.items():
         if value is not None:
@@ -166,7 +167,7 @@ def attach_strategy(
     if misfit is not None or host is not None:
         _refuse_other_models(strategy, place)
     source: StrategySource = strategy if misfit is None else WhereItFits(strategy, misfit)
-    return _attach(place, source, tap, observers, agree, host, new_history, around_compute)
+    return _attach(place, source, tap, observers, agree, host, misfit, new_history, around_compute)
 
 
 def _refuse_other_models(strategy: Strategy, place: Place) -> None:
@@ -202,11 +203,13 @@ def _attach(
     observers: Sequence[Observer],
     agree: Agree | None,
     host: Host | None,
+    misfit: Callable[[str], None] | None,
     new_history: NewHistory = History,
     around_compute: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Session:
     place.check_tap(tap)
     watching = (*plugins().observers, *observers)
+    refused = None if misfit is None else cache(misfit)  # each reason once
 
     def engine(covers_call: bool = False) -> Engine:
         # Asked for each request: models may be split after they were accelerated.
@@ -215,7 +218,7 @@ def _attach(
 
     def request(owner: Pipeline | None, covers_call: bool) -> tuple[Engine, Locator]:
         grid = place.fixed or SchedulerGrid(owner or place.target, is_one_call=covers_call)
-        return engine(covers_call), Tracker(grid)
+        return engine(covers_call), Tracker(grid, refused)
 
     inner = quiet = source
     if isinstance(source, WhereItFits):
@@ -233,6 +236,7 @@ def _attach(
             place.name_of(name),
             match.verified,
             host,
+            refused,
         )
         for name, match in place.found.items()
     ]

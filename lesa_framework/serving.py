@@ -1,4 +1,4 @@
-"""For plugins of programs that serve models: a cache from the program's options, which fails no request.
+"""For plugins of programs that serve models: a cache from the program's options; what it cannot serve is computed.
 
 The program loads the pipeline, batches requests and calls it. A plugin reads the options, and calls `serve` with
 what was loaded. All that differs from one request to the next is found at its calls: see the guarantees.
@@ -119,8 +119,10 @@ def options_from_environment() -> ServingOptions | None:
 def serve(target: Pipeline | nn.Module, options: ServingOptions) -> Session:
     """Accelerate what a server loaded.
 
-    A run that the configuration is not for, such as a warm-up of one step, is computed, and the log says why. Each
-    run's share of computed steps is logged at level INFO. The logger is `lesa_framework.serving`.
+    A run that the configuration is not for, such as a warm-up of one step, is computed, and the log says why. So is
+    one whose sampler shows no noise levels, and a call that the adapter refuses, such as one with reference images.
+    What fails, at its first request, is a model that its adapter does not fit. Each run's share of computed steps is
+    logged at level INFO. The logger is `lesa_framework.serving`.
 
     Args:
         target: A pipeline: any object with a `transformer` and a `scheduler` whose methods call it.
@@ -135,7 +137,9 @@ def serve(target: Pipeline | nn.Module, options: ServingOptions) -> Session:
         UnsupportedBackboneError: No adapter fits the transformer.
     """
     if options.config is None:
-        session = accelerate(target, speedup=options.speedup, weights=options.weights, observers=(_Log(),))
+        session = accelerate(
+            target, speedup=options.speedup, weights=options.weights, observers=(_Log(),), misfit=_LOG.warning
+        )
     else:
         session = accelerate(target, options.config, observers=(_Log(),), misfit=_LOG.warning)
     _LOG.info("lesa: %r", session)

@@ -1,17 +1,36 @@
-"""What plugins of serving programs share: options, and a cache that fails no request."""
+"""What plugins of serving programs share: options, and a cache that computes what it cannot serve."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 
 import pytest
 import torch
 
-from lesa_framework import ArtifactError, ConfigError
+from lesa_framework import ArtifactError, ConfigError, LesaWarning
 from lesa_framework.serving import ServingOptions, options_from_environment, options_from_mapping, serve
-from lesa_framework.testing import TinyDiT, TinyPipeline
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, TinyScheduler
 
 STEPS = {"schedule": {"kind": "steps", "compute": [0, 1, 5]}, "predictor": {"kind": "reuse"}}
+#: Both ways to ask for a cache.
+ASKED = pytest.mark.parametrize("options", [ServingOptions(STEPS), ServingOptions(speedup=4.0)], ids=str)
+
+
+class Ratios(TinyScheduler):
+    """Shows numbers that are no noise levels."""
+
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        super().set_timesteps(num_inference_steps)
+        self.sigmas = 2 * self.sigmas
+
+
+class Apart(TinyScheduler):
+    """Shows timesteps that are not those that the model is given."""
+
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        super().set_timesteps(num_inference_steps)
+        self.timesteps = 500 * self.sigmas[:-1]
 
 
 def refused(given) -> str:
@@ -108,3 +127,50 @@ class TestServing:
             for steps in (12, 20, 12):
                 pipe(num_inference_steps=steps)
                 assert session.report.nfe == steps // 4
+
+    @ASKED
+    def test_calls_that_the_adapter_refuses_are_computed(self, options, caplog, monkeypatch):
+        def refuse(self, model, arguments):
+            return "seven tokens are not cached." if arguments["hidden_states"].shape[1] == 7 else None
+
+        monkeypatch.setattr(TinyDiTAdapter, "refuse", refuse)
+        pipe = TinyPipeline(TinyDiT())
+        bare = pipe(tokens=7)
+        with caplog.at_level(logging.WARNING, "lesa_framework.serving"), serve(pipe, options) as session:
+            assert torch.equal(pipe(tokens=7), bare)
+            pipe(num_inference_steps=12)
+            assert "P" in session.report.plan()
+            assert torch.equal(pipe(tokens=7), bare)
+        assert caplog.messages == ["a call is computed. TinyDiT: seven tokens are not cached."]
+
+    def test_after_a_refused_call_nothing_is_predicted_from_what_was_before_it(self, caplog, monkeypatch):
+        model, levels = TinyDiT(), []
+
+        def refuse(self, model, arguments):
+            levels.append(float(arguments["timestep"]))
+            return "the fourth call is not cached." if len(levels) == 4 else None
+
+        monkeypatch.setattr(TinyDiTAdapter, "refuse", refuse)
+        pipe = TinyPipeline(model)
+        with serve(pipe, ServingOptions(STEPS)) as session:
+            pipe(num_inference_steps=8)
+            assert [run.plan() for run in session.report.runs] == ["FFP", "FFPP"]
+        assert "the fourth call is not cached." in caplog.text
+
+    @ASKED
+    @pytest.mark.parametrize("scheduler", [Ratios, Apart])
+    def test_a_run_whose_sampler_cannot_be_followed_is_computed(self, options, scheduler, caplog):
+        pipe = TinyPipeline(TinyDiT(), scheduler())
+        bare = pipe(num_inference_steps=8)
+        # A cache that was chosen says besides, as ever, that it came to nothing.
+        besides = pytest.warns(LesaWarning, match="nothing was predicted") if options.speedup else nullcontext()
+        with caplog.at_level(logging.INFO, "lesa_framework.serving"), serve(pipe, options) as session, besides:
+            for _ in range(2):
+                assert torch.equal(pipe(num_inference_steps=8), bare)
+            assert len(session.report.runs) == 1
+            assert session.report.plan() == "F" * 8
+            pipe.scheduler = TinyScheduler()
+            pipe(num_inference_steps=12)
+            assert "P" in session.report.plan()
+        (told,) = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+        assert told.startswith(f"a run is computed, every step of it. {scheduler.__name__}: ")

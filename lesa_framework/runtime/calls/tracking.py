@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lesa_framework.errors import UnsupportedBackboneError
 from lesa_framework.runtime.calls.call import Branches, Call
 from lesa_framework.runtime.calls.grid import REMEDY, GridSource, Readings
 from lesa_framework.runtime.calls.levels import NO_GRID, Grid, is_near, is_same
@@ -90,9 +92,15 @@ class Tracker:
     stands still while the latent changes, the noise level is read. A scheduler that is wrong is not the caller's: then
     the calls are followed by their own levels. If these are not on its grid either, it is given up, calls are computed
     without a grid, and a warning says so.
+
+    Args:
+        source: Knows the sampler's grid.
+        refused: Called with why the sampler cannot be followed; its calls are then computed, without a grid. By
+            default that is an error.
     """
 
     source: GridSource
+    refused: Callable[[str], None] | None = None
     _readings: Readings | None = None
     _grid: Grid = NO_GRID
     _before: _Place = field(default_factory=_Place)
@@ -110,7 +118,7 @@ class Tracker:
         """Place a call, and remember it.
 
         Raises:
-            UnsupportedBackboneError: The scheduler's timesteps are not those of the model.
+            UnsupportedBackboneError: The scheduler has no noise levels, or its timesteps are not those of the model.
         """
         renewed = self._renew(call)
         hint = self.source.hint()
@@ -133,9 +141,8 @@ class Tracker:
 
     def _renew(self, call: Call) -> bool:
         """Take the sampler's grid if it is a new one, or if a scheduler that was given up is right again."""
-        readings = self.source.current()
+        readings, grid = self._read(call)
         if readings is not self._readings:
-            grid = self.source.choose(call.sigma)
             self.forget()
             self._readings, self._grid = readings, grid
             return True
@@ -146,6 +153,19 @@ class Tracker:
             return False
         self._grid = next((grid for grid in readings if grid.agrees(hint, call.sigma)), NO_GRID)
         return self._grid is not NO_GRID
+
+    def _read(self, call: Call) -> tuple[Readings, Grid]:
+        """What the sampler shows, and the grid; nothing and none where it cannot be followed."""
+        readings: Readings = ()
+        try:
+            readings = self.source.current()
+            return readings, self._grid if readings is self._readings else self.source.choose(call.sigma)
+        except UnsupportedBackboneError as error:
+            if self.refused is None:
+                raise
+            self.refused(f"a run is computed, every step of it. {error}")
+            self._warned = True  # to give it up later needs no second word
+            return readings, NO_GRID
 
     def _step(self, hint: int | None, call: Call) -> tuple[int | None, float | None]:
         """The step, and the noise level where that is read."""

@@ -55,6 +55,7 @@ class Attachment:
         part: Which of a pipeline's transformers it is; empty for the first.
         verified: Whether the adapter is known to fit the model; if not, the first computed step checks it.
         host: Says of each call where it belongs; by default the requests find out.
+        refused: Called with why a call cannot be cached, which is then computed; by default it fails.
 
     Raises:
         UnsupportedBackboneError: The adapter does not fit the model, or a session is attached already.
@@ -73,8 +74,9 @@ class Attachment:
         part: str = "",
         verified: bool = True,
         host: Host | None = None,
+        refused: Callable[[str], None] | None = None,
     ) -> None:
-        self._host = host
+        self._host, self._refused = host, refused
         called, model = model, unwrapped(model)
         other = model.__dict__.get(ATTACHED)
         if isinstance(other, Attachment) and other.is_live:
@@ -169,10 +171,20 @@ class Attachment:
     def _forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         conflicts.check_training(self._model)
         self._runner.check()
+        was_in_place = self._override.is_in_place
+        try:
+            return self._output(args, kwargs)
+        finally:
+            self._runner.end()
+            if self._is_attached and self._override.renew(was_in_place=was_in_place):
+                self._runner.forward = self._run_model = self._override.original
+
+    def _output(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         arguments = self._names.of(self._model, args, kwargs)
         refusal = self._adapter.refuse(self._model, arguments)
         if refusal:
-            raise UnsupportedBackboneError(f"{type(self._model).__name__}: {refusal}")
+            self._refuse(refusal, arguments)
+            return self._run_model(*args, **kwargs)
         given = Given(args, kwargs, self._adapter.latent(arguments), bool(arguments.get("return_dict", True)))
         call = Call(
             latent=given.latent,
@@ -190,7 +202,6 @@ class Attachment:
                 "Nothing is cached there, because requests could not be told apart. Call the pipeline in that thread, "
                 "or give the pipeline to the function that samples, as an argument."
             )
-        was_in_place = self._override.is_in_place
         try:
             turn = self._turn(request, call, arguments) if request is not None and self._is_attached else None
             if not self._is_attached:  # detached by an observer, who was told that a run ended or begins
@@ -208,11 +219,17 @@ class Attachment:
             if request is not None:
                 request.tracker.forget()
             raise
-        finally:
-            self._runner.end()
-            if self._is_attached and self._override.renew(was_in_place=was_in_place):
-                self._runner.forward = self._run_model = self._override.original
         return output
+
+    def _refuse(self, refusal: str, arguments: Arguments) -> None:
+        """Fail because a call cannot be cached; where nobody is to fail, only have its request begin a new run."""
+        message = f"{type(self._model).__name__}: {refusal}"
+        if self._refused is None:
+            raise UnsupportedBackboneError(message)
+        self._refused(f"a call is computed. {message}")
+        request = self._requests.current(None if self._host is None else self._host(arguments))
+        if request is not None:
+            request.tracker.forget()  # the run that it is in has a gap now, of which predictors know nothing
 
     def _turn(self, request: Request, call: Call, arguments: Arguments) -> Turn:
         """What a call of a request is to do."""
