@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TypeAlias
 
 import torch
@@ -68,13 +69,13 @@ def terms_of(
 
     add(filter.weights, read, "")
     for name, given in filter.others.items():
-        where, other = _for_branch(name), others[name]
-        if other.feature(0).shape != shape:
+        where, other = _for_branch(name), cache(others[name].feature)
+        if other(0).shape != shape:
             raise PluginContractError(
-                f"The predictor's filter has weights{where}, whose features are {tuple(other.feature(0).shape)}; "
+                f"The predictor's filter has weights{where}, whose features are {tuple(other(0).shape)}; "
                 f"those of this branch are {tuple(shape)}. Only branches with features of the same shape mix."
             )
-        add(given, other.feature, where)
+        add(given, other, where)
     bias = filter.bias
     if isinstance(bias, Tensor):
         _check_fits(bias, shape, "bias")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 
 import torch
@@ -168,8 +168,8 @@ class History(Held):
         pick = picked(filter)
         if pick is not None:
             return self.feature(pick), 0 if self._place.dtype is None else None
-        # What is shown is not in the ring, and may be on another device.
-        read = self._held if self._shown is None else self.feature
+        # What is shown is not in the ring, and may be on another device. To read may be to copy or to unpack.
+        read = cache(self._held if self._shown is None else self.feature)
         terms = terms_of(filter, read, others, self.kind[1], self._moved)
         total, count = weigh(terms, partial(self._newest_computed, read) if check else None)
         return self._back(total), count

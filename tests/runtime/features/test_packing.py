@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lesa_framework import EntryInfo, HistoryPlace
+from lesa_framework import EntryInfo, Filter, HistoryPlace
+from lesa_framework.runtime.features import history as histories
 from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.features.packing import EIGHT_BITS, packed, unpacked
 from lesa_framework.testing.tiny_pipeline import noise
@@ -60,3 +61,20 @@ def test_scales_are_one_number_for_each_sample():
     stored, scale = packed(noise((3, 5, 8), 0).bfloat16())
     assert (stored.shape, stored.dtype) == ((3, 5, 8), EIGHT_BITS)
     assert (scale.shape, scale.dtype) == ((3, 1, 1), torch.float32)
+
+
+@pytest.mark.parametrize("weights", [(2.0, -1.0), (3e38, 3e38)], ids=["finite", "replaced"])
+def test_a_prediction_unpacks_each_feature_once(weights, monkeypatch):
+    found = []
+
+    def unpack(stored: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+        found.append(scale)
+        return unpacked(stored, scale, dtype)
+
+    monkeypatch.setattr(histories, "unpacked", unpack)
+    history = History(3, PLACE)
+    for step in range(3):
+        history.append(noise(SHAPE, step), EntryInfo(step, True))
+    _, replaced = history.predict(Filter(weights), check=True)
+    assert len(found) == 2
+    assert bool(replaced) is (weights[0] > 2)

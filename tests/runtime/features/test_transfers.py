@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lesa_framework import AffinePredictor, EntryInfo, Filter, HistoryPlace, StepContext
+from lesa_framework import AffinePredictor, EntryInfo, Filter, HistoryPlace, HistoryView, StepContext
 from lesa_framework.runtime.features.history import History
+from lesa_framework.runtime.features.packing import packed, unpacked
 from lesa_framework.runtime.features.transfers import Arrival
 from lesa_framework.testing.tiny_pipeline import noise
 from tests.runtime.loop import drive, engine
@@ -92,6 +93,35 @@ def test_the_newest_feature_is_there_without_a_copy_back(copies: Copies) -> None
     history.expect([1])
     history.expect([1])
     assert copies.log == ["store"] * 3 + ["bring"]  # once, however many steps read it
+
+
+@pytest.mark.parametrize("weights", [(2.0, -1.0), (3e38, 3e38)], ids=["finite", "replaced"])
+def test_a_prediction_that_nobody_expected_brings_each_feature_once(copies: Copies, weights: tuple[float, ...]) -> None:
+    """As with a gate. What is not finite is replaced by the newest one, which the sum has read."""
+    branches: dict[str, HistoryView] = {}
+    for name in ("cond", "uncond"):
+        branches[name] = history = History(3, HOST, branches)
+        for step in range(3):
+            appended(history, step)
+        history.expect(())
+    own = branches["cond"]
+    assert isinstance(own, History)
+    own.predict(Filter(weights), check=True)
+    assert copies.log.count("bring") == 2
+    own.predict(Filter(weights, others={"uncond": (0.5,)}), check=True)
+    assert copies.log.count("bring") == 2 + 3
+    assert own.nbytes == 3 * noise(SHAPE, 0).nbytes  # and none of it stays
+
+
+def test_the_scales_of_samples_stay_with_their_features(copies: Copies) -> None:
+    history = History(2, HistoryPlace(device=HOST.device, dtype=torch.float8_e4m3fn))
+    given = [noise((2, 3, 4), step) * torch.tensor([1.0, 10.0**step]).view(2, 1, 1) for step in range(3)]
+    for step, feature in enumerate(given):
+        history.append(feature, EntryInfo(step, computed=True))
+    history.expect([1])
+    for k in range(2):
+        feature = given[2 - k]
+        assert torch.equal(history.feature(k), unpacked(*packed(feature), feature.dtype))
 
 
 def test_between_predicted_steps_nothing_is_on_the_device(copies: Copies) -> None:
