@@ -129,7 +129,7 @@ class Finite:
         if isinstance(count, int):
             if count == 0:
                 return
-            count = torch.tensor(count)
+            count = torch.tensor(count, device="cpu")
         found = _Count(branch, step, _NUMBERS.get(count.device.type, _LateNumber)(count))
         self._counts.append(found)
         self._unread.setdefault(branch, []).append(found)

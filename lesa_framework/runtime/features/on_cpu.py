@@ -53,7 +53,7 @@ def _at_once(terms: Terms, instead: Instead) -> tuple[Tensor, Count]:
 
 def _in_chunks(terms: Terms, instead: Instead) -> tuple[Tensor, Count]:
     """Add up a part at a time, so that the sum stays in a CPU's cache until it is rounded and written."""
-    made = torch.empty(terms.shape, dtype=terms.dtype)
+    made = torch.empty(terms.shape, dtype=terms.dtype, device=terms.device)  # a program may have set another default
     if not made.numel():
         return made, 0
     columns = terms.shape[-1:] if terms.axes else ()

@@ -183,3 +183,10 @@ def test_processes_that_work_together_do_not_decide_by_it():
     assert loop.report.plan() == "FPPPFPPP"
     with pytest.warns(LesaWarning, match=WARNS):
         loop.close()
+
+
+def test_a_count_is_on_the_cpu_whatever_the_default_is():
+    check = Finite()
+    with torch.device("meta"):
+        check.note(3, "a", 1)
+    assert check.replaced() == {("a", 1): 3}

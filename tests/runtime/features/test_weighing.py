@@ -111,3 +111,11 @@ def test_the_result_is_nobody_elses_memory():
     second.zero_()
     assert torch.equal(first, kept)
     assert not any(made.data_ptr() == each.data_ptr() for made in (first, second) for each in given.features)
+
+
+def test_the_sum_is_where_the_features_are_whatever_the_default_is():
+    given = terms(3, torch.bfloat16)
+    expected, _ = weigh(given)
+    with torch.device("meta"):
+        made, _ = weigh(given, lambda: given.features[0])
+    assert torch.equal(made, expected)
