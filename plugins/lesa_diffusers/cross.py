@@ -7,26 +7,23 @@ from types import MappingProxyType
 
 from torch import Tensor
 
+from lesa_diffusers.lists import OneList
 from lesa_framework import BackboneAdapter
 
 
-class DiTAdapter(BackboneAdapter):
+class DiTAdapter(OneList):
     """Its tail reads `transformer_blocks[0].norm1.emb`, so stand-ins take the blocks' place on predicted steps."""
 
     model_class = "DiTTransformer2DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     block_returns = MappingProxyType({"transformer_blocks": ("hidden_states",)})
     condition_argument = "class_labels"
     timestep_scale = 1 / 1000
 
 
-class PixArtAdapter(BackboneAdapter):
+class PixArtAdapter(OneList):
     """Guidance is one batched call."""
 
     model_class = "PixArtTransformer2DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -40,12 +37,10 @@ class HunyuanDiTAdapter(BackboneAdapter):
     timestep_scale = 1 / 1000
 
 
-class SanaAdapter(BackboneAdapter):
+class SanaAdapter(OneList):
     """Guidance is one batched call; Sana-Sprint gets guidance as a number, and the noise level itself as timestep."""
 
     model_class = "SanaTransformer2DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
     def noise_level(self, arguments: Mapping[str, object]) -> Tensor | float:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from lesa_diffusers.lists import OneList, TwoLists
 from lesa_framework import BackboneAdapter
 
 
-class FluxAdapter(BackboneAdapter):
+class FluxAdapter(TwoLists):
     """Image tokens reach `norm_out` alone; the pipeline passes the noise level itself as timestep.
 
     ControlNet residuals are added by the model's loop after each block, which is why the feature is
@@ -15,27 +16,21 @@ class FluxAdapter(BackboneAdapter):
     """
 
     model_class = "FluxTransformer2DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
 
 
-class Flux2Adapter(BackboneAdapter):
+class Flux2Adapter(TwoLists):
     """The root cuts the text off; the pipeline passes the noise level itself as timestep."""
 
     model_class = "Flux2Transformer2DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
 
 
-class ChromaAdapter(BackboneAdapter):
+class ChromaAdapter(TwoLists):
     """The root cuts the text off; the pipeline passes the noise level itself as timestep."""
 
     model_class = "ChromaTransformer2DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
 
 
-class QwenImageAdapter(BackboneAdapter):
+class QwenImageAdapter(OneList):
     """Image tokens reach `norm_out` alone; the pipeline passes the noise level itself as timestep.
 
     The paper takes the feature at `post_norm`. True guidance calls the model twice a step, with and without the
@@ -44,25 +39,19 @@ class QwenImageAdapter(BackboneAdapter):
     """
 
     model_class = "QwenImageTransformer2DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
 
 
-class SD3Adapter(BackboneAdapter):
+class SD3Adapter(OneList):
     """Guidance is one batched call; skip-layer guidance makes a second one, which is a branch of its own."""
 
     model_class = "SD3Transformer2DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
-class HunyuanImageAdapter(BackboneAdapter):
+class HunyuanImageAdapter(TwoLists):
     """`context_embedder`, which reads the prompt alone, has attention blocks of its own."""
 
     model_class = "HunyuanImageTransformer2DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -74,21 +63,17 @@ class AuraFlowAdapter(BackboneAdapter):
     head = "norm_out"
 
 
-class CogView3PlusAdapter(BackboneAdapter):
+class CogView3PlusAdapter(OneList):
     """Text and image travel side by side."""
 
     model_class = "CogView3PlusTransformer2DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
-class CogView4Adapter(BackboneAdapter):
+class CogView4Adapter(OneList):
     """Text and image travel side by side."""
 
     model_class = "CogView4Transformer2DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -104,56 +89,44 @@ class HiDreamAdapter(BackboneAdapter):
     timestep_scale = 1 / 1000
 
 
-class BriaAdapter(BackboneAdapter):
+class BriaAdapter(TwoLists):
     """Text and image travel side by side."""
 
     model_class = "BriaTransformer2DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
-class BriaFiboAdapter(BackboneAdapter):
+class BriaFiboAdapter(TwoLists):
     """Every block gets a text layer of its own; they are projected on predicted steps too."""
 
     model_class = "BriaFiboTransformer2DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
-class LongCatImageAdapter(BackboneAdapter):
+class LongCatImageAdapter(TwoLists):
     """The pipeline passes the noise level itself as timestep."""
 
     model_class = "LongCatImageTransformer2DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
 
 
-class OvisImageAdapter(BackboneAdapter):
+class OvisImageAdapter(TwoLists):
     """The pipeline passes the noise level itself as timestep."""
 
     model_class = "OvisImageTransformer2DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
 
 
-class GlmImageAdapter(BackboneAdapter):
+class GlmImageAdapter(OneList):
     """The pipeline counts timesteps from 999 instead of 1000."""
 
     model_class = "GlmImageTransformer2DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
     timestep_offset = 1 / 1000
 
 
-class NucleusMoEImageAdapter(BackboneAdapter):
+class NucleusMoEImageAdapter(OneList):
     """The text is read, never changed; the pipeline passes the noise level itself as timestep."""
 
     model_class = "NucleusMoEImageTransformer2DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
 
 
 class JoyImageEditAdapter(BackboneAdapter):

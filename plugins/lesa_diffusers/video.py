@@ -6,15 +6,14 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from lesa_diffusers.lists import OneList, TwoLists
 from lesa_framework import BackboneAdapter
 
 
-class LTXAdapter(BackboneAdapter):
+class LTXAdapter(OneList):
     """With a conditioning image each token has a timestep of its own; the greatest is the noise level."""
 
     model_class = "LTXVideoTransformer3DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -27,61 +26,49 @@ class CogVideoXAdapter(BackboneAdapter):
     timestep_scale = 1 / 1000
 
 
-class ConsisIDAdapter(BackboneAdapter):
+class ConsisIDAdapter(OneList):
     """The text is cut off between `norm_final` and `norm_out`, so the second norm is the head."""
 
     model_class = "ConsisIDTransformer3DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
-class HunyuanVideoAdapter(BackboneAdapter):
+class HunyuanVideoAdapter(TwoLists):
     """Video tokens reach `norm_out` alone; timesteps run from 1000 to 0.
 
     The paper takes the feature at `output`.
     """
 
     model_class = "HunyuanVideoTransformer3DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
-class HunyuanVideo15Adapter(BackboneAdapter):
+class HunyuanVideo15Adapter(OneList):
     """`context_embedder`, which reads the prompt alone, has attention blocks of its own."""
 
     model_class = "HunyuanVideo15Transformer3DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
-class HunyuanVideoFramepackAdapter(BackboneAdapter):
+class HunyuanVideoFramepackAdapter(TwoLists):
     """Frames of the history are cut off before `norm_out`; each section is a run of its own."""
 
     model_class = "HunyuanVideoFramepackTransformer3DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
-class MochiAdapter(BackboneAdapter):
+class MochiAdapter(OneList):
     """Timesteps run from 0 (noise) to 1000."""
 
     model_class = "MochiTransformer3DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = -1 / 1000
     timestep_offset = 1.0
 
 
-class AllegroAdapter(BackboneAdapter):
+class AllegroAdapter(OneList):
     """Guidance is one batched call."""
 
     model_class = "AllegroTransformer3DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -118,20 +105,16 @@ class Kandinsky5Adapter(BackboneAdapter):
     timestep_scale = 1 / 1000
 
 
-class CosmosAdapter(BackboneAdapter):
+class CosmosAdapter(OneList):
     """Pipelines of Cosmos Predict 2 pass `sigma / (sigma + 1)` as timestep."""
 
     model_class = "CosmosTransformer3DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
 
 
-class SanaVideoAdapter(BackboneAdapter):
+class SanaVideoAdapter(OneList):
     """Guidance is one batched call."""
 
     model_class = "SanaVideoTransformer3DModel"
-    blocks = ("transformer_blocks",)
-    head = "norm_out"
     timestep_scale = 1 / 1000
 
 
@@ -144,10 +127,8 @@ class HeliosAdapter(BackboneAdapter):
     timestep_scale = 1 / 1000
 
 
-class MotifVideoAdapter(BackboneAdapter):
+class MotifVideoAdapter(TwoLists):
     """The last blocks of the second list are a decoder, which starts from the latent again."""
 
     model_class = "MotifVideoTransformer3DModel"
-    blocks = ("transformer_blocks", "single_transformer_blocks")
-    head = "norm_out"
     timestep_scale = 1 / 1000
