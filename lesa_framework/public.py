@@ -36,9 +36,9 @@ from lesa_framework.interfaces.peer import (
     PeerWorkload,
     ToldPeerFamily,
 )
-from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig, Reuse
 from lesa_framework.interfaces.published import Imported, Published
-from lesa_framework.interfaces.router import RouterConfig, StageRouter
+from lesa_framework.interfaces.router import OneStage, RouterConfig, StageRouter
 from lesa_framework.interfaces.schedule import Always, NoiseLevels, ScheduleConfig, SchedulePolicy, steps_at
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.plugin.manager import add_plugin
@@ -105,6 +105,7 @@ __all__ = [
     "NamedModel",
     "NoiseLevels",
     "Observer",
+    "OneStage",
     "Peer",
     "PeerError",
     "PeerFamily",
@@ -120,6 +121,7 @@ __all__ = [
     "Reason",
     "Recorder",
     "Registrar",
+    "Reuse",
     "RouterConfig",
     "RunInfo",
     "RunPlan",

@@ -10,14 +10,13 @@ import torch
 
 from benchmarks.full_size.cases import Case, paper_steps
 from benchmarks.full_size.floor import FloorFamily
-from lesa_framework import AffinePredictor, BackboneConfig, StageRouter, Strategy, Tap
+from lesa_framework import AffinePredictor, BackboneConfig, OneStage, Reuse, StageRouter, Strategy, Tap
 from lesa_framework.measure.lineup import Contender, fewer_steps, told, uncached
 from lesa_framework.measure.results import Kind
 from lesa_framework.plugin.manager import plugins
 from lesa_kan.experts import ExpertShape
 from lesa_kan.lesa import Lesa
-from lesa_reuse.predictor import Reuse
-from lesa_routers.routers import Single, Thresholds
+from lesa_routers.routers import Thresholds
 from lesa_schedules.schedules import Steps
 from lesa_taylorseer.predictor import TaylorSeer
 
@@ -33,8 +32,8 @@ def line_up(case: Case, seed: int = 0) -> list[Contender]:
         lesa = _strategy(untrained_lesa(case, seed), Thresholds(case.boundaries), computed)
         rows += [
             _cache(case, f"lesa-n{interval}", "lesa", lesa),
-            _cache(case, f"taylorseer-n{interval}", "taylorseer", _strategy(TaylorSeer(order=2), Single(), computed)),
-            _cache(case, f"reuse-n{interval}", "reuse", _strategy(Reuse(), Single(), computed)),
+            _cache(case, f"taylorseer-n{interval}", "taylorseer", _strategy(TaylorSeer(order=2), OneStage(), computed)),
+            _cache(case, f"reuse-n{interval}", "reuse", _strategy(Reuse(), OneStage(), computed)),
         ]
         if interval == case.intervals[0]:
             # The cost of looking for NaNs: of replacing them, as is done by default, and of waiting for the answer.

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks.micro.stages import Attach, Stage
-from lesa_framework import AffinePredictor, EntryInfo, Filter, StepContext, Strategy, attach_strategy, load_config
+from lesa_framework import (
+    AffinePredictor,
+    EntryInfo,
+    Filter,
+    OneStage,
+    Reuse,
+    StepContext,
+    Strategy,
+    attach_strategy,
+    load_config,
+)
 from lesa_framework.building import build_strategy
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.plugin.registry import AUTO
-from lesa_reuse.predictor import Reuse
-from lesa_routers.routers import Single
 from lesa_schedules.schedules import Steps
 from lesa_taylorseer.predictor import TaylorSeer
 
@@ -61,7 +69,7 @@ class Method:
 
 def told(name: str, predictor: AffinePredictor, computed: Sequence[int], backbone: str = "auto") -> Method:
     """A predictor without stages on given steps, at the tap before the head."""
-    strategy = Strategy(Steps(tuple(computed)), Single(), predictor)
+    strategy = Strategy(Steps(tuple(computed)), OneStage(), predictor)
     return Method(name, name.partition(" ")[0], strategy, BackboneConfig(kind=backbone))
 
 

@@ -9,7 +9,7 @@ from benchmarks.full_size.device import Device
 from benchmarks.micro.methods import Mean, Method, told
 from benchmarks.micro.stages import Stage, tiny
 from benchmarks.micro.turns import Line, Part, in_turns
-from lesa_reuse.predictor import Reuse
+from lesa_framework import Reuse
 
 DEPTHS = (1, 2, 4, 8)
 #: In each of two lists.

@@ -15,6 +15,9 @@ from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Fit, FitTask, TrainingConfig
 from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext, Tap, Tuning
 
+#: The filter of reuse.
+_NEWEST = Filter((1.0,))
+
 
 class Predictor(ABC):
     """Says what the block stack would have returned.
@@ -118,6 +121,14 @@ class AffinePredictor(Predictor):
         """Apply [`correction`][lesa_framework.AffinePredictor.correction] to the history."""
         found = self.correction(history.entries, ctx)
         return None if found is None else history.apply(found)
+
+
+class Reuse(AffinePredictor):
+    """Naive reuse: the newest feature of the history, `h_hat_i = h_{i_0}`."""
+
+    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002 - it depends on neither
+        """One weight of 1."""
+        return _NEWEST
 
 
 class PredictorConfig(PluginConfig, ABC):

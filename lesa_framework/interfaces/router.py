@@ -30,6 +30,16 @@ class StageRouter(ABC):
         """The stage of noise level `sigma`, which is in [0, 1]."""
 
 
+class OneStage(StageRouter):
+    """One stage for every noise level."""
+
+    num_stages = 1
+
+    def stage(self, sigma: float) -> int:  # noqa: ARG002 - it depends on nothing
+        """Always 0."""
+        return 0
+
+
 class RouterConfig(PluginConfig, ABC):
     """Configuration of a router; registering this class registers the router."""
 

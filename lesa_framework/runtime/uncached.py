@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lesa_framework.errors import LesaError
-from lesa_framework.interfaces.router import StageRouter
+from lesa_framework.interfaces.router import OneStage
 from lesa_framework.interfaces.schedule import Always
 from lesa_framework.runtime.strategy import NeverAsked, Strategy, StrategySource
 from lesa_framework.types import Choice, RunInfo
@@ -48,11 +48,4 @@ def uncached(reason: str, num_steps: int) -> Strategy:
         num_steps: Steps of the run; 0 if that is unknown.
     """
     choice = Choice("", "", "", reason, num_steps, num_steps)
-    return Strategy(Always(), _OneStage(), NeverAsked(), check_finite=False, choice=choice)
-
-
-class _OneStage(StageRouter):
-    num_stages = 1
-
-    def stage(self, sigma: float) -> int:  # noqa: ARG002 - the contract's signature
-        return 0
+    return Strategy(Always(), OneStage(), NeverAsked(), check_finite=False, choice=choice)

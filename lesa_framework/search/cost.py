@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lesa_framework.api import attach_strategy
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.generation import GenerationSettings, generate_batch
-from lesa_framework.interfaces.predictor import AffinePredictor
+from lesa_framework.interfaces.predictor import Reuse
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.search.budget import StepCost
 from lesa_framework.search.trial import steps_config
-from lesa_framework.types import EntryInfo, Filter, StepContext
 
 #: Steps of the long and of the short run, and how often each is timed; the shortest time counts.
 _LONG, _SHORT, _TIMES = 8, 2, 2
@@ -30,7 +27,7 @@ def measure_cost(pipe: CallablePipeline, settings: GenerationSettings, config: L
         prompt: What is sampled.
     """
     schedule = steps_config((0,)).build()
-    held = Strategy(schedule, config.router.build(), _Held(), check_finite=False, history=config.engine.history.build())
+    held = Strategy(schedule, config.router.build(), Reuse(), check_finite=False, history=config.engine.history.build())
 
     def seconds(steps: int, *, cached: bool = False) -> float:
         def run() -> float:
@@ -46,11 +43,3 @@ def measure_cost(pipe: CallablePipeline, settings: GenerationSettings, config: L
     computed = max(0.0, (every - few) / (_LONG - _SHORT))
     predicted = max(0.0, computed - (every - one) / (_LONG - 1))
     return StepCost(computed, predicted, max(0.0, few - _SHORT * computed))
-
-
-class _Held(AffinePredictor):
-    """The newest computed feature."""
-
-    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002 - the contract's signature
-        """One weight of 1."""
-        return Filter((1.0,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,29 +10,24 @@ from torch import Tensor
 
 from lesa_fitted.table import TableShape
 from lesa_framework import (
-    AffinePredictor,
     Batch,
     ConfigError,
     Decision,
     EntryInfo,
-    Filter,
     FitTask,
     Observer,
     Recorder,
+    Reuse,
     StepContext,
     StepRecord,
 )
 
 
-class Unfitted(AffinePredictor):
+class Unfitted(Reuse):
     """Reuse, for as long as there is no table."""
 
     def __init__(self, depth: int, records: Literal["all", "computed"]) -> None:
         self.depth, self.records = depth, records
-
-    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002 - the contract's signature
-        """The newest feature."""
-        return Filter((1.0,))
 
 
 class _Shapes(Observer):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from lesa_framework import RouterConfig, StageRouter
+from lesa_framework import OneStage, RouterConfig, StageRouter
 
 #: Grids come in float32, where 0.4 is 0.4000000060: such a level is at its boundary and not above it.
 _ROUNDING = 1e-6
@@ -28,16 +28,6 @@ class Thresholds(StageRouter):
     def stage(self, sigma: float) -> int:
         """How many boundaries `sigma` is at or below."""
         return len(self.boundaries) - bisect_left(self.boundaries[::-1], sigma - _ROUNDING)
-
-
-class Single(StageRouter):
-    """One stage for every noise level."""
-
-    num_stages = 1
-
-    def stage(self, sigma: float) -> int:  # noqa: ARG002
-        """Always 0."""
-        return 0
 
 
 class ThresholdsConfig(RouterConfig):
@@ -64,6 +54,6 @@ class SingleConfig(RouterConfig):
 
     kind: Literal["single"] = "single"
 
-    def build(self) -> Single:
+    def build(self) -> OneStage:
         """Make the router."""
-        return Single()
+        return OneStage()

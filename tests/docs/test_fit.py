@@ -15,6 +15,7 @@ from lesa_framework import (
     ArtifactError,
     ConfigError,
     FitTask,
+    OneStage,
     TrainingConfig,
     accelerate,
     build_strategy,
@@ -25,7 +26,6 @@ from lesa_framework.training import Sampler, Task, TrueHistory
 from lesa_framework.training.run import train
 from lesa_framework.training.task import make_batches
 from lesa_framework.types import Tap
-from lesa_routers.routers import Single
 from lesa_schedules.schedules import FixedInterval
 from tests.toys import ToyAdapter, ToyPipeline, register_toy
 
@@ -41,7 +41,7 @@ def task(monkeypatch: pytest.MonkeyPatch) -> FitTask:
         Sampler(ToyPipeline(), STEPS, {}),
         tuple(torch.linspace(1, 0, STEPS + 1).tolist()),
         FixedInterval(3, 2),
-        Single(),
+        OneStage(),
         "toy",
         Tap.PRE_HEAD,
         make_batches([str(number) for number in range(12)], 4, seed=0),

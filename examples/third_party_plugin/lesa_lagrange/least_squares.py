@@ -7,23 +7,20 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from lesa_framework import AffinePredictor, Filter, Fit, FitTask, HistoryView, Progress, StepContext
+from lesa_framework import Fit, FitTask, HistoryView, Progress, Reuse, StepContext
 from lesa_framework.training import TrueHistory
 
 #: Relative to the Gram matrix's largest entry: neighbouring features are nearly the same.
 RIDGE = 1e-6
 
 
-class _Unfitted(AffinePredictor):
+class _Unfitted(Reuse):
     """What is fitted: two computed features, of which the newest counts."""
 
     depth = 2
 
     def min_history(self, stage: int) -> int:
         return 2
-
-    def filter(self, entries, ctx) -> Filter:
-        return Filter((1.0,))
 
 
 class LeastSquares(Fit):

@@ -17,6 +17,7 @@ from lesa_framework import (
     ConfigError,
     EntryInfo,
     Filter,
+    OneStage,
     Predictor,
     PredictorConfig,
     StepContext,
@@ -30,7 +31,6 @@ from lesa_kan.base import Base, added, reach
 from lesa_kan.experts import ExpertShape
 from lesa_kan.lesa import TrainedLesa
 from lesa_kan.trainable_lesa import TrainableLesa
-from lesa_routers.routers import Single
 from lesa_schedules.schedules import Steps
 from lesa_taylorseer.predictor import TaylorSeerConfig
 
@@ -44,7 +44,7 @@ def task(computed: tuple[int, ...] = COMPUTED, *, dynamic: bool = False) -> Any:
     schedule = Steps(computed)
     if dynamic:
         schedule = SimpleNamespace(dynamic=True)
-    return SimpleNamespace(schedule=schedule, router=Single(), sigmas=SIGMAS)
+    return SimpleNamespace(schedule=schedule, router=OneStage(), sigmas=SIGMAS)
 
 
 def made_on(section: PredictorConfig, records: str, *, start: bool = True) -> TrainableLesa:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-from lesa_framework import Recorder
+from lesa_framework import OneStage, Recorder
 from lesa_framework.training import NoGradientsError, Sampler, Task, drift_db
 from lesa_framework.training.task import make_batches
 from lesa_framework.types import Tap
@@ -16,7 +16,6 @@ from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable import TrainablePredictor
 from lesa_kan.trainable_lesa import TrainableLesa
 from lesa_kan.two_stage import TwoStageFit
-from lesa_routers.routers import Single
 from lesa_schedules.schedules import FixedInterval
 
 STEPS = 20
@@ -30,7 +29,7 @@ def fit_for(pipe: Any, trainable: TrainablePredictor, **settings: Any) -> TwoSta
         Sampler(pipe, chosen.num_steps, {}),
         tuple(torch.linspace(1, 0, chosen.num_steps + 1).tolist()),
         FixedInterval(2, 2),
-        Single(),
+        OneStage(),
         "toy",
         Tap.PRE_HEAD,
         make_batches([str(number) for number in range(8)], 4, seed=0),

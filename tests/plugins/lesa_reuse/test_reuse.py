@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import torch
 
-from lesa_framework import EntryInfo, StepContext
+from lesa_framework import EntryInfo, Reuse, StepContext
 from lesa_framework.runtime.features.history import History
 from lesa_framework.testing import check_predictor, even_grid
 from lesa_framework.testing.tiny_pipeline import noise
-from lesa_reuse.predictor import Reuse, ReuseConfig
+from lesa_reuse.predictor import ReuseConfig
 
 
 def test_keeps_its_contract():

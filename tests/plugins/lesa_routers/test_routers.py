@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesa_framework.testing import check_router
-from lesa_routers.routers import Single, SingleConfig, Thresholds, ThresholdsConfig
+from lesa_routers.routers import SingleConfig, Thresholds, ThresholdsConfig
 
 falling = st.lists(st.integers(1, 99), min_size=1, max_size=5, unique=True).map(
     lambda percents: tuple(percent / 100 for percent in sorted(percents, reverse=True))
@@ -42,8 +42,9 @@ def test_stages_rise_as_noise_falls(boundaries, a, b):
 
 
 def test_single_has_one():
-    assert Single.num_stages == 1
-    assert {Single().stage(sigma / 10) for sigma in range(11)} == {0}
+    router = SingleConfig().build()
+    assert router.num_stages == 1
+    assert {router.stage(sigma / 10) for sigma in range(11)} == {0}
 
 
 @pytest.mark.parametrize(
