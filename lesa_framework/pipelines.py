@@ -25,7 +25,7 @@ from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import NamedModel
 from lesa_framework.sizing import outline
 
-__all__ = ["CallablePipeline", "ModelSource", "device_for", "find_model", "load_pipeline"]
+__all__ = ["CallablePipeline", "ModelSource", "device_for", "find_model", "load_pipeline", "quiet"]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 #: The release of diffusers that renamed `torch_dtype`.
@@ -146,7 +146,7 @@ def load_outline(source: ModelSource, dtype: torch.dtype) -> CallablePipeline:
     diffusers = _diffusers(source)
     models: dict[str, nn.Module] = {}
     try:
-        with _quiet():
+        with quiet("diffusers", "transformers"):
             for name, library, kind in _parts(diffusers.DiffusionPipeline.load_config(source.location)):
                 made = outline(getattr(import_module(library), kind, None), source.location, name, dtype)
                 models |= {} if made is None else {name: made}
@@ -167,7 +167,7 @@ def _load(source: ModelSource, dtype: torch.dtype, models: Mapping[str, nn.Modul
     version = tuple(int(part) for part in diffusers.__version__.split(".")[:2])
     keyword = "dtype" if version >= _DTYPE_SINCE else "torch_dtype"
     try:
-        with _quiet():
+        with quiet("diffusers", "transformers"):
             pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: dtype}, **models)
     except torch.cuda.OutOfMemoryError:
         raise
@@ -198,14 +198,15 @@ def _known() -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Turns off progress bars and notices while loading, and restores the settings afterwards."""
-    from diffusers.utils import logging as ours
-    from transformers.utils import logging as theirs
+def quiet(*libraries: str) -> Iterator[None]:
+    """Turn off progress bars and notices while something is loaded, and restore the settings afterwards.
 
-    levels = ours.get_verbosity(), theirs.get_verbosity()
-    bars = ours.is_progress_bar_enabled(), theirs.is_progress_bar_enabled()
-    for log in (ours, theirs):
+    Args:
+        libraries: Who is to be quiet: `diffusers`, `transformers` or both. They are imported.
+    """
+    logs = [import_module(f"{library}.utils.logging") for library in libraries]
+    before = [(log, log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
+    for log in logs:
         log.set_verbosity_error()
         log.disable_progress_bar()
     try:
@@ -213,7 +214,7 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=FutureWarning)
             yield
     finally:
-        for log, level, bar in zip((ours, theirs), levels, bars, strict=True):
+        for log, level, bar in before:
             log.set_verbosity(level)
             if bar:
                 log.enable_progress_bar()

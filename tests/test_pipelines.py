@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lesa_framework import ConfigError
-from lesa_framework.pipelines import find_model, load_pipeline
+from lesa_framework.pipelines import find_model, load_pipeline, quiet
 from lesa_framework.plugin.manager import plugins
 
 
@@ -73,6 +73,18 @@ def test_loading_is_quiet(request: pytest.FixtureRequest, tmp_path: Path, capfd:
     assert next(loaded.transformer.parameters()).dtype == torch.float32
     for mine, theirs in zip(pipe.transformer.parameters(), loaded.transformer.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_others_than_those_named_are_not_quiet() -> None:
+    from diffusers.utils import logging as ours
+    from transformers.utils import logging as theirs
+
+    before = theirs.get_verbosity()
+    with quiet("transformers"):
+        assert (ours.is_progress_bar_enabled(), theirs.is_progress_bar_enabled()) == (True, False)
+        assert theirs.get_verbosity() == theirs.ERROR
+    assert theirs.is_progress_bar_enabled()
+    assert theirs.get_verbosity() == before
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_loaded(monkeypatch):

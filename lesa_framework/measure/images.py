@@ -21,10 +21,10 @@ _LOSSLESS = 128
 
 
 def to_pil(image: Tensor) -> Any:
-    """A PIL image.
+    """A picture as an 8-bit image of Pillow.
 
     Args:
-        image: Shape (3, height, width), in [0, 1].
+        image: Shape (3, height, width), on the CPU; values outside [0, 1] are clipped.
     """
     from PIL import Image
 

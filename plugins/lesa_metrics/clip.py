@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lesa_framework import LoadedMetric, Metric, MetricUnavailableError
-from lesa_metrics.needs import cached, finite, library, quiet
+from lesa_framework.pipelines import quiet
+from lesa_metrics.needs import cached, finite, library
 from lesa_metrics.pixels import Preparation
 
 _REMEDY: Final = 'pip install "lesa-framework[diffusers]"'
@@ -62,7 +63,7 @@ class ClipScore(Metric):
 
 
 def _load(transformers: ModuleType, folder: Path, device: torch.device | str) -> LoadedClipScore:
-    with quiet():
+    with quiet("transformers"):
         settings, _ = transformers.CLIPImageProcessor.get_image_processor_dict(folder)
         tokenizer = transformers.CLIPTokenizer.from_pretrained(folder)
         model, found = transformers.CLIPModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)

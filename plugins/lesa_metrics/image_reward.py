@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lesa_framework import LoadedMetric, Metric, MetricUnavailableError, in_one_line
-from lesa_metrics.needs import cached, finite, library, quiet
+from lesa_framework.pipelines import quiet
+from lesa_metrics.needs import cached, finite, library
 
 _REMEDY: Final = "pip install image-reward (its release 1.5 needs transformers below 4.56)"
 _FILES: Final = ("ImageReward.pt", "med_config.json")
@@ -58,7 +59,7 @@ class ImageReward(Metric):
         weights, settings = (str(self.folder / file) for file in _FILES)
         try:
             # It talks on standard output, which is for results.
-            with quiet(), _tokenizer_from(words), redirect_stdout(sys.stderr):
+            with quiet("transformers"), _tokenizer_from(words), redirect_stdout(sys.stderr):
                 model = package.load(weights, device=device, med_config=settings)
         except Exception as error:  # an old package among newer ones has many ways to fail
             raise MetricUnavailableError(
@@ -86,11 +87,9 @@ class LoadedImageReward(LoadedMetric):
         ]
 
     def _reward(self, picture: Tensor, prompt: str) -> float:
-        from PIL import Image
+        from lesa_framework.measure import to_pil
 
-        # The package takes 8-bit pictures only.
-        pixels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
-        return float(self._model.score(prompt, Image.fromarray(pixels.numpy())))
+        return float(self._model.score(prompt, to_pil(picture)))  # it takes 8-bit pictures only
 
 
 @contextmanager

@@ -1,10 +1,8 @@
-"""Helpers for loading metrics: optional libraries, the local hub cache, and no output while weights are read."""
+"""Helpers for loading metrics: optional libraries, the local hub cache, and pictures that have no score."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -47,24 +45,6 @@ def cached(model: str, file: str) -> Path | None:
 
     found = try_to_load_from_cache(model, file)
     return Path(found).parent if isinstance(found, str) else None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Turn off transformers' progress bars and notices while loading, and restore its settings afterwards."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", category=FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def finite(pictures: Tensor) -> Tensor:

@@ -158,6 +158,12 @@ def test_transformers_is_not_installed(monkeypatch):
     assert str(caught.value) == ('clip_score: transformers is not installed; pip install "lesa-framework[diffusers]"')
 
 
+def test_it_needs_no_diffusers(clip_folder, monkeypatch):
+    for name in ("diffusers", "diffusers.utils", "diffusers.utils.logging"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert ClipScore(clip_folder).load("cpu")
+
+
 @pytest.fixture
 def damaged(clip_folder, tmp_path):
     """A copy of the folder, without some files."""
