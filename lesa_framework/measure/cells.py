@@ -11,13 +11,13 @@ from pydantic import Field
 
 from lesa_framework.interfaces.peer import Peer
 from lesa_framework.measure.counting import Call
-from lesa_framework.measure.details import Frozen
+from lesa_framework.measure.details import Measurements
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.place import Pipeline
 from lesa_framework.session import Session
 
 
-class Cell(Frozen):
+class Cell(Measurements):
     """What one run of a method showed: the search for a peer's settings, a probe, or a timed run on a batch.
 
     None and empty where something was not measured.
@@ -29,8 +29,6 @@ class Cell(Frozen):
     """Of timed runs: wall time of the call."""
     waited: float | None = None
     """Of timed runs on a CPU: seconds of the call in which it had no processor."""
-    scores: dict[str, list[float | None]] = Field(default_factory=dict)
-    """Score -> a value for each pair."""
     images: list[str] = Field(default_factory=list)
     """Data URIs of those pairs of the batch whose images are kept."""
     nfe: int | None = None
@@ -45,20 +43,8 @@ class Cell(Frozen):
     """Bytes that are kept between calls."""
     peak_bytes: int | None = None
     """The most memory held beyond what was held before."""
-    plans: dict[str, str] = Field(default_factory=dict)
-    """Branch -> a letter for each step."""
-    fallbacks: dict[str, int] = Field(default_factory=dict)
-    """How often a step was computed because something was not as assumed."""
-    step_rel_l2: list[float | None] = Field(default_factory=list)
-    """Relative distance of the model's output from the uncached run's, step by step."""
     calls: list[Call] = Field(default_factory=list)
     """Of the uncached run's probe, the work of each call."""
-    split_seconds: dict[str, float] = Field(default_factory=dict)
-    """Where the run's time went, by part."""
-    computed_call: dict[str, float] = Field(default_factory=dict)
-    """Median seconds by part of a call in which a block ran."""
-    predicted_call: dict[str, float] = Field(default_factory=dict)
-    """Median seconds by part of the other calls."""
     settings: dict[str, int | float | str] = Field(default_factory=dict)
     """Of peers, what a search found, in the peer's own words."""
     note: str = ""

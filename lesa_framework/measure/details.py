@@ -38,13 +38,11 @@ class Bandwidth(Frozen):
     """Timings of each."""
 
 
-class Details(Frozen):
-    """One method's values pair by pair, in the order of `ModelResults.pairs`, and what it did step by step."""
+class Measurements(Frozen):
+    """What one run of a method showed, or all of its runs. Empty where something was not measured."""
 
     scores: dict[str, list[float | None]] = Field(default_factory=dict)
     """Score -> a value for each pair; None where a metric has no answer."""
-    seconds: list[float] = Field(default_factory=list)
-    """Wall time of each batch."""
     plans: dict[str, str] = Field(default_factory=dict)
     """Branch -> one letter per step: F computed, P predicted, a digit how many tenths of the work were done."""
     fallbacks: dict[str, int] = Field(default_factory=dict)
@@ -52,11 +50,18 @@ class Details(Frozen):
     step_rel_l2: list[float | None] = Field(default_factory=list)
     """For each step the relative distance of the model's output from the uncached run's, over the first batch."""
     split_seconds: dict[str, float] = Field(default_factory=dict)
-    """The median run's seconds by part: prelude, stack, predictor, head, sampler. Empty where they were not timed."""
+    """Seconds by part (prelude, stack, predictor, head, sampler) of the run; of several, of the median one."""
     computed_call: dict[str, float] = Field(default_factory=dict)
     """Median seconds by part of a call in which a block was called."""
     predicted_call: dict[str, float] = Field(default_factory=dict)
     """Median seconds by part of the other calls."""
+
+
+class Details(Measurements):
+    """One method's values pair by pair, in the order of `ModelResults.pairs`, and what it did step by step."""
+
+    seconds: list[float] = Field(default_factory=list)
+    """Wall time of each batch."""
     bandwidth: Bandwidth | None = None
     """The predictor's bandwidth, where it was measured."""
 
