@@ -44,6 +44,14 @@ class DiffusersCache:
                 model.disable_cache()
 
 
+class DiffusersFamily:
+    """What the families of diffusers' own caches share: which models they can be attached to."""
+
+    def refusal(self, pipe: HasTransformer) -> str | None:
+        """Why it cannot be attached; None when it can."""
+        return refusal(pipe)
+
+
 def refusal(pipe: HasTransformer) -> str | None:
     """Why a model supports none of diffusers' caches; None when it does."""
     try:

@@ -5,22 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lesa_framework import HasTransformer, Peer, PeerWorkload
-from lesa_peers.diffusers_cache import DiffusersCache, refusal
+from lesa_peers.diffusers_cache import DiffusersCache, DiffusersFamily
 from lesa_peers.thresholds import rising
 
 
 @dataclass(frozen=True)
-class DiffusersFirstBlock:
+class DiffusersFirstBlock(DiffusersFamily):
     """diffusers' FirstBlockCache; its threshold is searched."""
 
-    @property
-    def name(self) -> str:
-        """The name of its rows."""
-        return "diffusers_first_block_cache"
-
-    def refusal(self, pipe: HasTransformer) -> str | None:
-        """Why it cannot be attached; None when it can."""
-        return refusal(pipe)
+    name = "diffusers_first_block_cache"
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:  # noqa: ARG002 - any model
         """Thresholds from almost no work saved to all that can be saved; there is no other setting.

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from lesa_framework import HasTransformer, Peer, PeerError, PeerWorkload
-from lesa_peers.diffusers_cache import DiffusersCache, refusal
+from lesa_peers.diffusers_cache import DiffusersCache, DiffusersFamily
 from lesa_peers.thresholds import rising
 
 #: (first share of the steps that is always computed, most steps skipped in a row): diffusers' defaults, then what
@@ -18,17 +18,10 @@ _LIMITS = ((0.2, 3), (0.1, 5), (0.06, 6), (0.02, 6), (0.02, 1000))
 
 
 @dataclass(frozen=True)
-class DiffusersMagCache:
+class DiffusersMagCache(DiffusersFamily):
     """diffusers' MagCache, calibrated on the model; its threshold is searched."""
 
-    @property
-    def name(self) -> str:
-        """The name of its rows."""
-        return "diffusers_magcache"
-
-    def refusal(self, pipe: HasTransformer) -> str | None:
-        """Why it cannot be attached; None when it can."""
-        return refusal(pipe)
+    name = "diffusers_magcache"
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:
         """Thresholds, with weaker and weaker limits. The workload is run once to measure the ratios.

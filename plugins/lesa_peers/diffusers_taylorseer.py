@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from lesa_framework import HasTransformer, Peer, PeerWorkload
-from lesa_peers.diffusers_cache import DiffusersCache, refusal
+from lesa_peers.diffusers_cache import DiffusersCache, DiffusersFamily
 
 
 @dataclass(frozen=True)
-class DiffusersTaylorSeer:
+class DiffusersTaylorSeer(DiffusersFamily):
     """diffusers' TaylorSeer, the default or the lite one; its interval is searched.
 
     Attributes:
@@ -24,10 +24,6 @@ class DiffusersTaylorSeer:
     def name(self) -> str:
         """The name of its rows."""
         return "diffusers_taylorseer_lite" if self.lite else "diffusers_taylorseer"
-
-    def refusal(self, pipe: HasTransformer) -> str | None:
-        """Why it cannot be attached; None when it can."""
-        return refusal(pipe)
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> list[list[Peer]]:
         """All intervals; the factors are kept in the model's own precision."""
