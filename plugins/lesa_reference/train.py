@@ -47,10 +47,7 @@ def main(
         bool, typer.Option("--compile", help="Compile the denoiser: slow to start, faster steps.")
     ] = False,
     score_steps: Annotated[
-        int,
-        typer.Option(
-            "--score-steps", "--judge-steps", min=0, help="Steps of the caption score (64 pictures each); may be 0."
-        ),
+        int, typer.Option(min=0, help="Steps of the caption score (64 pictures each); may be 0.")
     ] = 1500,
     device: Annotated[str | None, typer.Option(help="cuda or cpu; the GPU when there is one.")] = None,
 ) -> None:
