@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 import lesa_framework as lesa
-from lesa_framework import ConfigError, LesaWarning, Tap, UnsupportedBackboneError
+from lesa_framework import ConfigError, LesaWarning, Reuse, Tap, UnsupportedBackboneError
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, even_grid
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 
 RAW = {"schedule": {"kind": "fixed_interval", "interval": 4}, "predictor": {"kind": "reuse"}}
 
@@ -177,7 +177,7 @@ class TestAccelerate:
 
     def test_attaching_objects(self):
         pipe = TinyPipeline(TinyDiT())
-        strategy = lesa.Strategy(ComputeSteps([0, 6]), EqualStages(), Hold())
+        strategy = lesa.Strategy(ComputeSteps([0, 6]), EqualStages(), Reuse())
         with lesa.attach_strategy(pipe, strategy, tap=Tap.OUTPUT) as session:
             pipe()
         assert session.report.plan() == "FPPPPPFPPPPP"

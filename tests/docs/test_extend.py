@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lesa_framework import PredictorConfig, RouterConfig, ScheduleConfig, Strategy
+from lesa_framework import PredictorConfig, Reuse, RouterConfig, ScheduleConfig, Strategy
 from lesa_framework.measure import match, workload_of
 from lesa_framework.measure.matching import Measure
 from lesa_framework.measure.told import Told
@@ -26,7 +26,7 @@ from lesa_framework.testing import (
     check_schedule,
     even_grid,
 )
-from lesa_framework.testing.conformance.probes import EqualStages, Hold
+from lesa_framework.testing.conformance.probes import EqualStages
 from tests.measured import measured
 
 GUIDES = Path(__file__).parents[2] / "docs" / "how-to" / "extend"
@@ -169,7 +169,7 @@ def test_the_guides_gate_decides_by_the_latent():
     assert found.registry.schedules.names() == {"latent_gate": "guide"}
     nfe = []
     for threshold in (0.05, 0.2, 100):
-        strategy = Strategy(module.LatentGate(threshold=threshold), EqualStages(), Hold())
+        strategy = Strategy(module.LatentGate(threshold=threshold), EqualStages(), Reuse())
         pipe = TinyPipeline(TinyDiT())
         with attach(pipe.transformer, TinyDiTAdapter(), strategy, even_grid(12)) as session:
             pipe()

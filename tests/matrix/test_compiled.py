@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import Session, Strategy
+from lesa_framework import Reuse, Session, Strategy
 from lesa_framework.testing import attach, even_grid, sample
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from tests.fixtures_compile import Compiler
 from tests.matrix.case import Case
 from tests.matrix.cases import CASES
@@ -19,7 +19,7 @@ KINDS = ("dit", "qwen_image", "hunyuan_video", "wan")
 
 
 def attached(case: Case, model: nn.Module) -> Session:
-    return attach(model, case.adapter(), Strategy(ComputeSteps((0, 3)), EqualStages(), Hold()), GRID)
+    return attach(model, case.adapter(), Strategy(ComputeSteps((0, 3)), EqualStages(), Reuse()), GRID)
 
 
 def outputs(case: Case, model: nn.Module) -> list[Tensor]:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lesa_framework import Strategy
+from lesa_framework import Reuse, Strategy
 from lesa_framework.runtime.model.unread import Unread
 from lesa_framework.testing import attach, even_grid, sample
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from tests.matrix.case import Case
 from tests.matrix.cases import CASES
 
@@ -86,7 +86,7 @@ RESTING: dict[str, set[str]] = {
 
 def outputs(case: Case) -> list[Tensor]:
     model = case.make_model()
-    with attach(model, case.adapter(), Strategy(ComputeSteps((0, 3)), EqualStages(), Hold()), GRID):
+    with attach(model, case.adapter(), Strategy(ComputeSteps((0, 3)), EqualStages(), Reuse()), GRID):
         return sample(model, case.call, case.make_latent(1), GRID)
 
 

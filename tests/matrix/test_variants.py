@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import Reason, Strategy, Tap, UnsupportedBackboneError
+from lesa_framework import Reason, Reuse, Strategy, Tap, UnsupportedBackboneError
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import attach, even_grid, sample
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold, Oracle
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Oracle
 from tests.matrix.case import Case, level, noise, tiny
 from tests.matrix.cases import CASES
 from tests.matrix.cases_paper import call_flux
@@ -146,7 +146,7 @@ def test_a_model_in_bfloat16_has_a_history_in_bfloat16(kind: str):
     # Its final norm is given float32: twice the memory, and nothing gained.
     case = in_bfloat16(BY_KIND[kind])
     model, recorder = case.make_model(), Recorder()
-    strategy = Strategy(ComputeSteps([0, 2]), EqualStages(), Hold())
+    strategy = Strategy(ComputeSteps([0, 2]), EqualStages(), Reuse())
     with attach(model, case.adapter(), strategy, SIGMAS, Tap.PRE_HEAD, [recorder]):
         sample(model, case.call, case.make_latent(1), SIGMAS)
     assert {feature.dtype for feature in recorder.features} == {torch.bfloat16}
@@ -180,7 +180,7 @@ def must_replay(case: Case, *taps: Tap) -> None:
     bare = sample(case.make_model(), case.call, case.make_latent(1), SIGMAS)
     for tap in taps:
         recorder, model = Recorder(), case.make_model()
-        always = Strategy(ComputeSteps(), EqualStages(), Hold())
+        always = Strategy(ComputeSteps(), EqualStages(), Reuse())
         with attach(model, case.adapter(), always, SIGMAS, tap, [recorder]):
             computed = sample(model, case.call, case.make_latent(1), SIGMAS)
         oracle = Strategy(ComputeSteps([0]), EqualStages(), Oracle(recorder.features))
@@ -231,7 +231,7 @@ def test_the_key_value_cache_of_flux2_keeps_working(tap: Tap):
     model = case.make_model()
     with torch.no_grad():
         bare = run(model)
-        strategy = Strategy(ComputeSteps([0]), EqualStages(), Hold())
+        strategy = Strategy(ComputeSteps([0]), EqualStages(), Reuse())
         with attach(model, case.adapter(), strategy, even_grid(4), tap) as session:
             cached = run(model)
     assert session.report.plan() == "FFPP"
@@ -251,7 +251,7 @@ def test_an_output_with_a_second_one_is_refused():
 
         return case.call(Extracting(), latent, sigma, prompt)
 
-    strategy = Strategy(ComputeSteps(), EqualStages(), Hold())
+    strategy = Strategy(ComputeSteps(), EqualStages(), Reuse())
     with (
         attach(model, case.adapter(), strategy, SIGMAS, Tap.OUTPUT),
         pytest.raises(UnsupportedBackboneError, match=r"returned tuple of .*Flux2KVCache.*only one output"),
@@ -264,7 +264,7 @@ def test_samples_of_several_sizes_in_one_call_are_refused():
     model = case.make_model()
     samples = [noise((4, 1, 8, 8), 0), noise((4, 1, 8, 16), 0)]
     words = [noise((3, 16), 0)] * 2
-    strategy = Strategy(ComputeSteps(), EqualStages(), Hold())
+    strategy = Strategy(ComputeSteps(), EqualStages(), Reuse())
     with (
         attach(model, case.adapter(), strategy, SIGMAS),
         pytest.raises(

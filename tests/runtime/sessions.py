@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import Tensor
 
-from lesa_framework import Predictor, Strategy, Tap
+from lesa_framework import Predictor, Reuse, Strategy, Tap
 from lesa_framework.runtime.calls.grid import SchedulerGrid
 from lesa_framework.runtime.calls.tracking import Tracker
 from lesa_framework.runtime.engine import Engine
@@ -19,7 +19,7 @@ from lesa_framework.testing import (
     TinyPipeline,
     TinyScheduler,
 )
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 
 COMPUTED = (0, 3, 8)
 
@@ -35,7 +35,7 @@ def pipeline(model_class: type[TinyDiT] = TinyDiT, shift: float = 1.0) -> TinyPi
 
 
 def strategy(computed=COMPUTED, predictor: Predictor | None = None) -> Strategy:
-    return Strategy(ComputeSteps(computed), EqualStages(), predictor or Hold())
+    return Strategy(ComputeSteps(computed), EqualStages(), predictor or Reuse())
 
 
 def cached(

@@ -15,12 +15,13 @@ from lesa_framework import (
     Predictor,
     Reason,
     Recorder,
+    Reuse,
     Strategy,
     Tap,
 )
 from lesa_framework.runtime.features.history import History
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid, sample
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.training.graph_history import GraphHistory
 
@@ -28,7 +29,7 @@ GRID = even_grid(6)
 EVERY_TAP = pytest.mark.parametrize("tap", list(Tap))
 
 
-class Halved(Hold):
+class Halved(Reuse):
     """Reuse that halves each computed feature; its reuse is of the feature as it was computed."""
 
     def correction(self, entries, ctx):
@@ -37,7 +38,7 @@ class Halved(Hold):
         return Filter((0.5,))
 
 
-class Same(Hold):
+class Same(Reuse):
     def correction(self, entries, ctx):
         return Filter((1.0,))
 
@@ -52,7 +53,7 @@ class Smoothed(AffinePredictor):
         return Filter((0.75, 0.25)) if len(entries) > 1 else None
 
 
-class Returns(Hold):
+class Returns(Reuse):
     def __init__(self, change):
         self.change = change
 
@@ -84,13 +85,13 @@ def assert_equal(found, expected):
 
 @EVERY_TAP
 def test_a_correction_that_changes_nothing_is_bit_identical(tap):
-    assert_equal(run(Same(), tap)[0], run(Hold(), tap)[0])
+    assert_equal(run(Same(), tap)[0], run(Reuse(), tap)[0])
 
 
 @EVERY_TAP
 def test_the_head_gets_the_corrected_feature_and_the_history_the_computed_one(tap):
     outputs, recorder, report = run(Halved(), tap, computed=(0,))
-    plain, uncorrected, _ = run(Hold(), tap, computed=(0,))
+    plain, uncorrected, _ = run(Reuse(), tap, computed=(0,))
     computed = uncorrected.features[0]
     assert torch.equal(recorder.features[0], 0.5 * computed)
     assert torch.equal(recorder.features[1], computed)  # reused from the history
@@ -101,14 +102,14 @@ def test_the_head_gets_the_corrected_feature_and_the_history_the_computed_one(ta
 
 def test_at_the_output_the_sampler_gets_the_corrected_one():
     outputs, _, _ = run(Halved(), Tap.OUTPUT, computed=(0,))
-    plain, _, _ = run(Hold(), Tap.OUTPUT, computed=(0,))
+    plain, _, _ = run(Reuse(), Tap.OUTPUT, computed=(0,))
     assert torch.equal(outputs[0], 0.5 * plain[0])
 
 
 @EVERY_TAP
 def test_a_correction_may_read_the_history(tap):
     _, recorder, _ = run(Smoothed(), tap, computed=range(2))
-    _, plain, _ = run(Hold(), tap, computed=range(2))
+    _, plain, _ = run(Reuse(), tap, computed=range(2))
     assert torch.equal(recorder.features[0], plain.features[0])
     assert torch.equal(recorder.features[1], 0.75 * recorder.features[2] + 0.25 * plain.features[0])
 
@@ -116,7 +117,7 @@ def test_a_correction_may_read_the_history(tap):
 @EVERY_TAP
 def test_with_the_strict_check_a_correction_that_is_not_finite_is_counted_and_the_computed_feature_used(tap):
     outputs, _, report = run(Returns(lambda feature: feature * float("nan")), tap, check_finite="strict")
-    assert_equal(outputs, run(Hold(), tap)[0])
+    assert_equal(outputs, run(Reuse(), tap)[0])
     assert report.fallbacks == {Reason.NON_FINITE_CORRECTION: 3}
     assert "3x: non-finite correction" in str(report)
 
@@ -161,7 +162,7 @@ def test_a_correction_reads_the_very_feature_that_was_computed(tap):
     place = HistoryPlace(dtype=torch.bfloat16)
     assert_equal(
         run(Looks(), tap, range(6), history=place)[0],
-        run(Hold(), tap, range(6), history=place)[0],
+        run(Reuse(), tap, range(6), history=place)[0],
     )
     assert seen == [True] * 6
 

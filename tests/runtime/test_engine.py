@@ -17,6 +17,7 @@ from lesa_framework import (
     PluginContractError,
     Predictor,
     Reason,
+    Reuse,
     RunInfo,
     SchedulePolicy,
     StepContext,
@@ -27,7 +28,7 @@ from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.recorder import Recorder
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from tests.runtime.loop import GRID, Sum, drive, engine, values
 
 
@@ -42,14 +43,14 @@ class Broken(Predictor):
 
 
 def test_computed_features_are_held():
-    engine_ = engine(Hold())
+    engine_ = engine(Reuse())
     assert values(drive(engine_)) == [0, 0, 0, 0, 4, 4, 4, 4]
     assert engine_.report.plan() == "FPPPFPPP"
     assert (engine_.report.num_steps, engine_.report.nfe) == (8, 2)
 
 
 def test_a_step_that_comes_again_is_off_the_grid():
-    engine_, latent = engine(Hold()), torch.ones(1, 2)
+    engine_, latent = engine(Reuse()), torch.ones(1, 2)
     for number, index in enumerate((0, None, 0, 1, None, 1, 2)):  # 1 is predicted, so no history has it
         step = engine_.begin(Position(number == 0, GRID, index, "a", 0), latent)
         engine_.end(step, step.prediction if step.prediction is not None else engine_.computed(step, latent))
@@ -82,14 +83,14 @@ def test_a_new_run_forgets_the_last():
 
 
 def test_branches_have_their_own_histories():
-    engine_ = engine(Hold())
+    engine_ = engine(Reuse())
     drive(engine_, [0], branch="a")
     work = engine_.begin(Position(False, GRID, 1, "b", 1), torch.zeros(1, 2))
     assert work.record.reason is Reason.HISTORY
 
 
 def test_a_changed_shape_is_computed_and_counted():
-    engine_ = engine(Hold())
+    engine_ = engine(Reuse())
     drive(engine_, [0, 1])
     drive(engine_, [2, 3], shape=(3, 2), first=False)
     assert engine_.report.plan() == "FPFP"
@@ -97,7 +98,7 @@ def test_a_changed_shape_is_computed_and_counted():
 
 
 def test_unknown_steps_are_computed_counted_and_not_remembered():
-    engine_ = engine(Hold())
+    engine_ = engine(Reuse())
     drive(engine_, [0, 1])
     for _ in range(2):
         lost = engine_.begin(Position(False, GRID, None, "a", 0), torch.zeros(1, 2))
@@ -141,7 +142,7 @@ def test_a_history_is_made_once_for_each_branch_of_a_run():
         made.append(depth)
         return History(depth, place, branches)
 
-    engine_ = Engine(Strategy(ComputeSteps((0,)), EqualStages(), Hold()), "flux", Tap.PRE_HEAD, new_history=make)
+    engine_ = Engine(Strategy(ComputeSteps((0,)), EqualStages(), Reuse()), "flux", Tap.PRE_HEAD, new_history=make)
     drive(engine_)
     drive(engine_, branch="b", first=False)
     assert made == [1, 1]
@@ -156,7 +157,7 @@ def test_histories_are_kept_where_the_strategy_says():
 
 
 def test_the_schedule_and_the_predictor_are_asked_before_a_run():
-    class Picky(Hold):
+    class Picky(Reuse):
         def check(self, run: RunInfo) -> None:
             raise ArtifactError(f"not for {run.backbone} at {run.tap} in {len(run.sigmas) - 1} steps")
 
@@ -168,11 +169,11 @@ def test_the_schedule_and_the_predictor_are_asked_before_a_run():
             raise ConfigError(f"{num_steps} steps are too few")
 
     with pytest.raises(ConfigError, match="8 steps are too few"):
-        drive(Engine(Strategy(Long(), EqualStages(), Hold()), "flux", Tap.PRE_HEAD))
+        drive(Engine(Strategy(Long(), EqualStages(), Reuse()), "flux", Tap.PRE_HEAD))
 
 
 def test_a_refused_run_leaves_nothing_open():
-    class Picky(Hold):
+    class Picky(Reuse):
         refuse = False
 
         def check(self, run: RunInfo) -> None:
@@ -198,7 +199,7 @@ def test_schedules_see_the_whole_context():
             seen.append(ctx)
             return Decision.COMPUTE if ctx.index == 0 else Decision.PREDICT
 
-    drive(Engine(Strategy(Watching(), EqualStages(2), Hold()), "flux", Tap.PRE_HEAD))
+    drive(Engine(Strategy(Watching(), EqualStages(2), Reuse()), "flux", Tap.PRE_HEAD))
     last = seen[-1]
     assert (last.index, last.num_steps, last.sigma, last.stage) == (7, 8, 0.125, 1)
     assert last.entries == (EntryInfo(0, True),)
@@ -218,7 +219,7 @@ def test_observers_hear_of_everything_in_order():
         def lesa_run_end(self, report):
             heard.append(f"end after {report.num_steps}")
 
-    engine_ = Engine(Strategy(ComputeSteps(), EqualStages(), Hold()), "flux", Tap.PRE_HEAD, [Loud()])
+    engine_ = Engine(Strategy(ComputeSteps(), EqualStages(), Reuse()), "flux", Tap.PRE_HEAD, [Loud()])
     drive(engine_, [0, 1])
     drive(engine_, [0])
     engine_.close()
@@ -227,7 +228,7 @@ def test_observers_hear_of_everything_in_order():
 
 
 def test_ending_a_run_keeps_the_report_and_frees_the_histories():
-    engine_ = engine(Hold())
+    engine_ = engine(Reuse())
     drive(engine_)
     before = engine_.report
     assert before.cache_bytes == 8
@@ -241,7 +242,7 @@ def test_an_observer_that_fails_does_not_keep_the_run_open():
         def lesa_run_end(self, report):
             raise RuntimeError("disk full")
 
-    loop = engine(Hold())
+    loop = engine(Reuse())
     loop.observers = (Fails(),)
     step = loop.begin(Position(True, GRID, 0, "a", 0), torch.zeros(1, 2, 3))
     loop.end(step, torch.ones(1, 2, 3))
@@ -252,13 +253,13 @@ def test_an_observer_that_fails_does_not_keep_the_run_open():
 
 
 def test_without_a_run_there_is_an_empty_report():
-    report = engine(Hold()).report
+    report = engine(Reuse()).report
     assert (report.seconds, report.cache_bytes) == (0, 0)
     assert (report.num_steps, report.nfe, report.plan(), str(report)) == (0, 0, "", "no run yet")
 
 
 def test_predictions_do_not_alias_the_ring_under_autograd():
-    engine_ = engine(Hold())
+    engine_ = engine(Reuse())
     drive(engine_, [0])
     with torch.enable_grad():
         work = engine_.begin(Position(False, GRID, 1, "a", 0), torch.zeros(1, 2))
@@ -266,7 +267,7 @@ def test_predictions_do_not_alias_the_ring_under_autograd():
     assert float(work.prediction[0, 0]) == 0.0
 
 
-class Mixes(Hold):
+class Mixes(Reuse):
     """Mixes whatever branches it may name into every step."""
 
     def filter(self, entries, ctx):
@@ -276,7 +277,7 @@ class Mixes(Hold):
         return self.filter(entries, ctx)
 
 
-@pytest.mark.parametrize("predictor", [Mixes(), Hold()])
+@pytest.mark.parametrize("predictor", [Mixes(), Reuse()])
 def test_a_shape_that_changes_in_every_branch_is_counted_also_by_filters_over_others(predictor):
     loop = engine(predictor, computed=(0, 3))
     for step in range(8):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from lesa_framework import RunInfo, Strategy, Tap
+from lesa_framework import Reuse, RunInfo, Strategy, Tap
 from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.recorder import Recorder
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from tests.runtime.loop import GRID, Sum, drive, engine
 
 
 def test_the_seconds_of_a_run_are_from_its_first_call_to_the_end_of_the_last(monkeypatch):
     clock = iter([100.0, 103.0, 107.5, 200.0, 201.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    engine_ = engine(Hold())
+    engine_ = engine(Reuse())
     drive(engine_, [0])
     assert engine_.report.seconds == 3.0
     drive(engine_, [1], first=False)
@@ -31,7 +31,7 @@ def test_a_run_is_described_by_its_first_call():
         def lesa_run_start(self, run):
             seen.append(run)
 
-    loop = Engine(Strategy(ComputeSteps(), EqualStages(), Hold()), "flux", Tap.POST_NORM, [Watch()])
+    loop = Engine(Strategy(ComputeSteps(), EqualStages(), Reuse()), "flux", Tap.POST_NORM, [Watch()])
     latent = torch.zeros(2, 3, 5)
     loop.end(loop.begin(Position(True, GRID, 0, "a", 0), latent, lambda: 3.5), latent)
     assert seen == [RunInfo(GRID.sigmas, "flux", Tap.POST_NORM, (), (3, 5), 3.5)]

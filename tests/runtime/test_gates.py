@@ -10,13 +10,13 @@ from functools import partial
 import pytest
 import torch
 
-from lesa_framework import Decision, Filter, Reason, SchedulePolicy, Strategy
+from lesa_framework import Decision, Filter, Reason, Reuse, SchedulePolicy, Strategy
 from lesa_framework.runtime.calls.levels import Grid
 from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.strategy import count_computed, plan
 from lesa_framework.testing import even_grid
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.types import Tap
 
 GRID = Grid(even_grid(8))
@@ -37,7 +37,7 @@ class Gate(SchedulePolicy):
         return Decision.COMPUTE if bool(moved > self.threshold) else Decision.PREDICT
 
 
-class Deep(Hold):
+class Deep(Reuse):
     depth = 3
 
     def min_history(self, stage):
@@ -45,7 +45,7 @@ class Deep(Hold):
 
 
 def engine(threshold=0.25, predictor=None, agree=None, **options) -> Engine:
-    strategy = Strategy(Gate(threshold), EqualStages(), predictor or Hold(), **options)
+    strategy = Strategy(Gate(threshold), EqualStages(), predictor or Reuse(), **options)
     hook = {} if agree is None else {"agree": agree}
     return Engine(strategy, "testing", Tap.PRE_HEAD, **hook)
 
@@ -82,7 +82,7 @@ def test_the_latent_is_a_copy_that_is_counted_and_freed():
 
 
 def test_no_latent_is_kept_when_nothing_reads_it():
-    loop = Engine(Strategy(ComputeSteps((0,)), EqualStages(), Hold()), "testing", Tap.PRE_HEAD)
+    loop = Engine(Strategy(ComputeSteps((0,)), EqualStages(), Reuse()), "testing", Tap.PRE_HEAD)
     work = loop.begin(Position(True, GRID, 0, "a", 0), torch.ones(1, 2))
     loop.end(work, loop.computed(work, torch.ones(1, 2)))
     assert loop.report.cache_bytes == 8
@@ -90,7 +90,7 @@ def test_no_latent_is_kept_when_nothing_reads_it():
 
 
 def test_a_predictor_may_read_it_too():
-    class Reads(Hold):
+    class Reads(Reuse):
         reads_latents = True
 
         def filter(self, entries, ctx):
@@ -103,7 +103,7 @@ def test_a_predictor_may_read_it_too():
     assert torch.equal(work.prediction, torch.full((1, 2), 3.0))
 
 
-@pytest.mark.parametrize(("predictor", "certain"), [(Hold(), 1), (Deep(), 3)])
+@pytest.mark.parametrize(("predictor", "certain"), [(Reuse(), 1), (Deep(), 3)])
 def test_a_plan_says_what_depends_on_data(predictor, certain):
     steps = plan(engine(predictor=predictor).source, GRID.sigmas)
     reasons = [reason for _, reason in steps]
@@ -112,7 +112,7 @@ def test_a_plan_says_what_depends_on_data(predictor, certain):
 
 
 def test_static_plans_of_several_branches_know_each_other():
-    steps = plan(Strategy(ComputeSteps((0, 2)), EqualStages(), Hold()), GRID.sigmas, ("cond", "uncond"))
+    steps = plan(Strategy(ComputeSteps((0, 2)), EqualStages(), Reuse()), GRID.sigmas, ("cond", "uncond"))
     assert [ctx.branch for ctx, _ in steps[:4]] == ["cond", "uncond", "cond", "uncond"]
     third = {ctx.branch: ctx.others for ctx, _ in steps[4:6]}
     assert [entry.step for entry in third["cond"]["uncond"]] == [0]  # cond is called first
@@ -155,7 +155,7 @@ def test_processes_that_agree_cannot_diverge():
 @pytest.mark.parametrize("check", [True, False])
 def test_static_decisions_are_not_exchanged(check):
     asked = []
-    strategy = Strategy(ComputeSteps((0, 4)), EqualStages(), Hold(), check_finite=check)
+    strategy = Strategy(ComputeSteps((0, 4)), EqualStages(), Reuse(), check_finite=check)
     loop = Engine(strategy, "testing", Tap.PRE_HEAD, agree=asked.append)
     assert drive(loop, [1.0] * 8) == "FPPPFPPP"
     assert asked == []
@@ -177,7 +177,7 @@ class Path(Gate):
 
 def test_the_path_begins_at_the_computed_step_before_the_newest_one():
     gate = Path(0.25)
-    loop = Engine(Strategy(gate, EqualStages(), Hold()), "testing", Tap.PRE_HEAD)
+    loop = Engine(Strategy(gate, EqualStages(), Reuse()), "testing", Tap.PRE_HEAD)
     assert drive(loop, [10, 11, 12, 13, 14, 17, 18]) == "FPPFPFP"
     assert gate.seen == [
         {},
@@ -193,7 +193,7 @@ def test_the_path_begins_at_the_computed_step_before_the_newest_one():
 
 
 def test_the_path_is_as_long_where_predictions_have_pushed_computed_features_out():
-    class Recent(Hold):
+    class Recent(Reuse):
         records = "all"
 
     gate = Path(0.25)
@@ -204,7 +204,7 @@ def test_the_path_is_as_long_where_predictions_have_pushed_computed_features_out
 
 
 def test_the_path_is_copied_and_counted():
-    loop = Engine(Strategy(Path(0.25), EqualStages(), Hold()), "testing", Tap.PRE_HEAD)
+    loop = Engine(Strategy(Path(0.25), EqualStages(), Reuse()), "testing", Tap.PRE_HEAD)
     latent = torch.full((1, 2), 10.0)
     work = loop.begin(Position(True, GRID, 0, "a", 0), latent)
     loop.end(work, loop.computed(work, torch.ones(1, 2)))

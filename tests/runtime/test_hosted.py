@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import lesa_framework as lesa
-from lesa_framework import AffinePredictor, Decision, Filter, HostCall, Reason, Strategy, Tap
+from lesa_framework import AffinePredictor, Decision, Filter, HostCall, Reason, Reuse, Strategy, Tap
 from lesa_framework.testing import TinyDiT, even_grid
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 
 STEPS = 6
 COMPUTED = (0, 3)
@@ -65,7 +65,7 @@ def told(registered):
 
 
 def strategy(computed=COMPUTED, predictor=None):
-    return Strategy(ComputeSteps(computed), EqualStages(), predictor or Hold())
+    return Strategy(ComputeSteps(computed), EqualStages(), predictor or Reuse())
 
 
 def accelerated(model, told, chosen=None, tap=Tap.PRE_HEAD):
@@ -111,7 +111,7 @@ def test_when_every_step_is_computed_nothing_changes(model, told, tap, batch):
 
 @pytest.mark.parametrize("tap", list(Tap))
 @pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("predictor", [Hold(), OtherBranch(), Correcting()], ids=["own", "other", "correcting"])
+@pytest.mark.parametrize("predictor", [Reuse(), OtherBranch(), Correcting()], ids=["own", "other", "correcting"])
 def test_branches_in_one_batch_are_worked_on_as_in_calls_of_their_own(model, told, tap, batch, predictor):
     chosen = strategy(predictor=predictor)
     with accelerated(model, told, chosen, tap) as session:
@@ -127,7 +127,7 @@ def test_branches_in_one_batch_are_worked_on_as_in_calls_of_their_own(model, tol
 def test_branches_are_numbered_by_their_sequence(model, told):
     seen = []
 
-    class Numbered(Hold):
+    class Numbered(Reuse):
         def filter(self, entries, ctx):
             seen.append((ctx.branch, ctx.branch_index))
             return super().filter(entries, ctx)
@@ -247,7 +247,7 @@ def test_a_sampler_that_looks_ahead_and_comes_back_is_computed_there(model, told
 def test_the_end_of_a_run_frees_its_histories_and_keeps_its_report(model, told):
     held = []
 
-    class Keeping(Hold):
+    class Keeping(Reuse):
         def filter(self, entries, ctx):
             held.append(weakref.ref(ctx.latent))
             return super().filter(entries, ctx)

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lesa_framework import AffinePredictor, Filter, Predictor, Tap
+from lesa_framework import AffinePredictor, Filter, Predictor, Reuse, Tap
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid
-from lesa_framework.testing.conformance.probes import Hold
 from lesa_framework.testing.tiny_pipeline import noise
 from tests.runtime.sessions import strategy
 
@@ -50,7 +49,7 @@ class Copies(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("kind", [Hold, Half, View, Keeps])
+@pytest.mark.parametrize("kind", [Reuse, Half, View, Keeps])
 def test_the_sampler_may_write_to_what_it_gets(kind):
     model, latent = TinyDiT(), noise((1, 5, 4), 0)
     with attach(model, TinyDiTAdapter(), strategy([0], kind()), GRID, Tap.OUTPUT), torch.no_grad():
@@ -61,7 +60,7 @@ def test_the_sampler_may_write_to_what_it_gets(kind):
     assert torch.equal(found, 0.5 * first if kind is Half else first)
 
 
-@pytest.mark.parametrize(("kind", "copies"), [(Hold, 1), (Half, 0), (View, 1), (Keeps, 1)])
+@pytest.mark.parametrize(("kind", "copies"), [(Reuse, 1), (Half, 0), (View, 1), (Keeps, 1)])
 def test_only_what_others_may_hold_is_copied(kind, copies):
     model, latent = TinyDiT(), noise((1, 5, 4), 0)
     with attach(model, TinyDiTAdapter(), strategy([0], kind()), GRID, Tap.OUTPUT), torch.no_grad():

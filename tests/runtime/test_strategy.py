@@ -7,6 +7,7 @@ from lesa_framework import (
     Decision,
     PluginContractError,
     Reason,
+    Reuse,
     RunInfo,
     Strategy,
     Tap,
@@ -14,13 +15,13 @@ from lesa_framework import (
 from lesa_framework.report import plan_string
 from lesa_framework.runtime.strategy import computed_steps, count_computed, plan
 from lesa_framework.testing import even_grid
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_schedules.schedules import StepsConfig
 from tests.runtime.loop import GRID, Sum, drive, engine
 
 
 def test_a_predictor_that_can_never_predict_is_refused():
-    class Hungry(Hold):
+    class Hungry(Reuse):
         def min_history(self, stage: int) -> int:
             return 2
 
@@ -29,14 +30,14 @@ def test_a_predictor_that_can_never_predict_is_refused():
 
 
 def test_stages_that_do_not_match_are_refused_with_the_remedy():
-    class Staged(Hold):
+    class Staged(Reuse):
         num_stages = 3
 
     with pytest.raises(ConfigError, match=r"router: it has 1 stage\(s\).*experts for 3.*`router.boundaries` 2"):
         engine(Staged())
 
 
-@pytest.mark.parametrize("predictor", [Hold(), Sum()])
+@pytest.mark.parametrize("predictor", [Reuse(), Sum()])
 @pytest.mark.parametrize("computed", [(0,), (0, 4), (0, 1, 2, 5), range(8)])
 def test_the_plan_is_what_happens(predictor, computed):
     engine_ = engine(predictor, computed)
@@ -50,7 +51,7 @@ def test_the_plan_is_what_happens(predictor, computed):
 
 
 def test_only_stages_that_there_are_are_asked_for_their_history():
-    class Staged(Hold):
+    class Staged(Reuse):
         num_stages, depth = 2, 2
 
         def min_history(self, stage: int) -> int:
@@ -65,11 +66,11 @@ def test_a_plan_is_refused_by_a_schedule_as_a_run_is():
             raise ConfigError(f"{num_steps} steps are too few")
 
     with pytest.raises(ConfigError, match="8 steps are too few"):
-        plan(Strategy(Long(), EqualStages(), Hold()), GRID.sigmas)
+        plan(Strategy(Long(), EqualStages(), Reuse()), GRID.sigmas)
 
 
 def made_for(num_steps: int, *computed: int, carries_over: bool = True) -> Strategy:
-    predictor = Hold()
+    predictor = Reuse()
     predictor.trained_for = RunInfo(even_grid(num_steps), "flux", Tap.PRE_HEAD)
     predictor.carries_over = carries_over
     return Strategy(StepsConfig(compute=computed).build(), EqualStages(), predictor)

@@ -10,7 +10,7 @@ from diffusers import FluxTransformer2DModel
 from torch.nn.functional import scaled_dot_product_attention
 
 import lesa_framework as lesa
-from lesa_framework import ConfigError, Strategy, UnsupportedBackboneError
+from lesa_framework import ConfigError, Reuse, Strategy, UnsupportedBackboneError
 from lesa_framework.api import plan_run
 from lesa_framework.cli.foreseen import Model, work_of_calls
 from lesa_framework.generation import GenerationSettings, generate_batch
@@ -19,7 +19,6 @@ from lesa_framework.pipelines import find_model, load_outline
 from lesa_framework.sizing.meter import Meter
 from lesa_framework.sizing.twins import AttentionWithoutNumbers
 from lesa_framework.testing import TinyDiT, TinyPipeline
-from lesa_framework.testing.conformance.probes import Hold
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.types import Tap
 from lesa_rivals.teacache import TeaCache
@@ -218,7 +217,7 @@ def test_attention_on_models_without_data_makes_no_table_of_weights():
     assert real.tolist() == torch.ones(1, 1, 2, 4).tolist()
 
 
-class Staged(Hold):
+class Staged(Reuse):
     """Wants more history at low noise."""
 
     depth, num_stages = 3, 2

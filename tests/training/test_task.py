@@ -9,11 +9,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lesa_framework import AffinePredictor, Decision, Filter, HistoryPlace, SchedulePolicy, Strategy, TrainingConfig
+from lesa_framework import (
+    AffinePredictor,
+    Decision,
+    Filter,
+    HistoryPlace,
+    Reuse,
+    SchedulePolicy,
+    Strategy,
+    TrainingConfig,
+)
 from lesa_framework.api import attach_strategy
 from lesa_framework.interfaces.schedule import Always
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.training import Sampler, Task, TrueHistory, drift
 from lesa_framework.training.task import make_batches
@@ -59,7 +68,7 @@ def test_a_rollout_keeps_its_features_as_the_run_will(make):
     latents = {}
     for dtype in (torch.float32, torch.bfloat16):
         task = make(ComputeSteps((0, 3)), HistoryPlace(dtype=dtype))
-        latents[dtype] = task.rollout(task.batches[0], Hold())[-1]
+        latents[dtype] = task.rollout(task.batches[0], Reuse())[-1]
     assert latents[torch.bfloat16].dtype == torch.float32
     assert not torch.equal(latents[torch.bfloat16], latents[torch.float32])
     torch.testing.assert_close(latents[torch.bfloat16], latents[torch.float32], atol=0.05, rtol=0.05)
@@ -81,7 +90,7 @@ def test_true_histories_show_a_gate_the_latent_of_the_newest_computed_step(make)
     task = make(gate)
     latents = task.uncached(task.batches[0])
     shown = []
-    task.uncached(task.batches[0], TrueHistory(task, Hold(), lambda history, ctx, feature: shown.append(ctx.index)))
+    task.uncached(task.batches[0], TrueHistory(task, Reuse(), lambda history, ctx, feature: shown.append(ctx.index)))
     assert shown == [1, 3, 5]
     assert [index for index, newest in gate.seen if newest] == [1, 3, 5]
 
@@ -89,7 +98,7 @@ def test_true_histories_show_a_gate_the_latent_of_the_newest_computed_step(make)
 def watch(task, predictor, sigmas, visit):
     """True histories of a tiny model that is called at these noise levels."""
     observer, model = TrueHistory(task, predictor, visit), TinyDiT()
-    bare = Strategy(Always(), EqualStages(), Hold())
+    bare = Strategy(Always(), EqualStages(), Reuse())
     with torch.no_grad(), attach(model, TinyDiTAdapter(), bare, even_grid(8), observers=(observer,)):
         for sigma in sigmas:
             model(noise((1, 5, 4), 0), sigma, noise((1, 3, 4), 1))
@@ -100,7 +109,7 @@ def test_true_histories_keep_features_as_a_run_does(make):
     for dtype in (None, torch.bfloat16):
         task = make(ComputeSteps((0, 2)), HistoryPlace(dtype=dtype))
         kept = found[dtype] = []
-        watch(task, Hold(), even_grid(8)[:4], lambda history, ctx, feature, kept=kept: kept.append(history.feature(0)))
+        watch(task, Reuse(), even_grid(8)[:4], lambda history, ctx, feature, kept=kept: kept.append(history.feature(0)))
     assert found[None]
     for exact, rounded in zip(found[None], found[torch.bfloat16], strict=True):
         assert torch.equal(rounded, exact.to(torch.bfloat16).float())
@@ -108,7 +117,7 @@ def test_true_histories_keep_features_as_a_run_does(make):
 
 
 def test_true_histories_leave_out_calls_whose_step_is_unknown(make):
-    class Two(Hold):
+    class Two(Reuse):
         depth = 2
 
     grid, shown = even_grid(8), []
@@ -124,9 +133,9 @@ def test_true_histories_leave_out_calls_whose_step_is_unknown(make):
 def test_true_histories_number_the_branches_of_each_transformer_as_a_run_does(make):
     seen, pipe = set(), TwoTransformers()
     observer = TrueHistory(
-        make(ComputeSteps((0,))), Hold(), lambda history, ctx, feature: seen.add((ctx.branch, ctx.branch_index))
+        make(ComputeSteps((0,))), Reuse(), lambda history, ctx, feature: seen.add((ctx.branch, ctx.branch_index))
     )
-    with attach_strategy(pipe, Strategy(Always(), EqualStages(), Hold()), observers=(observer,)):
+    with attach_strategy(pipe, Strategy(Always(), EqualStages(), Reuse()), observers=(observer,)):
         pipe(guidance=2.0)
     assert seen == {
         (name + second, number)
@@ -139,7 +148,7 @@ def test_true_histories_are_freed_when_the_run_ends(make):
     gc.disable()  # what a cycle keeps alive would be freed at some time
     try:
         watch(
-            make(ComputeSteps((0,))), Hold(), even_grid(8)[:4],
+            make(ComputeSteps((0,))), Reuse(), even_grid(8)[:4],
             lambda history, ctx, feature: kept.append(weakref.ref(history)),
         )  # fmt: skip
         assert len(kept) == 3
@@ -184,4 +193,4 @@ def test_a_model_that_guides_in_one_call_has_a_latent_for_each_sample(make):
     (batch,) = task.batches
     uncached = task.uncached(batch)
     assert {len(latent) for latent in uncached} == {2}
-    assert [tuple(each.shape) for each in drift(task.rollout(batch, Hold()), uncached)] == [(2,)] * (STEPS + 1)
+    assert [tuple(each.shape) for each in drift(task.rollout(batch, Reuse()), uncached)] == [(2,)] * (STEPS + 1)

@@ -48,14 +48,6 @@ class EqualStages(StageRouter):
         return min(int((1 - sigma) * self.num_stages), self.num_stages - 1)
 
 
-class Hold(AffinePredictor):
-    """The newest computed feature."""
-
-    def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:  # noqa: ARG002
-        """One weight of 1."""
-        return Filter((1.0,))
-
-
 class Mean(AffinePredictor):
     """The mean of the newest computed features: whatever has no business in the history changes it."""
 

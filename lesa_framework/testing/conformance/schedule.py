@@ -9,9 +9,10 @@ import torch
 
 from lesa_framework.errors import ConfigError
 from lesa_framework.grids import even_grid
+from lesa_framework.interfaces.predictor import Reuse
 from lesa_framework.interfaces.schedule import ScheduleConfig, SchedulePolicy
 from lesa_framework.runtime.strategy import Strategy, plan
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.types import Decision, StepContext
 
@@ -68,7 +69,7 @@ def _contexts(config: ScheduleConfig, schedule: SchedulePolicy, num_steps: int) 
     """The contexts of a run: its own, or for a dynamic schedule those of another one, with latents."""
     policy = ComputeSteps(range(0, num_steps, _GAP)) if schedule.dynamic else schedule
     try:
-        found = [ctx for ctx, _ in plan(Strategy(policy, EqualStages(), Hold()), even_grid(num_steps))]
+        found = [ctx for ctx, _ in plan(Strategy(policy, EqualStages(), Reuse()), even_grid(num_steps))]
     except (AttributeError, TypeError) as error:
         raise AssertionError(
             f"{config.kind}: fails without latents ({error}). A schedule that reads them declares `dynamic = True`"

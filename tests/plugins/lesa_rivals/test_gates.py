@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesa_framework import Decision, EntryInfo, StepContext, Strategy
+from lesa_framework import Decision, EntryInfo, Reuse, StepContext, Strategy
 from lesa_framework.cli.plan import planned_steps
 from lesa_framework.testing import (
     TinyDiT,
@@ -21,7 +21,7 @@ from lesa_framework.testing import (
     check_schedule,
     even_grid,
 )
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_rivals.easycache import EasyCache, EasyCacheConfig
 from lesa_rivals.magcache import MagCache, MagCacheConfig
 from lesa_rivals.teacache import TeaCache, TeaCacheConfig
@@ -108,7 +108,7 @@ def test_easycache_computes_where_a_noise_level_comes_twice(twice):
 def run(schedule, guidance=1.0, steps=20) -> str:
     model = TinyDiT()
     pipe = TinyPipeline(model)
-    with attach(model, TinyDiTAdapter(), Strategy(schedule, EqualStages(), Hold()), even_grid(steps)) as session:
+    with attach(model, TinyDiTAdapter(), Strategy(schedule, EqualStages(), Reuse()), even_grid(steps)) as session:
         pipe(num_inference_steps=steps, guidance=guidance)
         return session.report.plan()
 
@@ -145,13 +145,13 @@ def test_the_thresholds_of_magcache():
 # ---------------------------------------------------------------------------------------------- plans
 def test_plans_say_what_depends_on_data():
     for gate in (TeaCache(), EasyCache()):
-        letters = [row.decision for row in planned_steps(Strategy(gate, EqualStages(), Hold()), GRID)]
+        letters = [row.decision for row in planned_steps(Strategy(gate, EqualStages(), Reuse()), GRID)]
         assert letters[0] is Decision.COMPUTE
         assert set(letters[1:]) == {None}
 
 
 def test_the_plan_of_magcache_is_what_it_does():
-    planned = planned_steps(Strategy(MagCache(RATIOS), EqualStages(), Hold()), GRID)
+    planned = planned_steps(Strategy(MagCache(RATIOS), EqualStages(), Reuse()), GRID)
     assert "".join("F" if row.decision is Decision.COMPUTE else "P" for row in planned) == run(MagCache(RATIOS))
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesa_framework import Decision, LesaWarning, StepContext, Strategy
+from lesa_framework import Decision, LesaWarning, Reuse, StepContext, Strategy
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, attach, check_schedule, even_grid
-from lesa_framework.testing.conformance.probes import EqualStages, Hold
+from lesa_framework.testing.conformance.probes import EqualStages
 from lesa_schedules.even import Even, EvenConfig
 
 counts, lengths = st.integers(2, 40), st.integers(1, 200)
@@ -58,7 +58,7 @@ def test_a_run_that_is_too_short_is_computed_and_says_so_once():
 
 @pytest.mark.parametrize("schedule", [Even(speedup=5), Even(10)])
 def test_a_run_that_is_too_short_is_no_error(schedule):
-    strategy = Strategy(schedule, EqualStages(), Hold())
+    strategy = Strategy(schedule, EqualStages(), Reuse())
     model = TinyDiT()
     with attach(model, TinyDiTAdapter(), strategy, even_grid(4)) as session, pytest.warns(LesaWarning):
         TinyPipeline(model)(num_inference_steps=4)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesa_framework import AffinePredictor, ConfigError, Decision, Filter, SchedulePolicy, StepContext, Strategy
+from lesa_framework import AffinePredictor, ConfigError, Decision, Filter, Reuse, SchedulePolicy, StepContext, Strategy
 from lesa_framework.runtime.strategy import plan
 from lesa_framework.testing import check_schedule, even_grid
-from lesa_framework.testing.conformance.probes import EqualStages, Hold
+from lesa_framework.testing.conformance.probes import EqualStages
 from lesa_framework.types import Reason
 from lesa_schedules.schedules import (
     Always,
@@ -57,13 +57,13 @@ def test_the_papers_string():
 
 
 def test_a_predictor_that_asks_for_less_saves_the_step():
-    assert computed(FixedInterval(7), Hold()) == [step for step in TABLE[7] if step != 3]
+    assert computed(FixedInterval(7), Reuse()) == [step for step in TABLE[7] if step != 3]
 
 
 @given(interval=st.integers(1, 12), warmup=st.integers(1, 8), steps=st.integers(1, 60))
 def test_the_rule(interval, warmup, steps):
     expected = [i for i in range(steps) if i < warmup or (i - warmup + 1) % interval == 0]
-    assert computed(FixedInterval(interval, warmup), Hold(), steps) == expected
+    assert computed(FixedInterval(interval, warmup), Reuse(), steps) == expected
 
 
 @given(interval=st.integers(1, 12), warmup=st.integers(1, 8), index=st.integers(0, 49), seed=st.randoms())
@@ -78,14 +78,14 @@ def test_is_locked_to_the_step_and_pure(interval, warmup, index, seed):
 
 
 def test_interval_one_is_always():
-    assert computed(FixedInterval(1), Hold(), 20) == list(range(20))
-    assert computed(Always(), Hold(), 20) == list(range(20))
+    assert computed(FixedInterval(1), Reuse(), 20) == list(range(20))
+    assert computed(Always(), Reuse(), 20) == list(range(20))
 
 
 @given(steps=st.sets(st.integers(0, 29)))
 def test_given_steps(steps):
     wanted = sorted({0, *steps})
-    assert computed(Steps(wanted), Hold(), 30) == wanted
+    assert computed(Steps(wanted), Reuse(), 30) == wanted
 
 
 def test_given_steps_beyond_the_run_are_refused():

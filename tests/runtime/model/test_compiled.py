@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 import lesa_framework as lesa
-from lesa_framework import Decision, Filter, Observer, Tap
+from lesa_framework import Decision, Filter, Observer, Reuse, Tap
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyDiTAdapter, TinyPipeline, attach
-from lesa_framework.testing.conformance.probes import Hold
 from lesa_framework.testing.conformance.traces import differences, traces
 from tests.fixtures_compile import Compiler
 from tests.runtime.model.compiling import Way, both_ways, by_a_wrapper, by_its_forward, by_the_model, close
@@ -140,7 +139,7 @@ def test_branches_share_what_is_compiled(compiler: Compiler):
     assert compiler.graphs == 2
 
 
-class Halved(Hold):
+class Halved(Reuse):
     """Reuse of computed features that are halved."""
 
     def correction(self, entries, ctx):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lesa_framework import BackboneAdapter, PluginContractError, Strategy, Tap, Tuning
+from lesa_framework import BackboneAdapter, PluginContractError, Reuse, Strategy, Tap, Tuning
 from lesa_framework.runtime.asking import Asking
 from lesa_framework.runtime.model.tuning import tuned
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, attach, even_grid, sample
-from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages, Hold
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.testing.tiny_pipeline import noise
 from tests.runtime.test_hosted import Told, accelerated, run, strategy
 
@@ -19,7 +19,7 @@ TUNING, ASKING = Tuning(-0.01, 1.02), Asking(-0.01, 1.02)
 LATENT = torch.arange(4.0).view(2, 2)
 
 
-class Tuned(Hold):
+class Tuned(Reuse):
     """Reuse with tuned computed steps."""
 
     def __init__(self, tuning=TUNING):
@@ -178,14 +178,14 @@ def test_a_step_ahead_goes_on_along_the_way_since_the_computed_step_before(kind)
 
 
 def test_without_looks_ahead_no_latent_is_kept_and_nothing_moves():
-    wanted = sampled(TinyDiT(), Hold())
+    wanted = sampled(TinyDiT(), Reuse())
     for found, expected in zip(sampled(TinyDiT(), Tuned(Tuning(ahead=0.5))), wanted, strict=True):
         torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("tap", list(Tap))
 def test_a_tuning_that_changes_nothing_is_bit_identical(tap):
-    for found, expected in zip(sampled(TinyDiT(), Tuned(Tuning()), tap), sampled(TinyDiT(), Hold(), tap), strict=True):
+    for found, expected in zip(sampled(TinyDiT(), Tuned(Tuning()), tap), sampled(TinyDiT(), Reuse(), tap), strict=True):
         assert torch.equal(found, expected)
 
 
