@@ -230,7 +230,8 @@ def prompts_for(
     """Prompts to compare on: those of a file, else drawn ones, else, with a note, those of the fit.
 
     Raises:
-        ConfigError: There is no source of prompts, or the file cannot be read.
+        ConfigError: There is no source of prompts, the configurations were fitted on different files of prompts, or the
+            file cannot be read.
     """
     if file is not None:
         return read_prompts(file)
@@ -245,7 +246,11 @@ def prompts_for(
 
 
 def prompts_of_fit(source: ModelSource, configs: Sequence[LesaConfig]) -> Path | None:
-    """The file of the fit's own prompts, where a comparison takes those; None where it draws others, or cannot."""
+    """The file of the fit's own prompts, where a comparison takes those; None where it draws others, or cannot.
+
+    Raises:
+        ConfigError: The configurations were fitted on different files of prompts.
+    """
     drawn = source.named is not None and source.named.prompts is not None
     return None if drawn else fitted_for.prompts_file_of(configs)
 

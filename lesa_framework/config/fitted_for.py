@@ -55,8 +55,14 @@ def call_of(configs: Sequence[LesaConfig], given: Collection[str] = ()) -> dict[
 
 
 def prompts_file_of(configs: Sequence[LesaConfig]) -> Path | None:
-    """The file of the prompts that the first of them was fitted on; None where none says so."""
-    return next((each.training.prompts_file for each in configs if each.training.prompts_file is not None), None)
+    """The file of the prompts that they were fitted on; None where none says so.
+
+    Raises:
+        ConfigError: They name different ones.
+    """
+    said = {each.name: str(file.resolve()) for each in configs if (file := each.training.prompts_file) is not None}
+    found = _agreed("prompts_file", said, "Give a file with --prompts.")
+    return None if found is None else Path(found)
 
 
 def _place(model: str) -> str | Path:

@@ -11,6 +11,7 @@ import pytest
 from lesa_framework import ConfigError, load_config
 from lesa_framework.cli.try_it import try_it
 from lesa_framework.config import fitted_for
+from lesa_framework.errors import shown
 from tests.cli.conftest import SMALL, Lesa, Outcome
 
 _CALL = {"height": 16, "width": 16, "true_cfg_scale": 3.0, "negative_prompt": "", "max_sequence_length": 8}
@@ -161,3 +162,23 @@ def test_configurations_that_disagree_are_refused(lesa: Lesa, workplace: Path) -
     outcome = lesa("eval", "a.yaml", "c.yaml")
     assert outcome.code == 2
     assert "training.num_steps: 'a' was fitted with 8, 'c' with 9. Say how many to run." in outcome.err
+
+
+def test_fits_on_different_prompts_are_compared_on_none_of_both(lesa: Lesa, model: Path, workplace: Path) -> None:
+    (workplace / "deeper").mkdir()
+    (workplace / "other.txt").symlink_to("one.txt")
+    for name, prompts in (("a", "one.txt"), ("b", "two.txt"), ("deeper/c", "../other.txt")):
+        (workplace / f"{name}.yaml").write_text(
+            "schedule: {kind: even, compute: 2}\npredictor: {kind: reuse}\n"
+            f"training: {{num_steps: 4, prompts_file: {prompts}}}\n"
+        )
+    (workplace / "one.txt").write_text("a red ring\n")
+    (workplace / "two.txt").write_text("a blue square\n")
+    one, two = (shown(str((workplace / name).resolve())) for name in ("one.txt", "two.txt"))
+    options = ("--model", model, *SMALL)
+    outcome = lesa("eval", "a.yaml", "b.yaml", *options)
+    assert (outcome.code, outcome.out) == (2, "")
+    message = f"training.prompts_file: 'a' was fitted with {one}, 'b' with {two}. Give a file with --prompts."
+    assert message in outcome.err
+    assert lesa("eval", "a.yaml", "b.yaml", "--prompts", "two.txt", *options).code == 0
+    assert lesa("eval", "a.yaml", "deeper/c.yaml", *options).code == 0
