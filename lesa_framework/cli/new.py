@@ -32,6 +32,11 @@ SECTIONS: Final = {
     "metric": "In the file of a benchmark: `metrics: [$name]`.",
     "peer": "In the file of a benchmark: `peers: [$name]`.",
 }
+#: How it is checked, for the same.
+_CHECKS: Final = """\
+$$ lesa check $name    # runs the conformance kit on it
+$$ pytest tests    # the same as a test, for this package's own CI"""
+_CHECKS_OF_A_BACKBONE: Final = "$$ pytest tests    # runs the conformance kit on a small model"
 _NAME = re.compile("[a-z]([a-z0-9_]{0,59}[a-z0-9])?")  # packages may not end in an underscore
 
 
@@ -42,7 +47,7 @@ def command(
 ) -> None:
     """Write a small package with one plugin, which passes its conformance kit as it is.
 
-    Change what it does in NAME/NAME/plugin.py, and run `lesa check NAME` again.
+    Change what it does in NAME/NAME/plugin.py, and check it again as the last line says.
 
     Example: lesa new predictor damped_line
     """
@@ -57,7 +62,9 @@ def command(
     print_ = console.results().print
     print_(f"wrote {folder}: change {folder / name / 'plugin.py'} as you like", soft_wrap=True)
     print_(f"install it: {shlex.join(['pip', 'install', '-e', str(folder)])}", soft_wrap=True)
-    print_(f"check it: lesa check {name}", soft_wrap=True)
+    # The kit of backbones needs a model, which the package's tests have and `lesa check` does not.
+    check = ["pytest", str(folder / "tests")] if section == "backbone" else ["lesa", "check", name]
+    print_(f"check it: {shlex.join(check)}", soft_wrap=True)
 
 
 def package(section: str, name: str) -> dict[str, str]:
@@ -76,6 +83,7 @@ def package(section: str, name: str) -> dict[str, str]:
     _check_name(section, name)
     told = {"name": name, "Name": _class_of(name), "section": section}
     told["use"] = Template(SECTIONS[section]).substitute(told)
+    told["checks"] = Template(_CHECKS_OF_A_BACKBONE if section == "backbone" else _CHECKS).substitute(told)
 
     def filled(template: str) -> str:
         source = resources("lesa_framework.cli").joinpath("templates", f"{template}.txt")

@@ -27,7 +27,8 @@ def written(lesa: Lesa, workplace: Path, monkeypatch: pytest.MonkeyPatch):
     def write(section: str, name: str) -> Path:
         outcome = lesa("new", section, name)
         assert outcome.code == 0, outcome.err
-        assert f"check it: lesa check {name}" in outcome.out
+        check = f"pytest {name}/tests" if section == "backbone" else f"lesa check {name}"
+        assert outcome.out.endswith(f"check it: {check}\n")
         names.append(name)
         monkeypatch.syspath_prepend(str(workplace / name))
         return workplace / name
@@ -47,7 +48,10 @@ def test_what_is_written_passes_its_kit_as_it_is(section: str, written) -> None:
     test["test_it_keeps_its_contract"]()
     told = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert told["entry-points"]["lesa"] == {name: f"{name}.plugin"}
-    assert "$" not in (folder / "README.md").read_text().replace("$ ", "")
+    readme = (folder / "README.md").read_text()
+    assert "$" not in readme.replace("$ ", "")
+    assert "\n$ pytest tests" in readme
+    assert (f"\n$ lesa check {name}" in readme) is (section != "backbone"), "it has no kit of backbones"
     found = Plugins()
     found.add(name, importlib.import_module(f"{name}.plugin"))
     (outcome,) = check.checked(found.registry)
