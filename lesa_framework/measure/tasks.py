@@ -9,6 +9,7 @@ from typing import Any
 
 from lesa_framework.config import fitted_for
 from lesa_framework.config.loading import load_config, parse_config
+from lesa_framework.config.repository import CONFIG
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shown
 from lesa_framework.files import is_file, is_folder, read_prompts
@@ -156,7 +157,8 @@ def _configs(file: BenchFile, entry: ModelEntry) -> list[tuple[LesaConfig, str]]
                 found.append((parse_config(raw, file.folder, f"{method}-{schedule}"), schedule))
     for name in entry.configs:
         beside = file.folder / name
-        found.append((load_config(beside if is_file(beside) else name), ""))
+        is_beside = is_file(beside) or is_file(beside / CONFIG)
+        found.append((load_config(beside if is_beside else name), ""))
     return found
 
 

@@ -21,6 +21,16 @@ def test_a_model_folder_may_be_next_to_the_file(bench, tmp_path):
     assert {each.model for each in results.rows} == {"./mine"}
 
 
+def test_a_configuration_may_be_a_folder_next_to_the_file(bench, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.yaml").write_text("schedule: {kind: always}\npredictor: {kind: reuse}\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    bench.raw["models"][bench.model]["configs"] = ["mine"]
+    (task,) = bench.benchmark().tasks
+    assert task.caches[-1].name == "mine"
+
+
 def test_a_mistake_of_the_last_model_shows_before_the_first_is_run(bench, monkeypatch):
     bench.raw["models"][f"{bench.model}/."] = {"call": {**CALL, "hight": 3}}
     monkeypatch.setattr(subject, "generate_batch", lambda *_: pytest.fail("something was run"))
