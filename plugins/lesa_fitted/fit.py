@@ -266,17 +266,20 @@ class FittedFit(Fit):
         self._refinement = EndToEnd(self._task, rows, pairs, held_out, self._settings)
         if self._resumed is not None:
             self._refinement.load_state_dict(self._resumed)
+        saved = self._resumed is not None
         try:
             for loss, decibels in self._refinement.run():
                 done = self._refinement.iteration
                 self.log.append({"stage": _END_TO_END, "iteration": done, "loss": loss, "drift_db": decibels})
                 save = done > 0 and done % LOOK_EVERY == 0
                 yield Progress(_END_TO_END, before + done, self.total, 0, loss, decibels, save, held_out=True)
+                saved = saved or save
         except (NoGradientsError, torch.OutOfMemoryError) as error:
             if isinstance(error, torch.OutOfMemoryError) and (self._refinement.iteration or self._task.world.size > 1):
+                advice = " With the same settings, it resumes from the last checkpoint." if saved else ""
                 raise LesaError(
                     "training: out of memory in the refinement. Use a smaller training.batch, or training.fit "
-                    "'greedy'. With the same settings, it resumes from the last checkpoint."
+                    f"'greedy'.{advice}"
                 ) from error
             # The greedy fit is whole, and its filters are what there is.
             self.log.append({"stage": _GREEDY_ONLY, "reason": str(error)[:200]})

@@ -107,9 +107,9 @@ def test_an_iteration_without_a_finite_gradient_changes_nothing_and_the_next_one
     assert all(tensor.isfinite().all() for tensor in fit.tensors().values())
 
 
-@pytest.mark.parametrize(("fails_at", "size"), [(3, 1), (0, 2)])
+@pytest.mark.parametrize(("fails_at", "size", "resumes"), [(3, 1, False), (0, 2, False), (10, 2, True)])
 def test_too_little_memory_in_the_middle_or_in_one_of_several_processes_ends_the_fit(
-    make_task, monkeypatch, fails_at, size
+    make_task, monkeypatch, fails_at, size, resumes
 ):
     def step(self, *args, original=EndToEnd._step):
         if self.iteration == fails_at:
@@ -118,8 +118,9 @@ def test_too_little_memory_in_the_middle_or_in_one_of_several_processes_ends_the
 
     monkeypatch.setattr(EndToEnd, "_step", step)
     fit = FittedPredictorConfig().fit(make_task(REFINED, world=World(0, size)))
-    with pytest.raises(LesaError, match="out of memory in the refinement"):
+    with pytest.raises(LesaError, match="out of memory in the refinement") as caught:
         list(fit.run())
+    assert ("it resumes from the last checkpoint" in str(caught.value)) is resumes
 
 
 @pytest.mark.parametrize("records", ["computed", "all"])
