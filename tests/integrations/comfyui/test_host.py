@@ -79,10 +79,12 @@ def test_a_run_that_cannot_be_cached_is_computed_and_a_warning_says_why(make, si
 
 
 @contract_alone
-def test_a_run_that_can_be_cached_warns_of_nothing(make):
+@pytest.mark.parametrize("sigmas", [GRID, (0.6, 0.3, 0.0), (1.0, 0.6, 0.3)], ids=["whole", "its end", "its beginning"])
+def test_a_run_that_can_be_cached_warns_of_nothing(make, sigmas):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        make(GRID, {"context_handler": None})
+        host = make(sigmas, {"context_handler": None})
+    assert host(arguments(sigmas[1])).index == 1
 
 
 def test_levels_that_rise_are_computed(world):
