@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, get_args
 
 from lesa_framework.errors import PluginContractError, UnknownPluginError, did_you_mean
 from lesa_framework.interfaces.backbone import REQUIRED, BackboneAdapter, BackboneConfig, CustomBackboneConfig
@@ -169,15 +169,27 @@ class Registrar:
         self._registry, self._plugin = registry, plugin
 
     def add_predictor(self, config: type[PredictorConfig]) -> None:
-        """Register a predictor by its configuration class."""
+        """Register a predictor by its configuration class.
+
+        Raises:
+            PluginContractError: The name is taken, or `kind` is no `Literal` of it.
+        """
         self._registry.predictors.add(_kind(config), config, self._plugin)
 
     def add_schedule(self, config: type[ScheduleConfig]) -> None:
-        """Register a schedule by its configuration class."""
+        """Register a schedule by its configuration class.
+
+        Raises:
+            PluginContractError: The name is taken, or `kind` is no `Literal` of it.
+        """
         self._registry.schedules.add(_kind(config), config, self._plugin)
 
     def add_router(self, config: type[RouterConfig]) -> None:
-        """Register a router by its configuration class."""
+        """Register a router by its configuration class.
+
+        Raises:
+            PluginContractError: The name is taken, or `kind` is no `Literal` of it.
+        """
         self._registry.routers.add(_kind(config), config, self._plugin)
 
     def add_backbone(self, kind: str, adapter: type[BackboneAdapter]) -> None:
@@ -198,7 +210,7 @@ class Registrar:
         """Register a backbone kind that has options of its own, by its configuration class.
 
         Raises:
-            PluginContractError: The name is taken, or the class declares none.
+            PluginContractError: The name is taken, or `kind` is no `Literal` of it.
         """
         kind = _kind(config)
         self._require_free(kind, self._registry.backbones)
@@ -270,10 +282,11 @@ class Registrar:
 
 
 def _kind(config: type[PluginConfig]) -> str:
-    kind = config.model_fields["kind"].default
-    if not isinstance(kind, str):
+    declared = config.model_fields["kind"]
+    kind = declared.default
+    if not isinstance(kind, str) or get_args(declared.annotation) != (kind,):
         raise PluginContractError(
-            f"{config.__module__}.{config.__qualname__}: 'kind' needs a default, "
+            f"{config.__module__}.{config.__qualname__}: 'kind' must be a Literal of one name, which is its default, "
             'for example `kind: Literal["mine"] = "mine"`.'
         )
     return kind

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from lesa_framework import (
@@ -47,8 +49,13 @@ def test_a_backbone_with_options_needs_a_name_of_its_own():
         def build(self, model) -> BackboneAdapter:
             return TinyDiTAdapter()
 
-    with pytest.raises(PluginContractError, match="backbone 'auto' is reserved for the automatic choice"):
+    class Auto(Nameless):
+        kind: Literal["auto"] = "auto"
+
+    with pytest.raises(PluginContractError, match="Nameless: 'kind' must be a Literal of one name"):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_custom_backbone(Nameless)))
+    with pytest.raises(PluginContractError, match="backbone 'auto' is reserved for the automatic choice"):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_custom_backbone(Auto)))
 
 
 def test_an_unknown_backbone_says_what_there_is():

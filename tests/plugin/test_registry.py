@@ -159,13 +159,20 @@ def test_a_registration_that_fails_names_the_plugin():
         Plugins().add("mine", plugin(register))
 
 
-def test_a_config_without_a_kind_is_refused():
+def test_a_config_without_a_kind_of_its_own_is_refused():
     class Kindless(PredictorConfig):
         def build(self):
             return Line()
 
-    with pytest.raises(PluginContractError, match=r"Kindless: 'kind' needs a default"):
-        Plugins().add("mine", plugin(lambda registrar: registrar.add_predictor(Kindless)))
+    class AnyKind(LineConfig):
+        kind: str = "line"
+
+    class TwoKinds(LineConfig):
+        kind: Literal["line", "curve"] = "line"
+
+    for config in (Kindless, AnyKind, TwoKinds):
+        with pytest.raises(PluginContractError, match=rf"{config.__name__}: 'kind' must be a Literal of one name"):
+            Plugins().add("mine", plugin(lambda registrar, config=config: registrar.add_predictor(config)))
 
 
 def test_an_adapter_without_a_layout_is_refused():
