@@ -99,9 +99,11 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[Raw, Path, str]:
         if str(source) not in presets:
             raise ConfigError(_not_there(str(source), presets.names()))
         path = presets.get(str(source))
-    # Every shared folder has a file of this name: its own name tells more.
     is_shared = path.name == CONFIG and is_file(path.with_name(WEIGHTS))
-    return _read_file(path, path.resolve().parent, path.absolute().parent.name if is_shared else path.stem)
+    # What a link leads to may have another name, as in the hub's cache: its weights are beside the link.
+    folder = path.absolute().parent if is_shared or path.suffix == ".safetensors" else path.resolve().parent
+    # Every shared folder has a file of this name: its own name tells more.
+    return _read_file(path, folder, path.absolute().parent.name if is_shared else path.stem)
 
 
 def _not_there(name: str, presets: Iterable[str]) -> str:
