@@ -70,8 +70,8 @@ Prompts = Annotated[
     typer.Option(
         "--prompts",
         metavar="FILE",
-        help="A text file with one prompt on each line. Without it a registered model draws some; for another model "
-        "those are taken that the configuration was fitted on, if it names them.",
+        help="A text file with one prompt on each line. Without it, the file of the configuration's training section "
+        "is taken, or a registered model draws some; a comparison prefers drawn ones.",
     ),
 ]
 OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")]

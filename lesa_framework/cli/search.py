@@ -119,9 +119,9 @@ def command(
         source, wanted.training.num_steps, configs=[wanted], height=height, width=width, guidance=guidance,
         true_cfg=true_cfg, negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
-    if prompts is None and source.named is None:
-        prompts = wanted.training.prompts_file
-    chosen = read_prompts(prompts) if prompts else _drawn(source, wanted)
+    named_by = "--prompts" if prompts else "training.prompts_file"
+    prompts = prompts or wanted.training.prompts_file
+    chosen = read_prompts(prompts, named_by) if prompts else _drawn(source, wanted)
     wanted = options.remembering(wanted, source, settings, prompts, out)
     parts = divided(chosen, wanted.training.batch, wanted.training.seed, fits=guiding.predictor.has_fit())
     wanted = wanted.model_copy(update={"name": name_of(name, source, wanted, budget)})

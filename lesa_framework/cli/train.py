@@ -70,11 +70,11 @@ def command(
         source, loaded.training.num_steps, configs=[loaded], height=height, width=width, guidance=guidance,
         true_cfg=true_cfg, negative_prompt=negative_prompt, call=call,
     )  # fmt: skip
-    if prompts is None and (source.named is None or source.named.prompts is None):
-        prompts = loaded.training.prompts_file
+    named_by = "--prompts" if prompts else "training.prompts_file"
+    prompts = prompts or loaded.training.prompts_file
     loaded = options.remembering(loaded, source, settings, prompts, out)
     chosen = (
-        read_prompts(prompts)
+        read_prompts(prompts, named_by)
         if prompts
         else options.draw_prompts(source, loaded.training.prompts, loaded.training.seed, training=True)
     )

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lesa_framework import ConfigError, load_config
+from lesa_framework import ConfigError, NamedModel, load_config
 from lesa_framework.cli.try_it import try_it
 from lesa_framework.config import fitted_for
 from lesa_framework.errors import shown
+from lesa_framework.pipelines import ModelSource
 from tests.cli.conftest import SMALL, Lesa, Outcome
 
 _CALL = {"height": 16, "width": 16, "true_cfg_scale": 3.0, "negative_prompt": "", "max_sequence_length": 8}
@@ -182,3 +183,28 @@ def test_fits_on_different_prompts_are_compared_on_none_of_both(lesa: Lesa, mode
     assert message in outcome.err
     assert lesa("eval", "a.yaml", "b.yaml", "--prompts", "two.txt", *options).code == 0
     assert lesa("eval", "a.yaml", "deeper/c.yaml", *options).code == 0
+
+
+@pytest.mark.parametrize("draws", [True, False])
+@pytest.mark.parametrize("command", [("train",), ("search", "--nfe", 3, "--tries", 2)], ids=["train", "search"])
+def test_a_fit_takes_the_prompts_that_the_configuration_names(
+    lesa: Lesa, workplace: Path, model: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[object, ...], draws: bool
+) -> None:
+    def draw(*_: object, **__: object) -> list[str]:
+        pytest.fail("prompts were drawn")
+
+    source = ModelSource("mine", str(model), NamedModel(model, prompts=draw if draws else None))
+    monkeypatch.setattr(f"lesa_framework.cli.{command[0]}.find_model", lambda _: source)
+    (workplace / "prompts.txt").write_text("a red ring\na blue square\na star\na dot\n")
+    (workplace / "fit.yaml").write_text(
+        "schedule: {kind: steps, compute: [0, 2, 5]}\npredictor: {kind: fitted}\n"
+        "training: {num_steps: 8, batch: 2, prompts_file: prompts.txt}\n"
+    )
+    outcome = lesa(*command, "--config", "fit.yaml", "--model", "mine", "--out", "fits", *SMALL)
+    assert outcome.code == 0, outcome.err
+    (written,) = (workplace / "fits").glob("*.yaml")
+    assert "prompts_file: ../prompts.txt\n" in written.read_text()
+    (workplace / "prompts.txt").unlink()
+    missing = lesa(*command, "--config", "fit.yaml", "--model", "mine", "--out", "fits", *SMALL)
+    assert missing.code == 2
+    assert missing.err.startswith("error: training.prompts_file ")
