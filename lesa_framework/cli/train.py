@@ -98,7 +98,7 @@ def command(
                 _foresee(job, pipe, fit, loaded, settings, batch, out, bar.screen)
 
             trained = train(loaded, pipe, settings.call, chosen, out, bar.show, world=world, begin=begin)
-        _show(trained, as_json=as_json)
+        _show(trained, of_fit.checkpoint, as_json=as_json)
         if not trained.earlier:
             job.done(of_fit.all)
 
@@ -128,9 +128,10 @@ def _foresee(
     Forecast((work,), memory, disk, "said after the first parts, and corrected as the work goes on").say(screen)
 
 
-def _show(trained: Trained, *, as_json: bool) -> None:
+def _show(trained: Trained, checkpoint: Path, *, as_json: bool) -> None:
     if trained.earlier:
-        console.note(f"nothing is left to do: {trained.weights} is from this training. Delete it to train again.")
+        them = f"it and {checkpoint}" if checkpoint.exists() else "it"  # its state may be the last one
+        console.note(f"nothing is left to do: {trained.weights} is from this training. Delete {them} to train again.")
     if as_json:
         result = {"weights": str(trained.weights), "config": str(trained.config), "drift_db": trained.drift_db}
         typer.echo(json.dumps(result, indent=2))

@@ -92,3 +92,21 @@ def test_ctrl_c_says_how_to_resume(
 
     assert "stopped before anything was saved. The same command starts afresh." in stop_in("guided")
     assert "stopped. The same command resumes from out/mine.checkpoint.safetensors." in stop_in("closed loop")
+
+
+@pytest.mark.parametrize("keeps_the_checkpoint", [True, False])
+def test_deleting_what_a_finished_training_names_trains_again(
+    lesa: Lesa, learnt: tuple[str, ...], model: Path, workplace: Path, keeps_the_checkpoint: bool
+) -> None:
+    command = (*learnt, "--model", model, "--out", "out")
+    assert lesa(*command).code == 0
+    if not keeps_the_checkpoint:
+        (workplace / "out" / "mine.checkpoint.safetensors").unlink()
+    finished = lesa(*command)
+    (line,) = (line for line in finished.err.splitlines() if "nothing is left to do" in line)
+    assert "guided" not in finished.err
+    for name in re.findall(r"out/\S+", line):
+        (workplace / name).unlink()
+    again = lesa(*command)
+    assert again.code == 0, again.err
+    assert "50% guided, pass 1" in again.err
