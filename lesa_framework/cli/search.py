@@ -17,6 +17,7 @@ from lesa_framework.cli.search_progress import Watch, how_to_resume
 from lesa_framework.cli.search_result import tell
 from lesa_framework.cli.written import fitted, room_of, searched
 from lesa_framework.config.loading import load_config
+from lesa_framework.config.nested import weights_beneath
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.extras import PIPELINE, check_installed
@@ -127,6 +128,7 @@ def command(
     wanted = wanted.model_copy(update={"name": name_of(name, source, wanted, budget)})
     wanted = wanted.model_copy(update={"training": wanted.training.model_copy(update={"prompts": len(parts.fitted)})})
     inputs = [each for each in (Path(config) if config else None, prompts) if each]
+    inputs += weights_beneath(wanted.predictor)
     files.check_out_folder(out, files_of(wanted.name), inputs=inputs)
     path = out / f"{wanted.name}.search.json"
     advice = stopping.advice_when_stopped(lambda: how_to_resume(path))

@@ -18,6 +18,7 @@ from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
 from lesa_framework.cli.try_it import try_it
 from lesa_framework.cli.written import fitted, room_of
 from lesa_framework.config.loading import load_config
+from lesa_framework.config.nested import weights_beneath
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import check_installed
@@ -79,9 +80,8 @@ def command(
         else options.draw_prompts(source, loaded.training.prompts, loaded.training.seed, training=True)
     )
     of_fit = FitFiles(out, loaded.name)
-    files.check_out_folder(
-        out, [path.name for path in of_fit.all], inputs=[Path(config), *([prompts] if prompts else [])]
-    )
+    inputs = [Path(config), *([prompts] if prompts else []), *weights_beneath(loaded.predictor)]
+    files.check_out_folder(out, [path.name for path in of_fit.all], inputs=inputs)
     with console.together() as world:
         announce(
             f"fitting '{loaded.predictor.kind}' to {name}: {amount(len(chosen), 'prompt')} in batches of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny, ValidationInfo, WithJsonSchema
@@ -35,3 +36,10 @@ AnyPredictor = Annotated[
     WithJsonSchema({"type": "object", "properties": {"kind": {"type": "string"}}, "required": ["kind"]}),
 ]
 """The type of a setting that is a predictor of any kind that is registered, such as `{kind: taylorseer, order: 1}`."""
+
+
+def weights_beneath(predictor: PredictorConfig) -> list[Path]:
+    """The weights files of the predictors that one builds on, and of those beneath them; not its own."""
+    bases = [value for _, value in predictor if isinstance(value, PredictorConfig)]
+    own = [file for base in bases if (file := base.weights_file) is not None]
+    return [*own, *(file for base in bases for file in weights_beneath(base))]

@@ -110,3 +110,23 @@ def test_deleting_what_a_finished_training_names_trains_again(
     again = lesa(*command)
     assert again.code == 0, again.err
     assert "50% guided, pass 1" in again.err
+
+
+@pytest.mark.parametrize("command", [("train",), ("search", "--nfe", 4, "--name", "mine")], ids=["train", "search"])
+def test_the_weights_of_a_base_are_not_overwritten(
+    lesa: Lesa, learnt: tuple[str, ...], model: Path, workplace: Path, command: tuple[object, ...]
+) -> None:
+    base = workplace / "fits" / "mine.safetensors"
+    base.parent.mkdir()
+    base.write_bytes(b"of the base")
+    (workplace / "prompts.txt").write_text("a red ring\na blue square\na star\na dot\n")
+    (workplace / "mine.yaml").write_text(
+        "schedule: {kind: steps, compute: [0, 2, 5]}\n"
+        "predictor: {kind: lesa, stage_history: [3], base: {kind: fitted, weights: fits/mine.safetensors}}\n"
+        "training: {num_steps: 8, batch: 2}\n"
+    )
+    outcome = lesa(*command, *learnt[1:], "--model", model, "--out", "fits")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--out fits/mine.safetensors: this command reads that file." in outcome.err
+    assert base.read_bytes() == b"of the base"
+    assert list(base.parent.iterdir()) == [base]
