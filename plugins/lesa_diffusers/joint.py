@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from torch import Tensor
+
 from lesa_diffusers.lists import OneList, TwoLists
-from lesa_framework import BackboneAdapter
+from lesa_framework import Arguments, BackboneAdapter
 
 
 class FluxAdapter(TwoLists):
@@ -39,6 +41,30 @@ class QwenImageAdapter(OneList):
     """
 
     model_class = "QwenImageTransformer2DModel"
+
+
+class QwenImage21Adapter(OneList):
+    """The prompt and the pictures to edit are tokens too; the pipeline passes the noise level itself as timestep.
+
+    With the key-value cache, which the pipeline uses by default, only the first step has the tokens of the prompt. The
+    latent is the same in all steps; here it gets a further axis in the first one, so that features of different lengths
+    do not mix and the second step is computed.
+    """
+
+    model_class = "QwenImage21Transformer2DModel"
+
+    def latent(self, arguments: Arguments) -> Tensor:
+        """The current latent, read-only; (samples, 1, tokens, channels) in the step that fills the cache."""
+        latent = super().latent(arguments)
+        return latent[:, None] if _fills_cache(arguments) else latent
+
+    def as_given(self, tensor: Tensor, arguments: Arguments) -> Tensor:
+        """Without the further axis."""
+        return tensor[:, 0] if _fills_cache(arguments) else tensor
+
+
+def _fills_cache(arguments: Arguments) -> bool:
+    return arguments.get("kv_cache_mode") == "extract"
 
 
 class SD3Adapter(OneList):

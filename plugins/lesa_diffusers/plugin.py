@@ -50,6 +50,7 @@ ADAPTERS = MappingProxyType(
         "pixart": cross.PixArtAdapter,
         "prx": cross.PrxAdapter,
         "qwen_image": joint.QwenImageAdapter,
+        "qwen_image21": joint.QwenImage21Adapter,
         "sana": cross.SanaAdapter,
         "sana_video": video.SanaVideoAdapter,
         "sd3": joint.SD3Adapter,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -151,6 +153,22 @@ def call_nucleus(model: nn.Module, latent: Tensor, sigma: float, prompt: int) ->
         timestep=level(latent, sigma),
         return_dict=False,
     )[0]
+
+
+def call_qwen_image21(model: nn.Module, latent: Tensor, sigma: float, prompt: int, **more: Any) -> Tensor:
+    batch, tokens = latent.shape[:2]
+    # A slot stands for four tokens; three slots are words.
+    slots = torch.arange(3 + tokens // 4).expand(batch, -1) >= 3
+    output = model(
+        latent,
+        noise((batch, 3, 16), prompt),
+        level(latent, sigma),
+        [[(1, 2, tokens // 2)]] * batch,
+        slots,
+        return_dict=False,
+        **more,
+    )[0]
+    return output[:, -tokens:]
 
 
 def call_joyimage(model: nn.Module, latent: Tensor, sigma: float, prompt: int) -> Tensor:

@@ -17,6 +17,7 @@ from tests.matrix.calls_joint import (
     call_hunyuan_image,
     call_joyimage,
     call_nucleus,
+    call_qwen_image21,
     call_sd3,
 )
 from tests.matrix.case import Case, latents, tiny
@@ -194,6 +195,22 @@ CASES = (
             capacity_factors=[1.0, 1.0],
         ),
         call_nucleus,
+        latents(1, 4, 16),
+    ),
+    Case(
+        "qwen_image21",
+        joint.QwenImage21Adapter,
+        tiny(
+            "QwenImage21Transformer2DModel",
+            in_channels=16,
+            out_channels=16,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            context_in_dim=16,
+            axes_dims_rope=(2, 2, 4),
+        ),
+        call_qwen_image21,
         latents(1, 4, 16),
     ),
     Case(

@@ -47,6 +47,7 @@ RESTING: dict[str, set[str]] = {
     # Its token embedding too where warnings are no errors: the model writes to what it returns, of which torch warns.
     "glm_image": {"glyph_projector", "image_projector", "prior_projector", "rope"},
     "nucleus_moe_image": {"img_in", "pos_embed", "txt_norm"},
+    "qwen_image21": {"img_in", "modulation", "pos_embed", "txt_in"},
     "joyimage_edit": {"condition_embedder", "img_in"},
     "dit": {"pos_embed"},
     "pixart": {"caption_projection", "pos_embed"},

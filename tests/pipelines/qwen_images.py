@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from tests.matrix.case import tiny
 from tests.pipelines.case import PipelineCase, lively
-from tests.pipelines.parts import GUIDED, NAMELESS, mask, new, run, words
+from tests.pipelines.parts import GUIDED, MODELS, NAMELESS, mask, new, run, words
 
 QWEN = {
     "in_channels": 64,
@@ -83,6 +84,40 @@ class Nameless:
                 model.cache_context = own
 
 
+class Processor:
+    """What Qwen-Image 2.1 asks of its processor when it is made."""
+
+    tokenizer = SimpleNamespace(encode=lambda text: [len(text)])
+
+    def apply_chat_template(self, *_: object, **__: object) -> list[list[int]]:
+        """No words."""
+        return [[]]
+
+
+def qwen_image21() -> Any:
+    """Qwen-Image 2.1 without a text encoder."""
+    return new(
+        "QwenImage21Pipeline",
+        "FlowMatchEulerDiscreteScheduler",
+        ("vae", "text_encoder"),
+        processor=Processor(),
+        transformer=MODELS["qwen_image21"](),
+    )
+
+
+def run_qwen_image21(pipe: Any, *, use_kv_cache: bool) -> Tensor:
+    """A run with guidance; the prompts have different lengths."""
+    return run(
+        pipe,
+        height=64,
+        width=64,
+        prompt_embeds=words(1),
+        negative_prompt_embeds=words(2, tokens=2),
+        true_cfg_scale=4.0,
+        use_kv_cache=use_kv_cache,
+    )
+
+
 QWEN_IMAGES = (
     PipelineCase(
         "qwen_image",
@@ -103,6 +138,13 @@ QWEN_IMAGES = (
         "qwen_image",
         lambda: new_qwen("QwenImageEditPipeline", ("processor",), vae=qwen_vae()),
         edit,
+        GUIDED,
+    ),
+    PipelineCase(
+        "qwen_image_2.1",
+        "qwen_image21",
+        qwen_image21,
+        lambda pipe: run_qwen_image21(pipe, use_kv_cache=False),
         GUIDED,
     ),
 )
