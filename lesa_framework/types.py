@@ -69,7 +69,7 @@ class StepContext:
         stage: The router's answer for this step's noise level.
         entries: What the branch's history holds, newest first.
         others: What the histories of the other branches hold, by the branch's name; those without features yet, and
-            those whose latents have another shape, are not there. The branch that is called first
+            those whose latents or features have another shape, are not there. The branch that is called first
             in a step sees the others as they were after the step before. If a pipeline has two transformers, the
             branches of both are here, those of the second one with its name, such as `cond (transformer_2)`.
         latent: The model's input at this step; None in a plan.

@@ -34,3 +34,9 @@ class BranchState:
         """Bytes of features and latents that are held."""
         latents: list[Tensor] = [*self.path.latents.values(), *(() if self.computed is None else self.computed[1:])]
         return self.history.nbytes + sum(latent.nbytes for latent in latents)
+
+    def mixes_with(self, other: BranchState) -> bool:
+        """Whether their newest latents have one shape, and so have the features, as far as both have any."""
+        mine, theirs = self.history, other.history
+        have = bool(mine.entries and theirs.entries)
+        return self.latent_shape == other.latent_shape and (not have or mine.kind[0] == theirs.kind[0])

@@ -162,7 +162,7 @@ class Engine:
     def refresh(self, step: Step) -> None:
         """Let an open step see what other branches did since it was opened."""
         if step.ctx is not None:
-            step.ctx = replace(step.ctx, others=self._others(step.ctx.branch, step.latent))
+            step.ctx = replace(step.ctx, others=self._others(step.ctx.branch))
 
     def asking(self, step: Step) -> Asking | None:
         """How to ask the model at a step that is computed; None to ask as the sampler does."""
@@ -273,15 +273,15 @@ class Engine:
             branch_index=position.branch_index,
             stage=self.strategy.router.stage(sigmas[index]),
             entries=branch.history.entries,
-            others=self._others(position.branch, latent),
+            others=self._others(position.branch),
             latent=latent,
             computed_latent=None if branch.computed is None else branch.computed[1].detach(),
             path=branch.path.latents,
         )
 
-    def _others(self, branch: str, latent: Tensor) -> Mapping[str, tuple[EntryInfo, ...]]:
-        """What other branches hold whose features mix: none from latents of another shape, as before that changed."""
+    def _others(self, branch: str) -> Mapping[str, tuple[EntryInfo, ...]]:
+        """What other branches hold whose features mix with its own."""
         if len(self._branches) == 1:
             return {}
-        shape, found = latent.shape, self._branches.items()
-        return others_of(branch, {name: each.history.entries for name, each in found if each.latent_shape == shape})
+        own, found = self._branches[branch], self._branches.items()
+        return others_of(branch, {name: each.history.entries for name, each in found if each.mixes_with(own)})

@@ -31,12 +31,15 @@ class Unfitted(Reuse):
 
 
 class _Shapes(Observer):
-    """Whether every feature has the shape of its latent."""
+    """The shape of each branch's newest feature, and whether every feature has the shape of its latent."""
 
-    alike = True
+    def __init__(self) -> None:
+        self.alike = True
+        self.of: dict[str, torch.Size] = {}
 
-    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:  # noqa: ARG002 - the hook's
-        """Compare."""
+    def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
+        """Note them."""
+        self.of[record.branch] = feature.shape
         self.alike = self.alike and feature.shape == latent.shape
 
 
@@ -56,7 +59,8 @@ def first_run(
         features where a filter of all branches returns the velocity itself.
 
     Raises:
-        ConfigError: Not every branch is called once in each step.
+        ConfigError: Not every branch is called once in each step, or features that a filter would add up have different
+            shapes.
     """
     first, recorder, shapes, steps = task.batches[0], Recorder(features=False), _Shapes(), len(task.sigmas) - 1
     with torch.no_grad():
@@ -69,6 +73,12 @@ def first_run(
             f"calls were seen in {steps} steps of {len(branches)} branches, as where two transformers take turns. Take "
             "another predictor, such as taylorseer. For a search: --predictor taylorseer, or --guide taylorseer where "
             "another predictor than 'fitted' is searched for."
+        )
+    if reads == "all" and len(set(shapes.of.values())) > 1:
+        found = ", ".join(f"{branch} {tuple(shape)}" for branch, shape in shapes.of.items())
+        raise ConfigError(
+            f"predictor.reads: 'all' adds up features of all branches, but here they have different shapes: {found}. "
+            "Use reads 'own', or backbone.tap 'output', where most models leave the words of the prompt out."
         )
     shape = TableShape(steps, computed_steps(task), depth, branches, reads, records)
     alike = last.shape == final.shape and (reads == "own" or shapes.alike)

@@ -76,7 +76,7 @@ class FittedPredictorConfig(PredictorConfig):
     history: int = Field(8, ge=1, le=1000)
     """K: how many features of each branch a filter reads."""
     reads: Literal["own", "all"] = "own"
-    """Features of a filter's own branch, or of all branches (`cond` and `uncond`)."""
+    """Features of a filter's own branch, or of all branches (`cond` and `uncond`) where these have one shape."""
     records: Literal["computed", "all"] = "computed"
     """Whether histories hold computed features alone, or predictions too (for the fit `true_history`)."""
     strict: bool = True

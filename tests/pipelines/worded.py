@@ -48,6 +48,21 @@ def flux_kontext() -> Any:
     return _silent(Worded(**flux.new("FluxKontextPipeline").components))
 
 
+def lumina2() -> Any:
+    """Lumina 2, whose features have rows for the words: three of a prompt, and two where there is none."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, Lumina2Pipeline
+
+    class Worded(Lumina2Pipeline):
+        """Without a text encoder."""
+
+        def encode_prompt(self, prompt: Sequence[str], *_: object, **__: object) -> tuple[Tensor, ...]:
+            embeds, count = _embedded(prompt), len(prompt)
+            return embeds, mask().expand(count, -1), -embeds[:, :2], mask(2).expand(count, -1)
+
+    parts = dict.fromkeys(_THREE)
+    return _silent(Worded(**parts, scheduler=FlowMatchEulerDiscreteScheduler(), transformer=MODELS["lumina2"]()))
+
+
 def pixart_sigma() -> Any:
     """PixArt-Sigma with its DPM-Solver++; its call reports no steps."""
     from diffusers import DPMSolverMultistepScheduler, PixArtSigmaPipeline

@@ -48,3 +48,20 @@ def test_a_history_tells_predictions_from_computed_features():
 
     drive(engine(Looks()), range(4))
     assert seen == [[(1, True), (0, True)], [(2, False), (1, True), (0, True)]]
+
+
+def test_branches_whose_features_have_other_shapes_do_not_see_each_other_though_their_latents_are_alike():
+    seen, lengths = [], {"a": 3, "b": 4, "c": 3}
+
+    class Looks(Reuse):
+        def filter(self, entries, ctx):
+            seen.append((ctx.branch, set(ctx.others)))
+            return super().filter(entries, ctx)
+
+    loop, latent = engine(Looks(), computed=(0,)), torch.zeros(1, 2)
+    for step in range(2):
+        for branch, length in lengths.items():
+            work = loop.begin(Position((step, branch) == (0, "a"), GRID, step, branch, 0), latent)
+            feature = work.prediction if step else loop.computed(work, torch.zeros(1, length))
+            loop.end(work, feature)
+    assert seen == [("a", {"c"}), ("b", set()), ("c", {"a"})]

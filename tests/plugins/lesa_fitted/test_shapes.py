@@ -8,16 +8,22 @@ from typing import Any
 import pytest
 import torch
 
+from lesa_diffusers.sequence import Lumina2Adapter
 from lesa_fitted.fit import FittedFit
+from lesa_fitted.fitted import Fitted
 from lesa_fitted.predictor import FittedPredictorConfig
 from lesa_fitted.settings import FittedTrainingConfig
-from lesa_framework import ConfigError, Tap
+from lesa_fitted.table import TableShape
+from lesa_framework import ConfigError, Predictor, Reuse, Strategy, Tap
 from lesa_framework.generation import GenerationSettings, sampler_grid
+from lesa_framework.testing import attach, even_grid, sample
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.training import Sampler, Task
 from lesa_framework.training.task import make_batches
+from tests.matrix.case import level, noise
 from tests.pipelines import worded
 from tests.pipelines.flux import PICTURE
+from tests.pipelines.parts import MODELS
 
 STEPS = 6
 #: Arguments of a call in which FLUX.1 Kontext is given a picture.
@@ -90,3 +96,42 @@ def test_an_output_with_a_variance_is_no_velocity_for_filters_of_all_branches() 
     pipe, call = worded.pixart_sigma(), {"height": 32, "width": 32, "use_resolution_binning": False}
     grid = sampler_grid(pipe, GenerationSettings(num_steps=STEPS, call=call))
     assert fitted(replace(new_task(pipe, "pixart", call), sigmas=grid), reads="all")._found.target == "feature"
+
+
+@pytest.fixture
+def lumina2() -> Any:
+    pipe = worded.lumina2()
+    pipe(["a"], 32, 32, STEPS, output_type="latent")  # makes the grid
+    return pipe
+
+
+@pytest.mark.parametrize("tap", [Tap.PRE_HEAD, Tap.POST_NORM])
+def test_filters_of_all_branches_are_refused_where_features_hold_prompts_of_different_lengths(
+    lumina2: Any, tap: Tap
+) -> None:
+    task = replace(new_task(lumina2, "lumina2", {"height": 32, "width": 32}), tap=tap)
+    shapes = r"branch0 \(1, 7, \d+\), branch1 \(1, 6, \d+\)\. Use reads 'own', or backbone\.tap 'output'"
+    with pytest.raises(ConfigError, match=rf"predictor\.reads: 'all' adds up features of all branches, .*: {shapes}"):
+        fitted(task, reads="all")
+    assert fitted(task).tensors()["weights"].any()
+
+
+def test_at_the_output_such_filters_are_fitted(lumina2: Any) -> None:
+    fit = fitted(new_task(lumina2, "lumina2", {"height": 32, "width": 32}), reads="all")
+    assert fit.tensors()["weights"].any()
+
+
+def test_where_features_of_other_branches_have_other_lengths_a_filter_of_all_branches_reuses() -> None:
+    def call(model: Any, latent: Any, sigma: float, prompt: int) -> Any:
+        words = noise((1, 3 if prompt else 2, 16), prompt)
+        seen = torch.ones(words.shape[:2], dtype=torch.bool)
+        return model(latent, level(latent, 1 - sigma), words, seen, return_dict=False)[0]
+
+    def sampled(predictor: Predictor) -> list[Any]:
+        model, strategy = MODELS["lumina2"](), Strategy(ComputeSteps((0, 3)), EqualStages(), predictor)
+        with attach(model, Lumina2Adapter(), strategy, even_grid(STEPS)):
+            return sample(model, call, noise((1, 4, 4, 4), 0), even_grid(STEPS), prompt=0, guidance=2.0)
+
+    shape = TableShape(STEPS, (0, 3), 1, ("branch0", "branch1"), reads="all")
+    found = sampled(Fitted(shape, torch.full(shape.size, 0.5), even_grid(STEPS)))
+    assert all(map(torch.equal, found, sampled(Reuse())))
