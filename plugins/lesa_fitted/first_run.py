@@ -16,6 +16,7 @@ from lesa_framework import (
     EntryInfo,
     FitTask,
     Observer,
+    Reason,
     Recorder,
     Reuse,
     StepContext,
@@ -59,8 +60,8 @@ def first_run(
         features where a filter of all branches returns the velocity itself.
 
     Raises:
-        ConfigError: Not every branch is called once in each step, or features that a filter would add up have different
-            shapes.
+        ConfigError: Not every branch is called once in each step, or features that a filter would add up, of all steps
+            or of all branches, have different shapes.
     """
     first, recorder, shapes, steps = task.batches[0], Recorder(features=False), _Shapes(), len(task.sigmas) - 1
     with torch.no_grad():
@@ -73,6 +74,12 @@ def first_run(
             f"calls were seen in {steps} steps of {len(branches)} branches, as where two transformers take turns. Take "
             "another predictor, such as taylorseer. For a search: --predictor taylorseer, or --guide taylorseer where "
             "another predictor than 'fitted' is searched for."
+        )
+    if any(record.reason is Reason.SHAPE for record in recorder.records):
+        raise ConfigError(
+            "training: 'fitted' needs features of one shape in all steps. Here it changes during a run, as with a "
+            "key-value cache. Switch that off in training.call, such as `use_kv_cache: false`, or take another "
+            "predictor."
         )
     if reads == "all" and len(set(shapes.of.values())) > 1:
         found = ", ".join(f"{branch} {tuple(shape)}" for branch, shape in shapes.of.items())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.matrix.case import noise
-from tests.pipelines import flux
+from tests.pipelines import flux, qwen_images
 from tests.pipelines.parts import MODELS, mask, vae, words
 from tests.pipelines.videos import new_wan
 
@@ -61,6 +61,20 @@ def lumina2() -> Any:
 
     parts = dict.fromkeys(_THREE)
     return _silent(Worded(**parts, scheduler=FlowMatchEulerDiscreteScheduler(), transformer=MODELS["lumina2"]()))
+
+
+def qwen_image21() -> Any:
+    """Qwen-Image 2.1, whose second step has other tokens than the first unless `use_kv_cache` is False."""
+    from diffusers import QwenImage21Pipeline
+
+    class Worded(QwenImage21Pipeline):
+        """Without a text encoder."""
+
+        def encode_prompt(self, *, prompt: Sequence[str], **_: object) -> tuple[Tensor, None, Tensor]:
+            embeds = _embedded(prompt)
+            return embeds, None, torch.zeros(embeds.shape[:2], dtype=torch.bool)
+
+    return _silent(Worded(**qwen_images.qwen_image21().components))
 
 
 def pixart_sigma() -> Any:

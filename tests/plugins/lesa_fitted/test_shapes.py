@@ -135,3 +135,13 @@ def test_where_features_of_other_branches_have_other_lengths_a_filter_of_all_bra
     shape = TableShape(STEPS, (0, 3), 1, ("branch0", "branch1"), reads="all")
     found = sampled(Fitted(shape, torch.full(shape.size, 0.5), even_grid(STEPS)))
     assert all(map(torch.equal, found, sampled(Reuse())))
+
+
+@pytest.mark.parametrize("kind", ["greedy", "true_history"])
+def test_features_whose_shape_changes_during_a_run_are_refused(kind: Any) -> None:
+    pipe, call = worded.qwen_image21(), {"height": 64, "width": 64}
+    pipe(prompt=["a"], num_inference_steps=STEPS, output_type="latent", **call)  # makes the grid
+    with pytest.raises(ConfigError, match=r"of one shape in all steps\. .* such as `use_kv_cache: false`"):
+        fitted(new_task(pipe, "qwen_image21", call, 2, fit=kind))
+    whole = new_task(pipe, "qwen_image21", {**call, "use_kv_cache": False}, 2, fit=kind)
+    assert fitted(whole).tensors()["weights"].any()
