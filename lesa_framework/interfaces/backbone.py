@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import torch
 from torch import Tensor, nn
 
 from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
@@ -156,7 +157,11 @@ class BackboneAdapter(ABC):
         scheduler does not know the step, or the timestep is on the CPU.
         """
         timestep, scale, offset = self.timestep(arguments), self.timestep_scale, self.timestep_offset
-        return timestep if scale == 1 and offset == 0 else timestep * scale + offset
+        if scale == 1 and offset == 0:
+            return timestep
+        if isinstance(timestep, Tensor):  # bfloat16 would round the difference once more
+            timestep = timestep.to(torch.promote_types(timestep.dtype, torch.float32))
+        return timestep * scale + offset
 
     def shifted(self, arguments: Arguments, shift: float | Tensor) -> Tensor | float:
         """The timestep at another noise level, for a predictor that tunes computed steps.

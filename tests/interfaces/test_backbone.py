@@ -113,3 +113,10 @@ def test_by_default_no_call_is_refused_and_nothing_is_special():
     assert adapter.refuse(torch.nn.Identity(), {"guidance": 1.0}) is None
     assert (adapter.unverified, adapter.head_in_float32, adapter.head_argument) == (False, False, "")
     assert not adapter.block_returns
+
+
+def test_a_noise_level_that_is_worked_out_is_not_rounded_to_bfloat16_once_more():
+    time = torch.tensor([900.0]).bfloat16()
+    assert Other().noise_level({"t": time}).dtype is torch.float32
+    assert float(Other().noise_level({"t": time})) == pytest.approx(0.1)
+    assert Other().noise_level({"t": time.double()}).dtype is torch.float64

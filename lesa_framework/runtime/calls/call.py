@@ -26,6 +26,7 @@ class Call:
         told: What the host says of it, where a host samples.
         noise_level: Works out the noise level in [0, 1] when it is asked for: on a GPU that takes kernels, which a
             call whose scheduler knows its step does without. The timestep itself if None.
+        offset: The noise level at timestep 0, from where rounding counts.
     """
 
     latent: Tensor
@@ -35,6 +36,7 @@ class Call:
     part: str = ""
     told: HostCall | None = None
     noise_level: Callable[[], Tensor | float] | None = None
+    offset: float = 0.0
 
     @cached_property
     def sigma(self) -> float:

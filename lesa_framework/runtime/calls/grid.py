@@ -33,8 +33,8 @@ class GridSource(Protocol):
     def current(self) -> Readings:
         """The grid; the same object for as long as the sampler keeps it, so that a new one means a new run."""
 
-    def choose(self, level: float) -> Grid:
-        """The reading that agrees with the noise level of a run's first call."""
+    def choose(self, level: float, offset: float = 0.0) -> Grid:
+        """The reading that agrees with the noise level of a run's first call, see `is_near`."""
 
     def hint(self) -> int | None:
         """The step in progress, if the sampler knows it."""
@@ -68,7 +68,7 @@ class FixedGrid:
         """The grid."""
         return self._readings
 
-    def choose(self, level: float) -> Grid:  # noqa: ARG002 - the user's word counts
+    def choose(self, level: float, offset: float = 0.0) -> Grid:  # noqa: ARG002 - the user's word counts
         """The grid."""
         return self._readings[0]
 
@@ -140,7 +140,7 @@ class SchedulerGrid:
             self._seen = timesteps, sigmas
         return self._readings
 
-    def choose(self, level: float) -> Grid:
+    def choose(self, level: float, offset: float = 0.0) -> Grid:
         """The reading that agrees with the noise level of a run's first call.
 
         Returns:
@@ -152,10 +152,10 @@ class SchedulerGrid:
         readings, index = self.current(), self.hint() or 0
         for exactly in (True, False):
             for grid in readings:
-                if grid.agrees(index, level, exactly=exactly):
+                if grid.agrees(index, level, offset, exactly=exactly):
                     return grid
         # Without the right step the level alone finds it: in the usual units, lest it be chance.
-        if readings[0].locate(level) is not None:
+        if readings[0].locate(level, offset) is not None:
             return readings[0]
         if readings[0] is NO_GRID or self._has_stepped():
             return NO_GRID

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 #: Timesteps reach models rounded to bfloat16, often twice (the timestep, then a thousandth of it): 0.4 % each.
 _TOLERANCE = 0.009
@@ -30,15 +31,15 @@ class Grid:
         self.told = sigmas[:-1] if told is None else told
         self._variants = variants
 
-    def locate(self, sigma: float) -> int | None:
-        """The step whose noise level is nearest, the first of them if it repeats; None when none is near."""
-        return next(iter(self.candidates(sigma)), None)
+    def locate(self, sigma: float, offset: float = 0.0) -> int | None:
+        """The step whose noise level is nearest, the first of them if it repeats; None when none `is_near`."""
+        return next(iter(self.candidates(sigma, offset)), None)
 
-    def candidates(self, sigma: float) -> list[int]:
-        """Every step at the nearest noise level; none when that is not near."""
+    def candidates(self, sigma: float, offset: float = 0.0) -> list[int]:
+        """Every step at the nearest noise level; none when that is not near, see `is_near`."""
         for levels in (self.told, *self._variants):
             nearest = min(levels, key=lambda level: abs(level - sigma), default=None)
-            if nearest is not None and is_near(nearest, sigma):
+            if nearest is not None and is_near(nearest, sigma, offset):
                 return [index for index, level in enumerate(levels) if level == nearest]
         return []
 
@@ -46,9 +47,9 @@ class Grid:
         """Whether it is one of the grid's steps."""
         return index is not None and 0 <= index < len(self.told)
 
-    def agrees(self, index: int, sigma: float, *, exactly: bool = False) -> bool:
-        """Whether `sigma` is step `index`'s noise level, up to the rounding of timesteps, or of float32 alone."""
-        near = is_same if exactly else is_near
+    def agrees(self, index: int, sigma: float, offset: float = 0.0, *, exactly: bool = False) -> bool:
+        """Whether `sigma` is step `index`'s noise level: `is_near` to it, or `is_same`."""
+        near = is_same if exactly else partial(is_near, offset=offset)
         if not self.has(index):
             return False
         return near(self.told[index], sigma) or any(near(told[index], sigma) for told in self._variants)
@@ -58,9 +59,16 @@ class Grid:
 NO_GRID = Grid(())
 
 
-def is_near(level: float, sigma: float) -> bool:
-    """Whether two noise levels are one, up to the rounding of timesteps."""
-    return abs(level - sigma) <= _TOLERANCE * max(abs(level), 0.02)
+def is_near(level: float, sigma: float, offset: float = 0.0) -> bool:
+    """Whether two noise levels are one, up to the rounding of timesteps.
+
+    Args:
+        level: One.
+        sigma: The other.
+        offset: The level at timestep 0. Numbers near 0 are rounded by little, so a timestep that counts from noise to
+            data is exact where noise is most, and coarse where there is none.
+    """
+    return abs(level - sigma) <= _TOLERANCE * max(abs(level), abs(level - offset), 0.02)
 
 
 def is_same(level: float, sigma: float) -> bool:

@@ -123,7 +123,7 @@ class Tracker:
         renewed = self._renew(call)
         hint = self.source.hint()
         index, level = self._step(hint, call)
-        given_up = self._gives_up(index, level)
+        given_up = self._gives_up(index, level, call)
         new_run = renewed or given_up or self._restarted(hint, index, level, call)
         before = _Place() if new_run else self._before
         if new_run:
@@ -151,7 +151,7 @@ class Tracker:
         hint = self.source.hint()
         if hint is None or hint == self._before.hint:
             return False
-        self._grid = next((grid for grid in readings if grid.agrees(hint, call.sigma)), NO_GRID)
+        self._grid = next((grid for grid in readings if grid.agrees(hint, call.sigma, call.offset)), NO_GRID)
         return self._grid is not NO_GRID
 
     def _read(self, call: Call) -> tuple[Readings, Grid]:
@@ -159,7 +159,8 @@ class Tracker:
         readings: Readings = ()
         try:
             readings = self.source.current()
-            return readings, self._grid if readings is self._readings else self.source.choose(call.sigma)
+            is_old = readings is self._readings
+            return readings, self._grid if is_old else self.source.choose(call.sigma, call.offset)
         except UnsupportedBackboneError as error:
             if self.refused is None:
                 raise
@@ -173,7 +174,7 @@ class Tracker:
             # Reading costs nothing on a CPU; on a GPU the scheduler is trusted rather than waited for.
             if not call.sigma_is_free and self._is_trusted(hint, call):
                 return hint, None
-            if self._grid.agrees(hint, call.sigma) and not self._is_chance(hint, call):
+            if self._grid.agrees(hint, call.sigma, call.offset) and not self._is_chance(hint, call):
                 self._agreed.add(hint)
                 self._strays.clear()
                 return hint, call.sigma
@@ -200,16 +201,16 @@ class Tracker:
         return next((index for index in candidates if index > last), candidates[0])
 
     def _candidates(self, level: float, call: Call) -> list[int]:
-        candidates, last = self._grid.candidates(level), self._before.index
+        candidates, last = self._grid.candidates(level, call.offset), self._before.index
         if last is None or last not in candidates or not self._is_beyond(call):
             return candidates
         return [index for index in candidates if index > last]  # near that step, and yet beyond it
 
-    def _gives_up(self, index: int | None, level: float | None) -> bool:
+    def _gives_up(self, index: int | None, level: float | None, call: Call) -> bool:
         """Give up a scheduler that was wrong twice: whether this call begins a run without a grid."""
         if not self.source.announces_runs or index is not None or level is None:
             return False
-        if not any(is_near(stray, level) for stray in self._strays):
+        if not any(is_near(stray, level, call.offset) for stray in self._strays):
             self._strays.append(level)
         if len(self._strays) < _ENOUGH:
             return False
@@ -224,7 +225,7 @@ class Tracker:
         """Whether a call off the grid, after another one, is at a step of its own."""
         level = self._before.level
         # The timesteps of a step's branches may be rounded differently; so may those of neighbouring steps.
-        is_elsewhere = level is None or not is_near(level, call.sigma)
+        is_elsewhere = level is None or not is_near(level, call.sigma, call.offset)
         return is_elsewhere or self._is_beyond(call) or self._branches.steps_on(call)
 
     def _restarted(self, hint: int | None, index: int | None, level: float | None, call: Call) -> bool:
@@ -232,17 +233,17 @@ class Tracker:
         if index is None or before.index is None:
             if index is not None and before.last is not None and index < before.last:
                 return True
-            return self._rises(level) and not (self.source.announces_runs and self._grid.has(hint))
+            return self._rises(level, call) and not (self.source.announces_runs and self._grid.has(hint))
         if index < before.index:
             return True
         # A pipeline's scheduler makes a new grid for a new run; without one, a repeated first step is the only sign.
         followed = self.source.announces_runs and hint in (None, index)
         return not followed and index == self._first_index and self._branches.repeats(call)
 
-    def _rises(self, level: float | None) -> bool:
+    def _rises(self, level: float | None, call: Call) -> bool:
         if level is None or self._before.level is None:
             return False
-        return level > self._before.level and not is_near(self._before.level, level)
+        return level > self._before.level and not is_near(self._before.level, level, call.offset)
 
     def _is_beyond(self, call: Call) -> bool:
         """Whether a call has a lower noise level than the one before, however little, and a latent of its own."""

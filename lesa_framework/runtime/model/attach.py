@@ -194,6 +194,7 @@ class Attachment:
             part=self._part,
             told=None if self._host is None else self._host(arguments),
             noise_level=partial(self._adapter.noise_level, arguments),
+            offset=self._adapter.timestep_offset,
         )
         request = self._requests.current(call.told)
         if request is None:

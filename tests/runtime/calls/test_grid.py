@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lesa_framework import ConfigError, UnsupportedBackboneError
 from lesa_framework.runtime.calls.grid import FixedGrid, SchedulerGrid
 from lesa_framework.runtime.calls.levels import NO_GRID, Grid
-from lesa_framework.testing import TinyDiT, TinyPipeline, TinyScheduler, even_grid
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, TinyScheduler, even_grid
 
 
 @given(steps=st.integers(1, 60), shift=st.floats(1, 5), data=st.data())
@@ -31,6 +31,24 @@ def test_flux_grids_of_50_steps_are_told_apart_in_bfloat16(index):
     scheduler = TinyScheduler(shift=3.0)
     scheduler.set_timesteps(50)
     assert Grid(tuple(scheduler.sigmas.tolist())).locate(float(scheduler.sigmas[index].bfloat16())) == index
+
+
+class Counting(TinyDiTAdapter):
+    """Timesteps from 0, noise, to 1."""
+
+    timestep_scale, timestep_offset = -1.0, 1.0
+
+
+@pytest.mark.parametrize("steps", [20, 50, 100])
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_a_bfloat16_time_from_noise_to_data_finds_its_step(steps, shift):
+    scheduler = TinyScheduler(shift)
+    scheduler.set_timesteps(steps)
+    times = (1 - scheduler.sigmas[:-1]).bfloat16()
+    levels = [float(Counting().noise_level({"timestep": time})) for time in times]
+    grid = Grid(tuple(scheduler.sigmas.tolist()))
+    assert [grid.locate(level, Counting.timestep_offset) for level in levels] == [*range(steps)]
+    assert all(grid.agrees(index, level, Counting.timestep_offset) for index, level in enumerate(levels))
 
 
 @pytest.mark.parametrize("sigma", [0.97, 1.5, -0.2, 0.0, float("nan")])

@@ -66,3 +66,18 @@ def test_no_grid_has_no_steps():
     assert NO_GRID.sigmas == ()
     assert not NO_GRID.has(0)
     assert NO_GRID.candidates(1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("level", "sigma", "near"),
+    [
+        (0.0, 0.0089, True),
+        (0.0, 0.0091, False),
+        (0.5, 0.504, True),
+        (0.5, 0.506, False),
+        (1.0, 0.992, True),
+        (1.0, 0.990, False),
+    ],
+)
+def test_levels_of_a_time_from_noise_to_data_are_rounded_at_both_ends(level, sigma, near):
+    assert is_near(level, sigma, 1.0) is near

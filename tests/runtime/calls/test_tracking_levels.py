@@ -7,12 +7,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lesa_framework import LesaWarning
+from lesa_framework import LesaWarning, Reuse, Strategy
 from lesa_framework.runtime.calls.call import Call
 from lesa_framework.runtime.calls.grid import FixedGrid, SchedulerGrid
 from lesa_framework.runtime.calls.levels import NO_GRID
 from lesa_framework.runtime.calls.tracking import Tracker
-from lesa_framework.testing import TinyDiT, TinyPipeline
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, attach, even_grid
+from lesa_framework.testing import sample as sample_bare
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
+from lesa_framework.testing.tiny_pipeline import noise
 from tests.runtime.calls.test_tracking import branches, latent, prompt, sample
 
 
@@ -79,3 +82,27 @@ def test_a_scheduler_that_stands_still_is_not_right_for_being_right_once_by_chan
     assert [position.index for position in found] == [0, None, 1, None]
     assert [position.new_run for position in found] == [True, False, False, True]
     assert found[-1].grid is NO_GRID
+
+
+@pytest.mark.parametrize("stands_still", [False, True])
+def test_steps_of_a_bfloat16_time_from_noise_to_data_are_followed_to_the_end(stands_still):
+    grid = even_grid(100)
+    tracker = standing(grid) if stands_still else Tracker(FixedGrid(grid))
+    times = [torch.tensor([1 - level]).bfloat16() for level in grid[:-1]]
+    calls = [Call(latent(), prompt(0), time, noise_level=lambda t=time: 1 - t.float(), offset=1.0) for time in times]
+    found = [tracker.locate(call) for call in calls]
+    assert [position.index for position in found] == [*range(100)]
+    assert [position.new_run for position in found] == [True] + [False] * 99
+
+
+def test_an_adapter_says_from_where_its_timesteps_count():
+    class Counting(TinyDiTAdapter):
+        timestep_scale, timestep_offset = -1.0, 1.0
+
+    def call(model, latent, sigma, number):
+        return model(latent, torch.tensor([1 - sigma]).bfloat16(), noise((1, 3, 4), number), return_dict=False)[0]
+
+    model, chosen = TinyDiT(), Strategy(ComputeSteps((0, 3)), EqualStages(), Reuse())
+    with attach(model, Counting(), chosen, even_grid(20)) as session:
+        sample_bare(model, call, noise((1, 5, 4), 0), even_grid(20))
+    assert session.report.plan() == "FPPF" + 16 * "P"
