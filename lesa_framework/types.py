@@ -151,7 +151,8 @@ class Tuning:
     line of the way so far.
 
     Attributes:
-        shift: Added to the noise level that the model is told, which is in [0, 1].
+        shift: Added to the noise level that the model is told, which is in [0, 1]. Where a sampler tells something
+            else, as those of EDM do, the model is told what belongs to the new level.
         scale: The model gets the latent times this number. The sampler's latent stays as it is.
         ahead: How far on the model is asked, in parts of the way since the branch's computed step before: both the
             latent and the noise level that it gets move on by so much of their change. Counts only where the

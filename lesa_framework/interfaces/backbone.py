@@ -57,7 +57,8 @@ class BackboneAdapter(ABC):
         condition_argument: Name of the argument that tells branches apart (text embeddings), or None.
         guidance_argument: Name of the argument that holds the guidance which the model was distilled to take, or None.
         timestep_argument: Name of the argument that holds the timestep, a tensor or a number.
-        timestep_scale: `timestep * timestep_scale + timestep_offset` is the noise level in [0, 1].
+        timestep_scale: `timestep * timestep_scale + timestep_offset` is the noise level in [0, 1], or what a sampler
+            tells the model in its place, as those of EDM do.
         timestep_offset: 1 with a scale of -1 for models that count from 0 (noise) to 1.
 
     Example:
@@ -152,6 +153,7 @@ class BackboneAdapter(ABC):
     def noise_level(self, arguments: Arguments) -> Tensor | float:
         """The call's noise level in [0, 1], up to rounding; a tensor stays on its device.
 
+        A sampler may tell the model something else, as those of EDM do; then it is that.
         Of several levels (a timestep for each token) the greatest counts: a conditioning image has less noise.
         It is asked for at the first two steps of a run, to check the scheduler's grid; after that only when the
         scheduler does not know the step, or the timestep is on the CPU.
@@ -170,7 +172,7 @@ class BackboneAdapter(ABC):
 
         Args:
             arguments: The call's.
-            shift: Added to the noise level.
+            shift: Added to what `noise_level` returns.
         """
         return self.timestep(arguments) + shift / self.timestep_scale
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lesa_framework.runtime.calls.levels import Grid
 from lesa_framework.types import StepContext, Tuning
 
 
@@ -14,7 +15,7 @@ class Asking:
     """What the model gets in place of the sampler's latent and noise level.
 
     Attributes:
-        shift: Added to the noise level.
+        shift: Added to what the model is told: the noise level, or what the sampler tells in place of it.
         scale: Factor of the latent.
         moved: Added to the latent after that; None for nothing.
     """
@@ -24,13 +25,14 @@ class Asking:
     moved: Tensor | None = None
 
 
-def asking(tuning: Tuning | None, ctx: StepContext, before: tuple[int, Tensor] | None) -> Asking | None:
+def asking(tuning: Tuning | None, ctx: StepContext, before: tuple[int, Tensor] | None, grid: Grid) -> Asking | None:
     """A tuning as numbers and tensors of this step.
 
     Args:
         tuning: What the predictor wishes.
         ctx: The step.
         before: The branch's computed step before, and its latent; None when it was not kept, or there is none.
+        grid: The run's.
 
     Returns:
         None to ask as the sampler does.
@@ -39,7 +41,7 @@ def asking(tuning: Tuning | None, ctx: StepContext, before: tuple[int, Tensor] |
         return None
     ahead = tuning.ahead
     if before is None or ctx.latent is None or not (isinstance(ahead, Tensor) or ahead):
-        return Asking(tuning.shift, tuning.scale)
+        return Asking(grid.told_shift(ctx.index, tuning.shift), tuning.scale)
     step, latent = before
     shift = tuning.shift + ahead * (ctx.sigma - ctx.sigmas[step])
-    return Asking(shift, tuning.scale, ahead * (ctx.latent - latent))
+    return Asking(grid.told_shift(ctx.index, shift), tuning.scale, ahead * (ctx.latent - latent))

@@ -15,6 +15,7 @@ from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
 from lesa_framework.runtime.asking import Asking, asking
 from lesa_framework.runtime.branch import BranchState
+from lesa_framework.runtime.calls.levels import NO_GRID, Grid
 from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.features.ahead import reads_next
 from lesa_framework.runtime.features.finite import Finite
@@ -80,6 +81,7 @@ class Engine:
     covers_call: bool = False
     _strategy: Strategy | None = None  # of the run in progress
     _info: RunInfo | None = None
+    _grid: Grid = NO_GRID
     _branches: dict[str, BranchState] = field(default_factory=dict)
     _histories: dict[str, HistoryView] = field(default_factory=dict)  # as histories see each other
     _records: list[StepRecord] = field(default_factory=list)
@@ -124,6 +126,7 @@ class Engine:
             ArtifactError: The predictor was made for another grid, tap or backbone.
         """
         if position.new_run:
+            self._grid = position.grid
             shape = tuple(latent.shape[1:])
             self._open(RunInfo(position.grid.sigmas, self.backbone, self.tap, self.models(), shape, guidance()))
         self._device = latent.device
@@ -168,7 +171,7 @@ class Engine:
         """How to ask the model at a step that is computed; None to ask as the sampler does."""
         ctx, predictor = step.ctx, self.strategy.predictor
         before = self._branches[step.branch].computed if predictor.looks_ahead else None
-        return None if ctx is None else asking(predictor.tuning(ctx), ctx, before)
+        return None if ctx is None else asking(predictor.tuning(ctx), ctx, before, self._grid)
 
     def computed(self, step: Step, feature: Tensor) -> Tensor:
         """Use a feature that the block stack computed.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from torch import Tensor
+
 #: Timesteps reach models rounded to bfloat16, often twice (the timestep, then a thousandth of it): 0.4 % each.
 _TOLERANCE = 0.009
 #: Schedulers compute their grids in float32.
@@ -53,6 +55,27 @@ class Grid:
         if not self.has(index):
             return False
         return near(self.told[index], sigma) or any(near(told[index], sigma) for told in self._variants)
+
+    def told_shift(self, index: int, shift: float | Tensor) -> float | Tensor:
+        """A change of a step's noise level as a change of what the model is told at it.
+
+        Some samplers tell no level, but a number that falls with it. Then it is interpolated between the steps; beyond
+        them the line goes on. A run of one step shows no line, so nothing changes there.
+
+        Args:
+            index: The step.
+            shift: Added to its noise level.
+        """
+        if self.sigmas[:-1] in (self.told, *self._variants):
+            return shift
+        steps = [step for step in range(len(self.told) - 1) if self.sigmas[step] > self.sigmas[step + 1]]
+        if not steps:
+            return 0.0
+        goal = self.sigmas[index] + shift
+        reached = float(goal.detach() if isinstance(goal, Tensor) else goal)
+        at = next((step for step in reversed(steps) if self.sigmas[step] >= reached), steps[0])
+        slope = (self.told[at + 1] - self.told[at]) / (self.sigmas[at + 1] - self.sigmas[at])
+        return self.told[at] - self.told[index] + slope * (goal - self.sigmas[at])
 
 
 #: Of a run whose sampler is not known: no call has a step.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from lesa_framework.runtime.calls.levels import NO_GRID, Grid, is_near, is_same
 
@@ -81,3 +82,33 @@ def test_no_grid_has_no_steps():
 )
 def test_levels_of_a_time_from_noise_to_data_are_rounded_at_both_ends(level, sigma, near):
     assert is_near(level, sigma, 1.0) is near
+
+
+#: What is told falls by 1, 2 and 4 for each tenth of the level.
+LOGARITHM = Grid((0.9, 0.8, 0.7, 0.6, 0.0), (7.0, 6.0, 4.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("index", "shift", "told"),
+    [(0, 0.0, 0.0), (0, -0.1, -1.0), (0, -0.15, -2.0), (0, -0.3, -7.0), (0, -0.4, -11.0), (0, 0.1, 1.0), (2, 0.1, 2.0)],
+)
+@pytest.mark.parametrize("kind", [float, torch.tensor])
+def test_a_shift_of_the_level_becomes_one_of_what_the_model_is_told(index, shift, told, kind):
+    assert float(LOGARITHM.told_shift(index, kind(shift))) == pytest.approx(told, abs=1e-5)
+
+
+def test_a_told_shift_has_the_gradient_of_the_line_that_it_is_on():
+    shift = torch.tensor(-0.15, requires_grad=True)
+    LOGARITHM.told_shift(0, shift).backward()
+    assert float(shift.grad) == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("grid", [GRID, Grid((0.5, 0.25, 0.0), (0.499, 0.249), [(0.4, 0.2), (0.5, 0.25)])])
+def test_where_levels_are_told_a_shift_stays_as_it_is(grid):
+    shift = torch.tensor(-0.1)
+    assert grid.told_shift(0, shift) is shift
+
+
+def test_between_steps_at_one_level_there_is_no_line():
+    assert Grid((0.8, 0.8, 0.6, 0.0), (6.0, 6.0, 2.0)).told_shift(0, -0.1) == pytest.approx(-2.0)
+    assert Grid((0.8, 0.0), (6.0,)).told_shift(0, -0.1) == 0.0
