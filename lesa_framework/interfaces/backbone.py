@@ -155,6 +155,7 @@ class BackboneAdapter(ABC):
 
         A sampler may tell the model something else, as those of EDM do; then it is that.
         Of several levels (a timestep for each token) the greatest counts: a conditioning image has less noise.
+        Frames given to Cosmos 2.5's transfer pipeline keep 0.1: below that, where levels are read, no step is found.
         It is asked for at the first two steps of a run, to check the scheduler's grid; after that only when the
         scheduler does not know the step, or the timestep is on the CPU.
         """
