@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from lesa_framework.branch_names import split_name
@@ -41,6 +42,7 @@ class TrueHistory(Observer):
         self._branches: dict[str, GraphHistory] = {}
         self._latents: dict[str, Tensor] = {}  # of the newest computed step of each branch
         self._paths: defaultdict[str, Path] = defaultdict(Path)
+        self._shapes: dict[str, torch.Size] = {}  # of the newest latent of each branch
 
     def lesa_run_start(self, run: RunInfo) -> None:
         """Forget the previous run, which may have failed."""
@@ -55,16 +57,26 @@ class TrueHistory(Observer):
         self._branches.clear()  # histories hold it: a cycle would keep their memory
         self._latents.clear()
         self._paths.clear()
+        self._shapes.clear()
+
+    def _begin(self, branch: str) -> None:
+        """Give a branch an empty history."""
+        self._branches[branch] = GraphHistory(self._strategy.predictor.depth, self._place, self._branches)
+        self._latents.pop(branch, None)
+        self._paths.pop(branch, None)
 
     def lesa_step_end(self, record: StepRecord, latent: Tensor, feature: Tensor) -> None:
         """Report the step if it would be predicted, and remember its feature."""
         predictor = self._strategy.predictor
         branch = record.branch
         if branch not in self._branches:
-            self._branches[branch] = GraphHistory(predictor.depth, self._place, self._branches)
-        history = self._branches[branch]
+            self._begin(branch)
         if record.index < 0:
             return  # of no step, so that a run would compute it and not keep its feature
+        changed = self._shapes.get(branch, latent.shape) != latent.shape
+        if changed:  # older features do not mix with this one
+            self._begin(branch)
+        history, self._shapes[branch] = self._branches[branch], latent.shape
         ctx = StepContext(
             index=record.index,
             sigmas=self._sigmas,
@@ -77,7 +89,7 @@ class TrueHistory(Observer):
             computed_latent=self._latents.get(branch),
             path=self._paths[branch].latents,
         )
-        computed = due(self._strategy, ctx) is not Reason.PREDICTED
+        computed = changed or due(self._strategy, ctx) is not Reason.PREDICTED
         if not computed:
             self._visit(history, ctx, feature)
         elif self._strategy.reads_latents:

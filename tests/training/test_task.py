@@ -14,8 +14,11 @@ from lesa_framework import (
     Decision,
     Filter,
     HistoryPlace,
+    Reason,
     Reuse,
+    RunInfo,
     SchedulePolicy,
+    StepRecord,
     Strategy,
     TrainingConfig,
 )
@@ -194,3 +197,17 @@ def test_a_model_that_guides_in_one_call_has_a_latent_for_each_sample(make):
     uncached = task.uncached(batch)
     assert {len(latent) for latent in uncached} == {2}
     assert [tuple(each.shape) for each in drift(task.rollout(batch, Reuse()), uncached)] == [(2,)] * (STEPS + 1)
+
+
+def test_a_true_history_begins_anew_where_the_latent_changes_its_shape_as_in_a_run(make):
+    task, shown = make(ComputeSteps((0, 4))), []
+    observer = TrueHistory(
+        task, Reuse(), lambda history, ctx, _: shown.append((ctx.index, [entry.step for entry in history.entries]))
+    )
+    observer.lesa_run_start(RunInfo(task.sigmas, "toy", Tap.PRE_HEAD))
+    for step in range(STEPS):
+        latent, feature = (
+            (torch.zeros(1, 1, 2), torch.zeros(1, 5)) if step == 0 else (torch.zeros(1, 2), torch.zeros(1, 3))
+        )
+        observer.lesa_step_end(StepRecord(step, "a", 0, Decision.COMPUTE, Reason.SCHEDULE), latent, feature)
+    assert shown == [(2, [1]), (3, [1]), (5, [4])]
