@@ -106,6 +106,17 @@ class Strategy:
             return self
         return carried(self, made.sigmas)
 
+    def computed(self, sigmas: Sequence[float]) -> tuple[int, ...]:
+        """The steps that a run over a grid computes, rising; where data decide, those that they may decide about too.
+
+        Args:
+            sigmas: The grid, the final 0 included.
+
+        Raises:
+            ConfigError: The schedule cannot serve the run.
+        """
+        return tuple(ctx.index for ctx, reason in plan(self, sigmas) if reason is not Reason.PREDICTED)
+
     @property
     def reads_latents(self) -> bool:
         """Whether the latent of the newest computed step has to be kept."""
@@ -121,8 +132,7 @@ def carried(strategy: Strategy, sigmas: Sequence[float]) -> Strategy:
     """
     if strategy.schedule.dynamic:
         return strategy
-    steps = plan(strategy, sigmas)
-    return replace(strategy, schedule=NoiseLevels([ctx.sigma for ctx, why in steps if why is not Reason.PREDICTED]))
+    return replace(strategy, schedule=NoiseLevels([sigmas[step] for step in strategy.computed(sigmas)]))
 
 
 def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:

@@ -20,13 +20,13 @@ from lesa_framework.interfaces.schedule import ScheduleConfig
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import ALONE, World
-from lesa_framework.runtime.strategy import Strategy, plan
+from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.search.candidates import Steps
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.training.distance import closeness_db
 from lesa_framework.training.task import LastRun, Task, make_task
 from lesa_framework.turns import steps_in_turns
-from lesa_framework.types import Reason, StepRecord
+from lesa_framework.types import StepRecord
 
 #: Predictors that candidates are tried with when one of them is not the predictor itself; the first that is there.
 _GUIDES = ("fitted", "taylorseer")
@@ -161,7 +161,7 @@ class PipelineTrials:
         found: set[int] = set()
         for each in (self._config, config):
             strategy = Strategy(steps_config((0,)).build(), each.router.build(), self._unfitted(each))
-            found |= {ctx.index for ctx, reason in plan(strategy, self.sigmas) if reason is not Reason.PREDICTED}
+            found |= set(strategy.computed(self.sigmas))
             found |= set(steps_in_turns(self._made.sampler.pipe, strategy, each.backbone, self._call) or ())
         return frozenset(found)
 

@@ -12,15 +12,13 @@ from lesa_fitted.table import TableShape
 from lesa_framework import (
     Batch,
     ConfigError,
-    Decision,
-    EntryInfo,
     FitTask,
     Observer,
     Reason,
     Recorder,
     Reuse,
-    StepContext,
     StepRecord,
+    Strategy,
 )
 
 
@@ -87,22 +85,16 @@ def first_run(
             f"predictor.reads: 'all' adds up features of all branches, but here they have different shapes: {found}. "
             "Use reads 'own', or backbone.tap 'output', where most models leave the words of the prompt out."
         )
-    shape = TableShape(steps, computed_steps(task), depth, branches, reads, records)
+    shape = TableShape(steps, computed_steps(task, depth, records), depth, branches, reads, records)
     alike = last.shape == final.shape and (reads == "own" or shapes.alike)
     return replace(shape, depth=min(depth, shape.longest)), alike
 
 
-def computed_steps(task: FitTask) -> tuple[int, ...]:
-    """The steps that a task's schedule computes, the first one among them."""
-    return tuple(step for step in range(len(task.sigmas) - 1) if _computes(task, step))
+def computed_steps(task: FitTask, depth: int, records: Literal["all", "computed"]) -> tuple[int, ...]:
+    """The steps that a task's schedule computes where histories hold so many features of this sort."""
+    return Strategy(task.schedule, task.router, Unfitted(depth, records)).computed(task.sigmas)
 
 
 def deepest(task: FitTask, depth: int, records: Literal["all", "computed"]) -> int:
     """How many features a filter can read at most: `depth`, or as many as a history can hold."""
-    return min(depth, len(computed_steps(task)) if records == "computed" else len(task.sigmas) - 1)
-
-
-def _computes(task: FitTask, step: int) -> bool:
-    entries = (EntryInfo(max(step - 1, 0), computed=True),) if step else ()
-    ctx = StepContext(step, task.sigmas, entries=entries)
-    return not step or task.schedule.decide(ctx) is Decision.COMPUTE
+    return min(depth, len(computed_steps(task, depth, records)) if records == "computed" else len(task.sigmas) - 1)

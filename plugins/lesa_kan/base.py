@@ -16,7 +16,6 @@ from lesa_framework import (
     AnyPredictor,
     ArtifactError,
     ConfigError,
-    Decision,
     EntryInfo,
     Filter,
     FitTask,
@@ -110,7 +109,7 @@ class Base:
         """
         file = section.weights_file
         base = cls(section, None if file is None else load_artifact(file, section.kind))
-        Strategy(task.schedule, task.router, base.predictor)  # refuses a base for other stages
+        alone = Strategy(task.schedule, task.router, base.predictor)  # refuses a base for other stages
         if base.predictor.records == records:
             return base
         if records == "computed":
@@ -118,7 +117,7 @@ class Base:
                 f"predictor.records: '{section.kind}' reads predictions too, which histories of 'computed' features do "
                 "not hold. Set predictor.records to all."
             )
-        return cls(base.section, base.artifact, reach(task, base.predictor.depth))
+        return cls(base.section, base.artifact, reach(alone, task.sigmas))
 
     @classmethod
     def restore(cls, record: BaseRecord, tensors: Mapping[str, Tensor]) -> Base:
@@ -199,12 +198,17 @@ def least_history(shape: ExpertShape, base: Base | None, stage: int) -> int:
     return shape.stage_history[0] if base is None else base.predictor.min_history(stage)
 
 
-def reach(task: FitTask, depth: int) -> int:
-    """How many of all features a history must hold, so that the `depth` newest computed ones are always among them."""
-    steps = range(len(task.sigmas) - 1)
-    if task.schedule.dynamic:
+def reach(alone: Strategy, sigmas: Sequence[float]) -> int:
+    """How many of all features a history must hold, so that a predictor's newest computed ones are always among them.
+
+    Args:
+        alone: The predictor with a history of its own, as deep as it asks for.
+        sigmas: The grid, the final 0 included.
+    """
+    steps, depth = range(len(sigmas) - 1), alone.predictor.depth
+    if alone.schedule.dynamic:
         return len(steps)
-    computed = [0, *(i for i in steps[1:] if task.schedule.decide(StepContext(i, task.sigmas)) is Decision.COMPUTE)]
+    computed = alone.computed(sigmas)
     oldest = {step: [each for each in computed if each < step][-depth:] for step in steps[1:] if step not in computed}
     return max((step - held[0] for step, held in oldest.items()), default=1)
 

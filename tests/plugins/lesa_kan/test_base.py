@@ -21,6 +21,7 @@ from lesa_framework import (
     Predictor,
     PredictorConfig,
     StepContext,
+    Strategy,
     Tuning,
     load_config,
 )
@@ -31,6 +32,7 @@ from lesa_kan.base import Base, added, reach
 from lesa_kan.experts import ExpertShape
 from lesa_kan.lesa import TrainedLesa
 from lesa_kan.trainable_lesa import TrainableLesa
+from lesa_rivals.magcache import MagCache
 from lesa_schedules.schedules import Steps
 from lesa_taylorseer.predictor import TaylorSeerConfig
 
@@ -40,11 +42,8 @@ SHAPE = ExpertShape(T, stage_history=(3,), hidden=(4,))
 COMPUTED = (0, 3, 6)
 
 
-def task(computed: tuple[int, ...] = COMPUTED, *, dynamic: bool = False) -> Any:
-    schedule = Steps(computed)
-    if dynamic:
-        schedule = SimpleNamespace(dynamic=True)
-    return SimpleNamespace(schedule=schedule, router=OneStage(), sigmas=SIGMAS)
+def task() -> Any:
+    return SimpleNamespace(schedule=Steps(COMPUTED), router=OneStage(), sigmas=SIGMAS)
 
 
 def made_on(section: PredictorConfig, records: str, *, start: bool = True) -> TrainableLesa:
@@ -148,9 +147,14 @@ def test_computed_steps_are_tuned_as_the_base_tunes_them(tmp_path: Path) -> None
 
 
 def test_how_far_back_computed_features_are() -> None:
-    assert [reach(task(), depth) for depth in (1, 2, 3)] == [2, 5, 7]
-    assert reach(task(tuple(range(T))), 2) == 1
-    assert reach(task(dynamic=True), 2) == T
+    def reached(order: int, schedule: Any) -> int:
+        return reach(Strategy(schedule, OneStage(), TaylorSeerConfig(order=order).build()), SIGMAS)
+
+    assert [reached(order, Steps(COMPUTED)) for order in (0, 1, 2)] == [2, 5, 7]
+    assert reached(1, Steps(tuple(range(T)))) == 1
+    assert reached(1, SimpleNamespace(dynamic=True)) == T
+    # It computes steps 0, 3, 6 and 7 because it knows what it has computed: step 5 reads the feature of step 0.
+    assert reached(1, MagCache([1.0] * T, 1e9, 0.1, 2)) == 5
 
 
 class Mixed(AffinePredictor):
