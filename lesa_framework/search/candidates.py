@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterator, Sequence
+from itertools import combinations, pairwise
 from typing import TypeAlias
 
 #: The computed steps of a run, rising; step 0 is always one.
@@ -14,8 +14,6 @@ Steps: TypeAlias = tuple[int, ...]
 _SHIFTS = (1, -1, 2, -2, 4, -4)
 #: Exponents of the spacings `T (k / n) ** p`: below 1 steps are denser late, above 1 early.
 _POWERS = (0.85, 1.2, 1.45)
-#: How often two moves at once are drawn before the space counts as searched.
-_DRAWS = 200
 
 
 def starts(nfe: int, sigmas: Sequence[float], fixed: Collection[int]) -> list[Steps]:
@@ -72,16 +70,11 @@ def nearby(steps: Steps, total: int, fixed: Collection[int], draws: int, seed: s
     return list(dict.fromkeys([*near, *(draw.choice(each) for each in further if each)]))
 
 
-def jump(steps: Steps, total: int, fixed: Collection[int], tried: Collection[Steps], seed: str) -> Steps | None:
-    """A candidate two moves away that was not tried; None when none is found."""
-    draw = random.Random(seed)
-    for _ in range(_DRAWS):
-        near = neighbours(steps, total, fixed)
-        further = neighbours(draw.choice(near), total, fixed) if near else []
-        found = draw.choice(further) if further else steps
-        if found not in tried:
-            return found
-    return None
+def every(nfe: int, total: int, fixed: Collection[int]) -> Iterator[Steps]:
+    """Every candidate there is, one after another: there may be far too many to list."""
+    must = {0, *fixed}
+    free = [step for step in range(total) if step not in must]
+    return (tuple(sorted({*must, *chosen})) for chosen in combinations(free, nfe - len(must)))
 
 
 def _nearest(sigmas: Sequence[float], level: float) -> int:

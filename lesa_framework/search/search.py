@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lesa_framework.search.candidates import Steps, jump, nearby
+from lesa_framework.search.candidates import Steps, every, nearby, neighbours
 from lesa_framework.search.record import Record, Tried
 from lesa_framework.search.surrogate import Surrogate
 
@@ -151,7 +151,10 @@ class Search:
         ]
         untried = [steps for steps in dict.fromkeys(near) if steps not in tried]
         if not untried:
-            return jump(best.steps, self.total, self.fixed, tried, seed)
+            beside = [steps for each in self.record.tried for steps in neighbours(each.steps, self.total, self.fixed)]
+            untried = [steps for steps in dict.fromkeys(beside) if steps not in tried]
+        if not untried:  # moves need not lead past a block of fixed steps
+            return next((steps for steps in every(len(best.steps), self.total, self.fixed) if steps not in tried), None)
         gains, deviations = surrogate.expect(untried)
         return untried[int(np.argmax(gains + _CURIOSITY * deviations))]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import comb
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesa_framework.search.candidates import jump, moved, nearby, neighbours, repaired, starts
+from lesa_framework.search.candidates import every, moved, nearby, neighbours, repaired, starts
 
 GRID = tuple(3 * (1 - i / 50) / (1 + 2 * (1 - i / 50)) for i in range(51))
 
@@ -62,9 +64,9 @@ def test_what_is_repaired_keeps_what_it_can() -> None:
     assert repaired((0, 5, 6, 9), 3, 10, {1}) in {(0, 1, 5), (0, 1, 6), (0, 1, 9)}
 
 
-def test_two_moves_at_once_until_nothing_is_left() -> None:
-    every = {(0, a) for a in range(1, 5)}
-    assert jump((0, 2), 5, frozenset({0}), every - {(0, 4)}, "seed") == (0, 4)
-    assert jump((0, 2), 5, frozenset({0}), every, "seed") is None
-    assert jump((0, 20), 50, frozenset({0}), set(), "1") == jump((0, 20), 50, frozenset({0}), set(), "1")
-    assert jump((0,), 50, frozenset({0}), {(0,)}, "1") is None
+def test_every_candidate_comes_once() -> None:
+    found = list(every(4, 9, frozenset({0, 3})))
+    assert len(found) == len(set(found)) == comb(7, 2)
+    assert all(steps == tuple(sorted(set(steps))) and {0, 3} < set(steps) for steps in found)
+    assert list(every(1, 5, ())) == [(0,)]
+    assert next(every(100, 1000, ())) == tuple(range(100)), "none of the others is made"

@@ -33,6 +33,16 @@ def _db(steps: Steps, prompt: int) -> float:
     return 30.0 - sum(abs(one - other) for one, other in zip(steps, BEST, strict=True)) * (1 + 0.1 * prompt)
 
 
+class Far:
+    """The later the steps, the closer."""
+
+    def scores(self, steps: Steps) -> Iterator[tuple[float, ...]]:
+        yield (float(sum(steps)),) * 4
+
+    def whole(self, steps: Steps) -> tuple[float, ...]:
+        return (float(sum(steps)),)
+
+
 def new_record() -> Record:
     return Record(fingerprint="f", about={}, whole=4)
 
@@ -109,6 +119,21 @@ def test_a_small_space_is_searched_to_its_end() -> None:
     list(small.run(Limit(tries=1000)))
     assert {each.steps for each in record.tried} == {(0, 1, 2, 3), (0, 1, 2, 4), (0, 1, 3, 4), (0, 2, 3, 4)}
     assert small.is_finished(Limit(tries=1000))
+
+
+def test_a_thin_space_is_searched_to_its_end_too() -> None:
+    record = new_record()
+    thin = Search(Far(), record, [(0, 25), (0, 3)], 50, frozenset({0}), 0)
+    list(thin.run(Limit(tries=1000)))
+    assert sorted(each.steps for each in record.tried) == [(0, step) for step in range(1, 50)]
+    assert thin.is_exhausted()
+
+
+def test_fixed_steps_hide_no_candidate() -> None:
+    record, fixed = new_record(), frozenset({0, 5, 6, 7, 8})
+    walled = Search(Far(), record, [(0, 2, 5, 6, 7, 8)], 12, fixed, 0)
+    list(walled.run(Limit(tries=1000)))
+    assert {step for each in record.tried for step in each.steps} == set(range(12)), "no move leads past four of them"
 
 
 @pytest.mark.parametrize(
