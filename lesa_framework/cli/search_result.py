@@ -18,7 +18,7 @@ _FEW = 20
 
 def tell(found: Found, *, as_json: bool) -> None:
     """Print the result, and what a reader has to know of it."""
-    record, best = found.record, found.record.final or found.record.outcome
+    record, best, final = found.record, found.record.outcome, found.record.final
     assert best is not None
     even = record.compared[0]
     if found.exhausted:
@@ -46,6 +46,7 @@ def tell(found: Found, *, as_json: bool) -> None:
             "steps": list(best.steps),
             "judged_db": best.mean,
             "even_db": even.mean,
+            "final_db": None if final is None else final.mean,
             "judged_prompts": len(even.db),
             "closer_prompts": closer_prompts(best, even),
             "tries": len(record.tried),
@@ -55,15 +56,25 @@ def tell(found: Found, *, as_json: bool) -> None:
         return
     print_ = console.results().print
     wrote = "" if found.earlier else "wrote "
+    guide = record.about["guide"]
+    tried = f"; both with '{guide}'" if guide != record.about["predictor"] else ""
     lines = [
-        f"{wrote}{found.config} ({best.mean:.2f} dB in the comparison; even steps {even.mean:.2f} dB)",
+        f"{wrote}{found.config} ({best.mean:.2f} dB in the comparison; even steps {even.mean:.2f} dB{tried})",
         *closer_on(best, even),
+        *finished_fit(best, final),
         f"computes {' '.join(map(str, best.steps))}: the best of {len(record.tried)} tried",
         f"what was tried: {found.page}",
         *try_it(found.config),
     ]
     for line in lines:
         print_(line, soft_wrap=True)
+
+
+def finished_fit(judged: Tried, final: Tried | None) -> list[str]:
+    """The line that says how close the finished fit is; none where it is the fit of the comparison once more."""
+    if final is None or final.db == judged.db:
+        return []
+    return [f"fitted with the real settings: {final.mean:.2f} dB on the same prompts"]
 
 
 def closer_prompts(written: Tried, even: Tried) -> int | None:

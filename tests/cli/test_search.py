@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from lesa_framework.artifacts import load_artifact
 from lesa_framework.cli.search_progress import Watch
-from lesa_framework.cli.search_result import closer_on, closer_prompts, overturned
+from lesa_framework.cli.search_result import closer_on, closer_prompts, finished_fit, overturned
 from lesa_framework.pipelines import load_pipeline as load
 from lesa_framework.search.budget import StepCost
-from lesa_framework.search.record import Record, Tried
+from lesa_framework.search.record import Record, Tried, load_record
 from lesa_framework.search.run import SearchProgress
 from tests.cli.conftest import SMALL, Lesa
 
@@ -59,6 +60,7 @@ def test_the_same_command_repeats_nothing(lesa: Lesa, model: Path) -> None:
     assert result["config"] == "found/mine.yaml"
     assert (result["tries"], len(result["steps"]), result["weights"]) == (3, 3, None)
     assert result["judged_db"] > 0 < result["even_db"]
+    assert result["final_db"] is None, "there is nothing to fit"
     assert result["judged_prompts"] == 2
     assert result["closer_prompts"] in {None, 0, 1, 2}
     again = lesa(*command)
@@ -136,16 +138,27 @@ def test_lesa_is_trained_on_the_steps_that_a_guide_found(lesa: Lesa, model: Path
         "predictor: {kind: lesa, history: 2, stage_history: [1, 2, 2], hidden: [4]}\n"
         "training: {batch: 2, guided_epochs: 1, closed_loop_epochs: 1}\n"
     )
-    outcome = lesa(
-        *BASE, "--model", model, "--out", "found", "--config", "mine.yaml", "--nfe", 4, "--tries", 2,
-        "--guide", "taylorseer", "--json",
-    )  # fmt: skip
+    command = (*BASE, "--model", model, "--out", "found", "--config", "mine.yaml", "--nfe", 4, "--tries", 2)
+    outcome = lesa(*command, "--guide", "taylorseer", "--json")
     assert outcome.code == 0, outcome.err
     assert "for 'lesa', tried with 'taylorseer'." in outcome.err
     assert "Then 'lesa' is fitted to the best." in outcome.err
     result = json.loads(outcome.out)
     assert result["weights"] == "found/flux-lesa-nfe4.safetensors"
     assert '"tries": 2' in lesa("inspect", result["weights"], "--json").out
+    # What the steps gain is what the guide gains by them: LESA's own closeness on them is another thing.
+    record = load_record(workplace / "found" / "flux-lesa-nfe4.search.json")
+    assert record is not None
+    assert record.outcome is not None
+    assert record.final is not None
+    assert (result["judged_db"], result["final_db"]) == (record.outcome.mean, record.final.mean)
+    assert result["judged_db"] != result["final_db"]
+    written = load_artifact(Path(result["weights"]), "lesa").metadata.training["search"]
+    assert written["judged_db"] == pytest.approx(result["judged_db"], abs=1e-3)
+    out = lesa(*command, "--guide", "taylorseer").out
+    judged, even = record.outcome.mean, record.compared[0].mean
+    assert f"({judged:.2f} dB in the comparison; even steps {even:.2f} dB; both with 'taylorseer')\n" in out
+    assert f"fitted with the real settings: {record.final.mean:.2f} dB on the same prompts\n" in out
 
 
 def test_fitted_is_searched_by_default_and_refined_in_the_end(lesa: Lesa, model: Path) -> None:
@@ -243,6 +256,13 @@ def test_it_says_on_how_many_prompts_the_written_steps_are_closer() -> None:
     assert closer_on(other, even) == ["closer than even steps on 1 of the 3 prompts in the comparison"]
     assert closer_prompts(even, even) is None
     assert closer_on(even, even) == []
+
+
+def test_a_finished_fit_has_a_line_where_it_is_another_one_than_the_comparison_s() -> None:
+    judged = Tried(steps=(0, 3), db=(21.0, 22.0))
+    other = finished_fit(judged, Tried(steps=(0, 3), db=(23.0, 24.0)))
+    assert other == ["fitted with the real settings: 23.50 dB on the same prompts"]
+    assert finished_fit(judged, judged) == finished_fit(judged, None) == []
 
 
 def test_it_says_when_the_comparison_overturns_the_search() -> None:
