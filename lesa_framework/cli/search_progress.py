@@ -63,7 +63,7 @@ class Watch(console.Bar):
         if step.stage == "first fit" and not self._clocks:
             self._say("fitting on one prompt first, to see that it can be done.")
         note, left = self._note(step), self._left(step)
-        if left and step.stage == "recording" and not (step.record.tried or step.stage in self._told):
+        if left and step.stage == "recording" and not (step.record.compared or step.stage in self._told):
             self._say_what_is_too_short(step.share)
         # A full bar stops its clock for good, and another stage may follow.
         done = min(step.share, 0.999)
@@ -81,8 +81,8 @@ class Watch(console.Bar):
             self._told.add(step.stage)
 
     def _say_what_is_done(self, step: SearchProgress) -> None:
-        """Once, where a search resumes: only an earlier one has tried anything before the uncached runs are there."""
-        if step.stage == "recording" and step.record.tried and not self._clocks:
+        """Once, where a search resumes: nothing else has compared even steps before the uncached runs are there."""
+        if step.stage == "recording" and step.record.compared and not self._clocks:
             self._say(f"resuming the stopped search: {amount(len(step.record.tried), 'candidate')} tried already.")
 
     def _say_what_is_too_short(self, share: float) -> None:
@@ -127,8 +127,8 @@ def how_to_resume(path: Path) -> str:
         record: Record | None = load_record(path)
     except ConfigError:
         record = None
-    if record is None or not record.tried:
+    if record is None or not record.compared:
         return "stopped before anything was tried. The same command starts afresh."
     best = record.best
     found = "" if best is None else f", the best at {best.mean:.2f} dB in the search"
-    return f"stopped after {len(record.tried)} candidates{found}. The same command resumes from {path}."
+    return f"stopped after {amount(len(record.tried), 'candidate')}{found}. The same command resumes from {path}."

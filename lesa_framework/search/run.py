@@ -189,7 +189,7 @@ def _record(
     if not record.compared:
         trials.try_out(first, config, lambda done: progress(SearchProgress("first fit", done, record)))
     trials.record(lambda done: progress(SearchProgress("recording", done / count, record)))
-    if not record.tried:  # a search that resumes loses none of its time
+    if not record.compared:  # a search that resumes loses none of its time
         record.seconds += clock() - started
 
 

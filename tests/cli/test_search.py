@@ -234,6 +234,9 @@ def test_ctrl_c_says_how_to_resume(lesa: Lesa, model: Path, monkeypatch: pytest.
         return outcome.err
 
     assert "stopped before anything was tried. The same command starts afresh." in stopped("recording", 0)
+    assert "stopped after 0 candidates. The same command resumes from found/mine.search.json." in stopped(
+        "searching", 0
+    )
     said = stopped("searching", 2)
     assert "stopped after 2 candidates, the best at " in said
     assert "The same command resumes from found/mine.search.json." in said

@@ -87,7 +87,7 @@ def test_the_first_fit_is_told_before_it_is_made(capsys: pytest.CaptureFixture[s
 
 
 def new_record(*tried: Tried) -> Record:
-    return Record(fingerprint="f", about={}, whole=1, tried=list(tried))
+    return Record(fingerprint="f", about={}, whole=1, tried=list(tried), compared=list(tried[:1]))
 
 
 def test_uncached_runs_tell_their_time_after_their_first_steps(

@@ -156,6 +156,25 @@ def test_a_stopped_search_resumes_and_a_finished_one_is_not_repeated(make_flux: 
     assert load_record(longer.log) == longer.record
 
 
+def test_the_time_of_uncached_runs_counts_once(flux: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, record = 0.0, PipelineTrials.record
+
+    def slow(trials: PipelineTrials, told: Any) -> None:
+        nonlocal now
+        now += 100.0
+        record(trials, told)
+
+    class Stopping(list[SearchProgress]):
+        def append(self, step: SearchProgress) -> None:
+            assert step.newest is None, "even steps are compared, and nothing is tried yet"
+
+    monkeypatch.setattr(PipelineTrials, "record", slow)
+    monkeypatch.setattr("lesa_framework.search.run.time.monotonic", lambda: now)
+    with pytest.raises(AssertionError, match="even steps are compared"):
+        run(flux, tmp_path, limit=Limit(tries=1), seen=Stopping())
+    assert run(flux, tmp_path, limit=Limit(tries=1)).record.seconds == 100.0
+
+
 def test_a_folder_with_another_search_is_refused(flux: Any, tmp_path: Path) -> None:
     run(flux, tmp_path, limit=Limit(tries=1))
     with pytest.raises(ConfigError, match="is the record of another search"):
