@@ -92,10 +92,11 @@ class Search:
         yield from self._compare([self.starts[0]])
         # One comparison is as long as any other, and so many are left for the end.
         while not limit.is_used_up(self.record):
+            started = self.clock()
             steps = self._next()
             if steps is None:
                 break
-            yield self._try(steps)
+            yield self._try(steps, started)
         yield from self._compare(self._finalists())
 
     def is_finished(self, limit: Limit) -> bool:
@@ -111,8 +112,8 @@ class Search:
         best = sorted(self.record.full, key=lambda each: -each.mean)
         return [each.steps for each in best[:_FINALISTS]]
 
-    def _try(self, steps: Steps) -> Tried:
-        started, best = self.clock(), self.record.best
+    def _try(self, steps: Steps, started: float) -> Tried:
+        best = self.record.best
         found: tuple[float, ...] = ()
         for number, rung in enumerate(self.trials.scores(steps)):
             found = (*found, *rung)

@@ -37,29 +37,36 @@ class Surrogate:
 
     def __init__(self, tried: Sequence[Tried], total: int) -> None:
         self._total = total
+        steps = np.arange(total + 1, dtype=np.float64)
+        self._near = np.exp(-((steps[:, None] - steps) ** 2) / (2 * _LENGTH**2))
         self._known = self._intervals([each.steps for each in tried])
         gains = [np.subtract(each.db, tried[0].db[: len(each.db)]) for each in tried]
         means = np.array([max(float(gain.mean()), _LOWEST) for gain in gains])
         noise = [float(gain.var(ddof=1)) / len(gain) if len(gain) > 1 else _UNKNOWN for gain in gains]
-        own = _covariance(self._known, self._known)
+        own = self._covariance(self._known, self._known)
         self._factor = np.linalg.cholesky(own + np.diag(np.maximum(noise, _LEAST) + _REST))
         self._weights = np.linalg.solve(self._factor.T, np.linalg.solve(self._factor, means))
 
     def expect(self, candidates: Sequence[Steps]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Expected gain over the first candidate and its standard deviation, in dB, for each candidate."""
         intervals = self._intervals(candidates)
-        shared = _covariance(intervals, self._known)
+        shared = self._covariance(intervals, self._known)
         explained = (np.linalg.solve(self._factor, shared.T) ** 2).sum(0)
-        own = np.array([_covariance(each[None], each[None])[0, 0] for each in intervals])
+        own = np.array([self._covariance(each[None], each[None])[0, 0] for each in intervals])
         return shared @ self._weights, np.sqrt(np.maximum(own - explained, 0.0))
 
-    def _intervals(self, candidates: Sequence[Steps]) -> NDArray[np.float64]:
+    def _covariance(self, one: NDArray[np.int_], other: NDArray[np.int_]) -> NDArray[np.float64]:
+        """Of the sums over intervals: (candidates of one, candidates of the other).
+
+        Two intervals tell about each other as much as their beginnings do, times as much as their ends do. So what a
+        candidate tells about each interval that there may be is a product of two matrices, to be looked up.
+        """
+        found = []
+        for begins, ends in one.swapaxes(1, 2):
+            told = self._near[:, begins] @ self._near[ends]
+            found.append(told[other[..., 0], other[..., 1]].sum(-1))
+        return _SHARE * np.array(found)
+
+    def _intervals(self, candidates: Sequence[Steps]) -> NDArray[np.int_]:
         """Both ends of each interval: (candidates, intervals, 2)."""
-        return np.array([list(pairwise((*steps, self._total))) for steps in candidates], dtype=np.float64)
-
-
-def _covariance(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the sums over intervals: (candidates of one, candidates of the other)."""
-    apart = ((one[:, None, :, None] - other[None, :, None, :]) ** 2).sum(-1)
-    similar: NDArray[np.float64] = np.exp(-apart / (2 * _LENGTH**2)).sum((-1, -2))
-    return _SHARE * similar
+        return np.array([list(pairwise((*steps, self._total))) for steps in candidates])

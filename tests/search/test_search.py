@@ -113,6 +113,20 @@ def test_a_time_budget_leaves_room_for_the_comparison() -> None:
     assert record.seconds <= 31
 
 
+def test_the_time_in_which_the_next_candidate_is_chosen_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, choose = 0.0, Search._next
+
+    def slow(self: Search) -> Steps | None:
+        nonlocal now
+        now += 3.0
+        return choose(self)
+
+    monkeypatch.setattr(Search, "_next", slow)
+    record = new_record()
+    list(Search(Formula(), record, STARTS, TOTAL, frozenset({0}), 0, clock=lambda: now).run(Limit(tries=5)))
+    assert record.seconds == 15.0
+
+
 def test_a_small_space_is_searched_to_its_end() -> None:
     record = new_record()
     small = Search(Formula(), record, [(0, 1, 2, 3)], 5, frozenset({0}), 0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 
 from lesa_framework.search.record import Tried
-from lesa_framework.search.surrogate import Surrogate
+from lesa_framework.search.surrogate import _LENGTH, _SHARE, Surrogate
 
 TOTAL = 12
 EVERY = [(0, *rest) for rest in itertools.combinations(range(1, TOTAL), 2)]
@@ -32,6 +33,25 @@ def test_what_was_tried_is_known_and_the_rest_is_guessed_in_the_right_order() ->
     guessed, unsure = surrogate.expect(unknown)
     assert np.corrcoef(guessed, [_db(steps) for steps in unknown])[0, 1] > 0.9
     assert unsure.mean() > deviations.mean()
+
+
+def test_candidates_tell_about_each_other_as_much_as_all_pairs_of_their_intervals() -> None:
+    surrogate, some = Surrogate([_tried((0, 4, 8))], TOTAL), EVERY[::7]
+    ends = np.array([list(itertools.pairwise((*steps, TOTAL))) for steps in some], dtype=float)
+    apart = ((ends[:, None, :, None] - ends[None, :, None, :]) ** 2).sum(-1)
+    wanted = _SHARE * np.exp(-apart / (2 * _LENGTH**2)).sum((-1, -2))
+    intervals = surrogate._intervals(some)
+    assert np.allclose(surrogate._covariance(intervals, intervals), wanted, rtol=1e-12, atol=0)
+
+
+def test_hundreds_of_candidates_of_many_steps_need_little_memory() -> None:
+    draw = np.random.default_rng(0)
+    some = [(0, *sorted(draw.choice(range(1, 50), 24, replace=False).tolist())) for _ in range(300)]
+    tracemalloc.start()
+    Surrogate([Tried(steps=steps, db=(float(draw.normal()),) * 2) for steps in some], 50).expect(some)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6  # an array of all pairs of intervals has 900 MB
 
 
 def test_far_from_everything_it_says_that_it_does_not_know() -> None:
