@@ -211,6 +211,7 @@ class RunInfo:
         models: The pipeline's transformers; empty when unknown, as in plans.
         latent_shape: Shape of the model's input at the first call, without the batch axis; None when unknown.
         guidance: The guidance that the model was given at the first call, if it takes any.
+        begin: The step that it begins with: later than 0 in image-to-image, for example.
     """
 
     sigmas: tuple[float, ...]
@@ -219,6 +220,7 @@ class RunInfo:
     models: tuple[ModelInfo, ...] = ()
     latent_shape: tuple[int, ...] | None = None
     guidance: float | None = None
+    begin: int = 0
 
 
 @dataclass(frozen=True, slots=True)

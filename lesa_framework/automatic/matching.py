@@ -77,7 +77,8 @@ def strategy_for(weights: Weights, run: RunInfo, budget: Budget) -> Strategy | R
 
 def _within_budget(weights: Weights, run: RunInfo, budget: Budget) -> Strategy | Refusal:
     strategy, trained, steps = weights.strategy, weights.metadata.sigmas, len(run.sigmas) - 1
-    reason = "fitted to this model, grid and size"
+    whole = f"whole runs of this model, grid and size, and this one begins at step {run.begin}"
+    reason = f"fitted to {whole if run.begin else 'this model, grid and size'}"
     if not same_grid(trained, run.sigmas):
         grid = f"on {len(trained) - 1} steps" if len(trained) != len(run.sigmas) else "on another grid"
         if not strategy.predictor.carries_over:

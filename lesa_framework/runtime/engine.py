@@ -126,9 +126,9 @@ class Engine:
             ArtifactError: The predictor was made for another grid, tap or backbone.
         """
         if position.new_run:
-            self._grid = position.grid
-            shape = tuple(latent.shape[1:])
-            self._open(RunInfo(position.grid.sigmas, self.backbone, self.tap, self.models(), shape, guidance()))
+            self._grid, begin = position.grid, position.index or 0
+            sigmas, shape = self._grid.sigmas, tuple(latent.shape[1:])
+            self._open(RunInfo(sigmas, self.backbone, self.tap, self.models(), shape, guidance(), begin))
         self._device = latent.device
         self._watch.start(self._device)
         name = position.branch

@@ -43,7 +43,7 @@ class Fitted(AffinePredictor):
         self._is_same_grid = lru_cache(32)(partial(same_grid, sigmas))
 
     def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
-        """The step's row; reuse of the newest feature where the features that it needs are not held."""
+        """The step's row; reuse of the newest feature where it has none, or another branch's features are missing."""
         shape, branch = self.shape, self._branch(ctx)
         if shape.reads == "own":
             place = self._place(entries, ctx)

@@ -84,7 +84,7 @@ class Place:
 
     Attributes:
         step: The row.
-        order: For each feature that the row has a weight for, its number in the run's history.
+        order: For each feature that the row has a weight for, the number in the run's history of the one that gets it.
     """
 
     step: int
@@ -100,6 +100,10 @@ def find_place(
     these are in the history. On another grid, intervals between computed steps correspond by noise level: the row is
     that of the interval which began nearest to the newest computed feature, and in it the nearest noise level.
 
+    A run may hold fewer features: it began later, as in image-to-image, a step was computed that the schedule did not
+    foresee, or two computed noise levels are one step of its grid. The weight of one that is not held goes to the
+    nearest that is, for then the weights still add up to what they did, and the newest ones keep theirs.
+
     Args:
         shape: Of the table.
         sigmas: The grid of the fit.
@@ -108,29 +112,32 @@ def find_place(
         ctx: The step.
 
     Returns:
-        None when the features that the row has weights for are not held, as after a step that the schedule did not
-        foresee, and at a step that was computed in the fit.
+        None where the fit predicted nothing: at a step that it computed, and in an interval that has no other.
     """
     if same and ctx.index in shape.computed:
         return None
     if same:
-        held = {entry.step: number for number, entry in enumerate(entries)}
-        wanted = shape.entries(ctx.index)
-        return Place(ctx.index, tuple(held[step] for step in wanted)) if all(step in held for step in wanted) else None
+        held = [entry.step for entry in entries]
+        return Place(ctx.index, tuple(_nearest(held, step) for step in shape.entries(ctx.index)))
     newest = ctx.sigmas[entries[0].step]
     start = min(shape.computed, key=lambda step: abs(sigmas[step] - newest))
     rows = range(start + 1, shape.end(start))
-    wanted = shape.entries(start + 1)
-    if not rows or len(wanted) > len(entries):
+    if not rows:
         return None
-    return Place(min(rows, key=lambda step: abs(sigmas[step] - ctx.sigma)), tuple(range(len(wanted))))
+    row, count = min(rows, key=lambda step: abs(sigmas[step] - ctx.sigma)), len(shape.entries(start + 1))
+    return Place(row, tuple(min(number, len(entries) - 1) for number in range(count)))
+
+
+def _nearest(held: Sequence[int], step: int) -> int:
+    """The number of a step, or of the nearest, in a list."""
+    return held.index(step) if step in held else min(range(len(held)), key=lambda number: abs(held[number] - step))
 
 
 def spread(row: Sequence[float], order: Sequence[int]) -> tuple[float, ...]:
-    """A row's weights at the places of their features; 0 for features that it has none for."""
+    """A row's weights at the places of their features, added up where these are one; 0 where it has none."""
     weights = [0.0] * (max(order, default=-1) + 1)
     for weight, number in zip(row, order, strict=False):
-        weights[number] = weight
+        weights[number] += weight
     return tuple(weights)
 
 

@@ -27,6 +27,13 @@ def test_weights_that_fit():
     assert str(choice) == "mine (hold, preset), 3 of 12 steps computed: fitted to this model, grid and size"
 
 
+def test_weights_for_a_run_that_begins_later():
+    source = chooser(weights())
+    late = source.for_run(run_of(begin=5)).choice
+    assert late.reason == "fitted to whole runs of this model, grid and size, and this one begins at step 5"
+    assert source.for_run(run_of()).choice.reason == "fitted to this model, grid and size"
+
+
 def test_the_closest_of_those_that_fit():
     far, near, unknown = weights("far", drift_db=10), weights("near", drift_db=20), weights("unknown", drift_db=None)
     assert names(unknown, far, near) == "near"

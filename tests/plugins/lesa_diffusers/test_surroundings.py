@@ -76,6 +76,7 @@ def test_img2img_runs_a_suffix_of_the_grid_and_names_no_branch(flux, scale):
             output_type="latent",
         )
     report = session.report
+    assert [each.info.begin for each in report.runs] == [6]
     assert report.branches == (("branch0", "branch1") if scale > 1 else ("branch0",))
     for branch in report.branches:
         assert [record.index for record in report.records if record.branch == branch] == list(range(6, 12))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
 
 from lesa_fitted import fit as fit_module
 from lesa_fitted.end_to_end import EndToEnd
+from lesa_fitted.first_run import Unfitted
 from lesa_fitted.fit import FittedFit
 from lesa_fitted.predictor import FittedPredictorConfig
 from lesa_fitted.settings import FittedTrainingConfig
 from lesa_framework import AffinePredictor, ConfigError, Filter, Recorder, Tap
+from lesa_framework.testing.conformance.probes import ComputeSteps
 from lesa_framework.training import NoGradientsError, drift_db
 from tests.toys import COMPUTED, STEPS
 
@@ -71,6 +74,12 @@ def test_the_table_predicts_what_the_fit_predicted(make_task, reads):
     fit = fitted(task, reads=reads)
     # With one batch the rows were solved on the way, so that the rollout of the fit was one of the table.
     assert fit.drift_db == pytest.approx(closeness(task, fit.predictor), abs=1e-3)
+
+
+def test_after_a_step_that_no_schedule_foresaw_filters_are_still_closer_than_reuse(make_task):
+    task = make_task(FittedTrainingConfig(), batch=6)
+    predictor, more = fitted(task).predictor, replace(task, schedule=ComputeSteps((*COMPUTED, 7)))
+    assert closeness(more, predictor) > closeness(more, Unfitted(1, "computed")) + 3
 
 
 def test_a_fit_on_one_batch_takes_one_rollout_of_it(make_task, monkeypatch):

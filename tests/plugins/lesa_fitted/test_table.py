@@ -39,7 +39,6 @@ def test_on_its_own_grid_a_row_finds_its_features_wherever_they_are():
     beside_another = find_place(SHAPE, GRID, True, entries(3, 2, 0), ctx)
     assert beside_another is not None
     assert beside_another.order == (1, 2)
-    assert find_place(SHAPE, GRID, True, entries(3, 2), ctx) is None
     # A step that was computed in the fit has no row, though all features before it are held.
     assert find_place(SHAPE, GRID, True, entries(2, 0), StepContext(5, GRID)) is None
 
@@ -50,11 +49,22 @@ def test_on_another_grid_the_row_is_that_of_the_nearest_interval_and_level():
         place = find_place(SHAPE, GRID, False, entries(*held), StepContext(index, other))
         assert place is not None
         assert place.step == row, index
-    assert find_place(SHAPE, GRID, False, entries(4), StepContext(6, other)) is None
+
+
+# It was reuse of the newest feature, for the whole of a run that began later: far from what the fit had found.
+def test_the_weight_of_a_feature_that_is_not_held_goes_to_the_nearest_that_is():
+    for held, order in (((3, 2), (1, 1)), ((3,), (0, 0)), ((2,), (0, 0)), ((2, 1), (0, 1)), ((3, 0), (0, 1))):
+        place = find_place(SHAPE, GRID, True, entries(*held), StepContext(4, GRID))
+        assert place is not None
+        assert (place.step, place.order) == (4, order), held
+    place = find_place(SHAPE, GRID, False, entries(4), StepContext(6, even_grid(16)))  # no feature of its step 0
+    assert place is not None
+    assert (place.step, place.order) == (3, (0, 0))
 
 
 def test_weights_go_to_the_places_of_their_features():
     assert spread([3.0, 4.0], (0, 2)) == (3.0, 0.0, 4.0)
+    assert spread([3.0, 4.0, 5.0], (0, 1, 1)) == (3.0, 9.0)
     assert spread([3.0], (1,)) == (0.0, 3.0)
 
 
@@ -84,12 +94,17 @@ def test_own_weights_come_first_and_other_branches_by_name():
     )
 
 
-def test_without_the_features_it_needs_a_step_reuses_the_newest():
+def test_without_the_branch_it_needs_a_step_reuses_the_newest():
     fitted = Fitted(SHAPE, table(), GRID)
     alone = StepContext(4, GRID, "cond", 0, entries=entries(2, 0))
     assert fitted.filter(alone.entries, alone) == Filter((1.0,))
-    late = StepContext(4, GRID, "cond", 0, entries=entries(3), others={"uncond": entries(3)})
-    assert fitted.filter(late.entries, late) == Filter((1.0,))
+
+
+def test_a_run_that_begins_later_keeps_the_filters_it_was_fitted_with():
+    fitted, weights = Fitted(SHAPE, table(), GRID), table()
+    late = StepContext(6, GRID, "cond", 0, entries=entries(5), others={"uncond": entries(5)})
+    own, other = weights[6, 0].sum(-1).tolist()
+    assert fitted.filter(late.entries, late) == Filter((own,), others={"uncond": (other,)})
 
 
 def test_a_strategy_that_computes_everything_never_asks():
