@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from lesa_framework.api import attach_strategy
@@ -53,6 +55,7 @@ class Contender:
         steps: The steps to compute, of told peers and of caches that were checked against a pipeline; None where that
             depends on data.
         solver: Of plain runs, the sampler in place of the pipeline's own, or empty.
+        weights: Of caches, the SHA-256 of each file that `strategy` was built from.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Contender:
     measure: Measure = Measure.FLOPS
     steps: tuple[int, ...] | None = None
     solver: str = ""
+    weights: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -124,11 +128,19 @@ def caches(configs: Iterable[tuple[LesaConfig, str]], num_steps: int) -> list[Co
         with naming(name):
             strategy = build_strategy(config)
             check_place(strategy.history)
-        kind = config.predictor.kind
+        # Now, and once: a file that is written again while a benchmark runs is not what is measured.
+        weights, kind = _digests(config), config.predictor.kind
         found.append(
-            Contender(name, Kind.CACHE, kind, None, num_steps, schedule, config, strategy, config.backbone)
+            Contender(
+                name, Kind.CACHE, kind, None, num_steps, schedule, config, strategy, config.backbone, weights=weights
+            )
         )  # fmt: skip
     return found
+
+
+def _digests(config: LesaConfig) -> tuple[str, ...]:
+    paths = [value for _, value in config.predictor if isinstance(value, Path) and value.is_file()]
+    return tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
 
 
 def planned(pipe: CallablePipeline, methods: Sequence[Contender], settings: GenerationSettings) -> list[Contender]:

@@ -191,9 +191,7 @@ def identity_of_method(contender: Contender) -> dict[str, Any]:
     """A method with all its settings, trained weights included; those of a peer that is searched are chosen later."""
     found: dict[str, Any] = {"name": contender.name, "num_steps": contender.num_steps}
     if contender.config is not None:
-        paths = [value for _, value in contender.config.predictor if isinstance(value, Path) and value.is_file()]
-        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-        found |= {"config": dump_config(contender.config), "weights": digests}
+        found |= {"config": dump_config(contender.config), "weights": list(contender.weights)}
     if contender.steps is not None:
         found |= {"steps": list(contender.steps)}
     return found

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from lesa_framework import ConfigPath, PredictorConfig
 from lesa_framework.generation import generate_batch
 from lesa_framework.measure import subject
 from lesa_framework.measure.store import Store
+from lesa_framework.plugin.manager import plugins
 from tests.measure.benches import Bench, timeless
 from tests.progress_log import ProgressLog
+from tests.search.conftest import Gain
 
 
 class Killed(BaseException):
     """As a signal would."""
+
+
+class GainConfig(PredictorConfig):
+    """Its weights are a number in a text file."""
+
+    kind: Literal["gain"] = "gain"
+    weights: ConfigPath
+
+    def build(self) -> Gain:
+        return Gain(float(self.weights.read_text()))
 
 
 @pytest.fixture
@@ -65,3 +78,32 @@ def test_a_changed_method_is_measured_again_and_the_others_are_not(bench):
     log = ProgressLog()
     bench.run(log)
     assert set(log.order) == {"line-a"}
+
+
+def test_weights_that_are_written_again_meanwhile_are_not_what_was_measured(bench, tmp_path, monkeypatch):
+    monkeypatch.setitem(plugins().registry.predictors._items, "gain", (GainConfig, "tests"))
+    weights = tmp_path / "gain.txt"
+    weights.write_text("0.9")
+    bench.raw["methods"] = {"gain": {"predictor": {"kind": "gain", "weights": "gain.txt"}}}
+    keep, kept = Store.keep, list[str]()
+
+    def note(store: Store, identity: Any, *rest: Any) -> None:
+        keep(store, identity, *rest)
+        if identity["method"]["name"] == "gain-a":
+            kept.append(identity["part"])
+
+    def note_and_meddle(*given: Any) -> None:
+        note(*given)
+        if kept.count("run") == 1:
+            weights.write_text("1.1")
+        if kept.count("run") == 2:
+            raise Killed
+
+    monkeypatch.setattr(Store, "keep", note_and_meddle)
+    with pytest.raises(Killed):
+        bench.run()
+    everything = kept.copy()
+    kept.clear()
+    monkeypatch.setattr(Store, "keep", note)
+    bench.run()
+    assert kept == everything == ["probe", "run", "run"]
