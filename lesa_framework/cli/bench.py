@@ -17,7 +17,7 @@ from lesa_framework.cli.outlook import Outlook
 from lesa_framework.cli.results import PATIENCE, deliver, few_batches, require_all
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import PIPELINE, check_installed
-from lesa_framework.measure.environment import processor, software
+from lesa_framework.measure.environment import environment
 from lesa_framework.measure.only import check_only
 from lesa_framework.measure.results import Results
 from lesa_framework.measure.results_file import read_results
@@ -26,6 +26,7 @@ from lesa_framework.measure.scoring import SKIPPED
 from lesa_framework.measure.spec import load_spec
 from lesa_framework.measure.store import Store, identity_of_benchmark
 from lesa_framework.measure.tasks import Benchmark, benchmark_of
+from lesa_framework.pipelines import device_for
 from lesa_framework.processes import World, device_of_process
 from lesa_framework.words import amount
 
@@ -78,8 +79,10 @@ def command(
     files.check_results_files(results_path, page_path, [file])
     bench = benchmark_of(spec, voice.line(), selection=selection)
     check_only(bench, only)
-    identity = identity_of_benchmark(bench, only, _machine(device))
     with console.together(PATIENCE) as world:
+        place = device_for(device_of_process(device))
+        machine = environment(torch.device(place), processes=world.size)
+        identity = identity_of_benchmark(bench, only, machine)
         store = _opened(results_path.with_suffix(".cells"), world, fresh=fresh)
         finished = None if fresh or len(store) else _finished(results_path, identity)
         if world.of_first(float(finished is not None)):
@@ -94,7 +97,7 @@ def command(
         progress = partial(console.StepProgress, announce=True)
         with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
             results = run_bench(
-                bench, progress, store=store, only=only, device=device_of_process(device), world=world,
+                bench, progress, store=store, only=only, device=place, world=world,
                 look=Outlook(job, bench, results_path, page=True, beside=page_path, keeps=True),
             )  # fmt: skip
     if not world.is_first:
@@ -137,11 +140,6 @@ def _finished(path: Path, identity: str) -> Results | None:
     if results.identity != identity or any(note.startswith(SKIPPED) for note in results.notes):
         return None  # a metric that was left out may have been installed since
     return results if all(row.error is None for row in results.rows) else None
-
-
-def _machine(device: str | None) -> dict[str, str]:
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return {"processor": processor(), "device": place, **software()}
 
 
 def _how_to_resume(store: Store, results_path: Path, *, fresh: bool) -> str:

@@ -18,8 +18,14 @@ import torch
 _PACKAGES = ("lesa-framework", "torch", "diffusers", "transformers", "cache-dit", "hicache-pp")
 
 
-def environment(device: torch.device, dtype: torch.dtype, processes: int = 1) -> dict[str, str]:
-    """What the numbers of a model on this device and of this precision depend on, in so many processes at once."""
+def environment(device: torch.device, dtype: torch.dtype | None = None, processes: int = 1) -> dict[str, str]:
+    """What the numbers of a model on a device depend on.
+
+    Args:
+        device: Where the model runs.
+        dtype: Its precision; None where no model is loaded yet.
+        processes: How many measure at once.
+    """
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -28,7 +34,7 @@ def environment(device: torch.device, dtype: torch.dtype, processes: int = 1) ->
         **({"processes": str(processes)} if processes > 1 else {}),
         **software(),
         "device": device.type,
-        "precision": str(dtype).removeprefix("torch."),
+        **({} if dtype is None else {"precision": str(dtype).removeprefix("torch.")}),
         **(_gpu(device) if device.type == "cuda" else {}),
     }
 

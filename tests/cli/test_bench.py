@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lesa_framework import LesaError
 from lesa_framework.files import append_line
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.results_file import read_results
+from lesa_framework.processes import World
 from tests.test_files import full_disk
 
 TEXT = """
@@ -63,6 +65,10 @@ def test_one_file_in_one_results_file_and_one_page_out(lesa, file, workplace):
     assert (workplace / "again.html").read_text("utf-8") == page
 
 
+def measured_again(*_args: Any, **_options: Any) -> None:
+    raise LesaError("measured again")
+
+
 def test_what_is_finished_is_not_measured_again(lesa, file, workplace, monkeypatch):
     only = ("bench", file, "--only", "reuse-*", "--out", "two.json")
     first = lesa(*only)
@@ -74,13 +80,18 @@ def test_what_is_finished_is_not_measured_again(lesa, file, workplace, monkeypat
     assert (workplace / "two.html").exists()
     assert (workplace / "two.json").read_bytes() == results
 
-    def measured(*_args: Any, **_options: Any) -> None:
-        raise LesaError("measured again")
-
-    monkeypatch.setattr("lesa_framework.cli.bench.run_bench", measured)
+    monkeypatch.setattr("lesa_framework.cli.bench.run_bench", measured_again)
     assert "measured again" not in lesa(*only).err
     assert "measured again" in lesa(*only, "--fresh").err
     assert "measured again" in lesa("bench", file, "--only", "line-*", "--out", "two.json").err
+    with monkeypatch.context() as other:
+        threads = torch.get_num_threads() + 1
+        other.setattr(torch, "get_num_threads", lambda: threads)
+        assert "measured again" in lesa(*only).err
+    with monkeypatch.context() as other:
+        other.setattr("lesa_framework.cli.bench.console.together", lambda _: nullcontext(World(size=2)))
+        assert "measured again" in lesa(*only).err
+    assert "measured again" not in lesa(*only).err
     skipped = json.loads(results)
     skipped["notes"] = ["not measured: lpips: its weights are missing"]
     (workplace / "two.json").write_text(json.dumps(skipped))

@@ -19,6 +19,12 @@ def test_versions_device_and_precision_are_there():
     assert all(isinstance(value, str) and value for value in found.values())
 
 
+def test_the_precision_is_left_out_while_no_model_is_loaded():
+    place = torch.device("cpu")
+    loaded = environment(place, torch.bfloat16, 2)
+    assert environment(place, processes=2) == {key: value for key, value in loaded.items() if key != "precision"}
+
+
 def test_a_package_that_is_missing_is_named():
     assert versions(["no-such-package"]) == {"no-such-package": "not installed"}
 
