@@ -113,6 +113,10 @@ def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
     configs = _configs(file, entry)
     with naming(f"{file.path}: models.{name}"):
         spec, fitted = _fitted_for(spec, entry, [config for config, _ in configs])
+        beyond = [nfe for nfe in spec.nfe or () if nfe > spec.steps]
+        if beyond:
+            steps = spec.steps
+            raise ConfigError(f"nfe: {beyond[0]} is more than the {steps} steps of a run. Give at most {steps}.")
     methods = caches(configs, spec.steps)  # weights are read: missing ones show now
     call = (dict(source.named.call) if source.named else {}) | fitted | entry.call
     prompts = _prompts(file, source, spec.prompts)

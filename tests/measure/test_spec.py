@@ -56,7 +56,6 @@ def test_a_file_is_read_with_its_defaults(tmp_path):
         ("models: {m: {}}\nseeds: []", "seeds"),
         ("models: {m: {}}\nsteps: 1", "steps"),
         ("models: {m: {}}\nseeds: [1, 2, 1]", "seeds: a seed is given twice"),
-        ("models: {m: {}}\nsteps: 8\nnfe: [9]", "nfe: 9 is more than the 8 steps"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, told):

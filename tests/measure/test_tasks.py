@@ -52,6 +52,7 @@ def test_a_mistake_of_the_last_model_shows_before_the_first_is_run(bench, monkey
         ({"methods": {}}, "nothing to compare"),
         ({"methods": {"a": {"predictor": {"kind": "reuse"}, "backbone": "flux"}}}, "a.backbone: expected a map"),
         ({"methods": {"fewer_steps_": {"predictor": {"kind": "reuse"}}}}, "the name of a row of its own"),
+        ({"nfe": [9]}, "nfe: 9 is more than the 8 steps of a run. Give at most 8."),
     ],
 )
 def test_bad_files_are_refused_before_anything_is_run(bench, monkeypatch, change, told):
@@ -61,6 +62,20 @@ def test_bad_files_are_refused_before_anything_is_run(bench, monkeypatch, change
         bench.run()
     assert told in str(caught.value)
     assert not bench.cells.exists()
+
+
+@pytest.mark.parametrize(("steps", "nfe", "fits"), [(20, 30, False), (100, 60, True)])
+def test_where_weights_say_how_many_steps_to_run_these_are_the_most_to_compete_at(bench, tmp_path, steps, nfe, fits):
+    fitted = f"schedule: {{kind: always}}\npredictor: {{kind: reuse}}\ntraining: {{num_steps: {steps}}}\n"
+    (tmp_path / "mine.yaml").write_text(fitted)
+    del bench.raw["steps"]
+    bench.raw |= {"nfe": [nfe], "models": {bench.model: {"call": CALL, "configs": ["mine.yaml"]}}}
+    if fits:
+        (task,) = bench.benchmark().tasks
+        assert task.settings.num_steps == steps
+    else:
+        with pytest.raises(ConfigError, match=f"nfe: {nfe} is more than the {steps} steps of a run"):
+            bench.benchmark()
 
 
 def test_a_method_may_have_schedules_of_its_own(bench):
