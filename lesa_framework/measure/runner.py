@@ -19,6 +19,7 @@ from lesa_framework.measure.only import is_wanted, no_row
 from lesa_framework.measure.probing import Counted, Prober
 from lesa_framework.measure.results import Kind, Results
 from lesa_framework.measure.scoring import Metrics, load_metrics
+from lesa_framework.measure.solvers import sampling_with
 from lesa_framework.measure.store import Store
 from lesa_framework.measure.subject import OpenProgress, PipelineSubject
 from lesa_framework.measure.tasks import Benchmark, Task
@@ -95,6 +96,9 @@ def _opened(
     caches = planned(pipe, task.caches, task.settings)
     with naming(str(bench.file)) if bench.file is not None else nullcontext():
         every = line_up(caches, task.settings.num_steps, task.spec)
+        for name in task.spec.samplers:
+            with sampling_with(pipe, name):
+                pass  # one that does not fit is refused
     return pipe, _chosen(task, every, only)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 
 import lesa_framework as lesa
 from lesa_framework import ConfigError
+from lesa_framework.measure import subject
 from lesa_framework.measure.results import Results
 from lesa_framework.pipelines import load_pipeline
 from tests.measure.benches import CALL, PROMPTS, STEPS, Bench, row
@@ -81,3 +84,13 @@ def test_metrics_that_cannot_be_loaded_are_skipped_by_name(bench):
     assert [note for note in results.notes if "image_reward" in note]
     assert "image_reward" not in row(results, "reuse-a").scores
     assert results.metrics.keys() == {"psnr_db", "ssim", "rel_l2", "feature_rel_l2"}
+
+
+def test_a_sampler_that_does_not_fit_is_refused_before_anything_is_run(bench, tmp_path, monkeypatch):
+    folder = shutil.copytree(bench.model, tmp_path / "mine")
+    settings = folder / "scheduler" / "scheduler_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"stochastic_sampling": True}))
+    bench.raw |= {"models": {str(folder): {"call": CALL}}, "samplers": ["unipc2"]}
+    monkeypatch.setattr(subject, "generate_batch", lambda *_: pytest.fail("something was run"))
+    with pytest.raises(ConfigError, match=r"samplers: unipc2 .* this pipeline has one with stochastic_sampling"):
+        bench.run()
