@@ -5,12 +5,14 @@ The only module of the core that imports diffusers, and only inside functions.
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -87,6 +89,29 @@ def find_model(name: str) -> ModelSource:
         f"model: '{shortened(name)}' is neither a registered model ({_known()}), nor an existing folder, "
         f"nor a hub id such as owner/model.{hint}"
     )
+
+
+def pipeline_files(folder: Path) -> list[tuple[str, int, int]]:
+    """The name, the bytes and the time of change of each file of a pipeline: where they are the same, so is the model.
+
+    These are its model_index.json and the files in the folders that this names, also where they are links. The folder
+    may hold others, such as results.
+
+    Args:
+        folder: What `find_model` found.
+
+    Raises:
+        OSError: One of the files cannot be looked at.
+    """
+    index = folder / "model_index.json"
+    try:
+        parts = json.loads(index.read_bytes())
+    except (ValueError, RecursionError):  # loading the pipeline will say what is wrong
+        parts = None
+    found = {index.name: index}
+    for name in parts if isinstance(parts, dict) else ():
+        found |= {f"{name}/{path.name}": path for path in (folder / name).glob("*") if path.is_file()}
+    return [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in sorted(found.items())]
 
 
 def device_for(given: str | None = None) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lesa_framework import ConfigError
-from lesa_framework.pipelines import find_model, load_pipeline, quiet
+from lesa_framework.pipelines import find_model, load_pipeline, pipeline_files, quiet
 from lesa_framework.plugin.manager import plugins
 
 
@@ -45,6 +45,26 @@ def test_a_hub_that_cannot_be_reached_is_a_clear_error(monkeypatch: pytest.Monke
 def test_a_damaged_folder_is_a_clear_error(broken: Path) -> None:
     with pytest.raises(ConfigError, match="could not be loaded"):
         load_pipeline(str(broken))
+
+
+def test_the_files_of_a_pipeline_are_those_in_the_folders_that_it_names(broken: Path) -> None:
+    weights = broken / "another disk" / "weights.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"one")
+    (broken / "transformer").symlink_to(weights.parent, target_is_directory=True)
+    before = pipeline_files(broken)
+    assert [name for name, *_ in before] == ["model_index.json", "transformer/weights.safetensors"]
+    (broken / "results.json").write_text("{}")
+    (broken / "results.cells").mkdir()
+    assert pipeline_files(broken) == before
+    weights.write_bytes(b"three")
+    assert pipeline_files(broken) != before
+
+
+@pytest.mark.parametrize("index", ["{", "[1]", '{"a": ' * 100_000], ids=["cut", "a list", "deep"])
+def test_a_damaged_index_names_no_folder(tmp_path: Path, index: str) -> None:
+    (tmp_path / "model_index.json").write_text(index)
+    assert [name for name, *_ in pipeline_files(tmp_path)] == ["model_index.json"]
 
 
 def test_missing_diffusers_names_the_extra(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from lesa_framework.files import append_line, write_bytes
 from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.tasks import Benchmark, Task
+from lesa_framework.pipelines import pipeline_files
 from lesa_framework.processes import ALONE, World
 
 #: A process writes its cells to a file of its own, because not every disk keeps two writers' lines apart.
@@ -164,10 +165,9 @@ def _read(lines: bytes) -> list[tuple[str, Any]]:
 def identity_of_task(task: Task, environment: Mapping[str, str]) -> dict[str, Any]:
     """What all measurements of a model depend on, versions and machine included."""
     folder = Path(task.source.location)
-    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     return {
         "model": task.source.name,
-        "files": [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files],
+        "files": pipeline_files(folder) if folder.is_dir() else [],
         "settings": task.settings.model_dump(mode="json"),
         "environment": dict(environment),
     }

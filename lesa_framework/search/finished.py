@@ -12,6 +12,7 @@ from typing import Any
 
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.files import is_file, is_folder
+from lesa_framework.pipelines import pipeline_files
 from lesa_framework.search.budget import Budget
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Finished, Record, load_record
@@ -40,12 +41,11 @@ def asked_for(
         return None
     settings = [each.model_dump(mode="json", exclude={"predictor": {"weights"}}) for each in (config, guide)]
     try:
-        files = [(path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
+        told = pipeline_files(folder)
         for each in settings:
             each["predictor"] = by_content(each["predictor"])
     except OSError:  # the search will say what is wrong
         return None
-    told = [(str(path.relative_to(folder)), found.st_size, found.st_mtime_ns) for path, found in files]
     batches = [[batch.prompts, batch.seeds] for batch in (*prompts.fit, *prompts.judge)]
     asked = [version("lesa-framework"), settings, asdict(budget), dict(call), batches, told]
     return _hash(json.dumps(asked, sort_keys=True, default=str).encode())

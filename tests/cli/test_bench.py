@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,20 @@ def test_what_is_finished_is_not_measured_again(lesa, file, workplace, monkeypat
     (workplace / "two.json").write_bytes(results)
     file.write_text(file.read_text().replace("seeds: [1, 2]", "seeds: [1, 3]"))
     assert "measured again" in lesa(*only).err
+
+
+def test_a_model_of_linked_folders_that_results_are_written_into(lesa, file, workplace, model, monkeypatch):
+    mine, elsewhere = workplace / "mine", workplace / "another disk"
+    shutil.copytree(model, mine)
+    (mine / "transformer").rename(elsewhere)
+    (mine / "transformer").symlink_to(elsewhere, target_is_directory=True)
+    file.write_text(file.read_text().replace(str(model), str(mine)))
+    call = ("bench", file, "--only", "reuse-*", "--out", mine / "two.json")
+    assert lesa(*call).code == 0
+    assert "nothing is left to do" in lesa(*call).err
+    os.utime(elsewhere / "config.json", (1, 1))
+    monkeypatch.setattr("lesa_framework.cli.bench.run_bench", measured_again)
+    assert "measured again" in lesa(*call).err
 
 
 def test_a_page_that_is_asked_for_is_written_again(lesa, file, workplace):

@@ -72,6 +72,8 @@ def test_a_finished_search_says_so_before_a_model_is_loaded(
     lesa: Lesa, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     mine = shutil.copytree(model, tmp_path / "copy")
+    (mine / "transformer").rename(tmp_path / "another disk")
+    (mine / "transformer").symlink_to(tmp_path / "another disk", target_is_directory=True)
     command = searched("--nfe", 3, "--tries", 3, "--name", "mine", model=mine)
     assert lesa(*command).code == 0
     loads = []
@@ -80,8 +82,11 @@ def test_a_finished_search_says_so_before_a_model_is_loaded(
     assert (again.code, loads) == (0, [])
     assert "nothing is left to do" in again.err
     assert "searching which" not in again.err
+    (mine / "results.json").write_text("{}")  # no part of the model
+    assert (lesa(*command).code, loads) == (0, [])
     for change in (
         lambda: os.utime(mine / "model_index.json", (1, 1)),  # perhaps another model: its numbers tell
+        lambda: os.utime(tmp_path / "another disk" / "config.json", (1, 1)),
         lambda: Path("found/mine.yaml").unlink(),
         lambda: Path("found/mine.html").write_text("changed"),
     ):
