@@ -126,7 +126,8 @@ class ModelBench:
         task = replace(self._task, pairs=[pair for group in groups for pair in group])
         samples = self._samples(self._groups[0])
         frames = samples.images.shape[1] if samples is not None and samples.images.ndim == 5 else 1
-        return Measured(task, entries, [len(group) for group in groups], self._metrics, frames, self._machine)
+        metrics = replace(self._metrics, loaded={})  # models of metrics fill a GPU, and have done their work
+        return Measured(task, entries, [len(group) for group in groups], metrics, frames, self._machine)
 
     def _gather(self) -> None:
         """Know of the runs of all processes."""

@@ -79,7 +79,7 @@ def run_bench(
             title = task.source.name + (f" ({number} of {len(bench.tasks)})" if len(bench.tasks) > 1 else "")
             with progress(title) as shown:
                 measured.append(running.run(shown))
-            del running, subject
+            del running, subject, metrics
         del pipe
         release_memory()  # two large models at once may be one too many
     if not measured:

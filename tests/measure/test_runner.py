@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import torch
 
 import lesa_framework as lesa
 from lesa_framework import ConfigError
-from lesa_framework.measure import subject
-from lesa_framework.measure.results import Results
+from lesa_framework.interfaces.metric import LoadedMetric
+from lesa_framework.measure import runner, subject
+from lesa_framework.measure.results import ALWAYS, Results
+from lesa_framework.measure.scoring import Metrics, load_metrics
 from lesa_framework.pipelines import load_pipeline
 from tests.measure.benches import CALL, PROMPTS, STEPS, Bench, row
 
@@ -94,3 +97,19 @@ def test_a_sampler_that_does_not_fit_is_refused_before_anything_is_run(bench, tm
     monkeypatch.setattr(subject, "generate_batch", lambda *_: pytest.fail("something was run"))
     with pytest.raises(ConfigError, match=r"samplers: unipc2 .* this pipeline has one with stochastic_sampling"):
         bench.run()
+
+
+def test_models_of_metrics_are_let_go_before_the_next_model_s_are_loaded(bench, monkeypatch):
+    bench.raw["models"][f"{bench.model}/."] = {"call": CALL}
+    held: list[weakref.ref[LoadedMetric]] = []
+
+    def load(*given: Any) -> Metrics:
+        assert all(each() is None for each in held)
+        metrics = load_metrics(*given)
+        held.extend(map(weakref.ref, metrics.loaded.values()))
+        return metrics
+
+    monkeypatch.setattr(runner, "load_metrics", load)
+    results = bench.run(only=("reuse-a",))
+    assert len(held) == 2 * len(ALWAYS)
+    assert all(each.psnr_db for each in results.rows if each.name == "reuse-a")
