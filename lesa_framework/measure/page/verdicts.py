@@ -93,8 +93,8 @@ def _plain_winner(others: Sequence[Row], against: dict[str, Difference]) -> Rema
         return Remark("No cache was compared here.", "level")
     if all(difference.certain for difference in known):
         return Remark("No cache pays off here: a plain run with fewer steps is closest.", "lost")
-    if any(difference.low_db is None for difference in known):
-        return Remark("A plain run with fewer steps is closest, on the one prompt that was run.", "level")
+    if all(difference.low_db is None and difference.mean_db > 0 for difference in known):
+        return Remark("A plain run with fewer steps is closest, on the one prompt that has a PSNR.", "level")
     return Remark("A plain run with fewer steps has the highest PSNR, but is not certain to be ahead.", "level")
 
 
@@ -121,7 +121,8 @@ def _remark(winner: Row, other: Row, difference: Difference | None) -> Remark:
     ours = other.family == _OURS and winner.family != _OURS
     ahead = (winner.psnr_db or 0.0) - (other.psnr_db or 0.0) if difference is None else difference.mean_db
     between = _between(difference)
-    if difference is not None and difference.low_db is not None and not difference.certain:
+    # The winner has the highest mean over its own pairs, and may be behind on those that both have a PSNR of.
+    if ahead <= 0 or (difference is not None and difference.low_db is not None and not difference.certain):
         return Remark(f"level with {name}: {gain(ahead)} dB{between}", "level")
     if ours:
         return Remark(f"LESA loses: {name} is {gain(ahead)[1:]} dB behind{between}", "lost")
@@ -132,7 +133,7 @@ def _between(difference: Difference | None) -> str:
     if difference is None:
         return ""
     if difference.low_db is None or difference.high_db is None:
-        return ", on the one prompt that was run"
+        return ", on the one prompt that both have a PSNR of"
     return f", between {ends(difference.low_db, difference.high_db)}"
 
 

@@ -58,7 +58,25 @@ def test_an_interval_with_zero_in_it_is_level() -> None:
 
 def test_one_prompt_has_no_interval() -> None:
     found = verdict([row("a", "a", 30.0), row("b", "b", 29.0)], [against("a", "b", 1.0, None, None)])
-    assert [remark.text for remark in found.remarks] == ["1.0 dB ahead of b, on the one prompt that was run"]
+    assert [remark.text for remark in found.remarks] == [
+        "1.0 dB ahead of b, on the one prompt that both have a PSNR of"
+    ]
+
+
+def test_who_is_behind_on_the_pairs_of_both_is_level_whatever_the_means_say() -> None:
+    rows = [row("b", "b", 39.5), row("lesa-n7", "lesa", 30.0)]
+    (remark,) = verdict(rows, [against("b", "lesa-n7", -1.0, None, None)]).remarks
+    assert remark == ("level with lesa-n7: −1.0 dB, on the one prompt that both have a PSNR of", "level")
+    assert not {"behind", "ahead"} & set(remark.text.split())
+    (remark,) = verdict([row("a", "a", 30.0), row("lesa-n7", "lesa", 30.0)], []).remarks
+    assert remark == ("level with lesa-n7: +0.00 dB", "level")
+
+
+def test_plain_steps_that_are_behind_on_the_pairs_of_both_are_not_called_the_closest() -> None:
+    found = verdict([row("a", "a", 26.0), PLAIN], [against("fewer_steps_10", "a", -1.0, None, None)])
+    assert found.remarks[0] == (
+        "A plain run with fewer steps has the highest PSNR, but is not certain to be ahead.", "level",
+    )  # fmt: skip
 
 
 def test_plain_steps_that_win_are_stated_first() -> None:
