@@ -27,8 +27,8 @@ def sections(results: Results) -> dict[str, str]:
         "leads": (
             f"PSNR in dB against the uncached run of 50 steps, {' to '.join(map(str, pairs))} pairs a model, "
             f"{where(results.environment)}. Below each of the others is the lead of `fitted` over it: the mean "
-            "difference, pair by pair, with its 95 % interval over prompts; it is a lead when the whole interval is "
-            "above 0, otherwise it is level. The best of the "
+            "difference, pair by pair, with its 95 % interval over prompts; ahead where the whole interval is "
+            "above 0, behind where all of it is below 0, otherwise level. The best of the "
             f"others was chosen on these very pairs, which favours it.\n\n{leads(results)}"
         ),
         "results": "\n\n".join(section(results, found) for found in results.models),

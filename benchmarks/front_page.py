@@ -17,8 +17,8 @@ from lesa_framework.measure.results_file import read_results
 
 PUBLISHED, SELECTION = FOLDER / "reference.json", FOLDER / "reference-selection.json"
 _HOW = (
-    "Differences in dB, pair by pair, with 95 % intervals over prompts. A lead is a lead when its whole interval is "
-    "above 0; otherwise it is level."
+    "Differences in dB, pair by pair, with 95 % intervals over prompts: ahead where the whole interval is "
+    "above 0, behind where all of it is below 0, otherwise level."
 )
 #: Which steps a schedule has, by the beginning of its name.
 _STEPS = {"even": "even steps", "n": "the paper's steps", "ref-": "searched steps"}
