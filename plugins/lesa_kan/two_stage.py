@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lesa_framework import Batch, Fit, FitSize, FitTask, HistoryView, Progress, Recorder, StepContext, World
+from lesa_framework import Batch, ConfigError, Fit, FitSize, FitTask, HistoryView, Progress, Recorder, StepContext
 from lesa_framework.training import NoGradientsError, TrueHistory, drift_db
 from lesa_kan.losses import step_loss, trajectory_loss
+from lesa_kan.meter import LossMeter
 from lesa_kan.online import OnlineTraining
 from lesa_kan.optimiser import Optimiser
 from lesa_kan.settings import LesaTrainingConfig
@@ -23,25 +23,6 @@ _GUIDED, _SAFE_START, _CLOSED_LOOP = "guided", "safe start", "closed loop"
 _RESTRAINTS = (1.0, 0.5, 0.25, 0.1, 0.0)
 
 
-@dataclass
-class _LossMeter:
-    """Trains on each loss and remembers their mean."""
-
-    optimiser: Optimiser
-    world: World
-    share: float
-    total: float = 0.0
-    count: int = 0
-
-    def __call__(self, loss: Tensor) -> None:
-        self.optimiser.learn(loss, self.share)
-        self.total += self.world.mean(float(loss.detach()), self.share)
-        self.count += 1
-
-    def mean(self) -> float | None:
-        return self.total / self.count if self.count else None
-
-
 class TwoStageFit(Fit):
     """Stage 1 trains each predicted step on true features; stage 2 trains while the schedule runs.
 
@@ -49,9 +30,17 @@ class TwoStageFit(Fit):
         trainable: What is trained, in place.
         settings: Epochs, rates, target.
         task: Prompts, grid, schedule, and runs of the sampler.
+
+    Raises:
+        ConfigError: Several processes would predict other steps.
     """
 
     def __init__(self, trainable: TrainablePredictor, settings: LesaTrainingConfig, task: FitTask) -> None:
+        if task.world.size > 1 and task.schedule.dynamic:
+            raise ConfigError(
+                f"schedule: it reads latents, so each of the {task.world.size} processes would predict other steps, "
+                "and what they learn could not be added up. Use one process, or a schedule that reads none."
+            )
         self.predictor = self._trainable = trainable
         self._settings, self._task = settings, task
         self._references: list[list[Tensor]] = []
@@ -68,7 +57,11 @@ class TwoStageFit(Fit):
         self._best: tuple[float, dict[str, Tensor]] | None = None
 
     def run(self) -> Iterator[Progress]:
-        """Run the rest of the training; yields after every batch."""
+        """Run the rest of the training; yields after every batch.
+
+        Raises:
+            ConfigError: No step of a batch was predicted.
+        """
         yield from self._record()
         yield from self._guided_epochs()
         if self._settings.closed_loop_epochs and not self.epochs[_SAFE_START]:
@@ -161,8 +154,9 @@ class TwoStageFit(Fit):
 
         observers = (TrueHistory(self._task, self._trainable, visit),) if train else ()
         latents = self._task.uncached(batch, *observers)
-        self._note(_GUIDED, epoch, meter.mean(), None)
-        return meter.mean(), latents
+        loss = meter.mean() if train else None
+        self._note(_GUIDED, epoch, loss, None)
+        return loss, latents
 
     def _safe_start(self) -> float:
         """Keep as much of stage 1's correction as is stable in closed loop."""
@@ -192,7 +186,7 @@ class TwoStageFit(Fit):
                     self._score_held_out()
                 yield Progress(_CLOSED_LOOP, done + number + 1, self._total, epoch, loss, decibels, save=last)
 
-    def _closed_loop(self, number: int, epoch: float) -> tuple[float | None, float]:
+    def _closed_loop(self, number: int, epoch: float) -> tuple[float, float]:
         optimiser = self._optimisers[_CLOSED_LOOP]
         optimiser.set_epoch(epoch)
         reference, batch = self._references[number], self._batches[number]
@@ -201,7 +195,8 @@ class TwoStageFit(Fit):
             with torch.enable_grad():
                 self._trainable.prepare(self._task.sigmas)
                 latents = self._rollout_with_gradients(batch)
-                meter(trajectory_loss(latents, reference))
+                if latents[-1].requires_grad:  # else nothing was predicted, and there is no loss
+                    meter(trajectory_loss(latents, reference))
         else:
             recorder = Recorder()
             self._task.uncached(batch, recorder)
@@ -233,8 +228,8 @@ class TwoStageFit(Fit):
 
     # --------------------------------------------------------------------------------------------------- parts
 
-    def _meter(self, optimiser: Optimiser, batch: Batch) -> _LossMeter:
-        return _LossMeter(optimiser, self._task.world, batch.share)
+    def _meter(self, optimiser: Optimiser, batch: Batch) -> LossMeter:
+        return LossMeter(optimiser, self._task.world, batch.share)
 
     def _drift_db(self, latents: list[Tensor], number: int) -> float:
         return self._task.world.mean(drift_db(latents, self._references[number]), self._batches[number].share)

@@ -93,6 +93,7 @@ def test_what_is_missing_of_a_finished_training_is_written_again(flux: Any, tmp_
         (("predictor.stage_history=[9,3,3]",), "needs 9 features"),
         (("router.kind=single",), r"router: it has 1 stage\(s\)"),
         (("schedule={kind: steps, compute: [0, 9]}",), "step 9 does not exist"),
+        (("schedule={kind: teacache, threshold: 1.0e-06}",), "no step of a batch was predicted"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_and_writes_nothing(
