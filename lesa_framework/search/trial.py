@@ -201,7 +201,7 @@ class PipelineTrials:
     def _unfitted(self, config: LesaConfig) -> Predictor:
         if not config.predictor.has_fit():
             return config.predictor.build()
-        task = replace(self._task((0,), (self._prompts.quick,)), settings=config.training)
+        task = replace(self._task((0,), self._prompts.fit), settings=config.training)
         return config.predictor.fit(task).predictor
 
     def _fitted(self, steps: Steps, batches: tuple[Batch, ...]) -> Predictor:

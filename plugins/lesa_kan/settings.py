@@ -31,7 +31,7 @@ class LesaTrainingConfig(TrainingConfig):
     through_model: bool = False
     """With `trajectory`: let gradients pass through computed steps too. Exact, and needs memory for them."""
     held_out: float = Field(0, ge=0, lt=1)
-    """Share of the batches that are not trained on. The weights that do best on these in closed loop are kept: those of
-    one of stage 2's epochs, or those that it began with."""
+    """Share of the batches that are not trained on, at least one of two or more. The weights that do best on these in
+    closed loop are kept: those of one of stage 2's epochs, or those that it began with."""
     keep_kans: bool = True
     """Write the KANs' weights into the artifact. Without them it is small, and `retabulate` is impossible."""

@@ -32,7 +32,7 @@ class TwoStageFit(Fit):
         task: Prompts, grid, schedule, and runs of the sampler.
 
     Raises:
-        ConfigError: Several processes would predict other steps.
+        ConfigError: Several processes would predict other steps, or no batch is left to be held out.
     """
 
     def __init__(self, trainable: TrainablePredictor, settings: LesaTrainingConfig, task: FitTask) -> None:
@@ -40,6 +40,11 @@ class TwoStageFit(Fit):
             raise ConfigError(
                 f"schedule: it reads latents, so each of the {task.world.size} processes would predict other steps, "
                 "and what they learn could not be added up. Use one process, or a schedule that reads none."
+            )
+        if settings.held_out and len(task.batches) == 1:
+            raise ConfigError(
+                "training.held_out: all prompts are in one batch, which cannot be both trained on and held out. Lower "
+                "training.batch, give more prompts, or leave held_out out."
             )
         self.predictor = self._trainable = trainable
         self._settings, self._task = settings, task

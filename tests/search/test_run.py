@@ -193,6 +193,7 @@ def test_a_predictor_that_needs_more_steps_than_the_budget(flux: Any, tmp_path: 
         "router.boundaries=[0.9, 0.5]",
         "predictor.history=4",
         "predictor.hidden=[4]",
+        "training.held_out=0.25",  # of the fit at the end, which has more batches than one
     )
     with pytest.raises(ConfigError, match="needs 4 computed steps before it predicts, and the budget is 3"):
         run(flux, tmp_path, "lesa", guide="taylorseer", overrides=overrides)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from lesa_framework import ConfigError
+from lesa_kan.settings import LesaTrainingConfig
+from lesa_kan.two_stage import TwoStageFit
 from tests.plugins.lesa_kan.test_two_stage import seen, short
 
 
@@ -39,3 +45,11 @@ def test_what_is_held_out_is_not_trained_on(toy_pipeline: Any, slope: Any) -> No
     list(again.run())
     assert again.drift_db == fit.drift_db
     assert slope.a.item() == state["best"][1]["a"].item()
+
+
+def test_one_batch_cannot_be_held_out_and_trained_on(toy_pipeline: Any, slope: Any) -> None:
+    fit = short(toy_pipeline, slope, held_out=0.25)
+    one = replace(fit._task, batches=fit._task.batches[:1])
+    with pytest.raises(ConfigError, match=r"training\.held_out: all prompts are in one batch.* Lower training\.batch"):
+        TwoStageFit(slope, fit._settings, one)
+    TwoStageFit(slope, LesaTrainingConfig(), one)
