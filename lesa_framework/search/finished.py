@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from typing import Any
 
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.files import is_file, is_folder
+from lesa_framework.fingerprints import canonical
 from lesa_framework.pipelines import pipeline_files
 from lesa_framework.search.budget import Budget
 from lesa_framework.search.prompts import Prompts
@@ -48,7 +48,7 @@ def asked_for(
         return None
     batches = [[batch.prompts, batch.seeds] for batch in (*prompts.fit, *prompts.judge)]
     asked = [version("lesa-framework"), settings, asdict(budget), dict(call), batches, told]
-    return _hash(json.dumps(asked, sort_keys=True, default=str).encode())
+    return _hash(canonical(asked).encode())
 
 
 def remember(found: Found, asked: str | None) -> None:

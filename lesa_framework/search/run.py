@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import is_file, write_text
+from lesa_framework.fingerprints import canonical
 from lesa_framework.interfaces.fit import Progress
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.place import place_of
@@ -255,7 +255,7 @@ def _about(
     settings = [each.model_dump(mode="json", exclude=left_out) for each in (config, guide)]
     first, *others = map(asdict, place_of(pipe, None, config.backbone).look())
     batches = [[batch.prompts, batch.seeds] for batch in (*prompts.fit, *prompts.judge)]
-    told = json.dumps([settings, dict(call), batches, first, nfe, *others], sort_keys=True, default=str)
+    told = canonical([settings, dict(call), batches, first, nfe, *others])
     return {
         "model": config.training.model,
         "num_steps": config.training.num_steps,

@@ -20,6 +20,7 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.devices import check_place
 from lesa_framework.errors import ArtifactError, ConfigError, LesaError, in_one_line
 from lesa_framework.files import read_text, write_text
+from lesa_framework.fingerprints import canonical
 from lesa_framework.interfaces.fit import Fit, Progress
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.pipelines import CallablePipeline
@@ -270,4 +271,4 @@ def _fingerprint(
     first, *others = map(asdict, models)
     second = {"others": others} if others else {}
     trained_on = {"config": settings, "call": dict(call), "prompts": list(prompts), "model": first, **second}
-    return json.dumps(trained_on, sort_keys=True, default=str)
+    return canonical(trained_on)

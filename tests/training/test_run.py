@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import lesa_framework as lesa
 from lesa_framework import ArtifactError, ConfigError, LesaError, LesaWarning, Progress, load_config
@@ -25,6 +26,7 @@ RAW = {
     "training": {"num_steps": 8, "batch": 2, "guided_epochs": 1, "closed_loop_epochs": 2},
 }
 PROMPTS = ["a red ring", "a blue square", "a star"]
+SHORT = ("training.guided_epochs=0", "training.closed_loop_epochs=1")
 
 
 def run(
@@ -173,11 +175,22 @@ def test_the_artifact_says_what_it_was_fitted_on(flux: Any, make_flux: Any, gene
 
 
 def test_other_weights_of_a_second_transformer_are_another_training(tmp_path: Path) -> None:
-    pipe, short = worded.wan(), ("training.guided_epochs=0", "training.closed_loop_epochs=1")
-    run(pipe, tmp_path, *short, call=SIZE)
-    assert run(pipe, tmp_path, *short, call=SIZE).earlier
+    pipe = worded.wan()
+    run(pipe, tmp_path, *SHORT, call=SIZE)
+    assert run(pipe, tmp_path, *SHORT, call=SIZE).earlier
     with torch.no_grad():
         for weight in pipe.transformer_2.parameters():
             weight.add_(1.0)
     with pytest.raises(ConfigError, match="on another model"):
-        run(pipe, tmp_path, *short, call=SIZE)
+        run(pipe, tmp_path, *SHORT, call=SIZE)
+
+
+def test_a_picture_in_the_call_goes_by_its_content(tmp_path: Path) -> None:
+    def edited(shade: int) -> Trained:
+        given = {"image": Image.new("RGB", (16, 16), (shade, 0, 0)), "max_area": 256, "_auto_resize": False}
+        return run(worded.flux_kontext(), tmp_path, *SHORT, call={"height": 16, "width": 16, **given})
+
+    assert "0x" not in load_artifact(edited(5).weights).metadata.training["call"]["image"]
+    assert edited(5).earlier
+    with pytest.raises(ConfigError, match="other settings"):
+        edited(6)
