@@ -142,7 +142,7 @@ def command(
         say_before_loading([source])
         pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
-        wanted = tapped(wanted, pipe.transformer)
+        wanted = tapped(wanted, pipe)
         _foresee(job, pipe, wanted, settings, parts, limit, out, watch.screen)
         guiding = guiding.model_copy(update={"backbone": wanted.backbone})
         # The processes agree on how long a step takes: the first one's clock counts.

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lesa_framework.backbones import find_adapter
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.generation import GenerationSettings
@@ -18,6 +17,7 @@ from lesa_framework.interfaces.observer import Observer
 from lesa_framework.interfaces.predictor import Predictor, PredictorConfig
 from lesa_framework.interfaces.schedule import ScheduleConfig
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.place import Pipeline, place_of
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy
@@ -271,18 +271,18 @@ def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
     return config.model_copy(update=update)
 
 
-def tapped(config: LesaConfig, model: nn.Module) -> LesaConfig:
-    """The configuration with the tap that its predictor prefers, where none is given and the model has it.
+def tapped(config: LesaConfig, pipe: Pipeline) -> LesaConfig:
+    """The configuration with the tap that its predictor prefers, where none is given and the pipeline has it.
 
     Args:
         config: The configuration that is searched for.
-        model: The transformer.
+        pipe: The pipeline.
 
     Raises:
-        UnsupportedBackboneError: No adapter fits the model.
+        UnsupportedBackboneError: No adapter fits one of its transformers.
     """
     tap, backbone = config.predictor.preferred_tap, config.backbone
-    if tap is None or "tap" in backbone.model_fields_set or tap not in find_adapter(model, backbone).adapter.taps:
+    if tap is None or "tap" in backbone.model_fields_set or tap not in place_of(pipe, None, backbone).taps:
         return config
     return config.model_copy(update={"backbone": backbone.model_copy(update={"tap": tap})})
 

@@ -55,13 +55,15 @@ def test_a_fitted_predictor_on_found_steps(flux: Any, generate: Any, tmp_path: P
 
 def test_the_tap_is_what_the_predictor_prefers_unless_one_is_given(flux: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = {"schedule": {"kind": "steps", "compute": [0]}, "predictor": {"kind": "gain"}}
-    model = flux.transformer
-    assert tapped(load_config(raw), model).backbone.tap == "pre_head"
+    assert tapped(load_config(raw), flux).backbone.tap == "pre_head"
     monkeypatch.setattr(GainConfig, "preferred_tap", Tap.OUTPUT)
-    assert tapped(load_config(raw), model).backbone == BackboneConfig(tap=Tap.OUTPUT)
-    assert tapped(load_config(raw, ["backbone.tap=pre_head"]), model).backbone.tap == "pre_head"
-    monkeypatch.setattr(find_adapter(model).adapter.__class__, "taps", (Tap.PRE_HEAD,))
-    assert tapped(load_config(raw), model).backbone.tap == "pre_head"
+    assert tapped(load_config(raw), flux).backbone == BackboneConfig(tap=Tap.OUTPUT)
+    assert tapped(load_config(raw, ["backbone.tap=pre_head"]), flux).backbone.tap == "pre_head"
+    second = worded.wan()
+    second.transformer = None
+    assert tapped(load_config(raw), second).backbone.tap == Tap.OUTPUT
+    monkeypatch.setattr(find_adapter(flux.transformer).adapter.__class__, "taps", (Tap.PRE_HEAD,))
+    assert tapped(load_config(raw), flux).backbone.tap == "pre_head"
 
 
 def test_what_is_judged_is_what_a_run_gives(flux: Any, generate: Any, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import lesa_framework as lesa
 from lesa_framework import ArtifactError, ConfigError, LesaError, LesaWarning, Progress, load_config
 from lesa_framework.artifacts import load_artifact
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
-from lesa_framework.training.run import Trained, train
+from lesa_framework.training.run import Trained, device_name, train
 from tests.pipelines import worded
 from tests.pipelines.videos import SIZE
 
@@ -183,6 +185,19 @@ def test_other_weights_of_a_second_transformer_are_another_training(tmp_path: Pa
             weight.add_(1.0)
     with pytest.raises(ConfigError, match="on another model"):
         run(pipe, tmp_path, *SHORT, call=SIZE)
+
+
+def test_a_pipeline_without_a_first_transformer(tmp_path: Path) -> None:
+    pipe = worded.wan()
+    pipe.transformer = None
+    pipe.register_to_config(boundary_ratio=2.0)  # every step is the second one's
+    trained = run(pipe, tmp_path, *SHORT, call=SIZE)
+    assert load_artifact(trained.weights).metadata.training["device"] == f"cpu ({platform.machine()})"
+
+
+def test_the_device_that_is_told_is_the_models() -> None:
+    pipe: Any = SimpleNamespace(transformer=torch.nn.Linear(1, 1, device="meta"), scheduler=None)
+    assert device_name(pipe) == f"meta ({platform.machine()})"
 
 
 def test_a_picture_in_the_call_goes_by_its_content(tmp_path: Path) -> None:
