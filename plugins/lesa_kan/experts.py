@@ -103,8 +103,10 @@ def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
         raise ConfigError(
             f"LESA's KANs need pykan ({error}). Install it with `pip install 'lesa-framework[kan]'`."
         ) from error
-    # pykan seeds the global generators; whoever calls us did not ask for that.
-    with torch.random.fork_rng(), _other_generators_kept(), _no_uninitialised_memory():
+    # pykan seeds the global generators, those of GPUs too; whoever calls us did not ask for that. The GPUs are named,
+    # because torch warns about several otherwise.
+    gpus = range(torch.accelerator.device_count())
+    with torch.random.fork_rng(gpus), _other_generators_kept(), _no_uninitialised_memory():
         kan: nn.Module = KAN(
             width=[shape.num_steps + 1, *shape.hidden, 1],
             grid=shape.grid,

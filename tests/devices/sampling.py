@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -24,11 +25,10 @@ OUTPUT = {**STATIC, "backbone": {"tap": "output"}}
 
 
 def by_sequence(model: Any) -> None:
-    """Diffusers' context parallelism, which asks for an accelerator and is content with its count."""
+    """Diffusers' context parallelism."""
     from diffusers import ContextParallelConfig
 
-    torch.accelerator.device_count = lambda: 1  # type: ignore[method-assign]
-    model.enable_parallelism(config=ContextParallelConfig(ulysses_degree=2))
+    _enable(model, ContextParallelConfig(ulysses_degree=2))
 
 
 def by_weights(model: Any) -> None:
@@ -46,7 +46,13 @@ def by_matrices(model: Any) -> None:
     from diffusers.hooks import tensor_parallel
 
     tensor_parallel._SUPPORTED_TP_DEVICES = ("cpu",)
-    model.enable_parallelism(config=TensorParallelConfig(mesh=init_device_mesh("cpu", (2,))))
+    _enable(model, TensorParallelConfig(mesh=init_device_mesh("cpu", (2,))))
+
+
+def _enable(model: Any, config: Any) -> None:
+    """Diffusers asks for an accelerator, and is content with its count; other scenarios must not see that one."""
+    with patch.object(torch.accelerator, "device_count", lambda: 1):
+        model.enable_parallelism(config=config)
 
 
 def split_flux(split: Any) -> Any:

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,6 +161,19 @@ def test_building_leaves_the_random_state() -> None:
     Experts(ExpertShape(num_steps=4, stage_history=(2,), hidden=(3,)), seed=1).gains((1.0, 0.7, 0.5, 0.2, 0.0))
     assert torch.equal(before, torch.get_rng_state())
     assert (random.random(), np.random.random()) == others  # noqa: NPY002
+
+
+def test_the_gpus_whose_generators_are_put_back_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, forked = [], torch.random.fork_rng
+
+    def fork(devices: Any = None) -> Any:
+        asked.append(devices)
+        return forked(devices=[])
+
+    monkeypatch.setattr(torch.random, "fork_rng", fork)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    new_kan(ExpertShape(4, (2,), (3,)), seed=0)
+    assert asked == [range(2)], "without them torch warns on a machine with several"
 
 
 def test_pykan_leaves_no_folder(tmp_path: Path) -> None:
