@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, FieldSerializationInfo, field_serializer, field_validator
+from pydantic import Field, FieldSerializationInfo, FiniteFloat, field_serializer, field_validator
 
 from lesa_framework import (
     AnyPredictor,
@@ -50,7 +50,7 @@ class LesaPredictorConfig(PredictorConfig):
     """Spline intervals."""
     order: int = Field(3, ge=1, le=10)
     """Spline order."""
-    grid_range: tuple[float, float] = (-3.0, 3.0)
+    grid_range: tuple[FiniteFloat, FiniteFloat] = (-3.0, 3.0)
     """The interval on which the splines are defined."""
     branches: int = Field(1, ge=1, le=64)
     """Sets of experts: with 1 all branches share them, with 2 `cond` and `uncond` have their own."""

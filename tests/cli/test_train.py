@@ -52,6 +52,7 @@ def test_what_is_trained_can_be_planned_inspected_and_sampled(
         (("--out", "out", "--set", "training.clip=.inf"), "training.clip"),
         (("--out", "out", "--set", "training.target=latent"), "'trajectory' or 'feature'"),
         (("--out", "out", "--set", "predictor.grid_range=[3, -3]"), "the range must rise"),
+        (("--out", "out", "--set", "predictor.grid_range=[-3, .inf]"), "finite number"),
         (("--out", "out", "--set", "training.num_steps=3"), "no step would be predicted"),
         (("--out", "out", "--call", "max_sequence_length=100000"), "FluxPipeline refuses the call"),
         (("--out", "out", "--call", "hight=3"), "FluxPipeline does not take it"),
