@@ -19,6 +19,7 @@ from lesa_framework import (
     EntryInfo,
     Filter,
     FitTask,
+    Predictor,
     PredictorConfig,
     StepContext,
     Strategy,
@@ -183,19 +184,30 @@ class Base:
         return Filter(_at(filter.weights, places), filter.bias, others)
 
 
-def depth_of(shape: ExpertShape, base: Base | None) -> int:
-    """How many features LESA's histories keep."""
-    return shape.depth if base is None else max(shape.depth, base.depth)
+class OnBase(Predictor):
+    """What LESA takes from the predictor that it starts from, while it is trained and while it samples.
 
+    Args:
+        shape: Sizes of the experts.
+        base: What they correct; None for reuse of the newest feature.
+        records: What histories hold.
+    """
 
-def looks_ahead(base: Base | None) -> bool:
-    """Whether computed steps may be asked about a point ahead: as the base does."""
-    return base is not None and base.predictor.looks_ahead
+    records: Literal["all", "computed"] = "all"
 
+    def __init__(self, shape: ExpertShape, base: Base | None, records: Literal["all", "computed"]) -> None:
+        self.shape, self.base, self.records = shape, base, records
+        self.depth = shape.depth if base is None else max(shape.depth, base.depth)
+        self.num_stages = shape.num_stages
+        self.looks_ahead = base is not None and base.predictor.looks_ahead
 
-def least_history(shape: ExpertShape, base: Base | None, stage: int) -> int:
-    """How many features a stage needs: K_0 in every stage, as in the paper; what the base needs with a base."""
-    return shape.stage_history[0] if base is None else base.predictor.min_history(stage)
+    def min_history(self, stage: int) -> int:
+        """K_0 features, in every stage: this is what computes step 3 of the paper's schedules. On a base, its own."""
+        return self.shape.stage_history[0] if self.base is None else self.base.predictor.min_history(stage)
+
+    def tuning(self, ctx: StepContext) -> Tuning | None:
+        """That of the base."""
+        return None if self.base is None else self.base.tuning(ctx)
 
 
 def reach(alone: Strategy, sigmas: Sequence[float]) -> int:

@@ -16,10 +16,9 @@ from lesa_framework import (
     Filter,
     RunInfo,
     StepContext,
-    Tuning,
 )
 from lesa_framework.artifacts import Artifact, check_run, same_grid
-from lesa_kan.base import Base, LesaRecord, added, depth_of, least_history, looks_ahead
+from lesa_kan.base import Base, LesaRecord, OnBase, added
 from lesa_kan.experts import Experts, ExpertShape
 
 #: What LESA alone can do about another grid.
@@ -34,7 +33,7 @@ _GRIDS = 32
 _STEPS = 100 * _GRIDS
 
 
-class Lesa(AffinePredictor):
+class Lesa(OnBase, AffinePredictor):
     """`h_hat_i = h_{i-1} + a_s(d_i) (sum_k w_{s,k} h_{i-k} + b_s)` (arXiv 2602.20497, eq. 6-8).
 
     `d_i` depends on the grid alone, so each `a_s(d_i)` is a number from a table, and the whole predictor
@@ -50,8 +49,6 @@ class Lesa(AffinePredictor):
         base: What the experts correct; None for reuse of the newest feature.
     """
 
-    records: Literal["all", "computed"] = "all"
-
     def __init__(
         self,
         shape: ExpertShape,
@@ -62,15 +59,9 @@ class Lesa(AffinePredictor):
         records: Literal["all", "computed"] = "all",
         base: Base | None = None,
     ) -> None:
-        self.shape, self.base, self.records = shape, base, records
-        self.depth, self.num_stages = depth_of(shape, base), shape.num_stages
-        self.looks_ahead = looks_ahead(base)
+        super().__init__(shape, base, records)
         self._gains, self._taps, self._bias = gains.tolist(), taps.tolist(), bias.tolist()
         self._numbers = lru_cache(_STEPS)(self._multiplied)
-
-    def min_history(self, stage: int) -> int:
-        """K_0 features, in every stage: this is what computes step 3 of the paper's schedules. On a base, its own."""
-        return least_history(self.shape, self.base, stage)
 
     def gains(self, sigmas: tuple[float, ...]) -> list[list[list[float]]]:  # noqa: ARG002 - for those with KANs
         """`a_s(d_i)` on a grid, by branch, stage and step."""
@@ -96,10 +87,6 @@ class Lesa(AffinePredictor):
     def correction(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter | None:
         """That of the base."""
         return None if self.base is None else self.base.correction(entries, ctx)
-
-    def tuning(self, ctx: StepContext) -> Tuning | None:
-        """That of the base."""
-        return None if self.base is None else self.base.tuning(ctx)
 
 
 class TrainedLesa(Lesa):

@@ -8,13 +8,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import Filter, HistoryView, RunInfo, StepContext, Tuning
-from lesa_kan.base import Base, added, depth_of, least_history, looks_ahead
+from lesa_framework import Filter, HistoryView, RunInfo, StepContext
+from lesa_kan.base import Base, OnBase, added
 from lesa_kan.experts import Experts, ExpertShape
 from lesa_kan.trainable import TrainablePredictor
 
 
-class TrainableLesa(TrainablePredictor):
+class TrainableLesa(OnBase, TrainablePredictor):
     """Differentiable LESA.
 
     Args:
@@ -24,8 +24,6 @@ class TrainableLesa(TrainablePredictor):
         records: What histories hold.
         base: What predicts in place of the newest feature; it is not trained, and every gain starts at 0.
     """
-
-    records: Literal["all", "computed"] = "all"
 
     def __init__(
         self,
@@ -37,22 +35,16 @@ class TrainableLesa(TrainablePredictor):
         base: Base | None = None,
     ) -> None:
         self.experts = Experts(shape, seed)
-        self._keep_kans, self._base, self.records = keep_kans, base, records
-        self.depth = depth_of(shape, base)
-        self.looks_ahead = looks_ahead(base)
+        super().__init__(shape, base, records)
+        self._keep_kans = keep_kans
         if base is not None:
             self.restrain(0.0)
-        self.num_stages = shape.num_stages
         self._gains = torch.zeros(shape.branches, shape.num_stages, shape.num_steps)
-
-    def min_history(self, stage: int) -> int:
-        """K_0 features, in every stage; the base's own with a base."""
-        return least_history(self.experts.shape, self._base, stage)
 
     def check(self, run: RunInfo) -> None:
         """Compare the run with that which the base's weights were made for."""
-        if self._base is not None:
-            self._base.predictor.check(run)
+        if self.base is not None:
+            self.base.predictor.check(run)
 
     def parameters(self) -> Sequence[nn.Parameter]:
         """Splines, taps and biases."""
@@ -72,22 +64,18 @@ class TrainableLesa(TrainablePredictor):
         With a base, what that predicts stands in place of `h_{i-1}`. As one filter, the graph of a run keeps nothing
         but the features, which successive steps share.
         """
-        shape = self.experts.shape
+        shape = self.shape
         branch = min(ctx.branch_index, shape.branches - 1)
         count = min(shape.stage_history[ctx.stage], len(history.entries))
         gain = self._gains[branch, ctx.stage, ctx.index]
         weights = gain * self.experts.taps[branch, ctx.stage, :count]
-        start = Filter((1.0,)) if self._base is None else self._base.filter(history.entries, ctx)
+        start = Filter((1.0,)) if self.base is None else self.base.filter(history.entries, ctx)
         return history.apply(added(start, weights, gain * self.experts.bias[branch, ctx.stage]))
 
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> Tensor | None:  # noqa: ARG002
         """That of the base."""
-        found = None if self._base is None else self._base.correction(history.entries, ctx)
+        found = None if self.base is None else self.base.correction(history.entries, ctx)
         return None if found is None else history.apply(found)
-
-    def tuning(self, ctx: StepContext) -> Tuning | None:
-        """That of the base."""
-        return None if self._base is None else self._base.tuning(ctx)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights, to resume from."""
@@ -101,13 +89,13 @@ class TrainableLesa(TrainablePredictor):
     def tensors(self, sigmas: Sequence[float]) -> dict[str, Tensor]:
         """Weights, and the table of gains for the grid."""
         tensors = {**self.experts.compact_state(), "gains": self.experts.gains(sigmas).double()}
-        tensors |= {} if self._base is None else self._base.tensors()
-        dropped = set() if self._keep_kans else self.experts.shape.kans().keys()
+        tensors |= {} if self.base is None else self.base.tensors()
+        dropped = set() if self._keep_kans else self.shape.kans().keys()
         return {name: tensor for name, tensor in tensors.items() if name not in dropped}
 
     def settings(self) -> dict[str, Any]:
         """Sizes of the experts, and what they start from."""
-        found = self.experts.shape.as_json()
+        found = self.shape.as_json()
         if self.records != "all":
             found["records"] = self.records
-        return found if self._base is None else {**found, "base": self._base.as_json()}
+        return found if self.base is None else {**found, "base": self.base.as_json()}
