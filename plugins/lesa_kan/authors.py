@@ -15,14 +15,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from lesa_framework import ArtifactError, ConfigError, Published, Tap
+from lesa_framework import ConfigError, Published, Tap
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, shifted_grid
 from lesa_kan.checkpoint import read_model
 from lesa_kan.experts import Experts, ExpertShape
 
 #: What a configuration of LESA allows.
 _LONGEST, _DEEPEST, _WIDEST, _STEPS = 64, 16, 4096, 1000
-_PARTS = ("grid", "base_weight", "spline_weight", "spline_scaler")
 
 
 @dataclass(frozen=True)
@@ -165,13 +164,7 @@ def convert_layer(layer: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns:
         `grid`, `coef` (in, out, grid + order), `scale_base` (in, out) and `scale_sp` (in, out), the names
         under which an [`Experts`][lesa_kan.experts.Experts] keeps them.
-
-    Raises:
-        ArtifactError: A part is missing.
     """
-    missing = [part for part in _PARTS if part not in layer]
-    if missing:
-        raise ArtifactError(f"KAN layer: {', '.join(missing)} missing; found {', '.join(layer) or 'nothing'}.")
     return {
         "grid": layer["grid"].contiguous(),
         "coef": layer["spline_weight"].permute(1, 0, 2).contiguous(),
