@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lesa_framework.measure.images import enlarged, from_data_uri, spread
-from lesa_framework.measure.page.view import short_names
+from lesa_framework.measure.page.view import below, short_names
 from lesa_framework.measure.results import QUALITY, Kind, ModelResults, Results, Row
 
 if TYPE_CHECKING:
@@ -75,16 +75,10 @@ def _shown(results: Results, found: ModelResults) -> list[_Shown]:
             labels[row.name],
             f"{row.nfe} steps",
             [_frames(uri, found.frames) for uri in found.images[row.name]],
-            [_below(row, each) for each in found.details[row.name].scores[QUALITY]],
+            [below(row.kind, each) for each in found.details[row.name].scores[QUALITY]],
         )
         for row in methods(results, found)
     ]
-
-
-def _below(row: Row, psnr: float | None) -> str:
-    if row.kind is Kind.UNCACHED:
-        return ""
-    return "identical" if psnr is None else f"{psnr:.1f} dB"
 
 
 def _frames(uri: str, frames: int) -> list[Any]:

@@ -108,11 +108,9 @@ class RowView:
         return [("" if len(branches) == 1 else ", ".join(names), letters) for letters, names in branches.items()]
 
     def below(self, index: int) -> str:
-        """What is written below its image of a pair: the PSNR."""
+        """What is written below its image of a pair."""
         values = self.details.scores.get(QUALITY, [])[index : index + 1]
-        if self.row.kind is Kind.UNCACHED or not values:
-            return ""
-        return "identical" if values[0] is None else f"{values[0]:.1f} dB"
+        return below(self.row.kind, values[0]) if values else ""
 
     def payload(self, model: int) -> dict[str, Any]:
         """What the scripts read."""
@@ -135,6 +133,13 @@ class RowView:
             "curve": self.details.step_rel_l2,
             "plan": joined(self.details.plans, row.num_steps),
         }
+
+
+def below(kind: Kind, psnr: float | None) -> str:
+    """What is written below an image: its PSNR, if it is not the uncached one itself."""
+    if kind is Kind.UNCACHED:
+        return ""
+    return "identical" if psnr is None else f"{psnr:.1f} dB"
 
 
 class Bar(NamedTuple):
