@@ -99,11 +99,6 @@ def _one(nbytes: int, kept: int) -> int:
     return nbytes // max(1, kept)
 
 
-def plain(num_steps: int) -> Strategy:
-    """The strategy of the bare model, to rehearse with."""
-    return uncached("", num_steps)
-
-
 def model_of(
     pipe: CallablePipeline,
     settings: GenerationSettings,
@@ -119,7 +114,7 @@ def model_of(
         caches: What is attached, one after another; nothing if empty.
     """
     plans: list[RunPlan] = []
-    for strategy, backbone in caches or [(plain(settings.num_steps), BackboneConfig())]:
+    for strategy, backbone in caches or [(uncached("", settings.num_steps), BackboneConfig())]:
         steps, call = settings.num_steps, settings.call
         plans += rehearsed(partial(plan_run, pipe, strategy, backbone, backbone.tap, steps, batch=batch, call=call))
     return loaded(pipe, plans, batch)

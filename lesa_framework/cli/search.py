@@ -12,7 +12,7 @@ from rich.console import Console
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
-from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
+from lesa_framework.cli.foreseen import GRADIENTS, model_of, trajectories
 from lesa_framework.cli.search_progress import Watch, how_to_resume
 from lesa_framework.cli.search_result import tell
 from lesa_framework.cli.written import fitted, room_of, searched
@@ -27,6 +27,7 @@ from lesa_framework.launcher import launched
 from lesa_framework.pipelines import CallablePipeline, ModelSource, find_model, load_pipeline
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import device_of_process
+from lesa_framework.runtime.uncached import uncached
 from lesa_framework.search.budget import Budget, StepCost
 from lesa_framework.search.cost import measure_cost
 from lesa_framework.search.finished import asked_for, finished, remember
@@ -170,7 +171,7 @@ def _foresee(
     """Say what a search will need, as far as that is known before it has measured anything."""
     steps, fits = settings.num_steps, config.predictor.has_fit()
     batch = max(len(each.prompts) for each in (*prompts.fit, *prompts.judge, prompts.quick))
-    model = model_of(pipe, settings, batch, [(plain(steps), config.backbone)])
+    model = model_of(pipe, settings, batch, [(uncached("", steps), config.backbone)])
     job.device = model.device
     memory = model.memory(trajectories(model, len(prompts.fitted), steps), more=GRADIENTS * fits)
     size = None

@@ -14,7 +14,7 @@ from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.announce import OF_THE_FIT, announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
-from lesa_framework.cli.foreseen import GRADIENTS, model_of, plain, trajectories
+from lesa_framework.cli.foreseen import GRADIENTS, model_of, trajectories
 from lesa_framework.cli.try_it import try_it
 from lesa_framework.cli.written import fitted, room_of
 from lesa_framework.config.loading import load_config
@@ -28,6 +28,7 @@ from lesa_framework.interfaces.fit import Fit
 from lesa_framework.interfaces.fit import Progress as Step
 from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
 from lesa_framework.processes import device_of_process
+from lesa_framework.runtime.uncached import uncached
 from lesa_framework.training.fit_files import FitFiles
 from lesa_framework.training.run import RESUMING, Trained, check_has_fit, train
 from lesa_framework.words import amount
@@ -115,7 +116,7 @@ def _foresee(
 ) -> None:
     """Say what a fit will do and need."""
     steps = settings.num_steps
-    model = model_of(pipe, settings, batch, [(plain(steps), config.backbone)])
+    model = model_of(pipe, settings, batch, [(uncached("", steps), config.backbone)])
     job.device = model.device
     size = fit.size(model.branches)
     memory = model.memory(depth=fit.predictor.depth, more=GRADIENTS)
