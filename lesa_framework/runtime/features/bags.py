@@ -109,10 +109,10 @@ def _written(weights: tuple[float | None, ...], dtype: torch.dtype) -> tuple[tup
     lost = rest.abs()
     if not bool((lost.sum() <= unseen) | (lost.amax() <= _LOST * exact.abs().amax())):  # nor what is no number
         return None
-    each = torch.stack(parts, dim=1)
-    used = each != 0  # infinity times 0 would be no number
-    taps = tuple(used.nonzero()[:, 0].tolist())
-    return (taps, each[used]) if taps else None
+    order = sorted((tap // 2, part, tap) for part in range(len(parts)) for tap in range(len(numbers)))
+    # Two slots at a time, so that two are fetched at once and both are still at hand for their next numbers.
+    used = [(tap, parts[part][tap]) for _, part, tap in order if parts[part][tap] != 0]  # infinity times 0 is no number
+    return (tuple(tap for tap, _ in used), torch.stack([number for _, number in used])) if used else None
 
 
 @lru_cache(maxsize=16)
