@@ -55,7 +55,7 @@ def _part(device: Device, dtype: torch.dtype, rounds: int, mib: float) -> Part:
 
 
 def _again(act: Callable[[], Tensor], device: Device, inner: int) -> float:
-    """Seconds of an act that was just done: predicted steps follow each other, so `malloc` has the last one's memory."""
+    """Seconds of an act that was just done, as predicted steps follow each other: `malloc` has the memory at hand."""
     act()
     return seconds_of(act, device, inner)
 
