@@ -287,4 +287,5 @@ class Engine:
         if len(self._branches) == 1:
             return {}
         own, found = self._branches[branch], self._branches.items()
-        return others_of(branch, {name: each.history.entries for name, each in found if each.mixes_with(own)})
+        mixed = {name: each.history.entries for name, each in found if each is own or each.mixes_with(own)}
+        return others_of(branch, mixed)

@@ -168,8 +168,10 @@ class History(Held):
         pick = picked(filter)
         if pick is not None:
             return self.feature(pick), 0 if self._place.dtype is None else None
-        # What is shown is not in the ring, and may be on another device. To read may be to copy or to unpack.
-        read = cache(self._held if self._shown is None else self.feature)
+        # What is shown is not in the ring, and may be on another device.
+        read = self._held if self._shown is None else self.feature
+        if self._away is not None or self._place.dtype is not None:
+            read = cache(read)  # to read is to copy or to unpack
         terms = terms_of(filter, read, others, self.kind[1], self._moved)
         total, count = weigh(terms, partial(self._newest_computed, read) if check else None)
         return self._back(total), count
