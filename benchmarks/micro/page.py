@@ -9,6 +9,7 @@ from benchmarks.speed_page import FOLDER
 from lesa_framework.files import write_text
 from lesa_framework.measure.results import Results, Row
 from lesa_framework.measure.results_file import read_results
+from lesa_framework.words import amount
 
 FILE, PAGE = FOLDER / "micro-cpu.json", ROOT / "docs" / "reference" / "micro.md"
 
@@ -16,9 +17,10 @@ FILE, PAGE = FOLDER / "micro-cpu.json", ROOT / "docs" / "reference" / "micro.md"
 def section(results: Results) -> dict[str, str]:
     """What is between the markers: where it was measured, and a table for each part."""
     machine = results.environment
+    threads = amount(int(machine["threads"]), "thread")
     where = (
-        f"Measured on {machine['processor']}, torch {machine['torch']}, {machine['threads']} thread, by "
-        f"{results.spec['clock']}: `{FILE.name}`. {' '.join(results.notes)}"
+        f"Measured on {machine['processor']}, torch {machine['torch']}, {threads}, by {results.spec['clock']}: "
+        f"`{FILE.name}`. {' '.join(results.notes)}"
     )
     return {"micro": "\n\n".join([where.strip(), *(_part(results, each.model) for each in results.models)])}
 

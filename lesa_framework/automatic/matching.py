@@ -77,14 +77,14 @@ def strategy_for(weights: Weights, run: RunInfo, budget: Budget) -> Strategy | R
 
 def _within_budget(weights: Weights, run: RunInfo, budget: Budget) -> Strategy | Refusal:
     strategy, trained, steps = weights.strategy, weights.metadata.sigmas, len(run.sigmas) - 1
-    whole = f"whole runs of this model, grid and size, and this one begins at step {run.begin}"
-    reason = f"fitted to {whole if run.begin else 'this model, grid and size'}"
+    late = f"; whole runs were fitted, and this one begins at step {run.begin}" if run.begin else ""
+    reason = f"fitted to this model, grid and size{late}"
     if not same_grid(trained, run.sigmas):
         grid = f"on {len(trained) - 1} steps" if len(trained) != len(run.sigmas) else "on another grid"
         if not strategy.predictor.carries_over:
             return Refusal(Nearness.OTHER_GRID, f"was fitted {grid}, and this run has {steps} steps")
         strategy = carried(strategy, trained)
-        reason = f"fitted to this model {grid}; its quality was measured there, not in this run"
+        reason = f"fitted to this model {grid}; its quality was measured there, not in this run{late}"
     nfe = computed_steps(strategy, run.sigmas)
     if nfe is None:
         return Refusal(Nearness.OTHER_BUDGET, "computes as many steps as the data ask for")

@@ -28,7 +28,7 @@ def serve(app: Callable[[Sequence[str] | None], object]) -> None:
     """Run a command line as `lesa` is run, and end the process.
 
     An error of ours is one line and exit code 1 or 2, Ctrl-C one line and 130, SIGTERM one line and 143.
-    Signs that standard output cannot encode are printed as escapes.
+    Characters that standard output cannot encode are printed as escapes.
 
     Args:
         app: Runs the command for given arguments, or the process's own when it gets None; a `typer.Typer` does.

@@ -24,7 +24,7 @@ class HistoryConfig(BaseModel):
     device: str | None = None
     """Device, such as `cpu`; by default the model's. What a predicted step reads is copied back before it."""
     dtype: Literal["float64", "float32", "bfloat16", "float16", "float8_e4m3fn"] | None = None
-    """Dtype; by default the features' own. In eight bits each feature has a scale of its own."""
+    """Dtype; by default the features' own. In eight bits each sample of a feature has a scale of its own."""
 
     @field_validator("device")
     @classmethod

@@ -30,8 +30,10 @@ def test_weights_that_fit():
 def test_weights_for_a_run_that_begins_later():
     source = chooser(weights())
     late = source.for_run(run_of(begin=5)).choice
-    assert late.reason == "fitted to whole runs of this model, grid and size, and this one begins at step 5"
+    assert late.reason == ("fitted to this model, grid and size; whole runs were fitted, and this one begins at step 5")
     assert source.for_run(run_of()).choice.reason == "fitted to this model, grid and size"
+    elsewhere = chooser(weights(carries_over=True), speedup=8).for_run(run_of(num_steps=24, begin=5)).choice
+    assert elsewhere.reason.endswith("not in this run; whole runs were fitted, and this one begins at step 5")
 
 
 def test_the_closest_of_those_that_fit():
