@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from lesa_framework import Arguments, BackboneAdapter, Registrar, hookimpl
+from lesa_framework import Arguments, BackboneAdapter, Registrar, UnsupportedBackboneError, hookimpl
 
 #: Before this name, diffusers' classes are meant.
 MODULE = "vllm_omni."
@@ -42,11 +42,18 @@ class WanAdapter(BackboneAdapter):
     timestep_scale = 1 / 1000
     unverified = True
 
-    def refuse(self, model: nn.Module, arguments: Arguments) -> str | None:  # noqa: ARG002 - the contract's signature
-        """A stage of a pipeline-parallel model has neither all blocks nor, but for the last, the head."""
+    def refuse(self, model: nn.Module, arguments: Arguments) -> str | None:
+        """A stage of a pipeline-parallel model has neither all blocks nor, but for the last, the head.
+
+        Raises:
+            UnsupportedBackboneError: It is such a stage. That holds for every call, so none is computed instead.
+        """
         if arguments.get("intermediate_tensors") is None:
             return None
-        return "with pipeline parallelism no process has the whole model. Use tensor or sequence parallelism."
+        raise UnsupportedBackboneError(
+            f"{type(model).__name__}: with pipeline parallelism no process has the whole model. Use tensor or sequence "
+            "parallelism."
+        )
 
 
 #: Kind -> adapter.

@@ -177,4 +177,6 @@ def test_adapters(engine):
     assert (found.kind, type(found.adapter), found.verified) == ("flux", adapters.FluxAdapter, False)
     wan = adapters.WanAdapter()
     assert wan.refuse(torch.nn.Linear(1, 1), {}) is None
-    assert "pipeline parallelism" in wan.refuse(torch.nn.Linear(1, 1), {"intermediate_tensors": {}})
+    # An error, not a reason: a server computes calls that are refused with one.
+    with pytest.raises(UnsupportedBackboneError, match="Linear: with pipeline parallelism"):
+        wan.refuse(torch.nn.Linear(1, 1), {"intermediate_tensors": {}})
