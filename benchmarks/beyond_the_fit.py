@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import diffusers
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor
 
 import lesa_framework as lesa
+from benchmarks.bundled import loaded, noise
 from benchmarks.markup import header, number, signed
 from lesa_framework.measure.intervals import interval
 from lesa_framework.measure.results import Pair
-from lesa_framework.pipelines import find_model, load_pipeline
 from lesa_framework.training import closeness_db
 
 _PAIRS = 16
@@ -47,25 +48,25 @@ def main() -> None:
 
 
 def _other_steps(preset: str) -> Iterator[list[str]]:
-    pipe, call = _loaded(preset)
+    pipe, call = loaded(preset, _PAIRS)
 
     def run(steps: int) -> Tensor:
         return _latents(pipe, {**call, "num_inference_steps": steps})
 
     for steps in _STEPS:
         uncached = run(steps)
-        ours, plan = _cached(pipe, preset, lambda steps=steps: run(steps), uncached)
+        ours, plan = _cached(pipe, preset, partial(run, steps), uncached)
         line = {"schedule": {"kind": "even", "compute": plan.count("F")}, "predictor": _LINE, **_place(preset)}
-        straight, _ = _cached(pipe, line, lambda steps=steps: run(steps), uncached)
+        straight, _ = _cached(pipe, line, partial(run, steps), uncached)
         fewer = closeness_db(run(plan.count("F")), uncached).tolist()
         yield [f"`{preset}`", str(steps), str(plan.count("F")), *_compared([ours, straight, fewer])]
 
 
 def _later(preset: str) -> Iterator[list[str]]:
-    made, call = _loaded(preset)
+    made, call = loaded(preset, _PAIRS)
     call |= {"num_inference_steps": 50}
     with torch.no_grad():  # the model's own pictures, of other prompts
-        pictures = made(**call, generator=_noise(500), output_type="pt").images.roll(1, 0)
+        pictures = made(**call, generator=noise(500, _PAIRS), output_type="pt").images.roll(1, 0)
     pipe = getattr(diffusers, _IMAGE_TO_IMAGE[preset])(**made.components)
     pipe.set_progress_bar_config(disable=True)
     compute = lesa.load_config(preset).schedule.compute  # type: ignore[attr-defined]
@@ -82,14 +83,6 @@ def _later(preset: str) -> Iterator[list[str]]:
         yield [f"`{preset}`", f"{strength}", f"{plan.count('F')} of {len(plan)}", *_compared(list(found))]
 
 
-def _loaded(preset: str) -> tuple[Any, dict[str, Any]]:
-    """The preset's pipeline, and what to call it with."""
-    source = find_model(str(lesa.load_config(preset).training.model))
-    assert source.named is not None
-    assert source.named.prompts is not None
-    return load_pipeline(source, device="cpu"), {"prompt": source.named.prompts(778, _PAIRS), **source.named.call}
-
-
 def _place(preset: str) -> dict[str, Any]:
     """Where a cache without weights sits: where the preset does."""
     return {"backbone": {"kind": "auto", "tap": lesa.load_config(preset).backbone.tap}}
@@ -97,7 +90,7 @@ def _place(preset: str) -> dict[str, Any]:
 
 def _latents(pipe: Any, call: dict[str, Any]) -> Tensor:
     with torch.no_grad():
-        return pipe(**{**call, "output_type": "latent"}, generator=_noise(900))[0]  # type: ignore[no-any-return]
+        return pipe(**{**call, "output_type": "latent"}, generator=noise(900, _PAIRS))[0]  # type: ignore[no-any-return]
 
 
 def _cached(pipe: Any, config: Any, run: _Run, uncached: Tensor) -> tuple[list[float], str]:
@@ -115,10 +108,6 @@ def _compared(found: list[list[float]]) -> list[str]:
     means = [number(statistics.fmean(each), 1) for each in found]
     lead = f"{signed(statistics.fmean(leads), 1)} ({signed(low or 0, 1)} to {signed(high or 0, 1)})"
     return [*means, lead]
-
-
-def _noise(first: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(first + pair) for pair in range(_PAIRS)]
 
 
 if __name__ == "__main__":

@@ -7,15 +7,15 @@ two minutes on a core.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
 import lesa_framework as lesa
+from benchmarks.bundled import loaded, noise
 from benchmarks.markup import header, number
-from lesa_framework.pipelines import find_model, load_pipeline
+from lesa_framework.training import closeness_db
 
 _PAIRS: Final = 40
 _PRESETS: Final = ("ref-flux-fitted-nfe10", "ref-flux-lesa-n7")
@@ -24,16 +24,12 @@ _DTYPES: Final = ("float32", "float16", "bfloat16", "float8_e4m3fn")
 
 def main() -> None:
     """Run and print the table."""
-    source = find_model("reference:flux")
-    assert source.named is not None
-    assert source.named.prompts is not None
-    pipe: Any = load_pipeline(source, device="cpu")
-    call = {"prompt": source.named.prompts(778, _PAIRS), "num_inference_steps": 50, **source.named.call}
+    pipe, call = loaded(_PRESETS[0], _PAIRS)
 
     def run() -> Tensor:
-        noise = [torch.Generator().manual_seed(900 + pair) for pair in range(_PAIRS)]
         with torch.no_grad():
-            return pipe(**call, generator=noise, output_type="pt").images  # type: ignore[no-any-return]
+            made = pipe(**call, num_inference_steps=50, generator=noise(900, _PAIRS), output_type="pt")
+        return made.images  # type: ignore[no-any-return]
 
     uncached = run()
     print(header(["preset", "`dtype`", "against the same cache in float32", "against the uncached picture"], 2))
@@ -44,14 +40,10 @@ def main() -> None:
             with lesa.accelerate(pipe, config):
                 made = run()
             wide = made if wide is None else wide
-            near, far = _psnr(made, wide), _psnr(made, uncached)
+            # Of pictures, whose values are from 0 to 1, this is the PSNR.
+            near, far = closeness_db(made, wide).tolist(), closeness_db(made, uncached).tolist()
             closeness = "" if made is wide else f"{number(statistics.fmean(near), 1)} ({number(min(near), 1)})"
             print(f"| `{preset}` | {dtype} | {closeness} | {number(statistics.fmean(far), 2)} |", flush=True)
-
-
-def _psnr(pictures: Tensor, others: Tensor) -> Sequence[float]:
-    """For each picture, in dB."""
-    return (-10 * (pictures - others).square().mean((1, 2, 3)).log10()).tolist()  # type: ignore[no-any-return]
 
 
 if __name__ == "__main__":
