@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lesa_framework import ConfigError, Session, add_plugin
+from lesa_framework import ConfigError, Session, add_plugin, find_adapter, load_config
 from lesa_framework.serving import (
     Served,
     ServingOptions,
@@ -36,6 +36,7 @@ def activate() -> None:
     door = Door()
     HookRegistry.register(PIPELINE, door.pipeline_loaded, HookType.AFTER)
     HookRegistry.register(f"{STAGE}.__init__", door.stage_made, HookType.AFTER)
+    HookRegistry.register(f"{STAGE}._prepare_denoising_loop", door.prepare, HookType.AROUND)
     HookRegistry.register(f"{STAGE}._run_denoising_loop", door.run, HookType.AROUND)
     HookRegistry.register(QWEN_HEAD, call_head, HookType.REPLACE)
 
@@ -63,20 +64,26 @@ class Door:
 
     def stage_made(self, _nothing: None, stage: Any, *_: Any, **__: Any) -> None:
         """A native stage: nobody should have to wait for a request to learn what is wrong."""
-        _options()
+        options = _options()
         if stage.server_args.enable_breakable_cuda_graph:
             raise ConfigError(
                 "lesa: SGLang records the transformer as breakable CUDA graphs, which replay every step as it was "
                 "recorded. Start it with --enable-breakable-cuda-graph false, or unset LESA_CONFIG and LESA_SPEEDUP."
             )
+        backbone = "auto" if options.config is None else load_config(options.config).backbone
+        for model in models_of(stage):
+            find_adapter(model, backbone)
+
+    def prepare(self, prepare: Callable[..., Any], stage: Any, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """What a native stage does before its loop. Its transformers may be loaded, or exchanged, as late as this."""
+        _refuse_other_caches(stage, batch)
+        ctx = prepare(stage, batch, *args, **kwargs)
+        self._serve_stage(stage)  # here, because some stages go on with a loop of their own
+        return ctx
 
     def run(self, loop: Callable[..., Any], stage: Any, ctx: Any, batch: Any, *args: Any, **kwargs: Any) -> Any:
-        """A native stage's loop. Its transformers may be loaded, or exchanged, as late as this."""
-        if batch.enable_teacache or batch.enable_spectrum:
-            raise ConfigError(
-                "lesa: the request asks for TeaCache or Spectrum, and two caches would each take the other's steps for "
-                "computed ones. Send it without enable_teacache and enable_spectrum."
-            )
+        """A native stage's loop. Some stages prepare for it in a way of their own."""
+        _refuse_other_caches(stage, batch)
         self._serve_stage(stage)
         return loop(stage, ctx, batch, *args, **kwargs)
 
@@ -88,6 +95,16 @@ class Door:
         models = {*map(id, models_of(stage))}
         if not any(models <= {*map(id, each.models)} for each in self._served):
             self._served.append(Served.begin(stage, _options()))
+
+
+def _refuse_other_caches(stage: Any, batch: Any) -> None:
+    # SGLang's own answer, because where the request does not say, the server's default counts.
+    if batch.enable_teacache or batch.enable_spectrum or stage._cache_dit_requested_for_batch(batch):
+        raise ConfigError(
+            "lesa: the request asks for TeaCache, Spectrum or cache-dit, and two caches would each take the other's "
+            "steps for computed ones. Send it without enable_teacache, enable_spectrum and enable_cache_dit, and start "
+            "SGLang without SGLANG_CACHE_DIT_ENABLED."
+        )
 
 
 def _options() -> ServingOptions:

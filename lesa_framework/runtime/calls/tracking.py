@@ -91,7 +91,7 @@ class Tracker:
     On a GPU a scheduler that counts its steps is believed once it was right at two of them; until then, and when it
     stands still while the latent changes, the noise level is read. A scheduler that is wrong is not the caller's: then
     the calls are followed by their own levels. If these are not on its grid either, it is given up, calls are computed
-    without a grid, and a warning says so.
+    without a grid, and `refused` or a warning says so.
 
     Args:
         source: Knows the sampler's grid.
@@ -216,8 +216,12 @@ class Tracker:
             return False
         if not self._warned:
             self._warned = True
-            levels = ", ".join(f"{stray:.4g}" for stray in self._strays)
-            warn(_GIVEN_UP.format(levels=levels))
+            if self.refused is None:
+                warn(_GIVEN_UP.format(levels=", ".join(f"{stray:.4g}" for stray in self._strays)))
+            else:  # the same words for every grid, so that a log has them once
+                self.refused(
+                    "a run is computed, every step of it. The scheduler of the pipeline does not run this model."
+                )
         known, self._grid = self._grid, NO_GRID
         return known is not NO_GRID
 

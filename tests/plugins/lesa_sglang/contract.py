@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import enum
+import math
 import pkgutil
 import sys
 from collections import defaultdict
 from functools import wraps
+from itertools import pairwise
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import diffusers
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from tests.fixtures_flux import places
@@ -71,19 +74,105 @@ class FluxTransformer2DModel(diffusers.FluxTransformer2DModel):
         freqs_cis=None,
         joint_attention_kwargs=None,
     ):
+        side = math.isqrt(hidden_states.shape[1])
         return super().forward(
             hidden_states,
             encoder_hidden_states,
             pooled_projections,
             timestep / 1000,
             guidance=None if guidance is None else guidance / 1000,
-            img_ids=places(HEIGHT, WIDTH),
+            img_ids=places(side, side),
             txt_ids=torch.zeros(encoder_hidden_states.shape[1], 3),
             return_dict=False,
         )[0]
 
 
 FluxTransformer2DModel.__module__ = f"{RUNTIME}.models.dits.flux"
+
+
+def make_denoising_stage() -> type[Any]:
+    """A new class each time, because hooks change it."""
+
+    class DenoisingStage:
+        server_args = SimpleNamespace(enable_breakable_cuda_graph=False)
+        cache_dit_by_default = False
+
+        def __init__(self, transformer, scheduler, pipeline=None, transformer_2=None, vae=None) -> None:
+            self.transformer, self.transformer_2, self.scheduler = transformer, transformer_2, scheduler
+            self.of_requests = scheduler  # the pipeline's
+
+        def __call__(self, batch, server_args):
+            return self.forward(batch, server_args)
+
+        @torch.no_grad()
+        def forward(self, batch, server_args):
+            ctx = self._prepare_denoising_loop(batch, server_args)
+            self._run_denoising_loop(ctx, batch, server_args)
+            batch.latents = ctx.latents
+            return batch
+
+        def _cache_dit_requested_for_batch(self, batch):
+            return self.cache_dit_by_default if batch.enable_cache_dit is None else batch.enable_cache_dit
+
+        def _prepare_denoising_loop(self, batch, server_args):
+            self.transformer = self.transformer or self.load()
+            batch.scheduler._step_index = batch.scheduler._begin_index = None
+            batch.scheduler.set_begin_index(0)
+            return SimpleNamespace(scheduler=batch.scheduler, timesteps=batch.timesteps, latents=batch.latents)
+
+        def _run_denoising_loop(self, ctx, batch, server_args, *, collect_trajectory=True):
+            for index in range(len(ctx.timesteps)):
+                self._run_denoising_step(ctx, batch, index)
+
+        def _run_denoising_step(self, ctx, batch, index):
+            batch.at_step(index)
+            t = ctx.timesteps[index]
+            noise = [self._predict_noise(self.transformer, ctx.latents, t, each) for each in batch.branches]
+            combined = noise[0] if len(noise) == 1 else noise[1] + 3 * (noise[0] - noise[1])
+            ctx.latents = ctx.scheduler.step(combined, t, ctx.latents, return_dict=False)[0]
+
+        def _predict_noise(self, current_model, latents, t, kwargs):
+            return current_model(hidden_states=latents, timestep=t.repeat(latents.shape[0]), **kwargs)
+
+    return DenoisingStage
+
+
+def make_own_loops(base: type[Any]) -> tuple[type[Any], ...]:
+    """Stages that prepare as others do, and go on with a loop of their own."""
+
+    class DmdDenoisingStage(base):
+        """A few steps between which new noise is added; its scheduler only converts."""
+
+        def __init__(self, transformer, scheduler) -> None:
+            super().__init__(transformer, scheduler)
+            self.scheduler = FlowMatchEulerDiscreteScheduler(shift=8.0)
+
+        @torch.no_grad()
+        def forward(self, batch, server_args):
+            ctx, levels = self._prepare_denoising_loop(batch, server_args), (1.0, 0.757, 0.522, 0.0)
+            for level, following in pairwise(levels):
+                t = torch.tensor(1000 * level)
+                clean = ctx.latents - level * self._predict_noise(self.transformer, ctx.latents, t, batch.branches[0])
+                noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+                ctx.latents = (1 - following) * clean + following * noise
+            batch.latents = ctx.latents
+            return batch
+
+    class ProgressiveDenoisingStage(base):
+        """The first third of the steps has a quarter of the tokens."""
+
+        @torch.no_grad()
+        def forward(self, batch, server_args):
+            tokens, batch.latents = batch.latents.shape[1], batch.latents[:, ::4]
+            ctx = self._prepare_denoising_loop(batch, server_args)
+            for index in range(len(ctx.timesteps)):
+                if index == len(ctx.timesteps) // 3:
+                    ctx.latents = ctx.latents.repeat_interleave(tokens // ctx.latents.shape[1], 1)
+                self._run_denoising_step(ctx, batch, index)
+            batch.latents = ctx.latents
+            return batch
+
+    return DmdDenoisingStage, ProgressiveDenoisingStage
 
 
 def make_classes() -> dict[str, dict[str, Any]]:
@@ -96,41 +185,18 @@ def make_classes() -> dict[str, dict[str, Any]]:
         def _load_diffusers_pipeline(self, model_path, server_args):
             return model_path
 
-    class DenoisingStage:
-        server_args = SimpleNamespace(enable_breakable_cuda_graph=False)
-
-        def __init__(self, transformer, scheduler, pipeline=None, transformer_2=None, vae=None) -> None:
-            self.transformer, self.transformer_2, self.scheduler = transformer, transformer_2, scheduler
-
-        def __call__(self, batch, server_args):
-            return self.forward(batch, server_args)
-
-        @torch.no_grad()
-        def forward(self, batch, server_args):
-            ctx = SimpleNamespace(scheduler=batch.scheduler, timesteps=batch.timesteps, latents=batch.latents)
-            self._run_denoising_loop(ctx, batch, server_args)
-            batch.latents = ctx.latents
-            return batch
-
-        def _run_denoising_loop(self, ctx, batch, server_args, *, collect_trajectory=True):
-            ctx.scheduler._step_index = ctx.scheduler._begin_index = None
-            ctx.scheduler.set_begin_index(0)
-            for index, t in enumerate(ctx.timesteps):
-                batch.at_step(index)
-                noise = [self._predict_noise(self.transformer, ctx.latents, t, each) for each in batch.branches]
-                combined = noise[0] if len(noise) == 1 else noise[1] + 3 * (noise[0] - noise[1])
-                ctx.latents = ctx.scheduler.step(combined, t, ctx.latents, return_dict=False)[0]
-
-        def _predict_noise(self, current_model, latents, t, kwargs):
-            return current_model(hidden_states=latents, timestep=t.repeat(latents.shape[0]), **kwargs)
-
     def _qwen_norm_out(norm_out, hidden_states, conditioning_embedding):
         raise AssertionError("the door replaces it")
+
+    stage = make_denoising_stage()
+    dmd, progressive = make_own_loops(stage)
 
     return {
         "platforms.plugins": {"HookRegistry": HookRegistry, "HookType": HookType},
         "pipelines.diffusers_pipeline": {"DiffusersPipeline": DiffusersPipeline},
-        "pipelines_core.stages.denoising": {"DenoisingStage": DenoisingStage},
+        "pipelines_core.stages.denoising": {"DenoisingStage": stage},
+        "pipelines_core.stages.denoising_dmd": {"DmdDenoisingStage": dmd},
+        "pipelines_core.stages.progressive_resolution.denoising": {"ProgressiveDenoisingStage": progressive},
         "models.dits.qwen_image": {"_qwen_norm_out": _qwen_norm_out},
     }
 
@@ -159,8 +225,8 @@ def nothing(index: int) -> None:
 
 
 def request(stage: Any, num_steps: int, seed: int = 0, *, guided: bool = True, at_step: Any = nothing) -> Any:
-    """A request, with its timesteps set on the stage's scheduler."""
-    stage.scheduler.set_timesteps(num_steps, device="cpu")
+    """A request, with its timesteps set on the pipeline's scheduler."""
+    stage.of_requests.set_timesteps(num_steps, device="cpu")
     generator = torch.Generator().manual_seed(seed)
 
     def new(*shape: int) -> Tensor:
@@ -168,11 +234,12 @@ def request(stage: Any, num_steps: int, seed: int = 0, *, guided: bool = True, a
 
     branches = [{"encoder_hidden_states": new(1, 5, 96), "pooled_projections": new(1, 64)} for _ in range(1 + guided)]
     return SimpleNamespace(
-        scheduler=stage.scheduler,
-        timesteps=stage.scheduler.timesteps,
+        scheduler=stage.of_requests,
+        timesteps=stage.of_requests.timesteps,
         latents=new(1, HEIGHT * WIDTH, 32),
         branches=branches,
         at_step=at_step,
         enable_teacache=False,
         enable_spectrum=False,
+        enable_cache_dit=None,
     )

@@ -67,6 +67,11 @@ def sample(stage: Any, num_steps: int = 12, seed: int = 0, **given: Any) -> torc
     return stage(contract.request(stage, num_steps, seed, **given), None).latents
 
 
+def planned(stage: Any, num_steps: int) -> str:
+    sample(stage, num_steps)
+    return session_of(stage).report.plan()
+
+
 def session_of(stage: Any) -> lesa.Session:
     """The door's session of a stage: the hook on its loop holds it."""
     hook = dict(contract.HookRegistry.hooks)[f"{door.STAGE}._run_denoising_loop"][0][1]
@@ -152,6 +157,24 @@ class TestNativeBackend:
         assert session.report.nfe == 5
         assert torch.equal(sample(stage), first)
 
+    def test_a_loop_that_raises_the_resolution_is_cached_whoever_came_before(self, started):
+        engine = started(LESA_SPEEDUP="4")
+        stage = engine.ProgressiveDenoisingStage(native(), scheduler())
+        first = sample(stage)
+        assert session_of(stage).report.plan() == TWELVE
+        sample(engine.DenoisingStage(stage.transformer, stage.scheduler))
+        assert torch.equal(sample(stage), first)
+        sample(stage, 15)  # the resolution changes at a step that is not the schedule's
+        assert session_of(stage).report.fallbacks == {lesa.Reason.SHAPE: 2}
+
+    def test_a_loop_that_adds_noise_between_its_steps_is_computed(self, started, caplog):
+        stage = started(LESA_SPEEDUP="4").DmdDenoisingStage(native(), scheduler())
+        with pytest.warns(lesa.LesaWarning, match="nothing was predicted"):  # a choice says so, as ever
+            plans = [planned(stage, 3) for _ in range(2)]
+        assert plans == ["FFF"] * 2
+        told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert told == ["a run is computed, every step of it. The scheduler of the pipeline does not run this model."]
+
     def test_a_request_within_another(self, started):
         engine = started(LESA_SPEEDUP="4")
         stage = engine.DenoisingStage(native(), scheduler())
@@ -179,7 +202,8 @@ class TestNativeBackend:
 
     def test_a_transformer_that_is_loaded_late_or_exchanged(self, started):
         stage = started(LESA_SPEEDUP="4").DenoisingStage(None, scheduler())
-        stage.transformer = first = native()
+        first = native()
+        stage.load = lambda: first
         alone = sample(stage)
         stage.transformer = native(1)
         assert not torch.equal(sample(stage), alone)
@@ -218,18 +242,41 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="--enable-breakable-cuda-graph false"):
             engine.DenoisingStage(None, None)
 
-    @pytest.mark.parametrize("cache", ["enable_teacache", "enable_spectrum"])
-    def test_a_request_for_another_cache(self, started, cache):
-        stage = started(LESA_SPEEDUP="4").DenoisingStage(native(), scheduler())
+    @pytest.mark.parametrize("kind", ["DenoisingStage", "DmdDenoisingStage", "ProgressiveDenoisingStage"])
+    @pytest.mark.parametrize("cache", ["enable_teacache", "enable_spectrum", "enable_cache_dit"])
+    def test_a_request_for_another_cache(self, started, kind, cache):
+        stage = getattr(started(LESA_SPEEDUP="4"), kind)(native(), scheduler())
         request = contract.request(stage, 12)
         setattr(request, cache, True)
-        with pytest.raises(ConfigError, match="asks for TeaCache or Spectrum"):
+        with pytest.raises(ConfigError, match=f"asks for TeaCache, Spectrum or cache-dit.*{cache}"):
             stage(request, None)
 
+    def test_a_server_that_mounts_cache_dit_unless_a_request_says_no(self, started, monkeypatch):
+        engine = started(LESA_SPEEDUP="4")
+        monkeypatch.setattr(engine.DenoisingStage, "cache_dit_by_default", True)
+        stage = engine.DenoisingStage(native(), scheduler())
+        with pytest.raises(ConfigError, match="SGLANG_CACHE_DIT_ENABLED"):
+            sample(stage)
+        request = contract.request(stage, 12)
+        request.enable_cache_dit = False
+        stage(request, None)
+        assert session_of(stage).report.plan() == TWELVE
+
     def test_a_model_of_another_class(self, started):
-        stage = started(LESA_SPEEDUP="4").DenoisingStage(torch.nn.Linear(2, 2), scheduler())
+        engine, other = started(LESA_SPEEDUP="4"), torch.nn.Linear(2, 2)
+        with pytest.raises(UnsupportedBackboneError, match="Linear: no backbone adapter fits"):
+            engine.DenoisingStage(other, scheduler())
+        stage = engine.DenoisingStage(None, scheduler())
+        stage.load = lambda: other
         with pytest.raises(UnsupportedBackboneError, match="Linear: no backbone adapter fits"):
             sample(stage)
+
+    def test_a_class_that_the_configuration_describes(self, started, tmp_path):
+        file = tmp_path / "other.yaml"
+        file.write_text(ALWAYS + "backbone: {kind: sglang_flux}\n")
+        model = native()
+        model.__class__ = type("Another", (contract.diffusers.FluxTransformer2DModel,), {})
+        assert started(LESA_CONFIG=str(file)).DenoisingStage(model, scheduler()).transformer is model
 
 
 def test_qwens_last_norm_is_called_as_a_module(started):

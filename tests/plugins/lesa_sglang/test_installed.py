@@ -33,8 +33,8 @@ def run(*arguments: object, script: Path = SCRIPT, **variables: str) -> dict[str
 def test_a_speedup(flux_folder):
     found = run(flux_folder, LESA_SPEEDUP="4")
     found["native"].pop("latents")
-    hooks = [door.QWEN_HEAD, door.PIPELINE, f"{door.STAGE}.__init__", f"{door.STAGE}._run_denoising_loop"]
-    assert found["hooks"] == sorted(hooks)
+    methods = [f"{door.STAGE}.{name}" for name in ("__init__", "_prepare_denoising_loop", "_run_denoising_loop")]
+    assert found["hooks"] == sorted([door.QWEN_HEAD, door.PIPELINE, *methods])
     assert found["native"] == {
         "backbone": "flux",
         "twelve": "FPPPFPPPFPPP",
