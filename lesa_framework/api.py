@@ -83,7 +83,8 @@ def accelerate(
             steps, where no noise levels can be read from the sampler, or where the adapter refuses a call of the
             model. By default it fails. Otherwise this is called with the reason, once for each, and all steps of the
             run, or the call, are computed, which is what a server wants. Weights of another model fit no run at all:
-            with `misfit` or a host they are refused here, and otherwise when a run begins.
+            with `misfit` or a host they are refused here, and otherwise when a run begins. Observers are told of a
+            pipeline's call when it has ended, and not when the next one begins.
 
     Returns:
         A session; use it as a context manager, or call its `detach`.
@@ -225,7 +226,9 @@ def _attach(
         inner = source.source
         quiet = WhereItFits(inner)  # a plan tells nobody that a run does not fit
     models = () if place.bare else place.models.values()
-    requests = Requests(request, models) if host is None else HostedRequests(engine)
+    # Who serves reads a log, which should not wait for the next request.
+    at_once = misfit is not None
+    requests = Requests(request, models, at_once=at_once) if host is None else HostedRequests(engine)
     attachments = [
         Attachment(
             place.called(name),

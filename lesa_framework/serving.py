@@ -122,7 +122,8 @@ def serve(target: Pipeline | nn.Module, options: ServingOptions) -> Session:
     A run that the configuration is not for, such as a warm-up of one step, is computed, and the log says why. So is
     one whose sampler shows no noise levels, and a call that the adapter refuses, such as one with reference images.
     What fails, at its first request, is a model that its adapter does not fit. Each run's share of computed steps is
-    logged at level INFO; a refused call is in no run. The logger is `lesa_framework.serving`.
+    logged at level INFO when the call of the pipeline has ended; a refused call is in no run. The logger is
+    `lesa_framework.serving`.
 
     Args:
         target: A pipeline: any object with a `transformer` and a `scheduler` whose methods call it.

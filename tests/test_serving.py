@@ -121,6 +121,12 @@ class TestServing:
         assert "a run of 3 steps is computed, every step of it. schedule" in caplog.text
         assert "lesa: 3 of 8 steps computed." in caplog.text
 
+    def test_a_run_is_logged_as_soon_as_its_call_has_ended(self, caplog):
+        pipe = TinyPipeline(TinyDiT())
+        with caplog.at_level(logging.INFO, "lesa_framework.serving"), serve(pipe, ServingOptions(STEPS)):
+            pipe(num_inference_steps=8)
+            assert "lesa: 3 of 8 steps computed." in caplog.text  # `messages` would ask the session for its report
+
     def test_a_speedup_follows_the_number_of_steps(self):
         pipe = TinyPipeline(TinyDiT())
         with serve(pipe, ServingOptions(speedup=4.0)) as session:

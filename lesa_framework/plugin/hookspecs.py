@@ -31,4 +31,4 @@ def lesa_step_end(record: StepRecord, latent: Tensor, feature: Tensor) -> None:
 
 @hookspec
 def lesa_run_end(report: RunReport) -> None:
-    """A run was closed: a new one began, or the session ended."""
+    """A run was closed: a new one began, a server's request or the session ended."""

@@ -77,13 +77,16 @@ class Requests:
     Args:
         new: Makes a request's parts.
         models: The transformers.
+        at_once: Tell observers of a call when it has ended. By default they are told when the next one begins, where
+            an observer that fails can raise; a call ends where nothing can.
 
     Attributes:
         lock: Held during each call of a transformer: what is attached to one is shared by all requests.
     """
 
-    def __init__(self, new: NewRequest, models: Iterable[nn.Module]) -> None:
+    def __init__(self, new: NewRequest, models: Iterable[nn.Module], *, at_once: bool = False) -> None:
         self.lock = threading.RLock()
+        self._at_once = at_once
         _ALL.add(self)
         self._new, self._models = new, tuple(models)
         self._finder = CallerFinder(self._models)
@@ -96,11 +99,7 @@ class Requests:
     @property
     def report(self) -> CallReport:
         """The report of this thread's newest request; in a thread without any, of the newest of all."""
-        if self.lock.acquire(blocking=False):  # an observer may wait for a thread that asks for this
-            try:
-                self._announce()
-            finally:
-                self.lock.release()
+        self._announce_if_free()  # an observer may wait for a thread that asks for this
         return (self._thread.last or self._newest or self._new(None, False)[0]).report
 
     def current(self, told: HostCall | None = None) -> Request | None:  # noqa: ARG002 - for hosts, which tell it
@@ -164,6 +163,8 @@ class Requests:
             if calls.get(frame) is request:
                 calls.pop(frame, None)
             self._end(request)
+            if self._at_once:
+                self._announce_if_free()  # else whoever ends or begins a call next
 
         request.mark = caller.mark(ended)
         calls[frame] = request
@@ -188,6 +189,13 @@ class Requests:
         engine.free()
         tracker.forget()
         self._ended.append(engine)
+
+    def _announce_if_free(self) -> None:
+        if self.lock.acquire(blocking=False):
+            try:
+                self._announce()
+            finally:
+                self.lock.release()
 
     def _announce(self) -> None:
         while self._ended:
