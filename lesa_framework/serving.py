@@ -18,6 +18,7 @@ from torch import nn
 
 from lesa_framework.api import accelerate
 from lesa_framework.automatic.shelf import find_weights
+from lesa_framework.automatic.watcher import why_computed
 from lesa_framework.building import build_strategy
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError, LesaWarning, did_you_mean, shown
@@ -137,12 +138,13 @@ def serve(target: Pipeline | nn.Module, options: ServingOptions) -> Session:
         ArtifactError: The weights cannot be used.
         UnsupportedBackboneError: No adapter fits the transformer.
     """
+    log = _Log()
     if options.config is None:
         session = accelerate(
-            target, speedup=options.speedup, weights=options.weights, observers=(_Log(),), misfit=_LOG.warning
+            target, speedup=options.speedup, weights=options.weights, observers=(log,), misfit=log.computed
         )
     else:
-        session = accelerate(target, options.config, observers=(_Log(),), misfit=_LOG.warning)
+        session = accelerate(target, options.config, observers=(log,), misfit=log.computed)
     _LOG.info("lesa: %r", session)
     return session
 
@@ -185,11 +187,24 @@ def models_of(target: Pipeline) -> tuple[nn.Module, ...]:
 
 
 class _Log(Observer):
-    """Says of each run what was computed, and why."""
+    """Says of each run what was computed, and once for each reason why all of it was."""
+
+    def __init__(self) -> None:
+        self._told: list[str] = []
+
+    def computed(self, message: str) -> None:
+        self._told.append(message)
+        _LOG.warning(message)
 
     def lesa_run_end(self, report: RunReport) -> None:
         choice = "" if report.choice is None else f" {report.choice}."
         _LOG.info("lesa: %d of %d steps computed.%s", report.nfe, report.num_steps, choice)
+        # Where no grid is known, the log has it already; a run that broke off may not have come to a predicted step.
+        steps = len(report.info.sigmas) - 1 - report.info.begin
+        if 0 < steps <= report.num_steps == report.nfe:
+            why = why_computed(report)
+            if not any(why in told for told in self._told):
+                self.computed(f"a run of {report.num_steps} steps is computed, every step of it: {why}.")
 
 
 def _speedup(given: object, where: str) -> float | None:

@@ -121,6 +121,41 @@ class TestServing:
         assert "a run of 3 steps is computed, every step of it. schedule" in caplog.text
         assert "lesa: 3 of 8 steps computed." in caplog.text
 
+    @pytest.mark.parametrize(
+        ("options", "steps", "why"),
+        [
+            (
+                ServingOptions({**STEPS, "schedule": {"kind": "even", "compute": 4}}),
+                3,
+                "the schedule computes all 3 steps.",
+            ),
+            (ServingOptions(speedup=5.0), 4, "there is nothing to gain in a run of 4 steps"),
+        ],
+        ids=["configuration", "speed-up"],
+    )
+    def test_a_run_in_which_nothing_is_predicted_is_told_of_once(self, options, steps, why, caplog):
+        pipe = TinyPipeline(TinyDiT())
+        with caplog.at_level(logging.WARNING, "lesa_framework.serving"), serve(pipe, options) as session:
+            with pytest.warns(LesaWarning, match="very step is computed"):
+                pipe(num_inference_steps=steps)
+            pipe(num_inference_steps=steps)
+            assert session.report.plan() == "F" * steps
+            pipe(num_inference_steps=12)
+            assert "P" in session.report.plan()
+        (told,) = caplog.messages
+        assert told.startswith(f"a run of {steps} steps is computed, every step of it: {why}")
+
+    def test_a_run_that_broke_off_is_not_complained_of(self, caplog):
+        def stop(pipe, step, latent):
+            raise TimeoutError
+
+        pipe = TinyPipeline(TinyDiT())
+        with caplog.at_level(logging.WARNING, "lesa_framework.serving"), serve(pipe, ServingOptions(STEPS)) as session:
+            with pytest.raises(TimeoutError):
+                pipe(num_inference_steps=8, callback=stop)
+            assert session.report.plan() == "F"
+        assert not caplog.messages
+
     def test_a_run_is_logged_as_soon_as_its_call_has_ended(self, caplog):
         pipe = TinyPipeline(TinyDiT())
         with caplog.at_level(logging.INFO, "lesa_framework.serving"), serve(pipe, ServingOptions(STEPS)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.report import RunReport
-from lesa_framework.types import Decision
+from lesa_framework.types import Decision, Reason
 from lesa_framework.warning import warn
 
 
@@ -23,11 +23,15 @@ class Watcher(Observer):
         assert choice is not None
         if report.num_steps > max(choice.nfe, 1):
             self._warned = True
-            warn(f"accelerate: nothing was predicted: {_why(report)}.")
+            warn(f"accelerate: nothing was predicted: {why_computed(report)}.")
 
 
-def _why(report: RunReport) -> str:
+def why_computed(report: RunReport) -> str:
+    """Why every step of a run was computed, in a few words."""
     fallbacks = [f"{count}x {reason}" for reason, count in report.fallbacks.items()]
     if report.choice is not None and not report.choice.kind:
         return report.choice.reason
-    return f"steps were computed instead ({', '.join(fallbacks)})" if fallbacks else "the history was too short"
+    if fallbacks:
+        return f"steps were computed instead ({', '.join(fallbacks)})"
+    is_planned = all(record.reason is Reason.SCHEDULE for record in report.records)
+    return f"the schedule computes all {report.num_steps} steps" if is_planned else "the history was too short"
