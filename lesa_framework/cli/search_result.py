@@ -96,13 +96,16 @@ def closer_on(written: Tried, even: Tried) -> list[str]:
 
 
 def overturned(record: Record, written: Tried) -> str | None:
-    """What to say where the comparison chose other steps than the search found best."""
-    best = record.best
+    """What to say where the comparison alone would choose other steps: than the search, or than what was written."""
+    best, even = record.best, next(iter(record.compared), written)
+    behind, counts = even.mean > written.mean, "what was written is closer, so it counts as the best"
     if best is None or best.steps == written.steps:
-        return None
+        alone = "in the comparison alone, even steps are closer."
+        return f"{alone} On the prompts of the search and of the comparison together, {counts}." if behind else None
     overturns = f"the comparison overturns the search, whose best was {' '.join(map(str, best.steps))}."
-    if written.steps != record.compared[0].steps:
-        return f"{overturns} On the prompts of both together, what was written is closer, so it counts as the best."
+    if written.steps != even.steps:
+        though = ", though in the comparison alone even steps are closer" if behind else ""
+        return f"{overturns} On the prompts of both together, {counts}{though}."
     return (
         f"{overturns} On the prompts of both together nothing was closer than even steps, so those were written. The "
         "same command with more --minutes or --tries goes on; another tap (--set backbone.tap=pre_head) or a fit by "

@@ -283,3 +283,16 @@ def test_it_says_when_the_comparison_overturns_the_search() -> None:
     )
     record.compared = [other, even]
     assert "nothing was closer than even steps, so those were written." in str(overturned(record, other))
+
+
+def test_it_says_where_even_steps_are_closer_in_the_comparison() -> None:
+    tried = [Tried(steps=(0, 4), db=(20.0,) * 12), Tried(steps=(0, 3), db=(20.8,) * 12)]
+    even, other = Tried(steps=(0, 4), db=(24.3,) * 8), Tried(steps=(0, 3), db=(24.1,) * 8)
+    record = Record(fingerprint="f", about={}, whole=12, tried=tried, compared=[even, other])
+    assert record.outcome == other
+    said = str(overturned(record, other))
+    assert said.startswith("in the comparison alone, even steps are closer.")
+    assert said.endswith("together, what was written is closer, so it counts as the best.")
+    record.tried.append(Tried(steps=(0, 2), db=(21.0,) * 12))
+    said = str(overturned(record, other))
+    assert said.endswith("it counts as the best, though in the comparison alone even steps are closer.")
