@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+import pytest
 
 from lesa_framework.plugin.manager import plugins
 from tests.matrix.cases import CASES
@@ -18,6 +21,7 @@ from tests.matrix.page import (
     pipeline_words,
 )
 
+ROOT = Path(__file__).parents[2]
 SHOWN = PAGE.read_text(encoding="utf-8")
 
 
@@ -30,6 +34,20 @@ def test_it_has_a_row_for_each_case_and_no_other():
 def test_every_adapter_of_ours_is_a_case():
     ours = {kind for kind, plugin in plugins().registry.backbones.names().items() if plugin.startswith("lesa_")}
     assert ours == {case.kind for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [
+        ("README.md", r"Adapters for \[(\d+) transformer classes"),
+        ("docs/explanation/concepts.md", r"`auto`, `flux`, `qwen_image`, `hunyuan_video`, \[(\d+) more\]"),
+        ("docs/reference/adapters.md", r"Of the (\d+) classes"),
+    ],
+)
+def test_other_pages_name_their_number(page, number):
+    (line,) = (line for line in (ROOT / page).read_text("utf-8").splitlines() if re.search(number, line))
+    named = sum(f"`{case.kind}`" in line for case in CASES)
+    assert int(re.search(number, line)[1]) == len(CASES) - named
 
 
 def test_it_has_a_row_for_each_pipeline_and_no_other():
