@@ -1,6 +1,6 @@
 """Loads diffusers pipelines: registered models, local folders and hub ids, all with one function.
 
-The only module of the core that imports diffusers, and only inside functions.
+Of the core only this and `measure.solvers`, which exchanges samplers, import diffusers, and only inside functions.
 """
 
 from __future__ import annotations
