@@ -209,10 +209,17 @@ class Engine:
             branch.history.expect(reads_next(strategy, ctx, branch.history.entries))
 
     def close_step(self, step: Step, feature: Tensor) -> None:
-        """Record a call, and tell the observers."""
+        """Record a call, and tell the observers; after the run's last call its histories are freed."""
         self._records.append(step.record)
         self._watch.stop(step.record.decision)
         self._finished = time.perf_counter()
+        info, last = self._info, len(self._grid.sigmas) - 2
+        # A run of its last step alone has branches to come, which may read those before them.
+        if step.record.index == last and info is not None and info.begin < last:
+            branches = tuple(self._branches.values())
+            if all(branch.last == last for branch in branches):
+                for branch in branches:  # decoding comes next, which needs the memory
+                    branch.free()
         for observer in self.observers:
             observer.lesa_step_end(record=step.record, latent=step.latent, feature=feature)
 

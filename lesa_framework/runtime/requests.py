@@ -70,9 +70,9 @@ class Requests:
     """The requests of one session.
 
     A request is a call of a pipeline that holds the model, found on the stack: any pipeline, with any scheduler, in
-    any thread. When that call returns, its histories are freed. Where there is no such call, the main thread is a
-    request. In other threads, such as those of a pool, nobody knows who calls; without models to look for, each thread
-    is a request.
+    any thread. When that call returns, what its last step has left of its histories is freed. Where there is no such
+    call, the main thread is a request. In other threads, such as those of a pool, nobody knows who calls; without
+    models to look for, each thread is a request.
 
     Args:
         new: Makes a request's parts.

@@ -22,6 +22,9 @@ class Store(Filtered, Protocol):
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Append a feature."""
 
+    def free(self) -> None:
+        """Drop all features, and free their memory."""
+
     def showing(self, feature: Tensor) -> AbstractContextManager[None]:
         """Within it, entry 0 is read as this very feature."""
 

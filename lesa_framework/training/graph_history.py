@@ -40,6 +40,11 @@ class GraphHistory(History):
         self._features = [kept, *self._features[: self.depth - 1]]
         self._entries = (info, *self._entries[: self.depth - 1])
 
+    def free(self) -> None:
+        """Drop all features; graphs keep what they need."""
+        super().free()
+        self._features = []
+
     def _held(self, k: int) -> Tensor:
         return self._features[k]
 

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from lesa_framework import Reuse, RunInfo, Strategy, Tap
-from lesa_framework.runtime.calls.tracking import Position
+from lesa_framework.runtime.calls.tracking import Located, Position
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.recorder import Recorder
+from lesa_framework.runtime.turn import take_turn
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from tests.runtime.loop import GRID, Sum, drive, engine
+
+
+def call(loop: Engine, index: int, branch: str = "a", *, first: bool = False) -> Tensor:
+    """One call, whose feature is the step's number if it is computed."""
+    latent = torch.zeros(1, 2)
+    work = loop.begin(Position(first, GRID, index, branch, 0), latent)
+    made = work.prediction
+    if made is None:
+        made = loop.computed(work, torch.full((1, 2), float(index)))
+    loop.end(work, made)
+    return made
+
+
+def held(loop: Engine) -> int:
+    """Features that all branches hold."""
+    return sum(len(branch.history.entries) for branch in loop._branches.values())
+
+
+class Kept(Reuse):
+    """Keeps latents, too."""
+
+    reads_latents = True
 
 
 def test_the_seconds_of_a_run_are_from_its_first_call_to_the_end_of_the_last(monkeypatch):
@@ -65,3 +89,51 @@ def test_branches_whose_features_have_other_shapes_do_not_see_each_other_though_
             feature = work.prediction if step else loop.computed(work, torch.zeros(1, length))
             loop.end(work, feature)
     assert seen == [("a", {"c"}), ("b", set()), ("c", {"a"})]
+
+
+def test_histories_are_freed_once_all_branches_have_had_the_last_step():
+    loop = engine(Kept())
+    for index in range(8):
+        assert [held(loop), loop.report.cache_bytes] == [2 * bool(index), 32 * bool(index)]
+        call(loop, index, "a", first=index == 0)
+        assert held(loop) == 2 - (index == 0)
+        call(loop, index, "b")
+    assert held(loop) == 0
+    assert loop._branches["a"].computed is None
+    assert loop.report.cache_bytes == 32  # the most that they held
+    call(loop, 7, "b")
+    assert [str(record.reason) for record in loop.report.records][-1] == "repeated step"
+    assert [held(loop), loop.report.cache_bytes] == [0, 32]
+
+
+def test_the_branches_of_one_batch_are_freed_together():
+    loop = engine(Reuse())
+    for index in range(8):
+        parts = tuple(Position((index, name) == (0, "a"), GRID, index, name, 0) for name in "ab")
+        turn = take_turn(loop, Located(parts, (0, 1)), torch.zeros(2, 2), lambda: None)
+        feature = turn.prediction
+        turn.end(turn.computed(torch.full((2, 2), float(index))) if feature is None else feature)
+        assert held(loop) == (2 if index < 7 else 0)
+    assert loop.report.cache_bytes == 16
+
+
+def test_a_branch_that_rests_at_the_end_keeps_all_histories_to_the_end_of_the_run():
+    loop = engine(Reuse())
+    drive(loop, [0], branch="b")
+    drive(loop, range(8), first=False)
+    assert held(loop) == 2
+    loop.close()
+    assert [held(loop), loop.report.cache_bytes] == [0, 16]
+
+
+def test_a_run_of_its_last_step_alone_keeps_what_its_other_branches_may_read():
+    seen = []
+
+    class Looks(Reuse):
+        def correction(self, entries, ctx):
+            seen.append(set(ctx.others))
+
+    loop = engine(Looks(), computed=(7,))
+    call(loop, 7, "a", first=True)
+    call(loop, 7, "b")
+    assert seen == [set(), {"a"}]

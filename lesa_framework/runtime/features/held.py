@@ -77,6 +77,10 @@ class Held:
             raise IndexError("history holds 0 features")
         return self._kind
 
+    def free(self) -> None:
+        """Drop all features, and free their memory; new ones may come."""
+        self._kind, self._entries = None, ()
+
     def _others(self) -> dict[str, HistoryView]:
         """The histories of other branches that hold something."""
         own: object = self  # what adds up features is for those that derive from this

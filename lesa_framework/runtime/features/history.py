@@ -1,4 +1,4 @@
-"""The newest features of one branch, in a ring buffer that is freed when the run ends."""
+"""The newest features of one branch, in a ring buffer that is freed after the last step."""
 
 from __future__ import annotations
 
@@ -77,6 +77,12 @@ class History(Held):
         else:
             self._away.put(self._head, self._slots[self._head], kept)
         self._entries = (info, *self._entries[: self.depth - 1])
+
+    def free(self) -> None:
+        """Drop all features, and free their memory; new ones may come."""
+        self.expect(())
+        super().free()
+        self._rings, self._slots, self._scales = (), (), {}
 
     def _make(self, count: int) -> list[Tensor]:
         """Memory for so many features."""

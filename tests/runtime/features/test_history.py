@@ -9,6 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lesa_framework import EntryInfo, Filter, HistoryPlace, PluginContractError
 from lesa_framework.runtime.features.history import History
+from lesa_framework.runtime.features.packing import EIGHT_BITS
+from lesa_framework.sizing.history import SizedHistory
 from lesa_framework.testing import pretended_device
 from lesa_framework.testing.tiny_pipeline import noise
 from lesa_framework.training.graph_history import GraphHistory
@@ -34,6 +36,23 @@ def test_is_a_list_of_the_newest(depth, count):
     assert [entry.step for entry in history.entries] == list(range(count - 1, -1, -1))[:depth]
     for k, feature in enumerate(model):
         assert torch.equal(history.feature(k), feature)
+
+
+@pytest.mark.parametrize("kind", [History, GraphHistory, SizedHistory])
+@pytest.mark.parametrize("dtype", [None, EIGHT_BITS])
+def test_what_was_freed_holds_nothing_and_can_be_filled_again(kind, dtype):
+    place = HistoryPlace(dtype=dtype)
+    history, fresh = kind(3, place), kind(3, place)
+    for step in range(2):
+        history.append(noise(SHAPE, step), EntryInfo(step, True))
+    assert history.nbytes > 0
+    history.free()
+    assert (history.nbytes, history.entries) == (0, ())
+    for step in range(2, 7):
+        for each in (history, fresh):
+            each.append(noise(SHAPE, step), EntryInfo(step, True))
+    assert (history.nbytes, history.entries) == (fresh.nbytes, fresh.entries)
+    assert all(torch.equal(history.feature(k), fresh.feature(k)) for k in range(3))
 
 
 def test_a_deep_history_has_places_for_what_it_holds():

@@ -132,6 +132,9 @@ def test_between_predicted_steps_nothing_is_on_the_device(copies: Copies) -> Non
     assert history.nbytes == 3 * size + 2 * size
     history.expect([])
     assert history.nbytes == 3 * size
+    history.expect([0, 1])
+    history.free()
+    assert history.nbytes == 0
 
 
 class Line(AffinePredictor):
