@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -98,11 +100,13 @@ def find_place(
 
     On the grid of the fit it is the step's own, and its weights belong to the features of the same steps, wherever
     these are in the history. On another grid, intervals between computed steps correspond by noise level: the row is
-    that of the interval which began nearest to the newest computed feature, and in it the nearest noise level.
+    that of the interval which began nearest to the newest computed feature, and in it the nearest noise level. Weights
+    go to features in turn. Where computed noise levels are one step of the run's grid, the interval is that of the last
+    of them, and the weights of all go to the one feature.
 
-    A run may hold fewer features: it began later, as in image-to-image, a step was computed that the schedule did not
-    foresee, or two computed noise levels are one step of its grid. The weight of one that is not held goes to the
-    nearest that is, for then the weights still add up to what they did, and the newest ones keep theirs.
+    A run may hold fewer features: it began later, as in image-to-image, or a step was computed that the schedule did
+    not foresee. The weight of one that is not held goes to the nearest that is, for then the weights still add up to
+    what they did, and the newest ones keep theirs.
 
     Args:
         shape: Of the table.
@@ -119,13 +123,24 @@ def find_place(
     if same:
         held = [entry.step for entry in entries]
         return Place(ctx.index, tuple(_nearest(held, step) for step in shape.entries(ctx.index)))
-    newest = ctx.sigmas[entries[0].step]
-    start = min(shape.computed, key=lambda step: abs(sigmas[step] - newest))
+    held, own = [entry.step for entry in entries], _moved(shape, tuple(sigmas), ctx.sigmas)
+    near = min(shape.computed, key=lambda step: abs(sigmas[step] - ctx.sigmas[held[0]]))
+    start = max((step for step in shape.computed if own[step] == held[0]), default=near)
     rows = range(start + 1, shape.end(start))
     if not rows:
         return None
-    row, count = min(rows, key=lambda step: abs(sigmas[step] - ctx.sigma)), len(shape.entries(start + 1))
-    return Place(row, tuple(min(number, len(entries) - 1) for number in range(count)))
+    order = [0]
+    for newer, step in pairwise(shape.entries(start + 1)):
+        is_one = own.get(newer) == own.get(step) == held[order[-1]]
+        order.append(min(order[-1] + (not is_one), len(held) - 1))
+    return Place(min(rows, key=lambda step: abs(sigmas[step] - ctx.sigma)), tuple(order))
+
+
+@lru_cache(32)
+def _moved(shape: TableShape, sigmas: Sequence[float], grid: Sequence[float]) -> dict[int, int]:
+    """The step of another grid that each computed step moves to, as its noise level is nearest."""
+    run = range(len(grid) - 1)
+    return {step: min(run, key=lambda each: abs(grid[each] - sigmas[step])) for step in shape.computed}
 
 
 def _nearest(held: Sequence[int], step: int) -> int:

@@ -7,7 +7,7 @@ import torch
 
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.predictor import FittedPredictorConfig
-from lesa_fitted.table import TableShape, find_place, spread
+from lesa_fitted.table import Place, TableShape, find_place, spread
 from lesa_framework import EntryInfo, Filter, Reason, Strategy, Tap, Tuning
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, save_artifact
 from lesa_framework.interfaces.schedule import Always
@@ -60,6 +60,26 @@ def test_the_weight_of_a_feature_that_is_not_held_goes_to_the_nearest_that_is():
     place = find_place(SHAPE, GRID, False, entries(4), StepContext(6, even_grid(16)))  # no feature of its step 0
     assert place is not None
     assert (place.step, place.order) == (3, (0, 0))
+
+
+# The later interval was reuse, and in those after it weights of older features moved on by one.
+def test_two_computed_noise_levels_on_one_step_share_its_feature_and_the_later_interval_is_the_rows():
+    shape, grid = TableShape(50, (0, 4, 10, 11, 20), 8, ("a",)), even_grid(20)  # steps 10 and 11 move to step 4
+
+    def found(index, *held):
+        return find_place(shape, even_grid(50), False, entries(*held), StepContext(index, grid))
+
+    assert found(6, 4, 2, 0) == Place(15, (0, 0, 1, 2))
+    assert found(9, 8, 4, 2, 0) == Place(22, (0, 1, 1, 2, 3))
+    assert found(9, 8, 4) == Place(22, (0, 1, 1, 1, 1))  # began later
+    # Between the two, which are two steps of a finer grid, the fit predicted nothing.
+    assert find_place(shape, even_grid(50), False, entries(20, 8, 0), StepContext(21, even_grid(100))) is None
+
+
+# By level alone the newest feature would get no weight.
+def test_a_run_whose_computed_steps_are_at_other_levels_gives_weights_in_turn():
+    grid = tuple(level**0.5 for level in GRID)
+    assert find_place(SHAPE, GRID, False, entries(5, 2), StepContext(6, grid)) == Place(4, (0, 1))
 
 
 def test_weights_go_to_the_places_of_their_features():
