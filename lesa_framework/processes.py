@@ -75,11 +75,11 @@ class World:
             value: This process's mean.
             share: Its samples over those of all; where it is 0, the value does not count.
         """
-        return float(self.sum(torch.tensor(value * share if share else 0.0, dtype=torch.float64)))
+        return float(self.sum(torch.tensor(value * share if share else 0.0, dtype=torch.float64, device="cpu")))
 
     def of_first(self, value: float) -> float:
         """The first process's value, such as its clock's: what depends on it then goes alike in all."""
-        return float(self.sum(torch.tensor(value if self.is_first else 0.0, dtype=torch.float64)))
+        return float(self.sum(torch.tensor(value if self.is_first else 0.0, dtype=torch.float64, device="cpu")))
 
     def wait(self) -> None:
         """Wait until all processes are here, such as for files that the first one writes."""
@@ -114,8 +114,9 @@ class World:
         if self.group is None:
             return rows
         with self._together():
-            counts = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-            distributed.all_gather(counts, torch.tensor([len(rows)]), group=self.group)
+            mine = torch.tensor([len(rows)], device="cpu")
+            counts = [torch.zeros_like(mine) for _ in range(self.size)]
+            distributed.all_gather(counts, mine, group=self.group)
             longest = max(int(count) for count in counts)
             padded = rows.new_zeros(longest, *rows.shape[1:])
             padded[: len(rows)] = rows

@@ -20,3 +20,12 @@ def test_a_sum_needs_no_float64_on_the_device_and_leaves_its_values_alone(monkey
     wide = torch.tensor([1.0], dtype=torch.float64)
     assert both.sum(wide).tolist() == [2.0]
     assert wide.tolist() == [1.0]
+
+
+def test_what_is_exchanged_is_on_the_cpu_whatever_the_default_is(monkeypatch):
+    monkeypatch.setattr(distributed, "all_gather", lambda parts, mine, group: [part.copy_(mine) for part in parts])
+    monkeypatch.setattr(distributed, "all_reduce", lambda total, group: total.mul_(2))
+    both, rows = World(0, 2, group=object()), torch.tensor([[1.0], [2.0]])  # type: ignore[arg-type] # it is passed on
+    with torch.device("meta"):
+        assert both.rows(rows).tolist() == [[1.0], [2.0]] * 2
+        assert (both.mean(3.0, 0.5), both.of_first(4.0)) == (3.0, 8.0)

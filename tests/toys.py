@@ -1,4 +1,4 @@
-"""Toys whose block stack is one formula, with pipelines that are called as diffusers' are."""
+"""Toys whose block stack is one formula, with pipelines that are called as diffusers' are. They work on the CPU."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class _ToyField(nn.Module):
     """A velocity that bends with the noise level and jitters from step to step."""
 
     def forward(self, hidden: Tensor, level: Tensor) -> Tensor:
-        jitter = 0.25 * torch.sin(75 * level) * torch.linspace(-1, 1, CHANNELS)
-        return -0.6 * hidden + torch.sin(3 * level) * torch.linspace(0.5, 1.5, CHANNELS) + jitter
+        jitter = 0.25 * torch.sin(75 * level) * torch.linspace(-1, 1, CHANNELS, device="cpu")
+        return -0.6 * hidden + torch.sin(3 * level) * torch.linspace(0.5, 1.5, CHANNELS, device="cpu") + jitter
 
 
 class ToyTransformer(_Stack):
@@ -82,8 +82,9 @@ class ToyPipeline:
         return_dict: bool,
     ) -> tuple[Tensor]:
         assert (output_type, return_dict) == ("latent", False)
-        latent = torch.cat([torch.randn(1, TOKENS, CHANNELS, generator=each) for each in generator])
-        self.scheduler.set_timesteps(num_inference_steps)
+        with torch.device("cpu"):
+            latent = torch.cat([torch.randn(1, TOKENS, CHANNELS, generator=each) for each in generator])
+            self.scheduler.set_timesteps(num_inference_steps)
         for sigma in self.scheduler.sigmas[:-1]:
             velocity = self.transformer(latent, sigma.expand(len(prompt)), return_dict=False)[0]
             latent = self.scheduler.step(velocity, latent)
@@ -94,7 +95,7 @@ class _GuidedField(nn.Module):
     """A velocity that bends with the noise level and with the latent."""
 
     def forward(self, hidden: Tensor, level: Tensor, condition: Tensor) -> Tensor:
-        bend = torch.sin(3 * level) * torch.linspace(0.5, 1.5, CHANNELS)
+        bend = torch.sin(3 * level) * torch.linspace(0.5, 1.5, CHANNELS, device="cpu")
         return -0.6 * torch.tanh(hidden) * (1 + level) + bend * condition
 
 
@@ -135,9 +136,10 @@ class GuidedToyPipeline:
         guidance: float = 3.0,
     ) -> tuple[Tensor]:
         assert (output_type, return_dict) == ("latent", False)
-        latent = torch.cat([torch.randn(1, GUIDED_TOKENS, CHANNELS, generator=each) for each in generator])
-        condition = torch.tensor([[[1.0 + len(each) % 3]] for each in prompt])
-        self.scheduler.set_timesteps(num_inference_steps)
+        with torch.device("cpu"):
+            latent = torch.cat([torch.randn(1, GUIDED_TOKENS, CHANNELS, generator=each) for each in generator])
+            condition = torch.tensor([[[1.0 + len(each) % 3]] for each in prompt])
+            self.scheduler.set_timesteps(num_inference_steps)
         for step, sigma in enumerate(self.scheduler.sigmas[:-1]):
             level = sigma.expand(len(prompt))
             cond = self.transformer(latent, level, condition, return_dict=False)[0]

@@ -45,7 +45,7 @@ class TrainableRows(Predictor):
         self._moved = [nn.Parameter(torch.zeros_like(start)) for start in self._start]
         self.looks_ahead = tunes
         size = rows.shape.tuning_size
-        self._tuning = [nn.Parameter(torch.zeros(size[:-1])) for _ in range(size[-1])] if tunes else []
+        self._tuning = [nn.Parameter(torch.zeros(size[:-1], device="cpu")) for _ in range(size[-1])] if tunes else []
 
     @property
     def parameters(self) -> list[nn.Parameter]:

@@ -84,7 +84,7 @@ class Rows:
     def table(self) -> Tensor:
         """All weights as a table of `shape.size`, float64; 0 where a row has none."""
         shape = self.shape
-        table = torch.zeros(shape.size, dtype=torch.float64)
+        table = torch.zeros(shape.size, dtype=torch.float64, device="cpu")
         for step in set(range(shape.num_steps)) - set(shape.computed):
             for branch in range(len(shape.branches)):
                 weights = self.weights.get(self.key(step, branch))
@@ -133,7 +133,7 @@ class GreedyPredictor(Predictor):
         """See above; 0 before the second computed step."""
         if not self._misses:
             return 0.0
-        missed, way = self._rows.world.sum(torch.tensor(self._misses, dtype=torch.float64)).T
+        missed, way = self._rows.world.sum(torch.tensor(self._misses, dtype=torch.float64, device="cpu")).T
         return float((missed / way.clamp_min(_TINY**2)).sqrt().mean())
 
     def forget(self) -> None:

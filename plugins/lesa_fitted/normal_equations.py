@@ -36,7 +36,8 @@ class NormalEquations:
 
     def __init__(self, size: int, gather: Gather = lambda rows: rows) -> None:
         self.size, self._gather = size, gather
-        self._samples = torch.zeros(0, size * size + size + 1, dtype=torch.float64)  # gram, moment and energy of each
+        # The gram, moment and energy of each.
+        self._samples = torch.zeros(0, size * size + size + 1, dtype=torch.float64, device="cpu")
 
     def add(self, features: Sequence[Tensor], target: Tensor) -> None:
         """Add samples. One whose numbers are not finite, as when half precision overflows, is left out.
@@ -52,8 +53,7 @@ class NormalEquations:
         self._samples = torch.cat([self._samples, self._gather(rows)])
 
     def _sample(self, rows: Sequence[Tensor], wanted: Tensor) -> Tensor:
-        gram = torch.zeros(self.size, self.size, dtype=torch.float64)
-        moment, energy = torch.zeros(self.size, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+        gram, moment, energy = (self._samples.new_zeros(size) for size in ((self.size, self.size), self.size, ()))
         for start in range(0, wanted.numel(), CHUNK):
             part = slice(start, start + CHUNK)
             columns, goal = torch.stack([in_float64(row[part]) for row in rows]), in_float64(wanted[part])
@@ -73,11 +73,11 @@ class NormalEquations:
             Shape (size,), float64; not numbers when no sample was finite, which whoever uses them has to notice.
         """
         if not len(self._samples):
-            return torch.full((self.size,), torch.nan, dtype=torch.float64)
+            return self._samples.new_full((self.size,), torch.nan)
         size = self.size
         grams = self._samples[:, : size**2].reshape(-1, size, size)
         moments, energies = self._samples[:, size**2 : -1].contiguous(), self._samples[:, -1]
-        shares = torch.ones(len(grams), dtype=torch.float64)
+        shares = torch.ones_like(energies)
         for _ in range(_ROUNDS):
             found = _least_squares(grams, moments, shares, ridge)
             errors = energies - 2 * moments @ found + torch.einsum("k,skl,l->s", found, grams, found)
@@ -100,7 +100,7 @@ class NormalEquations:
         """
         size = self.size
         grams = self._samples[:, : size**2].reshape(-1, size, size)
-        same = torch.eye(size, dtype=grams.dtype)
+        same = torch.eye(size, dtype=grams.dtype, device=grams.device)
         some = grams[grams[:, 0, 0] > 0]
         if not len(some):
             return same
@@ -124,6 +124,6 @@ def energy(values: Tensor) -> Tensor:
 
 def _least_squares(grams: Tensor, moments: Tensor, shares: Tensor, ridge: float) -> Tensor:
     gram, moment = (grams * shares[:, None, None]).sum(0), (moments * shares[:, None]).sum(0)
-    added = ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    added = ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     inverse: Tensor = torch.linalg.pinv(gram + added, hermitian=True)
     return inverse @ moment

@@ -286,3 +286,12 @@ def test_a_fit_foretells_the_bytes_of_its_numbers(make_task, tunes):
     foretold = fit.size(2).weights
     list(fit.run())
     assert foretold == sum(tensor.nbytes for tensor in fit.tensors().values())
+
+
+@pytest.mark.parametrize("kind", ["greedy", "true_history", "end_to_end"])
+def test_a_fit_is_the_same_whatever_the_default_device_is(make_task, kind):
+    task = make_task(FittedTrainingConfig(fit=kind, iterations=2, tune_computed=True))
+    here = fitted(task).tensors()
+    with torch.device("meta"):
+        there = fitted(task).tensors()
+    assert {name: torch.equal(there[name], here[name]) for name in here} == dict.fromkeys(here, True)

@@ -103,3 +103,17 @@ def test_without_a_sample_directions_are_the_weights_themselves():
     assert torch.equal(equations.directions(), torch.eye(2, dtype=torch.float64))
     equations.add([torch.full((1, 4), torch.nan)] * 2, torch.zeros(1, 4))
     assert torch.equal(equations.directions(), torch.eye(2, dtype=torch.float64))
+
+
+def test_they_are_on_the_cpu_whatever_the_default_is():
+    features, target = torch.randn(2, 3, 16), torch.randn(3, 16)
+
+    def found() -> list[torch.Tensor]:
+        equations = NormalEquations(2)
+        lost = equations.solve(0.0).isnan()
+        equations.add(list(features), target)
+        return [lost, equations.solve(1e-6), equations.directions()]
+
+    here = found()
+    with torch.device("meta"):
+        assert all(map(torch.equal, found(), here))
