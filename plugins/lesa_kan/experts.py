@@ -87,7 +87,7 @@ def differences(sigmas: Sequence[float]) -> Tensor:
     Returns:
         float32, shape (T, T + 1): one row for each step.
     """
-    grid = torch.tensor(sigmas, dtype=torch.float64)
+    grid = torch.tensor(sigmas, dtype=torch.float64, device="cpu")
     return (grid[:-1, None] - grid[None, :]).float()
 
 
@@ -104,9 +104,9 @@ def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
             f"LESA's KANs need pykan ({error}). Install it with `pip install 'lesa-framework[kan]'`."
         ) from error
     # pykan seeds the global generators, those of GPUs too; whoever calls us did not ask for that. The GPUs are named,
-    # because torch warns about several otherwise.
+    # because torch warns about several otherwise. It makes tensors on the default device, which a program may have set.
     gpus = range(torch.accelerator.device_count())
-    with torch.random.fork_rng(gpus), _other_generators_kept(), _no_uninitialised_memory():
+    with torch.device("cpu"), torch.random.fork_rng(gpus), _other_generators_kept(), _no_uninitialised_memory():
         kan: nn.Module = KAN(
             width=[shape.num_steps + 1, *shape.hidden, 1],
             grid=shape.grid,
@@ -171,14 +171,14 @@ class Experts(nn.Module):
         self.shape = shape
         count = shape.branches * shape.num_stages
         self.kans = nn.ModuleList(new_kan(shape, seed + number) for number in range(count))
-        taps = torch.zeros(shape.branches, shape.num_stages, shape.depth)
+        taps = torch.zeros(shape.branches, shape.num_stages, shape.depth, device="cpu")
         mask = torch.zeros_like(taps)
         for stage, length in enumerate(shape.stage_history):
             taps[:, stage, 0] += 1.0 / max(length - 1, 1)
             taps[:, stage, length - 1] -= 1.0 / max(length - 1, 1)
             mask[:, stage, :length] = 1.0
         self.taps = nn.Parameter(taps)
-        self.bias = nn.Parameter(torch.zeros(shape.branches, shape.num_stages))
+        self.bias = nn.Parameter(torch.zeros(shape.branches, shape.num_stages, device="cpu"))
         self.mask: Tensor
         self.register_buffer("mask", mask)
 

@@ -39,7 +39,7 @@ class TrainableLesa(OnBase, TrainablePredictor):
         self._keep_kans = keep_kans
         if base is not None:
             self.restrain(0.0)
-        self._gains = torch.zeros(shape.branches, shape.num_stages, shape.num_steps)
+        self._gains = torch.zeros(shape.branches, shape.num_stages, shape.num_steps, device="cpu")
 
     def check(self, run: RunInfo) -> None:
         """Compare the run with that which the base's weights were made for."""

@@ -13,7 +13,7 @@ import torch
 from lesa_framework import ArtifactError, ConfigError, LesaWarning, RunInfo, StepContext, Tap, World
 from lesa_framework.artifacts import Artifact, save_artifact
 from lesa_kan.experts import ExpertShape
-from lesa_kan.lesa import TrainedLesa
+from lesa_kan.lesa import TrainedLesa, tabulate
 from lesa_kan.predictor import LesaPredictorConfig
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
@@ -87,6 +87,21 @@ def test_two_trainings_of_one_seed_give_the_same_weights_to_the_last_bit(toy_pip
     first, second, untrained = weights(1), weights(1), weights(0)
     assert {name: torch.equal(second[name], first[name]) for name in first} == dict.fromkeys(first, True)
     assert not torch.equal(untrained["gains"], first["gains"])
+
+
+def test_tables_and_trainings_are_the_same_whatever_the_default_device_is(toy_pipeline: Any) -> None:
+    whole, other = artifact(trainable()), tuple(sigma**2 for sigma in SIGMAS)
+    shape, sigmas = ExpertShape(6, (2,), (3,)), torch.linspace(1, 0, 7).tolist()
+
+    def found(device: str) -> tuple[list[list[list[float]]], dict[str, list[float]]]:
+        with torch.device(device):
+            table, lesa = tabulate(whole, other), TrainableLesa(shape, 0)
+        fit = short(toy_pipeline, lesa, guided_epochs=1, closed_loop_epochs=1)
+        with torch.device(device):
+            list(fit.run())
+            return table, {name: tensor.tolist() for name, tensor in lesa.tensors(sigmas).items()}
+
+    assert found("meta") == found("cpu")
 
 
 def test_an_artifact_without_kans_serves_the_trainings_grid_alone() -> None:
