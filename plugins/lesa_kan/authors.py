@@ -8,7 +8,7 @@ read the history from the oldest feature to the newest; our taps begin with the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count, pairwise, takewhile
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from lesa_framework import ConfigError, Published, Tap
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, shifted_grid
 from lesa_kan.checkpoint import read_model
-from lesa_kan.experts import Experts, ExpertShape
+from lesa_kan.experts import ExpertShape, gains_of
 
 #: What a configuration of LESA allows.
 _LONGEST, _DEEPEST, _WIDEST, _STEPS = 64, 16, 4096, 1000
@@ -105,7 +105,7 @@ def import_published(published: Published) -> tuple[Artifact, str]:
         config=config,
         training=published.record,
     )
-    gains = _gains(shape, weights, sigmas)
+    gains = gains_of(shape, weights, sigmas).double()
     others = [name for name, each in _RELEASES.items() if each.branches == branches and name != backbone]
     note = ""
     if others and not published.backbone:
@@ -132,8 +132,8 @@ def experts_of(tensors: Mapping[str, Tensor], name: str, branches: int) -> tuple
     """
     left = _Tensors(tensors, name)
     shape = _shape_of(left, branches)
-    taps = torch.zeros(branches, 3, shape.depth)
-    bias = torch.zeros(branches, 3)
+    taps = torch.zeros(branches, 3, shape.depth, device="cpu")
+    bias = torch.zeros(branches, 3, device="cpu")
     found = {"taps": taps, "bias": bias}
     for number in range(branches * 3):
         branch, stage = divmod(number, 3)
@@ -252,16 +252,3 @@ def _shape_of(left: _Tensors, branches: int) -> ExpertShape:
         )
     ends = left.ends(f"{first}.0.grid", order)
     return ExpertShape(inputs - 1, lengths, hidden, coefficients - order, order, ends, branches)
-
-
-@torch.no_grad()
-def _gains(shape: ExpertShape, weights: dict[str, Tensor], sigmas: tuple[float, ...]) -> Tensor:
-    """`a_s(d_i)` of every KAN. One network takes the weights of all in turn: to make one takes seconds."""
-    one = Experts(replace(shape, stage_history=(1,), branches=1), seed=0)
-    rows = []
-    for number in range(shape.branches * shape.num_stages):
-        own = f"kan.{number}."
-        kan = {name.replace(own, "kan.0.", 1): each for name, each in weights.items() if name.startswith(own)}
-        one.load_compact({"taps": torch.zeros(1, 1, 1), "bias": torch.zeros(1, 1), **kan})
-        rows.append(one.gains(sigmas)[0, 0])
-    return torch.stack(rows).double().view(shape.branches, shape.num_stages, -1)

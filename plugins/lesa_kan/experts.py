@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -222,6 +222,34 @@ class Experts(nn.Module):
     def _kept(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The KANs' parameters that are stored, under their short names."""
         for number, kan in enumerate(self.kans):
-            for name, parameter in kan.named_parameters():
-                if name.startswith("act_fun.") and name.rpartition(".")[2] in _KEPT:
-                    yield f"kan.{number}.{name.removeprefix('act_fun.')}", parameter
+            yield from _kept(kan, number)
+
+
+@torch.no_grad()
+def gains_of(shape: ExpertShape, weights: Mapping[str, Tensor], sigmas: Sequence[float]) -> Tensor:
+    """`a_s(d_i)` of stored KANs on a grid; to make a network takes seconds, so one takes the weights of all in turn.
+
+    Args:
+        shape: Sizes.
+        weights: The tensors that `shape.kans()` names, and perhaps others.
+        sigmas: The grid, T + 1 noise levels.
+
+    Returns:
+        float32, shape (branches, stages, T).
+
+    Raises:
+        ConfigError: pykan is not installed.
+    """
+    kan, rows, found = new_kan(shape, 0), differences(sigmas), list[Tensor]()
+    for number in range(shape.branches * shape.num_stages):
+        for name, parameter in _kept(kan, number):
+            parameter.copy_(weights[name])
+        found.append(kan(rows).squeeze(-1))
+    return torch.stack(found).view(shape.branches, shape.num_stages, -1)
+
+
+def _kept(kan: nn.Module, number: int) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of one KAN that are stored, under its short names."""
+    for name, parameter in kan.named_parameters():
+        if name.startswith("act_fun.") and name.rpartition(".")[2] in _KEPT:
+            yield f"kan.{number}.{name.removeprefix('act_fun.')}", parameter

@@ -19,7 +19,7 @@ from lesa_framework import (
 )
 from lesa_framework.artifacts import Artifact, check_run, same_grid
 from lesa_kan.base import Base, LesaRecord, OnBase, added
-from lesa_kan.experts import Experts, ExpertShape
+from lesa_kan.experts import ExpertShape, gains_of
 
 #: What LESA alone can do about another grid.
 _RETABULATE = (
@@ -134,7 +134,6 @@ class TrainedLesa(Lesa):
         return tabulate(self._artifact, sigmas)
 
 
-@torch.no_grad()
 def tabulate(artifact: Artifact, sigmas: tuple[float, ...]) -> list[list[list[float]]]:
     """Evaluate an artifact's KANs on a grid of the same length.
 
@@ -151,9 +150,7 @@ def tabulate(artifact: Artifact, sigmas: tuple[float, ...]) -> list[list[list[fl
         weights = {name: artifact.tensor(name, size) for name, size in wanted.items()}
     except ArtifactError as error:
         raise ArtifactError(f"predictor.retabulate: another grid needs the weights of the KANs. {error}") from error
-    experts = Experts(shape, seed=0)
-    experts.load_compact(weights)
-    gains = experts.gains(sigmas)
+    gains = gains_of(shape, weights, sigmas)
     _check_sizes(gains, weights["taps"], weights["bias"])
     table: list[list[list[float]]] = gains.tolist()
     return table

@@ -53,6 +53,16 @@ def test_predictions_equal_the_authors_formula(tmp_path: Path, branches: int, dt
                 assert float((ours - theirs).abs().max()) < 1e-6
 
 
+def test_what_is_imported_is_on_the_cpu_whatever_the_default_is(tmp_path: Path) -> None:
+    here = imported(tmp_path, release_tensors(STEPS)).artifact
+    published = Published("", "theirs.pt", content=(tmp_path / "theirs.pt").read_bytes())
+    with torch.device("meta"):
+        there = LesaPredictorConfig.read_published(published).artifact
+    assert here is not None
+    assert there is not None
+    assert all(torch.equal(there.tensors[name], here.tensors[name]) for name in here.tensors)
+
+
 @pytest.mark.parametrize(
     ("backbone", "branches", "tap", "interval", "boundaries", "model"),
     [

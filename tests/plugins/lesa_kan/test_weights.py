@@ -12,6 +12,7 @@ import torch
 
 from lesa_framework import ArtifactError, ConfigError, LesaWarning, RunInfo, StepContext, Tap, World
 from lesa_framework.artifacts import Artifact, save_artifact
+from lesa_kan import experts
 from lesa_kan.experts import ExpertShape
 from lesa_kan.lesa import TrainedLesa, tabulate
 from lesa_kan.predictor import LesaPredictorConfig
@@ -102,6 +103,14 @@ def test_tables_and_trainings_are_the_same_whatever_the_default_device_is(toy_pi
             return table, {name: tensor.tolist() for name, tensor in lesa.tensors(sigmas).items()}
 
     assert found("meta") == found("cpu")
+
+
+def test_one_network_is_made_for_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, whole, other = trainable(), artifact(trainable()), tuple(sigma**2 for sigma in SIGMAS)
+    new, seen = experts.new_kan, []
+    monkeypatch.setattr(experts, "new_kan", lambda *given: seen.append(given) or new(*given))
+    assert tabulate(whole, other) == made.experts.gains(other).tolist()
+    assert len(seen) == 1, "to make one takes seconds"
 
 
 def test_an_artifact_without_kans_serves_the_trainings_grid_alone() -> None:
