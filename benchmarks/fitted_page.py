@@ -38,8 +38,8 @@ def sections(results: Results) -> dict[str, str]:
 def leads(results: Results) -> str:
     """For each model and number of computed steps: `fitted`, and how far it is ahead of each sort of rival."""
     lines = [
-        "| | fitted | the best forecast without a fit | the best LESA | fewer steps |",
-        "|---|--:|---|---|---|",
+        "| | fitted | the best forecast without a fit | the best LESA | fewer steps with UniPC | fewer steps |",
+        "|---|--:|---|---|---|---|",
     ]
     for found in results.models:
         title = next(each.title for each in SYSTEMS if each.model == found.model)
@@ -54,9 +54,10 @@ def leads(results: Results) -> str:
 def _against(rows: Sequence[Row], ours: Row, found: ModelResults, nfe: int) -> list[str]:
     caches = [row for row in rows if row.kind is Kind.CACHE and row.family not in ("fitted", "lesa")]
     lesa = [row for row in rows if row.kind is Kind.CACHE and row.family == "lesa"]
+    unipc = [row for row in rows if row.family.startswith("unipc")]
     plain = [row for row in rows if row.name == fewer_steps_name(nfe)]
     cells: list[str] = []
-    for rivals, named in ((caches, True), (lesa, True), (plain, False)):
+    for rivals, named in ((caches, True), (lesa, True), (unipc, True), (plain, False)):
         if not rivals:
             cells.append("–")
             continue

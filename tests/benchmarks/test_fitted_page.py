@@ -15,11 +15,19 @@ MODEL = "reference:flux"
 
 
 def results(fitted: tuple[float, float], line: tuple[float, float]) -> Results:
-    scores = {"ref-flux-fitted-nfe10": fitted, "taylorseer1-even10": line, "fewer_steps_10": (20.0, 21.0)}
+    scores = {
+        "ref-flux-fitted-nfe10": fitted,
+        "taylorseer1-even10": line,
+        "unipc2_10": (25.0, 27.0),
+        "fewer_steps_10": (20.0, 21.0),
+    }
     rows = [
         row(name, sum(values) / 2, model=MODEL, family=family, kind=kind)
         for (name, values), family, kind in zip(
-            scores.items(), ("fitted", "taylorseer", "fewer_steps"), ("cache", "cache", "fewer_steps"), strict=True
+            scores.items(),
+            ("fitted", "taylorseer", "unipc2", "fewer_steps"),
+            ("cache", "cache", "fewer_steps", "fewer_steps"),
+            strict=True,
         )
     ]
     found = ModelResults(
@@ -45,7 +53,8 @@ def test_a_lead_is_one_when_its_interval_says_so(fitted, line, cell):
     text = fitted_page.leads(results(fitted, line))
     assert cell in text
     assert "| FLUX, 10 of 50 |" in text
-    assert "| – | 20.5<br>+" in text  # no LESA was measured, and plain steps need no name
+    assert "| – | `unipc2_10` 26.0<br>+" in text  # no LESA was measured
+    assert "| 20.5<br>+" in text  # plain steps need no name
     assert len({each.count("|") for each in text.splitlines()}) == 1
 
 
