@@ -20,6 +20,7 @@ from lesa_framework.report import CallReport
 from lesa_framework.runtime.calls.caller import Caller, CallerFinder, Known, Mark, Rank
 from lesa_framework.runtime.calls.tracking import Locator
 from lesa_framework.runtime.engine import Engine
+from lesa_framework.warning import warn
 
 
 @dataclass(eq=False)
@@ -57,10 +58,12 @@ class _Thread(threading.local):
             generators and coroutines, which another thread may resume, are not here.
         own: That of all other calls.
         last: The engine of the newest request.
+        grid: What the scheduler of the newest call showed when it began: the same object until it makes a new grid.
     """
 
     own: Request | None = None
     last: Engine | None = None
+    grid: object = None
 
     def __init__(self) -> None:
         self.calls: dict[int, Request] = {}
@@ -95,6 +98,7 @@ class Requests:
         self._open: set[weakref.ref[Request]] = set()  # of all threads; a thread's own request ends with it
         self._ended: deque[Engine] = deque()  # whose observers have not been told yet
         self._newest: Engine | None = None
+        self._warned = False
 
     @property
     def report(self) -> CallReport:
@@ -155,6 +159,7 @@ class Requests:
             if failed is not None:
                 self._end(failed)
         self._announce()
+        self._check_loop(caller)
         parts = self._new(caller.owner, caller.rank is not Rank.ARGUMENT)
         request = self._made(Request(*parts, (caller.owner, caller.rank)))
         calls = self._pausing if caller.may_pause else self._thread.calls
@@ -169,6 +174,17 @@ class Requests:
         request.mark = caller.mark(ended)
         calls[frame] = request
         return request
+
+    def _check_loop(self, caller: Caller) -> None:
+        """Warn once of a call that goes on with a grid of which the one before made a single step."""
+        scheduler, last, before = caller.owner.scheduler, self._thread.last, self._thread.grid
+        self._thread.grid = grid = getattr(scheduler, "timesteps", getattr(scheduler, "sigmas", None))
+        if self._warned or last is None or grid is None or grid is not before or caller.rank is Rank.CALL:
+            return
+        report = last.report
+        if report.num_steps == 1 < len(report.info.sigmas) - 1:
+            self._warned = True
+            warn(_ONE_STEP.format(name=caller.frame.f_code.co_name))
 
     def _made(self, request: Request) -> Request:
         engine, tracker = request.engine, request.tracker
@@ -201,6 +217,11 @@ class Requests:
         while self._ended:
             self._ended.popleft().close()
 
+
+_ONE_STEP = (
+    "accelerate: each call of {name}() makes one step, so nothing is cached: what a call has computed is freed when it "
+    "returns. Give the pipeline, as an argument, to the function that has the loop over the steps."
+)
 
 #: All that are in use.
 _ALL: weakref.WeakSet[Requests] = weakref.WeakSet()

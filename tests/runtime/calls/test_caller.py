@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from types import FrameType, SimpleNamespace
@@ -61,6 +62,30 @@ def test_without_a_method_the_outermost_function_calls():
     pipe = Pipeline()
     found = around(pipe, find)
     assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "around", Rank.ARGUMENT)
+
+
+def test_a_method_may_be_a_step_of_the_function_around_it():
+    pipe, frames = Pipeline(), []
+
+    def loop(pipe: Any, act: Any) -> Any:
+        frames.append(sys._getframe())
+        return pipe.sample(lambda: through(pipe, act))
+
+    found = loop(pipe, find)
+    assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "loop", Rank.ARGUMENT)
+    assert loop(pipe, lambda: find({id(frames[-1]): (pipe, Rank.ARGUMENT)})) is frames[-1]
+    found = around(Pipeline(), lambda: pipe.sample(find))
+    assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "sample", Rank.METHOD)
+
+
+def test_a_generator_of_the_pipeline_is_no_step_of_the_function_that_takes_its_steps():
+    class Streaming(Pipeline):
+        def stream(self) -> Iterator[Any]:
+            yield self.sample(find)
+
+    pipe = Streaming()
+    found = around(pipe, lambda: next(pipe.stream()))
+    assert (found.frame.f_code.co_name, found.rank, found.may_pause) == ("stream", Rank.METHOD, True)
 
 
 def test_a_pipeline_may_be_any_argument_of_a_function():

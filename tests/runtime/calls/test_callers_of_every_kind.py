@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import TypeAlias
 
+import pytest
 import torch
 
+from lesa_framework import LesaWarning
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyPipeline, TinyScheduler
-from tests.runtime.sessions import cached, fresh, pipeline
-from tests.runtime.test_requests import beside
+from tests.runtime.sessions import cached, fresh, strategy
 
 
 class SectionPipeline(TinyPipeline):
@@ -31,24 +34,103 @@ def test_the_report_of_a_call_covers_all_of_its_runs():
     assert torch.equal(images[1], fresh(prompt=1, num_inference_steps=10))
 
 
-def test_a_loop_that_was_given_the_pipeline():
-    def sample(pipe: TinyPipeline, steps: int) -> torch.Tensor:
+class SteppingPipeline(TinyPipeline):
+    """Makes single steps for loops of the user's, yields all of them, or makes them at once."""
+
+    def denoise_step(self, latent: torch.Tensor) -> torch.Tensor:
+        return step(self, latent)
+
+    def stream(self, steps: int) -> Iterator[torch.Tensor]:
         latent = torch.ones(1, 6, 4)
-        pipe.scheduler.set_timesteps(steps)
+        self.scheduler.set_timesteps(steps)
         for _ in range(steps):
-            latent = step(pipe, latent)
-        return latent
+            latent = self.denoise_step(latent)
+            yield latent
 
-    def step(pipe: TinyPipeline, latent: torch.Tensor) -> torch.Tensor:
-        sigma = pipe.scheduler.sigmas[pipe.scheduler.step_index or 0]
-        return pipe.scheduler.step(pipe.transformer(latent, sigma.expand(1), torch.ones(1, 3, 4)).sample, latent)
+    def generate(self, steps: int) -> torch.Tensor:
+        return list(self.stream(steps))[-1]
 
-    pipe = pipeline()
+
+def step(pipe: TinyPipeline, latent: torch.Tensor) -> torch.Tensor:
+    sigma = pipe.scheduler.sigmas[pipe.scheduler.step_index or 0]
+    return pipe.scheduler.step(pipe.transformer(latent, sigma.expand(1), torch.ones(1, 3, 4)).sample, latent)
+
+
+Step: TypeAlias = Callable[[SteppingPipeline, torch.Tensor], torch.Tensor]
+both_steps = pytest.mark.parametrize("one", [step, SteppingPipeline.denoise_step], ids=["function", "method"])
+
+
+def sample(pipe: SteppingPipeline, steps: int, one: Step) -> torch.Tensor:
+    latent = torch.ones(1, 6, 4)
+    pipe.scheduler.set_timesteps(steps)
+    for _ in range(steps):
+        latent = one(pipe, latent)
+    return latent
+
+
+@both_steps
+def test_a_loop_that_was_given_the_pipeline(one: Step):
+    pipe = SteppingPipeline(TinyDiT())
     with torch.no_grad(), cached(pipe) as session:
-        sample(beside(pipe), 10)
+        for each in (SteppingPipeline(pipe.transformer), pipe):
+            sample(each, 10, one)
+            assert session.report.plan() == "FPPFPPPPFP"
+
+
+def test_a_function_that_was_given_the_pipeline_and_calls_its_method_for_each_run():
+    def serve(pipe: SteppingPipeline) -> list[torch.Tensor]:
+        images = []
+        for steps in (10, 9, 9):
+            images.append(pipe.generate(steps))
+            plans.append(session.report.plan())
+        return images
+
+    plans: list[str] = []
+    pipe = SteppingPipeline(TinyDiT())
+    with torch.no_grad(), cached(pipe) as session:
+        images = serve(pipe)
+        assert plans == ["FPPFPPPPFP", "FPPFPPPPF", "FPPFPPPPF"]
+        assert torch.equal(images[1], images[2])
+        assert torch.equal(images[0], sample(pipe, 10, step))
+
+
+def test_a_generator_whose_steps_are_taken_by_a_function_with_the_pipeline():
+    def take(pipe: SteppingPipeline, steps: Iterator[torch.Tensor]) -> torch.Tensor | None:
+        return next(steps, None)
+
+    pipe = SteppingPipeline(TinyDiT())
+    with torch.no_grad(), cached(pipe) as session:
+        steps = pipe.stream(10)
+        while take(pipe, steps) is not None:
+            pass
         assert session.report.plan() == "FPPFPPPPFP"
-        sample(pipe, 10)
-        assert session.report.plan() == "FPPFPPPPFP"
+
+
+@both_steps
+def test_a_loop_whose_steps_alone_were_given_the_pipeline_is_computed_and_one_warning_says_so(one: Step):
+    def loop() -> None:
+        latent = torch.ones(1, 6, 4)
+        pipe.scheduler.set_timesteps(4)
+        for _ in range(4):
+            latent = one(pipe, latent)
+            assert session.report.plan() == "F"
+
+    pipe, advice = SteppingPipeline(TinyDiT()), rf"{one.__name__}\(\) .* to the function that has the loop"
+    with torch.no_grad(), cached(pipe) as session:
+        with pytest.warns(LesaWarning, match=advice) as caught:
+            loop()
+        loop()
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_runs_of_one_step_are_not_taken_for_the_steps_of_a_run():
+    pipe = SteppingPipeline(TinyDiT())
+    with torch.no_grad(), cached(pipe, strategy((0,))):
+        for _ in range(3):
+            sample(pipe, 1, step)
+        for _ in range(3):  # of longer runs, the first steps
+            pipe.scheduler.set_timesteps(8)
+            step(pipe, torch.ones(1, 6, 4))
 
 
 def test_blocks_with_the_pipeline_as_an_argument():
