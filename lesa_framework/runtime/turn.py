@@ -38,10 +38,8 @@ def take_turn(engine: Engine, located: Located, latent: Tensor, guidance: Callab
     """Open a call: decide for each branch, and predict if all of them are predicted."""
     if len(located.parts) == 1:
         return _Alone(engine, engine.begin(located.parts[0], latent, guidance))
-    steps = [
-        (place, engine.open(located.parts[place], part, guidance))
-        for place, part in _in_order(located.order, _split(latent, len(located.parts), "latent"))
-    ]
+    parts = _split(latent, len(located.parts), "latent")
+    steps = [(place, engine.open(located.parts[place], parts[place], guidance)) for place in located.order]
     return _Together(engine, steps)
 
 
@@ -114,10 +112,6 @@ class _Together:
     def _remember(self, place: int, step: Step, used: Tensor) -> None:
         self._engine.remember(step, used)
         self._remembered[place] = used
-
-
-def _in_order(order: Sequence[int], parts: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
-    return [(place, parts[place]) for place in order]
 
 
 def _split(tensor: Tensor, count: int, what: str) -> tuple[Tensor, ...]:

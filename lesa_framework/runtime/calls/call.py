@@ -108,23 +108,18 @@ class Branches:
 
     def steps_on(self, call: Call) -> bool:
         """Whether a call at the level of the one before belongs to another step, with a latent of its own."""
-        return self._called_without(call.latent) and (
-            any(branch.part == call.part and branch.is_of(call) for branch in self._called)
-            or len(self._called) >= len(self._before) > 0
-        )
+        all_were_called = len(self._called) >= len(self._before) > 0
+        return (all_were_called and not self.share(call.latent)) or self.repeats(call)
 
     def repeats(self, call: Call) -> bool:
         """Whether a branch of this step is called again, with another latent."""
-        return self._called_without(call.latent) and any(
+        return not self.share(call.latent) and any(
             branch.part == call.part and branch.is_of(call) for branch in self._called
         )
 
     def share(self, latent: Tensor) -> bool:
         """Whether a branch of this step was called with this very latent."""
         return any(branch.latent is latent for branch in self._called)
-
-    def _called_without(self, latent: Tensor) -> bool:
-        return bool(self._called) and not self.share(latent)
 
     def _find(self, call: Call) -> Branch:
         for branch in self._all:
