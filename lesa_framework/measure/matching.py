@@ -12,7 +12,7 @@ from typing import TypeAlias
 from lesa_framework.errors import PeerError, in_one_line
 from lesa_framework.interfaces.peer import HasTransformer, Peer, PeerFamily
 from lesa_framework.measure.counting import Count, Workload
-from lesa_framework.place import transformers_of
+from lesa_framework.place import TRANSFORMERS, transformers_of
 from lesa_framework.words import amount
 
 #: Counts are ratios of whole numbers, so the NFE is met up to rounding.
@@ -100,9 +100,10 @@ def match(
             left out. It is chosen, too, where the time does not suffice for a single run.
     """
     models = transformers_of(pipe)
-    if len(models) != 1:
+    if list(models) != [TRANSFORMERS[0]]:
         have = ", ".join(models) or "none"
-        return Match(error=f"Peers need a pipeline with exactly one transformer. This one has: {have}.")
+        only = f"exactly one transformer, called `{TRANSFORMERS[0]}`"
+        return Match(error=f"Peers need a pipeline with {only}. This one has: {have}.")
     until = time.monotonic() + seconds
 
     def stop_late_runs(*_: object) -> None:  # a GPU is given work only a little ahead, so the CPU's clock will do

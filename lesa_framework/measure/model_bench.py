@@ -20,7 +20,7 @@ from lesa_framework.measure.probing import Outputs, Prober, Reference, with_repo
 from lesa_framework.measure.results import QUALITY, Kind, Pair
 from lesa_framework.measure.scoring import Metrics, finite_or_none, mean, scored
 from lesa_framework.measure.store import Store
-from lesa_framework.measure.subject import ChangedModelError, Progress, Subject, fingerprint
+from lesa_framework.measure.subject import ChangedModelError, Progress, Subject
 from lesa_framework.measure.tasks import Task
 from lesa_framework.processes import ALONE, World
 from lesa_framework.report import CallReport
@@ -63,7 +63,7 @@ class ModelBench:
         self._uncached, *self._others = [Entry(each) for each in contenders]
         self._parts = Parts(task, environment, list(metrics.loaded), world)
         self._groups = self._parts.groups
-        self._clean: list[object] = []
+        self._clean: list[list[object]] = []
         self._reference: Reference | None = None
         self._workload: Workload | None = None
         self._judged_by: object = None
@@ -96,7 +96,7 @@ class ModelBench:
         left = self._parts.left(self._uncached, self._others, self._store, self._prober)
         progress.expect(left.steps, pace.seconds(left))
         self._subject.progress = progress
-        self._clean = fingerprint(self._subject.pipe.transformer)
+        self._clean = self._subject.fingerprints()
         self._probe_uncached()
 
     def round(self, number: int, timed: Callable[[], object] = lambda: None) -> None:
@@ -223,7 +223,7 @@ class ModelBench:
             found = Cell(error=in_one_line(error))
         if found.error is not None:
             release_memory()
-        if fingerprint(self._subject.pipe.transformer) != self._clean:
+        if self._subject.fingerprints() != self._clean:
             raise ChangedModelError(
                 f"{entry.contender.name} was detached and left the model changed, so nothing measured after it would "
                 "be valid. Exclude it and start again."

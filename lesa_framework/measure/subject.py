@@ -16,7 +16,7 @@ from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.results import Pair
 from lesa_framework.pipelines import CallablePipeline
-from lesa_framework.place import Pipeline
+from lesa_framework.place import Pipeline, transformers_of
 from lesa_framework.types import Samples
 
 Result = TypeVar("Result")
@@ -40,7 +40,7 @@ class Subject(ABC):
     """A model that methods are attached to, and how it is sampled.
 
     Attributes:
-        pipe: Holds the transformer and the scheduler; bare between runs.
+        pipe: Holds the transformers and the scheduler; bare between runs.
         progress: Is shown every step; nothing is shown if None.
     """
 
@@ -50,6 +50,10 @@ class Subject(ABC):
     @abstractmethod
     def generate(self, num_steps: int, group: Sequence[Pair], on_step: StepCallback) -> Samples:
         """Make a batch of samples; calls `on_step` after every step with the step's number."""
+
+    def fingerprints(self) -> list[list[object]]:
+        """The `fingerprint` of each of the pipeline's transformers."""
+        return [fingerprint(getattr(self.pipe, name)) for name in transformers_of(self.pipe)]
 
     def timed(self, run: Callable[[], Result]) -> tuple[Result, Cell]:
         """Wraps a timed run, which attaches a method, samples and detaches it.

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from lesa_framework.backbones import find_adapter
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, LesaWarning
 from lesa_framework.generation import GenerationSettings, sampler_grid
 from lesa_framework.measure.lineup import caches, planned_steps, run_info
 from lesa_framework.pipelines import CallablePipeline
+from lesa_framework.place import place_of
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.plugin.registry import AUTO
 from lesa_framework.ui.asked import AUTOMATIC
@@ -76,7 +76,7 @@ def config_of(value: str, speedup: float) -> LesaConfig | None:
 
 def _presets(pipe: CallablePipeline, model: str, grid: tuple[float, ...]) -> Iterator[Method]:
     """Those that were made for this model, or for any of its kind, and have nothing to object to the run."""
-    kind = find_adapter(pipe.transformer).kind
+    kind = place_of(pipe, None, AUTO).kind
     for name in plugins().registry.presets.names():
         try:
             with warnings.catch_warnings():

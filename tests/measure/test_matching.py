@@ -186,11 +186,12 @@ def test_a_family_that_breaks_when_it_is_asked_is_a_row_too():
     assert match(Broken([[1]]), Pipe(), workload(), 10).error == "AttributeError: no layers"
 
 
-def test_peers_need_exactly_one_transformer():
-    pipe = SimpleNamespace(transformer=nn.Identity(), transformer_2=nn.Identity())
+@pytest.mark.parametrize("names", [("transformer", "transformer_2"), ("transformer_2",)])
+def test_peers_need_exactly_one_transformer_by_that_name(names):
+    pipe = SimpleNamespace(**{name: nn.Identity() for name in names})
     result = match(FakeFamily([[1]]), pipe, workload(), 10)
     assert result.chosen is None
-    assert "exactly one transformer. This one has: transformer, transformer_2" in result.error
+    assert f"exactly one transformer, called `transformer`. This one has: {', '.join(names)}." in result.error
 
 
 def test_a_search_that_takes_too_long_is_cut_short_in_the_middle_of_a_run():

@@ -19,6 +19,8 @@ from lesa_framework.measure.results import ALWAYS, Results
 from lesa_framework.measure.scoring import Metrics, load_metrics
 from lesa_framework.pipelines import load_pipeline
 from tests.measure.benches import CALL, PROMPTS, STEPS, Bench, row
+from tests.pipelines import worded
+from tests.pipelines.videos import SIZE
 
 
 @pytest.fixture
@@ -97,6 +99,15 @@ def test_a_sampler_that_does_not_fit_is_refused_before_anything_is_run(bench, tm
     monkeypatch.setattr(subject, "generate_batch", lambda *_: pytest.fail("something was run"))
     with pytest.raises(ConfigError, match=r"samplers: unipc2 .* this pipeline has one with stochastic_sampling"):
         bench.run()
+
+
+def test_a_pipeline_with_its_second_transformer_alone(bench, monkeypatch):
+    monkeypatch.setattr(runner, "load_pipeline", lambda *_, **__: worded.low_noise_wan())
+    bench.raw |= {"models": {bench.model: {"call": SIZE}}, "peers": ["diffusers_taylorseer"]}
+    results = bench.run()
+    assert results.models[0].details["reuse-a"].plans["cond (transformer_2)"] == "FFPPFPPF"
+    assert [row(results, name).error for name in ("reuse-a", "fewer_steps_4")] == [None, None]
+    assert "called `transformer`. This one has: transformer_2" in row(results, "diffusers_taylorseer_4").error
 
 
 def test_models_of_metrics_are_let_go_before_the_next_model_s_are_loaded(bench, monkeypatch):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from types import MethodType
+from types import MethodType, SimpleNamespace
+from typing import Any
 
 import pytest
 from torch import nn
 
-from lesa_framework.measure.subject import fingerprint
+from lesa_framework.generation import GenerationSettings
+from lesa_framework.measure.subject import PipelineSubject, fingerprint
 
 
 def model() -> nn.Module:
@@ -36,6 +38,16 @@ def test_a_change_is_seen(change):
     before = fingerprint(changed)
     change(changed)
     assert fingerprint(changed) != before
+
+
+@pytest.mark.parametrize("name", ["transformer", "transformer_2"])
+def test_a_change_of_either_transformer_is_seen(name):
+    pipe: Any = SimpleNamespace(transformer=model(), transformer_2=model())
+    subject = PipelineSubject(pipe, GenerationSettings())
+    before = subject.fingerprints()
+    assert subject.fingerprints() == before
+    leave_hook(getattr(pipe, name))
+    assert subject.fingerprints() != before
 
 
 def test_a_bound_forward_of_the_class_itself_is_no_change():

@@ -105,6 +105,15 @@ def wan() -> Any:
     return _silent(Worded(**new_wan(second=True).components, boundary_ratio=0.8))
 
 
+def low_noise_wan() -> Any:
+    """Wan 2.2 with nothing but its second transformer, which begins at any noise level here."""
+    from diffusers import AutoencoderKLWan
+
+    both = wan()
+    video = AutoencoderKLWan(3, z_dim=16, dim_mult=[1] * 4, num_res_blocks=1, temperal_downsample=[False, True, True])
+    return _silent(type(both)(**both.components | {"transformer": None, "vae": video}, boundary_ratio=1.1))
+
+
 def _silent(pipe: Any) -> Any:
     pipe.set_progress_bar_config(disable=True)
     return pipe
