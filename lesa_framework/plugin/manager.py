@@ -41,16 +41,23 @@ class Plugins:
         """Add one plugin: a module or an object with hooks.
 
         Raises:
-            PluginContractError: A hook's name or signature is wrong, `lesa_register` fails, or a name is taken.
+            PluginContractError: A hook's name or signature is wrong, `lesa_register` fails, or a name is taken. Nothing
+                is left of the plugin then.
         """
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()  # otherwise a misspelt hook would silently never be called
-        except (pluggy.PluginValidationError, ValueError) as error:
+            for impl in self.hook.lesa_register.get_hookimpls():
+                if impl.plugin_name == name:
+                    self._register(name, impl.function)
+        except ValueError as error:  # the name, or the plugin, is taken: whoever has it keeps it
             raise PluginContractError(f"plugin '{name}': {error}") from error
-        for impl in self.hook.lesa_register.get_hookimpls():
-            if impl.plugin_name == name:
-                self._register(name, impl.function)
+        except pluggy.PluginValidationError as error:
+            self._remove(name)
+            raise PluginContractError(f"plugin '{name}': {error}") from error
+        except BaseException:  # a notebook's cell may be interrupted, too
+            self._remove(name)
+            raise
 
     def replace(self, name: str, plugin: object) -> None:
         """Add one plugin in the place of what was added by this method under the same name before, if anything.
@@ -62,12 +69,8 @@ class Plugins:
             self._remove(name)
         elif name in self.names():
             raise PluginContractError(f"plugin '{name}' was not added to be replaced. Choose another name.")
+        self.add(name, plugin)
         self._replaceable.add(name)
-        try:
-            self.add(name, plugin)
-        except PluginContractError:
-            self._remove(name)
-            raise
 
     def _remove(self, name: str) -> None:
         self._replaceable.discard(name)

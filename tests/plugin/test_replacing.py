@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from lesa_framework import PluginContractError, PredictorConfig, add_plugin, hookimpl, load_config
+from lesa_framework import PluginContractError, PredictorConfig, Registrar, add_plugin, hookimpl, load_config
 from lesa_framework.plugin import manager
 from lesa_framework.plugin.manager import Plugins
 from tests.plugin.registering import plugin
@@ -28,6 +28,12 @@ class Misspelt:
     @hookimpl
     def lesa_registers(self, registrar):
         """No hook has this name."""
+
+
+class Misargued:
+    @hookimpl
+    def lesa_run_end(self, reprot):
+        """The hook has no argument of this name."""
 
 
 def register(plugin: object, name: str = "notebook") -> None:
@@ -68,13 +74,41 @@ def test_an_installed_plugin_is_not_replaced(found):
     assert found.names() == ["installed"]
 
 
-@pytest.mark.parametrize("broken", [Misspelt(), plugin(lambda registrar: 1 / 0)])
-def test_a_broken_plugin_leaves_nothing_so_that_the_mended_cell_can_be_run(found, broken):
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("broken", [Misspelt(), Misargued(), plugin(lambda registrar: 1 / 0)])
+def test_a_broken_plugin_leaves_nothing_so_that_others_and_the_mended_one_can_be_added(found, broken, replace):
     with pytest.raises(PluginContractError, match="plugin 'notebook'"):
-        register(broken)
+        add_plugin("notebook", broken, replace=replace)
     assert found.names() == ["installed"]
-    register(adding(MineConfig))
+    add_plugin("second", adding(OtherConfig), replace=replace)
+    add_plugin("notebook", adding(MineConfig), replace=replace)
+    assert found.registry.predictors.names() == {"mine": "notebook", "other": "second"}
+
+
+def test_the_same_object_is_registered_again_once_it_is_mended(found):
+    mistakes = [ZeroDivisionError, KeyboardInterrupt]
+
+    def fails_half_way(registrar: Registrar) -> None:
+        registrar.add_predictor(MineConfig)
+        if mistakes:
+            raise mistakes.pop()
+        registrar.add_predictor(OtherConfig)
+
+    module = plugin(fails_half_way)
+    for mistake in (KeyboardInterrupt, PluginContractError):
+        with pytest.raises(mistake):
+            add_plugin("notebook", module)
+        assert found.registry.predictors.names() == {}
+    add_plugin("notebook", module)
+    assert found.registry.predictors.names() == {"mine": "notebook", "other": "notebook"}
+
+
+def test_a_name_that_is_taken_stays_with_what_has_it(found):
+    add_plugin("notebook", adding(MineConfig))
+    with pytest.raises(PluginContractError, match="plugin 'notebook'"):
+        add_plugin("notebook", adding(OtherConfig))
     assert found.registry.predictors.names() == {"mine": "notebook"}
+    assert found.names() == ["installed", "notebook"]
 
 
 def test_a_registered_predictor_is_known_to_configurations():
