@@ -196,8 +196,13 @@ class Registrar:
         """Register a backbone adapter.
 
         Raises:
-            PluginContractError: The name is taken, or the adapter does not declare its layout.
+            PluginContractError: The name is taken, or this is no class of adapters, or one that declares no layout.
         """
+        if BackboneAdapter not in getattr(adapter, "__mro__", ()):  # its instances have none
+            raise PluginContractError(
+                f"{self._plugin}: backbone '{kind}': add_backbone needs a class derived from BackboneAdapter, "
+                f"not {adapter!r}."
+            )
         missing = [name for name in REQUIRED if not getattr(adapter, name, None)]
         if missing:
             raise PluginContractError(

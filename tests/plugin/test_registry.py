@@ -19,7 +19,7 @@ from lesa_framework import (
 )
 from lesa_framework.plugin import manager
 from lesa_framework.plugin.manager import Plugins, plugins
-from lesa_framework.testing import TinyDiTAdapter
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter
 from tests.plugin.registering import plugin
 
 
@@ -181,6 +181,12 @@ def test_an_adapter_without_a_layout_is_refused():
 
     with pytest.raises(PluginContractError, match="backbone 'half': Half sets no blocks and no head"):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("half", Half)))
+
+
+@pytest.mark.parametrize("given", [TinyDiTAdapter(), TinyDiT, "tiny"])
+def test_something_else_than_an_adapters_class_is_refused(given):
+    with pytest.raises(PluginContractError, match=r"^mine: backbone 'tiny': add_backbone needs a class .*, not "):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("tiny", given)))
 
 
 def test_very_many_names_are_listed_without_their_plugins():
