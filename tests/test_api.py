@@ -117,6 +117,32 @@ class TestAccelerate:
             assert heard == []
         assert heard == [5]
 
+    def test_a_session_is_watched_by_the_plugins_that_there_were_when_it_was_attached(self, registered):
+        heard = []
+
+        class Watching:
+            def __init__(self, name):
+                self.name = name
+
+            @lesa.hookimpl
+            def lesa_run_start(self):
+                heard.append(f"{self.name}: start")
+
+            @lesa.hookimpl
+            def lesa_run_end(self, report):
+                heard.append(f"{self.name}: end")
+
+        registered.replace("watching", Watching("old"))
+        earlier, later = TinyPipeline(TinyDiT()), TinyPipeline(TinyDiT())
+        with lesa.accelerate(earlier, RAW):
+            earlier()
+            registered.replace("watching", Watching("new"))
+            registered.add("another", Watching("another"))
+            with lesa.accelerate(later, RAW):
+                later()
+        new = ["another: start", "new: start", "another: end", "new: end"]  # the newest plugin is told first
+        assert heard == ["old: start", *new, "old: end"]
+
     def test_without_watching_plugins_nothing_is_called(self):
         assert plugins().observers == ()
 

@@ -12,7 +12,7 @@ class Observer:
     """Watches the runs of a session. This base does nothing: define the methods that you need.
 
     Tensors are read-only and valid during the call alone, because a history reuses its memory. Clone what you keep.
-    A plugin watches every session of the process with hooks of the same names.
+    A plugin watches, with hooks of the same names, every session of the process that is attached while it is there.
 
     Steps of concurrent requests come in turns, one at a time, each in its request's thread.
 

@@ -33,9 +33,17 @@ class Plugins:
 
     @property
     def observers(self) -> tuple[Observer, ...]:
-        """The hooks of all plugins as one observer; none where no plugin watches runs."""
+        """The hooks of all plugins as one observer; none where no plugin watches runs.
+
+        It stays as it is when plugins are added or replaced: nobody hears of the end of a run and not of its start.
+        """
         watched = (self.hook.lesa_run_start, self.hook.lesa_step_end, self.hook.lesa_run_end)
-        return (cast(Observer, self.hook),) if any(caller.get_hookimpls() for caller in watched) else ()
+        if not any(caller.get_hookimpls() for caller in watched):
+            return ()
+        now = Plugins()
+        for name, plugin in self._manager.list_name_plugin():
+            now._manager.register(plugin, name)
+        return (cast(Observer, now.hook),)
 
     def add(self, name: str, plugin: object) -> None:
         """Add one plugin: a module or an object with hooks.
@@ -125,7 +133,7 @@ def add_plugin(name: str, plugin: object, *, replace: bool = False) -> None:
         plugin: A module or an object with hooks, as an entry point of the group `lesa` would name it. In a notebook,
             `sys.modules[__name__]` is the module of its cells.
         replace: Take the place of what was added so under the same name before, so that a notebook's cell can be run
-            again. Sessions that are attached keep what they have.
+            again. Sessions that are attached keep what they have, and who watches them.
 
     Raises:
         PluginContractError: A hook's name or signature is wrong, `lesa_register` fails, or a name is taken. An
