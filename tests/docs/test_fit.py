@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import sys
 import types
 from pathlib import Path
@@ -29,7 +30,9 @@ from lesa_framework.types import Tap
 from lesa_schedules.schedules import FixedInterval
 from tests.toys import ToyAdapter, ToyPipeline, register_toy
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "extend" / "fit.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to" / "extend" / "fit.md"
+EXAMPLE = ROOT / "examples" / "third_party_plugin" / "lesa_lagrange" / "least_squares.py"
 STEPS = 20
 
 
@@ -73,6 +76,17 @@ def test_the_fit_on_the_page_predicts_held_out_features_better_than_reuse(task):
     task.uncached(held_out, TrueHistory(task, fit.predictor, compare))
     # 0.47 of it: the toy jitters from step to step, which no two weights can follow.
     assert 0 < errors["fitted"] < 0.6 * errors["reuse"]
+
+
+@pytest.mark.parametrize("source", ["page", "example"])
+def test_steps_that_are_not_predicted_in_the_fit_are_reused_under_another_schedule(task, source):
+    module = shown("least_squares") if source == "page" else types.SimpleNamespace(**runpy.run_path(str(EXAMPLE)))
+    fit = module.LeastSquares(task)
+    list(fit.run())
+    weights = fit.tensors()["weights"]
+    computed = [0, 1, *range(4, STEPS, 3)]
+    assert weights[computed].tolist() == [[1.0, 0.0]] * len(computed)
+    assert not (weights[2] == torch.tensor([1.0, 0.0])).any()
 
 
 def test_the_predictor_on_the_page_runs_on_what_its_fit_found(monkeypatch, flux: Any, generate: Any, tmp_path: Path):

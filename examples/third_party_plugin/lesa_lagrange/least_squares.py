@@ -26,7 +26,8 @@ class _Unfitted(Reuse):
 class LeastSquares(Fit):
     """For each predicted step the two weights that come closest to the true feature, over all prompts.
 
-    Only a 2 x 2 Gram matrix a step is kept, in float64. A step that is never predicted gets weights of 0.
+    Only a 2 x 2 Gram matrix a step is kept, in float64. A step that is never predicted in the fit reuses
+    the newest feature, in case another schedule predicts it.
 
     Args:
         task: Prompts, schedule and runs of the sampler.
@@ -48,7 +49,9 @@ class LeastSquares(Fit):
         """Solve for the weights."""
         ridge = RIDGE * self._gram.amax((1, 2), keepdim=True) * torch.eye(2, dtype=torch.float64)
         inverse = torch.linalg.pinv(self._gram + ridge, hermitian=True)
-        return {"weights": (inverse @ self._moment.unsqueeze(-1)).squeeze(-1)}
+        weights = (inverse @ self._moment.unsqueeze(-1)).squeeze(-1)
+        weights[self._gram.amax((1, 2)) == 0, 0] = 1.0  # nothing was added: such a step reuses
+        return {"weights": weights}
 
     def _add(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> None:
         past = torch.stack([history.feature(0), history.feature(1)]).flatten(1).double().cpu()
