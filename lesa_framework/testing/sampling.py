@@ -34,6 +34,8 @@ def attach(
 ) -> Session:
     """Put a strategy into a model through an adapter that need not be registered.
 
+    All calls in one thread, whichever it is, are one request.
+
     Args:
         model: The transformer.
         adapter: Its adapter.
@@ -48,7 +50,7 @@ def attach(
     def request(_owner: object, covers_call: bool) -> tuple[Engine, Tracker]:
         return Engine(strategy, backbone, tap, observers, covers_call=covers_call), Tracker(grid)
 
-    requests = Requests(request, [model])
+    requests = Requests(request, ())  # without looking for a pipeline, so that it works in any thread
     return Session(requests, Attachment(model, adapter, tap, requests))
 
 

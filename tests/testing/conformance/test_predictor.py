@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal
 
@@ -241,3 +242,8 @@ def test_weights_for_each_channel_are_tried_on_as_many(channels, tap):
 def test_predictors_that_break_the_contract(made, message):
     with pytest.raises(AssertionError, match=message):
         check_predictor(predictor_of(made))
+
+
+def test_state_is_noticed_in_any_thread():
+    with ThreadPoolExecutor(1) as pool, pytest.raises(AssertionError, match="the second run depends on more than"):
+        pool.submit(check_predictor, predictor_of(Stubborn)).result()

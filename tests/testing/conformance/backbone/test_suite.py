@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -37,6 +39,11 @@ def test_checks_have_distinct_strings():
 
 def test_an_adapter_may_be_given_in_place_of_its_class():
     check_backbone(Good(), **HOW)
+
+
+def test_it_runs_in_any_thread():
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(check_backbone, Good, **HOW).result()
 
 
 def test_the_first_failure_is_raised_and_all_are_listed():
