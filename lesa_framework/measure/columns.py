@@ -47,13 +47,17 @@ class Column:
 def columns(results: Results) -> list[Column]:
     """The columns in which at least one row has a value; the first is the NFE, which every row has."""
     every = [*_WORK, *(_score(name, info) for name, info in results.metrics.items()), *_COST]
-    return [column for column in every if any(column.read(row) is not None for row in results.rows)]
+    return [column for column in every if _is_measured(column, results)]
 
 
 def explained(results: Results) -> list[tuple[Column, MetricInfo]]:
     """The columns of scores that not everybody knows, for a sentence below the tables."""
-    unusual = {info.heading: info for name, info in results.metrics.items() if name not in ALWAYS}
-    return [(column, unusual[column.heading]) for column in columns(results) if column.heading in unusual]
+    unusual = [(_score(name, info), info) for name, info in results.metrics.items() if name not in ALWAYS]
+    return [(column, info) for column, info in unusual if _is_measured(column, results)]
+
+
+def _is_measured(column: Column, results: Results) -> bool:
+    return any(column.read(row) is not None for row in results.rows)
 
 
 def _score(name: str, info: MetricInfo) -> Column:

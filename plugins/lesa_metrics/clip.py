@@ -25,7 +25,7 @@ class ClipScore(Metric):
 
     Args:
         model: A CLIP model: its folder, or its id on the hub, of which only the local cache is looked at.
-        name: What it is asked for by; another one for another model.
+        name: What it is asked for by; another one for another model, which is then its heading, too.
 
     Example:
         A second CLIP beside the default one, in a plugin of your own::
@@ -33,11 +33,11 @@ class ClipScore(Metric):
             registrar.add_metric(ClipScore("openai/clip-vit-large-patch14", name="clip_score_large"))
     """
 
-    heading = "CLIP score"
     higher_is_better = True
 
     def __init__(self, model: str | Path = "openai/clip-vit-base-patch16", *, name: str = "clip_score") -> None:
         self.model, self.name = str(model), name
+        self.heading = "CLIP score" if name == "clip_score" else name
         self.summary = f"Agreement of picture and prompt, 0 to 100, by {Path(model).name}."
 
     def load(self, device: torch.device | str) -> LoadedClipScore:

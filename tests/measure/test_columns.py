@@ -55,6 +55,16 @@ def test_scores_that_not_everybody_knows_are_explained() -> None:
     ]  # fmt: skip
 
 
+def test_scores_with_one_heading_are_explained_each_by_its_own_sentence() -> None:
+    found, asked = sample_results(), ("LPIPS", "Perceptual distance, by a larger network.")
+    larger = MetricInfo(heading=asked[0], summary=asked[1], higher_is_better=False)
+    rows = [each.model_copy(update={"lpips_large": 0.5}) for each in found.rows]
+    both = found.model_copy(update={"rows": rows, "metrics": {**found.metrics, "lpips_large": larger}})
+    *_, first, second = explained(both)
+    assert [info.summary for _, info in (first, second)] == ["Perceptual distance.", asked[1]]
+    assert second[0].read(rows[0]) == 0.5
+
+
 def test_a_model_that_was_only_timed_has_no_scores() -> None:
     assert [column.heading for column in columns(timed_results())] == [
         "NFE", "work", "s / sample", "speed-up", "cache",

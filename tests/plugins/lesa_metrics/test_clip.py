@@ -120,7 +120,12 @@ def test_the_default_model_is_described():
     metric = ClipScore()
     assert (metric.name, metric.model) == ("clip_score", "openai/clip-vit-base-patch16")
     assert metric.summary == "Agreement of picture and prompt, 0 to 100, by clip-vit-base-patch16."
-    assert ClipScore("mine/clip", name="mine").name == "mine"
+    assert metric.heading == "CLIP score"
+
+
+def test_another_model_has_a_name_and_a_heading_of_its_own():
+    metric = ClipScore("mine/clip", name="mine")
+    assert (metric.name, metric.heading) == ("mine", "mine")
 
 
 def test_what_is_not_on_the_machine_is_not_fetched(calls_home):
