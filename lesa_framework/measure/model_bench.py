@@ -11,7 +11,7 @@ from lesa_framework.errors import in_one_line
 from lesa_framework.measure.assembly import Measured
 from lesa_framework.measure.cells import Cell, Entry
 from lesa_framework.measure.counting import Workload
-from lesa_framework.measure.lineup import Contender, fewer_steps
+from lesa_framework.measure.lineup import Contender, fewer_steps, naming
 from lesa_framework.measure.matching import Search, match, peer_with
 from lesa_framework.measure.meter import release_memory
 from lesa_framework.measure.pace import warmed_up
@@ -60,6 +60,7 @@ class ModelBench:
     ) -> None:
         self._subject, self._task, self._metrics, self._prober, self._store = subject, task, metrics, prober, store
         self._launch, self._search, self._world, self._machine = launch, search, world, environment
+        self._bare = f"{task.source.name}: the uncached run"
         self._uncached, *self._others = [Entry(each) for each in contenders]
         self._parts = Parts(task, environment, list(metrics.loaded), world)
         self._groups = self._parts.groups
@@ -74,7 +75,7 @@ class ModelBench:
 
         Raises:
             ChangedModelError: A method left the model changed. What is finished is kept.
-            LesaError: The processes do not measure the same, or another one ended.
+            LesaError: The uncached run is not finite, the processes do not measure the same, or another one ended.
         """
         self._parts.check_same((self._uncached, *self._others))
         self.prepare(progress)
@@ -165,7 +166,8 @@ class ModelBench:
             ends = kept.pop("steps").tolist()
             outputs = Outputs([kept[f"{call:05d}"] for call in range(len(kept))], ends)
         else:
-            entry.probe, outputs = self._prober.uncached(self._subject, bare, first)
+            with naming(self._bare):
+                entry.probe, outputs = self._prober.uncached(self._subject, bare, first)
             named = {f"{call:05d}": output for call, output in enumerate(outputs.calls)}
             self._store.keep(where, entry.probe, named | {"steps": torch.tensor(outputs.steps)})
         calls = entry.probe.calls or None
@@ -180,7 +182,8 @@ class ModelBench:
         where = self._parts.identity("run", self._uncached, group)
         found = self._store.find(where)
         if found is None or self._store.find_tensors(where) is None:
-            found, samples = self._timed(self._uncached, group)
+            with naming(self._bare):
+                found, samples = self._timed(self._uncached, group)
             self._store.keep(where, found, {"images": samples.images, "latents": samples.latents})
         return found
 

@@ -19,6 +19,7 @@ from lesa_framework.measure.counting import Call, count, counting, total
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.meter import held_bytes, peak_memory
 from lesa_framework.measure.results import Kind, Pair
+from lesa_framework.measure.scoring import check_finite
 from lesa_framework.measure.subject import Subject
 from lesa_framework.place import Pipeline, transformers_of
 from lesa_framework.report import CallReport
@@ -59,11 +60,19 @@ class Prober(ABC):
 
     @abstractmethod
     def uncached(self, subject: Subject, contender: Contender, group: Sequence[Pair]) -> tuple[Cell, Outputs]:
-        """Run the bare model on a batch."""
+        """Run the bare model on a batch.
+
+        Raises:
+            LesaError: Its samples are not finite.
+        """
 
     @abstractmethod
     def probe(self, subject: Subject, entry: Entry, group: Sequence[Pair], reference: Reference) -> Cell:
-        """Run a method on the batch of the reference; a peer's settings are chosen by then."""
+        """Run a method on the batch of the reference; a peer's settings are chosen by then.
+
+        Raises:
+            LesaError: Its samples are not finite.
+        """
 
 
 class WarmUp(Prober):
@@ -132,7 +141,8 @@ def _counted(subject: Subject, contender: Contender, group: Sequence[Pair]) -> t
         if len(models) == 1:
             with suppress(UnsupportedBackboneError):
                 calls = stack.enter_context(counting(models[0], meter))
-        subject.sample(contender, group, lambda _: outputs.steps.append(len(outputs.calls)))
+        samples = subject.sample(contender, group, lambda _: outputs.steps.append(len(outputs.calls)))
+    check_finite(samples)  # before hours of searches and rounds, and outside of what is counted
     return calls, meter.most, outputs
 
 

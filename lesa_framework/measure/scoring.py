@@ -59,15 +59,24 @@ def scored(
     Raises:
         LesaError: Latents or images are not finite.
     """
-    for what, values in (("latents", samples.latents), ("images", samples.images)):
-        if not bool(torch.isfinite(values).all()):
-            raise LesaError(f"the {what} became NaN or infinite")
+    check_finite(samples)
     prompts = [pair.prompt for pair in group]
     scores = {name: finite_or_none(each.measure(samples, reference, prompts)) for name, each in metrics.loaded.items()}
     images = [data_uri(image) for image in samples.images[:keep]]
     return read.model_copy(
         update={"seconds": samples.seconds, "waited": samples.waited, "scores": scores, "images": images}
     )
+
+
+def check_finite(samples: Samples) -> None:
+    """Refuse samples that no metric can measure.
+
+    Raises:
+        LesaError: Latents or images are not finite.
+    """
+    for what, values in (("latents", samples.latents), ("images", samples.images)):
+        if not bool(torch.isfinite(values).all()):
+            raise LesaError(f"the {what} became NaN or infinite")
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import pytest
+import torch
+from diffusers import FluxTransformer2DModel
 
 from lesa_framework import LesaError
 from lesa_framework.measure import model_bench
@@ -29,6 +32,18 @@ def test_error_curves_begin_at_nothing_and_only_caches_and_peers_have_them(bench
     assert all(value > 0 for value in curve[2:])
     assert len(curve) == STEPS
     assert model.details["fewer_steps_4"].step_rel_l2 == []
+
+
+@pytest.mark.parametrize("prober", [Counted(), WarmUp()])
+def test_an_uncached_run_that_is_not_finite_ends_the_benchmark_before_any_search(bench, monkeypatch, prober):
+    real = FluxTransformer2DModel.forward
+    broken = wraps(real)(lambda *given, **named: (real(*given, **named)[0] * torch.nan,))
+    monkeypatch.setattr(FluxTransformer2DModel, "forward", broken)
+    bench.raw["peers"] = ["diffusers_taylorseer_lite"] if isinstance(prober, Counted) else []
+    monkeypatch.setitem(ModelBench.__init__.__kwdefaults__, "search", lambda *_: pytest.fail("searched"))
+    with pytest.raises(LesaError) as caught:
+        bench.run(prober=prober)
+    assert str(caught.value) == f"{bench.model}: the uncached run: the latents became NaN or infinite"
 
 
 def test_methods_take_turns_and_each_begins_a_round(bench):
