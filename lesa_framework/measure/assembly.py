@@ -221,11 +221,10 @@ def _model(bench: Benchmark, part: Measured, shared: Mapping[str, str]) -> Model
 
 def _source(bench: Benchmark, row: Entry, part: Measured) -> Source:
     contender = row.contender
-    planned = {
-        *(part.task.spec.nfe or ()),
-        *(each.contender.nfe for each in part.rows if each.contender.kind is Kind.CACHE),
-    }
-    # A plain run may be there for a gate alone: its number of steps is not known before the gate has run.
+    computed = {each.contender.nfe for each in part.rows if each.contender.kind is Kind.CACHE}
+    planned = part.task.spec.nfe or computed
+    # A plain run may be there for a gate alone: its number of steps is not known before the gate has run,
+    # and `--only` knows the rows that were planned.
     follows_a_gate = contender.kind is Kind.FEWER_STEPS and contender.nfe not in planned
     command = bench.command if bench.file is None else ""  # the page names the command of the whole
     if bench.file is not None and not follows_a_gate and contender.kind is not Kind.UNCACHED:
