@@ -10,7 +10,6 @@ import torch
 from diffusers import FluxTransformer2DModel
 
 from lesa_framework import LesaError
-from lesa_framework.measure import model_bench
 from lesa_framework.measure.cells import Entry
 from lesa_framework.measure.model_bench import ModelBench
 from lesa_framework.measure.probing import Counted, WarmUp
@@ -115,10 +114,10 @@ def test_peers_are_set_to_the_same_work_and_those_that_cannot_say_so(bench, monk
     assert {d.theirs for d in results.differences} | {d.ours for d in results.differences} >= {lite.name}
     store = Store(bench.cells)
     assert len(store) > 0
-    real = model_bench.match
-    monkeypatch.setattr(
-        model_bench,
-        "match",
+    real = ModelBench.__init__.__kwdefaults__["search"]
+    monkeypatch.setitem(
+        ModelBench.__init__.__kwdefaults__,
+        "search",
         lambda family, *rest: real(family, *rest) if "dit" in family.name else pytest.fail("again"),
     )
     path = bench.cells / "cells.jsonl"
