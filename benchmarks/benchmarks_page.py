@@ -65,12 +65,13 @@ def _line(results: Results, row: Row, *, bold: bool) -> str:
         *_times(row), _mebibytes(row.cache_bytes),
         _mebibytes(row.peak_bytes),
     ]  # fmt: skip
-    return "| " + " | ".join(f"**{cell}**" if bold else cell for cell in cells) + " |"
+    return "| " + " | ".join(f"**{cell}**" if bold and cell else cell for cell in cells) + " |"
 
 
 def _times(row: Row) -> tuple[str, str]:
-    seconds, speedup = (NOISY if noisy else "" for noisy in (row.noisy, row.noisy_speedup))
-    return f"{seconds}{number(row.seconds, 3)}", f"{speedup}{number(row.speedup, 2)}x"
+    seconds, speedup = number(row.seconds, 3), number(row.speedup, 2, "x")
+    is_rough = bool(speedup) and row.noisy_speedup
+    return f"{NOISY if row.noisy else ''}{seconds}", f"{NOISY if is_rough else ''}{speedup}"
 
 
 def _why_excluded(row: Row) -> str:

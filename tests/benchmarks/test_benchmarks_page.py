@@ -20,6 +20,17 @@ def test_an_excluded_row_says_why():
     assert len(columns) == 1
 
 
+def test_a_row_without_a_speed_up_has_an_empty_cell_for_it():
+    found = ModelResults(model="m", num_steps=50, batch=1)
+    apart = row("apart", 30.0).model_copy(update={"seconds": 2.0, "speedup": None, "timing_noise": 0.5})
+    together = row("together", 20.0).model_copy(update={"speedup": 2.5})
+    text = benchmarks_page.table(Results(rows=[apart, together], models=[found], metrics=METRICS), "m", 10)
+    cells = {line.split(" | ")[0]: line.split(" | ") for line in text.splitlines()}
+    place = cells["| method"].index("speed-up")
+    assert cells["| **`apart`**"][place - 1 : place + 1] == ["**~2.000**", ""]
+    assert cells["| `together`"][place] == "2.50x"
+
+
 def test_a_note_about_a_metric_is_told_from_others() -> None:
     found = ModelResults(model="m", num_steps=50, batch=1)
     notes = ["not measured: lpips: no weights", "Methods were chosen on other pairs."]
