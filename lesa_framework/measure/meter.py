@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
+from torch import nn
 
 from lesa_framework.interfaces.peer import HasTransformer
 from lesa_framework.place import transformers_of
@@ -41,8 +42,9 @@ def held_bytes(
 
     Memory that is allocated inside a call of the transformer and is still there when the next one begins is kept by the
     cache, whatever is attached and whatever it reports. Latents, text embeddings, the sampler's tables and what a
-    callback keeps are made outside of calls and do not count; weights were there before. What a call returns would look
-    as if it were kept while the pipeline still holds it, so the pipeline gets a copy.
+    callback keeps are made outside of calls and do not count; nor do weights and buffers that the pipeline had before,
+    also where offloading moves them inside a call. What a call returns would look as if it were kept while the pipeline
+    still holds it, so the pipeline gets a copy.
 
     Whole storages are counted, each once: a view keeps all of its storage, and two references to one cost nothing more.
     Memory that is allocated while attaching counts as well, so build a strategy that reads weights before. Memory of
@@ -56,10 +58,19 @@ def held_bytes(
             shows what the model itself keeps.
     """
     most = 0
+    parts = {*transformers_of(pipe).values(), *(each for each in vars(pipe).values() if isinstance(each, nn.Module))}
+    modules = {module for part in parts for module in part.modules()}
+    # By name: buffers that move are new tensors, and what a cache puts beside them is none of the model's.
+    weights = [
+        (module, name)
+        for module in modules
+        for name, _ in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    ]
 
     def look(*_: object) -> None:
         nonlocal most
         if meter.held > most:
+            meter.leave_out(getattr(module, name, None) for module, name in weights)
             gc.collect()  # garbage in cycles is not kept
             most = max(most, meter.held)
         meter.watching = True

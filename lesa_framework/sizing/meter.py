@@ -7,7 +7,7 @@ runs. Compiled code is not seen, nor what a kernel allocates for itself.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
         flops: Operations so far, by the formulas of torch's own counter.
         held: Bytes that were allocated inside and are alive.
         most: The most bytes held at once.
-        watching: Whether new storages count; those that count do so until they are freed.
+        watching: Whether new storages count; those that count do so until they are freed or left out.
     """
 
     def __init__(self, *, watching: bool = True) -> None:
@@ -66,6 +66,12 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
                 if storage._cdata not in given and storage._cdata not in self._known:
                     self._watch(storage)
         return result
+
+    def leave_out(self, given: Iterable[object]) -> None:
+        """Count the storages of the tensors among these no longer, though they are alive."""
+        for storage in _storages(list(given)):
+            if self._known.pop(storage._cdata, None) is not None:  # with it goes what would be called when it is freed
+                self.held -= storage.nbytes()
 
     def _watch(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()

@@ -162,6 +162,22 @@ def test_what_a_model_makes_once_is_gone_after_a_first_run(pipe):
     assert held_bytes(pipe, pipe, attach) == 0
 
 
+def test_weights_that_move_inside_a_call_are_no_cache_and_what_is_put_beside_them_is(pipe):
+    pipe.text_encoder = nn.Linear(WIDTH, WIDTH)
+    pipe.transformer.register_buffer("table", torch.ones(WIDTH))
+
+    def move(*_):
+        for model in (pipe.transformer, pipe.text_encoder):  # one comes and the other goes, as in accelerate's hooks
+            for weight in model.parameters():
+                weight.data = weight.data.clone()
+        pipe.transformer.table = pipe.transformer.table.clone()
+
+    pipe.transformer.proj.register_forward_pre_hook(move)
+    assert held_bytes(pipe, pipe) == 0
+    attach = keeping(pipe, lambda _, outputs: pipe.transformer.register_buffer("newest", outputs[0]))
+    assert held_bytes(pipe, pipe, attach) == FEATURE
+
+
 def test_both_transformers_of_a_pipeline_count(pipe):
     both = SimpleNamespace(transformer=pipe.transformer, transformer_2=Toy())
     kept = {}
