@@ -14,11 +14,11 @@ from lesa_framework.files import is_file, is_folder
 from lesa_framework.fingerprints import canonical
 from lesa_framework.pipelines import pipeline_files
 from lesa_framework.search.budget import Budget
+from lesa_framework.search.identity import settings_of
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Finished, Record, load_record
 from lesa_framework.search.run import Found
 from lesa_framework.search.search import Limit
-from lesa_framework.training.run import by_content
 
 
 def asked_for(
@@ -39,11 +39,9 @@ def asked_for(
     folder = Path(model)
     if not is_folder(folder):
         return None
-    settings = [each.model_dump(mode="json", exclude={"predictor": {"weights"}}) for each in (config, guide)]
     try:
         told = pipeline_files(folder)
-        for each in settings:
-            each["predictor"] = by_content(each["predictor"])
+        settings = [settings_of(each) for each in (config, guide)]
     except OSError:  # the search will say what is wrong
         return None
     batches = [[batch.prompts, batch.seeds] for batch in (*prompts.fit, *prompts.judge)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +13,11 @@ from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import is_file, write_text
-from lesa_framework.fingerprints import canonical
 from lesa_framework.interfaces.fit import Progress
 from lesa_framework.pipelines import CallablePipeline
-from lesa_framework.place import place_of
 from lesa_framework.processes import ALONE, World
 from lesa_framework.search.candidates import Steps, starts
+from lesa_framework.search.identity import about
 from lesa_framework.search.page import write_page
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Record, Tried, load_record
@@ -125,7 +124,7 @@ def search(
     record = _opened(
         path,
         out / f"{config.name}.yaml",
-        {**_about(config, guide, pipe, call, prompts, nfe), "seconds": seconds},
+        {**about(config, guide, pipe, call, prompts, nfe), "seconds": seconds},
         prompts,
     )
     if not world.agrees(hashlib.sha256(record.model_dump_json().encode()).digest()):
@@ -235,38 +234,6 @@ def _provenance(record: Record, best: Tried) -> dict[str, Any]:
         "seconds": round(record.seconds, 1),
         "judged_db": round(best.mean, 3),
         "even_db": round(record.compared[0].mean, 3),
-    }
-
-
-def _about(
-    config: LesaConfig,
-    guide: LesaConfig,
-    pipe: CallablePipeline,
-    call: Mapping[str, Any],
-    prompts: Prompts,
-    nfe: int,
-) -> dict[str, Any]:
-    left_out: Any = {
-        "predictor": {"weights"},
-        "name": True,
-        "training": {"model", "call", "prompts_file"},
-        "schedule": True,
-    }
-    settings = [each.model_dump(mode="json", exclude=left_out) for each in (config, guide)]
-    first, *others = map(asdict, place_of(pipe, None, config.backbone).look())
-    batches = [[batch.prompts, batch.seeds] for batch in (*prompts.fit, *prompts.judge)]
-    told = canonical([settings, dict(call), batches, first, nfe, *others])
-    return {
-        "model": config.training.model,
-        "num_steps": config.training.num_steps,
-        "nfe": nfe,
-        "predictor": config.predictor.kind,
-        "guide": guide.predictor.kind,
-        "seed": config.training.seed,
-        "fit_prompts": len(prompts.fitted),
-        "tried_prompts": prompts.tried,
-        "judge_prompts": prompts.judged,
-        "fingerprint": hashlib.sha256(told.encode()).hexdigest(),
     }
 
 

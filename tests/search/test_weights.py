@@ -1,0 +1,92 @@
+"""Searches for a predictor that brings its weights along, and for one that builds on others'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+
+from lesa_framework import ConfigError, ConfigPath, PredictorConfig, Tap, load_config
+from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact, save_artifact
+from lesa_framework.plugin.manager import plugins
+from lesa_framework.search.budget import Budget
+from lesa_framework.search.finished import asked_for, finished, remember
+from lesa_framework.search.identity import about
+from lesa_framework.search.prompts import divided
+from lesa_framework.search.run import Found
+from lesa_framework.search.search import Limit
+from lesa_framework.search.trial import guide_of
+from tests.search.conftest import CALL, PROMPTS, Gain, run
+
+ONCE = Limit(tries=1)
+
+
+class StoredConfig(PredictorConfig):
+    """A gain that others have fitted."""
+
+    kind: Literal["stored"] = "stored"
+    weights: ConfigPath | None = None
+
+    def build(self) -> Gain:
+        return Gain(float(load_artifact(self.weights, "stored").tensor("gain", (1,))))
+
+
+@pytest.fixture(autouse=True)
+def stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugins().registry.predictors._items, "stored", (StoredConfig, "tests"))
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return store(tmp_path / "theirs.safetensors", 0.97)
+
+
+def store(file: Path, gain: float) -> Path:
+    metadata = ArtifactMetadata(
+        kind="stored", settings={}, sigmas=(1.0, 0.0), backbone="flux", tap=Tap.PRE_HEAD, config={}, training={}
+    )
+    save_artifact(file, Artifact(metadata, {"gain": torch.tensor([gain])}))
+    return file
+
+
+def searched(pipe: Any, out: Path, weights: Path) -> Found:
+    return run(pipe, out, "stored", limit=ONCE, overrides=(f"predictor.weights={weights}",))
+
+
+def test_other_weights_are_another_search(flux: Any, tmp_path: Path, weights: Path) -> None:
+    out = tmp_path / "found"
+    assert not searched(flux, out, weights).earlier
+    assert searched(flux, out, weights.rename(tmp_path / "moved.safetensors")).earlier
+    store(weights, 0.98)
+    with pytest.raises(ConfigError, match="is the record of another search"):
+        searched(flux, out, weights)
+
+
+def test_a_finished_search_notices_other_weights(flux: Any, flux_folder: Path, tmp_path: Path, weights: Path) -> None:
+    raw = {"schedule": {"kind": "always"}, "predictor": {"kind": "stored", "weights": str(weights)}}
+    config = load_config(raw).model_copy(update={"name": "mine"})
+
+    def asked() -> str | None:
+        prompts = divided(PROMPTS, 2, config.training.seed, fits=False)
+        return asked_for(config, config, Budget(nfe=3), CALL, prompts, str(flux_folder))
+
+    found = searched(flux, tmp_path / "found", weights)
+    remember(found, asked())
+    again = finished(config, tmp_path / "found", asked(), ONCE)
+    assert again is not None
+    store(weights, 0.98)
+    assert finished(config, tmp_path / "found", asked(), ONCE) is None
+
+
+def test_the_weights_beneath_go_by_what_is_in_them(flux: Any, weights: Path) -> None:
+    def fingerprint(base: Path) -> str:
+        predictor = {"kind": "lesa", "base": {"kind": "stored", "weights": str(base)}}
+        config = load_config({"schedule": {"kind": "always"}, "predictor": predictor})
+        guide = guide_of(config, "taylorseer")
+        return str(about(config, guide, flux, CALL, divided(PROMPTS, 2, 0, fits=False), 3)["fingerprint"])
+
+    before = fingerprint(weights)
+    assert fingerprint(weights.rename(weights.with_name("moved.safetensors"))) == before
+    assert fingerprint(store(weights, 0.98)) != before
