@@ -12,7 +12,7 @@ from typing import Any, Literal
 from lesa_framework.config.loading import dump_config, load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
-from lesa_framework.files import is_file, write_text
+from lesa_framework.files import is_file, write_bytes, write_text
 from lesa_framework.interfaces.fit import Progress
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.processes import ALONE, World
@@ -52,7 +52,8 @@ class Found:
 
     Attributes:
         config: The configuration.
-        weights: The fitted numbers; None for a predictor that has none.
+        weights: The numbers that were fitted, or a copy of those that the predictor brought along; None where it has
+            none.
         log: The record.
         page: What was tried, to look at.
         record: Its content.
@@ -67,6 +68,12 @@ class Found:
     record: Record
     earlier: bool
     exhausted: bool
+
+
+def weights_in(out: Path, config: LesaConfig) -> Path | None:
+    """Where a search writes the predictor's weights; None where it has none."""
+    has_weights = config.predictor.has_fit() or config.predictor.weights_file is not None
+    return FitFiles(out, config.name).weights if has_weights else None
 
 
 def files_of(name: str) -> list[str]:
@@ -112,6 +119,7 @@ def search(
             search.
         ArtifactError: `out` holds a checkpoint of the fit that cannot be read.
         LesaError: The fit at the end diverged. Or another process ended.
+        OSError: A file of weights cannot be read.
     """
     trials = PipelineTrials(guide, pipe, call, prompts, world)
     fixed = trials.fixed(config)
@@ -151,7 +159,7 @@ def search(
     best = record.outcome
     assert best is not None
     found = config.model_copy(update={"schedule": steps_config(best.steps)})
-    weights, earlier = out / f"{config.name}.safetensors", tried == len(record.tried) + len(record.compared)
+    earlier = tried == len(record.tried) + len(record.compared)
     if config.predictor.has_fit():
         earlier &= _fitted(found, pipe, call, prompts, out, record, trials, progress, world, save)
     page = out / f"{config.name}.html"
@@ -159,7 +167,7 @@ def search(
         _write(found, record, page)
     return Found(
         config=out / f"{config.name}.yaml",
-        weights=weights if config.predictor.has_fit() else None,
+        weights=weights_in(out, config),
         log=path,
         page=page,
         record=record,
@@ -169,8 +177,13 @@ def search(
 
 
 def _write(config: LesaConfig, record: Record, page: Path) -> None:
-    """The page, and the configuration if it has no fit that writes it."""
+    """The page, and the configuration with its weights if it has no fit that writes them."""
     if not config.predictor.has_fit():
+        file, copied = config.predictor.weights_file, weights_in(page.parent, config)
+        if file is not None and copied is not None:  # beside the configuration, so that the folder may be moved
+            write_bytes(copied, file.read_bytes())
+            predictor = config.predictor.model_copy(update={"weights": Path(copied.name)})
+            config = config.model_copy(update={"predictor": predictor})
         write_text(page.with_name(f"{config.name}.yaml"), dump_config(config))
     write_text(page, write_page(record, page.with_name(f"{config.name}.yaml")))
 

@@ -55,6 +55,14 @@ def searched(pipe: Any, out: Path, weights: Path) -> Found:
     return run(pipe, out, "stored", limit=ONCE, overrides=(f"predictor.weights={weights}",))
 
 
+def test_the_folder_holds_the_weights_and_may_be_moved(flux: Any, tmp_path: Path, weights: Path) -> None:
+    found = searched(flux, tmp_path / "found", weights)
+    assert found.weights == tmp_path / "found" / "mine.safetensors"
+    weights.unlink()
+    moved = (tmp_path / "found").rename(tmp_path / "moved")
+    assert load_config(moved / "mine.yaml").predictor.build().gain == pytest.approx(0.97)
+
+
 def test_other_weights_are_another_search(flux: Any, tmp_path: Path, weights: Path) -> None:
     out = tmp_path / "found"
     assert not searched(flux, out, weights).earlier
@@ -76,6 +84,7 @@ def test_a_finished_search_notices_other_weights(flux: Any, flux_folder: Path, t
     remember(found, asked())
     again = finished(config, tmp_path / "found", asked(), ONCE)
     assert again is not None
+    assert again.weights == found.weights
     store(weights, 0.98)
     assert finished(config, tmp_path / "found", asked(), ONCE) is None
 
