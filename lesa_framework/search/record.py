@@ -124,7 +124,8 @@ def load_record(path: Path) -> Record | None:
     try:
         return Record.model_validate_json(text)
     except ValidationError as error:
+        config = path.name.replace(".search.json", ".yaml")
         raise ConfigError(
-            f"--out {path}: is not the record of a search ({first_problem(error)}). Delete it to start afresh, or name "
-            "another folder."
+            f"--out {path}: is not the record of a search ({first_problem(error)}). Name another folder, or delete it, "
+            f"and {config} beside it, to start afresh."
         ) from error

@@ -256,13 +256,16 @@ def _opened(path: Path, config: Path, about: Mapping[str, Any], prompts: Prompts
     said = dict(about)
     fingerprint = said.pop("fingerprint")
     if record is None and is_file(config):
-        raise ConfigError(f"--out {config}: is there already, and no search has made it. Name another folder.")
+        raise ConfigError(
+            f"--out {config}: is there already, without the record of a search beside it. Name another folder, or "
+            "delete it."
+        )
     if record is None:
         return Record(fingerprint=fingerprint, about=said, whole=prompts.tried)
     if record.fingerprint != fingerprint:
         raise ConfigError(
             f"--out {path}: is the record of another search: of another model, other prompts or other settings. Name "
-            "another folder, or delete the file to start afresh."
+            f"another folder, or delete it, and {config.name} beside it, to start afresh."
         )
     record.about = said
     return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -181,12 +182,22 @@ def test_a_folder_with_another_search_is_refused(flux: Any, tmp_path: Path) -> N
     run(flux, tmp_path, limit=Limit(tries=1))
     with pytest.raises(ConfigError, match="is the record of another search"):
         run(flux, tmp_path, limit=Limit(tries=1), nfe=4)
-    (tmp_path / "mine.search.json").write_text('{"tried": 3}')
-    with pytest.raises(ConfigError, match="is not the record of a search"):
-        run(flux, tmp_path, limit=Limit(tries=1))
     (tmp_path / "mine.search.json").unlink()
-    with pytest.raises(ConfigError, match="no search has made it"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml: is there already, without the record of a search beside it"):
         run(flux, tmp_path, limit=Limit(tries=1))
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_who_deletes_what_a_refusal_names_starts_afresh(flux: Any, tmp_path: Path, is_damaged: bool) -> None:
+    begun = partial(run, flux, tmp_path, "taylorseer", limit=Limit(tries=1))
+    begun()
+    if is_damaged:
+        (tmp_path / "mine.search.json").write_text('{"tried": 3}')
+    with pytest.raises(ConfigError, match="is not the record of a" if is_damaged else "of another search") as refusal:
+        begun(nfe=4)
+    for name in set(re.findall(r"mine\.[\w.]+\w", str(refusal.value))):
+        (tmp_path / name).unlink()
+    assert len(begun(nfe=4).record.compared[0].steps) == 4
 
 
 def test_a_predictor_that_needs_more_steps_than_the_budget(flux: Any, tmp_path: Path) -> None:
