@@ -90,7 +90,14 @@ def shown(value: object) -> str:
     return _BRIEF.repr(value)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch found no memory on a device; told without torch, which need not be imported."""
+    # Of its allocators, the CPU's raises an error that has no class of its own.
+    return type(error).__name__ == "OutOfMemoryError" or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
 def in_one_line(error: Exception) -> str:
-    """The class and message of any error in one line, for a row of results; only "out of memory" for a full GPU."""
-    name = type(error).__name__
-    return "out of memory" if name == "OutOfMemoryError" else " ".join(f"{name}: {error}".split())
+    """The class and message of any error in one line, for a row of results; only "out of memory" for a full device."""
+    return "out of memory" if is_out_of_memory(error) else " ".join(f"{type(error).__name__}: {error}".split())

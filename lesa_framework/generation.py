@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lesa_framework.backbones import find_adapter
 from lesa_framework.call_arguments import expanded_call
-from lesa_framework.errors import ConfigError, UnsupportedBackboneError
+from lesa_framework.errors import ConfigError, UnsupportedBackboneError, is_out_of_memory
 from lesa_framework.pipelines import CallablePipeline
 from lesa_framework.place import transformers_of
 from lesa_framework.runtime.calls.grid import SchedulerGrid
@@ -201,9 +201,9 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
         generate_batch(pipe, ["a"], [0], settings)
     except _ReachedError:
         pass
-    except torch.cuda.OutOfMemoryError:
-        raise
     except Exception as error:  # nothing but the arguments can be wrong before the model is reached
+        if is_out_of_memory(error):
+            raise
         raise ConfigError(f"{type(pipe).__name__} refuses the call: {error}") from error
     finally:
         for handle in handles:

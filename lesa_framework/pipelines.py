@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from lesa_framework.devices import available_devices
-from lesa_framework.errors import ConfigError, did_you_mean, shortened
+from lesa_framework.errors import ConfigError, did_you_mean, is_out_of_memory, shortened
 from lesa_framework.extras import about_bundled, check_installed
 from lesa_framework.files import expanded, is_folder
 from lesa_framework.place import Pipeline
@@ -194,9 +194,9 @@ def _load(source: ModelSource, dtype: torch.dtype, models: Mapping[str, nn.Modul
     try:
         with quiet("diffusers", "transformers"):
             pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: dtype}, **models)
-    except torch.cuda.OutOfMemoryError:
-        raise
     except Exception as error:  # the hub, the network, JSON and weights raise errors of many classes
+        if is_out_of_memory(error):
+            raise
         raise _not_loaded(source, error) from error
     pipe.set_progress_bar_config(disable=True)
     return pipe

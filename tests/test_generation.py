@@ -63,6 +63,19 @@ def test_arguments_are_checked_by_name_and_by_the_pipeline(flux: Any) -> None:
         sampler_grid(flux, GenerationSettings(num_steps=5, call={"max_sequence_length": 100_000}))
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), RuntimeError("DefaultCPUAllocator: no room")])
+def test_a_full_device_is_no_refusal_of_the_call(
+    flux: Any, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(flux), "encode_prompt", full)
+    with pytest.raises(RuntimeError, match="no room") as raised:
+        sampler_grid(flux, SETTINGS)
+    assert raised.value is error
+
+
 def test_pipelines_without_a_transformer_are_refused() -> None:
     with pytest.raises(UnsupportedBackboneError, match="has no `transformer`"):
         sampler_grid(SimpleNamespace(), SETTINGS)  # type: ignore[arg-type]

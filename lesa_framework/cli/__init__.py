@@ -73,7 +73,7 @@ def _outcome(
 ) -> int:
     """Run a command and tell of its failure; `known` is called in between."""
     from lesa_framework.cli import voice
-    from lesa_framework.errors import LesaError
+    from lesa_framework.errors import LesaError, is_out_of_memory
 
     voice.begin(arguments)
     try:
@@ -90,11 +90,12 @@ def _outcome(
         # Errors about an input have a class of their own.
         return 2 if isinstance(error, LesaError) and type(error) is not LesaError else 1
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
+        if not is_out_of_memory(error):
             raise
         known()
+        reason = next(iter(str(error).splitlines()), "").rpartition("DefaultCPUAllocator: ")[2].rstrip(".")
         _complain(
-            f"out of memory on the device: {next(iter(str(error).splitlines()), '')} Close what else uses it, make "
+            f"out of memory on the device: {reason}. Close what else uses it, make "
             "smaller samples or fewer at once (--height, --width; --batch, or --set training.batch=1 for a search or a "
             "training), or keep the history in fewer bits or on the host (--set engine.history.dtype=bfloat16, --set "
             "engine.history.device=cpu). Weights that do not fit by themselves need offloading, which Python has: "

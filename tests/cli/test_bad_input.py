@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from lesa_framework import cli
+from lesa_framework.errors import in_one_line
 from tests.cli.conftest import Lesa
 
 _WITHOUT_MODEL = {
@@ -247,14 +249,27 @@ def test_messages_name_what_was_given_the_valid_set_and_the_remedy(lesa: Lesa, i
     assert "at least 2" in lesa("plan", "--config", "mine.yaml", "--steps", "1").err
 
 
-def test_a_full_gpu_is_a_failure_with_advice(lesa: Lesa, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nOf the allocated memory")
+def _full_gpu(_: object = None) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nOf the allocated memory")
 
-    monkeypatch.setattr(cli, "_lesa", full)
+
+def _full_cpu(_: object = None) -> None:
+    torch.empty(2**60, dtype=torch.uint8)  # torch has no class of its own for this error
+
+
+@pytest.mark.parametrize(
+    ("fill", "said"),
+    [(_full_gpu, "CUDA out of memory. Tried to allocate 2.00 GiB. Close"), (_full_cpu, "tried to allocate 1152921504")],
+)
+def test_a_full_device_is_a_failure_with_advice(
+    lesa: Lesa, monkeypatch: pytest.MonkeyPatch, fill: Callable[[], None], said: str
+) -> None:
+    monkeypatch.setattr(cli, "_lesa", fill)
     outcome = lesa("generate", "a")
     assert outcome.code == 1
-    assert outcome.err.startswith(
-        "error: out of memory on the device: CUDA out of memory. Tried to allocate 2.00 GiB. "
-    )
-    assert "Close what else uses it" in outcome.err
+    assert outcome.err.startswith("error: out of memory on the device: ")
+    assert said in outcome.err
+    assert ". Close what else uses it" in outcome.err
+    with pytest.raises(RuntimeError) as raised:
+        fill()
+    assert in_one_line(raised.value) == "out of memory"
