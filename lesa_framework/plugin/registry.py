@@ -144,6 +144,11 @@ class Registry:
         for catalog in vars(self).values():
             catalog.drop(plugin)
 
+    def ready_predictors(self) -> list[str]:
+        """Kinds of predictors that are ready as they are: there is nothing to fit, and no file to read."""
+        found = self.predictors.items().items()
+        return [kind for kind, each in found if not each.has_fit() and "weights" not in each.model_fields]
+
     def backbone_kinds(self) -> dict[str, str]:
         """Kind of backbone -> plugin, sorted by kind, with and without options of their own."""
         return dict(sorted({**self.backbones.names(), **self.custom_backbones.names()}.items()))

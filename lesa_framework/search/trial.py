@@ -240,11 +240,9 @@ def quick_settings(config: LesaConfig) -> TrainingConfig | None:
 
 def guides() -> list[str]:
     """Kinds of predictors that candidates may be tried with."""
-    return [
-        kind
-        for kind, config in plugins().registry.predictors.items().items()
-        if not config.has_fit() or config.quick is not PredictorConfig.quick
-    ]
+    registry = plugins().registry
+    found, ready = registry.predictors.items().items(), registry.ready_predictors()
+    return [kind for kind, each in found if kind in ready or each.quick is not PredictorConfig.quick]
 
 
 def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
@@ -265,7 +263,8 @@ def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
         raise ConfigError(f"--guide: '{config.predictor.kind}' has no cheap fit. Give one of {', '.join(guides())}.")
     predictor = plugins().registry.predictors.get(chosen)
     if chosen not in guides():
-        raise ConfigError(f"--guide {chosen}: has no cheap fit. Give one of {', '.join(guides())}.")
+        why = "has no cheap fit" if predictor.has_fit() else "needs weights, which --guide cannot name"
+        raise ConfigError(f"--guide {chosen}: {why}. Give one of {', '.join(guides())}.")
     shared = {key: getattr(config.training, key) for key in TrainingConfig.model_fields}
     update = {"predictor": predictor(kind=chosen), "training": predictor.training_config(**shared)}
     return config.model_copy(update=update)

@@ -69,7 +69,7 @@ def config_of(value: str, speedup: float) -> LesaConfig | None:
     if is_bound(value):
         return load_config(value.removeprefix(_PRESET))
     kind = value.removeprefix(_EVEN)
-    if kind == value or kind not in _kinds():
+    if kind == value or kind not in plugins().registry.ready_predictors():
         raise ConfigError(f"Method: '{value}' is none of those in the list.")
     return load_config({"schedule": {"kind": "even", "speedup": speedup}, "predictor": {"kind": kind}})
 
@@ -94,10 +94,5 @@ def _presets(pipe: CallablePipeline, model: str, grid: tuple[float, ...]) -> Ite
 
 
 def _free() -> list[Method]:
-    return [Method(f"{_EVEN}{kind}", f"{kind}: no weights, evenly spread steps") for kind in _kinds()]
-
-
-def _kinds() -> list[str]:
-    """Predictors that are ready as they are: nothing to fit, no file to read."""
-    found = plugins().registry.predictors.items()
-    return [kind for kind, each in found.items() if not each.has_fit() and "weights" not in each.model_fields]
+    kinds = plugins().registry.ready_predictors()
+    return [Method(f"{_EVEN}{kind}", f"{kind}: no weights, evenly spread steps") for kind in kinds]

@@ -20,7 +20,7 @@ from lesa_framework.search.prompts import divided
 from lesa_framework.search.record import load_record
 from lesa_framework.search.run import SearchProgress, search
 from lesa_framework.search.search import Limit
-from lesa_framework.search.trial import PipelineTrials, guide_of, tapped
+from lesa_framework.search.trial import PipelineTrials, guide_of, guides, tapped
 from lesa_framework.training.run import train
 from lesa_framework.types import Tap
 from tests.pipelines import worded
@@ -131,6 +131,16 @@ def test_the_guide_by_default() -> None:
     assert guide.predictor.kind in ("fitted", "taylorseer")
     assert guide.training.batch == 3
     assert guide_of(guide, None) is guide
+
+
+def test_a_predictor_that_only_a_file_makes_is_no_guide() -> None:
+    config = load_config({"schedule": {"kind": "always"}, "predictor": {"kind": "dear"}})
+    assert {"taylorseer", "fitted", "gain"} <= set(guides())
+    with pytest.raises(
+        ConfigError,
+        match=r"--guide l2p: needs weights, which --guide cannot name\. Give one of (?!.*\bl2p\b).*\bgain\b",
+    ):
+        guide_of(config, "l2p")
 
 
 def test_a_stopped_search_resumes_and_a_finished_one_is_not_repeated(make_flux: Any, tmp_path: Path) -> None:
