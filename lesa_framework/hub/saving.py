@@ -163,7 +163,7 @@ def _portable(config: LesaConfig) -> tuple[dict[str, Any], Artifact | None]:
         raw[key] = {"kind": section.kind, **raw.get(key, {})}
     if "training" in raw:
         raw["training"] = _without_paths(raw["training"])
-    raw.get("engine", {}).get("history", {}).pop("device", None)  # of the machine, not of the cache
+    raw = _without_device(raw)
     weights = raw["predictor"].get("weights")
     if weights is None:
         return raw, None
@@ -174,10 +174,18 @@ def _portable(config: LesaConfig) -> tuple[dict[str, Any], Artifact | None]:
     raw["predictor"]["weights"] = WEIGHTS
     told = {
         **artifact.metadata.model_dump(),
-        "config": {**_without_paths(artifact.metadata.config), **alone},
+        "config": _without_device({**_without_paths(artifact.metadata.config), **alone}),
         "training": _without_paths({k: v for k, v in artifact.metadata.training.items() if k != "device"}),
     }
     return raw, Artifact(type(artifact.metadata).model_validate(told), artifact.tensors)
+
+
+def _without_device(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that does not say where features are kept: that is of the machine, not of the cache."""
+    match config:
+        case {"engine": {"history": {"device": _, **history}, **engine}}:
+            return {**config, "engine": {**engine, "history": history}}
+    return config
 
 
 def _without_paths(value: Any) -> Any:

@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard, constants
 
 import lesa_framework as lesa
 from lesa_framework import ArtifactError, CardFacts, ConfigError, LesaError
-from lesa_framework.artifacts import load_artifact
+from lesa_framework.artifacts import Artifact, load_artifact, save_artifact
 from lesa_framework.automatic.shelf import find_weights
 from tests.fixtures_flux import Generate, MakePipeline
 
@@ -77,6 +77,21 @@ def test_the_weights_alone_say_what_they_are_used_with(made: Path, tmp_path: Pat
     whole, alone = lesa.load_config(folder), lesa.load_config(folder / "weights.safetensors")
     assert (alone.schedule, alone.predictor, alone.backbone) == (whole.schedule, whole.predictor, whole.backbone)
     assert alone.engine == whole.engine
+
+
+def test_weights_of_a_fit_on_another_device_are_of_no_device(made: Path, tmp_path: Path) -> None:
+    file = made.with_name("l2p.safetensors")
+    artifact = load_artifact(file)
+    config = {
+        "schedule": {"kind": "even", "compute": 4},
+        "predictor": {"kind": "l2p"},
+        "engine": {"history": {"device": "cuda:7", "dtype": "bfloat16"}},
+    }
+    metadata = artifact.metadata.model_copy(update={"config": config})
+    save_artifact(file, Artifact(metadata, artifact.tensors))
+    folder = lesa.save_pretrained(lesa.load_config(made), tmp_path / "out")
+    history = lesa.load_config(folder / "weights.safetensors").engine.history
+    assert (history.device, history.dtype) == (None, "bfloat16")
 
 
 def test_pushed_and_pulled_it_makes_the_same_picture(
