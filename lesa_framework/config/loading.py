@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -120,11 +120,19 @@ def _not_there(name: str, presets: Iterable[str]) -> str:
 def _read_repo(name: str) -> tuple[Raw, Path, str]:
     folder = folder_of(name)
     raw, _, _ = _read_file(folder / CONFIG, folder, "")
-    predictor = raw.get("predictor")
-    weights = predictor.get("weights") if isinstance(predictor, dict) else None
-    if weights not in (None, WEIGHTS):  # no file of another folder is read because a stranger says so
-        raise ConfigError(f"'{name}': its predictor.weights is {shown(weights)}; only {WEIGHTS} beside it is read.")
+    for key, value in _files_named(raw):
+        if (key, value) != ("predictor.weights", WEIGHTS):  # no other file is read because a stranger says so
+            raise ConfigError(f"'{name}': its {key} is {shown(value)}; only {WEIGHTS} beside it is read.")
     return raw, folder, name.partition("@")[0].rpartition("/")[2]
+
+
+def _files_named(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings that name files of weights or prompts, however deep; each with what it names."""
+    if key.endswith((".weights", ".prompts_file")) and isinstance(value, str):
+        yield key, value
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for each, inner in items:
+        yield from _files_named(inner, f"{key}.{each}".lstrip("."))
 
 
 def _read_file(path: Path, folder: Path, name: str) -> tuple[Raw, Path, str]:

@@ -17,6 +17,7 @@ import lesa_framework as lesa
 from lesa_framework import ArtifactError, CardFacts, ConfigError, LesaError
 from lesa_framework.artifacts import Artifact, load_artifact, save_artifact
 from lesa_framework.automatic.shelf import find_weights
+from lesa_framework.config.repository import WEIGHTS
 from tests.fixtures_flux import Generate, MakePipeline
 
 FACTS = CardFacts("owner/model", "apache-2.0", {"LPIPS": 0.32})
@@ -160,13 +161,29 @@ def test_a_speedup_finds_folders_and_files_in_the_folder_of_weights(
     assert session.choice.source == str(place)
 
 
-def test_weights_elsewhere_are_not_read(made: Path, hub: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "section"),
+    [
+        ("predictor.weights", {"predictor": {"kind": "l2p", "weights": "../../../made/l2p.safetensors"}}),
+        (
+            "predictor.base.weights",
+            {"predictor": {"kind": "lesa", "weights": WEIGHTS, "base": {"kind": "fitted", "weights": "/their/file"}}},
+        ),
+        ("training.prompts_file", {"training": {"prompts_file": "/any/text"}}),
+    ],
+)
+def test_files_elsewhere_are_not_read(made: Path, hub: Path, key: str, section: dict) -> None:
     lesa.push_to_hub(lesa.load_config(made), "owner/cache")
     config = hub / "owner/cache/config.yaml"
-    config.write_text(config.read_text().replace("weights.safetensors", "../../../made/l2p.safetensors"))
-    with pytest.raises(ConfigError, match=r"only weights.safetensors beside it is read"):
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | section))
+    with pytest.raises(ConfigError, match=f"its {key} is .*; only weights.safetensors beside it is read"):
         lesa.load_config("owner/cache")
-    config.unlink()
+
+
+def test_a_file_that_its_user_names_is_read(made: Path, hub: Path) -> None:
+    lesa.push_to_hub(lesa.load_config(made), "owner/cache")
+    assert lesa.load_config("owner/cache", ["training.prompts_file=/my/prompts.txt"]).training.prompts_file
+    (hub / "owner/cache/config.yaml").unlink()
     with pytest.raises(ConfigError, match=r"'owner/cache': the repository has no config.yaml"):
         lesa.load_config("owner/cache")
 

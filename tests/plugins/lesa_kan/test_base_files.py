@@ -9,7 +9,7 @@ import pytest
 
 from lesa_fitted.fitted import Fitted
 from lesa_fitted.predictor import FittedPredictorConfig
-from lesa_framework import ArtifactError, ConfigError, EntryInfo, StepContext, build_strategy, load_config
+from lesa_framework import ArtifactError, ConfigError, EntryInfo, StepContext, build_strategy, load_config, push_to_hub
 from lesa_framework.artifacts import Artifact, load_artifact
 from lesa_framework.training.run import Trained, train
 from lesa_framework.types import Tap
@@ -72,6 +72,12 @@ def test_one_file_holds_all_that_a_trained_lesa_needs(on_a_fit: Any, tmp_path: P
         assert str(tmp_path) not in text
     assert "sha256:" in load_artifact(trained.weights).metadata.config["predictor"]["base"]["weights"]
     assert load_config(trained.config).predictor.base.model_dump().get("weights") is None
+
+
+@pytest.mark.parametrize("named", ["config", "weights"])
+def test_it_is_pushed_and_pulled(on_a_fit: Any, hub: Path, named: str) -> None:
+    push_to_hub(load_config(getattr(on_a_fit(), named)), "owner/lesa")
+    assert isinstance(build_strategy(load_config("owner/lesa")).predictor.base.predictor, Fitted)
 
 
 def test_a_base_whose_weights_have_other_settings_than_the_defaults_is_loaded(on_a_fit: Any) -> None:
