@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from lesa_framework.cli.forecast import Forecast, Job, Part
 from lesa_framework.cli.foreseen import loaded, model_of, rehearsed, work_of_calls, work_of_steps
 from lesa_framework.cli.written import pictures, room_of
 from lesa_framework.config.loading import load_config
-from lesa_framework.errors import ConfigError, LesaError
+from lesa_framework.errors import ConfigError, LesaError, LesaWarning
 from lesa_framework.extras import check_installed
 from lesa_framework.files import write_bytes
 from lesa_framework.generation import GenerationSettings, check_call, check_pictures, generate_batch
@@ -76,7 +77,8 @@ def command(
     """
     job = Job()
     check_installed("lesa generate")
-    with console.warnings_as_notes():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LesaWarning)  # the session reads the same weights, and warns of the same
         options.check_speedup(speedup, weights, config)
     if overrides and config is None:
         raise ConfigError("--set: there is no configuration to change. Give one with --config.")

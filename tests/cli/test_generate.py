@@ -70,6 +70,16 @@ def test_a_speedup_in_few_steps(lesa: Lesa, model: Path, workplace: Path, monkey
     assert outcome.err.count("note: accelerate: there is nothing to gain in a run of 4 steps") == 1
 
 
+@pytest.mark.filterwarnings("default:weights:lesa_framework.LesaWarning")
+def test_weights_that_cannot_be_read_are_told_once(lesa: Lesa, model: Path, workplace: Path) -> None:
+    (workplace / "trained").mkdir()
+    (workplace / "trained" / "cut.safetensors").write_text("no weights")
+    command = ("generate", "a red ring", "--speedup", 4, "--weights", "trained", "--model", model, "--steps", 8)
+    outcome = lesa(*command, *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("note: weights: cut.safetensors is left out: ") == 1
+
+
 def test_a_folder_draws_no_prompt_of_its_own(lesa: Lesa, model: Path, workplace: Path) -> None:
     outcome = lesa("generate", "--model", model, "--out", "images", *SMALL)
     assert (outcome.code, outcome.out) == (2, "")
