@@ -28,7 +28,7 @@ from lesa_framework.files import write_bytes
 from lesa_framework.generation import GenerationSettings, check_call, check_pictures, generate_batch
 from lesa_framework.limits import MAX_PAIRS, check_pairs
 from lesa_framework.measure.images import png_bytes
-from lesa_framework.measure.lineup import Contender, caches, planned
+from lesa_framework.measure.lineup import Contender, caches, check_fits
 from lesa_framework.pipelines import CallablePipeline, find_model, load_pipeline
 from lesa_framework.report import CallReport
 from lesa_framework.session import Session
@@ -107,7 +107,7 @@ def command(
     ):
         pipe = load_pipeline(source, device=device)
         check_call(pipe, settings.call)
-        planned(pipe, methods, settings)  # only to check that it fits
+        check_fits(pipe, methods, settings)
         with _session(pipe, methods, speedup, weights) as session:
             work = _foresee(job, pipe, session, settings, (len(pairs), batch), out, progress)
             for start in range(0, len(pairs), batch):

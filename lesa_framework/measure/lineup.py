@@ -149,15 +149,31 @@ def planned(pipe: CallablePipeline, methods: Sequence[Contender], settings: Gene
     Raises:
         LesaError: A configuration does not fit; the message begins with its name.
     """
-    grid = sampler_grid(pipe, settings)
     found = []
+    for each, steps in zip(methods, check_fits(pipe, methods, settings), strict=True):
+        assert each.strategy is not None
+        turns = None if steps is None else steps_in_turns(pipe, each.strategy, each.backbone, settings)
+        computed = turns or steps
+        found.append(replace(each, nfe=None if computed is None else len(computed), steps=computed))
+    return found
+
+
+def check_fits(
+    pipe: CallablePipeline, methods: Sequence[Contender], settings: GenerationSettings
+) -> list[tuple[int, ...] | None]:
+    """Check caches against a pipeline and its noise levels, without a rehearsal.
+
+    Returns:
+        The steps that each computes where transformers take no turns; None where that depends on data.
+
+    Raises:
+        LesaError: A configuration does not fit; the message begins with its name.
+    """
+    grid, found = sampler_grid(pipe, settings), []
     for each in methods:
         assert each.strategy is not None
         with naming(each.name):
-            steps = planned_steps(each.strategy, run_info(pipe, each.backbone, grid))
-        if steps is not None:
-            steps = steps_in_turns(pipe, each.strategy, each.backbone, settings) or steps
-        found.append(replace(each, nfe=None if steps is None else len(steps), steps=steps))
+            found.append(planned_steps(each.strategy, run_info(pipe, each.backbone, grid)))
     return found
 
 

@@ -17,7 +17,7 @@ from lesa_framework.api import accelerate
 from lesa_framework.automatic import Budget
 from lesa_framework.errors import ConfigError, LesaError, LesaWarning
 from lesa_framework.generation import GenerationSettings, check_call, generate_batch
-from lesa_framework.measure.lineup import caches, planned
+from lesa_framework.measure.lineup import caches, check_fits
 from lesa_framework.measure.scoring import load_metrics
 from lesa_framework.pipelines import CallablePipeline, ModelSource, load_pipeline
 from lesa_framework.report import CallReport
@@ -176,7 +176,7 @@ class Studio:
             Budget(asked.speedup)
             return lambda: accelerate(pipe, speedup=asked.speedup, weights=self._weights)
         methods = caches([(config, "")], asked.sample.steps)
-        planned(pipe, methods, self._settings(asked.sample.model, asked.sample.steps))  # only to check that it fits
+        check_fits(pipe, methods, self._settings(asked.sample.model, asked.sample.steps))
         return lambda: accelerate(pipe, config)
 
     def _sampled(self, pipe: CallablePipeline, sample: Sampled, what: str, told: Told) -> Samples:

@@ -36,6 +36,16 @@ def test_a_folder_and_a_cache(lesa: Lesa, cache: Path, model: Path, workplace: P
     ]  # fmt: skip
 
 
+def test_a_call_is_rehearsed_once(
+    lesa: Lesa, cache: Path, model: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[object] = []
+    monkeypatch.setattr("lesa_framework.measure.lineup.steps_in_turns", lambda *given: looks.append(given))
+    outcome = lesa("generate", "a", "--config", "mine.yaml", "--model", model, "--steps", 8, *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert looks == [], "only the forecast rehearses, which knows of turns too"
+
+
 def test_a_picture_depends_on_its_seed_and_not_on_its_batch(lesa: Lesa, model: Path, workplace: Path) -> None:
     lesa("generate", "a red ring", "--count", 2, "--model", model, "--steps", 3, "--out", "both", *SMALL)
     lesa("generate", "a red ring", "--seed", 1, "--model", model, "--steps", 3, "--out", "alone.png", *SMALL)
