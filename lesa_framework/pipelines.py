@@ -114,6 +114,16 @@ def pipeline_files(folder: Path) -> list[tuple[str, int, int]]:
     return [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in sorted(found.items())]
 
 
+def hub_commit(source: ModelSource) -> str | None:
+    """The commit of a hub's model that is in the hub's cache; None where none is, and for other models."""
+    if is_folder(Path(source.location)) or not _HUB_ID.fullmatch(source.location):
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(source.location, "model_index.json")
+    return Path(found).parent.name if isinstance(found, str) else None
+
+
 def device_for(given: str | None = None) -> str:
     """The device to work on: the given one, or the GPU when there is one.
 

@@ -14,6 +14,7 @@ from lesa_framework.measure.probing import Prober
 from lesa_framework.measure.results import Pair
 from lesa_framework.measure.store import Store, identity_of_method, identity_of_task
 from lesa_framework.measure.tasks import Task
+from lesa_framework.pipelines import hub_commit
 from lesa_framework.processes import World
 
 #: A rough number of runs that the search for a peer's setting makes; only for the progress bar.
@@ -44,7 +45,8 @@ class Parts:
         first, end = (-(-len(self.groups) * rank // world.size) for rank in (world.rank, world.rank + 1))
         self.own = range(first, end)
         self._task, self._metrics, self._world = task, metrics, world
-        self._identity_of_task = identity_of_task(task, environment)
+        # Only now: what the hub has sent is known once the model is loaded.
+        self._identity_of_task = {**identity_of_task(task, environment), "commit": hub_commit(task.source)}
 
     def share(self, others: Sequence[Entry]) -> Sequence[Entry]:
         """Methods that this process probes and searches the settings of; every process probes the uncached run."""

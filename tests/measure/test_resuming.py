@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
+from huggingface_hub import constants
 
 from lesa_framework import ConfigPath, PredictorConfig
 from lesa_framework.generation import generate_batch
 from lesa_framework.measure import subject
+from lesa_framework.measure.cells import Entry
+from lesa_framework.measure.parts import Parts
 from lesa_framework.measure.store import Store
+from lesa_framework.pipelines import ModelSource
 from lesa_framework.plugin.manager import plugins
+from lesa_framework.processes import ALONE
 from tests.measure.benches import Bench, timeless
 from tests.progress_log import ProgressLog
 from tests.search.conftest import Gain
@@ -107,3 +113,18 @@ def test_weights_that_are_written_again_meanwhile_are_not_what_was_measured(benc
     monkeypatch.setattr(Store, "keep", note)
     bench.run()
     assert kept == everything == ["probe", "run", "run"]
+
+
+def test_another_commit_of_a_model_of_the_hub_is_measured_again(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    task = replace(bench.benchmark().tasks[0], source=ModelSource("owner/flux", "owner/flux", None))
+
+    def identity(commit: str) -> dict[str, Any]:
+        repo = tmp_path / "models--owner--flux"
+        (repo / "snapshots" / commit).mkdir(parents=True, exist_ok=True)
+        (repo / "snapshots" / commit / "model_index.json").write_text("{}")
+        (repo / "refs").mkdir(exist_ok=True)
+        (repo / "refs" / "main").write_text(commit)
+        return Parts(task, {}, [], ALONE).identity("run", Entry(task.caches[0]), task.pairs)
+
+    assert identity("aaa") == identity("aaa") != identity("bbb")
