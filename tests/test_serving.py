@@ -11,6 +11,7 @@ import torch
 from lesa_framework import ArtifactError, ConfigError, LesaWarning
 from lesa_framework.serving import ServingOptions, options_from_environment, options_from_mapping, serve
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, TinyScheduler
+from tests.runtime.calls.test_callers_of_every_kind import SteppingPipeline
 
 STEPS = {"schedule": {"kind": "steps", "compute": [0, 1, 5]}, "predictor": {"kind": "reuse"}}
 #: Both ways to ask for a cache.
@@ -161,6 +162,16 @@ class TestServing:
         with caplog.at_level(logging.INFO, "lesa_framework.serving"), serve(pipe, ServingOptions(STEPS)):
             pipe(num_inference_steps=8)
             assert "lesa: 3 of 8 steps computed." in caplog.text  # `messages` would ask the session for its report
+
+    def test_a_run_of_a_method_is_logged_before_the_function_around_it_ends(self, caplog):
+        def work(pipe):
+            with torch.no_grad():
+                pipe.generate(8)
+            assert "lesa: 3 of 8 steps computed." in caplog.text
+
+        pipe = SteppingPipeline(TinyDiT())
+        with caplog.at_level(logging.INFO, "lesa_framework.serving"), serve(pipe, ServingOptions(STEPS)):
+            work(pipe)
 
     def test_a_speedup_follows_the_number_of_steps(self):
         pipe = TinyPipeline(TinyDiT())

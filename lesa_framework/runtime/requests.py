@@ -184,7 +184,7 @@ class Requests:
         report = last.report
         if report.num_steps == 1 < len(report.info.sigmas) - 1:
             self._warned = True
-            warn(_ONE_STEP.format(name=caller.frame.f_code.co_name))
+            warn(_ONE_STEP[caller.rank].format(name=caller.frame.f_code.co_name))
 
     def _made(self, request: Request) -> Request:
         engine, tracker = request.engine, request.tracker
@@ -218,10 +218,15 @@ class Requests:
             self._ended.popleft().close()
 
 
-_ONE_STEP = (
+_NOTHING = (
     "accelerate: each call of {name}() makes one step, so nothing is cached: what a call has computed is freed when it "
-    "returns. Give the pipeline, as an argument, to the function that has the loop over the steps."
+    "returns. "
 )
+_ONE_STEP = {
+    Rank.ARGUMENT: _NOTHING + "Give the pipeline, as an argument, to the function that has the loop over the steps.",
+    Rank.METHOD: _NOTHING + "It is a method of the pipeline: make the loop over the steps a method of it too. Or make "
+    "{name}() a function, and give the pipeline, as an argument, to the function that has the loop.",
+}
 
 #: All that are in use.
 _ALL: weakref.WeakSet[Requests] = weakref.WeakSet()

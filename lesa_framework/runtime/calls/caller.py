@@ -32,12 +32,12 @@ class Mark:
 
 
 class Rank(IntEnum):
-    """How a call was given a pipeline."""
+    """How a call was given a pipeline: the highest rank on the stack is the request."""
 
     ARGUMENT = 0
     """A function, or another object's method."""
     METHOD = 1
-    """A method of it, which may make all steps, or one, or call it many times."""
+    """A method of it, which may call it many times."""
     CALL = 2
     """The pipeline itself is called."""
 
@@ -82,17 +82,12 @@ class Caller:
         return {id(frame) for frame in _outwards(self.frame)}
 
     def may_be_within(self, frame: FrameType) -> bool:
-        """Whether it may belong to a call further out, as far as its code tells."""
-        return self._may_be_step or _is_method(frame.f_code, self.owner)
+        """Whether a call further out may be one of the same pipeline, of this rank or a higher one."""
+        return self.rank is Rank.ARGUMENT or _is_method(frame.f_code, self.owner)
 
     def is_within(self, owner: Any, rank: Rank) -> bool:
         """Whether it belongs to a call further out, of this pipeline and rank."""
-        return self.owner is owner and (self._may_be_step or self.rank <= rank)
-
-    @property
-    def _may_be_step(self) -> bool:
-        """Whether it may be one step of a function's loop. A method that pauses has the loop itself."""
-        return self.rank is Rank.ARGUMENT or (self.rank is Rank.METHOD and not self.may_pause)
+        return self.owner is owner and self.rank <= rank
 
 
 class CallerFinder:
@@ -112,8 +107,7 @@ class CallerFinder:
         """The call of a pipeline that is on the stack.
 
         Several calls may have been given the same pipeline: its own, and the methods, blocks and helpers that this
-        calls, or that call it. The pipeline's own call counts. Where there is none it is the outermost, since a method
-        may be called for each step; of methods that pause, which have the steps themselves, the method.
+        calls, or that call it. The one of the highest rank counts, and of these the outermost.
 
         Args:
             known: From a frame to what was found for it before; None for other frames.
@@ -136,7 +130,7 @@ class CallerFinder:
             caller = self._caller(frame) if found.may_be_within(frame) else None
             if caller is not None and caller.owner is not found.owner:
                 return found
-            if caller is not None and found.is_within(caller.owner, caller.rank):
+            if caller is not None and caller.rank >= found.rank:
                 found = caller
         return found
 

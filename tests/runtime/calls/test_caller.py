@@ -64,18 +64,27 @@ def test_without_a_method_the_outermost_function_calls():
     assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "around", Rank.ARGUMENT)
 
 
-def test_a_method_may_be_a_step_of_the_function_around_it():
+def test_a_method_may_be_a_whole_run_of_the_function_around_it():
     pipe, frames = Pipeline(), []
 
     def loop(pipe: Any, act: Any) -> Any:
         frames.append(sys._getframe())
         return pipe.sample(lambda: through(pipe, act))
 
-    found = loop(pipe, find)
-    assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "loop", Rank.ARGUMENT)
-    assert loop(pipe, lambda: find({id(frames[-1]): (pipe, Rank.ARGUMENT)})) is frames[-1]
-    found = around(Pipeline(), lambda: pipe.sample(find))
-    assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "sample", Rank.METHOD)
+    for found in (loop(pipe, find), loop(pipe, lambda: find({id(frames[-1]): (pipe, Rank.ARGUMENT)}))):
+        assert (found.owner, found.frame.f_code.co_name, found.rank) == (pipe, "sample", Rank.METHOD)
+
+
+def test_a_method_may_be_a_step_of_the_method_around_it():
+    class Looping(Pipeline):
+        def loop(self, act: Any) -> Any:
+            self.frame = sys._getframe()
+            return through(self, lambda: self.sample(act))
+
+    pipe = Looping()
+    found = around(pipe, lambda: pipe.loop(find))
+    assert (found.frame, found.rank) == (pipe.frame, Rank.METHOD)
+    assert pipe.loop(lambda: find({id(pipe.frame): (pipe, Rank.METHOD)})) is pipe.frame
 
 
 def test_a_generator_of_the_pipeline_is_no_step_of_the_function_that_takes_its_steps():

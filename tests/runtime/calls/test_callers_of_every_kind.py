@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TypeAlias
 
 import pytest
 import torch
 
-from lesa_framework import LesaWarning
+from lesa_framework import LesaWarning, Observer
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyPipeline, TinyScheduler
 from tests.runtime.sessions import cached, fresh, strategy
 
@@ -47,8 +49,8 @@ class SteppingPipeline(TinyPipeline):
             latent = self.denoise_step(latent)
             yield latent
 
-    def generate(self, steps: int) -> torch.Tensor:
-        return list(self.stream(steps))[-1]
+    def generate(self, steps: int, sections: int = 1) -> torch.Tensor:
+        return [latent for _ in range(sections) for latent in self.stream(steps)][-1]
 
 
 def step(pipe: TinyPipeline, latent: torch.Tensor) -> torch.Tensor:
@@ -57,23 +59,23 @@ def step(pipe: TinyPipeline, latent: torch.Tensor) -> torch.Tensor:
 
 
 Step: TypeAlias = Callable[[SteppingPipeline, torch.Tensor], torch.Tensor]
-both_steps = pytest.mark.parametrize("one", [step, SteppingPipeline.denoise_step], ids=["function", "method"])
+of_method = r"make the loop over the steps a method of it too\. Or make denoise_step\(\) a function"
 
 
-def sample(pipe: SteppingPipeline, steps: int, one: Step) -> torch.Tensor:
+def sample(pipe: SteppingPipeline, steps: int) -> torch.Tensor:
     latent = torch.ones(1, 6, 4)
     pipe.scheduler.set_timesteps(steps)
     for _ in range(steps):
-        latent = one(pipe, latent)
+        latent = step(pipe, latent)
     return latent
 
 
-@both_steps
-def test_a_loop_that_was_given_the_pipeline(one: Step):
+@pytest.mark.parametrize("run", [sample, SteppingPipeline.generate], ids=["function", "method, whose steps are too"])
+def test_a_loop_that_was_given_the_pipeline(run: Callable[[SteppingPipeline, int], torch.Tensor]):
     pipe = SteppingPipeline(TinyDiT())
     with torch.no_grad(), cached(pipe) as session:
         for each in (SteppingPipeline(pipe.transformer), pipe):
-            sample(each, 10, one)
+            run(each, 10)
             assert session.report.plan() == "FPPFPPPPFP"
 
 
@@ -91,7 +93,42 @@ def test_a_function_that_was_given_the_pipeline_and_calls_its_method_for_each_ru
         images = serve(pipe)
         assert plans == ["FPPFPPPPFP", "FPPFPPPPF", "FPPFPPPPF"]
         assert torch.equal(images[1], images[2])
-        assert torch.equal(images[0], sample(pipe, 10, step))
+        assert torch.equal(images[0], sample(pipe, 10))
+
+
+def test_a_method_of_several_runs_is_one_call_within_a_function_that_was_given_the_pipeline():
+    def work(pipe: SteppingPipeline) -> None:
+        pipe.generate(10, sections=2)
+        assert [run.plan() for run in session.report.runs] == ["FPPFPPPPFP"] * 2
+        pipe.generate(9)
+        assert session.report.num_steps == 9
+
+    pipe = SteppingPipeline(TinyDiT())
+    with torch.no_grad(), cached(pipe) as session:
+        work(pipe)
+
+
+def test_a_method_that_fails_leaves_no_history_within_a_function_that_was_given_the_pipeline():
+    held: list[weakref.ref[object]] = []
+
+    class Watch(Observer):
+        def lesa_step_end(self, record, latent, feature):
+            held.append(weakref.ref(feature.untyped_storage()))
+
+    class Failing(SteppingPipeline):
+        def denoise_step(self, latent: torch.Tensor) -> torch.Tensor:
+            if self.scheduler.step_index == 3:
+                assert any(feature() is not None for feature in held)
+                raise InterruptedError
+            return super().denoise_step(latent)
+
+    def work(pipe: SteppingPipeline) -> None:
+        with suppress(InterruptedError):
+            pipe.generate(8)
+        assert [feature() for feature in held] == [None] * 3
+
+    with torch.no_grad(), cached(pipe := Failing(TinyDiT()), observers=[Watch()]):
+        work(pipe)
 
 
 def test_a_generator_whose_steps_are_taken_by_a_function_with_the_pipeline():
@@ -106,20 +143,30 @@ def test_a_generator_whose_steps_are_taken_by_a_function_with_the_pipeline():
         assert session.report.plan() == "FPPFPPPPFP"
 
 
-@both_steps
-def test_a_loop_whose_steps_alone_were_given_the_pipeline_is_computed_and_one_warning_says_so(one: Step):
-    def loop() -> None:
+@pytest.mark.parametrize(
+    ("one", "is_given", "advice"),
+    [
+        (step, False, "Give the pipeline, as an argument, to the function that has the loop"),
+        (SteppingPipeline.denoise_step, False, of_method),
+        (SteppingPipeline.denoise_step, True, of_method),
+    ],
+    ids=["function", "method", "method in a function that was given the pipeline"],
+)
+def test_a_loop_each_step_of_which_is_a_request_is_computed_and_one_warning_says_so(
+    one: Step, is_given: bool, advice: str
+):
+    def loop(given: SteppingPipeline | None) -> None:
         latent = torch.ones(1, 6, 4)
         pipe.scheduler.set_timesteps(4)
         for _ in range(4):
             latent = one(pipe, latent)
             assert session.report.plan() == "F"
 
-    pipe, advice = SteppingPipeline(TinyDiT()), rf"{one.__name__}\(\) .* to the function that has the loop"
+    pipe = SteppingPipeline(TinyDiT())
     with torch.no_grad(), cached(pipe) as session:
-        with pytest.warns(LesaWarning, match=advice) as caught:
-            loop()
-        loop()
+        with pytest.warns(LesaWarning, match=rf"{one.__name__}\(\) makes one step, .* {advice}") as caught:
+            loop(pipe if is_given else None)
+        loop(pipe if is_given else None)
     assert [warning.filename for warning in caught] == [__file__]
 
 
@@ -127,7 +174,7 @@ def test_runs_of_one_step_are_not_taken_for_the_steps_of_a_run():
     pipe = SteppingPipeline(TinyDiT())
     with torch.no_grad(), cached(pipe, strategy((0,))):
         for _ in range(3):
-            sample(pipe, 1, step)
+            sample(pipe, 1)
         for _ in range(3):  # of longer runs, the first steps
             pipe.scheduler.set_timesteps(8)
             step(pipe, torch.ones(1, 6, 4))
