@@ -81,7 +81,8 @@ class Requests:
         new: Makes a request's parts.
         models: The transformers.
         at_once: Tell observers of a call when it has ended. By default they are told when the next one begins, where
-            an observer that fails can raise; a call ends where nothing can.
+            an observer that fails can raise; a call ends where nothing can. If another one is in the model then, they
+            are told at its next step, which has to go on: so what fails is given to `sys.unraisablehook`.
 
     Attributes:
         lock: Held during each call of a transformer: what is attached to one is shared by all requests.
@@ -108,6 +109,8 @@ class Requests:
 
     def current(self, told: HostCall | None = None) -> Request | None:  # noqa: ARG002 - for hosts, which tell it
         """The request to which the call in progress belongs; None if nobody knows."""
+        if self._at_once and self._ended:
+            self._announce()
         caller = self._finder.find(self._known)
         known = self._request_of(caller) if isinstance(caller, FrameType) else None
         if known is not None:
@@ -169,7 +172,7 @@ class Requests:
                 calls.pop(frame, None)
             self._end(request)
             if self._at_once:
-                self._announce_if_free()  # else whoever ends or begins a call next
+                self._announce_if_free()  # else whoever ends a call next, or calls the model
 
         request.mark = caller.mark(ended)
         calls[frame] = request
@@ -215,7 +218,18 @@ class Requests:
 
     def _announce(self) -> None:
         while self._ended:
-            self._ended.popleft().close()
+            close = self._ended.popleft().close
+            if self._at_once:
+                _aside(close)
+            else:
+                close()
+
+
+def _aside(act: Callable[[], None]) -> None:
+    """Act, and raise nothing: Python gives what fails in a weak reference's callback to `sys.unraisablehook`."""
+    mark = Mark()
+    reference = weakref.ref(mark, lambda _: act())
+    del mark, reference  # in this order: the end of the mark calls it
 
 
 _NOTHING = (

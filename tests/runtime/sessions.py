@@ -45,6 +45,7 @@ def cached(
     observers=(),
     *,
     callers: bool = True,
+    at_once: bool = False,
 ) -> Session:
     """A session; without `callers` as if no pipeline's call were on the stack."""
 
@@ -52,7 +53,7 @@ def cached(
         engine = Engine(choice or strategy(), "tiny", tap, observers, covers_call=covers_call)
         return engine, Tracker(SchedulerGrid(owner or pipe, is_one_call=covers_call))
 
-    requests = Requests(request, [pipe.transformer] if callers else [])
+    requests = Requests(request, [pipe.transformer] if callers else [], at_once=at_once)
     return Session(requests, Attachment(pipe.transformer, TinyDiTAdapter(), tap, requests))
 
 
