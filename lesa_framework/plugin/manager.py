@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from importlib.metadata import entry_points
+from types import SimpleNamespace
 from typing import cast
 
 import pluggy
@@ -38,23 +39,22 @@ class Plugins:
         It stays as it is when plugins are added or replaced: nobody hears of the end of a run and not of its start.
         """
         watched = (self.hook.lesa_run_start, self.hook.lesa_step_end, self.hook.lesa_run_end)
-        if not any(caller.get_hookimpls() for caller in watched):
-            return ()
-        now = Plugins()
-        for name, plugin in self._manager.list_name_plugin():
-            now._manager.register(plugin, name)
-        return (cast(Observer, now.hook),)
+        # As they were when they were added: a notebook's module may have other hooks by now, which nobody has checked.
+        found = {caller.name: caller.get_hookimpls()[::-1] for caller in watched}  # pluggy calls the last one first
+        told = {name: partial(_call, impls) for name, impls in found.items()}
+        return (cast(Observer, SimpleNamespace(**told)),) if any(found.values()) else ()
 
     def add(self, name: str, plugin: object) -> None:
         """Add one plugin: a module or an object with hooks.
 
         Raises:
-            PluginContractError: A hook's name or signature is wrong, `lesa_register` fails, or a name is taken. Nothing
-                is left of the plugin then.
+            PluginContractError: A hook's name or signature is wrong, or it wraps others, `lesa_register` fails, or a
+                name is taken. Nothing is left of the plugin then.
         """
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()  # otherwise a misspelt hook would silently never be called
+            self._refuse_wrappers(name, plugin)
             for impl in self.hook.lesa_register.get_hookimpls():
                 if impl.plugin_name == name:
                     self._register(name, impl.function)
@@ -85,6 +85,14 @@ class Plugins:
         self._manager.unregister(name=name)
         self.registry.drop(name)
 
+    def _refuse_wrappers(self, name: str, plugin: object) -> None:
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            if any(impl.plugin_name == name and (impl.wrapper or impl.hookwrapper) for impl in caller.get_hookimpls()):
+                raise PluginContractError(
+                    f"plugin '{name}': {caller.name} is to wrap the hooks of other plugins, which nothing here does. "
+                    "Mark it with @hookimpl alone."
+                )
+
     def _register(self, name: str, register: Callable[[Registrar], object]) -> None:
         try:
             register(Registrar(self.registry, name))
@@ -102,6 +110,12 @@ class Plugins:
     def names(self) -> list[str]:
         """Names of all plugins, sorted."""
         return sorted(name for name, _ in self._manager.list_name_plugin())
+
+
+def _call(impls: Sequence[pluggy.HookImpl], **given: object) -> None:
+    for impl in impls:
+        defaults = {name: given[name] for name in impl.kwargnames if name in given}
+        impl.function(*(given[name] for name in impl.argnames), **defaults)
 
 
 @lru_cache(maxsize=1)

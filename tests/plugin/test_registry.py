@@ -223,6 +223,23 @@ def test_plugins_hear_of_runs():
     assert heard == ["a run"]
 
 
+def test_observers_are_told_in_pluggys_order_and_of_what_they_ask_for():
+    found, heard = Plugins(), []
+
+    def watching(name: str, **order: bool) -> SimpleNamespace:
+        @hookimpl(**order)
+        def lesa_step_end(record, feature=None):
+            heard.append((name, record, feature))
+
+        return SimpleNamespace(lesa_step_end=lesa_step_end)
+
+    for name, order in {"a": {}, "first": {"tryfirst": True}, "last": {"trylast": True}, "b": {}}.items():
+        found.add(name, watching(name, **order))
+    (observer,) = found.observers
+    observer.lesa_step_end(record="a record", latent="a latent", feature="a feature")
+    assert heard == [(name, "a record", "a feature") for name in ("first", "b", "a", "last")]
+
+
 def test_a_plugin_that_cannot_be_imported_is_named(monkeypatch):
     broken = EntryPoint("broken", "no_such_module_anywhere", "lesa")
     monkeypatch.setattr(manager, "entry_points", lambda group: [broken])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Literal
 
 import pytest
@@ -34,6 +35,18 @@ class Misargued:
     @hookimpl
     def lesa_run_end(self, reprot):
         """The hook has no argument of this name."""
+
+
+class Wrapping:
+    @hookimpl(wrapper=True)
+    def lesa_run_end(self):
+        return (yield)
+
+
+class WrappingAsOfOld:
+    @hookimpl(hookwrapper=True)
+    def lesa_run_end(self):
+        yield
 
 
 def register(plugin: object, name: str = "notebook") -> None:
@@ -119,3 +132,32 @@ def test_a_registered_predictor_is_known_to_configurations():
     finally:
         register(plugin(lambda registrar: None), "for this test")
     assert "mine" not in manager.plugins().registry.predictors
+
+
+@pytest.mark.parametrize("wrapping", [Wrapping(), WrappingAsOfOld()])
+def test_a_hook_that_wraps_those_of_other_plugins_is_refused(found, wrapping):
+    with pytest.raises(PluginContractError, match=r"plugin 'notebook': lesa_run_end is to wrap .* @hookimpl alone\."):
+        register(wrapping)
+    assert (found.names(), found.observers) == (["installed"], ())
+
+
+def test_hooks_that_a_module_has_got_since_it_was_added_are_not_looked_at(found):
+    cells, heard = ModuleType("cells"), []
+
+    def ended(report):
+        heard.append(report)
+
+    def begun(run):
+        heard.append(run)
+
+    def mistaken(reprot):
+        heard.append("a mistake")
+
+    cells.lesa_run_end = hookimpl(ended)
+    register(cells)
+    for name, later in [("lesa_run_start", begun), ("lesa_run_end", mistaken)]:
+        setattr(cells, name, hookimpl(later))
+        (observer,) = found.observers
+        observer.lesa_run_start(run="a run")
+        observer.lesa_run_end(report="a report")
+    assert heard == ["a report", "a report"]
