@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger("lesa_framework.serving")
+#: What two messages of one reason may differ in, such as their numbers of steps.
+_NOT_LETTERS = re.compile(r"[^a-z]+", re.IGNORECASE)
 #: Environment variable -> option. `LESA_WEIGHTS` is read for every speed-up, wherever that comes from.
 _VARIABLES = {"LESA_CONFIG": "config", "LESA_SPEEDUP": "speedup"}
 
@@ -190,11 +193,14 @@ class _Log(Observer):
     """Says of each run what was computed, and once for each reason why all of it was."""
 
     def __init__(self) -> None:
-        self._told: list[str] = []
+        self._told: set[str] = set()
 
     def computed(self, message: str) -> None:
-        self._told.append(message)
-        _LOG.warning(message)
+        """Say why something is computed."""
+        reason = _NOT_LETTERS.sub(" ", message).strip()
+        if reason not in self._told:
+            self._told.add(reason)
+            _LOG.warning(message)
 
     def lesa_run_end(self, report: RunReport) -> None:
         choice = "" if report.choice is None else f" {report.choice}."
@@ -202,9 +208,9 @@ class _Log(Observer):
         # Where no grid is known, the log has it already; a run that broke off may not have come to a predicted step.
         steps = len(report.info.sigmas) - 1 - report.info.begin
         if 0 < steps <= report.num_steps == report.nfe:
+            # In the words of `WhereItFits`, which has told of the runs that it refused.
             why = why_computed(report)
-            if not any(why in told for told in self._told):
-                self.computed(f"a run of {report.num_steps} steps is computed, every step of it: {why}.")
+            self.computed(f"a run of {report.num_steps} steps is computed, every step of it: {why}.")
 
 
 def _speedup(given: object, where: str) -> float | None:

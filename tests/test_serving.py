@@ -114,8 +114,8 @@ class TestServing:
             assert torch.equal(pipe(num_inference_steps=3), bare)
             assert session.report.plan() == "FFF"
             assert "compute" in session.choice.reason
-            pipe(num_inference_steps=3)
-            pipe(num_inference_steps=8)
+            for steps in (3, 2, 8):
+                pipe(num_inference_steps=steps)
             assert session.report.plan() == "FFPPPFPP"
             assert session.choice is None
         assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
@@ -125,22 +125,19 @@ class TestServing:
     @pytest.mark.parametrize(
         ("options", "steps", "why"),
         [
-            (
-                ServingOptions({**STEPS, "schedule": {"kind": "even", "compute": 4}}),
-                3,
-                "the schedule computes all 3 steps.",
-            ),
+            (ServingOptions({**STEPS, "schedule": {"kind": "even", "compute": 4}}), 3, "the schedule says so."),
             (ServingOptions(speedup=5.0), 4, "there is nothing to gain in a run of 4 steps"),
         ],
         ids=["configuration", "speed-up"],
     )
-    def test_a_run_in_which_nothing_is_predicted_is_told_of_once(self, options, steps, why, caplog):
+    def test_runs_in_which_nothing_is_predicted_are_told_of_once(self, options, steps, why, caplog):
         pipe = TinyPipeline(TinyDiT())
         with caplog.at_level(logging.WARNING, "lesa_framework.serving"), serve(pipe, options) as session:
             with pytest.warns(LesaWarning, match="very step is computed"):
                 pipe(num_inference_steps=steps)
             pipe(num_inference_steps=steps)
             assert session.report.plan() == "F" * steps
+            pipe(num_inference_steps=steps - 1)
             pipe(num_inference_steps=12)
             assert "P" in session.report.plan()
         (told,) = caplog.messages

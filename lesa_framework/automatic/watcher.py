@@ -34,4 +34,4 @@ def why_computed(report: RunReport) -> str:
     if fallbacks:
         return f"steps were computed instead ({', '.join(fallbacks)})"
     is_planned = all(record.reason is Reason.SCHEDULE for record in report.records)
-    return f"the schedule computes all {report.num_steps} steps" if is_planned else "the history was too short"
+    return "the schedule says so" if is_planned else "the history was too short"
