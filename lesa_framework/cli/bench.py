@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -95,11 +95,15 @@ def command(
         few_batches(bench, world)
         say_before_loading(task.source for task in bench.tasks)
         progress = partial(console.StepProgress, announce=True)
+        outlook = Outlook(job, bench, results_path, page=True, beside=page_path, keeps=True)
+
+        def look(*loaded: Any) -> None:
+            nonlocal identity  # only now is it known what the hub has sent; after the run, files may be others
+            identity = identity_of_benchmark(bench, only, machine)
+            outlook(*loaded)
+
         with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
-            results = run_bench(
-                bench, progress, store=store, only=only, device=place, world=world,
-                look=Outlook(job, bench, results_path, page=True, beside=page_path, keeps=True),
-            )  # fmt: skip
+            results = run_bench(bench, progress, store=store, only=only, device=place, world=world, look=look)
     if not world.is_first:
         return
     results = results.model_copy(update={"identity": identity})

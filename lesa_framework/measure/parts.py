@@ -14,7 +14,6 @@ from lesa_framework.measure.probing import Prober
 from lesa_framework.measure.results import Pair
 from lesa_framework.measure.store import Store, identity_of_method, identity_of_task
 from lesa_framework.measure.tasks import Task
-from lesa_framework.pipelines import hub_commit
 from lesa_framework.processes import World
 
 #: A rough number of runs that the search for a peer's setting makes; only for the progress bar.
@@ -46,7 +45,7 @@ class Parts:
         self.own = range(first, end)
         self._task, self._metrics, self._world = task, metrics, world
         # Only now: what the hub has sent is known once the model is loaded.
-        self._identity_of_task = {**identity_of_task(task, environment), "commit": hub_commit(task.source)}
+        self._identity_of_task = identity_of_task(task, environment)
 
     def share(self, others: Sequence[Entry]) -> Sequence[Entry]:
         """Methods that this process probes and searches the settings of; every process probes the uncached run."""

@@ -22,7 +22,7 @@ from lesa_framework.files import append_line, write_bytes
 from lesa_framework.measure.cells import Cell
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.tasks import Benchmark, Task
-from lesa_framework.pipelines import pipeline_files
+from lesa_framework.pipelines import hub_commit, pipeline_files
 from lesa_framework.processes import ALONE, World
 
 #: A process writes its cells to a file of its own, because not every disk keeps two writers' lines apart.
@@ -163,11 +163,12 @@ def _read(lines: bytes) -> list[tuple[str, Any]]:
 
 
 def identity_of_task(task: Task, environment: Mapping[str, str]) -> dict[str, Any]:
-    """What all measurements of a model depend on, versions and machine included."""
+    """What all measurements of a model depend on: versions, the machine, and the model as far as it is here."""
     folder = Path(task.source.location)
     return {
         "model": task.source.name,
         "files": pipeline_files(folder) if folder.is_dir() else [],
+        "commit": hub_commit(task.source),
         "settings": task.settings.model_dump(mode="json"),
         "environment": dict(environment),
     }

@@ -19,6 +19,7 @@ from lesa_framework.files import append_line
 from lesa_framework.measure.lineup import Contender
 from lesa_framework.measure.results_file import read_results
 from lesa_framework.processes import World
+from tests.measure import benches
 from tests.test_files import full_disk
 
 TEXT = """
@@ -106,6 +107,19 @@ def test_what_is_finished_is_not_measured_again(lesa, file, workplace, monkeypat
     assert "measured again" in lesa(*only).err
 
 
+def test_what_the_hub_sends_during_the_run_is_known_when_it_is_finished(lesa, file, monkeypatch):
+    commits: list[str | None] = [None]
+    monkeypatch.setattr("lesa_framework.measure.store.hub_commit", lambda _: commits[-1])
+    # The first thing after a model is loaded.
+    monkeypatch.setattr("lesa_framework.measure.runner.check_call", lambda *_: commits.append("aaa"))
+    call = ("bench", file, "--only", "reuse-*")
+    assert lesa(*call).code == 0
+    monkeypatch.setattr("lesa_framework.cli.bench.run_bench", measured_again)
+    assert "nothing is left to do" in lesa(*call).err
+    commits.append("bbb")
+    assert "measured again" in lesa(*call).err
+
+
 def test_a_model_of_linked_folders_that_results_are_written_into(lesa, file, workplace, model, monkeypatch):
     mine, elsewhere = workplace / "mine", workplace / "another disk"
     shutil.copytree(model, mine)
@@ -191,14 +205,7 @@ def command(file: Path) -> list[str]:
 
 
 def timeless(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text("utf-8"))
-    for row in content["rows"]:
-        row["seconds"] = row["speedup"] = row["timing_noise"] = row["speedup_noise"] = None
-    content["notes"] = [note for note in content["notes"] if "noisy" not in note]
-    for model in content["models"]:
-        for details in model["details"].values():
-            details["seconds"] = len(details["seconds"])
-    return {key: value for key, value in content.items() if key != "command"}
+    return benches.timeless(read_results(path).model_copy(update={"command": ""}))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from lesa_framework.generation import generate_batch
 from lesa_framework.measure import subject
 from lesa_framework.measure.cells import Entry
 from lesa_framework.measure.parts import Parts
-from lesa_framework.measure.store import Store
+from lesa_framework.measure.store import Store, identity_of_benchmark
 from lesa_framework.pipelines import ModelSource
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import ALONE
@@ -118,13 +118,19 @@ def test_weights_that_are_written_again_meanwhile_are_not_what_was_measured(benc
 def test_another_commit_of_a_model_of_the_hub_is_measured_again(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     task = replace(bench.benchmark().tasks[0], source=ModelSource("owner/flux", "owner/flux", None))
+    whole = replace(bench.benchmark(), tasks=[task])
 
-    def identity(commit: str) -> dict[str, Any]:
+    def identities(commit: str) -> tuple[dict[str, Any], str]:
         repo = tmp_path / "models--owner--flux"
         (repo / "snapshots" / commit).mkdir(parents=True, exist_ok=True)
         (repo / "snapshots" / commit / "model_index.json").write_text("{}")
         (repo / "refs").mkdir(exist_ok=True)
         (repo / "refs" / "main").write_text(commit)
-        return Parts(task, {}, [], ALONE).identity("run", Entry(task.caches[0]), task.pairs)
+        part = Parts(task, {}, [], ALONE).identity("run", Entry(task.caches[0]), task.pairs)
+        return part, identity_of_benchmark(whole, [], {})
 
-    assert identity("aaa") == identity("aaa") != identity("bbb")
+    part, finished = identities("aaa")
+    assert identities("aaa") == (part, finished)
+    other_part, other_finished = identities("bbb")
+    assert part != other_part
+    assert finished != other_finished
