@@ -91,7 +91,11 @@ def shown(value: object) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch found no memory on a device; told without torch, which need not be imported."""
+    """Whether torch found no memory, on a GPU or on the CPU; told without importing torch.
+
+    Args:
+        error: What was raised.
+    """
     # Of its allocators, the CPU's raises an error that has no class of its own.
     return type(error).__name__ == "OutOfMemoryError" or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

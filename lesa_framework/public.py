@@ -18,6 +18,7 @@ from lesa_framework.errors import (
     UnsupportedBackboneError,
     did_you_mean,
     in_one_line,
+    is_out_of_memory,
 )
 from lesa_framework.hub.card import CardFacts
 from lesa_framework.hub.saving import from_pretrained, push_to_hub, save_pretrained
@@ -151,6 +152,7 @@ __all__ = [
     "from_pretrained",
     "hookimpl",
     "in_one_line",
+    "is_out_of_memory",
     "load_config",
     "push_to_hub",
     "save_pretrained",

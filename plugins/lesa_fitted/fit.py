@@ -28,6 +28,7 @@ from lesa_framework import (
     Recorder,
     StepContext,
     Tap,
+    is_out_of_memory,
 )
 from lesa_framework.training import NoGradientsError, TrueHistory, drift_db
 
@@ -274,8 +275,11 @@ class FittedFit(Fit):
                 save = done > 0 and done % LOOK_EVERY == 0
                 yield Progress(_END_TO_END, before + done, self.total, 0, loss, decibels, save, held_out=True)
                 saved = saved or save
-        except (NoGradientsError, torch.OutOfMemoryError) as error:
-            if isinstance(error, torch.OutOfMemoryError) and (self._refinement.iteration or self._task.world.size > 1):
+        except (NoGradientsError, RuntimeError) as error:
+            full = is_out_of_memory(error)
+            if not (full or isinstance(error, NoGradientsError)):
+                raise
+            if full and (self._refinement.iteration or self._task.world.size > 1):
                 advice = " With the same settings, it resumes from the last checkpoint." if saved else ""
                 raise LesaError(
                     "training: out of memory in the refinement. Use a smaller training.batch, or training.fit "
@@ -283,6 +287,7 @@ class FittedFit(Fit):
                 ) from error
             # The greedy fit is whole, and its filters are what there is.
             self.log.append({"stage": _GREEDY_ONLY, "reason": str(error)[:200]})
-            yield Progress(f"{_GREEDY_ONLY}: no gradients through this model ({type(error).__name__})", before, before)
+            reason = "out of memory" if full else type(error).__name__
+            yield Progress(f"{_GREEDY_ONLY}: no gradients through this model ({reason})", before, before)
             return
         self._drift_db = None if self._refinement.best is None else self._refinement.best[0]

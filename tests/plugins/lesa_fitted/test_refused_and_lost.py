@@ -107,13 +107,14 @@ def test_an_iteration_without_a_finite_gradient_changes_nothing_and_the_next_one
     assert all(tensor.isfinite().all() for tensor in fit.tensors().values())
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), RuntimeError("DefaultCPUAllocator: no room")])
 @pytest.mark.parametrize(("fails_at", "size", "resumes"), [(3, 1, False), (0, 2, False), (10, 2, True)])
 def test_too_little_memory_in_the_middle_or_in_one_of_several_processes_ends_the_fit(
-    make_task, monkeypatch, fails_at, size, resumes
+    make_task, monkeypatch, fails_at, size, resumes, error
 ):
     def step(self, *args, original=EndToEnd._step):
         if self.iteration == fails_at:
-            raise torch.OutOfMemoryError("no room")
+            raise error
         return original(self, *args)
 
     monkeypatch.setattr(EndToEnd, "_step", step)
@@ -121,6 +122,15 @@ def test_too_little_memory_in_the_middle_or_in_one_of_several_processes_ends_the
     with pytest.raises(LesaError, match="out of memory in the refinement") as caught:
         list(fit.run())
     assert ("it resumes from the last checkpoint" in str(caught.value)) is resumes
+
+
+def test_another_error_in_the_refinement_is_not_taken_for_too_little_memory(make_task, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(EndToEnd, "_step", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(FittedPredictorConfig().fit(make_task(REFINED)).run())
 
 
 @pytest.mark.parametrize("records", ["computed", "all"])
