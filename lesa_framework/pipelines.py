@@ -180,13 +180,10 @@ def load_outline(source: ModelSource, dtype: torch.dtype) -> CallablePipeline:
     """
     diffusers = _diffusers(source)
     models: dict[str, nn.Module] = {}
-    try:
-        with quiet("diffusers", "transformers"):
-            for name, library, kind in _parts(diffusers.DiffusionPipeline.load_config(source.location)):
-                made = outline(getattr(import_module(library), kind, None), source.location, name, dtype)
-                models |= {} if made is None else {name: made}
-    except Exception as error:  # as below
-        raise _not_loaded(source, error) from error
+    with _loading(source):
+        for name, library, kind in _parts(diffusers.DiffusionPipeline.load_config(source.location)):
+            made = outline(getattr(import_module(library), kind, None), source.location, name, dtype)
+            models |= {} if made is None else {name: made}
     return _load(source, dtype, models)
 
 
@@ -201,13 +198,8 @@ def _load(source: ModelSource, dtype: torch.dtype, models: Mapping[str, nn.Modul
     diffusers = _diffusers(source)
     version = tuple(int(part) for part in diffusers.__version__.split(".")[:2])
     keyword = "dtype" if version >= _DTYPE_SINCE else "torch_dtype"
-    try:
-        with quiet("diffusers", "transformers"):
-            pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: dtype}, **models)
-    except Exception as error:  # the hub, the network, JSON and weights raise errors of many classes
-        if is_out_of_memory(error):
-            raise
-        raise _not_loaded(source, error) from error
+    with _loading(source):
+        pipe = diffusers.DiffusionPipeline.from_pretrained(source.location, **{keyword: dtype}, **models)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -219,13 +211,21 @@ def _diffusers(source: ModelSource) -> Any:
     return diffusers
 
 
-def _not_loaded(source: ModelSource, error: Exception) -> ConfigError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    reason = reason.replace("Please check out the root cause in the stacktrace above.", "").strip()
-    return ConfigError(
-        f"model: '{source.name}' could not be loaded: {reason} "
-        f"Check the name, the folder's files or the network. Registered models: {_known()}."
-    )
+@contextmanager
+def _loading(source: ModelSource) -> Iterator[None]:
+    """Load quietly. What goes wrong becomes one message; out of memory passes, because callers have advice for it."""
+    try:
+        with quiet("diffusers", "transformers"):
+            yield
+    except Exception as error:  # the hub, the network, JSON and weights raise errors of many classes
+        if is_out_of_memory(error):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason.replace("Please check out the root cause in the stacktrace above.", "").strip()
+        raise ConfigError(
+            f"model: '{source.name}' could not be loaded: {reason} "
+            f"Check the name, the folder's files or the network. Registered models: {_known()}."
+        ) from error
 
 
 def _known() -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lesa_framework import ConfigError
-from lesa_framework.pipelines import find_model, load_pipeline, pipeline_files, quiet
+from lesa_framework.pipelines import find_model, load_outline, load_pipeline, pipeline_files, quiet
 from lesa_framework.plugin.manager import plugins
 
 
@@ -45,6 +45,17 @@ def test_a_hub_that_cannot_be_reached_is_a_clear_error(monkeypatch: pytest.Monke
 def test_a_damaged_folder_is_a_clear_error(broken: Path) -> None:
     with pytest.raises(ConfigError, match="could not be loaded"):
         load_pipeline(str(broken))
+
+
+def test_a_full_device_is_no_damage_of_the_folder(flux_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    error = RuntimeError("DefaultCPUAllocator: no room")
+    monkeypatch.setattr("lesa_framework.pipelines.outline", full)
+    with pytest.raises(RuntimeError, match="no room") as raised:
+        load_outline(find_model(str(flux_folder)), torch.float32)
+    assert raised.value is error
 
 
 def test_the_files_of_a_pipeline_are_those_in_the_folders_that_it_names(broken: Path) -> None:
