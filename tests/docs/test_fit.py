@@ -78,12 +78,25 @@ def test_the_fit_on_the_page_predicts_held_out_features_better_than_reuse(task):
     assert 0 < errors["fitted"] < 0.6 * errors["reuse"]
 
 
-@pytest.mark.parametrize("source", ["page", "example"])
-def test_steps_that_are_not_predicted_in_the_fit_are_reused_under_another_schedule(task, source):
+def fitted(source: str, task: FitTask) -> torch.Tensor:
+    """The weights that the fit of the page or of the example finds."""
     module = shown("least_squares") if source == "page" else types.SimpleNamespace(**runpy.run_path(str(EXAMPLE)))
     fit = module.LeastSquares(task)
     list(fit.run())
-    weights = fit.tensors()["weights"]
+    return fit.tensors()["weights"]
+
+
+@pytest.mark.parametrize("source", ["page", "example"])
+def test_the_weights_are_the_same_whatever_the_default_device_is(task, source):
+    here = fitted(source, task)
+    with torch.device("meta"):
+        there = fitted(source, task)
+    assert torch.equal(there, here)
+
+
+@pytest.mark.parametrize("source", ["page", "example"])
+def test_steps_that_are_not_predicted_in_the_fit_are_reused_under_another_schedule(task, source):
+    weights = fitted(source, task)
     computed = [0, 1, *range(4, STEPS, 3)]
     assert weights[computed].tolist() == [[1.0, 0.0]] * len(computed)
     assert not (weights[2] == torch.tensor([1.0, 0.0])).any()

@@ -26,8 +26,8 @@ class _Unfitted(Reuse):
 class LeastSquares(Fit):
     """For each predicted step the two weights that come closest to the true feature, over all prompts.
 
-    Only a 2 x 2 Gram matrix a step is kept, in float64. A step that is never predicted in the fit reuses
-    the newest feature, in case another schedule predicts it.
+    Only a 2 x 2 Gram matrix a step is kept, in float64 on the CPU, whatever the default device is. A step that
+    is never predicted in the fit reuses the newest feature, in case another schedule predicts it.
 
     Args:
         task: Prompts, schedule and runs of the sampler.
@@ -36,8 +36,8 @@ class LeastSquares(Fit):
     def __init__(self, task: FitTask) -> None:
         steps = len(task.sigmas) - 1
         self._task, self.predictor = task, _Unfitted()
-        self._gram = torch.zeros(steps, 2, 2, dtype=torch.float64)
-        self._moment = torch.zeros(steps, 2, dtype=torch.float64)
+        self._gram = torch.zeros(steps, 2, 2, dtype=torch.float64, device="cpu")
+        self._moment = torch.zeros(steps, 2, dtype=torch.float64, device="cpu")
 
     def run(self) -> Iterator[Progress]:
         """One uncached run a batch."""
@@ -47,7 +47,7 @@ class LeastSquares(Fit):
 
     def tensors(self) -> dict[str, Tensor]:
         """Solve for the weights."""
-        ridge = RIDGE * self._gram.amax((1, 2), keepdim=True) * torch.eye(2, dtype=torch.float64)
+        ridge = RIDGE * self._gram.amax((1, 2), keepdim=True) * torch.eye(2, dtype=torch.float64, device="cpu")
         inverse = torch.linalg.pinv(self._gram + ridge, hermitian=True)
         weights = (inverse @ self._moment.unsqueeze(-1)).squeeze(-1)
         weights[self._gram.amax((1, 2)) == 0, 0] = 1.0  # nothing was added: such a step reuses
