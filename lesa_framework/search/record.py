@@ -124,8 +124,17 @@ def load_record(path: Path) -> Record | None:
     try:
         return Record.model_validate_json(text)
     except ValidationError as error:
-        config = path.name.replace(".search.json", ".yaml")
         raise ConfigError(
-            f"--out {path}: is not the record of a search ({first_problem(error)}). Name another folder, or delete it, "
-            f"and {config} beside it, to start afresh."
+            f"--out {path}: is not the record of a search ({first_problem(error)}). {afresh(path)}"
         ) from error
+
+
+def afresh(path: Path) -> str:
+    """How to start where a folder holds something else: in another one, or without the files that are in the way.
+
+    Args:
+        path: Where the record of the search belongs.
+    """
+    beside = [path.name.replace(".search.json", ending) for ending in (".yaml", ".safetensors")]
+    there = [name for name in (path.name, *beside) if is_file(path.with_name(name))]
+    return f"Name another folder, or delete {' and '.join(there)} to start afresh."

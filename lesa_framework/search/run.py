@@ -20,7 +20,7 @@ from lesa_framework.search.candidates import Steps, starts
 from lesa_framework.search.identity import about
 from lesa_framework.search.page import write_page
 from lesa_framework.search.prompts import Prompts
-from lesa_framework.search.record import Record, Tried, load_record
+from lesa_framework.search.record import Record, Tried, afresh, load_record
 from lesa_framework.search.search import Limit, Search, reserve
 from lesa_framework.search.trial import PipelineTrials, steps_config
 from lesa_framework.training.fit_files import FitFiles
@@ -129,12 +129,7 @@ def search(
             f"budget is {nfe}. Raise the budget, or choose another predictor."
         )
     path = out / f"{config.name}.search.json"
-    record = _opened(
-        path,
-        out / f"{config.name}.yaml",
-        {**about(config, guide, pipe, call, prompts, nfe), "seconds": seconds},
-        prompts,
-    )
+    record = _opened(path, config, {**about(config, guide, pipe, call, prompts, nfe), "seconds": seconds}, prompts)
     if not world.agrees(hashlib.sha256(record.model_dump_json().encode()).digest()):
         raise ConfigError(
             f"--out {out}: the processes do not make the same search: they were given other settings, prompts or "
@@ -250,22 +245,32 @@ def _provenance(record: Record, best: Tried) -> dict[str, Any]:
     }
 
 
-def _opened(path: Path, config: Path, about: Mapping[str, Any], prompts: Prompts) -> Record:
+def _opened(path: Path, config: LesaConfig, about: Mapping[str, Any], prompts: Prompts) -> Record:
     """The record of this search, as far as it is there."""
     record = load_record(path)
     said = dict(about)
     fingerprint = said.pop("fingerprint")
-    if record is None and is_file(config):
-        raise ConfigError(
-            f"--out {config}: is there already, without the record of a search beside it. Name another folder, or "
-            "delete it."
-        )
     if record is None:
+        foreign = _foreign(path.parent, config)
+        if foreign is not None:
+            raise ConfigError(
+                f"--out {foreign}: is there already, without the record of a search beside it. {afresh(path)}"
+            )
         return Record(fingerprint=fingerprint, about=said, whole=prompts.tried)
     if record.fingerprint != fingerprint:
         raise ConfigError(
-            f"--out {path}: is the record of another search: of another model, other prompts or other settings. Name "
-            f"another folder, or delete it, and {config.name} beside it, to start afresh."
+            f"--out {path}: is the record of another search: of another model, other prompts or other settings. "
+            f"{afresh(path)}"
         )
     record.about = said
     return record
+
+
+def _foreign(out: Path, config: LesaConfig) -> Path | None:
+    """A file that no search has made and that this one would write over; None if there is none."""
+    written, brought, copied = out / f"{config.name}.yaml", config.predictor.weights_file, weights_in(out, config)
+    if is_file(written):
+        return written
+    if config.predictor.has_fit() or brought is None or copied is None or not is_file(copied):
+        return None
+    return None if copied.read_bytes() == brought.read_bytes() else copied

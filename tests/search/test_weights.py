@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,8 +70,22 @@ def test_other_weights_are_another_search(flux: Any, tmp_path: Path, weights: Pa
     assert not searched(flux, out, weights).earlier
     assert searched(flux, out, weights.rename(tmp_path / "moved.safetensors")).earlier
     store(weights, 0.98)
-    with pytest.raises(ConfigError, match="is the record of another search"):
+    with pytest.raises(ConfigError, match="is the record of another search") as refusal:
         searched(flux, out, weights)
+    for name in set(re.findall(r"mine\.[\w.]+\w", str(refusal.value))):
+        (out / name).unlink()
+    assert not searched(flux, out, weights).earlier
+
+
+def test_weights_that_no_search_has_made_are_not_written_over(flux: Any, tmp_path: Path, weights: Path) -> None:
+    mine = store(tmp_path / "mine.safetensors", 0.98)
+    before = mine.read_bytes()
+    refused = r"mine\.safetensors: is there already, without the record .* or delete mine\.safetensors to start afresh"
+    with pytest.raises(ConfigError, match=refused):
+        searched(flux, tmp_path, weights)
+    assert mine.read_bytes() == before
+    shutil.copyfile(weights, mine)
+    assert searched(flux, tmp_path, weights).weights == mine
 
 
 def test_a_finished_search_notices_other_weights(flux: Any, flux_folder: Path, tmp_path: Path, weights: Path) -> None:
