@@ -104,9 +104,10 @@ def find_place(
     go to features in turn. Where computed noise levels are one step of the run's grid, the interval is that of the last
     of them, and the weights of all go to the one feature.
 
-    A run may hold fewer features: it began later, as in image-to-image, or a step was computed that the schedule did
-    not foresee. The weight of one that is not held goes to the nearest that is, for then the weights still add up to
-    what they did, and the newest ones keep theirs.
+    A feature that has a weight may not be held: the run began later, as in image-to-image, or a step that the schedule
+    did not foresee took a place in the history. On the grid of the fit its weight goes to the nearest that is held; on
+    another grid, where an unforeseen feature takes its turn, what is left goes to the oldest. Then the weights still
+    add up to what they did.
 
     Args:
         shape: Of the table.
