@@ -78,6 +78,13 @@ def test_what_a_speed_up_takes_without_weights_is_as_close_as_the_docs_say():
             assert scores[f"taylorseer1-{schedule}"] >= max(scores.values()) - 0.5
 
 
+def test_every_sort_of_rival_was_measured():
+    lines = fitted_page.leads(read_results(fitted_page.RESULTS)).splitlines()
+    heads, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert rows
+    assert [head for head, *cells in zip(heads, *rows, strict=True) if set(cells) == {"–"}] == []
+
+
 def test_the_page_says_what_the_committed_results_say():
     text = fitted_page.PAGE.read_text("utf-8")
     contents = fitted_page.sections(read_results(fitted_page.RESULTS))
