@@ -81,7 +81,7 @@ install: $(INSTALLED) ## Only make .venv and install into it
 hashes: $(TOOLS) ## Write requirements-hashed.txt: constraints.txt with the sha256 of every file of each release
 	{ echo "# Made by 'make hashes' from constraints.txt: every file of each release, for all platforms."; \
 	  echo "# pip install --require-hashes -r requirements-hashed.txt"; \
-	  $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11.5 --generate-hashes --no-header --no-annotate \
+	  $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    constraints.txt; } > requirements-hashed.txt.new
 	mv requirements-hashed.txt.new requirements-hashed.txt
 

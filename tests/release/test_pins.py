@@ -1,10 +1,13 @@
-"""requirements-hashed.txt has the versions of constraints.txt, and hashes of each."""
+"""requirements-hashed.txt has the versions of constraints.txt, and hashes of each; each takes our oldest Python."""
 
 from __future__ import annotations
 
 import re
+from importlib.metadata import PackageNotFoundError, distribution
 
-from tests.release.clean import ROOT
+from packaging.specifiers import SpecifierSet
+
+from tests.release.clean import ROOT, project
 from tests.release.licences import name_of
 
 _PIN = re.compile(r"^([\w.-]+)==([^\s;\\]+)( ;)?", re.MULTILINE)
@@ -28,3 +31,22 @@ def test_every_pin_has_hashes_and_nothing_names_a_registry() -> None:
     assert len(parts) == len(pins(_HASHED))
     assert [part for part in parts if not re.search(r"\\\n    --hash=sha256:[0-9a-f]{64}", part)] == []
     assert not re.search(r"https?://|^--", _HASHED, re.MULTILINE)
+
+
+def asked_python(name: str, version: str) -> str | None:
+    """What a pinned package says of Python; None where this version of it is not installed here."""
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        return None
+    return (found.metadata.get("Requires-Python") or "") if found.version == version else None
+
+
+def test_every_pin_takes_the_oldest_python() -> None:
+    """Debian 12 has Python 3.11.2, and pip installs nothing that asks for 3.11.5."""
+    oldest = project(ROOT)["requires-python"].removeprefix(">=") + ".0"
+    pinned = pins((ROOT / "constraints.txt").read_text("utf-8"))
+    asked = {name: asked_python(name, version) for name, (version, _) in pinned.items()}
+    known = {name: SpecifierSet(each) for name, each in asked.items() if each is not None}
+    assert len(known) > 100
+    assert {name: str(each) for name, each in known.items() if oldest not in each} == {}
