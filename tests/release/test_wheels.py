@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from safetensors import safe_open
 
 from tests.release.clean import REFERENCE, ROOT, Clean, pip, project
 
@@ -48,6 +50,22 @@ def test_the_two_belong_together() -> None:
     for field in ("version", "license", "authors", "requires-python"):
         assert second[field] == first[field]
     assert (REFERENCE / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_first_asks_for_a_transformers_that_reads_the_seconds_weights() -> None:
+    """Before 5.6 it looks for CLIP's under `text_model.`, finds none, and leaves the text encoder as it was drawn."""
+    configs = (REFERENCE / "models").glob("*/text_encoder*/config.json")
+    clips = [path.parent for path in configs if json.loads(path.read_text())["architectures"] == ["CLIPTextModel"]]
+    assert len(clips) == 2
+    for folder in clips:
+        with safe_open(folder / "model.safetensors", "pt") as weights:
+            assert not any(name.startswith("text_model.") for name in list(weights.keys()))
+    (asked,) = (
+        each
+        for each in map(Requirement, project(ROOT)["optional-dependencies"]["diffusers"])
+        if each.name == "transformers"
+    )
+    assert ("5.5.99" in asked.specifier, "5.6.0" in asked.specifier) == (False, True)
 
 
 @pytest.fixture(scope="module")
