@@ -58,23 +58,25 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def check_installed(who: str, modules: Sequence[str] = PIPELINE, extra: str = "diffusers") -> None:
+def check_installed(who: str, modules: Sequence[str] = PIPELINE, extra: str | None = "diffusers") -> None:
     """Refuse work that needs modules that are not there, before any of it is done.
 
     Args:
         who: The command or option that needs them; the message begins with it.
         modules: Top-level modules.
-        extra: The extra that brings them.
+        extra: The extra that brings them; None for a plugin's modules: one of ours may bring those that are missing.
 
     Raises:
-        ConfigError: Some are not installed; the message has the command that installs them.
+        ConfigError: Some are not installed; the message has the command that installs them, if an extra does.
     """
-    absent = [package_of(module) for module in modules if not is_installed(module)]
+    absent = [module for module in modules if not is_installed(module)]
     if absent:
-        *others, last = absent
+        extra = extra or next((each for each, brought in EXTRAS.items() if {*absent} <= {*brought}), None)
+        how = f"Install with: {install(extra)}" if extra else "The documentation of its plugin says how to install it."
+        *others, last = map(package_of, absent)
         listed = f"{', '.join(others)} and {last}" if others else last
         verb = "are" if others else "is"
-        raise ConfigError(f"{who}: needs {listed}, which {verb} not installed. Install with: {install(extra)}")
+        raise ConfigError(f"{who}: needs {listed}, which {verb} not installed. {how}")
 
 
 def about_bundled(name: str) -> str:

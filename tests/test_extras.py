@@ -52,6 +52,41 @@ def test_a_command_says_at_once_what_it_needs(command: list[str], capsys: pytest
     assert line.endswith(_INSTALL)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "--config", "ref-flux-lesa-n7"],
+        ["search", "--model", "reference:flux", "--predictor", "lesa", "--speedup", "5"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_a_fit_needs_is_said_before_a_model_is_loaded(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = extras.is_installed
+    monkeypatch.setattr(extras, "is_installed", lambda module: module != "kan" and there(module))
+    loads = f"lesa_framework.cli.{command[0]}.load_pipeline"
+    monkeypatch.setattr(loads, lambda *_, **__: pytest.fail("a model was loaded"))
+    assert cli.run([*command, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == (
+        "error: predictor.kind: fitting 'lesa': needs pykan, which is not installed. "
+        'Install with: pip install "lesa-framework[kan]"\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("absent", "how"),
+    [
+        (["kan", "matplotlib"], 'Install with: pip install "lesa-framework[kan]"'),
+        (["kan", "some_module"], "The documentation of its plugin says how to install it."),
+    ],
+)
+@pytest.mark.usefixtures("bare")
+def test_without_an_extra_the_one_is_found_that_brings_all_that_is_missing(absent: list[str], how: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(how)):
+        extras.check_installed("mine", absent, extra=None)
+
+
 @pytest.mark.usefixtures("bare")
 def test_the_demo_needs_the_bundled_models_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["demo"]) == 2

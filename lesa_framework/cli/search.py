@@ -36,7 +36,7 @@ from lesa_framework.search.record import load_record
 from lesa_framework.search.run import files_of, search
 from lesa_framework.search.search import Limit
 from lesa_framework.search.trial import guide_of, tapped
-from lesa_framework.training.contract import check_reads_weights
+from lesa_framework.training.contract import check_fit_needs, check_reads_weights
 from lesa_framework.training.task import make_task
 from lesa_framework.words import amount
 
@@ -231,6 +231,7 @@ def _config(
     loaded = load_config(config or {}, [*ours, *overrides])
     if loaded.predictor.has_fit():
         check_reads_weights(loaded.predictor)
+        check_fit_needs(loaded.predictor)
     return loaded.model_copy(update={"training": loaded.training.model_copy(update={"model": model})})
 
 

@@ -141,10 +141,13 @@ class PredictorConfig(PluginConfig, ABC):
         training_config: The class of its `training` section.
         preferred_tap: Where `lesa search` takes features when no tap is given and the model has this one; None for the
             default of `backbone.tap`.
+        fit_needs: Top-level modules that its fit imports, and that may not be installed. `lesa train` and `lesa search`
+            ask for them before a model is loaded.
     """
 
     training_config: ClassVar[type[TrainingConfig]] = TrainingConfig
     preferred_tap: ClassVar[Tap | None] = None
+    fit_needs: ClassVar[tuple[str, ...]] = ()
 
     @property
     def weights_file(self) -> Path | None:

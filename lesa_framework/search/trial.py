@@ -23,6 +23,7 @@ from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.search.candidates import Steps
 from lesa_framework.search.prompts import Prompts
+from lesa_framework.training.contract import check_fit_needs
 from lesa_framework.training.distance import closeness_db
 from lesa_framework.training.task import LastRun, Task, make_task
 from lesa_framework.turns import steps_in_turns
@@ -254,7 +255,7 @@ def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
             with.
 
     Raises:
-        ConfigError: There is none, or the kind cannot serve.
+        ConfigError: There is none, the kind cannot serve, or what its fit needs is not installed.
     """
     if kind is None and is_tried_itself(config):
         return config
@@ -266,7 +267,9 @@ def guide_of(config: LesaConfig, kind: str | None) -> LesaConfig:
         why = "has no cheap fit" if predictor.has_fit() else "needs weights, which --guide cannot name"
         raise ConfigError(f"--guide {chosen}: {why}. Give one of {', '.join(guides())}.")
     shared = {key: getattr(config.training, key) for key in TrainingConfig.model_fields}
-    update = {"predictor": predictor(kind=chosen), "training": predictor.training_config(**shared)}
+    guide = predictor(kind=chosen)
+    check_fit_needs(guide)
+    update = {"predictor": guide, "training": predictor.training_config(**shared)}
     return config.model_copy(update=update)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from lesa_framework.errors import PluginContractError
+from lesa_framework.extras import check_installed
 from lesa_framework.interfaces.fit import Fit
 from lesa_framework.interfaces.predictor import PredictorConfig
 
@@ -25,6 +26,15 @@ def check_reads_weights(config: PredictorConfig) -> None:
             f"predictor.kind: '{config.kind}' has a fit, but its {type(config).__name__} has no field for the weights "
             "file, so nothing would use the result. Add `weights: ConfigPath | None = None`, and read it in `build`."
         )
+
+
+def check_fit_needs(config: PredictorConfig) -> None:
+    """Refuse a fit whose modules are not installed, before a model is loaded.
+
+    Raises:
+        ConfigError: Some are not; the message says how to install them.
+    """
+    check_installed(f"predictor.kind: fitting '{config.kind}'", config.fit_needs, extra=None)
 
 
 def fitted_tensors(fit: Fit) -> dict[str, Tensor]:

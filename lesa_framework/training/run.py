@@ -29,7 +29,7 @@ from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.training.checkpoint import load_checkpoint, save_checkpoint
-from lesa_framework.training.contract import check_json, check_reads_weights, fitted_tensors
+from lesa_framework.training.contract import check_fit_needs, check_json, check_reads_weights, fitted_tensors
 from lesa_framework.training.fit_files import FitFiles
 from lesa_framework.training.task import Task, make_task
 from lesa_framework.types import Reason
@@ -60,10 +60,11 @@ class Trained:
 
 
 def check_has_fit(config: LesaConfig) -> None:
-    """Refuse a predictor with nothing to fit, or no use for the result, before a model is loaded.
+    """Refuse a predictor with nothing to fit, no use for the result, or modules missing, before a model is loaded.
 
     Raises:
-        ConfigError: There is nothing to fit; the message names the kinds that have a fit.
+        ConfigError: There is nothing to fit, and the message names the kinds that have a fit; or what the fit needs is
+            not installed.
         PluginContractError: The predictor's configuration has no field `weights`.
     """
     if not config.predictor.has_fit():
@@ -73,6 +74,7 @@ def check_has_fit(config: LesaConfig) -> None:
             f"{known}."
         )
     check_reads_weights(config.predictor)
+    check_fit_needs(config.predictor)
 
 
 def train(
@@ -102,8 +104,8 @@ def train(
         begin: Called with the fit before it runs, if something is left to do.
 
     Raises:
-        ConfigError: There is nothing to fit, the pipeline refuses the call, this machine lacks the device of the
-            history, or `out` holds the checkpoint of another fit.
+        ConfigError: There is nothing to fit, what the fit needs is not installed, the pipeline refuses the call, this
+            machine lacks the device of the history, or `out` holds the checkpoint of another fit.
         ArtifactError: `out` holds a checkpoint that cannot be read.
         LesaError: The fit diverged; no weights are written. Or another process ended.
         PluginContractError: The fit's result is not what a fit must give; nothing is written.

@@ -101,7 +101,7 @@ def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
         from kan import KAN
     except ImportError as error:
         raise ConfigError(
-            f"LESA's KANs need pykan ({error}). Install it with `pip install 'lesa-framework[kan]'`."
+            f'LESA\'s KANs need pykan ({error}). Install with: pip install "lesa-framework[kan]"'
         ) from error
     # pykan seeds the global generators, those of GPUs too; whoever calls us did not ask for that. The GPUs are named,
     # because torch warns about several otherwise. It makes tensors on the default device, which a program may have set.

@@ -36,6 +36,8 @@ class LesaPredictorConfig(PredictorConfig):
 
     imports_bytes: ClassVar[bool] = True
     training_config: ClassVar[type[TrainingConfig]] = LesaTrainingConfig
+    # pykan declares no requirements, so all that it imports is named.
+    fit_needs: ClassVar[tuple[str, ...]] = ("kan", "matplotlib", "pandas", "sklearn", "sympy", "tqdm", "yaml")
 
     kind: Literal["lesa"] = "lesa"
     weights: ConfigPath | None = None

@@ -143,6 +143,13 @@ def test_a_predictor_that_only_a_file_makes_is_no_guide() -> None:
         guide_of(config, "l2p")
 
 
+def test_a_guide_whose_fit_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config({"schedule": {"kind": "always"}, "predictor": {"kind": "dear"}})
+    monkeypatch.setattr(GainConfig, "fit_needs", ("some_module",))
+    with pytest.raises(ConfigError, match="fitting 'gain': needs some_module, which is not installed"):
+        guide_of(config, "gain")
+
+
 def test_a_stopped_search_resumes_and_a_finished_one_is_not_repeated(make_flux: Any, tmp_path: Path) -> None:
     few = Limit(tries=4)
     whole = run(make_flux(), tmp_path / "whole", limit=few)

@@ -75,7 +75,7 @@ def test_converted_tensors_can_be_saved() -> None:
 
 def test_without_pykan_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kan", None)
-    with pytest.raises(ConfigError, match=r"need pykan .*pip install 'lesa-framework\[kan\]'"):
+    with pytest.raises(ConfigError, match=r'need pykan .*pip install "lesa-framework\[kan\]"$'):
         Experts(ExpertShape(4, (2,), (3,)), 0)
 
 
