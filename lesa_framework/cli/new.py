@@ -6,6 +6,7 @@ import ast
 import keyword
 import re
 import shlex
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files as resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,6 +125,17 @@ def _check_name(section: str, name: str) -> None:
     spec = find_spec(name) if is_installed(name) else None
     if spec is not None and spec.origin is not None:  # with `python -m`, a folder of this name looks like a module
         raise ConfigError(f"NAME {name}: a module of this name is installed. Choose another name.")
+    if _is_package(name):
+        raise ConfigError(f"NAME {name}: a package of this name is installed. Choose another name.")
+
+
+def _is_package(name: str) -> bool:
+    """Whether `pip` knows a package of this name, such as pykan, whose module has another one."""
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _class_of(name: str) -> str:

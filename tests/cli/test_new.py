@@ -83,6 +83,10 @@ def test_what_is_written_is_tidy(written, workplace: Path) -> None:
         (("metric", "torch"), "a module of this name is installed"),
         (("predictor", "taylorseer"), "lesa_taylorseer has a predictor of this name. Choose another name."),
         (("backbone", "module"), "lesa_module has a backbone of this name. Choose another name."),
+        *(
+            (("router", name), f"NAME {name}: a package of this name is installed. Choose another name.")
+            for name in ("pykan", "scikit_image", "lesa_framework_reference")
+        ),
         (("backbone", "auto"), "stands for the choice by the model's class. Choose another name."),
         (("predictor", "literal"), "its class would hide the Literal that its module imports. Choose another name."),
         (("predictor", "predictor"), "its class would hide the PredictorConfig that its module imports."),
