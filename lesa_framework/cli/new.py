@@ -62,7 +62,7 @@ def command(
         write_text(path, text)
     print_ = console.results().print
     print_(f"wrote {folder}: change {folder / name / 'plugin.py'} as you like", soft_wrap=True)
-    print_(f"install it: {shlex.join(['pip', 'install', '-e', str(folder)])}", soft_wrap=True)
+    print_(f"install it: pip install -e {_quoted(f'{folder}[test]')}", soft_wrap=True)
     # The kit of backbones needs a model, which the package's tests have and `lesa check` does not.
     check = ["pytest", str(folder / "tests")] if section == "backbone" else ["lesa", "check", name]
     print_(f"check it: {shlex.join(check)}", soft_wrap=True)
@@ -136,6 +136,11 @@ def _is_package(name: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def _quoted(word: str) -> str:
+    """A word of a command: cmd.exe knows double quotes alone, inside which other shells still read some characters."""
+    return shlex.quote(word) if {*word} & {*'"$`!'} else f'"{word}"'
 
 
 def _class_of(name: str) -> str:

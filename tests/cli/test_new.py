@@ -48,8 +48,10 @@ def test_what_is_written_passes_its_kit_as_it_is(section: str, written) -> None:
     test["test_it_keeps_its_contract"]()
     told = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert told["entry-points"]["lesa"] == {name: f"{name}.plugin"}
+    assert told["optional-dependencies"] == {"test": ["pytest"]}
     readme = (folder / "README.md").read_text()
     assert "$" not in readme.replace("$ ", "")
+    assert '\n$ pip install -e ".[test]"\n' in readme
     assert "\n$ pytest tests" in readme
     assert (f"\n$ lesa check {name}" in readme) is (section != "backbone"), "it has no kit of backbones"
     found = Plugins()
@@ -81,12 +83,12 @@ def test_what_is_written_is_tidy(written, workplace: Path) -> None:
         (("router", "null"), "configurations are YAML, which reads it as None. Choose another name."),
         (("metric", "error"), "results have a key of this name already. Choose another name."),
         (("metric", "torch"), "a module of this name is installed"),
-        (("predictor", "taylorseer"), "lesa_taylorseer has a predictor of this name. Choose another name."),
-        (("backbone", "module"), "lesa_module has a backbone of this name. Choose another name."),
         *(
             (("router", name), f"NAME {name}: a package of this name is installed. Choose another name.")
             for name in ("pykan", "scikit_image", "lesa_framework_reference")
         ),
+        (("predictor", "taylorseer"), "lesa_taylorseer has a predictor of this name. Choose another name."),
+        (("backbone", "module"), "lesa_module has a backbone of this name. Choose another name."),
         (("backbone", "auto"), "stands for the choice by the model's class. Choose another name."),
         (("predictor", "literal"), "its class would hide the Literal that its module imports. Choose another name."),
         (("predictor", "predictor"), "its class would hide the PredictorConfig that its module imports."),
@@ -175,6 +177,7 @@ def test_a_folder_beside_it_is_no_module_that_is_installed(workplace: Path, monk
 
 
 def test_what_is_printed_can_be_pasted(lesa: Lesa, workplace: Path) -> None:
-    outcome = lesa("new", "router", "thirds", "--out", "my plugins")
-    assert outcome.code == 0, outcome.err
-    assert "install it: pip install -e 'my plugins/thirds'\n" in outcome.out
+    for out, pasted in (("my plugins", '"my plugins/thirds[test]"'), ("$5", "'$5/thirds[test]'")):
+        outcome = lesa("new", "router", "thirds", "--out", out)
+        assert outcome.code == 0, outcome.err
+        assert f"install it: pip install -e {pasted}\n" in outcome.out
