@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -263,6 +264,7 @@ def test_the_example_workflow_fits_the_nodes(world, nodes, folder):
 
 def test_the_package_asks_for_the_framework(world):
     text = (package.FOLDER / "pyproject.toml").read_text()
-    wanted = [line.strip().strip('",') for line in text.splitlines() if '"lesa-framework' in line]
+    wanted = tomllib.loads(text)["project"]["dependencies"]
     assert [Requirement(line).name for line in wanted] == ["lesa-framework"]
+    assert (package.FOLDER / "requirements.txt").read_text().splitlines() == wanted, "ComfyUI-Manager reads this one"
     assert all(one < other for one, other in pairwise([0, text.index("[project]"), text.index("[tool.comfy]")]))
