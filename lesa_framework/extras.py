@@ -17,8 +17,8 @@ _BUNDLED_NAMES: Final = ("reference:", "ref-")
 EXTRAS: Final = MappingProxyType(
     {
         "diffusers": (
-            "diffusers", "transformers", "accelerate", "tokenizers", "huggingface_hub", "PIL", "jinja2", "plotly",
-            "matplotlib", "scipy", "skimage",
+            "diffusers", "transformers", "accelerate", "tokenizers", "huggingface_hub", "PIL", "jinja2", "markupsafe",
+            "plotly", "matplotlib", "scipy", "skimage",
         ),
         "kan": ("kan", "sklearn", "pandas", "sympy", "tqdm", "matplotlib", "yaml"),
         "bench": ("cache_dit", "hicache_pp"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from lesa_framework.extras import package_of
 from lesa_framework.plugin.manager import plugins
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +47,8 @@ DOORS = {
     for value in entries.values()
 }
 FOLDERS = NAMES | DOORS
+#: Modules of engines that load us, and of what torch and pydantic cannot be without.
+BROUGHT = {"sglang", "vllm_omni", "triton", "pydantic_core"}
 
 
 def imported(source: str) -> Iterator[tuple[str, str]]:
@@ -54,6 +58,18 @@ def imported(source: str) -> Iterator[tuple[str, str]]:
             yield from ((node.module, alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
+
+
+@pytest.mark.parametrize("folder", ["lesa_framework", "plugins", "tests/release"])
+def test_all_that_is_imported_is_declared(folder: str) -> None:
+    extras = PROJECTS[0]["optional-dependencies"]
+    brought = [extras[each] for each in extras if each not in ("dev", "docs") or folder.startswith("tests")]
+    lines = [*PROJECTS[0]["dependencies"], *(line for each in brought for line in each)]
+    declared = {re.match(r"[\w-]+", line)[0].replace("_", "-") for line in lines}
+    sources = [path.read_text("utf-8") for path in (ROOT / folder).rglob("*.py")]
+    modules = {module.partition(".")[0] for source in sources for module, _ in imported(source)}
+    foreign = modules - sys.stdlib_module_names - FOLDERS - BROUGHT - {"lesa_framework", "tests"}
+    assert {package_of(module).replace("_", "-") for module in foreign} - declared == set()
 
 
 def private_imports(source: str) -> list[str]:
