@@ -12,7 +12,7 @@ echo "== building"
 rm -rf dist
 for folder in . plugins/lesa_reference; do "$python" -m build --no-isolation --outdir dist "$folder" | tail -1; done
 first="$(echo dist/lesa_framework-*.whl)" second="$(echo dist/lesa_framework_reference-*.whl)"
-[ "$(stat -c %s "$first")" -lt 1500000 ] || { echo "$first is larger than 1.5 MB"; exit 1; }
+[ "$(wc -c < "$first")" -lt 1500000 ] || { echo "$first is larger than 1.5 MB"; exit 1; }
 "$tools/twine" check --strict dist/*
 
 echo "== a fresh environment with the first wheel alone"

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+RELEASE = "docs/how-to/release.md"
+FOLDERS = ("docs", "examples", "integrations", "plugins")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
@@ -35,6 +37,15 @@ def test_links_lead_somewhere(name: str) -> None:
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / name).read_text("utf-8"))
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_steps_of_a_release_name_every_page_that_says_there_is_none_yet() -> None:
+    step = re.search(r"\*\*The first release alone\.\*\*(.*?)\n\d\. ", (ROOT / RELEASE).read_text("utf-8"), re.DOTALL)
+    says = re.compile(r"first\s+release|is\s+(a|no)\s+release|once\s+it\s+is\s+released")
+    files = [ROOT / "README.md", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
+    pages = [path for path in files if path.suffix in (".md", ".ipynb")]
+    found = {path.relative_to(ROOT).as_posix() for path in pages if says.search(path.read_text("utf-8"))}
+    assert set(re.findall(r"`([\w./-]+)`", step[1])) == found - {RELEASE}
 
 
 def test_the_sdist_has_all_that_git_has() -> None:
