@@ -203,16 +203,12 @@ class Registrar:
         Raises:
             PluginContractError: The name is taken, or this is no class of adapters, or one that declares no layout.
         """
+        where = f"{self._plugin}: backbone '{kind}':"
         if BackboneAdapter not in getattr(adapter, "__mro__", ()):  # its instances have none
-            raise PluginContractError(
-                f"{self._plugin}: backbone '{kind}': add_backbone needs a class derived from BackboneAdapter, "
-                f"not {adapter!r}."
-            )
+            raise PluginContractError(f"{where} add_backbone needs a class of BackboneAdapter's, not {adapter!r}.")
         missing = [name for name in REQUIRED if not getattr(adapter, name, None)]
         if missing:
-            raise PluginContractError(
-                f"{self._plugin}: backbone '{kind}': {adapter.__name__} sets no {' and no '.join(missing)}."
-            )
+            raise PluginContractError(f"{where} {adapter.__name__} sets no {' and no '.join(missing)}.")
         self._require_free(kind, self._registry.custom_backbones)
         self._registry.backbones.add(kind, adapter, self._plugin)
 
