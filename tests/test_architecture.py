@@ -85,9 +85,7 @@ def private_imports(source: str) -> list[str]:
 
 def snippets(page: Path) -> Iterator[str]:
     """The Python code of a Markdown page, dedented."""
-    for indent, code in re.findall(
-        r"^( *)```python[^\n]*\n(.*?)^\1```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    ):
+    for indent, code in _CODE.findall(page.read_text("utf-8")):
         yield "\n".join(line.removeprefix(indent) for line in code.splitlines())
 
 

@@ -43,6 +43,9 @@ def _rows(model: str, measured: Mapping[str, Any]) -> str:
     """The best of the published ones first."""
     scores = {name: row["psnr_db"] for name, row in published(model).items() if row["psnr_db"] is not None}
     names = sorted((name for name in measured if name in scores), key=scores.__getitem__, reverse=True)
-    cells = [[f"`{name}`", f"{scores[name]:.2f}", f"{np.mean(measured[name]['psnr_db']):.2f}"] for name in names]
-    heading = f"{SYSTEMS[model][0]}: {len(names)} rows of {len(scores)}"
+    again = {name: np.mean(measured[name]["psnr_db"]) for name in names}
+    cells = [[f"`{name}`", f"{scores[name]:.2f}", f"{again[name]:.2f}"] for name in names]
+    moved = np.argsort([-again[name] for name in names]).argsort() - np.arange(len(names))
+    correlation = 1 - 6 * (moved**2).sum() / (len(names) ** 3 - len(names))  # Spearman's, without ties
+    heading = f"{SYSTEMS[model][0]}: {len(names)} rows of {len(scores)}, rank correlation {correlation:.2f}"
     return folded(heading, table(["row", "published, dB", "recomputed, dB"], cells, 1))

@@ -211,8 +211,8 @@ def test_refused_before_a_model_is_loaded(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded for input that cannot work")
 
-    for module in ("lesa_framework.cli.generate", "lesa_framework.cli.train", "lesa_framework.measure.runner"):
-        monkeypatch.setattr(f"{module}.load_pipeline", never)
+    for module in ("cli.generate", "cli.plan", "cli.search", "cli.sizes", "cli.train", "measure.runner", "ui.studio"):
+        monkeypatch.setattr(f"lesa_framework.{module}.load_pipeline", never)
     outcome = lesa(*(str(model) if argument == "MODEL" else argument for argument in arguments))
     _is_refusal(outcome.code, outcome.out, outcome.err)
     assert _files(workplace) == inputs

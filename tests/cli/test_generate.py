@@ -11,7 +11,9 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
+from lesa_framework.sizing import foresee
 from tests.cli.conftest import SMALL, Lesa
+from tests.pipelines import worded
 
 
 def test_one_file(lesa: Lesa, model: Path, workplace: Path) -> None:
@@ -40,10 +42,16 @@ def test_a_call_is_rehearsed_once(
     lesa: Lesa, cache: Path, model: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[object] = []
-    monkeypatch.setattr("lesa_framework.measure.lineup.steps_in_turns", lambda *given: looks.append(given))
+
+    def look(*given: Any, **named: Any) -> Any:
+        looks.append(given)
+        return foresee(*given, **named)
+
+    monkeypatch.setattr("lesa_framework.api.foresee", look)
+    monkeypatch.setattr("lesa_framework.cli.generate.load_pipeline", lambda *_, **__: worded.wan())
     outcome = lesa("generate", "a", "--config", "mine.yaml", "--model", model, "--steps", 8, *SMALL)
     assert outcome.code == 0, outcome.err
-    assert looks == [], "only the forecast rehearses, which knows of turns too"
+    assert len(looks) == 1, "transformers that take turns need a look at the calls, which the forecast takes anyway"
 
 
 def test_a_picture_depends_on_its_seed_and_not_on_its_batch(lesa: Lesa, model: Path, workplace: Path) -> None:

@@ -66,7 +66,7 @@ def shares(world: World) -> Outcome:
 
 def silent(world: World) -> Outcome:
     """One of them does not answer."""
-    group = distributed.new_group(timeout=timedelta(seconds=1))
+    group = distributed.new_group(timeout=timedelta(seconds=5))  # to make the group may take as long
     return {"error": failure(World(world.rank, world.size, group)) if world.is_first else ""}
 
 

@@ -14,9 +14,11 @@ import pytest
 import typer
 import yaml
 
+from benchmarks.full_size import command as full_size
 from lesa_framework.cli.app import app
 from lesa_framework.config.loading import load_config
 from lesa_framework.plugin.manager import plugins
+from lesa_reference import prompts, train
 from tests.cli.conftest import SMALL, Lesa, lesa, workplace  # noqa: F401 - fixtures
 from tests.docs.pages import ROOT, Command, blocks, commands
 from tests.plugins.lesa_kan.release import release_tensors, save_release
@@ -111,11 +113,29 @@ def _pip(words: list[str]) -> None:
             assert extras <= set(project.get("optional-dependencies", {})), word
 
 
+def _program(main: Callable[..., None]) -> typer.Typer:
+    program = typer.Typer()
+    program.command()(main)
+    return program
+
+
+#: What `python` runs, and has options of its own.
+PROGRAMS = {
+    "benchmarks/full_size.py": full_size.app,
+    "lesa_reference.train": _program(train.main),
+    "lesa_reference.prompts": _program(prompts.main),
+}
+
+
 def _python(words: list[str]) -> None:
     if words[0] == "-m" and words[1] == "pip":
         return _pip(words[2:])
     if words[0] == "-m" and words[1] == "pytest":
         return _pytest(words[2:])
+    name, *given = words[words[0] == "-m" :]
+    if name in PROGRAMS:
+        with typer.main.get_command(PROGRAMS[name]).make_context(name, given):
+            return None
     if words[0] == "-m":
         origin = ROOT / "examples" / "third_party_plugin" / words[1] / "__main__.py"
         if not origin.exists():

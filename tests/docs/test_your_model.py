@@ -60,7 +60,7 @@ def test_the_page_runs_as_it_stands(
     (workplace / "straight-line.yaml").write_text(shown("yaml", "straight-line.yaml"))
     (workplace / "prompts.txt").write_text("".join(f"a ring and {number}\n" for number in range(6)))
     (workplace / "others.txt").write_text("a star\na blue star\n")
-    more = {"train": ("--set", "training.iterations=1"), "plan": (), "inspect": ()}
+    more = {"train": ("--set", "training.iterations=1")}
     ran: dict[str, list[str]] = {}
     for arguments in commands("lesa"):
         outcome = lesa(*arguments, *more.get(arguments[0], ("--steps", STEPS)))
