@@ -134,7 +134,7 @@ def _fitted(text: str) -> list[Claim]:
         for nfe in (10, 8):
             cells = _line(text, f"| {title}, {nfe} of 50 | ").split(" | ")
             ours = f"ref-{model}-fitted-nfe{nfe}"
-            rivals = "the best forecast without a fit", "the best LESA", "fewer steps"
+            rivals = "the best forecast without a fit", "the best LESA", "fewer steps with UniPC", "fewer steps"
             for n, rival in enumerate(rivals, start=2):
                 if cells[n].startswith("–"):
                     continue
