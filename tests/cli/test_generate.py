@@ -48,8 +48,9 @@ def test_a_call_is_rehearsed_once(
         return foresee(*given, **named)
 
     monkeypatch.setattr("lesa_framework.api.foresee", look)
-    monkeypatch.setattr("lesa_framework.cli.generate.load_pipeline", lambda *_, **__: worded.wan())
-    outcome = lesa("generate", "a", "--config", "mine.yaml", "--model", model, "--steps", 8, *SMALL)
+    monkeypatch.setattr("lesa_framework.cli.generate.load_pipeline", lambda *_, **__: worded.seeing_wan())
+    size = ("--height", 32, "--width", 32, "--call", "num_frames=5")
+    outcome = lesa("generate", "a", "--config", "mine.yaml", "--model", model, "--steps", 8, *size)
     assert outcome.code == 0, outcome.err
     assert len(looks) == 1, "transformers that take turns need a look at the calls, which the forecast takes anyway"
 

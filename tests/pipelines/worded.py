@@ -107,11 +107,17 @@ def wan() -> Any:
 
 def low_noise_wan() -> Any:
     """Wan 2.2 with nothing but its second transformer, which begins at any noise level here."""
+    both = seeing_wan()
+    return _silent(type(both)(**both.components | {"transformer": None}, boundary_ratio=1.1))
+
+
+def seeing_wan() -> Any:
+    """Wan 2.2 with something to decode its latents."""
     from diffusers import AutoencoderKLWan
 
-    both = wan()
+    pipe = wan()
     video = AutoencoderKLWan(3, z_dim=16, dim_mult=[1] * 4, num_res_blocks=1, temperal_downsample=[False, True, True])
-    return _silent(type(both)(**both.components | {"transformer": None, "vae": video}, boundary_ratio=1.1))
+    return _silent(type(pipe)(**pipe.components | {"vae": video}, boundary_ratio=0.8))
 
 
 def _silent(pipe: Any) -> Any:
