@@ -90,15 +90,19 @@ def shown(value: object) -> str:
     return _BRIEF.repr(value)
 
 
+#: What the allocators of the CPU, of MPS and of pinned memory say.
+_FULL = ("DefaultCPUAllocator", "MPS backend out of memory", "CUDA error: out of memory")
+
+
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch found no memory, on a GPU or on the CPU; told without importing torch.
+    """Whether torch found no memory, on a device or on the CPU; told without importing torch.
 
     Args:
         error: What was raised.
     """
-    # Of its allocators, the CPU's raises an error that has no class of its own.
+    # Not all of its allocators have an error of their own.
     return type(error).__name__ == "OutOfMemoryError" or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
     )
 
 

@@ -63,7 +63,15 @@ def test_arguments_are_checked_by_name_and_by_the_pipeline(flux: Any) -> None:
         sampler_grid(flux, GenerationSettings(num_steps=5, call={"max_sequence_length": 100_000}))
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), RuntimeError("DefaultCPUAllocator: no room")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("no room"),
+        RuntimeError("DefaultCPUAllocator: no room"),
+        RuntimeError("MPS backend out of memory (no room)"),
+        RuntimeError("CUDA error: out of memory: no room"),
+    ],
+)
 def test_a_full_device_is_no_refusal_of_the_call(
     flux: Any, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:

@@ -64,8 +64,8 @@ def command(
     print_(f"wrote {folder}: change {folder / name / 'plugin.py'} as you like", soft_wrap=True)
     print_(f"install it: pip install -e {_quoted(f'{folder}[test]')}", soft_wrap=True)
     # The kit of backbones needs a model, which the package's tests have and `lesa check` does not.
-    check = ["pytest", str(folder / "tests")] if section == "backbone" else ["lesa", "check", name]
-    print_(f"check it: {shlex.join(check)}", soft_wrap=True)
+    check = f"pytest {_quoted(str(folder / 'tests'))}" if section == "backbone" else f"lesa check {name}"
+    print_(f"check it: {check}", soft_wrap=True)
 
 
 def package(section: str, name: str) -> dict[str, str]:

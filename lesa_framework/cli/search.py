@@ -138,6 +138,8 @@ def command(
     if earlier is not None:
         tell(earlier, as_json=as_json)
         return
+    if wanted.predictor.has_fit():
+        check_fit_needs(wanted.predictor)
     with console.together() as world, advice, Watch(limit) as watch:
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
         say_before_loading([source])
@@ -231,7 +233,6 @@ def _config(
     loaded = load_config(config or {}, [*ours, *overrides])
     if loaded.predictor.has_fit():
         check_reads_weights(loaded.predictor)
-        check_fit_needs(loaded.predictor)
     return loaded.model_copy(update={"training": loaded.training.model_copy(update={"model": model})})
 
 

@@ -40,5 +40,6 @@ class Observer:
         """A run has ended: the next one begins, the session's report is read, or the session is detached.
 
         With `misfit`, as in servers, also: the pipeline's call has ended. If another request is in the model then, this
-        is called before that one's next step. What fails there is printed and goes no further.
+        is called before that one's next step. What fails then is printed and goes no further, also when the session is
+        detached.
         """

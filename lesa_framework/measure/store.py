@@ -175,7 +175,10 @@ def identity_of_task(task: Task, environment: Mapping[str, str]) -> dict[str, An
 
 
 def identity_of_benchmark(bench: Benchmark, only: Sequence[str], machine: Mapping[str, str]) -> str:
-    """A hash of everything that a benchmark's results depend on and that is known before a model is loaded."""
+    """A hash of everything that a benchmark's results depend on, as far as it is known.
+
+    The commit of a hub's model is not, before the model was fetched once.
+    """
     tasks = [
         {
             **identity_of_task(task, machine),

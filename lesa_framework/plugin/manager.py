@@ -150,8 +150,8 @@ def add_plugin(name: str, plugin: object, *, replace: bool = False) -> None:
             again. Sessions that are attached keep what they have, and who watches them.
 
     Raises:
-        PluginContractError: A hook's name or signature is wrong, `lesa_register` fails, or a name is taken. An
-            installed plugin's name is always taken.
+        PluginContractError: A hook's name or signature is wrong, or it wraps others, `lesa_register` fails, or a name
+            is taken. An installed plugin's name is always taken.
     """
     if replace:
         plugins().replace(name, plugin)

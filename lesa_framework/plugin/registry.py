@@ -205,7 +205,7 @@ class Registrar:
         """
         where = f"{self._plugin}: backbone '{kind}':"
         if BackboneAdapter not in getattr(adapter, "__mro__", ()):  # its instances have none
-            raise PluginContractError(f"{where} add_backbone needs a class of BackboneAdapter's, not {adapter!r}.")
+            raise PluginContractError(f"{where} add_backbone needs a subclass of BackboneAdapter, not {adapter!r}.")
         missing = [name for name in REQUIRED if not getattr(adapter, name, None)]
         if missing:
             raise PluginContractError(f"{where} {adapter.__name__} sets no {' and no '.join(missing)}.")

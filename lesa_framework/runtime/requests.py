@@ -179,15 +179,15 @@ class Requests:
         return request
 
     def _check_loop(self, caller: Caller) -> None:
-        """Warn once of a call that goes on with a grid of which the one before made a single step."""
+        """Warn once of a call that goes on with a grid of which the one before made a part."""
         scheduler, last, before = caller.owner.scheduler, self._thread.last, self._thread.grid
         self._thread.grid = grid = getattr(scheduler, "timesteps", getattr(scheduler, "sigmas", None))
         if self._warned or last is None or grid is None or grid is not before or caller.rank is Rank.CALL:
             return
         report = last.report
-        if report.num_steps == 1 < len(report.info.sigmas) - 1:
+        if 0 < report.num_steps < len(report.info.sigmas) - 1 - report.info.begin:
             self._warned = True
-            warn(_ONE_STEP[caller.rank].format(name=caller.frame.f_code.co_name))
+            warn(_PART[caller.rank].format(name=caller.frame.f_code.co_name))
 
     def _made(self, request: Request) -> Request:
         engine, tracker = request.engine, request.tracker
@@ -226,19 +226,31 @@ class Requests:
 
 
 def _aside(act: Callable[[], None]) -> None:
-    """Act, and raise nothing: Python gives what fails in a weak reference's callback to `sys.unraisablehook`."""
+    """Act, and raise no error: Python gives what fails in a weak reference's callback to `sys.unraisablehook`."""
+    stopped: list[BaseException] = []
+
+    def acts(_: weakref.ref[Mark]) -> None:
+        try:
+            act()
+        except Exception:
+            raise
+        except BaseException as stop:  # such as Ctrl-C
+            stopped.append(stop)
+
     mark = Mark()
-    reference = weakref.ref(mark, lambda _: act())
+    reference = weakref.ref(mark, acts)
     del mark, reference  # in this order: the end of the mark calls it
+    if stopped:
+        raise stopped[0]
 
 
-_NOTHING = (
-    "accelerate: each call of {name}() makes one step, so nothing is cached: what a call has computed is freed when it "
-    "returns. "
+_FREED = (
+    "accelerate: each call of {name}() makes a part of the run, so little is cached, or nothing: what a call has "
+    "computed is freed when it returns. "
 )
-_ONE_STEP = {
-    Rank.ARGUMENT: _NOTHING + "Give the pipeline, as an argument, to the function that has the loop over the steps.",
-    Rank.METHOD: _NOTHING + "It is a method of the pipeline: make the loop over the steps a method of it too. Or make "
+_PART = {
+    Rank.ARGUMENT: _FREED + "Give the pipeline, as an argument, to the function that has the loop over the steps.",
+    Rank.METHOD: _FREED + "It is a method of the pipeline: make the loop over the steps a method of it too. Or make "
     "{name}() a function, and give the pipeline, as an argument, to the function that has the loop.",
 }
 

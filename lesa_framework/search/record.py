@@ -112,8 +112,12 @@ class Record(BaseModel):
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
 
-def load_record(path: Path) -> Record | None:
+def load_record(path: Path, weights: Path | None = None) -> Record | None:
     """What a search has written; None when there is no file yet.
+
+    Args:
+        path: The file.
+        weights: What the search would write over besides its configuration, if anything.
 
     Raises:
         ConfigError: The file is not the record of a search.
@@ -125,16 +129,17 @@ def load_record(path: Path) -> Record | None:
         return Record.model_validate_json(text)
     except ValidationError as error:
         raise ConfigError(
-            f"--out {path}: is not the record of a search ({first_problem(error)}). {afresh(path)}"
+            f"--out {path}: is not the record of a search ({first_problem(error)}). {afresh(path, weights)}"
         ) from error
 
 
-def afresh(path: Path) -> str:
+def afresh(path: Path, weights: Path | None) -> str:
     """How to start where a folder holds something else: in another one, or without the files that are in the way.
 
     Args:
         path: Where the record of the search belongs.
+        weights: What the search would write over besides its configuration, if anything.
     """
-    beside = [path.name.replace(".search.json", ending) for ending in (".yaml", ".safetensors")]
-    there = [name for name in (path.name, *beside) if is_file(path.with_name(name))]
+    own = (path, path.with_name(path.name.replace(".search.json", ".yaml")), weights)
+    there = [each.name for each in own if each is not None and is_file(each)]
     return f"Name another folder, or delete {' and '.join(there)} to start afresh."

@@ -247,30 +247,31 @@ def _provenance(record: Record, best: Tried) -> dict[str, Any]:
 
 def _opened(path: Path, config: LesaConfig, about: Mapping[str, Any], prompts: Prompts) -> Record:
     """The record of this search, as far as it is there."""
-    record = load_record(path)
+    weights = _overwritten(path.parent, config)
+    record = load_record(path, weights)
     said = dict(about)
     fingerprint = said.pop("fingerprint")
     if record is None:
-        foreign = _foreign(path.parent, config)
-        if foreign is not None:
-            raise ConfigError(
-                f"--out {foreign}: is there already, without the record of a search beside it. {afresh(path)}"
-            )
+        for foreign in (path.with_name(f"{config.name}.yaml"), weights):
+            if foreign is not None and is_file(foreign):
+                raise ConfigError(
+                    f"--out {foreign}: is there already, without the record of a search beside it. "
+                    f"{afresh(path, weights)}"
+                )
         return Record(fingerprint=fingerprint, about=said, whole=prompts.tried)
     if record.fingerprint != fingerprint:
         raise ConfigError(
             f"--out {path}: is the record of another search: of another model, other prompts or other settings. "
-            f"{afresh(path)}"
+            f"{afresh(path, weights)}"
         )
     record.about = said
     return record
 
 
-def _foreign(out: Path, config: LesaConfig) -> Path | None:
-    """A file that no search has made and that this one would write over; None if there is none."""
-    written, brought, copied = out / f"{config.name}.yaml", config.predictor.weights_file, weights_in(out, config)
-    if is_file(written):
-        return written
-    if config.predictor.has_fit() or brought is None or copied is None or not is_file(copied):
+def _overwritten(out: Path, config: LesaConfig) -> Path | None:
+    """Weights in the folder that a search would replace by others; None if there are none."""
+    brought, written = config.predictor.weights_file, weights_in(out, config)
+    if written is None or not is_file(written):
         return None
-    return None if copied.read_bytes() == brought.read_bytes() else copied
+    stays = not config.predictor.has_fit() and brought is not None and written.read_bytes() == brought.read_bytes()
+    return None if stays else written

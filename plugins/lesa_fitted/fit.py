@@ -287,7 +287,7 @@ class FittedFit(Fit):
                 ) from error
             # The greedy fit is whole, and its filters are what there is.
             self.log.append({"stage": _GREEDY_ONLY, "reason": str(error)[:200]})
-            reason = "out of memory" if full else type(error).__name__
-            yield Progress(f"{_GREEDY_ONLY}: no gradients through this model ({reason})", before, before)
+            without = f"no gradients through this model ({type(error).__name__})"
+            yield Progress(f"{_GREEDY_ONLY}: {'out of memory' if full else without}", before, before)
             return
         self._drift_db = None if self._refinement.best is None else self._refinement.best[0]

@@ -27,7 +27,7 @@ def written(lesa: Lesa, workplace: Path, monkeypatch: pytest.MonkeyPatch):
     def write(section: str, name: str) -> Path:
         outcome = lesa("new", section, name)
         assert outcome.code == 0, outcome.err
-        check = f"pytest {name}/tests" if section == "backbone" else f"lesa check {name}"
+        check = f'pytest "{Path(name) / "tests"}"' if section == "backbone" else f"lesa check {name}"
         assert outcome.out.endswith(f"check it: {check}\n")
         names.append(name)
         monkeypatch.syspath_prepend(str(workplace / name))
@@ -181,3 +181,5 @@ def test_what_is_printed_can_be_pasted(lesa: Lesa, workplace: Path) -> None:
         outcome = lesa("new", "router", "thirds", "--out", out)
         assert outcome.code == 0, outcome.err
         assert f"install it: pip install -e {pasted}\n" in outcome.out
+    outcome = lesa("new", "backbone", "fourths", "--out", "my plugins")
+    assert outcome.out.endswith(f'check it: pytest "{Path("my plugins") / "fourths" / "tests"}"\n')

@@ -166,9 +166,10 @@ def test_lesa_is_trained_on_the_steps_that_a_guide_found(lesa: Lesa, model: Path
     assert f"fitted with the real settings: {record.final.mean:.2f} dB on the same prompts\n" in out
 
 
-def test_fitted_is_searched_by_default_and_refined_in_the_end(lesa: Lesa, model: Path) -> None:
+def test_fitted_is_searched_by_default_and_refined_in_the_end(lesa: Lesa, model: Path, monkeypatch) -> None:
     refined = ("--set", "training.fit=end_to_end", "--set", "training.iterations=2")
-    outcome = lesa(*BASE, "--model", model, "--out", "found", "--nfe", 3, "--tries", 2, "--json", *refined)
+    command = (*BASE, "--model", model, "--out", "found", "--nfe", 3, "--tries", 2, "--json", *refined)
+    outcome = lesa(*command)
     assert outcome.code == 0, outcome.err
     assert "Candidates are each fitted on 1 and tried on up to 1; the best are compared on 2 others." in outcome.err
     assert "Then 'fitted' is fitted to the best." in outcome.err
@@ -176,8 +177,9 @@ def test_fitted_is_searched_by_default_and_refined_in_the_end(lesa: Lesa, model:
     result = json.loads(outcome.out)
     assert result["weights"] == "found/flux-fitted-nfe3.safetensors"
     shown = lesa("inspect", result["weights"]).out
-    assert "fitted" in shown
     assert "judged_db: in the search's comparison, on other prompts than those of the fit" in shown
+    monkeypatch.setattr("lesa_fitted.predictor.FittedPredictorConfig.fit_needs", ("some_module",))
+    assert lesa(*command).code == 0, "a finished search needs nothing any more"
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_an_adapter_without_a_layout_is_refused():
 
 @pytest.mark.parametrize("given", [TinyDiTAdapter(), TinyDiT, "tiny"])
 def test_something_else_than_an_adapters_class_is_refused(given):
-    with pytest.raises(PluginContractError, match=r"^mine: backbone 'tiny': add_backbone needs a class .*, not "):
+    with pytest.raises(PluginContractError, match=r"^mine: backbone 'tiny': add_backbone needs a subclass .*, not "):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("tiny", given)))
 
 

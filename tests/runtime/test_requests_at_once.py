@@ -97,6 +97,26 @@ def test_an_observer_that_fails_then_fails_no_new_request(problems: list[str]):
         assert (ends.told, problems) == ([6, 9], ["a run of 6 steps"])
 
 
+def test_ctrl_c_while_an_observer_is_told_stops_who_tells_it(problems: list[str]):
+    def stop(_: TinyPipeline, step: int, latent: Tensor) -> Tensor:
+        raise RuntimeError
+
+    class Pressed(Observer):
+        def lesa_run_end(self, report):
+            if report.num_steps == 1:
+                raise KeyboardInterrupt
+
+    pipe = pipeline()
+    with cached(pipe, observers=[Pressed()], at_once=True):
+        with pytest.raises(RuntimeError) as kept:
+            pipe(callback=stop)
+        with pytest.raises(KeyboardInterrupt):
+            pipe()
+        assert torch.equal(pipe(), fresh())
+    assert kept.tb is not None  # so its call was alive
+    assert problems == []
+
+
 def test_an_observer_that_fails_at_the_end_of_a_request_whose_traceback_is_kept_fails_no_new_one(problems: list[str]):
     def stop(_: TinyPipeline, step: int, latent: Tensor) -> Tensor:
         raise KeyboardInterrupt

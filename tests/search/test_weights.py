@@ -88,6 +88,27 @@ def test_weights_that_no_search_has_made_are_not_written_over(flux: Any, tmp_pat
     assert searched(flux, tmp_path, weights).weights == mine
 
 
+def test_weights_that_a_fit_would_write_over_are_kept(flux: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"mine\.safetensors: is there already"):
+        run(flux, tmp_path, "gain", limit=ONCE)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.safetensors"]
+    assert (tmp_path / "mine.safetensors").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("kind", ["stored", "taylorseer"])
+def test_nobody_is_told_to_delete_weights_that_are_not_in_the_way(flux: Any, tmp_path: Path, kind: str) -> None:
+    """They are those that the search reads, or the predictor has none."""
+    weights = store(tmp_path / "mine.safetensors", 0.97)
+    overrides = (f"predictor.weights={weights}",) if kind == "stored" else ()
+    run(flux, tmp_path, kind, limit=ONCE, overrides=overrides)
+    with pytest.raises(ConfigError, match=r"delete mine\.search\.json and mine\.yaml to start afresh"):
+        run(flux, tmp_path, kind, limit=ONCE, overrides=(*overrides, "training.seed=7"))
+    for name in ("mine.search.json", "mine.yaml"):
+        (tmp_path / name).unlink()
+    assert not run(flux, tmp_path, kind, limit=ONCE, overrides=(*overrides, "training.seed=7")).earlier
+
+
 def test_a_finished_search_notices_other_weights(flux: Any, flux_folder: Path, tmp_path: Path, weights: Path) -> None:
     raw = {"schedule": {"kind": "always"}, "predictor": {"kind": "stored", "weights": str(weights)}}
     config = load_config(raw).model_copy(update={"name": "mine"})

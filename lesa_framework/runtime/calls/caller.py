@@ -165,4 +165,8 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _is_method(code: CodeType, owner: Any) -> bool:
-    return code.co_varnames[:1] == ("self",) and hasattr(type(owner), code.co_name)
+    """Whether it is a method of an object's class, or one that was bound to the object alone."""
+    if code.co_varnames[:1] != ("self",):
+        return False
+    own = getattr(getattr(owner, "__dict__", {}).get(code.co_name), "__func__", None)
+    return hasattr(type(owner), code.co_name) or getattr(own, "__code__", None) is code

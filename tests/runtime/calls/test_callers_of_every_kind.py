@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import TypeAlias
 
 import pytest
@@ -41,6 +41,9 @@ class SteppingPipeline(TinyPipeline):
 
     def denoise_step(self, latent: torch.Tensor) -> torch.Tensor:
         return step(self, latent)
+
+    def two_steps(self, latent: torch.Tensor) -> torch.Tensor:
+        return step(self, step(self, latent))
 
     def stream(self, steps: int) -> Iterator[torch.Tensor]:
         latent = torch.ones(1, 6, 4)
@@ -164,10 +167,35 @@ def test_a_loop_each_step_of_which_is_a_request_is_computed_and_one_warning_says
 
     pipe = SteppingPipeline(TinyDiT())
     with torch.no_grad(), cached(pipe) as session:
-        with pytest.warns(LesaWarning, match=rf"{one.__name__}\(\) makes one step, .* {advice}") as caught:
+        with pytest.warns(LesaWarning, match=rf"{one.__name__}\(\) makes a part of the run, .* {advice}") as caught:
             loop(pipe if is_given else None)
         loop(pipe if is_given else None)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_method_that_makes_a_few_steps_is_told_of_too():
+    pipe = SteppingPipeline(TinyDiT())
+    latent = torch.ones(1, 6, 4)
+    pipe.scheduler.set_timesteps(6)
+    with torch.no_grad(), cached(pipe) as session:
+        latent = pipe.two_steps(latent)
+        assert session.report.num_steps == 2
+        with pytest.warns(LesaWarning, match=r"two_steps\(\) makes a part"):
+            pipe.two_steps(latent)
+
+
+def test_a_loop_that_was_bound_to_the_pipeline_is_a_method_of_it():
+    def looped(self: SteppingPipeline) -> None:
+        latent = torch.ones(1, 6, 4)
+        self.scheduler.set_timesteps(10)
+        for _ in range(10):
+            latent = self.denoise_step(latent)
+
+    pipe = SteppingPipeline(TinyDiT())
+    pipe.looped = MethodType(looped, pipe)
+    with torch.no_grad(), cached(pipe) as session:
+        pipe.looped()
+        assert session.report.plan() == "FPPFPPPPFP"
 
 
 def test_runs_of_one_step_are_not_taken_for_the_steps_of_a_run():
