@@ -95,10 +95,10 @@ def _outcome(
         known()
         reason = next(iter(str(error).splitlines()), "").rpartition("DefaultCPUAllocator: ")[2].rstrip(".")
         _complain(
-            f"out of memory on the device: {reason}. Close what else uses it, make "
-            "smaller samples or fewer at once (--height, --width; --batch, or --set training.batch=1 for a search or a "
-            "training), or keep the history in fewer bits or on the host (--set engine.history.dtype=bfloat16, --set "
-            "engine.history.device=cpu). Weights that do not fit by themselves need offloading, which Python has: "
+            f"out of memory: {reason}. Close what else uses it, make smaller samples or fewer at once (--height, "
+            "--width; --batch, or --set training.batch=1 for a search or a training), or keep the history in fewer "
+            "bits (--set engine.history.dtype=bfloat16). On a full GPU the history may also be kept on the host (--set "
+            "engine.history.device=cpu); weights that do not fit by themselves need offloading, which Python has: "
             "pipe.enable_model_cpu_offload() before lesa.accelerate(pipe)."
         )
         return 1

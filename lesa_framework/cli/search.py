@@ -33,7 +33,7 @@ from lesa_framework.search.cost import measure_cost
 from lesa_framework.search.finished import asked_for, finished, remember
 from lesa_framework.search.prompts import Prompts, divided
 from lesa_framework.search.record import load_record
-from lesa_framework.search.run import files_of, search
+from lesa_framework.search.run import files_of, search, written_over
 from lesa_framework.search.search import Limit
 from lesa_framework.search.trial import guide_of, tapped
 from lesa_framework.training.contract import check_fit_needs, check_reads_weights
@@ -256,7 +256,7 @@ def _count(
 ) -> int:
     if budget.seconds is None:
         return budget.steps(settings.num_steps, _unmeasured)
-    record = load_record(path)
+    record = load_record(path, written_over(path.parent, config))
     about = {} if record is None else record.about
     if about.get("seconds") == budget.seconds and isinstance(about.get("nfe"), int):
         return int(about["nfe"])  # a resumed search keeps its budget, however busy the machine is now

@@ -179,13 +179,14 @@ class Requests:
         return request
 
     def _check_loop(self, caller: Caller) -> None:
-        """Warn once of a call that goes on with a grid of which the one before made a part."""
+        """Warn once of a call that goes on where the one before, which computed most of its steps, has ended."""
         scheduler, last, before = caller.owner.scheduler, self._thread.last, self._thread.grid
         self._thread.grid = grid = getattr(scheduler, "timesteps", getattr(scheduler, "sigmas", None))
         if self._warned or last is None or grid is None or grid is not before or caller.rank is Rank.CALL:
             return
-        report = last.report
-        if 0 < report.num_steps < len(report.info.sigmas) - 1 - report.info.begin:
+        report, index = last.report, getattr(scheduler, "step_index", -1)
+        goes_on = index is not None and index != (getattr(scheduler, "begin_index", None) or 0)
+        if goes_on and 0 < report.num_steps < min(2 * report.nfe + 1, len(report.info.sigmas) - 1 - report.info.begin):
             self._warned = True
             warn(_PART[caller.rank].format(name=caller.frame.f_code.co_name))
 
@@ -227,14 +228,12 @@ class Requests:
 
 def _aside(act: Callable[[], None]) -> None:
     """Act, and raise no error: Python gives what fails in a weak reference's callback to `sys.unraisablehook`."""
-    stopped: list[BaseException] = []
+    stopped: list[KeyboardInterrupt] = []
 
     def acts(_: weakref.ref[Mark]) -> None:
         try:
             act()
-        except Exception:
-            raise
-        except BaseException as stop:  # such as Ctrl-C
+        except KeyboardInterrupt as stop:  # no error of the observer's
             stopped.append(stop)
 
     mark = Mark()

@@ -17,7 +17,7 @@ from lesa_framework.search.budget import Budget
 from lesa_framework.search.identity import settings_of
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Finished, Record, load_record
-from lesa_framework.search.run import Found, weights_in
+from lesa_framework.search.run import Found, weights_in, written_over
 from lesa_framework.search.search import Limit
 
 
@@ -73,7 +73,7 @@ def finished(config: LesaConfig, out: Path, asked: str | None, limit: Limit) -> 
         ConfigError: What is in the place of the record is none.
     """
     log = out / f"{config.name}.search.json"
-    record = load_record(log)
+    record = load_record(log, written_over(out, config))
     end = record.finished if record is not None else None
     if record is None or end is None or (end.asked, end.grown) != (asked, _grown(record)):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -112,12 +113,12 @@ class Record(BaseModel):
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
 
-def load_record(path: Path, weights: Path | None = None) -> Record | None:
+def load_record(path: Path, beside: Sequence[Path] = ()) -> Record | None:
     """What a search has written; None when there is no file yet.
 
     Args:
         path: The file.
-        weights: What the search would write over besides its configuration, if anything.
+        beside: Files in the folder that the search would write over.
 
     Raises:
         ConfigError: The file is not the record of a search.
@@ -129,17 +130,16 @@ def load_record(path: Path, weights: Path | None = None) -> Record | None:
         return Record.model_validate_json(text)
     except ValidationError as error:
         raise ConfigError(
-            f"--out {path}: is not the record of a search ({first_problem(error)}). {afresh(path, weights)}"
+            f"--out {path}: is not the record of a search ({first_problem(error)}). {afresh(path, beside)}"
         ) from error
 
 
-def afresh(path: Path, weights: Path | None) -> str:
+def afresh(path: Path, beside: Sequence[Path]) -> str:
     """How to start where a folder holds something else: in another one, or without the files that are in the way.
 
     Args:
         path: Where the record of the search belongs.
-        weights: What the search would write over besides its configuration, if anything.
+        beside: Files in the folder that the search would write over.
     """
-    own = (path, path.with_name(path.name.replace(".search.json", ".yaml")), weights)
-    there = [each.name for each in own if each is not None and is_file(each)]
+    there = [each.name for each in (path, *beside) if is_file(each)]
     return f"Name another folder, or delete {' and '.join(there)} to start afresh."

@@ -76,6 +76,18 @@ def weights_in(out: Path, config: LesaConfig) -> Path | None:
     return FitFiles(out, config.name).weights if has_weights else None
 
 
+def written_over(out: Path, config: LesaConfig) -> list[Path]:
+    """The files in a folder that a search for the configuration would replace by others, or delete."""
+    files, brought = FitFiles(out, config.name), config.predictor.weights_file
+    if config.predictor.has_fit():
+        own = [files.config, files.weights, files.log, files.checkpoint]
+    elif brought is None or (is_file(files.weights) and files.weights.read_bytes() == brought.read_bytes()):
+        own = [files.config]
+    else:
+        own = [files.config, files.weights]
+    return [each for each in own if is_file(each)]
+
+
 def files_of(name: str) -> list[str]:
     """The files that a search writes in its folder."""
     fitted = [path.name for path in FitFiles(Path(), name).all]
@@ -247,31 +259,20 @@ def _provenance(record: Record, best: Tried) -> dict[str, Any]:
 
 def _opened(path: Path, config: LesaConfig, about: Mapping[str, Any], prompts: Prompts) -> Record:
     """The record of this search, as far as it is there."""
-    weights = _overwritten(path.parent, config)
-    record = load_record(path, weights)
+    beside = written_over(path.parent, config)
+    record = load_record(path, beside)
     said = dict(about)
     fingerprint = said.pop("fingerprint")
     if record is None:
-        for foreign in (path.with_name(f"{config.name}.yaml"), weights):
-            if foreign is not None and is_file(foreign):
-                raise ConfigError(
-                    f"--out {foreign}: is there already, without the record of a search beside it. "
-                    f"{afresh(path, weights)}"
-                )
+        if beside:
+            raise ConfigError(
+                f"--out {beside[0]}: is there already, without the record of a search beside it. {afresh(path, beside)}"
+            )
         return Record(fingerprint=fingerprint, about=said, whole=prompts.tried)
     if record.fingerprint != fingerprint:
         raise ConfigError(
             f"--out {path}: is the record of another search: of another model, other prompts or other settings. "
-            f"{afresh(path, weights)}"
+            f"{afresh(path, beside)}"
         )
     record.about = said
     return record
-
-
-def _overwritten(out: Path, config: LesaConfig) -> Path | None:
-    """Weights in the folder that a search would replace by others; None if there are none."""
-    brought, written = config.predictor.weights_file, weights_in(out, config)
-    if written is None or not is_file(written):
-        return None
-    stays = not config.predictor.has_fit() and brought is not None and written.read_bytes() == brought.read_bytes()
-    return None if stays else written

@@ -267,7 +267,7 @@ def test_a_full_device_is_a_failure_with_advice(
     monkeypatch.setattr(cli, "_lesa", fill)
     outcome = lesa("generate", "a")
     assert outcome.code == 1
-    assert outcome.err.startswith("error: out of memory on the device: ")
+    assert outcome.err.startswith("error: out of memory: ")
     assert said in outcome.err
     assert ". Close what else uses it" in outcome.err
     with pytest.raises(RuntimeError) as raised:

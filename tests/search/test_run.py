@@ -205,8 +205,9 @@ def test_a_folder_with_another_search_is_refused(flux: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
-def test_who_deletes_what_a_refusal_names_starts_afresh(flux: Any, tmp_path: Path, is_damaged: bool) -> None:
-    begun = partial(run, flux, tmp_path, "taylorseer", limit=Limit(tries=1))
+@pytest.mark.parametrize("kind", ["taylorseer", "gain"])
+def test_who_deletes_what_a_refusal_names_starts_afresh(flux: Any, tmp_path: Path, is_damaged: bool, kind: str) -> None:
+    begun = partial(run, flux, tmp_path, kind, limit=Limit(tries=1))
     begun()
     if is_damaged:
         (tmp_path / "mine.search.json").write_text('{"tried": 3}')

@@ -88,12 +88,21 @@ def test_weights_that_no_search_has_made_are_not_written_over(flux: Any, tmp_pat
     assert searched(flux, tmp_path, weights).weights == mine
 
 
-def test_weights_that_a_fit_would_write_over_are_kept(flux: Any, tmp_path: Path) -> None:
-    (tmp_path / "mine.safetensors").write_bytes(b"mine")
-    with pytest.raises(ConfigError, match=r"mine\.safetensors: is there already"):
+@pytest.mark.parametrize("name", ["mine.safetensors", "mine.checkpoint.safetensors", "mine.json"])
+def test_what_a_fit_would_write_over_is_kept(flux: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=rf"{re.escape(name)}: is there already"):
         run(flux, tmp_path, "gain", limit=ONCE)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.safetensors"]
-    assert (tmp_path / "mine.safetensors").read_bytes() == b"mine"
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, b"mine")]
+
+
+def test_who_asks_whether_a_search_is_finished_is_told_of_fitted_weights_too(flux: Any, tmp_path: Path) -> None:
+    run(flux, tmp_path, "gain", limit=ONCE)
+    (tmp_path / "mine.search.json").write_text('{"tried": 3}')
+    config = load_config({"schedule": {"kind": "always"}, "predictor": {"kind": "gain"}})
+    named = r"delete mine\.search\.json and mine\.yaml and mine\.safetensors and mine\.json to start afresh"
+    with pytest.raises(ConfigError, match=named):
+        finished(config.model_copy(update={"name": "mine"}), tmp_path, "asked", ONCE)
 
 
 @pytest.mark.parametrize("kind", ["stored", "taylorseer"])

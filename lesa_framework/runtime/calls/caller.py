@@ -165,8 +165,8 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _is_method(code: CodeType, owner: Any) -> bool:
-    """Whether it is a method of an object's class, or one that was bound to the object alone."""
+    """Whether it is a method of an object's class, or was bound to the object alone, under its own name."""
     if code.co_varnames[:1] != ("self",):
         return False
-    own = getattr(getattr(owner, "__dict__", {}).get(code.co_name), "__func__", None)
-    return hasattr(type(owner), code.co_name) or getattr(own, "__code__", None) is code
+    own = getattr(owner, "__dict__", {}).get(code.co_name)
+    return hasattr(type(owner), code.co_name) or getattr(own, "__self__", None) is owner

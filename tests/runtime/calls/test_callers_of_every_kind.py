@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import MethodType, SimpleNamespace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 import torch
@@ -184,7 +184,26 @@ def test_a_method_that_makes_a_few_steps_is_told_of_too():
             pipe.two_steps(latent)
 
 
-def test_a_loop_that_was_bound_to_the_pipeline_is_a_method_of_it():
+def test_parts_that_have_been_cached_and_runs_that_begin_anew_are_not_told_of():
+    def part(pipe: SteppingPipeline, latent: torch.Tensor, steps: int) -> torch.Tensor:
+        for _ in range(steps):
+            latent = step(pipe, latent)
+        return latent
+
+    pipe, latent = SteppingPipeline(TinyDiT()), torch.ones(1, 6, 4)
+    pipe.scheduler.set_timesteps(20)
+    with torch.no_grad(), cached(pipe) as session:
+        part(pipe, part(pipe, latent, 10), 10)
+        assert session.report.num_steps == 10
+    with torch.no_grad(), cached(pipe, strategy((0, 1, 2))):
+        for _ in range(2):
+            pipe.scheduler.step_index = None  # the grid is the same
+            part(pipe, latent, 3)
+
+
+@pytest.mark.parametrize("decorate", [lambda function: function, torch.no_grad()], ids=["plain", "decorated"])
+def test_a_loop_that_was_bound_to_the_pipeline_is_a_method_of_it(decorate: Callable[..., Any]):
+    @decorate
     def looped(self: SteppingPipeline) -> None:
         latent = torch.ones(1, 6, 4)
         self.scheduler.set_timesteps(10)
