@@ -90,7 +90,8 @@ def _place(preset: str) -> dict[str, Any]:
 
 def _latents(pipe: Any, call: dict[str, Any]) -> Tensor:
     with torch.no_grad():
-        return pipe(**{**call, "output_type": "latent"}, generator=noise(900, _PAIRS))[0]  # type: ignore[no-any-return]
+        latents: Tensor = pipe(**{**call, "output_type": "latent"}, generator=noise(900, _PAIRS))[0]
+    return latents
 
 
 def _cached(pipe: Any, config: Any, run: _Run, uncached: Tensor) -> tuple[list[float], str]:

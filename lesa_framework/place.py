@@ -154,3 +154,8 @@ def transformers_of(pipe: object) -> dict[str, nn.Module]:
         if isinstance(model, nn.Module) and all(model is not other for other in found.values()):
             found[name] = model
     return found
+
+
+def first_weight(pipe: object) -> nn.Parameter:
+    """A weight of a pipeline's first transformer, for its device and dtype."""
+    return next(next(iter(transformers_of(pipe).values())).parameters())

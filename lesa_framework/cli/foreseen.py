@@ -22,7 +22,7 @@ from lesa_framework.measure.pace import effort_of
 from lesa_framework.measure.results import Kind
 from lesa_framework.measure.tasks import Task
 from lesa_framework.pipelines import CallablePipeline
-from lesa_framework.place import Pipeline, transformers_of
+from lesa_framework.place import Pipeline, first_weight
 from lesa_framework.run_plan import RunPlan
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.runtime.uncached import uncached
@@ -132,8 +132,7 @@ def loaded(pipe: Pipeline, plans: Sequence[RunPlan], batch: int) -> Model:
     """A loaded pipeline with rehearsals of its calls."""
     parts = [part for part in vars(pipe).values() if isinstance(part, nn.Module)]
     weights = {weight.data_ptr(): weight.nbytes for part in parts for weight in part.parameters()}
-    device = next(next(iter(transformers_of(pipe).values())).parameters()).device
-    return Model(device, sum(weights.values()), tuple(plans), batch)
+    return Model(first_weight(pipe).device, sum(weights.values()), tuple(plans), batch)
 
 
 def compared(pipe: CallablePipeline, task: Task, contenders: Sequence[Contender]) -> Model:

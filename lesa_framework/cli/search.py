@@ -138,8 +138,7 @@ def command(
     if earlier is not None:
         tell(earlier, as_json=as_json)
         return
-    if wanted.predictor.has_fit():
-        check_fit_needs(wanted.predictor)
+    check_fit_needs(wanted.predictor)
     with console.together() as world, advice, Watch(limit) as watch:
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
         say_before_loading([source])

@@ -24,7 +24,7 @@ from lesa_framework.measure.store import Store
 from lesa_framework.measure.subject import OpenProgress, PipelineSubject
 from lesa_framework.measure.tasks import Benchmark, Task
 from lesa_framework.pipelines import CallablePipeline, load_pipeline
-from lesa_framework.place import transformers_of
+from lesa_framework.place import first_weight
 from lesa_framework.processes import ALONE, World
 
 #: Looks at a loaded model before it is measured.
@@ -71,7 +71,7 @@ def run_bench(
         if len(bench.tasks) == 1:
             look(pipe, task, contenders)
         if any(each.kind is not Kind.UNCACHED for each in contenders):
-            weight = next(next(iter(transformers_of(pipe).values())).parameters())
+            weight = first_weight(pipe)
             machine = environment(weight.device, weight.dtype, world.size)
             subject, metrics = PipelineSubject(pipe, task.settings), _metrics(task, weight.device)
             running = ModelBench(

@@ -24,7 +24,7 @@ from lesa_framework.fingerprints import canonical
 from lesa_framework.interfaces.fit import Fit, Progress
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.pipelines import CallablePipeline
-from lesa_framework.place import Pipeline, place_of, transformers_of
+from lesa_framework.place import Pipeline, first_weight, place_of
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import ALONE, World
 from lesa_framework.runtime.strategy import Strategy, plan
@@ -204,7 +204,7 @@ def _metadata(
 
 def device_name(pipe: Pipeline) -> str:
     """The device of the first transformer, in words."""
-    device = next(next(iter(transformers_of(pipe).values())).parameters()).device
+    device = first_weight(pipe).device
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
 
 
