@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ import torch
 import transformers
 
 from benchmarks.recompute.claims import SYSTEMS, Claim, judged, published_scores, read_claims
+from benchmarks.recompute.gates import gate, gate_digest, is_gate
 from benchmarks.recompute.methods import CALLS, REFERENCE, ROOT, digest, is_known, method, published
 from benchmarks.recompute.page import PAGE, written
 from benchmarks.recompute.plain import load, psnr, sample
+from benchmarks.recompute.work import blocks_of, counted, sizes_of, work
 
 OUT = ROOT / "benchmarks" / "results" / "recomputed.json"
 #: Every results file whose prompts are not to be used again.
@@ -49,6 +52,11 @@ def fresh(model: str, seed: int, count: int) -> list[str]:
     return [line for line in lines if line not in used][:count]
 
 
+def is_measured(name: str) -> bool:
+    """Whether there is code for a row here."""
+    return is_known(name) or is_gate(name)
+
+
 class Bench:
     """One model, its pairs, and its uncached pictures as soon as they are asked for.
 
@@ -64,13 +72,26 @@ class Bench:
         self.uncached = [self._pictures(pipe, batch) for batch in self.batches]
         self.sigmas = pipe.scheduler.sigmas.double().numpy()
 
-    def psnr(self, name: str) -> list[float]:
-        """Of each pair, against the uncached picture."""
-        row, pipe, scores = method(name, self.model, self.sigmas), self._load(), []
+    def row(self, name: str) -> dict[str, list[float]]:
+        """PSNR of each pair against the uncached picture; of a cache that decides by itself, each batch's work too."""
+        pipe, decides = self._load(), is_gate(name)
+        if decides:
+            row = gate(name, self.model, pipe, lambda: self._pictures(pipe, self.batches[0]))
+        else:
+            row = method(name, self.model, self.sigmas)
+        blocks, scores, works = blocks_of(pipe.transformer), [], []
         for pairs, wanted in zip(self.batches, self.uncached, strict=True):
-            with row.attach(pipe):
+            with row.attach(pipe), counted(blocks) as runs:
                 scores += psnr(self._pictures(pipe, pairs, row.steps), wanted)
-        return scores
+            works.append(runs)
+        found = {"psnr_db": [round(each, 4) for each in scores]}
+        return found | {"work": [round(work(runs, self.sizes), 4) for runs in works]} if decides else found
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Of the blocks."""
+        pipe = self._load()
+        return sizes_of(pipe.transformer, lambda: self._pictures(pipe, self.batches[0][:1], 1))
 
     def _load(self) -> Any:
         """A pipeline for each row: other libraries leave traces in one."""
@@ -90,24 +111,24 @@ def measure(found: dict[str, Any], claims: Sequence[Claim], model: str, settings
     how = {"seed": settings.seed, "batch": settings.batch, "torch": torch.__version__}
     found["models"][model] = {**how, "pairs": [list(pair) for pair in pairs], "rows": rows}
     named = [name for claim in claims if claim.model == model and claim.is_recomputed for name in claim.rows]
-    named += [name for name in published(model) if is_known(name)]
+    named += [name for name in published(model) if is_measured(name)]
     # cache-dit changes classes, so its rows are the last; the others as the pages need them, README.md first.
     digests = {
-        name: digest(name, model, settings.batch)
+        name: (gate_digest if is_gate(name) else digest)(name, model, settings.batch)
         for name in sorted(dict.fromkeys(named), key=lambda name: "cache_dit" in name)
     }
     missing = [name for name, wanted in digests.items() if rows.get(name, {}).get("digest") != wanted]
     if missing:
         bench = Bench(model, pairs, settings.batch)
         for name in missing:
-            rows[name] = {"digest": digests[name], "psnr_db": [round(each, 4) for each in bench.psnr(name)]}
+            rows[name] = {"digest": digests[name], **bench.row(name)}
             yield name
     found["models"][model]["rows"] = {name: rows[name] for name in sorted(digests)}
 
 
 def left_out(model: str) -> list[str]:
-    """Rows of reference.json that there is no code for here: caches that decide at each step by what they see."""
-    return [name for name, row in published(model).items() if not is_known(name) and row["kind"] != "uncached"]
+    """Rows of reference.json that there is no code for here."""
+    return [name for name, row in published(model).items() if not is_measured(name) and row["kind"] != "uncached"]
 
 
 def judge(found: dict[str, Any], claims: Sequence[Claim]) -> list[dict[str, Any]]:

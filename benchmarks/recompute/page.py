@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from benchmarks.markup import filled, folded, signed, table
 from benchmarks.recompute.claims import SYSTEMS
@@ -19,7 +20,7 @@ def written(text: str, found: Mapping[str, Any]) -> str:
 
     Args:
         text: The page.
-        found: What was measured: by model `rows`, and of each its `psnr_db`; and the judged `claims`.
+        found: What was measured: by model `rows`, and of each its `psnr_db` and `work`; and the judged `claims`.
     """
     claims = (_claims(model, found["claims"]) for model in found["models"])
     rows = (_rows(model, measured["rows"]) for model, measured in found["models"].items())
@@ -41,11 +42,22 @@ def _claims(model: str, claims: Sequence[Mapping[str, Any]]) -> str:
 
 def _rows(model: str, measured: Mapping[str, Any]) -> str:
     """The best of the published ones first."""
-    scores = {name: row["psnr_db"] for name, row in published(model).items() if row["psnr_db"] is not None}
+    rows = published(model)
+    scores = {name: row["psnr_db"] for name, row in rows.items() if row["psnr_db"] is not None}
     names = sorted((name for name in measured if name in scores), key=scores.__getitem__, reverse=True)
     again = {name: np.mean(measured[name]["psnr_db"]) for name in names}
-    cells = [[f"`{name}`", f"{scores[name]:.2f}", f"{again[name]:.2f}"] for name in names]
-    moved = np.argsort([-again[name] for name in names]).argsort() - np.arange(len(names))
-    correlation = 1 - 6 * (moved**2).sum() / (len(names) ** 3 - len(names))  # Spearman's, without ties
+    cells = [
+        [f"`{name}`", f"{scores[name]:.2f}", f"{again[name]:.2f}", *_works(rows[name], measured[name])]
+        for name in names
+    ]
+    correlation = spearmanr([scores[name] for name in names], [again[name] for name in names]).statistic
     heading = f"{SYSTEMS[model][0]}: {len(names)} rows of {len(scores)}, rank correlation {correlation:.2f}"
-    return folded(heading, table(["row", "published, dB", "recomputed, dB"], cells, 1))
+    columns = ["row", "published, dB", "recomputed, dB", "published work", "recomputed work"]
+    return folded(heading, table(columns, cells, 1))
+
+
+def _works(row: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
+    """Of a cache that decides by itself, in steps; empty for the others, which were told theirs."""
+    if "work" not in measured:
+        return ["", ""]
+    return [f"{row['work']:.1f}", f"{np.mean(measured['work']):.1f}"]
