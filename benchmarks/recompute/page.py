@@ -57,7 +57,7 @@ def _rows(model: str, measured: Mapping[str, Any]) -> str:
 
 
 def _works(row: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
-    """Of a cache that decides by itself, in steps; empty for the others, which were told theirs."""
+    """Of a cache that decides by itself, in steps; empty for the others, whose steps are fixed."""
     if "work" not in measured:
         return ["", ""]
     return [f"{row['work']:.1f}", f"{np.mean(measured['work']):.1f}"]
