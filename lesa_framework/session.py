@@ -159,6 +159,17 @@ class Session:
                 "reached this session, and nothing of it was cached. Detach the session, and accelerate again.",
             )
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be copied or saved: a copy would not be what is attached to the model.
+
+        Raises:
+            LesaError: Always.
+        """
+        raise LesaError(
+            "Session: it cannot be copied or pickled, because it belongs to the model that it is attached to. Copy the "
+            "pipeline, for example with copy.deepcopy, and accelerate the copy; in another process, accelerate there."
+        )
+
     def __enter__(self) -> Session:
         if self._detached:  # runs would silently be uncached
             raise LesaError("Session: it was detached, so nothing would be cached. Call accelerate() again.")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from torch import nn
 
 import lesa_framework as lesa
-from lesa_framework import ConfigError, LesaWarning, Reuse, Tap, UnsupportedBackboneError
+from lesa_framework import ConfigError, LesaError, LesaWarning, Reuse, Tap, UnsupportedBackboneError
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.testing import TinyDiT, TinyDiTAdapter, TinyPipeline, even_grid
@@ -68,6 +70,22 @@ class TestAccelerate:
             with pytest.raises(LesaWarning, match="was exchanged"):
                 session.detach()
         assert "forward" not in vars(model)
+
+    @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+    @pytest.mark.parametrize("is_detached", [False, True])
+    def test_a_session_is_not_copied(self, copied, is_detached):
+        with lesa.accelerate(TinyPipeline(TinyDiT()), RAW) as session:
+            if is_detached:
+                session.detach()
+            with pytest.raises(LesaError, match=r"Session: it cannot be copied or pickled.*deepcopy"):
+                copied(session)
+
+    def test_what_the_message_of_a_copied_session_says_to_do(self):
+        pipe = TinyPipeline(TinyDiT())
+        with lesa.accelerate(pipe, RAW):
+            twin, cached = copy.deepcopy(pipe), pipe()
+            with lesa.accelerate(twin, RAW):
+                assert torch.equal(twin(), cached)
 
     def test_where_the_history_is_kept(self):
         raw = {**RAW, "predictor": {"kind": "taylorseer", "order": 2}}
