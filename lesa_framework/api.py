@@ -36,7 +36,7 @@ from lesa_framework.runtime.requests import Requests
 from lesa_framework.runtime.store import NewHistory
 from lesa_framework.runtime.strategy import Agree, Strategy, StrategySource
 from lesa_framework.runtime.uncached import WhereItFits
-from lesa_framework.session import Session, described
+from lesa_framework.session import Exchange, Session, described
 from lesa_framework.sizing import foresee
 from lesa_framework.types import Tap
 
@@ -211,9 +211,11 @@ def _attach(
     place.check_tap(tap)
     watching = (*plugins().observers, *observers)
     refused = None if misfit is None else cache(misfit)  # each reason once
+    exchange = Exchange(place.exchanged)
 
     def engine(covers_call: bool = False) -> Engine:
-        # Asked for each request: models may be split after they were accelerated.
+        # Made for each request: models may be split, or one of two exchanged, after they were accelerated.
+        exchange.check()
         vote = agree or agreement(place.models.values())
         return Engine(source, place.kind, Tap(tap), watching, new_history, vote, place.look, covers_call)
 
@@ -246,7 +248,7 @@ def _attach(
     return Session(
         requests,
         *attachments,
-        exchanged=place.exchanged,
+        exchange=exchange,
         plan=partial(foresee, place, quiet, Tap(tap)),
         what=described(place.models, tap, inner),
     )

@@ -80,9 +80,14 @@ class Place:
         return "" if attribute == TRANSFORMERS[0] else attribute
 
     def exchanged(self) -> str:
-        """Names those that the target no longer has."""
+        """Names those in whose place the target has another model, which is none of them."""
         mine = {} if self.bare else self.models
-        return ", ".join(name for name in mine if unwrapped(getattr(self.target, name, None)) is not mine[name])
+        now = {name: unwrapped(getattr(self.target, name, None)) for name in mine}
+        return " and ".join(
+            name
+            for name, model in now.items()
+            if model is not None and all(model is not each for each in mine.values())
+        )
 
     def called(self, name: str) -> nn.Module:
         """What is called in a transformer's place: itself, or what `torch.compile` wrapped it in."""

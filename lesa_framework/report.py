@@ -127,9 +127,12 @@ class CallReport:
 
     Attributes:
         runs: The runs of the call, in order; at least one, which is empty before the first call of the model.
+        exchanged: Names the pipeline's transformers that others have replaced since `accelerate`: calls of the new ones
+            are not cached, and in no report. Empty where there are none.
     """
 
     runs: tuple[RunReport, ...]
+    exchanged: str = ""
 
     @property
     def info(self) -> RunInfo:
@@ -199,10 +202,15 @@ class CallReport:
     def __str__(self) -> str:
         """A few lines for people."""
         texts = [str(run) for run in self.runs]
-        if len(texts) == 1:
-            return texts[0]
-        total = f"{len(texts)} runs in one call: {self.num_steps} steps, {self.nfe} computed, {self.seconds:.2f} s"
-        return "\n".join([total, *texts])
+        if len(texts) > 1:
+            total = f"{len(texts)} runs in one call: {self.num_steps} steps, {self.nfe} computed, {self.seconds:.2f} s"
+            texts.insert(0, total)
+        if self.exchanged:
+            texts.append(
+                f"  exchanged: the pipeline's {self.exchanged}; what the new one does is not cached, and not in this "
+                "report"
+            )
+        return "\n".join(texts)
 
 
 def _count_steps(records: Sequence[StepRecord]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Any, TypeAlias
 
@@ -37,6 +38,31 @@ def described(models: Mapping[str, nn.Module], tap: Tap, source: StrategySource)
     return f"on {' and '.join(type(unwrapped(model)).__name__ for model in models.values())} at {Tap(tap)}, {by}"
 
 
+class Exchange:
+    """Notices that a pipeline has another transformer by now: no call of the new one reaches a session.
+
+    Nothing of a session runs in such a call, so this looks when something does: in a call of another transformer of
+    the pipeline, and when somebody asks for the report or detaches.
+
+    Args:
+        look: Names the transformers in whose place there is another one.
+    """
+
+    def __init__(self, look: Callable[[], str] = str) -> None:
+        self._look, self._has_warned = look, False
+
+    def check(self) -> str:
+        """Names them, and warns once."""
+        names = self._look()
+        if names and not self._has_warned:
+            self._has_warned = True
+            warn(
+                f"Session: the pipeline's {names} was exchanged after it was accelerated. No call of the new one "
+                "reaches this session, and nothing of it is cached. Detach the session, and accelerate again.",
+            )
+        return names
+
+
 class Session:
     """A configuration attached to a model. A context manager: leaving it detaches for good.
 
@@ -45,7 +71,7 @@ class Session:
     Args:
         requests: Who calls the model.
         attachments: One for each transformer.
-        exchanged: Names the transformers that the pipeline no longer has; by default none.
+        exchange: Notices that the pipeline has another transformer; by default it has not.
         plan: Plans a run.
         what: What is cached, and by what, in a few words.
     """
@@ -54,13 +80,13 @@ class Session:
         self,
         requests: Requests,
         *attachments: Attachment,
-        exchanged: Callable[[], str] = str,
+        exchange: Exchange | None = None,
         plan: PlanRun = _no_plan,
         what: str = "",
     ) -> None:
         self._plan, self._what = plan, what
-        self._requests, self._attachments, self._exchanged = requests, attachments, exchanged
-        self._detached = False
+        self._requests, self._attachments, self._exchange = requests, attachments, exchange or Exchange()
+        self._detached, self._exchanged = False, ""
         try:
             for attachment in attachments:
                 attachment.attach()
@@ -82,7 +108,8 @@ class Session:
     def report(self) -> CallReport:
         """The report of the pipeline's call in progress, or of the last one; of this thread, if it made any."""
         self._check_place()
-        return self._requests.report
+        report = self._requests.report
+        return replace(report, exchanged=self._exchanged) if self._exchanged else report
 
     @property
     def choice(self) -> Choice | None:
@@ -150,14 +177,9 @@ class Session:
                     each.callback(attachment.detach)
 
     def _check_place(self) -> None:
-        """Warn, once, if the pipeline has another transformer by now: no call of it reaches this session."""
-        exchanged = "" if self._detached else self._exchanged()
-        if exchanged:
-            self._exchanged = str
-            warn(
-                f"Session: the pipeline's {exchanged} was exchanged after it was accelerated. No call of the new one "
-                "reached this session, and nothing of it was cached. Detach the session, and accelerate again.",
-            )
+        """Look whether the pipeline has another transformer; what comes after detaching does not matter."""
+        if not self._detached:
+            self._exchanged = self._exchange.check()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse to be copied or saved: a copy would not be what is attached to the model.

@@ -154,3 +154,24 @@ def test_the_same_transformer_in_both_places_is_attached_once():
     with lesa.accelerate(pipe, RAW) as session:
         pipe()
     assert session.report.plan() == "FFFPPPFPPPFP"
+
+
+def test_an_exchanged_one_is_told_of_when_the_other_one_is_called_next():
+    pipe = TwoTransformers()
+    with lesa.accelerate(pipe, RAW) as session:
+        pipe.transformer_2 = TinyDiT()
+        with pytest.warns(lesa.LesaWarning, match="the pipeline's transformer_2 was exchanged") as warned:
+            pipe()
+        pipe()  # a second warning would be an error
+        assert [one.filename for one in warned] == [__file__]
+        assert "exchanged: the pipeline's transformer_2;" in str(session.report)
+
+
+def test_one_in_the_place_of_the_other_is_not_exchanged_because_its_calls_are_seen():
+    pipe = TwoTransformers()
+    with lesa.accelerate(pipe, RAW) as session:
+        pipe.first = pipe.transformer_2
+        pipe()
+        pipe.transformer = pipe.transformer_2
+        assert session.report.branches == ("branch0 (transformer_2)",)
+        assert session.report.exchanged == ""

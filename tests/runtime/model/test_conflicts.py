@@ -106,6 +106,40 @@ def test_a_transformer_that_was_exchanged(registered):
         assert session.report.num_steps == 12  # warned once
 
 
+LOST = "  exchanged: the pipeline's transformer; what the new one does is not cached, and not in this report"
+
+
+@pytest.mark.filterwarnings("ignore:Session. the pipeline's transformer was exchanged:lesa_framework.LesaWarning")
+def test_a_report_says_that_the_transformer_was_exchanged(registered):
+    pipe, other = pipeline(), pipeline()
+    with lesa.accelerate(pipe, RAW) as session:
+        ours = pipe.transformer
+        pipe.transformer = TinyDiT()
+        assert str(session.report).splitlines() == ["no run yet", LOST]
+        pipe.transformer = ours
+        pipe()
+        assert session.report.exchanged == ""
+        before = str(session.report)
+        pipe.transformer = TinyDiT()
+        pipe()
+        assert session.report.exchanged == "transformer"
+        assert str(session.report).splitlines() == [*before.splitlines(), LOST]
+    pipe.transformer = ours  # too late to matter
+    assert str(session.report).splitlines()[-1] == LOST
+    with lesa.accelerate(other, RAW) as session:
+        other()
+    other.transformer = TinyDiT()  # when nothing is attached any more
+    assert session.report.exchanged == ""
+
+
+def test_a_transformer_that_is_gone_has_no_calls_to_miss(registered):
+    pipe = pipeline()
+    with lesa.accelerate(pipe, RAW) as session:
+        pipe()
+        pipe.transformer = None  # to free memory, say
+        assert session.report.exchanged == ""
+
+
 @pytest.mark.parametrize("fullgraph", [True, False])
 def test_what_calls_the_model_is_not_compiled(fullgraph: bool):
     pipe = pipeline()
