@@ -53,11 +53,12 @@ def foresee(
         source: Schedule, router and predictor.
         tap: Where features are taken.
         num_steps: Steps of the sampler.
-        batch: Samples of a call.
+        batch: Prompts of a call; 1 where the call has embeddings.
         call: Further arguments of the pipeline.
 
     Raises:
-        ConfigError: The pipeline does not take the arguments, or the configuration does not fit the run.
+        ConfigError: The pipeline does not take the arguments, `batch` comes with embeddings, or the configuration does
+            not fit the run.
         UnsupportedBackboneError: It is a bare transformer, or the pipeline, or one of its models, cannot run without
             data.
     """
@@ -89,7 +90,15 @@ def foresee(
 
 def _arguments(pipe: Any, num_steps: int, batch: int, call: Mapping[str, Any]) -> dict[str, Any]:
     accepted = inspect.signature(type(pipe).__call__).parameters
-    prompt = {} if "prompt_embeds" in call else {"prompt": ["a"] * batch}
+    is_embedded = call.get("prompt_embeds") is not None
+    if is_embedded and batch > 1:
+        per_prompt = [name for name in accepted if name.startswith("num_") and name.endswith("_per_prompt")]
+        other = "".join(f", or {name}={batch}" for name in per_prompt)
+        raise ConfigError(
+            f"plan: `batch` is {batch}, which is a number of prompts, and the call has `prompt_embeds` in their place. "
+            f"Leave `batch` out, and give the embeddings of {batch} prompts{other}."
+        )
+    prompt = {} if is_embedded else {"prompt": ["a"] * batch}
     given = {"num_inference_steps": num_steps, **prompt, **expanded_call(call, batch)}
     for name in given:
         if name not in accepted:

@@ -193,6 +193,18 @@ def test_two_transformers_and_embedded_prompts():
     assert plan.letters.count("F") == plan.nfe
 
 
+def test_embeddings_say_themselves_how_many_samples_there_are():
+    """So `batch`, which was passed over, is refused beside them; what the message names in its place is right."""
+    pipe, call = new_wan(second=False), {**PROMPTS, **SIZE}
+    with lesa.accelerate(pipe, config()) as session:
+        with pytest.raises(ConfigError, match=r"`batch` is 4, .*`prompt_embeds`.* or num_videos_per_prompt=4\."):
+            session.plan(8, batch=4, call=call)
+        one, four = session.plan(8, call=call), session.plan(8, call={**call, "num_videos_per_prompt": 4})
+        many = session.plan(8, call={**SIZE, **{name: each.repeat(4, 1, 1) for name, each in PROMPTS.items()}})
+        run(pipe, **call, num_videos_per_prompt=4)
+        assert session.report.cache_bytes == four.cache_bytes == many.cache_bytes == 4 * one.cache_bytes > 0
+
+
 @pytest.mark.parametrize("size", [16, 64])
 def test_what_a_call_works_on_is_foreseen(make_flux, size):
     pipe = make_flux()
