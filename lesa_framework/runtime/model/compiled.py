@@ -57,6 +57,10 @@ class Variants:
         self, model: nn.Module, latent: Tensor, feature: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Ran:
         """Run the model without its blocks, and put the feature into its head."""
+        if feature._base is not None:
+            # A reused feature is a view of a history, and other predictions are none. A compiler that knows shapes as
+            # symbols would compile again, for the shape of what is viewed and where in it the feature begins.
+            feature = feature.clone()
         try:
             ran: Ran = self._run_bypassed(*self._bypassed.arguments(model, latent, feature), args, kwargs)
         finally:

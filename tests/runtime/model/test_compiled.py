@@ -17,6 +17,7 @@ import lesa_framework as lesa
 from lesa_framework import Decision, Filter, Observer, Reuse, Tap
 from lesa_framework.testing import TinyContextDiT, TinyDiT, TinyDiTAdapter, TinyPipeline, attach
 from lesa_framework.testing.conformance.traces import differences, traces
+from lesa_taylorseer.predictor import TaylorSeer
 from tests.fixtures_compile import Compiler
 from tests.runtime.model.compiling import Way, both_ways, by_a_wrapper, by_its_forward, by_the_model, close
 from tests.runtime.sessions import cached, fresh, pipeline, strategy
@@ -196,6 +197,26 @@ def test_a_session_with_the_wrapper_alone(compiler: Compiler, registered):
         model(INPUTS[0], torch.full((1,), 0.5), INPUTS[2])
         assert session.report.plan() == "FP"
     assert compiler.graphs == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"dynamic": True}, {}])
+def test_another_size_compiles_what_it_compiles_of_the_bare_model(compiler: Compiler, options: dict[str, bool]):
+    """A feature that is reused and one that is extrapolated are one case, though the first is a view of a history."""
+    import torch._dynamo as dynamo
+
+    bare, pipe = pipeline(), pipeline()
+    with dynamo.config.patch(error_on_recompile=False):
+        bare.transformer.compile(**compiler.options, **options)
+        for tokens in (6, 10, 9):
+            bare(tokens=tokens)
+        of_the_bare = compiler.graphs
+        pipe.transformer.compile(**compiler.options, **options)
+        with cached(pipe, strategy(predictor=TaylorSeer(1))):
+            for tokens in (6, 10, 9):
+                pipe(tokens=tokens)
+    assert of_the_bare == (1 if options else 2)
+    assert compiler.graphs - of_the_bare == 2 * of_the_bare
 
 
 @pytest.mark.slow
