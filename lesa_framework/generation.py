@@ -8,7 +8,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,7 +26,7 @@ from lesa_framework.types import Samples
 StepCallback = Callable[[int], None]
 
 #: Arguments that are set here; a user's value would break seeds, pairing or the format of the result.
-_OURS = frozenset(
+OURS: Final = frozenset(
     {
         "prompt", "generator", "latents", "output_type", "return_dict", "num_inference_steps", "sigmas", "timesteps",
         "callback_on_step_end", "callback_on_step_end_tensor_inputs", "num_images_per_prompt",
@@ -60,9 +60,9 @@ def check_call(pipe: CallablePipeline, call: Mapping[str, object]) -> None:
     for needed in ("prompt", "num_inference_steps"):
         if needed not in accepted:
             raise ConfigError(f"model: {name} takes no {needed}, so it cannot be run here.")
-    valid = sorted(key for key in accepted if key != "self" and key not in _OURS)
+    valid = sorted(key for key in accepted if key != "self" and key not in OURS)
     for key in call:
-        if key in _OURS:
+        if key in OURS:
             raise ConfigError(f"--call {key}: is set by the command; use its own arguments and options instead.")
         if key not in valid:
             raise ConfigError(f"--call {key}: {name} does not take it. Valid: {', '.join(valid)}.")

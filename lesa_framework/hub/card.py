@@ -12,8 +12,10 @@ from typing import Any, Final
 from lesa_framework.artifacts import Artifact
 from lesa_framework.building import build_strategy
 from lesa_framework.config.schema import LesaConfig
+from lesa_framework.generation import OURS
 from lesa_framework.grids import even_grid
 from lesa_framework.hub.measured import Asked, measured
+from lesa_framework.hub.paths import without_paths
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.runtime.strategy import computed_steps
 
@@ -24,8 +26,8 @@ _LICENCES: Final = re.compile(
     r"apache-2\.0|mit|isc|zlib|unlicense|bsd(-[23]-clause)?|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-4\.0|[al]?gpl-3\.0|mpl-2\.0"
     r"|(creativeml-)?openrail(-m|\+\+)?"
 )
-#: Arguments of a pipeline that decide whether a picture is like those of the fit.
-_ARGUMENTS: Final = ("height", "width", "num_frames", "guidance_scale", "true_cfg_scale", "negative_prompt")
+#: Arguments of a pipeline that stand first, as far as the fit had them.
+_FIRST: Final = ("height", "width", "num_frames", "guidance_scale", "true_cfg_scale", "negative_prompt")
 #: The key of the training's log -> the row of the table.
 _MEASURED: Final = {"drift_db": "closeness to the uncached run in the fit, final latents, dB"}
 _LIBRARY: Final = "lesa-framework"
@@ -145,12 +147,19 @@ def _steps(config: LesaConfig, artifact: Artifact | None) -> int:
 
 
 def _call(config: LesaConfig) -> str:
-    """Size and guidance of the fit, as further arguments of the pipeline.
+    """How the fit called the pipeline, as further arguments: without one of them the call may fail, or not be like it.
 
     The negative prompt belongs to them, even an empty one: some pipelines guide only if there is one.
     """
     known: Mapping[str, Any] = config.training.call
-    return "".join(f", {key}={known[key]!r}" for key in _ARGUMENTS if isinstance(known.get(key), int | float | str))
+    keys = dict.fromkeys((*_FIRST, *known))
+    return "".join(f", {key}={known[key]!r}" for key in keys if key in known and _is_for_others(key, known[key]))
+
+
+def _is_for_others(key: str, value: object) -> bool:
+    """Whether an argument is also one of those who use the cache: with prompts, seeds and files of their own."""
+    is_theirs = key in OURS or key.startswith(("prompt", "callback")) or "seed" in key
+    return not is_theirs and isinstance(value, int | float | str) and without_paths(value) == value
 
 
 def _nfe(config: LesaConfig, artifact: Artifact | None, steps: int) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,6 +18,7 @@ from lesa_framework.errors import ConfigError, LesaError, in_one_line, shortened
 from lesa_framework.extras import HUB, check_installed
 from lesa_framework.files import is_file, is_folder, read_text, write_text
 from lesa_framework.hub.card import CardFacts, card_of, hub_name, is_card, registered_name
+from lesa_framework.hub.paths import without_paths
 
 
 def save_pretrained(config: LesaConfig, folder: str | Path, facts: CardFacts | None = None) -> Path:
@@ -162,7 +163,7 @@ def _portable(config: LesaConfig) -> tuple[dict[str, Any], Artifact | None]:
     for key, section in (("schedule", config.schedule), ("router", config.router), ("predictor", config.predictor)):
         raw[key] = {"kind": section.kind, **raw.get(key, {})}
     if "training" in raw:
-        raw["training"] = _without_paths(raw["training"])
+        raw["training"] = without_paths(raw["training"])
     raw = _without_device(raw)
     weights = raw["predictor"].get("weights")
     if weights is None:
@@ -174,8 +175,8 @@ def _portable(config: LesaConfig) -> tuple[dict[str, Any], Artifact | None]:
     raw["predictor"]["weights"] = WEIGHTS
     told = {
         **artifact.metadata.model_dump(),
-        "config": _without_device({**_without_paths(artifact.metadata.config), **alone}),
-        "training": _without_paths({k: v for k, v in artifact.metadata.training.items() if k != "device"}),
+        "config": _without_device({**without_paths(artifact.metadata.config), **alone}),
+        "training": without_paths({k: v for k, v in artifact.metadata.training.items() if k != "device"}),
     }
     return raw, Artifact(type(artifact.metadata).model_validate(told), artifact.tensors)
 
@@ -186,17 +187,3 @@ def _without_device(config: dict[str, Any]) -> dict[str, Any]:
         case {"engine": {"history": {"device": _, **history}, **engine}}:
             return {**config, "engine": {**engine, "history": history}}
     return config
-
-
-def _without_paths(value: Any) -> Any:
-    """A value in which every path of a machine is the name of its last part alone."""
-    if isinstance(value, dict):
-        return {key: _without_paths(item) for key, item in value.items() if key != "prompts_file"}
-    if isinstance(value, list | tuple):
-        return [_without_paths(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    if PureWindowsPath(value).is_absolute():
-        return PureWindowsPath(value).name
-    is_path = value.startswith(("/", "~", "./", "../")) or ("/" in value and is_folder(Path(value)))
-    return PurePosixPath(value).name if is_path else value

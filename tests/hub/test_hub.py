@@ -57,12 +57,31 @@ def test_the_card_tells_what_a_stranger_asks(made: Path, tmp_path: Path) -> None
         assert fact in card.text
 
 
-def test_the_card_s_example_has_the_size_and_guidance_of_the_fit(made: Path, tmp_path: Path) -> None:
-    call = "{height: 64, true_cfg_scale: 3.5, prompt_2: other, negative_prompt: ''}"
+@pytest.mark.parametrize(
+    ("call", "printed"),
+    [
+        (
+            "{height: 64, true_cfg_scale: 3.5, prompt_2: other, negative_prompt: ''}",
+            "height=64, true_cfg_scale=3.5, negative_prompt=''",
+        ),
+        (
+            "{use_resolution_binning: false, clean_caption: false, max_sequence_length: 16, width: 32, scheme: fast}",
+            "width=32, use_resolution_binning=False, clean_caption=False, max_sequence_length=16, scheme='fast'",
+        ),
+        (
+            "{height: 8, prompt_3: a, negative_prompt_2: b, sizes: [1], flow_shift: 3.0, style: /home/me/a, to: ./b}",
+            "height=8, negative_prompt_2='b', flow_shift=3.0",
+        ),
+        (
+            "{callback_steps: 2, seed: 5, num_images_per_prompt: 2, output_type: latent, width: 8}",
+            "width=8",
+        ),
+    ],
+)
+def test_the_card_s_example_has_the_arguments_of_the_fit(made: Path, tmp_path: Path, call: str, printed: str) -> None:
     config = lesa.load_config(made, [f"training.call={call}"])
     card = ModelCard.load(lesa.save_pretrained(config, tmp_path / "out", FACTS) / "README.md")
-    arguments = "num_inference_steps=12, height=64, true_cfg_scale=3.5, negative_prompt=''"
-    assert f'pipe("a prompt", {arguments}).images' in card.text
+    assert f'pipe("a prompt", num_inference_steps=12, {printed}).images' in card.text
 
 
 def test_a_licence_of_an_import_is_on_the_card(made: Path, tmp_path: Path) -> None:
