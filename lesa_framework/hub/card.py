@@ -36,7 +36,7 @@ _EXAMPLE: Final = """\
 import lesa_framework as lesa
 
 with lesa.accelerate(pipe, "{name}") as session:  # the repository, or a folder with its files
-    image = pipe("a prompt", num_inference_steps={steps}{call}).images[0]
+    {sample} = pipe("a prompt", num_inference_steps={steps}{call}).{samples}[0]
 print(session.report)
 ```"""
 
@@ -105,7 +105,7 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
         "## Measurements",
         *_measurements(config, artifact, facts),
         "## Use",
-        _EXAMPLE.format(name=name, steps=_steps(config, artifact), call=_call(config)),
+        _example(config, artifact, name),
         "It is for the grid above. Another model is refused before the first step; other noise levels and another "
         "number of steps are warned of or refused, depending on what the predictor can serve."
         if artifact is not None
@@ -144,6 +144,13 @@ def registered_name(model: str | None) -> str | None:
 
 def _steps(config: LesaConfig, artifact: Artifact | None) -> int:
     return len(artifact.metadata.sigmas) - 1 if artifact else config.training.num_steps
+
+
+def _example(config: LesaConfig, artifact: Artifact | None, name: str) -> str:
+    sample, samples = ("video", "frames") if "num_frames" in config.training.call else ("image", "images")
+    return _EXAMPLE.format(
+        name=name, steps=_steps(config, artifact), call=_call(config), sample=sample, samples=samples
+    )
 
 
 def _call(config: LesaConfig) -> str:

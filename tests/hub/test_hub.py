@@ -84,6 +84,12 @@ def test_the_card_s_example_has_the_arguments_of_the_fit(made: Path, tmp_path: P
     assert f'pipe("a prompt", num_inference_steps=12, {printed}).images' in card.text
 
 
+def test_the_card_s_example_takes_videos_from_where_pipelines_have_them(made: Path, tmp_path: Path) -> None:
+    config = lesa.load_config(made, ["training.call={num_frames: 9}"])
+    card = ModelCard.load(lesa.save_pretrained(config, tmp_path / "out", FACTS) / "README.md")
+    assert 'video = pipe("a prompt", num_inference_steps=12, num_frames=9).frames[0]' in card.text
+
+
 def test_a_licence_of_an_import_is_on_the_card(made: Path, tmp_path: Path) -> None:
     card = ModelCard.load(lesa.save_pretrained(lesa.load_config(made), tmp_path / "out") / "README.md")
     assert (card.data.license, card.data.license_name) == ("other", "mit-like-see-there")
