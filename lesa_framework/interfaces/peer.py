@@ -80,7 +80,7 @@ class PeerFamily(Protocol):
         """The name of its rows."""
 
     def refusal(self, pipe: HasTransformer) -> str | None:
-        """Why it cannot be attached to this pipeline, in a sentence for the user; None when it can."""
+        """Why it cannot be attached to this pipeline, in a sentence for the user; None when it can. Runs nothing."""
 
     def ladders(self, pipe: HasTransformer, workload: PeerWorkload) -> Sequence[Sequence[Peer]]:
         """Candidates for matching, each ladder from the most work to the least.
@@ -121,7 +121,7 @@ class ToldPeerFamily(Protocol):
         """What the names of its rows begin with."""
 
     def refusal(self, pipe: HasTransformer) -> str | None:
-        """Why it cannot be attached to this pipeline, in a sentence for the user; None when it can."""
+        """Why it cannot be attached to this pipeline, in a sentence for the user; None when it can. Runs nothing."""
 
     def at(self, steps: Sequence[int], pipe: HasTransformer, workload: PeerWorkload) -> Peer:
         """The peer that computes these steps whole.

@@ -99,11 +99,9 @@ def match(
             ends there if that was the end of a finished search and does the same work here. Ladders before its own are
             left out. It is chosen, too, where the time does not suffice for a single run.
     """
-    models = transformers_of(pipe)
-    if list(models) != [TRANSFORMERS[0]]:
-        have = ", ".join(models) or "none"
-        only = f"exactly one transformer, called `{TRANSFORMERS[0]}`"
-        return Match(error=f"Peers need a pipeline with {only}. This one has: {have}.")
+    refused = refusal(family, pipe)
+    if refused is not None:
+        return Match(error=refused)
     until = time.monotonic() + seconds
 
     def stop_late_runs(*_: object) -> None:  # a GPU is given work only a little ahead, so the CPU's clock will do
@@ -113,9 +111,6 @@ def match(
     search = _Search(pipe, workload, nfe, measure)
     handle = pipe.transformer.register_forward_pre_hook(stop_late_runs)
     try:
-        refused = family.refusal(pipe)
-        if refused is not None:
-            return Match(error=refused)
         ladders, place = _begun_at(family.ladders(pipe, workload), start)
         search.expect(start, None if place is None else ladders[0][place])
         return search.climb_all(ladders, place)
@@ -125,6 +120,19 @@ def match(
         return Match(error=in_one_line(error))
     finally:
         handle.remove()
+
+
+def refusal(family: PeerFamily, pipe: HasTransformer) -> str | None:
+    """Why a family cannot be attached to a pipeline, in a sentence; None when it can. Nothing is run."""
+    models = transformers_of(pipe)
+    if list(models) != [TRANSFORMERS[0]]:
+        have = ", ".join(models) or "none"
+        only = f"exactly one transformer, called `{TRANSFORMERS[0]}`"
+        return f"Peers need a pipeline with {only}. This one has: {have}."
+    try:
+        return family.refusal(pipe)
+    except Exception as error:  # other libraries may raise anything
+        return in_one_line(error)
 
 
 def _begun_at(ladders: Sequence[Sequence[Peer]], start: Match | None) -> tuple[Sequence[Sequence[Peer]], int | None]:

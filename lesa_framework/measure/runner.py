@@ -9,10 +9,13 @@ from typing import TypeAlias
 
 import torch
 
+from lesa_framework.config.reading import listed
+from lesa_framework.errors import ConfigError
 from lesa_framework.generation import check_call
 from lesa_framework.measure.assembly import Measured, assemble
 from lesa_framework.measure.environment import environment
 from lesa_framework.measure.lineup import Contender, line_up, naming, planned
+from lesa_framework.measure.matching import refusal
 from lesa_framework.measure.meter import release_memory
 from lesa_framework.measure.model_bench import ModelBench
 from lesa_framework.measure.only import is_wanted, no_row
@@ -100,7 +103,35 @@ def _opened(
         for name in task.spec.samplers:
             with sampling_with(pipe, name):
                 pass  # one that does not fit is refused
-    return pipe, _chosen(task, every, only)
+    chosen = _chosen(task, every, only)
+    _check_peers(bench, task, pipe, chosen)
+    return pipe, chosen
+
+
+def _check_peers(bench: Benchmark, task: Task, pipe: CallablePipeline, contenders: Sequence[Contender]) -> None:
+    """Refuse peers that cannot be attached to this model: after hours of measuring, their rows would have no numbers.
+
+    Raises:
+        ConfigError: There are some. The message says where they are named.
+    """
+    reasons: dict[str, list[str]] = {}
+    for name, family in {each.family: each.peer for each in contenders if each.peer is not None}.items():
+        reason = refusal(family, pipe)
+        if reason is not None:
+            reasons.setdefault(reason, []).append(name)
+    if not reasons:
+        return
+    places = {key: getattr(task.spec, key) for key in ("peers", "peers_by_steps", "told_peers")}
+    where = "" if bench.file is None else f"{bench.file}: "
+    instead = ", or give this model a file of its own" if len(bench.tasks) > 1 else ""
+    problems = []
+    for reason, names in reasons.items():
+        keys = [f"`{key}`" for key, named in places.items() if not set(names).isdisjoint(named)]
+        problems.append(
+            f"{where}{', '.join(names)} cannot work on {task.source.name}: {reason.removesuffix('.')}. To measure the "
+            f"others, take {'it' if len(names) == 1 else 'them'} out of {' and '.join(keys)}{instead}."
+        )
+    raise ConfigError(listed(problems))
 
 
 def _metrics(task: Task, device: torch.device) -> Metrics:

@@ -94,7 +94,7 @@ def test_a_method_that_fails_later_is_not_run_again(bench, monkeypatch):
 
 def test_peers_are_set_to_the_same_work_and_those_that_cannot_say_so(bench, monkeypatch):
     bench.raw["peers"] = ["diffusers_taylorseer_lite", "diffusers_taylorseer", "cache_dit_dbcache"]
-    monkeypatch.setattr("lesa_peers.cache_dit_dbcache.refusal", lambda pipe: "cache-dit is not installed.")
+    monkeypatch.setattr("lesa_peers.cache_dit_dbcache.DBCache.ladders", lambda *_: 1 / 0)
     results = bench.run()
     lite = row(results, "diffusers_taylorseer_lite_4")
     assert lite.kind is Kind.PEER
@@ -110,7 +110,7 @@ def test_peers_are_set_to_the_same_work_and_those_that_cannot_say_so(bench, monk
     assert "Cannot do as little as 4" in default.note
     assert "are whole ones" in default.note, "attention alone is skipped"
     assert "are whole ones" not in lite.note
-    assert row(results, "cache_dit_dbcache_4").error == "cache-dit is not installed."
+    assert row(results, "cache_dit_dbcache_4").error == "ZeroDivisionError: division by zero"
     assert {d.theirs for d in results.differences} | {d.ours for d in results.differences} >= {lite.name}
     store = Store(bench.cells)
     assert len(store) > 0

@@ -104,10 +104,34 @@ def test_a_sampler_that_does_not_fit_is_refused_before_anything_is_run(bench, tm
 def test_a_pipeline_with_its_second_transformer_alone(bench, monkeypatch):
     monkeypatch.setattr(runner, "load_pipeline", lambda *_, **__: worded.low_noise_wan())
     bench.raw |= {"models": {bench.model: {"call": SIZE}}, "peers": ["diffusers_taylorseer"]}
-    results = bench.run()
+    with pytest.raises(ConfigError, match=r"called `transformer`. This one has: transformer_2. To measure the others"):
+        bench.run()
+    results = bench.run(only=("reuse-*", "fewer_steps_*"))
     assert results.models[0].details["reuse-a"].plans["cond (transformer_2)"] == "FFPPFPPF"
     assert [row(results, name).error for name in ("reuse-a", "fewer_steps_4")] == [None, None]
-    assert "called `transformer`. This one has: transformer_2" in row(results, "diffusers_taylorseer_4").error
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_peers_that_cannot_work_on_a_model_are_refused_before_anything_is_run(bench, monkeypatch, others):
+    monkeypatch.setattr("lesa_peers.diffusers_cache.refusal", lambda pipe: "This has no `enable_cache`.")
+    monkeypatch.setattr("lesa_peers.cache_dit_dbcache.refusal", lambda pipe: 1 / 0)
+    monkeypatch.setattr(subject, "generate_batch", lambda *_: pytest.fail("something was run"))
+    bench.raw |= {
+        "peers": ["diffusers_magcache", "diffusers_taylorseer", "hicache_pp_dmd"],
+        "peers_by_steps": ["diffusers_taylorseer"],
+        "told_peers": ["cache_dit_mask"],
+    }
+    if others:
+        bench.raw["models"] |= {f"{bench.model}/.": {"call": CALL}}
+    instead = ", or give this model a file of its own" if others else ""
+    with pytest.raises(ConfigError) as raised:
+        bench.run()
+    assert str(raised.value).replace(str(bench.path), "bench.yaml").replace(bench.model, "MODEL") == (
+        "bench.yaml: diffusers_magcache, diffusers_taylorseer cannot work on MODEL: This has no "
+        f"`enable_cache`. To measure the others, take them out of `peers` and `peers_by_steps`{instead}.\n"
+        "bench.yaml: cache_dit_mask cannot work on MODEL: ZeroDivisionError: division by zero. To measure the others, "
+        f"take it out of `told_peers`{instead}."
+    )
 
 
 def test_models_of_metrics_are_let_go_before_the_next_model_s_are_loaded(bench, monkeypatch):
