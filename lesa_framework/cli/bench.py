@@ -53,7 +53,7 @@ def command(
             "--selection", help="Measure caches and plain runs on the file's `selection` pairs, to choose methods."
         ),
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming a stopped run.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming an earlier run.")] = False,
     as_json: options.AsJson = False,
     device: options.Device = None,
 ) -> None:
@@ -125,14 +125,14 @@ def _opened(folder: Path, world: World, *, fresh: bool) -> Store:
 
 
 def _announce(bench: Benchmark, results_path: Path, store: Store) -> None:
-    """Say what will be done, and whether a stopped run resumes."""
+    """Say what will be done, and what an earlier run has finished: one that was stopped, or had rows that failed."""
     models = ", ".join(f"{each.source.name} ({amount(len(each.pairs), 'sample')} per row)" for each in bench.tasks)
     announce(
         f"measuring {models}, to {results_path}. Finished parts are kept in {results_path.with_suffix('.cells')}: "
         "stop when you like, the same command resumes."
     )
     if len(store):
-        console.note(f"resuming a stopped run: {len(store)} parts are finished. Start over with --fresh.")
+        console.note(f"resuming an earlier run, with {amount(len(store), 'finished part')}. Start over with --fresh.")
 
 
 def _finished(path: Path, identity: str) -> Results | None:

@@ -160,7 +160,7 @@ def test_a_method_that_fails_is_tried_again_and_what_is_finished_stays(lesa, fil
     assert (workplace / "two.cells").exists()
     again = lesa(*call)
     assert again.code == 0, again.err
-    assert "resuming a stopped run" in again.err
+    assert "resuming an earlier run, with" in again.err
     assert not (workplace / "two.cells").exists()
     assert all(row.error is None for row in read_results(workplace / "two.json").rows)
 
@@ -185,7 +185,7 @@ def test_a_disk_that_is_full_for_a_moment_costs_no_finished_part(lesa, file, wor
     assert not (workplace / "two.json").exists()
     again = lesa(*call)
     assert again.code == 0, again.err
-    assert "resuming a stopped run: 3 parts are finished" in again.err
+    assert "resuming an earlier run, with 3 finished parts" in again.err
     assert keys[3] in keys[4:], "what was lost is measured again"
     assert not set(keys[:3]) & set(keys[3:]), "and nothing else"
     assert not (workplace / "two.cells").exists()
@@ -223,7 +223,7 @@ def test_a_killed_process_is_resumed(file, workplace):
     assert not (workplace / "killed.json").exists()
     ended = subprocess.run(command(file), cwd=workplace, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert "resuming a stopped run" in ended.stderr
+    assert "resuming an earlier run" in ended.stderr
     assert not cells.exists()
     whole = subprocess.run(
         [*command(file)[:-1], "whole.json"], cwd=workplace, capture_output=True, text=True, check=False
@@ -269,7 +269,7 @@ def test_fresh_forgets_what_a_stopped_run_has_finished(lesa, file, workplace):
     cells = workplace / "two-only.cells" / "cells.jsonl"
     cells.parent.mkdir()
     cells.write_text('{"key": "old", "cell": {}}\n')
-    assert "resuming a stopped run: 1 part" in lesa("bench", file, "--only", "reuse-a").err
+    assert "resuming an earlier run, with 1 finished part." in lesa("bench", file, "--only", "reuse-a").err
     assert cells.exists(), "the other rows of a stopped run are still wanted"
     assert "resuming" not in lesa("bench", file, "--only", "reuse-a", "--fresh").err
     assert not cells.exists()

@@ -43,7 +43,7 @@ def test_what_one_process_stops_is_resumed_by_both(outcomes, folder):
     first, second = (outcome["measuring"] for outcome in outcomes)
     assert [first["stopped"]["code"], second["stopped"]["code"]] == [1, 1]
     assert "batch 1 failed" in first["stopped"]["err"]
-    assert "resuming a stopped run" in first["resumed"]["err"]
+    assert "resuming an earlier run" in first["resumed"]["err"]
     assert same(folder / "stopped.bench.json") == same(folder / "alone0.bench.json")
     assert not (folder / "stopped.bench.cells").exists()
 
