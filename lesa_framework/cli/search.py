@@ -13,6 +13,7 @@ from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, trajectories
+from lesa_framework.cli.prompts import different_prompts
 from lesa_framework.cli.search_progress import Watch, how_to_resume
 from lesa_framework.cli.search_result import tell
 from lesa_framework.cli.written import fitted, room_of, searched
@@ -21,7 +22,6 @@ from lesa_framework.config.nested import weights_beneath
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.extras import PIPELINE, check_installed
-from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings, check_call
 from lesa_framework.launcher import launched
 from lesa_framework.pipelines import CallablePipeline, ModelSource, find_model, load_pipeline
@@ -123,7 +123,7 @@ def command(
     )  # fmt: skip
     named_by = "--prompts" if prompts else "training.prompts_file"
     prompts = prompts or wanted.training.prompts_file
-    chosen = read_prompts(prompts, named_by) if prompts else _drawn(source, wanted)
+    chosen = different_prompts(prompts, named_by) if prompts else _drawn(source, wanted)
     wanted = options.remembering(wanted, source, settings, prompts, out)
     parts = divided(chosen, wanted.training.batch, wanted.training.seed, fits=guiding.predictor.has_fit())
     wanted = wanted.model_copy(update={"name": name_of(name, source, wanted, budget)})

@@ -15,6 +15,7 @@ from lesa_framework.cli.announce import OF_THE_FIT, announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, trajectories
+from lesa_framework.cli.prompts import different_prompts
 from lesa_framework.cli.try_it import try_it
 from lesa_framework.cli.written import fitted, room_of
 from lesa_framework.config.loading import load_config
@@ -22,7 +23,6 @@ from lesa_framework.config.nested import weights_beneath
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import check_installed
-from lesa_framework.files import read_prompts
 from lesa_framework.generation import GenerationSettings, check_call
 from lesa_framework.interfaces.fit import Fit
 from lesa_framework.interfaces.fit import Progress as Step
@@ -76,7 +76,7 @@ def command(
     prompts = prompts or loaded.training.prompts_file
     loaded = options.remembering(loaded, source, settings, prompts, out)
     chosen = (
-        read_prompts(prompts, named_by)
+        different_prompts(prompts, named_by)
         if prompts
         else options.draw_prompts(source, loaded.training.prompts, loaded.training.seed, training=True)
     )

@@ -50,7 +50,7 @@ class Prompts:
 
 
 def divided(prompts: Sequence[str], batch: int, seed: int, *, fits: bool) -> Prompts:
-    """Divide prompts.
+    """Divide prompts, each of which counts once: one that is fitted on must not be among those to judge on.
 
     Args:
         prompts: All of them.
@@ -61,10 +61,11 @@ def divided(prompts: Sequence[str], batch: int, seed: int, *, fits: bool) -> Pro
     Raises:
         ConfigError: There are fewer than two to fit on or two to judge on.
     """
+    prompts = list(dict.fromkeys(prompts))
     if len(prompts) < 2 * LEAST:
         raise ConfigError(
-            f"--prompts: a search needs at least {2 * LEAST} prompts, {LEAST} to fit on and {LEAST} to judge on; "
-            f"found {len(prompts)}. Three quarters are for the fit; 24 to 32 are a good start."
+            f"--prompts: a search needs at least {2 * LEAST} different prompts, {LEAST} to fit on and {LEAST} to "
+            f"judge on; found {len(prompts)}. Three quarters are for the fit; 24 to 32 are a good start."
         )
     (whole,) = make_batches(prompts, len(prompts), seed)
     fit, judge = _parts(whole, [len(prompts) - max(LEAST, round(len(prompts) / 4))])

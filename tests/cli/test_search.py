@@ -202,7 +202,7 @@ def test_fitted_is_searched_by_default_and_refined_in_the_end(lesa: Lesa, model:
         (("--nfe", 3, "--guide", "lesa"), "--guide lesa: has no cheap fit. Give one of"),
         (("--nfe", 3, "--set", "schedule.compute=[0]"), "the schedule is what is searched for"),
         (("--nfe", 3, "--prompts", "missing.txt"), "--prompts missing.txt: cannot be read"),
-        (("--nfe", 3, "--prompts", "few.txt"), "at least 4 prompts, 2 to fit on and 2 to judge on; found 3"),
+        (("--nfe", 3, "--prompts", "few.txt"), "at least 4 different prompts, 2 to fit on and 2 to judge on; found 3"),
         (("--nfe", 3, "--call", "hight=3"), "FluxPipeline does not take it"),
         (("--nfe", 3, "--out", "prompts.txt"), "is a file, not a folder"),
         (("--nfe", 3, "--predictor", "lesa"), "router: it has 1 stage(s)"),

@@ -46,5 +46,11 @@ def test_few_prompts(count: int, fit: int, judge: int, fits: bool) -> None:
 
 
 def test_too_few_prompts() -> None:
-    with pytest.raises(ConfigError, match="at least 4 prompts, 2 to fit on and 2 to judge on; found 3"):
+    with pytest.raises(ConfigError, match="at least 4 different prompts, 2 to fit on and 2 to judge on; found 3"):
         divided(["a", "b", "c"], 16, seed=0, fits=True)
+
+
+def test_a_prompt_that_is_repeated_counts_once_and_is_on_one_side_alone() -> None:
+    with pytest.raises(ConfigError, match=r"at least 4 different prompts, .*; found 1"):
+        divided(["a"] * 8, 16, seed=0, fits=True)
+    assert divided(list("abcdbaeaff"), 2, seed=0, fits=True) == divided(list("abcdef"), 2, seed=0, fits=True)
