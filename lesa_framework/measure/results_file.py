@@ -10,11 +10,16 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from lesa_framework.errors import ConfigError, shortened, shown
-from lesa_framework.files import read_text
+from lesa_framework.files import is_file, read_text
 from lesa_framework.measure.results import SCHEMA_VERSION, Results
 
 #: The largest whole number; larger ones cannot be calculated with as floats.
 _LARGEST: Final = 2**63 - 1
+#: Keys of two other files of ours, by which they are known.
+_LOG_OF_FIT: Final = {"fingerprint", "versions", "log"}
+_RECORD_OF_SEARCH: Final = {"fingerprint", "tried", "compared"}
+#: How names of such records end; the page of NAME.search.json is NAME.html.
+_RECORD: Final = ".search.json"
 _COMMANDS: Final = "`lesa bench FILE.yaml` or `lesa eval CONFIG --out FILE.json`"
 
 
@@ -32,6 +37,9 @@ def read_results(path: Path) -> Results:
         json.dumps(content, ensure_ascii=False).encode()  # halves of characters can be read, but never be written
     except (RecursionError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as JSON ({error}). {hint}") from error
+    other = _other(path, content)
+    if other:
+        raise ConfigError(f"{path}: this is {other} {hint}")
     remedy = f"Make a new one with {_command(content)}."
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version is None:
@@ -58,6 +66,18 @@ def read_results(path: Path) -> Results:
         )
         raise ConfigError(f"{path}: models: {what}. {remedy}")
     return results
+
+
+def _other(path: Path, content: Any) -> str:
+    """What another file of ours is, in a sentence; empty for what may be a results file."""
+    keys = content.keys() if isinstance(content, dict) else set()
+    if keys >= _LOG_OF_FIT:
+        return "the log of a fit, not a results file."
+    if not keys >= _RECORD_OF_SEARCH:
+        return ""
+    page = path.with_name(f"{path.name.removesuffix(_RECORD)}.html")
+    has_page = path.name.endswith(_RECORD) and is_file(page)
+    return f"the record of a search, not a results file.{f' Its page is {page}.' if has_page else ''}"
 
 
 def _whole(digits: str) -> int:

@@ -8,6 +8,7 @@ import pytest
 from lesa_framework import ConfigError
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row
 from lesa_framework.measure.results_file import read_results
+from lesa_framework.search.record import Record
 from tests.measure.page.samples import sample_results
 
 
@@ -42,6 +43,31 @@ def test_other_files_are_refused_with_the_command_that_makes_a_new_one(
         read_results(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "Make a new one with `lesa " in str(caught.value)
+
+
+LOG = {"versions": {"torch": "2"}, "fingerprint": "f", "drift_db": 30.0, "log": []}
+RECORD = Record(fingerprint="f", about={}, whole=2).model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("content", "pages", "told"),
+    [
+        (LOG, ["mine.html"], "this is the log of a fit, not a results file."),
+        (RECORD, ["mine.html"], "this is the record of a search, not a results file. Its page is {}/mine.html."),
+        (RECORD, ["other.html"], "this is the record of a search, not a results file."),
+    ],
+)
+def test_other_files_of_ours_are_called_what_they_are(
+    tmp_path: Path, content: object, pages: list[str], told: str
+) -> None:
+    path = tmp_path / "mine.search.json"
+    path.write_text(json.dumps(content))
+    for page in pages:
+        (tmp_path / page).touch()
+    with pytest.raises(ConfigError) as caught:
+        read_results(path)
+    wanted = "Give a file that `lesa bench FILE.yaml` or `lesa eval CONFIG --out FILE.json` wrote."
+    assert str(caught.value) == f"{path}: {told.format(tmp_path)} {wanted}"
 
 
 @pytest.mark.parametrize(
