@@ -62,6 +62,42 @@ class Remembers(Gate):
         return Decision.COMPUTE if moved else Decision.PREDICT
 
 
+class Realistic(SchedulePolicy):
+    """Computes where the latent has moved by so much, as gates do, and does not say that it reads latents.
+
+    Args:
+        threshold: Relative change.
+    """
+
+    def __init__(self, threshold):
+        self.threshold = threshold
+
+    def decide(self, ctx):
+        if ctx.latent is None or ctx.computed_latent is None:
+            return Decision.COMPUTE
+        return Decision.COMPUTE if self.change(ctx) > self.threshold else Decision.PREDICT
+
+    def change(self, ctx):
+        return float((ctx.latent - ctx.computed_latent).abs().sum() / ctx.computed_latent.abs().sum())
+
+
+class AddsUp(Realistic):
+    """Adds the changes up in a number of its own, which every branch of a run would share."""
+
+    dynamic = True
+
+    def __init__(self, threshold):
+        super().__init__(threshold)
+        self.sum = 0.0
+
+    def change(self, ctx):
+        self.sum += super().change(ctx)
+        found = self.sum
+        if found > self.threshold:
+            self.sum = 0.0
+        return found
+
+
 class WritesLatent(Gate):
     def decide(self, ctx):
         ctx.latent.zero_()
@@ -125,6 +161,22 @@ def test_schedules_that_break_the_contract(made, message):
 
         def build(self) -> SchedulePolicy:
             return made()
+
+    with pytest.raises(AssertionError, match=message):
+        check_schedule(BadConfig())
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.05, 0.15, 0.3, 1.0])
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [(Realistic, "the answer depends on the latent"), (AddsUp, "depends on more than the context")],
+)
+def test_gates_are_tried_on_latents_that_move_as_slowly_as_a_run_s(made, message, threshold):
+    class BadConfig(ScheduleConfig):
+        kind: Literal["bad"] = "bad"
+
+        def build(self) -> SchedulePolicy:
+            return made(threshold)
 
     with pytest.raises(AssertionError, match=message):
         check_schedule(BadConfig())
