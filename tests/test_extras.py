@@ -14,7 +14,7 @@ from lesa_framework import cli, extras
 from lesa_framework.config.loading import load_config, parse_config
 from lesa_framework.errors import ConfigError
 from lesa_framework.pipelines import find_model, load_pipeline
-from lesa_framework.plugin.registry import Catalog
+from lesa_framework.plugin.catalog import Catalog
 
 _PYPROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
 _INSTALL = 'Install with: pip install "lesa-framework[diffusers]"'

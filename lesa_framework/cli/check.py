@@ -17,14 +17,16 @@ from lesa_framework.cli import console, options
 from lesa_framework.config.loading import load_config
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, LesaError, MetricUnavailableError, did_you_mean, in_one_line, shortened
+from lesa_framework.plugin.catalog import Catalog
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.plugin.registry import Catalog, Registry
+from lesa_framework.plugin.registry import Registry
 from lesa_framework.testing import check_metric, check_peer, check_predictor, check_router, check_schedule
 
 _OURS = frozenset({"lesa-framework", "lesa-framework-reference"})
 _BACKBONES = (
     "its kit needs a small model of the class: run the tests of the package, as `lesa new backbone` writes them"
 )
+_IDLE = "registers nothing. Is `@hookimpl` above `lesa_register`, and does it call the registrar?"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def command(
             "one with `lesa new predictor NAME`; to check ours, name one of `lesa plugins`."
         )
     settings = load_config(config) if config is not None else None
-    found = list(checked(loaded.registry, settings, wanted))
+    found = [Checked("plugin", name, name, "failed", _IDLE) for name in wanted if loaded.adds_nothing(name)]
+    found += checked(loaded.registry, settings, wanted)
     _show(found, as_json=as_json)
     failed = [f"{each.section} '{each.kind}'" for each in found if each.outcome == "failed"]
     if failed:

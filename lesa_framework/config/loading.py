@@ -19,8 +19,9 @@ from lesa_framework.extras import about_bundled
 from lesa_framework.files import is_file, is_folder
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
+from lesa_framework.plugin.catalog import Catalog
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.plugin.registry import AUTO, Catalog, Registry
+from lesa_framework.plugin.registry import AUTO, Registry
 
 Raw: TypeAlias = dict[str, Any]
 

@@ -107,6 +107,11 @@ class Plugins:
         """Whether this plugin was added under this name."""
         return self._manager.get_plugin(name) is plugin
 
+    def adds_nothing(self, name: str) -> bool:
+        """Whether a plugin has registered nothing, and has no other hook: the mark of its hook may be missing."""
+        hooks = self._manager.get_hookcallers(self._manager.get_plugin(name)) or ()
+        return all(caller.name == "lesa_register" for caller in hooks) and not self.registry.has_any_of(name)
+
     def names(self) -> list[str]:
         """Names of all plugins, sorted."""
         return sorted(name for name, _ in self._manager.list_name_plugin())
