@@ -33,6 +33,8 @@ class Predictor(ABC):
         trained_for: The run that its weights were made for; None when it fits every run.
         reads_latents: Whether it reads `StepContext.computed_latent`, which is kept only then.
         looks_ahead: Whether `tuning` may ask about a point ahead; the latent that this needs is kept only then.
+        channels: How many channels features must have; None for any number. `check_predictor` makes as many. It sees by
+            itself what a filter has numbers for.
         carries_over: Whether weights that were made for one grid serve others too: another number of steps, or other
             noise levels. Where no configuration is given, weights are taken for another grid only then.
     """
@@ -43,6 +45,7 @@ class Predictor(ABC):
     trained_for: RunInfo | None = None
     reads_latents: bool = False
     looks_ahead: bool = False
+    channels: int | None = None
     carries_over: bool = False
 
     def min_history(self, stage: int) -> int:  # noqa: ARG002 - for those that need it

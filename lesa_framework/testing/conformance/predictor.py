@@ -33,7 +33,8 @@ def check_predictor(config: PredictorConfig, *, run: RunInfo | None = None) -> N
     same when asked for again; computed steps are tuned by finite numbers; no state goes from one run into the next; its
     configuration survives being written and read.
 
-    Features are (batch, tokens, channels). Where a filter has a number for each channel, as many channels as these.
+    Features are (batch, tokens, channels), with as many channels as the predictor's `channels` says, or as a filter has
+    numbers for.
 
     Args:
         config: The configuration of the predictor under test.
@@ -62,6 +63,11 @@ def check_predictor(config: PredictorConfig, *, run: RunInfo | None = None) -> N
                 _check_step(subject, ctx, dtype)
             except LesaError as error:
                 raise AssertionError(f"{_where(subject, ctx)}: {error}") from error
+            except RuntimeError as error:  # torch's, where sizes do not match
+                raise AssertionError(
+                    f"{_where(subject, ctx)}: fails on features of {subject.shape} ({error}). If they must have "
+                    "another number of channels, set `channels` on the predictor"
+                ) from error
     _check_runs(config, run, channels)
 
 
@@ -99,9 +105,9 @@ def _strategy(predictor: Predictor, gap: int) -> Strategy:
 
 
 def _channels_of(predictor: Predictor, contexts: Sequence[StepContext]) -> int | None:
-    """How many channels its filters have numbers for; None if any number will do."""
-    if not isinstance(predictor, AffinePredictor):
-        return None
+    """How many channels it says that it needs, or that its filters have numbers for; None if any number will do."""
+    if predictor.channels is not None or not isinstance(predictor, AffinePredictor):
+        return predictor.channels
     filters = (predictor.filter(ctx.entries, _with_latents(ctx, (_BATCH, _TOKENS, _CHANNELS))) for ctx in contexts)
     return next((each.shape[-1] for found in filters for each in _tensors(found) if each.shape[-1] > 1), None)
 

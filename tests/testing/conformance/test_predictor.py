@@ -175,6 +175,19 @@ class Mismatched(PerChannel):
         return Filter(self.gain.unsqueeze(0), self.offset[:5])
 
 
+class Bent(Predictor):
+    """No weighted sum, and a number for each channel."""
+
+    def __init__(self, channels=96, *, says=True):
+        self.gain = torch.linspace(0.8, 1.2, channels)
+        if says:
+            self.channels = channels
+
+    def predict(self, history, ctx):
+        feature = history.feature(0)
+        return (torch.tanh(self.gain) * feature.float()).to(feature.dtype)
+
+
 class Moody(Affine):
     def correct(self, history, ctx, feature):
         return feature * random.random()
@@ -211,6 +224,12 @@ def test_weights_for_each_channel_are_tried_on_as_many(channels, tap):
     check_predictor(predictor_of(made), run=RunInfo(even_grid(20), "testing", tap))
 
 
+@pytest.mark.parametrize("tap", list(Tap))
+@pytest.mark.parametrize("channels", [4, 5, 96])
+def test_a_predictor_that_is_no_filter_says_how_many_channels_it_needs(channels, tap):
+    check_predictor(predictor_of(partial(Bent, channels)), run=RunInfo(even_grid(20), "testing", tap))
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
@@ -235,6 +254,7 @@ def test_weights_for_each_channel_are_tried_on_as_many(channels, tap):
         (Mismatched, r"bad, step 1 of 20: .*\(5,\)"),
         (Moody, "asked again, the correction is another one"),
         (NotFiniteForOthers, "a filter that is not finite"),
+        (partial(Bent, says=False), r"fails on features of \(2, 3, 4\).* set `channels` on the predictor"),
         (Random, "asked again, the prediction is another one"),
         (Stubborn, "the second run depends on more than itself"),
     ],
