@@ -151,7 +151,8 @@ class BlockLists:
             raise PluginContractError(
                 f"{type(self._adapter).__name__}: {type(self._model).__name__} called no block of {idle} on a computed "
                 f"step, so bypassing it would save nothing.{self._origin} Set blocks to the lists that its forward "
-                f"runs through, among {_children(self._model)}."
+                f"runs through, among {_children(self._model)}. Leave out a list that only some calls run: it then "
+                "runs on predicted steps too."
             )
         after = [path for path in self._adapter.blocks if path in late]
         if after:
