@@ -169,7 +169,7 @@ class BackboneAdapter(ABC):
     def shifted(self, arguments: Arguments, shift: float | Tensor) -> Tensor | float:
         """The timestep at another noise level, for a predictor that tunes computed steps.
 
-        An adapter with a `noise_level` of its own needs its own here too.
+        An adapter with a `noise_level` of its own needs its own here too; where it cannot, it returns the timestep.
 
         Args:
             arguments: The call's.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lesa_framework.interfaces.backbone import BackboneAdapter
-from lesa_framework.testing.conformance.backbone.trial import SIGMAS, Trial, blocks, counted
+from lesa_framework.testing.conformance.backbone.trial import SIGMAS, NotApplicableError, Trial, blocks, counted
 from lesa_framework.types import Decision
+
+_SHIFT = 0.125  # of a noise level: exact in any dtype
 
 
 def names_the_model_class(trial: Trial) -> None:
@@ -99,6 +102,36 @@ def forgets_no_list(trial: Trial) -> None:
     )
 
 
+def tells_another_noise_level(trial: Trial) -> None:
+    """What `shifted` gives is a timestep whose `noise_level` is as far from the call's as it was asked to be."""
+    adapter, arguments = trial.adapter, trial.arguments(SIGMAS[1])
+    level = adapter.noise_level(arguments)
+    for shift in (_SHIFT, -_SHIFT):
+        shifted = adapter.shifted(arguments, shift)
+        if _apart(shifted, adapter.timestep(arguments)) == 0:
+            raise NotApplicableError("shifted leaves the timestep as it is, so predictors cannot tune it")
+        found = adapter.noise_level({**arguments, adapter.timestep_argument: shifted})
+        assert _apart(found, level + shift) <= _SHIFT / 4, (  # timesteps may be as coarse as bfloat16
+            f"shifted: asked for a noise level of {_number(level + shift):.3g} where it was {_number(level):.3g}, it "
+            f"gave what noise_level takes for {_number(found):.3g}; an adapter that overrides one overrides both"
+        )
+
+
+def gives_the_latent_back(trial: Trial) -> None:
+    """What `latent` returns, `as_given` brings into the shape of the call's own argument."""
+    adapter, arguments = trial.adapter, trial.arguments(SIGMAS[1])
+    given: Any = arguments.get(adapter.latent_argument)
+    assert isinstance(given, Tensor | list | tuple), (
+        f"latent_argument: the call has no tensor '{adapter.latent_argument}', so predictors cannot tune its latent; "
+        "set it to the argument that latent reads"
+    )
+    shape, wanted = adapter.as_given(adapter.latent(arguments), arguments).shape[1:], given[0].shape
+    assert shape == wanted, (
+        f"as_given returned samples of {tuple(shape)}, but those in '{adapter.latent_argument}' are of "
+        f"{tuple(wanted)}; override it to undo what latent does"
+    )
+
+
 def _noted_order(model: nn.Module, adapter: BackboneAdapter) -> list[str]:
     """A list that notes calls as they come: `head`, `named` for the named blocks, of the other lists their paths."""
     order: list[str] = []
@@ -115,3 +148,11 @@ def _noted_order(model: nn.Module, adapter: BackboneAdapter) -> list[str]:
             for block in container.children():
                 block.register_forward_pre_hook(note(path))
     return order
+
+
+def _apart(one: Tensor | float, other: Tensor | float) -> float:
+    return float((torch.as_tensor(one) - torch.as_tensor(other)).abs().max())
+
+
+def _number(level: Tensor | float) -> float:
+    return float(torch.as_tensor(level).max())

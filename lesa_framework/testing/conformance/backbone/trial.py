@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lesa_framework.grids import even_grid
-from lesa_framework.interfaces.backbone import BackboneAdapter
+from lesa_framework.interfaces.backbone import Arguments, BackboneAdapter
 from lesa_framework.interfaces.predictor import Predictor
 from lesa_framework.runtime.recorder import Recorder
 from lesa_framework.runtime.strategy import Strategy
@@ -89,6 +90,22 @@ class Trial:
         """A session that computes the given steps, all of them when None, and predicts the others."""
         strategy = Strategy(ComputeSteps(computed), EqualStages(), predictor or Mean())
         return attach(model, self.new_adapter(), strategy, SIGMAS, self.tap, [recorder] if recorder else [])
+
+    def arguments(self, sigma: float) -> Arguments:
+        """What an adapter is given to read in a call at a noise level."""
+        model = self.make_model()
+        seen: list[Arguments] = []
+        adapter = copy(self.new_adapter())  # for one that was given is somebody's
+
+        def refuse(_: nn.Module, arguments: Arguments) -> None:  # asked at each call, before anything else
+            seen.append(arguments)
+
+        vars(adapter)["refuse"] = refuse
+        strategy = Strategy(ComputeSteps(), EqualStages(), Mean())
+        with attach(model, adapter, strategy, SIGMAS, self.tap), torch.no_grad():
+            self.call(model, self.latent(), sigma, 1)
+        assert seen, "call: it did not call the model"
+        return seen[0]
 
     @cached_property
     def computed(self) -> tuple[list[Tensor], Recorder]:

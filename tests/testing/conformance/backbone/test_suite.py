@@ -190,3 +190,27 @@ def test_what_the_model_itself_keeps_is_no_trace():
     check_backbone(Good, make_model=Keeps, call=call, make_latent=make_latent)
     with pytest.raises(AssertionError, match="'model': seen was absent"):
         check_backbone(Marks, make_model=Keeps, call=call, make_latent=make_latent)
+
+
+def test_an_adapter_may_leave_the_timestep_as_it_is():
+    class Stays(Good):
+        def shifted(self, arguments, shift):
+            return self.timestep(arguments)
+
+    found = find(run_backbone(Stays, **HOW), "tells_another_noise_level")
+    assert (found.outcome, found.detail) == (
+        "not applicable",
+        "shifted leaves the timestep as it is, so predictors cannot tune it",
+    )
+
+
+def test_the_argument_of_the_latent_is_named_even_where_latent_reads_it_by_itself():
+    class Elsewhere(Good):
+        latent_argument = "x"
+
+        def latent(self, arguments):
+            return arguments["hidden_states"]
+
+    found = find(run_backbone(Elsewhere, **HOW), "gives_the_latent_back")
+    assert found.outcome == "failed"
+    assert found.detail.startswith("latent_argument: the call has no tensor 'x', so predictors cannot tune its latent")

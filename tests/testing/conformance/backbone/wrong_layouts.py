@@ -7,7 +7,7 @@ from torch import nn
 
 from lesa_framework.runtime.model import attach, blocks
 from lesa_framework.testing import TinyDiT
-from tests.testing.conformance.backbone.mutant import Good, Mutant, make_latent
+from tests.testing.conformance.backbone.mutant import Good, Mutant, call, make_latent
 
 
 # ------------------------------------------------------------------------------------------- layout
@@ -39,6 +39,29 @@ class NotTheEnd(Good):
     head = "spare.0"
 
 
+class ReadsAlone(Good):
+    """Counts from noise to data by itself, and leaves `shifted` to the attributes, which say something else."""
+
+    timestep_scale, timestep_offset = 1.0, 0.0
+
+    def noise_level(self, arguments):
+        return 1.0 - self.timestep(arguments)
+
+
+class Flattens(Good):
+    def latent(self, arguments):
+        return super().latent(arguments).flatten(1)
+
+
+class Backwards(TinyDiT):
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+        return super().forward(hidden_states, 1.0 - timestep, encoder_hidden_states, return_dict)
+
+
+def call_backwards(model, latent, sigma, prompt):
+    return call(model, latent, 1.0 - sigma, prompt)
+
+
 class WithSpare(TinyDiT):
     def __init__(self):
         super().__init__()
@@ -63,6 +86,20 @@ LAYOUT = [
     Mutant("absent head", ("finds_its_modules",), "expects 'final' in TinyDiT", NoSuchHead, spreads=True),
     Mutant("ignored level", ("has_a_sound_example",), "another noise level gave the same output", make_model=Timeless),
     Mutant("noise in it", ("has_a_sound_example",), "must give the same output", make_model=Restless, spreads=True),
+    Mutant(
+        "one way alone",
+        ("tells_another_noise_level",),
+        r"shifted: asked for a noise level of 0.875 where it was 0.75, it gave what noise_level takes for 0.625",
+        ReadsAlone,
+        Backwards,
+        call_backwards,
+    ),
+    Mutant(
+        "flat latent",
+        ("gives_the_latent_back",),
+        r"as_given returned samples of \(24,\), but those in 'hidden_states' are of \(6, 4\)",
+        Flattens,
+    ),
     Mutant(
         "one size",
         ("has_a_sound_example",),
