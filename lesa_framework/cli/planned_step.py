@@ -8,14 +8,16 @@ from typing import Final, TypeAlias
 
 from torch import Tensor
 
-from lesa_framework.interfaces.predictor import AffinePredictor
 from lesa_framework.runtime.features.filters import check_fits_history
+from lesa_framework.runtime.planning import said_of
 from lesa_framework.runtime.strategy import Strategy, plan
-from lesa_framework.types import Decision, EntryInfo, Filter, Reason, StepContext, Tuning, Weights
+from lesa_framework.types import Decision, EntryInfo, Reason, StepContext, Tuning, Weights
 
 _PER_CHANNEL: Final = "per channel"
 #: How a number of a filter is shown: as it is, or as "per channel".
 Shown: TypeAlias = float | str
+#: By the reason; all others are for computing.
+_DECISIONS: Final = {Reason.PREDICTED: Decision.PREDICT, Reason.DATA: None}
 
 
 @dataclass(frozen=True)
@@ -60,29 +62,20 @@ def planned_steps(
 
 
 def _planned(strategy: Strategy, ctx: StepContext, reason: Reason) -> PlannedStep:
-    predictor, entries = strategy.predictor, ctx.entries
-    found: Filter | None = None
-    decision = None if reason is Reason.DATA else Decision.COMPUTE
-    if reason is Reason.PREDICTED:
-        decision = Decision.PREDICT
-        if isinstance(predictor, AffinePredictor):
-            found = predictor.filter(entries, ctx)
-    elif reason is not Reason.DATA and isinstance(predictor, AffinePredictor):
-        entries = (EntryInfo(ctx.index, computed=True), *entries)[: predictor.depth]
-        found = predictor.correction(entries, ctx)
+    said = said_of(strategy.predictor, ctx, reason)
+    found, tuning = said.filter, said.tuning or Tuning()
     others = {}
     if found is not None:
-        check_fits_history(found, entries, ctx.others)
+        check_fits_history(found, said.entries, ctx.others)
         others = {name: _by_step(ctx.others[name], weights) for name, weights in found.others.items()}
-    tuning = (predictor.tuning(ctx) if decision is Decision.COMPUTE else None) or Tuning()
     return PlannedStep(
         step=ctx.index,
         branch=ctx.branch,
         sigma=ctx.sigma,
         stage=ctx.stage,
-        decision=decision,
+        decision=_DECISIONS.get(reason, Decision.COMPUTE),
         reason=reason,
-        weights=None if found is None else _by_step(entries, found.weights),
+        weights=None if found is None else _by_step(said.entries, found.weights),
         others=others,
         bias=None if found is None else _shown(found.bias),
         shift=float(tuning.shift),

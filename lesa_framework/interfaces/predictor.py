@@ -5,15 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from torch import Tensor
 
 from lesa_framework.artifacts.artifact import Artifact
-from lesa_framework.errors import ConfigError
+from lesa_framework.errors import ConfigError, PluginContractError, shown
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Fit, FitTask, TrainingConfig
 from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext, Tap, Tuning
+
+Said = TypeVar("Said", Filter, Tuning)
 
 #: The filter of reuse.
 _NEWEST = Filter((1.0,))
@@ -111,7 +113,7 @@ class AffinePredictor(Predictor):
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Apply [`filter`][lesa_framework.AffinePredictor.filter] to the history."""
-        return history.apply(self.filter(history.entries, ctx))
+        return history.apply(returned(self.filter(history.entries, ctx), Filter, self, "filter"))
 
     def correction(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter | None:  # noqa: ARG002
         """The filter that corrects a computed step; None, the default, to use the step as it was computed.
@@ -123,7 +125,21 @@ class AffinePredictor(Predictor):
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> Tensor | None:  # noqa: ARG002
         """Apply [`correction`][lesa_framework.AffinePredictor.correction] to the history."""
         found = self.correction(history.entries, ctx)
-        return None if found is None else history.apply(found)
+        return None if found is None else history.apply(returned(found, Filter, self, "correction"))
+
+
+def returned(found: object, kind: type[Said], predictor: Predictor, method: str) -> Said:
+    """What a predictor's method returned, if it is a filter, or a tuning, as it should be.
+
+    Raises:
+        PluginContractError: It is something else.
+    """
+    if isinstance(found, kind):
+        return found
+    or_none = "" if method == "filter" else " or None"
+    raise PluginContractError(
+        f"{type(predictor).__name__}.{method} returned {shown(found)}, not a {kind.__name__}{or_none}."
+    )
 
 
 class Reuse(AffinePredictor):

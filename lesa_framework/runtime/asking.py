@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lesa_framework.interfaces.predictor import Predictor, returned
 from lesa_framework.runtime.calls.levels import Grid
 from lesa_framework.types import StepContext, Tuning
 
@@ -23,6 +24,16 @@ class Asking:
     shift: float | Tensor = 0.0
     scale: float | Tensor = 1.0
     moved: Tensor | None = None
+
+
+def tuning_of(predictor: Predictor, ctx: StepContext) -> Tuning | None:
+    """How a predictor wishes to ask the model at a step that is computed.
+
+    Raises:
+        PluginContractError: It returns something else than a tuning.
+    """
+    found = predictor.tuning(ctx)
+    return None if found is None else returned(found, Tuning, predictor, "tuning")
 
 
 def asking(tuning: Tuning | None, ctx: StepContext, before: tuple[int, Tensor] | None, grid: Grid) -> Asking | None:

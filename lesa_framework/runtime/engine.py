@@ -13,7 +13,7 @@ from lesa_framework.devices import peak_memory
 from lesa_framework.interfaces.observer import Observer
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.report import CallReport, RunReport
-from lesa_framework.runtime.asking import Asking, asking
+from lesa_framework.runtime.asking import Asking, asking, tuning_of
 from lesa_framework.runtime.branch import BranchState
 from lesa_framework.runtime.calls.levels import NO_GRID, Grid
 from lesa_framework.runtime.calls.tracking import Position
@@ -171,7 +171,7 @@ class Engine:
         """How to ask the model at a step that is computed; None to ask as the sampler does."""
         ctx, predictor = step.ctx, self.strategy.predictor
         before = self._branches[step.branch].computed if predictor.looks_ahead else None
-        return None if ctx is None else asking(predictor.tuning(ctx), ctx, before, self._grid)
+        return None if ctx is None else asking(tuning_of(predictor, ctx), ctx, before, self._grid)
 
     def computed(self, step: Step, feature: Tensor) -> Tensor:
         """Use a feature that the block stack computed.

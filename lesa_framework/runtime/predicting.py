@@ -7,8 +7,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from lesa_framework.errors import PluginContractError
-from lesa_framework.interfaces.predictor import AffinePredictor, Predictor
+from lesa_framework.errors import PluginContractError, shown
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, returned
 from lesa_framework.runtime.features.filters import picked
 from lesa_framework.runtime.features.finite import Finite
 from lesa_framework.runtime.features.held import Kind, kind_of
@@ -45,7 +45,7 @@ def predict(
     """
     count: Count = None
     if type(predictor).predict is AffinePredictor.predict:
-        found = cast("AffinePredictor", predictor).filter(history.entries, ctx)
+        found = returned(cast("AffinePredictor", predictor).filter(history.entries, ctx), Filter, predictor, "filter")
         made, count = history.predict(found, check=finite.replaces)
         is_held = picked(found) is not None
     else:
@@ -82,7 +82,9 @@ def correct(
     return _outside_the_ring(finite.cleaned(corrected, lambda: feature, ctx.branch, ctx.index)), False
 
 
-def _check(predictor: Predictor, method: str, found: Tensor, wanted: Kind) -> None:
+def _check(predictor: Predictor, method: str, found: object, wanted: Kind) -> None:
+    if not isinstance(found, Tensor):
+        raise PluginContractError(f"{type(predictor).__name__}.{method} returned {shown(found)}, not a tensor.")
     if kind_of(found) != wanted:
         shape, dtype, device = wanted
         raise PluginContractError(

@@ -32,6 +32,7 @@ from lesa_framework.runtime.engine import Engine
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.types import HistoryPlace
 from lesa_schedules.schedules import FixedIntervalConfig
+from lesa_taylorseer.predictor import TaylorSeerConfig
 from tests.cli.conftest import Lesa
 from tests.runtime.loop import drive, engine
 
@@ -192,6 +193,21 @@ def test_a_plan_refuses_more_weights_than_there_are_features() -> None:
 
     with pytest.raises(PluginContractError, match="2 weights, but the history holds 1 features"):
         planned_steps(Strategy(ComputeSteps((0,)), EqualStages(), Long()), shifted_grid(4, 1.0))
+
+
+def test_a_predictor_that_cannot_do_without_latents_cannot_be_planned(
+    lesa: Lesa, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Peeks(AffinePredictor):
+        def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+            assert ctx.latent is None
+            return Filter((float(ctx.latent),))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TaylorSeerConfig, "build", lambda self: Peeks())
+    outcome = lesa("plan", "--config", "mine.yaml", "--steps", "8")
+    assert outcome.code == 2
+    assert "Peeks fails without latents (float() argument must be" in outcome.err
+    assert "`ctx.latent` and `ctx.computed_latent` are None in a plan" in outcome.err
 
 
 def test_a_branch_without_features_is_not_among_the_others_in_a_plan_as_in_a_run() -> None:

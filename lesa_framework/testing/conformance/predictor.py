@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lesa_framework.errors import LesaError
+from lesa_framework.errors import LesaError, shown
 from lesa_framework.grids import even_grid
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, PredictorConfig
 from lesa_framework.runtime.features.history import History
+from lesa_framework.runtime.planning import said_of
 from lesa_framework.runtime.strategy import Strategy, plan
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.testing.sampling import attach, sample
@@ -28,10 +29,10 @@ _BATCH, _TOKENS, _CHANNELS = 2, 3, 4
 def check_predictor(config: PredictorConfig, *, run: RunInfo | None = None) -> None:
     """Check a predictor, on histories of random features and in closed loop on a `TinyDiT`.
 
-    Checked: depth, records and `min_history` make sense together; a filter is finite and no longer than the
-    history; a prediction or correction keeps shape and dtype, is finite, writes to no feature and no latent and is the
-    same when asked for again; computed steps are tuned by finite numbers; no state goes from one run into the next; its
-    configuration survives being written and read.
+    Checked: depth, records and `min_history` make sense together; it answers in a plan, where there are no latents; a
+    filter is finite and no longer than the history; a prediction or correction keeps shape and dtype, is finite, writes
+    to no feature and no latent and is the same when asked for again; computed steps are tuned by finite numbers; no
+    state goes from one run into the next; its configuration survives being written and read.
 
     Features are (batch, tokens, channels), with as many channels as the predictor's `channels` says, or as a filter has
     numbers for.
@@ -52,6 +53,7 @@ def check_predictor(config: PredictorConfig, *, run: RunInfo | None = None) -> N
     planned = [step for gap in _GAPS for step in plan(_strategy(predictor, gap), run.sigmas, _BRANCHES)]
     predicted = [ctx for ctx, reason in planned if reason is Reason.PREDICTED]
     assert predicted, f"{config.kind}: never predicts when every {_GAPS[-1]}th step is computed; see min_history"
+    _check_plan(config, predictor, planned)
     channels = _channels_of(predictor, predicted)
     subject = _Subject(config, predictor, (_BATCH, _TOKENS, channels or _CHANNELS))
     for ctx, reason in planned:
@@ -100,6 +102,14 @@ def _check_declaration(kind: str, predictor: Predictor) -> None:
         )
 
 
+def _check_plan(config: PredictorConfig, predictor: Predictor, planned: Sequence[tuple[StepContext, Reason]]) -> None:
+    for ctx, reason in planned:
+        try:
+            said_of(predictor, ctx, reason)
+        except LesaError as error:
+            raise AssertionError(f"{config.kind}, step {ctx.index} of {ctx.num_steps}: {error}") from error
+
+
 def _strategy(predictor: Predictor, gap: int) -> Strategy:
     return Strategy(ComputeSteps(range(0, 1000, gap)), EqualStages(predictor.num_stages or 1), predictor)
 
@@ -135,8 +145,7 @@ def _check_step(subject: _Subject, ctx: StepContext, dtype: torch.dtype) -> None
         assert found == predictor.filter(ctx.entries, ctx), f"{where}: asked again, the filter is another one"
     history = _history(subject, ctx, dtype)
     kept = _Kept(history, ctx)
-    prediction = predictor.predict(history, ctx).clone()
-    _check_feature(prediction, subject, dtype, where, "prediction")
+    prediction = _checked_feature(predictor.predict(history, ctx), subject, dtype, where, "prediction")
     kept.check(where, "the predictor")
     repeated = predictor.predict(history, ctx)
     assert torch.equal(prediction, repeated), f"{where}: asked again, the prediction is another one"
@@ -170,8 +179,7 @@ def _check_correction(subject: _Subject, ctx: StepContext, history: History, dty
     kept.check(where, "correct")
     if corrected is None:
         return
-    corrected = corrected.clone()
-    _check_feature(corrected, subject, dtype, where, "correction")
+    corrected = _checked_feature(corrected, subject, dtype, where, "correction")
     repeated = predictor.correct(history, ctx, computed)
     assert repeated is not None, f"{where}: asked again, it does not correct"
     assert torch.equal(corrected, repeated), f"{where}: asked again, the correction is another one"
@@ -196,12 +204,12 @@ class _Kept:
             for name, latent in (("the latent", ctx.latent), ("the newest computed step's latent", ctx.computed_latent))
             if latent is not None
         }
-        self._copies = {name: shown.clone() for name, shown in self._shown.items()}
+        self._copies = {name: held.clone() for name, held in self._shown.items()}
 
     def check(self, where: str, who: str) -> None:
         """Compare."""
-        for name, shown in self._shown.items():
-            assert torch.equal(shown, self._copies[name]), f"{where}: {who} wrote to {name}"
+        for name, held in self._shown.items():
+            assert torch.equal(held, self._copies[name]), f"{where}: {who} wrote to {name}"
 
 
 def _check_filter(found: Filter, entries: Sequence[EntryInfo], where: str) -> None:
@@ -211,11 +219,14 @@ def _check_filter(found: Filter, entries: Sequence[EntryInfo], where: str) -> No
     assert finite, f"{where}: a filter that is not finite: {found}"
 
 
-def _check_feature(feature: Tensor, subject: _Subject, dtype: torch.dtype, where: str, what: str) -> None:
+def _checked_feature(feature: object, subject: _Subject, dtype: torch.dtype, where: str, what: str) -> Tensor:
+    """A copy of it, for it may be the history's own memory."""
     shape = subject.shape
+    assert isinstance(feature, Tensor), f"{where}: the {what} is {shown(feature)}, not a tensor"
     assert feature.shape == torch.Size(shape), f"{where}: shape {tuple(feature.shape)}, not the features' {shape}"
     assert feature.dtype == dtype, f"{where}: dtype {feature.dtype}, not the features'"
     assert bool(torch.isfinite(feature).all()), f"{where}: the {what} is not finite"
+    return feature.clone()
 
 
 def _history(subject: _Subject, ctx: StepContext, dtype: torch.dtype) -> History:

@@ -204,7 +204,7 @@ class Everything(AffinePredictor):
     depth, reads_latents = 2, True
 
     def filter(self, entries, ctx):
-        gain = float(ctx.computed_latent.mean())
+        gain = 0.0 if ctx.computed_latent is None else float(ctx.computed_latent.mean())
         weights = torch.linspace(0.5, 1.5, 1).expand(len(entries), 1) + gain
         return Filter(weights, gain, {name: (0.1,) for name, held in ctx.others.items() if held})
 

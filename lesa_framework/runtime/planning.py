@@ -1,0 +1,63 @@
+"""What a predictor says of a step in a plan, where there is no tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lesa_framework.errors import PluginContractError
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, returned
+from lesa_framework.runtime.asking import tuning_of
+from lesa_framework.types import EntryInfo, Filter, Reason, StepContext, Tuning
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a step is made, as far as that is known without tensors.
+
+    Attributes:
+        filter: The filter of a prediction, or the one that corrects a computed step; None where there is none, or the
+            predictor is not affine.
+        entries: What it is applied to, newest first.
+        tuning: How a computed step is asked; None as the sampler asks.
+    """
+
+    filter: Filter | None = None
+    entries: Sequence[EntryInfo] = ()
+    tuning: Tuning | None = None
+
+
+def said_of(predictor: Predictor, ctx: StepContext, reason: Reason) -> Said:
+    """What a predictor says of a step.
+
+    Args:
+        predictor: Asked.
+        ctx: The step, as a plan knows it.
+        reason: Why it is computed or predicted; that it depends on data, which leaves nothing to ask.
+
+    Raises:
+        PluginContractError: The predictor returns something else than a filter or a tuning, or cannot do without
+            latents.
+    """
+    if reason is Reason.DATA:
+        return Said()
+    try:
+        return _said(predictor, ctx, reason)
+    except (AttributeError, TypeError) as error:
+        raise PluginContractError(
+            f"{type(predictor).__name__} fails without latents ({error}): `ctx.latent` and `ctx.computed_latent` are "
+            "None in a plan."
+        ) from error
+
+
+def _said(predictor: Predictor, ctx: StepContext, reason: Reason) -> Said:
+    found, entries = None, ctx.entries
+    if reason is Reason.PREDICTED:
+        if isinstance(predictor, AffinePredictor):
+            found = returned(predictor.filter(entries, ctx), Filter, predictor, "filter")
+        return Said(found, entries)
+    entries = (EntryInfo(ctx.index, computed=True), *entries)[: predictor.depth]
+    if isinstance(predictor, AffinePredictor):
+        found = predictor.correction(entries, ctx)
+        found = None if found is None else returned(found, Filter, predictor, "correction")
+    return Said(found, entries, tuning_of(predictor, ctx))

@@ -1,0 +1,75 @@
+"""A predictor that returns something else than a filter, a tuning or a feature is told so, in a run and in a plan."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lesa_framework import AffinePredictor, Filter, HistoryPlace, PluginContractError, Strategy, Tuning
+from lesa_framework.artifacts import shifted_grid
+from lesa_framework.cli.planned_step import planned_steps
+from lesa_framework.runtime.calls.tracking import Position
+from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
+from tests.runtime.loop import GRID, drive, engine
+
+
+class Says(AffinePredictor):
+    def __init__(self, **said):
+        self.said = {"filter": Filter((1.0,)), "correction": None, "tuning": None} | said
+
+    def filter(self, entries, ctx):
+        return self.said["filter"]
+
+    def correction(self, entries, ctx):
+        return self.said["correction"]
+
+    def tuning(self, ctx):
+        return self.said["tuning"]
+
+
+def run(predictor):
+    loop = engine(predictor)
+    drive(loop)
+    loop.asking(loop.begin(Position(True, GRID, 0, "a", 0), torch.zeros(1, 2)))
+
+
+def plan(predictor):
+    planned_steps(Strategy(ComputeSteps((0, 4)), EqualStages(), predictor), shifted_grid(8, 1.0))
+
+
+@pytest.mark.parametrize("place", [run, plan])
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"filter": (0.5,)}, r"Says.filter returned \(0.5,\), not a Filter\."),
+        ({"filter": None}, r"Says.filter returned None, not a Filter\."),
+        ({"correction": [1.0]}, r"Says.correction returned \[1.0\], not a Filter or None\."),
+        ({"tuning": (0.1, 1.0, 0.0)}, r"Says.tuning returned \(0.1, 1.0, 0.0\), not a Tuning or None\."),
+    ],
+)
+def test_what_is_neither_a_filter_nor_a_tuning_is_named(place, said, message):
+    with pytest.raises(PluginContractError, match=message):
+        place(Says(**said))
+
+
+def test_a_history_elsewhere_asks_for_filters_ahead():
+    loop = engine(Says(filter=(0.5,)), history=HistoryPlace(device=torch.device("cpu")))
+    with pytest.raises(PluginContractError, match=r"Says.filter returned \(0.5,\)"):
+        drive(loop, range(1))
+
+
+@pytest.mark.parametrize("method", ["predict", "correct"])
+def test_a_feature_that_is_no_tensor_is_named(method):
+    class Lists(Says):
+        pass
+
+    setattr(Lists, method, lambda self, history, ctx, *_: history.feature(0).tolist())
+    with pytest.raises(PluginContractError, match=rf"Lists.{method} returned \[\[0.0, 0.0\]\], not a tensor\."):
+        drive(engine(Lists()))
+
+
+def test_what_is_right_stays():
+    right = Says(filter=Filter((1.0,)), correction=Filter((1.0,)), tuning=Tuning(shift=0.1))
+    run(right)
+    plan(right)
+    assert right.said["filter"] == Filter((1.0,))
