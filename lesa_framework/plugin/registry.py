@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, get_args
 
-from lesa_framework.errors import PluginContractError, UnknownPluginError
+from lesa_framework.errors import PluginContractError, UnknownPluginError, shown
 from lesa_framework.interfaces.backbone import REQUIRED, BackboneAdapter, BackboneConfig, CustomBackboneConfig
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.metric import RESERVED, Metric
@@ -113,25 +113,25 @@ class Registrar:
         """Register a predictor by its configuration class.
 
         Raises:
-            PluginContractError: The name is taken, or `kind` is no `Literal` of it.
+            PluginContractError: The name is taken, this is no such class, or `kind` is no `Literal` of the name.
         """
-        self._registry.predictors.add(_kind(config), config, self._plugin)
+        self._registry.predictors.add(self._kind(config, PredictorConfig, "add_predictor"), config, self._plugin)
 
     def add_schedule(self, config: type[ScheduleConfig]) -> None:
         """Register a schedule by its configuration class.
 
         Raises:
-            PluginContractError: The name is taken, or `kind` is no `Literal` of it.
+            PluginContractError: The name is taken, this is no such class, or `kind` is no `Literal` of the name.
         """
-        self._registry.schedules.add(_kind(config), config, self._plugin)
+        self._registry.schedules.add(self._kind(config, ScheduleConfig, "add_schedule"), config, self._plugin)
 
     def add_router(self, config: type[RouterConfig]) -> None:
         """Register a router by its configuration class.
 
         Raises:
-            PluginContractError: The name is taken, or `kind` is no `Literal` of it.
+            PluginContractError: The name is taken, this is no such class, or `kind` is no `Literal` of the name.
         """
-        self._registry.routers.add(_kind(config), config, self._plugin)
+        self._registry.routers.add(self._kind(config, RouterConfig, "add_router"), config, self._plugin)
 
     def add_backbone(self, kind: str, adapter: type[BackboneAdapter]) -> None:
         """Register a backbone adapter.
@@ -140,7 +140,7 @@ class Registrar:
             PluginContractError: The name is taken, or this is no class of adapters, or one that declares no layout.
         """
         where = f"{self._plugin}: backbone '{kind}':"
-        if BackboneAdapter not in getattr(adapter, "__mro__", ()):  # its instances have none
+        if not _is_class_of(adapter, BackboneAdapter):
             raise PluginContractError(f"{where} add_backbone needs a subclass of BackboneAdapter, not {adapter!r}.")
         missing = [name for name in REQUIRED if not getattr(adapter, name, None)]
         if missing:
@@ -152,9 +152,9 @@ class Registrar:
         """Register a backbone kind that has options of its own, by its configuration class.
 
         Raises:
-            PluginContractError: The name is taken, or `kind` is no `Literal` of it.
+            PluginContractError: The name is taken, this is no such class, or `kind` is no `Literal` of the name.
         """
-        kind = _kind(config)
+        kind = self._kind(config, CustomBackboneConfig, "add_custom_backbone")
         self._require_free(kind, self._registry.backbones)
         self._registry.custom_backbones.add(kind, config, self._plugin)
 
@@ -211,6 +211,13 @@ class Registrar:
             )
         self._registry.metrics.add(metric.name, metric, self._plugin)
 
+    def _kind(self, config: type[PluginConfig], contract: type[PluginConfig], call: str) -> str:
+        if not _is_class_of(config, contract):
+            raise PluginContractError(
+                f"{self._plugin}: {call} needs a subclass of {contract.__name__}, not {shown(config)}."
+            )
+        return _kind(config)
+
     def _require_free(self, kind: str, other: Catalog[Any]) -> None:
         if kind == AUTO:
             raise PluginContractError(
@@ -221,6 +228,10 @@ class Registrar:
                 f"{self._plugin}: backbone '{kind}' is already registered by {other.names()[kind]}. "
                 "Choose another name, or uninstall one of the two packages."
             )
+
+
+def _is_class_of(given: object, contract: type) -> bool:
+    return isinstance(given, type) and issubclass(given, contract)
 
 
 def _kind(config: type[PluginConfig]) -> str:
