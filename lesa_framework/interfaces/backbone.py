@@ -91,7 +91,8 @@ class BackboneAdapter(ABC):
         """Check the declaration.
 
         Raises:
-            PluginContractError: It has no `model_class`, no `blocks` or no `head`.
+            PluginContractError: It has no `model_class`, no `blocks` or no `head`, or `blocks` or `taps` is no list of
+                what it should be.
         """
         missing = [name for name in REQUIRED if not getattr(self, name, None)]
         if missing:
@@ -99,6 +100,11 @@ class BackboneAdapter(ABC):
                 f"{type(self).__name__}: sets no {' and no '.join(missing)}. An adapter needs {', '.join(REQUIRED)}: "
                 "set them on the class, or in __init__ before super().__init__()."
             )
+        wrong = misdeclared(self)
+        if wrong:
+            raise PluginContractError(f"{type(self).__name__}: {wrong}")
+        if not all(isinstance(tap, Tap) for tap in self.taps):  # by their names
+            self.taps = tuple(Tap(tap) for tap in self.taps)
 
     def latent(self, arguments: Arguments) -> Tensor:
         """The current latent, read-only; a list of tensors of one shape is stacked.
@@ -187,6 +193,16 @@ class BackboneAdapter(ABC):
             f"{type(self).__name__}: {attribute} is '{getattr(self, attribute)}', but the call gave no such argument "
             f"for {what}. It gave: {given}. Set {attribute} to one of the names of {self.model_class}'s forward."
         )
+
+
+def misdeclared(adapter: BackboneAdapter | type[BackboneAdapter]) -> str | None:
+    """What is wrong with an adapter's `blocks` or `taps`, in a sentence; None if nothing is."""
+    for name in ("blocks", "taps"):
+        value = getattr(adapter, name)
+        if isinstance(value, str):  # its letters would be taken for names
+            return f'{name} is a string. Give a tuple: `{name} = ("{value}",)`.'
+    unknown = [str(tap) for tap in adapter.taps if tap not in list(Tap)]
+    return f"taps names '{unknown[0]}'. Valid: {', '.join(Tap)}." if unknown else None
 
 
 class BackboneConfig(PluginConfig):

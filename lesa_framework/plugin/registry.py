@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol, get_args
 
 from lesa_framework.errors import PluginContractError, UnknownPluginError, shown
-from lesa_framework.interfaces.backbone import REQUIRED, BackboneAdapter, BackboneConfig, CustomBackboneConfig
+from lesa_framework.interfaces.backbone import (
+    REQUIRED,
+    BackboneAdapter,
+    BackboneConfig,
+    CustomBackboneConfig,
+    misdeclared,
+)
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.metric import RESERVED, Metric
 from lesa_framework.interfaces.peer import PeerFamily, ToldPeerFamily
@@ -137,7 +143,7 @@ class Registrar:
         """Register a backbone adapter.
 
         Raises:
-            PluginContractError: The name is taken, or this is no class of adapters, or one that declares no layout.
+            PluginContractError: The name is taken, or this is no class of adapters, or what it declares is no layout.
         """
         where = f"{self._plugin}: backbone '{kind}':"
         if not _is_class_of(adapter, BackboneAdapter):
@@ -145,6 +151,9 @@ class Registrar:
         missing = [name for name in REQUIRED if not getattr(adapter, name, None)]
         if missing:
             raise PluginContractError(f"{where} {adapter.__name__} sets no {' and no '.join(missing)}.")
+        wrong = misdeclared(adapter)
+        if wrong:
+            raise PluginContractError(f"{where} {adapter.__name__}: {wrong}")
         self._require_free(kind, self._registry.custom_backbones)
         self._registry.backbones.add(kind, adapter, self._plugin)
 

@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lesa_framework import BackboneAdapter, PluginContractError, UnsupportedBackboneError
-from lesa_framework.testing import TinyDiTAdapter
+from lesa_framework import BackboneAdapter, PluginContractError, Tap, UnsupportedBackboneError
+from lesa_framework.plugin.manager import Plugins
+from lesa_framework.testing import TinyDiT, TinyDiTAdapter, run_backbone
+from tests.plugin.registering import plugin
+from tests.testing.conformance.backbone.mutant import call, make_latent
 
 
 def test_an_adapter_that_lacks_its_layout_cannot_be_made():
@@ -17,6 +20,33 @@ def test_each_part_of_the_layout_is_needed(name):
     incomplete = type("Incomplete", (TinyDiTAdapter,), {name: ()})
     with pytest.raises(PluginContractError, match=f"Incomplete: sets no {name}. An adapter needs .* on the class, or"):
         incomplete()
+
+
+WRONG = [
+    ({"blocks": "dbl"}, r'blocks is a string\. Give a tuple: `blocks = \("dbl",\)`\.'),
+    ({"taps": "pre_head"}, r'taps is a string\. Give a tuple: `taps = \("pre_head",\)`\.'),
+    ({"taps": Tap.PRE_HEAD}, r'taps is a string\. Give a tuple: `taps = \("pre_head",\)`\.'),
+    ({"taps": ("head",)}, r"taps names 'head'\. Valid: pre_head, post_norm, output\."),
+]
+
+
+@pytest.mark.parametrize(("declared", "message"), WRONG)
+def test_what_would_be_read_letter_by_letter_is_refused(declared, message):
+    wrong = type("Wrong", (TinyDiTAdapter,), declared)
+    with pytest.raises(PluginContractError, match=f"^Wrong: {message}$"):
+        wrong()
+    with pytest.raises(PluginContractError, match=f"^mine: backbone 'wrong': Wrong: {message}$"):
+        Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("wrong", wrong)))
+
+
+@pytest.mark.parametrize("taps", [("pre_head", "output"), ["pre_head", Tap.OUTPUT]])
+def test_taps_may_be_given_by_their_names(taps):
+    named = type("Named", (TinyDiTAdapter,), {"taps": taps})
+    assert all(found is wanted for found, wanted in zip(named().taps, (Tap.PRE_HEAD, Tap.OUTPUT), strict=True))
+    Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("named", named)))
+    results = run_backbone(named, make_model=TinyDiT, call=call, make_latent=make_latent)
+    assert {(result.tap, result.detail) for result in results if result.outcome == "failed"} == set()
+    assert {result.tap for result in results} == {None, Tap.PRE_HEAD, Tap.OUTPUT}
 
 
 def test_a_layout_may_come_from_options():
