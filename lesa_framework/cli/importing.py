@@ -72,7 +72,7 @@ def command(
     if out.suffix not in {".yaml", ".yml"}:
         raise ConfigError(f"--out {out}: name a .yaml file.")
     inputs = [] if file is None else [file]
-    files.check_out_file(out, inputs=inputs)
+    _check_new(out, inputs)
     options.check_text("--model", model or "")
     if backbone is not None:
         plugins().registry.backbones.get(backbone)  # refuses one that is not there
@@ -122,11 +122,18 @@ def _given(published: Published, file: Path | None, values: str | None, *, as_by
     return replace(published, text=text, name=name)
 
 
+def _check_new(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a file that is there: it may be a fit of hours, or have settings that were tuned by hand."""
+    files.check_out_file(path, inputs=inputs)
+    if path.exists():
+        raise ConfigError(f"{path}: exists. Delete it or name another --out.")
+
+
 def _write(imported: Imported, out: Path, inputs: Sequence[Path]) -> None:
     raw = {section: dict(settings) for section, settings in imported.config.items()}
     weights = out.with_suffix(".safetensors")
     if imported.artifact is not None:
-        files.check_out_file(weights, inputs=inputs)
+        _check_new(weights, inputs)
         raw["predictor"]["weights"] = weights.name
     parse_config(raw, out.parent, out.stem)  # what it says is valid before anything is written
     if imported.artifact is not None:

@@ -138,6 +138,28 @@ def test_a_wrong_call(lesa: Lesa, workplace: Path, arguments: list[str], message
     assert not any(workplace.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("kind", "numbers", "name"),
+    [
+        ("teacache", "1 2 3 4 5", "mine.yaml"),
+        ("l2p", TABLE, "mine.yaml"),
+        ("l2p", TABLE, "mine.safetensors"),
+    ],
+)
+def test_a_file_that_is_there_is_not_replaced(lesa: Lesa, workplace: Path, kind: str, numbers: str, name: str) -> None:
+    Path(name).write_text("trained for hours")
+    outcome = lesa("import", kind, "--values", numbers, "--out", "mine.yaml")
+    assert (outcome.code, outcome.err) == (2, f"error: {name}: exists. Delete it or name another --out.\n")
+    assert [path.name for path in workplace.iterdir()] == [name]
+    assert Path(name).read_text() == "trained for hours"
+
+
+def test_weights_of_another_configuration_are_nothing_to_a_gate(lesa: Lesa, workplace: Path) -> None:
+    Path("mine.safetensors").write_text("trained for hours")
+    assert lesa("import", "teacache", "--values", "1 2 3 4 5", "--out", "mine.yaml").code == 0
+    assert Path("mine.safetensors").read_text() == "trained for hours"
+
+
 def test_weights_are_refused_for_another_number_of_steps(lesa: Lesa, workplace: Path) -> None:
     assert lesa("import", "l2p", "--values", TABLE, *RECORD).code == 0
     outcome = lesa("plan", "--config", "imported.yaml", "--steps", "7")
