@@ -28,6 +28,8 @@ from lesa_framework.artifacts import Artifact, ArtifactMetadata, check_run, load
 from lesa_rivals.numbers import read_table
 
 _LONGEST = 1000
+#: What the authors' release computes of the steps that its table is for.
+_STEPS, _COMPUTED = 50, (0, 1, 2, 4, 7, 14, 23, 31, 38, 45)
 _SHIFT = 3.158  # of FLUX's grid at 1024x1024, for which the authors' weights were made
 
 
@@ -130,8 +132,9 @@ class L2PConfig(PredictorConfig):
         if not bool(weights.isfinite().all()):
             raise ConfigError(f"{published.name}: a weight is beyond the largest that float32 holds, 3.4e38.")
         tap, shift = published.tap or Tap.OUTPUT, published.shift or _SHIFT
+        schedule, note = _schedule(count)
         config: dict[str, dict[str, Any]] = {
-            "schedule": {"kind": "even", "compute": max(2, count // 5)},
+            "schedule": schedule,
             "predictor": {"kind": "l2p"},
             "backbone": {"kind": "auto", "tap": tap.value},
         }
@@ -146,4 +149,18 @@ class L2PConfig(PredictorConfig):
             config=config,
             training=published.record,
         )
-        return Imported(config, Artifact(metadata, {"weights": weights}))
+        return Imported(config, Artifact(metadata, {"weights": weights}), note)
+
+
+def _schedule(count: int) -> tuple[dict[str, Any], str]:
+    """The steps to compute with a table for so many, and a note of whose they are."""
+    if count == _STEPS:
+        return {"kind": "steps", "compute": list(_COMPUTED)}, (
+            f"the schedule has the {len(_COMPUTED)} steps of the authors' release, because the table is for {count} "
+            "steps as theirs is. If yours was made with others, change schedule.compute."
+        )
+    even = max(2, count // 5)
+    return {"kind": "even", "compute": even}, (
+        f"the schedule is {even} even steps, because the steps of the authors' release are for {_STEPS} and the table "
+        f"is for {count}. If yours was made with others, change the schedule."
+    )

@@ -25,7 +25,8 @@ def planned(lesa: Lesa, name: str, *more: str) -> dict:
 def test_l2p_becomes_weights_and_a_configuration(lesa: Lesa, workplace: Path) -> None:
     Path("weight.txt").write_text(TABLE)
     outcome = lesa("import", "l2p", "weight.txt", "--out", "mine/l2p.yaml", "--shift", "1", *RECORD)
-    assert (outcome.code, outcome.err.splitlines()) == (0, ["wrote mine/l2p.safetensors", "wrote mine/l2p.yaml"])
+    assert (outcome.code, outcome.err.splitlines()[:2]) == (0, ["wrote mine/l2p.safetensors", "wrote mine/l2p.yaml"])
+    assert "note: the schedule is 2 even steps" in outcome.err
     metadata = load_artifact(Path("mine/l2p.safetensors"), "l2p").metadata
     assert metadata.sigmas == (1.0, 0.75, 0.5, 0.25, 0.0)
     assert (metadata.backbone, metadata.tap) == ("flux", "output")

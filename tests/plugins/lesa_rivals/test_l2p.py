@@ -45,6 +45,19 @@ def test_a_run_that_begins_later_gives_the_missing_weights_to_its_oldest_feature
     assert weights == pytest.approx((row[3], row[2] + row[1] + row[0]))
 
 
+def test_a_table_of_the_release_gets_its_steps():
+    imported = L2PConfig.read_published(published(50))
+    assert imported.config["schedule"] == {"kind": "steps", "compute": [0, 1, 2, 4, 7, 14, 23, 31, 38, 45]}
+    assert imported.artifact.metadata.config["schedule"] == imported.config["schedule"]
+    assert imported.note.startswith("the schedule has the 10 steps of the authors' release")
+
+
+def test_another_table_gets_even_steps():
+    imported = L2PConfig.read_published(published(49))
+    assert imported.config["schedule"] == {"kind": "even", "compute": 9}
+    assert imported.note.startswith("the schedule is 9 even steps")
+
+
 def test_a_weight_beyond_float32_is_refused_before_anything_is_written():
     with pytest.raises(ConfigError, match=r"weight\.txt: a weight is beyond the largest that float32 holds, 3\.4e38"):
         L2PConfig.read_published(Published("[[1e39, 0], [0.1, 0.9]]", "weight.txt", tap=Tap.OUTPUT))
