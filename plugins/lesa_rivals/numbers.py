@@ -14,6 +14,7 @@ from lesa_framework import ConfigError, Published
 #: Lists of numbers, no more than two deep, once there are no spaces: such a text cannot overflow a parser.
 _TABLE = re.compile(r"\[(\[[-+0-9eE.,]*\],?)*\]")
 _LIST = re.compile(r"[-+0-9eE.,\s]*")
+_BETWEEN = re.compile(r"\s*,\s*|\s+")
 
 
 def read_list(published: Published, key: str) -> tuple[float, ...]:
@@ -24,7 +25,10 @@ def read_list(published: Published, key: str) -> tuple[float, ...]:
     """
     inner = published.text.strip().strip("[]()")
     if inner and _LIST.fullmatch(inner):
-        return _numbers(published, re.split(r"[,\s]+", inner.strip(", \n\t\r")))
+        items = _BETWEEN.split(inner.strip().removesuffix(",").strip())
+        if "" in items:  # dropped, it would give every later ratio to another step
+            raise ConfigError(f"{published.name}: item {items.index('') + 1} is empty, so a number is missing.")
+        return _numbers(published, items)
     try:
         found = yaml.safe_load(published.text)
     # PyYAML leaves the errors of int(), float() and the like as they are.
