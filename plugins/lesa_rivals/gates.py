@@ -69,9 +69,9 @@ class CalibratedGateConfig(GateConfig):
     """The licence of imported numbers; nothing depends on it."""
 
     @classmethod
-    def imported(cls, published: Published, setting: str, numbers: Sequence[float]) -> Imported:
+    def imported(cls, published: Published, setting: str, numbers: Sequence[float], note: str = "") -> Imported:
         """A configuration with the gate's own numbers, where they come from, and reuse."""
         record = {"source": published.source, "licence": published.licence}
         known = {key: value for key, value in record.items() if value}
         gate = {"kind": cls.model_fields["kind"].default, setting: list(numbers), **known}
-        return Imported({"schedule": gate, "predictor": {"kind": "reuse"}})
+        return Imported({"schedule": gate, "predictor": {"kind": "reuse"}}, note=note)

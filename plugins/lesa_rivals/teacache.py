@@ -14,6 +14,8 @@ from lesa_rivals.numbers import read_list
 
 #: The authors' polynomials are of degree 4.
 _COEFFICIENTS = 5
+#: Into how many parts the changes from 0 to 1 are cut to look for a polynomial's lowest value.
+_PLACES = 1000
 
 
 class TeaCache(Gate):
@@ -47,13 +49,7 @@ class TeaCache(Gate):
         if ctx.latent is None or not all(step in ctx.path for step in range(newest, ctx.index)):
             return float("nan")
         latents = [ctx.path[step] for step in range(newest, ctx.index)]
-        return fsum(self._rescaled(change) for change in relative_changes([*latents, ctx.latent]))
-
-    def _rescaled(self, change: float) -> float:
-        value = 0.0
-        for coefficient in self._coefficients:
-            value = value * change + coefficient
-        return value
+        return fsum(_value(self._coefficients, change) for change in relative_changes([*latents, ctx.latent]))
 
 
 class TeaCacheConfig(CalibratedGateConfig):
@@ -83,4 +79,26 @@ class TeaCacheConfig(CalibratedGateConfig):
                 f"{published.name}: expected {_COEFFICIENTS} coefficients, the highest power first; found "
                 f"{len(coefficients)}."
             )
-        return cls.imported(published, "coefficients", coefficients)
+        return cls.imported(published, "coefficients", coefficients, cls._note(coefficients))
+
+    @classmethod
+    def _note(cls, coefficients: Sequence[float]) -> str:
+        """What the threshold is for, and whether it is of any use with this polynomial."""
+        threshold = cls.model_fields["threshold"].default
+        lowest = min(_value(coefficients, change / _PLACES) for change in range(_PLACES + 1))
+        useless = (
+            f" From 0 to 1 this polynomial is never below {lowest:.3g}: with that threshold every step is computed."
+            if lowest >= threshold
+            else ""
+        )
+        return (
+            f"schedule.threshold stays {threshold}, which is ours for changes that nothing rescales.{useless} Choose "
+            "one of your own."
+        )
+
+
+def _value(coefficients: Sequence[float], change: float) -> float:
+    value = 0.0
+    for coefficient in coefficients:
+        value = value * change + coefficient
+    return value

@@ -53,7 +53,9 @@ def test_l2p_becomes_weights_and_a_configuration(lesa: Lesa, workplace: Path) ->
 )
 def test_teacache_in_every_notation(lesa: Lesa, workplace: Path, text: str) -> None:
     Path("poly").write_text(text)
-    assert lesa("import", "teacache", "poly", "--out", "tea.yaml", *RECORD).code == 0
+    outcome = lesa("import", "teacache", "poly", "--out", "tea.yaml", *RECORD)
+    assert outcome.code == 0
+    assert "with that threshold every step is computed. Choose one of your own." in outcome.err
     written = yaml.safe_load(Path("tea.yaml").read_text())
     assert written == {
         "schedule": {

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesa_framework import Decision, EntryInfo, Reuse, StepContext, Strategy
+from lesa_framework import Decision, EntryInfo, Published, Reuse, StepContext, Strategy
 from lesa_framework.cli.plan import planned_steps
 from lesa_framework.testing import (
     TinyDiT,
@@ -157,3 +157,28 @@ def test_the_plan_of_magcache_is_what_it_does():
 
 def test_other_schedules_have_no_path():
     assert run(ComputeSteps([0, 5, 10])) == "FPPPPFPPPPFPPPPPPPPP"
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "never_below"),
+    [
+        ("498.651651 -283.781631 55.8554382 -3.82021401 0.264230861", "0.18"),  # published for FLUX
+        ("0 0 0 1 0.1", "0.1"),
+        ("0 0 0 1 0", None),
+        ("0 0 1 -1 0.3", None),  # below in the middle alone
+        ("1e308 1e308 1e308 1e308 -1e308", None),
+    ],
+)
+def test_an_imported_polynomial_says_what_the_threshold_makes_of_it(coefficients, never_below):
+    note = TeaCacheConfig.read_published(Published(coefficients, "poly")).note
+    assert note.startswith("schedule.threshold stays 0.1, which is ours for changes that nothing rescales.")
+    assert ("every step is computed" in note) == (never_below is not None)
+    if never_below:
+        assert f"never below {never_below}:" in note
+        numbers = tuple(float(number) for number in coefficients.split())
+        gate = TeaCache(coefficients=numbers)
+        for change in (0.0, 0.11, 0.5, 1.0):
+            entries = (EntryInfo(1, True),)
+            latents = {1: torch.ones(4)}
+            ctx = StepContext(2, GRID, entries=entries, path=latents, latent=(1 + change) * torch.ones(4))
+            assert gate.decide(ctx) is Decision.COMPUTE
