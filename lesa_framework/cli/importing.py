@@ -85,8 +85,9 @@ def command(
     _write(imported, out, inputs)
     if imported.note:
         console.note(imported.note)
-    if not source or not licence:
-        console.note("no --source or no --licence was given, so the record of where the numbers come from is empty.")
+    if missing := [f"no {name}" for name, value in (("--source", source), ("--licence", licence)) if not value]:
+        lacks = "it" if len(missing) == 1 else "both"
+        console.note(f"{' and '.join(missing)} was given, so the record of the numbers lacks {lacks}.")
 
 
 def _importer(kind: str) -> type[PluginConfig]:

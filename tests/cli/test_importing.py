@@ -72,9 +72,22 @@ def test_teacache_in_every_notation(lesa: Lesa, workplace: Path, text: str) -> N
 def test_numbers_on_the_command_line(lesa: Lesa, workplace: Path) -> None:
     outcome = lesa("import", "magcache", "--values", "1, 1.2 1.1, 1, 0.9", "--out", "mag.yaml")
     assert outcome.code == 0
-    assert "note: no --source or no --licence was given" in outcome.err
     assert yaml.safe_load(Path("mag.yaml").read_text())["schedule"]["ratios"] == [1, 1.2, 1.1, 1, 0.9]
     assert planned(lesa, "mag.yaml", "--steps", "20")["plan"].count("P") > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "note"),
+    [
+        ((), "note: no --source and no --licence was given, so the record of the numbers lacks both.\n"),
+        (RECORD[:2], "note: no --licence was given, so the record of the numbers lacks it.\n"),
+        (RECORD[2:], "note: no --source was given, so the record of the numbers lacks it.\n"),
+        (RECORD, ""),
+    ],
+)
+def test_what_the_record_lacks_is_named(lesa: Lesa, workplace: Path, given: tuple[str, ...], note: str) -> None:
+    outcome = lesa("import", "magcache", "--values", "1, 1.2", *given)
+    assert (outcome.code, outcome.err) == (0, f"wrote imported.yaml\n{note}")
 
 
 @pytest.mark.parametrize(
