@@ -66,7 +66,8 @@ def check_run(
     if misfit and strict:
         # Weights of another architecture cannot be right, so nobody is told to try them.
         loosely = ", or try these with predictor.strict=false" * (metadata.run.backbone == run.backbone)
-        raise ArtifactError(f"predictor.weights: {misfit}. Train weights for it with `lesa train`{loosely}.")
+        other = "Import weights for it" if _is_imported(metadata) else "Train weights for it with `lesa train`"
+        raise ArtifactError(f"predictor.weights: {misfit}. {other}{loosely}.")
     _check_tap(metadata, run)
     if not carried_over:
         _check_grid(metadata, run, any_grid=any_grid, remedy=remedy)
@@ -84,7 +85,7 @@ def _check_tap(metadata: ArtifactMetadata, run: RunInfo) -> None:
     if run.tap != metadata.tap:
         raise ArtifactError(
             f"predictor.weights: trained at tap '{metadata.tap}', but the run taps '{run.tap}'. "
-            f"Set backbone.tap to '{metadata.tap}', or train again."
+            f"Set backbone.tap to '{metadata.tap}'{_or_train_again(metadata)}."
         )
 
 
@@ -93,15 +94,25 @@ def _check_grid(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool, rem
     if steps != trained:
         raise ArtifactError(
             f"predictor.weights: trained for {trained} steps, but the run has {steps}. "
-            f"Run {trained} steps, or train again with `--set training.num_steps={steps}`."
+            f"Run {trained} steps{_or_train_again(metadata, f' with `--set training.num_steps={steps}`')}."
         )
     if not any_grid and not same_grid(run.sigmas, metadata.sigmas):
-        other = f", {remedy}," if remedy else ","
+        more = [each for each in (remedy, "" if _is_imported(metadata) else "train again") if each]
+        more[-1:] = [f"or {last}" for last in more[-1:]]
         worst = max(abs(a - b) for a, b in zip(run.sigmas, metadata.sigmas, strict=True))
         raise ArtifactError(
             f"predictor.weights: trained for another sigma grid of {trained} steps (noise levels differ by up to "
-            f"{worst:.3f}). Use the scheduler settings of the training{other} or train again."
+            f"{worst:.3f}). {', '.join(['Use the scheduler settings of the training', *more])}."
         )
+
+
+def _is_imported(metadata: ArtifactMetadata) -> bool:
+    """Whether the weights are somebody else's: then nobody here can train them again."""
+    return "imported_from" in metadata.training
+
+
+def _or_train_again(metadata: ArtifactMetadata, how: str = "") -> str:
+    return "" if _is_imported(metadata) else f", or train again{how}"
 
 
 def _doubts(metadata: ArtifactMetadata, run: RunInfo) -> Iterator[str]:
@@ -140,4 +151,4 @@ def same_guidance(ours: float | None, theirs: float | None) -> bool:
 def _warn_once(metadata: ArtifactMetadata, doubt: str, *, strict: bool) -> None:
     if metadata.is_first(doubt):
         silence = "; predictor.strict=false silences this" if strict else ""
-        warn(f"predictor.weights: {doubt}. Compare results with uncached ones, or train again{silence}.")
+        warn(f"predictor.weights: {doubt}. Compare results with uncached ones{_or_train_again(metadata)}{silence}.")

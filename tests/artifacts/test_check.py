@@ -37,9 +37,9 @@ def model(**changes: Any) -> RunInfo:
     return replace(RUN, models=(replace(MODEL, **changes),))
 
 
-def unfit(run: RunInfo, **options: Any) -> str:
+def unfit(run: RunInfo, made_for: ArtifactMetadata | None = None, **options: Any) -> str:
     with pytest.raises(ArtifactError) as caught:
-        check_run(metadata(), run, **options)
+        check_run(made_for or metadata(), run, **options)
     return str(caught.value)
 
 
@@ -64,6 +64,21 @@ def test_another_step_count():
     message = unfit(RunInfo(even_grid(20), "flux", Tap.PRE_HEAD))
     assert "trained for 10 steps, but the run has 20. Run 10 steps, or train again" in message
     assert "trained for 10 steps" in unfit(RunInfo(even_grid(20), "flux", Tap.PRE_HEAD), any_grid=True)
+
+
+def test_nobody_is_told_to_train_again_what_was_imported():
+    imported = metadata(training={"imported_from": "weight.txt"})
+    steps = unfit(RunInfo(even_grid(20), "flux", Tap.PRE_HEAD), imported)
+    assert steps == "predictor.weights: trained for 10 steps, but the run has 20. Run 10 steps."
+    assert unfit(RunInfo(GRID, "flux", Tap.OUTPUT), imported).endswith(" Set backbone.tap to 'pre_head'.")
+    shifted = RunInfo(tuple(sigma**2 for sigma in GRID), "flux", Tap.PRE_HEAD)
+    assert unfit(shifted, imported).endswith(" Use the scheduler settings of the training.")
+    assert unfit(shifted, imported, remedy="set a=true").endswith("settings of the training, or set a=true.")
+    assert unfit(RunInfo(GRID, "qwen_image", Tap.PRE_HEAD), imported).endswith(" Import weights for it.")
+    narrower = model(width=64)
+    assert unfit(narrower, imported).endswith(" Import weights for it, or try these with predictor.strict=false.")
+    (warning,) = said(replace(RUN, guidance=5.0), imported)
+    assert warning.endswith(" Compare results with uncached ones; predictor.strict=false silences this.")
 
 
 def test_another_grid():

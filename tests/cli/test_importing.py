@@ -186,7 +186,7 @@ def test_weights_are_refused_for_another_number_of_steps(lesa: Lesa, workplace: 
     assert lesa("import", "l2p", "--values", TABLE, *RECORD).code == 0
     outcome = lesa("plan", "--config", "imported.yaml", "--steps", "7")
     assert outcome.code == 2
-    assert "for 4 steps, but the run has 7" in outcome.err
+    assert outcome.err.endswith("for 4 steps, but the run has 7. Run 4 steps.\n")
 
 
 @pytest.mark.filterwarnings("default::lesa_framework.LesaWarning")
