@@ -14,7 +14,8 @@ class EasyCache(Gate):
     """`sum_n k |x_n - x_{n-1}| / |v_{n-1}|`, with `k = |v_c - v_b| / |x_c - x_b|` of the newest computed steps b and c.
 
     A schedule does not see the outputs `v`. With Euler's sampler they are the slopes of the latent,
-    `v_n = (x_{n+1} - x_n) / (sigma_{n+1} - sigma_n)`. The sum is then `k` times the noise passed since c.
+    `v_n = (x_{n+1} - x_n) / (sigma_{n+1} - sigma_n)`. The sum is then `k` times the noise passed since c. With guidance
+    in two calls they are the slopes of the guided output, which tends to change more than that of a branch.
 
     Args:
         threshold: `tau`: a step is computed when the sum reaches it.

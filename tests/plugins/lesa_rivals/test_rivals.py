@@ -113,6 +113,14 @@ def test_spectrum_mixed_with_a_line():
     assert predicted(Spectrum(4, 0.1, 0.0), {4: 3.0}, 24) == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize(("mix", "lowest", "highest"), [(1.0, 0.65, 0.96), (0.5, 0.83, 0.98)])
+def test_spectrum_pulls_a_constant_towards_zero_through_the_whole_run(mix, lowest, highest):
+    computed = (0, 1, 2, 3, 4, 6, 11, 19, 30, 44)  # the authors', of 50
+    known = {step: [before for before in computed if before < step] for step in range(50) if step not in computed}
+    found = [predicted(Spectrum(mix=mix), dict.fromkeys(steps, 1.0), step, GRID) for step, steps in known.items()]
+    assert (round(min(found), 2), round(max(found), 2)) == (lowest, highest)
+
+
 def test_spectrum_of_a_run_of_one_step_that_is_known():
     assert predicted(Spectrum(0, 1e-9), {0: 2.0}, 1, even_grid(2)) == pytest.approx(2.0)
 
