@@ -108,4 +108,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def in_one_line(error: Exception) -> str:
     """The class and message of any error in one line, for a row of results; only "out of memory" for a full device."""
-    return "out of memory" if is_out_of_memory(error) else " ".join(f"{type(error).__name__}: {error}".split())
+    if is_out_of_memory(error):
+        return "out of memory"
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

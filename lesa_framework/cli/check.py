@@ -126,7 +126,8 @@ def _each(
         except (_NotCheckedError, MetricUnavailableError) as reason:
             yield Checked(section, kind, names[kind], "not checked", str(reason))
         except AssertionError as error:
-            yield Checked(section, kind, names[kind], "failed", str(error))
+            # The kit's own say where it failed; one of the plugin's may say nothing.
+            yield Checked(section, kind, names[kind], "failed", str(error) or in_one_line(error))
         except Exception as error:  # anybody's code runs here
             yield Checked(section, kind, names[kind], "failed", in_one_line(error))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lesa_framework.errors import PluginContractError
+from lesa_framework.errors import PluginContractError, in_one_line
 from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, returned
 from lesa_framework.runtime.asking import tuning_of
 from lesa_framework.types import EntryInfo, Filter, Reason, StepContext, Tuning
@@ -36,17 +36,17 @@ def said_of(predictor: Predictor, ctx: StepContext, reason: Reason) -> Said:
         reason: Why it is computed or predicted; that it depends on data, which leaves nothing to ask.
 
     Raises:
-        PluginContractError: The predictor returns something else than a filter or a tuning, or cannot do without
-            latents.
+        PluginContractError: The predictor returns something else than a filter or a tuning, or fails, for example
+            because it cannot do without latents.
     """
     if reason is Reason.DATA:
         return Said()
     try:
         return _said(predictor, ctx, reason)
-    except (AttributeError, TypeError) as error:
+    except (AssertionError, AttributeError, TypeError) as error:  # what reading a latent that is None comes to
         raise PluginContractError(
-            f"{type(predictor).__name__} fails without latents ({error}): `ctx.latent` and `ctx.computed_latent` are "
-            "None in a plan."
+            f"{type(predictor).__name__} fails in a plan ({in_one_line(error)}). `ctx.latent` and "
+            "`ctx.computed_latent` are None there."
         ) from error
 
 

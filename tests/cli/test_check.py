@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
-from lesa_framework import NamedModel, Registrar, hookimpl
+from lesa_framework import NamedModel, Registrar, RouterConfig, StageRouter, hookimpl
 from lesa_framework.cli import check
 from lesa_framework.plugin.manager import Plugins
 from tests.cli.conftest import Lesa
@@ -30,6 +31,19 @@ class Model:
     @hookimpl
     def lesa_register(self, registrar: Registrar) -> None:
         registrar.add_model("mine:tiny", NamedModel(Path()))
+
+
+class Unsaid(RouterConfig):
+    kind: Literal["unsaid"] = "unsaid"
+
+    def build(self) -> StageRouter:
+        raise AssertionError
+
+
+class Router:
+    @hookimpl
+    def lesa_register(self, registrar: Registrar) -> None:
+        registrar.add_router(Unsaid)
 
 
 class Observer:
@@ -70,3 +84,11 @@ def test_a_plugin_need_not_bring_what_has_a_kit(
     outcome = lesa("check", "mine", "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out) == []
+
+
+def test_an_assertion_without_a_message_is_named(lesa: Lesa, installed: Callable[[str, object], None]) -> None:
+    installed("mine", Router())
+    outcome = lesa("check", "mine", "--json")
+    assert outcome.code == 1
+    (entry,) = json.loads(outcome.out)
+    assert (entry["kind"], entry["outcome"], entry["detail"]) == ("unsaid", "failed", "AssertionError")

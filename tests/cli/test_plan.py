@@ -206,8 +206,8 @@ def test_a_predictor_that_cannot_do_without_latents_cannot_be_planned(
     monkeypatch.setattr(TaylorSeerConfig, "build", lambda self: Peeks())
     outcome = lesa("plan", "--config", "mine.yaml", "--steps", "8")
     assert outcome.code == 2
-    assert "Peeks fails without latents (float() argument must be" in outcome.err
-    assert "`ctx.latent` and `ctx.computed_latent` are None in a plan" in outcome.err
+    assert "Peeks fails in a plan (TypeError: float() argument must be" in outcome.err
+    assert "`ctx.latent` and `ctx.computed_latent` are None there." in outcome.err
 
 
 def test_a_branch_without_features_is_not_among_the_others_in_a_plan_as_in_a_run() -> None:

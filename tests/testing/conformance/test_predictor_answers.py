@@ -56,6 +56,22 @@ def test_what_is_of_a_wrong_type_is_named(method, value, message):
 
 @pytest.mark.parametrize(("method", "step"), [("filter", 1), ("correction", 0), ("tuning", 0)])
 def test_a_predictor_answers_without_latents(method, step):
-    message = rf"bad, step {step} of 20: Peeks fails without latents \(.*None.*\): .* None in a plan"
+    message = rf"bad, step {step} of 20: Peeks fails in a plan \((Type|Attribute)Error: .*None.*\)\. .* None there\."
     with pytest.raises(AssertionError, match=message):
         check_predictor(predictor_of(partial(Peeks, method)))
+
+
+class Insists(Affine):
+    """Says nothing of why it fails."""
+
+    reads_latents = True
+
+    def filter(self, entries, ctx):
+        if ctx.latent is None:
+            raise AssertionError
+        return Filter((1.0,))
+
+
+def test_a_failure_without_a_message_is_named_too():
+    with pytest.raises(AssertionError, match=r"bad, step 1 of 20: Insists fails in a plan \(AssertionError\)\. `ctx"):
+        check_predictor(predictor_of(Insists))
