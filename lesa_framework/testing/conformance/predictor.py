@@ -64,10 +64,12 @@ def check_predictor(config: PredictorConfig, *, run: RunInfo | None = None) -> N
             try:
                 _check_step(subject, ctx, dtype)
             except LesaError as error:
-                raise AssertionError(f"{_where(subject, ctx)}: {error}") from error
+                raise AssertionError(f"{_where(config, ctx)}: {error}") from error
+            except NotImplementedError:  # a RuntimeError too, and none of sizes
+                raise
             except RuntimeError as error:  # torch's, where sizes do not match
                 raise AssertionError(
-                    f"{_where(subject, ctx)}: fails on features of {subject.shape} ({error}). If they must have "
+                    f"{_where(config, ctx)}: fails on features of {subject.shape} ({error}). If they must have "
                     "another number of channels, set `channels` on the predictor"
                 ) from error
     _check_runs(config, run, channels)
@@ -88,8 +90,8 @@ class _Subject:
     shape: tuple[int, int, int]
 
 
-def _where(subject: _Subject, ctx: StepContext) -> str:
-    return f"{subject.config.kind}, step {ctx.index} of {ctx.num_steps}"
+def _where(config: PredictorConfig, ctx: StepContext) -> str:
+    return f"{config.kind}, step {ctx.index} of {ctx.num_steps}"
 
 
 def _check_declaration(kind: str, predictor: Predictor) -> None:
@@ -107,7 +109,7 @@ def _check_plan(config: PredictorConfig, predictor: Predictor, planned: Sequence
         try:
             said_of(predictor, ctx, reason)
         except LesaError as error:
-            raise AssertionError(f"{config.kind}, step {ctx.index} of {ctx.num_steps}: {error}") from error
+            raise AssertionError(f"{_where(config, ctx)}: {error}") from error
 
 
 def _strategy(predictor: Predictor, gap: int) -> Strategy:
@@ -137,7 +139,7 @@ def _with_latents(ctx: StepContext, shape: tuple[int, int, int], dtype: torch.dt
 
 
 def _check_step(subject: _Subject, ctx: StepContext, dtype: torch.dtype) -> None:
-    predictor, where = subject.predictor, f"{_where(subject, ctx)}, {dtype}"
+    predictor, where = subject.predictor, f"{_where(subject.config, ctx)}, {dtype}"
     ctx = _with_latents(ctx, subject.shape, dtype)
     if isinstance(predictor, AffinePredictor):
         found = predictor.filter(ctx.entries, ctx)
@@ -155,7 +157,7 @@ def _check_step(subject: _Subject, ctx: StepContext, dtype: torch.dtype) -> None
 
 
 def _check_tuning(subject: _Subject, ctx: StepContext) -> None:
-    predictor, where = subject.predictor, _where(subject, ctx)
+    predictor, where = subject.predictor, _where(subject.config, ctx)
     ctx = _with_latents(ctx, subject.shape)
     tuning = predictor.tuning(ctx)
     assert tuning == predictor.tuning(ctx), f"{where}: asked again, it tunes the step differently"

@@ -75,3 +75,13 @@ class Insists(Affine):
 def test_a_failure_without_a_message_is_named_too():
     with pytest.raises(AssertionError, match=r"bad, step 1 of 20: Insists fails in a plan \(AssertionError\)\. `ctx"):
         check_predictor(predictor_of(Insists))
+
+
+class Unfinished(Affine):
+    def predict(self, history, ctx):
+        raise NotImplementedError("later")
+
+
+def test_what_is_not_written_yet_is_not_blamed_on_the_features():
+    with pytest.raises(NotImplementedError, match=r"^later$"):
+        check_predictor(predictor_of(Unfinished))
