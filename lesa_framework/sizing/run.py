@@ -53,12 +53,12 @@ def foresee(
         source: Schedule, router and predictor.
         tap: Where features are taken.
         num_steps: Steps of the sampler.
-        batch: Prompts of a call; 1 where the call has embeddings.
+        batch: Prompts of a call; 1 where the call has prompts, or embeddings, of its own.
         call: Further arguments of the pipeline.
 
     Raises:
-        ConfigError: The pipeline does not take the arguments, `batch` comes with embeddings, or the configuration does
-            not fit the run.
+        ConfigError: The pipeline does not take the arguments, `batch` comes with prompts or embeddings, or the
+            configuration does not fit the run.
         UnsupportedBackboneError: It is a bare transformer, or the pipeline, or one of its models, cannot run without
             data.
     """
@@ -90,15 +90,16 @@ def foresee(
 
 def _arguments(pipe: Any, num_steps: int, batch: int, call: Mapping[str, Any]) -> dict[str, Any]:
     accepted = inspect.signature(type(pipe).__call__).parameters
-    is_embedded = call.get("prompt_embeds") is not None
-    if is_embedded and batch > 1:
+    own_prompts = {"prompt": f"{batch} prompts", "prompt_embeds": f"the embeddings of {batch} prompts"}
+    has = next((name for name in own_prompts if call.get(name) is not None), None)
+    if has and batch > 1:
         per_prompt = [name for name in accepted if name.startswith("num_") and name.endswith("_per_prompt")]
         other = "".join(f", or {name}={batch}" for name in per_prompt)
         raise ConfigError(
-            f"plan: `batch` is {batch}, which is a number of prompts, and the call has `prompt_embeds` in their place. "
-            f"Leave `batch` out, and give the embeddings of {batch} prompts{other}."
+            f"plan: `batch` is {batch}, which is a number of prompts, and the call has `{has}` in their place. "
+            f"Leave `batch` out, and give {own_prompts[has]}{other}."
         )
-    prompt = {} if is_embedded else {"prompt": ["a"] * batch}
+    prompt = {} if has else {"prompt": ["a"] * batch}
     given = {"num_inference_steps": num_steps, **prompt, **expanded_call(call, batch)}
     for name in given:
         if name not in accepted:

@@ -205,6 +205,19 @@ def test_embeddings_say_themselves_how_many_samples_there_are():
         assert session.report.cache_bytes == four.cache_bytes == many.cache_bytes == 4 * one.cache_bytes > 0
 
 
+def test_prompts_of_the_call_s_own_say_how_many_there_are(make_flux):
+    """`batch` was passed over beside them too."""
+    with lesa.accelerate(make_flux(), config()) as session:
+
+        def plan(batch=1, **prompt):
+            return session.plan(12, batch=batch, **{**SMALL, "call": {**SMALL["call"], **prompt}})
+
+        with pytest.raises(ConfigError, match=r"`batch` is 3, .*`prompt` in.* give 3 prompts, or num_images_per"):
+            plan(batch=3, prompt="a cat")
+        own, one = plan(prompt=["a cat", "a dog", "an owl"]), plan(prompt="a cat")
+        assert own.cache_bytes == plan(batch=3).cache_bytes == 3 * one.cache_bytes > 0
+
+
 @pytest.mark.parametrize("size", [16, 64])
 def test_what_a_call_works_on_is_foreseen(make_flux, size):
     pipe = make_flux()
