@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
-from lesa_framework.errors import PluginContractError, UnsupportedBackboneError
+from lesa_framework.errors import PluginContractError, UnsupportedBackboneError, shown
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.samples import named, stacked
 from lesa_framework.types import Tap
@@ -104,7 +105,8 @@ class BackboneAdapter(ABC):
         if wrong:
             raise PluginContractError(f"{type(self).__name__}: {wrong}")
         if not all(isinstance(tap, Tap) for tap in self.taps):  # by their names
-            self.taps = tuple(Tap(tap) for tap in self.taps)
+            with suppress(AttributeError):  # a property cannot be set; its names are equal to the taps
+                self.taps = tuple(Tap(tap) for tap in self.taps)
 
     def latent(self, arguments: Arguments) -> Tensor:
         """The current latent, read-only; a list of tensors of one shape is stacked.
@@ -196,12 +198,19 @@ class BackboneAdapter(ABC):
 
 
 def misdeclared(adapter: BackboneAdapter | type[BackboneAdapter]) -> str | None:
-    """What is wrong with an adapter's `blocks` or `taps`, in a sentence; None if nothing is."""
+    """What is wrong with an adapter's `blocks` or `taps`, in a sentence; None if nothing is.
+
+    What a class has as a property, only its instances know.
+    """
     for name in ("blocks", "taps"):
         value = getattr(adapter, name)
         if isinstance(value, str):  # its letters would be taken for names
             return f'{name} is a string. Give a tuple: `{name} = ("{value}",)`.'
-    unknown = [str(tap) for tap in adapter.taps if tap not in list(Tap)]
+    taps: object = adapter.taps
+    if not isinstance(taps, Collection):
+        is_class = isinstance(adapter, type)
+        return None if is_class else f"taps is {shown(taps)}, not a tuple. Valid in it: {', '.join(Tap)}."
+    unknown = [str(tap) for tap in taps if tap not in list(Tap)]
     return f"taps names '{unknown[0]}'. Valid: {', '.join(Tap)}." if unknown else None
 
 

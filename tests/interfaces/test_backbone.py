@@ -39,6 +39,31 @@ def test_what_would_be_read_letter_by_letter_is_refused(declared, message):
         Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("wrong", wrong)))
 
 
+@pytest.mark.parametrize(("taps", "shown"), [(None, "None"), (3, "3")])
+def test_taps_that_are_no_list_are_refused(taps, shown):
+    wrong = type("Wrong", (TinyDiTAdapter,), {"taps": taps})
+    with pytest.raises(PluginContractError, match=rf"^Wrong: taps is {shown}, not a tuple\. Valid in it: pre_head, "):
+        wrong()
+
+
+@pytest.mark.parametrize("taps", [(Tap.OUTPUT,), ["output"]])
+def test_blocks_and_taps_may_be_properties(taps):
+    declared = {"taps": property(lambda self: taps), "blocks": property(lambda self: TinyDiTAdapter.blocks)}
+    made = type("Made", (TinyDiTAdapter,), declared)
+    Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("made", made)))
+    results = run_backbone(made, make_model=TinyDiT, call=call, make_latent=make_latent)
+    assert {(result.tap, result.detail) for result in results if result.outcome == "failed"} == set()
+    assert {result.tap for result in results} == {None, Tap.OUTPUT}
+
+
+@pytest.mark.parametrize(("name", "value"), [("taps", "output"), ("blocks", "dbl"), ("taps", None), ("taps", ["head"])])
+def test_what_a_property_gives_is_looked_at_when_an_adapter_is_made(name, value):
+    wrong = type("Wrong", (TinyDiTAdapter,), {name: property(lambda self: value)})
+    Plugins().add("mine", plugin(lambda registrar: registrar.add_backbone("wrong", wrong)))
+    with pytest.raises(PluginContractError, match=f"^Wrong: {name} "):
+        wrong()
+
+
 @pytest.mark.parametrize("taps", [("pre_head", "output"), ["pre_head", Tap.OUTPUT]])
 def test_taps_may_be_given_by_their_names(taps):
     named = type("Named", (TinyDiTAdapter,), {"taps": taps})

@@ -135,7 +135,7 @@ def backbone_checks(
     """
     trial = Trial(adapter, make_model, call, make_latent, refused)
     taps = trial.new_adapter().taps
-    trials = [replace(trial, tap=tap) for tap in taps]
+    trials = [replace(trial, tap=Tap(tap)) for tap in taps]  # a property may have named them
     checks = _checks(_ONCE, None, trials[0] if trials else trial)
     for each in trials:
         checks += _checks(_EACH_TAP, each.tap, each)
