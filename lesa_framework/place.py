@@ -80,14 +80,14 @@ class Place:
         return "" if attribute == TRANSFORMERS[0] else attribute
 
     def exchanged(self) -> str:
-        """Names those in whose place the target has another model, which is none of them."""
-        mine = {} if self.bare else self.models
-        now = {name: unwrapped(getattr(self.target, name, None)) for name in mine}
-        return " and ".join(
-            name
-            for name, model in now.items()
-            if model is not None and all(model is not each for each in mine.values())
-        )
+        """Names those in whose place the target has another model, which neither is nor holds one of them."""
+        now = {} if self.bare else {name: unwrapped(getattr(self.target, name, None)) for name in self.models}
+        return " and ".join(name for name, model in now.items() if model is not None and not self._holds_one(model))
+
+    def _holds_one(self, model: object) -> bool:
+        # A module that was put around one, as peft's, calls it. The model itself is the first of its modules.
+        parts = model.modules() if isinstance(model, nn.Module) else iter((model,))
+        return any(part is each for part in parts for each in self.models.values())
 
     def called(self, name: str) -> nn.Module:
         """What is called in a transformer's place: itself, or what `torch.compile` wrapped it in."""

@@ -140,6 +140,36 @@ def test_a_transformer_that_is_gone_has_no_calls_to_miss(registered):
         assert session.report.exchanged == ""
 
 
+class Around(nn.Module):
+    """Put around a transformer, as peft's are."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.embed = inner, inner.embed  # the pipeline looks at its dtype
+
+    def forward(self, *args, **kwargs):
+        return self.inner(*args, **kwargs)
+
+
+def test_a_transformer_that_something_was_put_around_is_still_cached(registered):
+    pipe = pipeline()
+    with lesa.accelerate(pipe, RAW) as session:
+        cached = pipe()
+        before = session.report
+        pipe.transformer = Around(Around(pipe.transformer))
+        assert torch.equal(pipe(), cached)
+        assert (session.report.exchanged, session.report.plan()) == ("", before.plan())
+    assert "P" in before.plan()
+
+
+@pytest.mark.filterwarnings("ignore:Session. the pipeline's transformer was exchanged:lesa_framework.LesaWarning")
+def test_a_transformer_inside_which_there_is_another_one_is_exchanged(registered):
+    pipe = pipeline()
+    with lesa.accelerate(pipe, RAW) as session:
+        pipe.transformer = Around(TinyDiT())
+        assert session.report.exchanged == "transformer"
+
+
 @pytest.mark.parametrize("fullgraph", [True, False])
 def test_what_calls_the_model_is_not_compiled(fullgraph: bool):
     pipe = pipeline()
