@@ -46,21 +46,24 @@ class Exchange:
 
     Args:
         look: Names the transformers in whose place there is another one.
+
+    Attributes:
+        names: Those that the last look found; empty for none.
     """
 
     def __init__(self, look: Callable[[], str] = str) -> None:
         self._look, self._has_warned = look, False
+        self.names = ""
 
-    def check(self) -> str:
-        """Names them, and warns once."""
-        names = self._look()
-        if names and not self._has_warned:
+    def check(self) -> None:
+        """Look, and warn once."""
+        self.names = self._look()
+        if self.names and not self._has_warned:
             self._has_warned = True
             warn(
-                f"Session: the pipeline's {names} was exchanged after it was accelerated. No call of the new one "
+                f"Session: the pipeline's {self.names} was exchanged after it was accelerated. No call of the new one "
                 "reaches this session, and nothing of it is cached. Detach the session, and accelerate again.",
             )
-        return names
 
 
 class Session:
@@ -86,7 +89,7 @@ class Session:
     ) -> None:
         self._plan, self._what = plan, what
         self._requests, self._attachments, self._exchange = requests, attachments, exchange or Exchange()
-        self._detached, self._exchanged = False, ""
+        self._detached = False
         try:
             for attachment in attachments:
                 attachment.attach()
@@ -108,8 +111,8 @@ class Session:
     def report(self) -> CallReport:
         """The report of the pipeline's call in progress, or of the last one; of this thread, if it made any."""
         self._check_place()
-        report = self._requests.report
-        return replace(report, exchanged=self._exchanged) if self._exchanged else report
+        report, names = self._requests.report, self._exchange.names
+        return replace(report, exchanged=names) if names else report
 
     @property
     def choice(self) -> Choice | None:
@@ -182,7 +185,7 @@ class Session:
     def _check_place(self) -> None:
         """Look whether the pipeline has another transformer; what comes after detaching does not matter."""
         if not self._detached:
-            self._exchanged = self._exchange.check()
+            self._exchange.check()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse to be copied or saved: a copy would not be what is attached to the model.

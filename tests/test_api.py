@@ -70,6 +70,7 @@ class TestAccelerate:
             with pytest.raises(LesaWarning, match="was exchanged"):
                 session.detach()
         assert "forward" not in vars(model)
+        assert session.report.exchanged == "transformer"
 
     @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
     @pytest.mark.parametrize("is_detached", [False, True])
