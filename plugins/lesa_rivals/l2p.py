@@ -28,8 +28,8 @@ from lesa_framework.artifacts import Artifact, ArtifactMetadata, check_run, load
 from lesa_rivals.numbers import read_table
 
 _LONGEST = 1000
-#: What the authors' release computes of the steps that its table is for.
-_STEPS, _COMPUTED = 50, (0, 1, 2, 4, 7, 14, 23, 31, 38, 45)
+#: What the authors' release computes of 50 steps by default. It has five more schedules of 50 steps, by `--interval`.
+_STEPS, _INTERVAL, _COMPUTED = 50, 7, (0, 1, 2, 4, 9, 17, 26, 35, 43)
 _SHIFT = 3.158  # of FLUX's grid at 1024x1024, for which the authors' weights were made
 
 
@@ -153,14 +153,17 @@ class L2PConfig(PredictorConfig):
 
 
 def _schedule(count: int) -> tuple[dict[str, Any], str]:
-    """The steps to compute with a table for so many, and a note of whose they are."""
+    """The steps to compute with a table for so many, and a note of whose they are.
+
+    The weights are fitted on whole recorded trajectories, so that a table is for no schedule of its own.
+    """
     if count == _STEPS:
         return {"kind": "steps", "compute": list(_COMPUTED)}, (
-            f"the schedule has the {len(_COMPUTED)} steps of the authors' release, because the table is for {count} "
-            "steps as theirs is. If yours was made with others, change schedule.compute."
+            f"the schedule has the {len(_COMPUTED)} steps of the release's default, interval {_INTERVAL}; the weights "
+            "are not tied to it, and the release has others."
         )
     even = max(2, count // 5)
     return {"kind": "even", "compute": even}, (
-        f"the schedule is {even} even steps, because the steps of the authors' release are for {_STEPS} and the table "
-        f"is for {count}. If yours was made with others, change the schedule."
+        f"the schedule is {even} even steps, because the release's schedules are for {_STEPS} steps and the table is "
+        f"for {count}; the weights are not tied to it."
     )

@@ -45,11 +45,11 @@ def test_a_run_that_begins_later_gives_the_missing_weights_to_its_oldest_feature
     assert weights == pytest.approx((row[3], row[2] + row[1] + row[0]))
 
 
-def test_a_table_of_the_release_gets_its_steps():
+def test_a_table_of_the_release_gets_the_steps_of_its_default():
     imported = L2PConfig.read_published(published(50))
-    assert imported.config["schedule"] == {"kind": "steps", "compute": [0, 1, 2, 4, 7, 14, 23, 31, 38, 45]}
+    assert imported.config["schedule"] == {"kind": "steps", "compute": [0, 1, 2, 4, 9, 17, 26, 35, 43]}
     assert imported.artifact.metadata.config["schedule"] == imported.config["schedule"]
-    assert imported.note.startswith("the schedule has the 10 steps of the authors' release")
+    assert imported.note.startswith("the schedule has the 9 steps of the release's default, interval 7; the weights")
 
 
 def test_another_table_gets_even_steps():
