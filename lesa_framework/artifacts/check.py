@@ -43,6 +43,7 @@ def check_run(
     any_grid: bool = False,
     carried_over: bool = False,
     remedy: str = "",
+    can_train: bool = True,
 ) -> None:
     """Refuse a run that the artifact cannot be right for, and warn of what may not be right.
 
@@ -58,6 +59,7 @@ def check_run(
         any_grid: Accept other noise levels, as long as there are as many.
         carried_over: Accept another grid, of another length too, and warn: the predictor carries its numbers over.
         remedy: What else the predictor offers for other noise levels, for the message: "set predictor.x=true".
+        can_train: Its kind has a fit. When False, no message advises to train.
 
     Raises:
         ArtifactError: The run is refused.
@@ -66,11 +68,11 @@ def check_run(
     if misfit and strict:
         # Weights of another architecture cannot be right, so nobody is told to try them.
         loosely = ", or try these with predictor.strict=false" * (metadata.run.backbone == run.backbone)
-        other = "Import weights for it" if _is_imported(metadata) else "Train weights for it with `lesa train`"
+        other = "Train weights for it with `lesa train`" if can_train else "Import weights for it"
         raise ArtifactError(f"predictor.weights: {misfit}. {other}{loosely}.")
-    _check_tap(metadata, run)
+    _check_tap(metadata, run, can_train=can_train)
     if not carried_over:
-        _check_grid(metadata, run, any_grid=any_grid, remedy=remedy)
+        _check_grid(metadata, run, any_grid=any_grid, remedy=remedy, can_train=can_train)
     doubts = list(_doubts(metadata, run)) if strict else [misfit] if misfit else []
     if carried_over and strict and not same_grid(run.sigmas, metadata.sigmas):
         doubts.append(
@@ -78,41 +80,32 @@ def check_run(
             "noise levels. The filters are carried over by noise level, and were not measured on this one"
         )
     for doubt in doubts:
-        _warn_once(metadata, doubt, strict=strict)
+        _warn_once(metadata, doubt, strict=strict, can_train=can_train)
 
 
-def _check_tap(metadata: ArtifactMetadata, run: RunInfo) -> None:
+def _check_tap(metadata: ArtifactMetadata, run: RunInfo, *, can_train: bool) -> None:
     if run.tap != metadata.tap:
         raise ArtifactError(
             f"predictor.weights: trained at tap '{metadata.tap}', but the run taps '{run.tap}'. "
-            f"Set backbone.tap to '{metadata.tap}'{_or_train_again(metadata)}."
+            f"Set backbone.tap to '{metadata.tap}'{', or train again' * can_train}."
         )
 
 
-def _check_grid(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool, remedy: str) -> None:
+def _check_grid(metadata: ArtifactMetadata, run: RunInfo, *, any_grid: bool, remedy: str, can_train: bool) -> None:
     steps, trained = len(run.sigmas) - 1, len(metadata.sigmas) - 1
     if steps != trained:
+        again = f", or train again with `--set training.num_steps={steps}`" * can_train
         raise ArtifactError(
-            f"predictor.weights: trained for {trained} steps, but the run has {steps}. "
-            f"Run {trained} steps{_or_train_again(metadata, f' with `--set training.num_steps={steps}`')}."
+            f"predictor.weights: trained for {trained} steps, but the run has {steps}. Run {trained} steps{again}."
         )
     if not any_grid and not same_grid(run.sigmas, metadata.sigmas):
-        more = [each for each in (remedy, "" if _is_imported(metadata) else "train again") if each]
+        more = [each for each in (remedy, "train again" * can_train) if each]
         more[-1:] = [f"or {last}" for last in more[-1:]]
         worst = max(abs(a - b) for a, b in zip(run.sigmas, metadata.sigmas, strict=True))
         raise ArtifactError(
             f"predictor.weights: trained for another sigma grid of {trained} steps (noise levels differ by up to "
             f"{worst:.3f}). {', '.join(['Use the scheduler settings of the training', *more])}."
         )
-
-
-def _is_imported(metadata: ArtifactMetadata) -> bool:
-    """Whether the weights are somebody else's: then nobody here can train them again."""
-    return "imported_from" in metadata.training
-
-
-def _or_train_again(metadata: ArtifactMetadata, how: str = "") -> str:
-    return "" if _is_imported(metadata) else f", or train again{how}"
 
 
 def _doubts(metadata: ArtifactMetadata, run: RunInfo) -> Iterator[str]:
@@ -148,7 +141,7 @@ def same_guidance(ours: float | None, theirs: float | None) -> bool:
     return ours is None or theirs is None or abs(ours - theirs) <= _GUIDANCE_TOLERANCE * abs(ours)
 
 
-def _warn_once(metadata: ArtifactMetadata, doubt: str, *, strict: bool) -> None:
+def _warn_once(metadata: ArtifactMetadata, doubt: str, *, strict: bool, can_train: bool) -> None:
     if metadata.is_first(doubt):
-        silence = "; predictor.strict=false silences this" if strict else ""
-        warn(f"predictor.weights: {doubt}. Compare results with uncached ones{_or_train_again(metadata)}{silence}.")
+        again, silence = ", or train again" * can_train, "; predictor.strict=false silences this" * strict
+        warn(f"predictor.weights: {doubt}. Compare results with uncached ones{again}{silence}.")

@@ -81,7 +81,7 @@ class ImportedL2P(L2P):
 
     def check(self, run: RunInfo) -> None:
         """Compare the run with what the weights were made for."""
-        check_run(self._metadata, run, strict=self._strict, any_grid=True)
+        check_run(self._metadata, run, strict=self._strict, any_grid=True, can_train=False)
 
 
 class L2PConfig(PredictorConfig):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -66,19 +67,27 @@ def test_another_step_count():
     assert "trained for 10 steps" in unfit(RunInfo(even_grid(20), "flux", Tap.PRE_HEAD), any_grid=True)
 
 
-def test_nobody_is_told_to_train_again_what_was_imported():
-    imported = metadata(training={"imported_from": "weight.txt"})
-    steps = unfit(RunInfo(even_grid(20), "flux", Tap.PRE_HEAD), imported)
+def test_nobody_is_told_to_train_what_has_no_fit():
+    plain, shifted = replace(RUN, models=()), RunInfo(tuple(sigma**2 for sigma in GRID), "flux", Tap.PRE_HEAD)
+    untrained = partial(unfit, can_train=False)
+    steps = untrained(replace(plain, sigmas=even_grid(20)))
     assert steps == "predictor.weights: trained for 10 steps, but the run has 20. Run 10 steps."
-    assert unfit(RunInfo(GRID, "flux", Tap.OUTPUT), imported).endswith(" Set backbone.tap to 'pre_head'.")
-    shifted = RunInfo(tuple(sigma**2 for sigma in GRID), "flux", Tap.PRE_HEAD)
-    assert unfit(shifted, imported).endswith(" Use the scheduler settings of the training.")
-    assert unfit(shifted, imported, remedy="set a=true").endswith("settings of the training, or set a=true.")
-    assert unfit(RunInfo(GRID, "qwen_image", Tap.PRE_HEAD), imported).endswith(" Import weights for it.")
-    narrower = model(width=64)
-    assert unfit(narrower, imported).endswith(" Import weights for it, or try these with predictor.strict=false.")
-    (warning,) = said(replace(RUN, guidance=5.0), imported)
+    assert untrained(replace(plain, tap=Tap.OUTPUT)).endswith(" Set backbone.tap to 'pre_head'.")
+    assert untrained(shifted).endswith(" Use the scheduler settings of the training.")
+    assert untrained(shifted, remedy="set a=true").endswith("settings of the training, or set a=true.")
+    assert untrained(replace(plain, backbone="qwen_image")).endswith(" Import weights for it.")
+    narrower = untrained(model(width=64))
+    assert narrower.endswith(" Import weights for it, or try these with predictor.strict=false.")
+    (warning,) = said(replace(RUN, guidance=5.0), can_train=False)
     assert warning.endswith(" Compare results with uncached ones; predictor.strict=false silences this.")
+
+
+def test_what_was_imported_and_has_a_fit_can_be_trained_again():
+    """A checkpoint of LESA is usually its user's own."""
+    imported = metadata(training={"imported_from": "checkpoint.pt"})
+    assert unfit(replace(RUN, sigmas=even_grid(20)), imported) == unfit(replace(RUN, sigmas=even_grid(20)))
+    assert unfit(replace(RUN, tap=Tap.OUTPUT), imported).endswith(", or train again.")
+    assert "Train weights for it with `lesa train`" in unfit(model(width=64), imported)
 
 
 def test_another_grid():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lesa_framework import ArtifactError, ConfigError, EntryInfo, Published, StepContext, Tap
+from lesa_framework import ArtifactError, ConfigError, EntryInfo, Published, RunInfo, StepContext, Tap
 from lesa_framework.artifacts import Artifact, save_artifact
 from lesa_framework.testing import check_predictor, even_grid
 from lesa_rivals.l2p import L2P, L2PConfig
@@ -61,6 +61,12 @@ def test_another_table_gets_even_steps():
 def test_a_weight_beyond_float32_is_refused_before_anything_is_written():
     with pytest.raises(ConfigError, match=r"weight\.txt: a weight is beyond the largest that float32 holds, 3\.4e38"):
         L2PConfig.read_published(Published("[[1e39, 0], [0.1, 0.9]]", "weight.txt", tap=Tap.OUTPUT))
+
+
+def test_nobody_is_told_to_train_it_because_it_has_no_fit(weights):
+    predictor, made_for = L2PConfig(weights=weights).build(), published().backbone
+    with pytest.raises(ArtifactError, match=r"trained for 20 steps, but the run has 10\. Run 20 steps\.$"):
+        predictor.check(RunInfo(even_grid(10), made_for, Tap.PRE_HEAD))
 
 
 def test_it_needs_weights():
