@@ -87,7 +87,8 @@ class TeaCacheConfig(CalibratedGateConfig):
         threshold = cls.model_fields["threshold"].default
         lowest = min(_value(coefficients, change / _PLACES) for change in range(_PLACES + 1))
         useless = (
-            f" From 0 to 1 this polynomial is never below {lowest:.3g}: with that threshold every step is computed."
+            f" From 0 to 1 this polynomial is never below about {lowest:.3g}: with that threshold every step is "
+            "computed."
             if lowest >= threshold
             else ""
         )
