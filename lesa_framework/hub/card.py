@@ -31,12 +31,13 @@ _FIRST: Final = ("height", "width", "num_frames", "guidance_scale", "true_cfg_sc
 #: The key of the training's log -> the row of the table.
 _MEASURED: Final = {"drift_db": "closeness to the uncached run in the fit, final latents, dB"}
 _LIBRARY: Final = "lesa-framework"
+#: Images, frames or audio: each pipeline has a name of its own for what it returns first.
 _EXAMPLE: Final = """\
 ```python
 import lesa_framework as lesa
 
 with lesa.accelerate(pipe, "{name}") as session:  # the repository, or a folder with its files
-    {sample} = pipe("a prompt", num_inference_steps={steps}{call}).{samples}[0]
+    sample = pipe("a prompt", num_inference_steps={steps}{call})[0][0]
 print(session.report)
 ```"""
 
@@ -147,10 +148,7 @@ def _steps(config: LesaConfig, artifact: Artifact | None) -> int:
 
 
 def _example(config: LesaConfig, artifact: Artifact | None, name: str) -> str:
-    sample, samples = ("video", "frames") if "num_frames" in config.training.call else ("image", "images")
-    return _EXAMPLE.format(
-        name=name, steps=_steps(config, artifact), call=_call(config), sample=sample, samples=samples
-    )
+    return _EXAMPLE.format(name=name, steps=_steps(config, artifact), call=_call(config))
 
 
 def _call(config: LesaConfig) -> str:

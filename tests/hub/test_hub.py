@@ -11,6 +11,8 @@ import huggingface_hub
 import pytest
 import torch
 import yaml
+from diffusers import ImagePipelineOutput
+from diffusers.pipelines.wan.pipeline_output import WanPipelineOutput
 from huggingface_hub import ModelCard, constants
 
 import lesa_framework as lesa
@@ -81,13 +83,21 @@ def test_the_card_tells_what_a_stranger_asks(made: Path, tmp_path: Path) -> None
 def test_the_card_s_example_has_the_arguments_of_the_fit(made: Path, tmp_path: Path, call: str, printed: str) -> None:
     config = lesa.load_config(made, [f"training.call={call}"])
     card = ModelCard.load(lesa.save_pretrained(config, tmp_path / "out", FACTS) / "README.md")
-    assert f'pipe("a prompt", num_inference_steps=12, {printed}).images' in card.text
+    assert f'pipe("a prompt", num_inference_steps=12, {printed})[0]' in card.text
 
 
-def test_the_card_s_example_takes_videos_from_where_pipelines_have_them(made: Path, tmp_path: Path) -> None:
-    config = lesa.load_config(made, ["training.call={num_frames: 9}"])
+@pytest.mark.parametrize("call", [{}, {"num_frames": 9}, {"frames": 17}, {"video_length": 16}])
+def test_the_card_s_example_takes_what_any_pipeline_makes(made: Path, tmp_path: Path, call: dict[str, int]) -> None:
+    """Wan is called without `num_frames` too, and others have another name for it: no argument tells videos."""
+    config = lesa.load_config(made, [f"training.call={call}"])
     card = ModelCard.load(lesa.save_pretrained(config, tmp_path / "out", FACTS) / "README.md")
-    assert 'video = pipe("a prompt", num_inference_steps=12, num_frames=9).frames[0]' in card.text
+    named = "".join(f", {name}={value}" for name, value in call.items())
+    line = f'sample = pipe("a prompt", num_inference_steps=12{named})[0][0]'
+    assert line in card.text
+    for made_by in (ImagePipelineOutput(["first", "second"]), WanPipelineOutput(["first", "second"])):
+        found: dict[str, object] = {"pipe": lambda *_, output=made_by, **__: output}
+        exec(line, found)
+        assert found["sample"] == "first"
 
 
 def test_a_licence_of_an_import_is_on_the_card(made: Path, tmp_path: Path) -> None:
