@@ -8,7 +8,7 @@ from typing import Final
 import gradio as gr
 
 from lesa_framework.automatic import DEFAULT_SPEEDUP
-from lesa_framework.ui.actions import SPEEDUP, Actions, bound, busy, choices, divide, frame
+from lesa_framework.ui.actions import SPEEDUP, Actions, bound, busy, choices, divide, frame, idle
 from lesa_framework.ui.asked import AUTOMATIC
 from lesa_framework.ui.methods import Method
 from lesa_framework.ui.render import message_html
@@ -45,7 +45,7 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
                 speedup = gr.Slider(1.5, 12, DEFAULT_SPEEDUP, step=0.5, label="Speed-up", info=SPEEDUP)
                 method = gr.Dropdown(choices(methods), value=AUTOMATIC, label="Method")
                 with gr.Row():
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
+                    seed = gr.Number(0, label="Seed", precision=0, min_width=120)
                     count = gr.Slider(
                         2, max(_MOST_STEPS, steps), steps, step=1, label="Steps", min_width=160, elem_id="steps"
                     )
@@ -72,6 +72,8 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
         whole = started.then(
             actions.run, fields, made, concurrency_id=_QUEUE, concurrency_limit=1, show_progress_on=[pair, before]
         )
+        # Where gradio itself refuses a field, `run` is never called.
+        whole.failure(idle, outputs=[run, stop], queue=False)
         # Another speed-up or method shows at once what it does, if only the cached run is missing.
         again = gr.on(
             [speedup.input, method.change], actions.rerun, fields, made, concurrency_id=_QUEUE,

@@ -25,6 +25,7 @@ from lesa_framework.cli import main
 main()
 """
 _LONGEST = 120
+_STOPPED = "stopped. The page is closed.\n"
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[Server]:
-    """Serve a page in the block; afterwards the process ends by Ctrl-C, in order and silently."""
+def serving(*arguments: str, silent: bool = True) -> Iterator[Server]:
+    """Serve a page in the block; afterwards the process ends by Ctrl-C, in order and, if `silent`, silently."""
     command = [sys.executable, "-W", "error::UserWarning:gradio", "-c", _LAUNCH, "ui", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -55,7 +56,8 @@ def serving(*arguments: str) -> Iterator[Server]:
         yield Server(line.split()[4], said)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-        assert process.stderr.read() == "stopped. The page is closed.\n"
+        last = process.stderr.read()
+        assert last == _STOPPED if silent else last.endswith(_STOPPED)
     finally:
         watchdog.cancel()
         process.kill()

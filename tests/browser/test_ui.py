@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
 
 from tests.browser.looking import pixels
 from tests.browser.serving import Server, serving
@@ -17,6 +17,8 @@ _FIELDS = (
     "Prompt", "Model", "range slider for Speed-up", "Method", "Seed", "range slider for Steps",
     "range slider for Divider",
 )  # fmt: skip
+#: What a run is asked with.
+_ASKED = ("Model", "Prompt", "Seed", "Steps", "Method", "Speed-up")
 #: Presses the tabulator key in the first list as soon as it is there, and keeps whether the list heard of it.
 _TAB_AT_ONCE = """
 new MutationObserver((_, observer) => {
@@ -94,6 +96,11 @@ def test_a_prompt_becomes_two_pictures_and_a_report(visit: Open) -> None:
     expect(page.get_by_role("alert")).to_have_text("Prompt: is empty. Say what to draw.")
     expect(_button(page, "Run")).to_be_enabled()
     _field(page, "Prompt").fill("a red ring on blue")
+    _field(page, "Seed").fill("-3")
+    _button(page, "Run").click()
+    expect(page.get_by_role("alert")).to_contain_text("Seed: -3 is not a whole number from 0 to")
+    expect(_button(page, "Run")).to_be_enabled()
+    _field(page, "Seed").fill("0")
     _run(page)
     expect(page.locator("#pair img")).to_have_count(2)
     figures = page.locator(".lesa-figures dd").all_inner_texts()
@@ -193,6 +200,24 @@ def test_what_another_speedup_begins_can_be_stopped(visit: Open) -> None:
     expect(page.locator(".lesa-figures")).to_contain_text("20 of 100")
     _run(page)
     expect(page.locator(".lesa-figures")).to_contain_text("67 of 100")
+
+
+def test_a_field_that_gradio_refuses_leaves_run_enabled(browser: Browser) -> None:
+    def spoil(route: Route) -> None:
+        asked = route.request.post_data_json
+        if len(asked["data"]) == len(_ASKED):
+            asked["data"][_ASKED.index("Steps")] = 5000
+        route.continue_(post_data=asked)
+
+    # Gradio prints a traceback.
+    with serving("--device", "cpu", silent=False) as server, browser.new_page() as page:
+        page.route("**/queue/join*", spoil)
+        page.goto(server.address)
+        expect(_button(page, "Run")).to_be_enabled(timeout=_PATIENCE)
+        _button(page, "Run").click()
+        expect(page.get_by_text("Value 5000 is greater than maximum value 100.")).to_be_visible(timeout=_PATIENCE)
+        expect(_button(page, "Run")).to_be_enabled()
+        expect(_button(page, "Stop")).to_be_disabled()
 
 
 def test_a_dark_phone_scrolls_the_page_in_one_direction_only(visit: Open) -> None:
