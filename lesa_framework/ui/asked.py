@@ -64,6 +64,11 @@ def asked(model: str, prompt: str, seed: float | None, steps: float | None, meth
 
 
 def _whole(label: str, given: float | None, least: int, most: int) -> int:
-    if given is None or not least <= given <= most or given != int(given):
-        raise ConfigError(f"{label}: {shown(given)} is not a whole number from {least} to {most:,}.")
+    wanted = f"a whole number from {least} to {most:,}"
+    if given is None:
+        raise ConfigError(f"{label}: is empty. Give {wanted}.")
+    if given > most:  # not repeated: browsers have rounded a seed as large as that
+        raise ConfigError(f"{label}: is too large. Give {wanted}.")
+    if not least <= given or given != int(given):
+        raise ConfigError(f"{label}: {shown(given)} is not {wanted}.")
     return int(given)

@@ -45,7 +45,7 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
                 speedup = gr.Slider(1.5, 12, DEFAULT_SPEEDUP, step=0.5, label="Speed-up", info=SPEEDUP)
                 method = gr.Dropdown(choices(methods), value=AUTOMATIC, label="Method")
                 with gr.Row():
-                    seed = gr.Number(0, label="Seed", precision=0, min_width=120)
+                    seed = gr.Number(0, label="Seed", min_width=120)  # without a precision, which would round 1.5
                     count = gr.Slider(
                         2, max(_MOST_STEPS, steps), steps, step=1, label="Steps", min_width=160, elem_id="steps"
                     )

@@ -16,11 +16,13 @@ def test_a_form_becomes_what_is_asked_for() -> None:
     [
         (" \n", 0, 10, "Prompt: is empty. Say what to draw."),
         ("a" * 10_001, 0, 10, "Prompt: has 10,001 characters. At most 10,000 are read."),
-        ("a", None, 10, "Seed: None is not a whole number from 0 to"),
+        ("a", None, 10, "Seed: is empty. Give a whole number from 0 to 9,007,199,254,740,992."),
+        ("a", 1e20, 10, "Seed: is too large. Give a whole number from 0 to 9,007,199,254,740,992."),
         ("a", -1, 10, "Seed: -1 is not a whole number"),
         ("a", 0.5, 10, "Seed: 0.5 is not a whole number"),
-        ("a", float("inf"), 10, "Seed: inf is not a whole number"),
+        ("a", float("inf"), 10, "Seed: is too large. Give a whole number from 0 to"),
         ("a", float("nan"), 10, "Seed: nan is not a whole number"),
+        ("a", 0, 10_001, "Steps: is too large. Give a whole number from 2 to 10,000."),
         ("a", 0, 1, "Steps: 1 is not a whole number from 2 to 10,000."),
     ],
 )
