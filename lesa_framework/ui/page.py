@@ -82,10 +82,12 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
         stop.click(actions.stop, outputs=[run, stop], queue=False, cancels=[whole, again])
         page.unload(actions.leave)
         another.click(actions.another, model, prompt, queue=False, show_progress="hidden")
-        gr.on(
-            [model.change, count.release], actions.methods, [model, count, method], [method, speedup, report],
-            concurrency_id=_QUEUE,
-        )  # fmt: skip
+        # Progress is where gradio shows errors: one of the steps would lie over figures that hold.
+        for changes, progress in ((model.change, "full"), (count.release, "hidden")):
+            changes(
+                actions.methods, [model, count, method], [method, speedup, report], concurrency_id=_QUEUE,
+                show_progress=progress,
+            )  # fmt: skip
         # Not `input`, which lists send whenever they lose the focus.
         model.change(actions.first_prompt, model, [prompt, another], queue=False, show_progress="hidden")
         method.change(bound, method, speedup, queue=False, show_progress="hidden")

@@ -203,7 +203,7 @@ def test_what_another_speedup_begins_can_be_stopped(visit: Open) -> None:
     expect(page.locator(".lesa-figures")).to_contain_text("67 of 100")
 
 
-def test_a_field_that_gradio_refuses_leaves_run_enabled(browser: Browser) -> None:
+def test_a_field_that_gradio_refuses_leaves_the_page_as_it_is(browser: Browser) -> None:
     def spoil(route: Route) -> None:
         asked = route.request.post_data_json
         if len(asked["data"]) == len(_ASKED):
@@ -215,6 +215,10 @@ def test_a_field_that_gradio_refuses_leaves_run_enabled(browser: Browser) -> Non
         page.route("**/queue/join*", spoil)
         page.goto(server.address)
         expect(_button(page, "Run")).to_be_enabled(timeout=_PATIENCE)
+        page.locator("#steps input[type=number]").fill("1")
+        page.keyboard.press("Tab")
+        expect(page.get_by_text("Value 1 is less than minimum value 2.")).to_be_visible(timeout=_PATIENCE)
+        expect(page.locator("#report, .form").locator(".wrap:not(.hide) .error")).to_have_count(0)
         _button(page, "Run").click()
         expect(page.get_by_text("Value 5000 is greater than maximum value 100.")).to_be_visible(timeout=_PATIENCE)
         expect(_button(page, "Run")).to_be_enabled()
