@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lesa_framework.types import Choice
+from lesa_framework.measure.columns import NOISY
+from lesa_framework.types import Choice, Decision
 from lesa_framework.ui.asked import AUTOMATIC
 from lesa_framework.ui.methods import is_bound
 from lesa_framework.ui.strip import Strip, strips
@@ -49,7 +50,7 @@ def account(outcome: Outcome) -> Account:
     chosen, why = _choice(outcome, report.choice)
     psnr, ssim = outcome.scores.get("psnr_db"), outcome.scores.get("ssim")
     figures = (
-        Figure(_factor(outcome), "faster" if _gain(outcome) > 1 else "of the speed"),
+        _speed(outcome),
         Figure(f"{report.nfe} of {report.num_steps}", "steps computed"),
         Figure(_decibels(psnr), "PSNR"),
         Figure("–" if ssim is None else f"{ssim:.3f}", "SSIM"),
@@ -79,17 +80,33 @@ def _gain(outcome: Outcome) -> float:
     return outcome.uncached.seconds / max(outcome.cached.seconds, 1e-9)
 
 
-def _factor(outcome: Outcome) -> str:
-    return f"{_gain(outcome):.1f}x"
+def _possible(outcome: Outcome) -> float:
+    """The gain if predictions took no time; 1 where nothing was predicted."""
+    records = outcome.report.records
+    return len(records) / max(sum(each.decision is Decision.COMPUTE for each in records), 1)
+
+
+def _speed(outcome: Outcome) -> Figure:
+    gain, possible = _gain(outcome), _possible(outcome)
+    if possible == 1:
+        return Figure("no gain", "in speed")
+    mark = NOISY if gain > possible else ""
+    return Figure(f"{mark}{gain:.1f}x", "faster" if gain > 1 else "of the speed")
 
 
 def _time(outcome: Outcome) -> str:
     before, after = outcome.uncached.seconds, outcome.cached.seconds
     kept = ", kept from before" if outcome.was_kept else ""
+    possible = _possible(outcome)
+    if possible == 1:
+        return f"{after:.2f} s, and {before:.2f} s uncached{kept}: nothing was predicted, so no time was saved."
     if after >= before:
         return f"{after:.2f} s, and {before:.2f} s uncached{kept}: no time was saved."
     saved = f"{before - after:.2f} s or {100 * (1 - after / before):.0f}% saved"
-    return f"{after:.2f} s instead of {before:.2f} s uncached{kept}: {saved}."
+    told = f"{after:.2f} s instead of {before:.2f} s uncached{kept}: {saved}."
+    if before / after <= possible:
+        return told
+    return f"{told} The cache saves at most {possible:.1f}x: other programs ran too. Another seed times both again."
 
 
 def _decibels(psnr: float | None) -> str:
@@ -118,4 +135,7 @@ def _notes(outcome: Outcome) -> tuple[str, ...]:
     )
     replaced = sum(count for steps in outcome.report.replaced.values() for count in steps.values())
     filled = (f"{replaced:,} predicted values were not finite and were replaced.",) if replaced else ()
-    return (*outcome.notes, *fell, *filled)
+    choice = outcome.report.choice
+    known = f"accelerate: {choice.reason}." if choice is not None and not choice.kind else None
+    warned = (note for note in outcome.notes if known is None or not note.startswith(known))
+    return (*warned, *fell, *filled)

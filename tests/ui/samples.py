@@ -29,7 +29,7 @@ _PREDICTED = (Decision.PREDICT, Reason.PREDICTED)
 def sample_outcome(
     run: RunReport,
     method: str = "automatic",
-    seconds: tuple[float, float] = (4.0, 1.0),
+    seconds: tuple[float, float] = (4.0, 2.5),
     scores: tuple[float | None, float | None] = (31.24, 0.9876),
     *,
     frames: int = 1,

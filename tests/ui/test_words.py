@@ -14,26 +14,45 @@ _RUN = sample_run({"cond": "FPFP"}, CHOICE)
 def test_an_automatic_choice_says_what_and_why() -> None:
     told = account(sample_outcome(_RUN))
     assert told.figures == (
-        Figure("4.0x", "faster"),
+        Figure("1.6x", "faster"),
         Figure("2 of 4", "steps computed"),
         Figure("31.2 dB", "PSNR"),
         Figure("0.988", "SSIM"),
     )
     assert told.chosen == "ref-x (lesa, preset)"
     assert told.why == "Fitted to this model, grid and size."
-    assert told.time == "1.00 s instead of 4.00 s uncached: 3.00 s or 75% saved."
+    assert told.time == "2.50 s instead of 4.00 s uncached: 1.50 s or 38% saved."
     assert told.notes == ()
 
 
 def test_a_kept_uncached_run_is_said() -> None:
     told = account(sample_outcome(_RUN, was_kept=True))
-    assert told.time == "1.00 s instead of 4.00 s uncached, kept from before: 3.00 s or 75% saved."
+    assert told.time == "2.50 s instead of 4.00 s uncached, kept from before: 1.50 s or 38% saved."
 
 
 def test_a_run_that_saves_nothing_does_not_pretend() -> None:
     told = account(sample_outcome(_RUN, seconds=(1.0, 1.25)))
     assert told.figures[0] == Figure("0.8x", "of the speed")
     assert told.time == "1.25 s, and 1.00 s uncached: no time was saved."
+
+
+def test_more_than_the_steps_can_save_is_marked() -> None:
+    told = account(sample_outcome(_RUN, seconds=(4.0, 1.0)))
+    assert told.figures[0] == Figure("~4.0x", "faster")
+    assert told.time == (
+        "1.00 s instead of 4.00 s uncached: 3.00 s or 75% saved. The cache saves at most 2.0x: other programs ran too. "
+        "Another seed times both again."
+    )
+    halves = sample_run({"cond": "FFFF", "uncond": "FPPP"}, CHOICE)  # no step is predicted in both branches
+    assert account(sample_outcome(halves, seconds=(4.0, 2.6))).figures[0] == Figure("1.5x", "faster")
+
+
+@pytest.mark.parametrize("seconds", [(4.0, 1.0), (1.0, 1.0), (1.0, 1.25)])
+def test_a_run_without_predictions_gains_nothing_whatever_its_times(seconds: tuple[float, float]) -> None:
+    told = account(sample_outcome(sample_run({"cond": "FFFF"}, CHOICE), seconds=seconds))
+    assert told.figures[:2] == (Figure("no gain", "in speed"), Figure("4 of 4", "steps computed"))
+    before, after = seconds
+    assert told.time == f"{after:.2f} s, and {before:.2f} s uncached: nothing was predicted, so no time was saved."
 
 
 @pytest.mark.parametrize(
@@ -49,8 +68,11 @@ def test_what_a_visitor_chose(method: str, chosen: str, why: str) -> None:
 
 
 def test_a_run_in_which_nothing_can_be_predicted() -> None:
-    told = account(sample_outcome(sample_run({"cond": "FFFF"}, Choice("", "", "", "there is nothing to gain", 4, 4))))
+    run = sample_run({"cond": "FFFF"}, Choice("", "", "", "there is nothing to gain", 4, 4))
+    warned = ("weights: x.yaml is left out.", "accelerate: there is nothing to gain. Every step is computed.")
+    told = account(sample_outcome(run, notes=warned))
     assert (told.chosen, told.why) == ("No cache", "There is nothing to gain. Every step was computed.")
+    assert told.notes == ("weights: x.yaml is left out.",)
 
 
 def test_identical_and_unmeasured_pictures() -> None:
