@@ -87,9 +87,13 @@ def command(
     ):
         if host != _LOCAL:
             console.note(f"whoever reaches this machine at {host} can use the page; it asks for no password.")
-        announce(f"the page is at {address}  (Ctrl-C ends it)")
-        while True:
-            time.sleep(1)  # on Windows, Ctrl-C ends no wait without an end
+        try:
+            announce(f"the page is at {address}  (Ctrl-C ends it)")
+            while True:
+                time.sleep(1)  # on Windows, Ctrl-C ends no wait without an end
+        except (stopping.Stopped, KeyboardInterrupt):
+            announce("stopping ...")  # a step of a large model takes a while
+            raise
 
 
 def _offered(source: ModelSource, steps: int) -> Offered:

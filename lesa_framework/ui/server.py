@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -101,4 +102,7 @@ def served(
             yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
         finally:
             studio.close()
+            # Open pages keep connections: the server would wait for them for seconds, or print each that it cuts.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            page.server.force_exit = True
             page.close(verbose=False)

@@ -30,6 +30,8 @@ from lesa_framework.ui.methods import Method, config_of, offered
 _KEPT, _BYTES = 16, 2**29
 #: Steps of the run that warms a model up: first calls are slower, and the first one would be the uncached one.
 _WARM: Final = 2
+#: Seconds that the last step of a run, or the loading of a model, has when the page is closed.
+_LAST_STEP: Final = 5.0
 
 
 class StoppedRunError(Exception):
@@ -100,6 +102,7 @@ class Studio:
         self._pipes: dict[str, CallablePipeline] = {}
         self._kept: OrderedDict[Sampled, Samples] = OrderedDict()
         self._one, self._stop, self._visitor = Lock(), Event(), ""
+        self._closed = False
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -131,8 +134,11 @@ class Studio:
             self._stop.set()
 
     def close(self) -> None:
-        """Stop whatever run is under way."""
+        """Stop whatever run is under way and wait a while for the end of its step; no other one begins."""
+        self._closed = True
         self._stop.set()
+        if self._one.acquire(timeout=_LAST_STEP):
+            self._one.release()
 
     def compare(self, asked: Asked, visitor: str, told: Told) -> Outcome:
         """Sample with a cache and, unless that was done before, without one.
@@ -149,6 +155,8 @@ class Studio:
         with self._one, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", LesaWarning)
             self._stop.clear()
+            if self._closed:
+                raise StoppedRunError
             self._visitor = visitor
             try:
                 return self._compared(asked, told, caught)

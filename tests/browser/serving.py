@@ -25,7 +25,7 @@ from lesa_framework.cli import main
 main()
 """
 _LONGEST = 120
-_STOPPED = "stopped. The page is closed.\n"
+_STOPPED = "stopping ...\nstopped. The page is closed.\n"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from time import monotonic
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
@@ -223,6 +224,17 @@ def test_a_field_that_gradio_refuses_leaves_the_page_as_it_is(browser: Browser) 
         expect(page.get_by_text("Value 5000 is greater than maximum value 100.")).to_be_visible(timeout=_PATIENCE)
         expect(_button(page, "Run")).to_be_enabled()
         expect(_button(page, "Stop")).to_be_disabled()
+
+
+def test_open_pages_do_not_delay_the_end(browser: Browser) -> None:
+    with browser.new_page() as page:
+        with serving("--steps", "100", "--device", "cpu") as server:
+            page.goto(server.address)
+            expect(_button(page, "Run")).to_be_enabled(timeout=_PATIENCE)
+            _button(page, "Run").click()
+            expect(page.locator("#pair")).to_contain_text("/100 steps", timeout=_PATIENCE)
+            began = monotonic()
+        assert monotonic() - began < 5
 
 
 def test_a_dark_phone_scrolls_the_page_in_one_direction_only(visit: Open) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
+from time import sleep
 from zlib import crc32
 
 import pytest
@@ -92,6 +93,33 @@ def test_a_second_visitor_waits(studio: Studio, asked: Asked) -> None:
     waiting.join(60)
     assert order == ["first"] * order.count("first") + ["second"] * order.count("second")
     assert {"first", "second"} == set(order)
+
+
+def test_closing_waits_for_the_end_of_a_run_and_no_other_one_begins(model: str, asked: Asked) -> None:
+    studio = Studio([Offered(find_model(model), _CALL)], device="cpu")
+    inside = Event()
+    steps: list[int] = []
+
+    def hold(now: Progress) -> None:
+        if now.what == "uncached":
+            inside.set()
+            sleep(0.3)
+            steps.append(now.step)
+
+    def run() -> None:
+        with pytest.raises(StoppedRunError):
+            studio.compare(asked, "me", hold)
+
+    running = Thread(target=run)
+    running.start()
+    assert inside.wait(60)
+    studio.close()
+    made = len(steps)
+    running.join(60)
+    assert 0 < len(steps) == made < 8  # it had ended when the studio was closed
+    assert not studio.has_uncached(asked.sample)
+    with pytest.raises(StoppedRunError):
+        studio.compare(asked, "me", lambda _: None)
 
 
 @pytest.mark.parametrize(
