@@ -112,6 +112,10 @@ def test_a_prompt_becomes_two_pictures_and_a_report(visit: Open) -> None:
     expect(report).not_to_contain_text("kept from before")
     assert [page.locator(f".lesa-cells .{each}").count() for each in ("computed", "predicted")] == [2, 8]
     assert pixels(page, "#pair").std() > 20  # there is a picture in it
+    for width in (360, 700, 800, 900, 1024):
+        page.set_viewport_size({"width": width, "height": 844})
+        inner, outer = page.eval_on_selector(".lesa-figures", "all => [all.scrollWidth, all.clientWidth]")
+        assert inner <= outer, width
     # Another speed-up or method shows its cached run at once, and the uncached one is kept.
     _field(page, "range slider for Speed-up").focus()
     for _ in range(5):
