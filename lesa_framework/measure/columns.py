@@ -131,7 +131,7 @@ _COST = (
     ),
     Column(
         "speed-up",
-        "The uncached run's seconds divided by these",
+        "The uncached run's seconds divided by these, batch by batch; the median",
         lambda row: row.speedup,
         times,
         "up",

@@ -93,3 +93,8 @@ def test_a_model_that_was_only_timed_has_no_scores() -> None:
 )
 def test_numbers(written: str, expected: str) -> None:
     assert written == expected
+
+
+def test_a_speedup_says_that_it_is_not_the_ratio_of_the_times_beside_it() -> None:
+    (title,) = [column.title for column in columns(sample_results()) if column.heading == "speed-up"]
+    assert title == "The uncached run's seconds divided by these, batch by batch; the median"
