@@ -22,8 +22,8 @@ from lesa_framework.plugin.manager import plugins
 EXPECTED = {
     "ref-flux-fitted-nfe10": 39.71,
     "ref-flux-fitted-nfe8": 32.38,
-    "ref-flux-lesa-even10": 35.53,
-    "ref-flux-lesa-even8": 30.24,
+    "ref-flux-lesa-even10": 35.72,
+    "ref-flux-lesa-even8": 30.59,
     "ref-flux-lesa-n10": 25.39,
     "ref-flux-lesa-n7": 31.45,
     "ref-flux-lesa-paper-n7": 29.12,
