@@ -22,9 +22,9 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.recompute.claims import SYSTEMS, Claim, judged, published_scores, read_claims
+from benchmarks.recompute.claims import SYSTEMS, Claim, is_measured, judged, published_scores, read_claims
 from benchmarks.recompute.gates import gate, gate_digest, is_gate
-from benchmarks.recompute.methods import CALLS, REFERENCE, ROOT, digest, is_known, method, published
+from benchmarks.recompute.methods import CALLS, REFERENCE, ROOT, digest, method, published
 from benchmarks.recompute.page import PAGE, written
 from benchmarks.recompute.plain import load, psnr, sample
 from benchmarks.recompute.work import blocks_of, counted, sizes_of, work
@@ -50,11 +50,6 @@ def fresh(model: str, seed: int, count: int) -> list[str]:
         for each in json.loads((OUT.parent / name).read_text("utf-8"))["models"]:
             used |= {pair["prompt"] for pair in each["pairs"]}
     return [line for line in lines if line not in used][:count]
-
-
-def is_measured(name: str) -> bool:
-    """Whether there is code for a row here."""
-    return is_known(name) or is_gate(name)
 
 
 class Bench:

@@ -278,6 +278,11 @@ def test_a_claim_is_judged_pair_by_pair():
     assert judge({"models": {}}, [claim]) == []
 
 
+def test_a_claim_about_a_cache_that_decides_by_itself_can_be_measured_too():
+    claim = Claim("README.md", "one minus other", "flux", "reuse-even10", "diffusers_magcache_10", (1.0,), "ahead")
+    assert claim.is_recomputed
+
+
 def test_there_is_a_formula_for_every_forecast_of_the_tables():
     for name in ("reference", "fitted"):
         file = yaml.safe_load((ROOT / "benchmarks" / "configs" / f"{name}.yaml").read_text("utf-8"))
