@@ -77,7 +77,7 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
         # Another speed-up or method shows at once what it does, if only the cached run is missing.
         again = gr.on(
             [speedup.input, method.change], actions.rerun, fields, made, concurrency_id=_QUEUE,
-            show_progress_on=[pair, before], trigger_mode="always_last",
+            show_progress_on=[pair, before],
         )  # fmt: skip
         stop.click(actions.stop, outputs=[run, stop], queue=False, cancels=[whole, again])
         page.unload(actions.leave)
@@ -86,7 +86,7 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
         for changes, progress in ((model.change, "full"), (count.release, "hidden")):
             changes(
                 actions.methods, [model, count, method], [method, speedup, report], concurrency_id=_QUEUE,
-                show_progress=progress,
+                show_progress=progress, trigger_mode="always_last",
             )  # fmt: skip
         # Not `input`, which lists send whenever they lose the focus.
         model.change(actions.first_prompt, model, [prompt, another], queue=False, show_progress="hidden")

@@ -105,4 +105,5 @@ def served(
             # Open pages keep connections: the server would wait for them for seconds, or print each that it cuts.
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             page.server.force_exit = True
+            page.server.config.timeout_graceful_shutdown = 1  # from Python 3.12 on it waits for connections after that
             page.close(verbose=False)

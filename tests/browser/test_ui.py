@@ -112,10 +112,13 @@ def test_a_prompt_becomes_two_pictures_and_a_report(visit: Open) -> None:
     expect(report).not_to_contain_text("kept from before")
     assert [page.locator(f".lesa-cells .{each}").count() for each in ("computed", "predicted")] == [2, 8]
     assert pixels(page, "#pair").std() > 20  # there is a picture in it
-    for width in (360, 700, 800, 900, 1024):
+    page.locator(".lesa-figures dd").nth(1).evaluate("each => { each.textContent = '200 of 1000' }")
+    for width in (360, 700, 800, 900, 1024, 1100, 1280):
         page.set_viewport_size({"width": width, "height": 844})
-        inner, outer = page.eval_on_selector(".lesa-figures", "all => [all.scrollWidth, all.clientWidth]")
-        assert inner <= outer, width
+        for inner, outer in page.eval_on_selector_all(
+            ".lesa-figures, .lesa-figures > div", "all => all.map(each => [each.scrollWidth, each.clientWidth])"
+        ):
+            assert inner <= outer, width
     # Another speed-up or method shows its cached run at once, and the uncached one is kept.
     _field(page, "range slider for Speed-up").focus()
     for _ in range(5):
@@ -191,6 +194,12 @@ def test_a_second_visitor_waits_and_a_run_can_be_stopped(visit: Open) -> None:
     expect(_button(page, "Run")).to_be_enabled()
     expect(other.locator(".lesa-figures")).to_contain_text("2 of 10", timeout=_PATIENCE)
     expect(page.locator(".lesa-report")).to_have_count(0)
+
+
+def test_the_newest_number_of_steps_waits_where_an_earlier_one_does(visit: Open, server: Server) -> None:
+    events = visit().request.get(f"{server.address}/config").json()["dependencies"]
+    modes = {target[1]: each["trigger_mode"] for each in events for target in each["targets"]}
+    assert modes["release"] == "always_last", "gradio passes over the others that come meanwhile"
 
 
 def test_what_another_speedup_begins_can_be_stopped(visit: Open) -> None:
