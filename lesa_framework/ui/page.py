@@ -77,7 +77,7 @@ def make_page(studio: Studio, methods: Sequence[Method], steps: int) -> gr.Block
         # Another speed-up or method shows at once what it does, if only the cached run is missing.
         again = gr.on(
             [speedup.input, method.change], actions.rerun, fields, made, concurrency_id=_QUEUE,
-            show_progress_on=[pair, before],
+            show_progress_on=[pair, before], trigger_mode="always_last",
         )  # fmt: skip
         stop.click(actions.stop, outputs=[run, stop], queue=False, cancels=[whole, again])
         page.unload(actions.leave)

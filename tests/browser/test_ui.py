@@ -196,10 +196,14 @@ def test_a_second_visitor_waits_and_a_run_can_be_stopped(visit: Open) -> None:
     expect(page.locator(".lesa-report")).to_have_count(0)
 
 
-def test_the_newest_number_of_steps_waits_where_an_earlier_one_does(visit: Open, server: Server) -> None:
+def test_the_newest_value_of_a_field_waits_while_an_earlier_one_is_answered(visit: Open, server: Server) -> None:
     events = visit().request.get(f"{server.address}/config").json()["dependencies"]
-    modes = {target[1]: each["trigger_mode"] for each in events for target in each["targets"]}
-    assert modes["release"] == "always_last", "gradio passes over the others that come meanwhile"
+    queued = [
+        (name, each["trigger_mode"]) for each in events if each["queue"] for _, name in each["targets"]
+        if name in ("input", "change", "release")
+    ]  # fmt: skip
+    assert {name for name, _ in queued} == {"input", "change", "release"}
+    assert {mode for _, mode in queued} == {"always_last"}, "gradio passes over the others that come meanwhile"
 
 
 def test_what_another_speedup_begins_can_be_stopped(visit: Open) -> None:
