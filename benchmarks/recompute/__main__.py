@@ -74,7 +74,7 @@ class Bench:
             row = gate(name, self.model, pipe, lambda: self._pictures(pipe, self.batches[0]))
         else:
             row = method(name, self.model, self.sigmas)
-        blocks, scores, works = blocks_of(pipe.transformer), [], []
+        blocks, scores, works = blocks_of(pipe.transformer) if decides else {}, [], []
         for pairs, wanted in zip(self.batches, self.uncached, strict=True):
             with row.attach(pipe), counted(blocks) as runs:
                 scores += psnr(self._pictures(pipe, pairs, row.steps), wanted)

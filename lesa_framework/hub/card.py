@@ -106,7 +106,7 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
         "## Measurements",
         *_measurements(config, artifact, facts),
         "## Use",
-        _example(config, artifact, name),
+        _EXAMPLE.format(name=name, steps=_steps(config, artifact), call=_call(config)),
         "It is for the grid above. Another model is refused before the first step; other noise levels and another "
         "number of steps are warned of or refused, depending on what the predictor can serve."
         if artifact is not None
@@ -145,10 +145,6 @@ def registered_name(model: str | None) -> str | None:
 
 def _steps(config: LesaConfig, artifact: Artifact | None) -> int:
     return len(artifact.metadata.sigmas) - 1 if artifact else config.training.num_steps
-
-
-def _example(config: LesaConfig, artifact: Artifact | None, name: str) -> str:
-    return _EXAMPLE.format(name=name, steps=_steps(config, artifact), call=_call(config))
 
 
 def _call(config: LesaConfig) -> str:

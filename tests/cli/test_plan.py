@@ -201,7 +201,7 @@ def test_a_predictor_that_cannot_do_without_latents_cannot_be_planned(
     class Peeks(AffinePredictor):
         def filter(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
             assert ctx.latent is None
-            return Filter((float(ctx.latent),))  # type: ignore[arg-type]
+            return Filter((float(ctx.latent),))  # type: ignore[arg-type]  # the mistake to be named
 
     monkeypatch.setattr(TaylorSeerConfig, "build", lambda self: Peeks())
     outcome = lesa("plan", "--config", "mine.yaml", "--steps", "8")
