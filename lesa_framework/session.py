@@ -143,14 +143,14 @@ class Session:
             height: In pixels; by default the pipeline's own.
             width: In pixels; by default the pipeline's own.
             frames: Of a video; by default the pipeline's own.
-            batch: Prompts of a call. Leave it out where `call` has `prompt` or `prompt_embeds`, which have a number of
-                their own.
+            batch: Prompts of a call. Leave it out where `call` has `prompt`, or embeddings of prompts such as
+                `prompt_embeds`: these have a number of their own.
             call: Further arguments of the pipeline, such as `true_cfg_scale`, which may make a second branch, or
                 `num_images_per_prompt`.
 
         Raises:
-            ConfigError: The pipeline does not take the arguments, `batch` comes with `prompt` or `prompt_embeds`, or
-                the configuration does not fit the run.
+            ConfigError: The pipeline does not take the arguments, `batch` comes with prompts or embeddings, or the
+                configuration does not fit the run.
             ArtifactError: The weights are for other runs.
             UnsupportedBackboneError: It cannot be told without running; the message says how to find out.
 

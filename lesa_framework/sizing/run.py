@@ -90,14 +90,16 @@ def foresee(
 
 def _arguments(pipe: Any, num_steps: int, batch: int, call: Mapping[str, Any]) -> dict[str, Any]:
     accepted = inspect.signature(type(pipe).__call__).parameters
-    own_prompts = {"prompt": f"{batch} prompts", "prompt_embeds": f"the embeddings of {batch} prompts"}
-    has = next((name for name in own_prompts if call.get(name) is not None), None)
+    # Embeddings have suffixes where there are several: Kandinsky 5 takes prompt_embeds_qwen and prompt_embeds_clip.
+    prompts = (name for name in call if name == "prompt" or name.startswith("prompt_embeds"))
+    has = min((name for name in prompts if call[name] is not None), default=None)
     if has and batch > 1:
+        own = f"{batch} prompts" if has == "prompt" else f"the embeddings of {batch} prompts"
         per_prompt = [name for name in accepted if name.startswith("num_") and name.endswith("_per_prompt")]
         other = "".join(f", or {name}={batch}" for name in per_prompt)
         raise ConfigError(
             f"plan: `batch` is {batch}, which is a number of prompts, and the call has `{has}` in their place. "
-            f"Leave `batch` out, and give {own_prompts[has]}{other}."
+            f"Leave `batch` out, and give {own}{other}."
         )
     prompt = {} if has else {"prompt": ["a"] * batch}
     given = {"num_inference_steps": num_steps, **prompt, **expanded_call(call, batch)}
@@ -107,8 +109,8 @@ def _arguments(pipe: Any, num_steps: int, batch: int, call: Mapping[str, Any]) -
                 f"{type(pipe).__name__}: does not take `{name}`, so that its memory cannot be planned with it. It "
                 f"takes: {', '.join(key for key in accepted if key != 'self')}. {_HOW}"
             )
-    own = {"generator": torch.Generator().manual_seed(0), "output_type": "pt"}
-    return {**{name: value for name, value in own.items() if name in accepted}, **given}
+    fixed = {"generator": torch.Generator().manual_seed(0), "output_type": "pt"}
+    return {**{name: value for name, value in fixed.items() if name in accepted}, **given}
 
 
 class _Sizes(Observer):
