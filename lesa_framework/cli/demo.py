@@ -36,6 +36,10 @@ _NAMES = (
     "names: n7 computes the first four steps and then about every 7th, 10 of 50, and n10 every 10th, 8 of 50; even10 "
     "and even8 compute as many steps, evenly spread; nfe10 and nfe8 compute 10 and 8 steps that a search found."
 )
+_PROMPTS = (
+    "prompts: chosen for what the model draws well. Those of the benchmarks are harder for every method, so PSNR is "
+    "lower there."
+)
 #: Number of prompts whose images are written and shown; the table is over all prompts.
 _SHOWN = 8
 _LARGEST_BATCH = 8
@@ -83,7 +87,7 @@ def command(
     )
     with console.warnings_as_notes():
         results = measured(bench, device, Outlook(job, bench, out, page=True, demo=True))
-    results = results.model_copy(update={"notes": [*results.notes, *missing, _NAMES]})
+    results = results.model_copy(update={"notes": [*results.notes, *missing, _NAMES, _PROMPTS]})
     (found,) = results.models
     for path in (out / "images").glob("*.png"):
         if _EARLIER.fullmatch(path.name):  # of an earlier demo, perhaps of more prompts

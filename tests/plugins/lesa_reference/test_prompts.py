@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from lesa_framework.plugin.manager import plugins
 from lesa_reference import prompts
 from lesa_reference.captions import HELD_OUT_SEED, claims, random_scene
-from lesa_reference.scenes import TEXTURES
+from lesa_reference.scenes import SHAPES, TEXTURES
 
 app = typer.Typer()
 app.command()(prompts.main)
@@ -55,10 +55,27 @@ def test_the_presets_keep_their_training_prompts() -> None:
 def test_demo_prompts_name_background_and_plain_shapes(backbone: str) -> None:
     drawn = prompts.draw_demo_prompts(2, 40, backbone=backbone)
     assert len(set(drawn)) == 40
-    assert set(drawn) <= set(prompts.draw_prompts(2, 600, backbone=backbone)), "held-out ones"
+    assert set(drawn) <= set(prompts.draw_prompts(2, 3000, backbone=backbone)), "held-out ones"
     for caption in drawn:
         assert caption.split()[-2] == "on"
         assert not {"letter", *TEXTURES} & set(caption.split())
+
+
+@pytest.mark.parametrize(
+    ("backbone", "shapes"),
+    [
+        ("flux", {"circle", "ring", "triangle", "diamond"}),
+        ("qwen_image", {"circle"}),
+        ("hunyuan_video", {"circle"}),
+    ],
+)
+def test_the_demo_first_asks_for_one_shape_that_the_model_draws_well(backbone: str, shapes: set[str]) -> None:
+    drawn = prompts.draw_demo_prompts(0, 40, backbone=backbone)
+    named = [[word for word in caption.split() if word in SHAPES] for caption in drawn]
+    assert all(len(words) == 1 for words in named[:16])
+    assert {word for words in named[:16] for word in words} == shapes
+    assert {word for words in named[16:] for word in words} > shapes, "later ones name any shape"
+    assert prompts.draw_demo_prompts(0, 8, backbone=backbone) == drawn[:8]
 
 
 def test_demo_prompts_are_registered() -> None:
