@@ -116,7 +116,7 @@ def test_a_prompt_becomes_two_pictures_and_a_report(visit: Open) -> None:
     for width in (360, 700, 800, 900, 1024, 1100, 1280):
         page.set_viewport_size({"width": width, "height": 844})
         for inner, outer in page.eval_on_selector_all(
-            ".lesa-figures, .lesa-figures > div", "all => all.map(each => [each.scrollWidth, each.clientWidth])"
+            ".lesa-figures, .lesa-figures > div, #steps", "all => all.map(each => [each.scrollWidth, each.clientWidth])"
         ):
             assert inner <= outer, width
     # Another speed-up or method shows its cached run at once, and the uncached one is kept.
