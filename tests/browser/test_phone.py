@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.results import Kind, ModelResults, Results, Row
 from tests.browser.conftest import Visit
-from tests.browser.looking import assert_names_apart, shown_rows
+from tests.browser.looking import assert_names_apart, pixels, shown_rows
 from tests.measure.page.samples import METRICS, timed_results
 
 _PHONE, _EDGE = 390, 16
@@ -35,6 +36,25 @@ def test_a_phone_scrolls_the_page_in_one_direction_only(visit: Visit) -> None:
     expect(page.locator("[data-x=work] .main-svg").first).not_to_have_css("width", f"{_PHONE}px")
     assert _widths(page) == [844, 844]
     assert page.locator("[data-x=work] .main-svg").first.bounding_box()["width"] > _PHONE
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_shades_its_edge_until_it_is_scrolled_to_its_end(visit: Visit, scheme: str) -> None:
+    page = visit(width=_PHONE, scheme=scheme)
+    card = "#measured .card:visible"
+
+    def shaded() -> bool:
+        """Whether the card's right edge, above its headings, is darker than the card."""
+        strip = pixels(page, card)[8, -40:-2].mean(axis=-1)
+        return bool(strip[-1] < strip[0] - 10)
+
+    assert shaded()
+    page.locator(card).evaluate("card => { card.scrollLeft = card.scrollWidth; }")
+    assert not shaded()
+    page.locator(card).evaluate("card => { card.scrollLeft = 0; }")
+    assert shaded()
+    page.set_viewport_size({"width": 2000, "height": 844})
+    assert not shaded()
 
 
 def test_results_without_images_curves_and_plans(visit: Visit, tmp_path: Path) -> None:
