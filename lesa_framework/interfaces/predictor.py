@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 from torch import Tensor
 
 from lesa_framework.artifacts.artifact import Artifact
-from lesa_framework.errors import ConfigError, PluginContractError, shown
+from lesa_framework.errors import ConfigError, PluginContractError, in_one_line, shown
 from lesa_framework.interfaces.config import PluginConfig
 from lesa_framework.interfaces.fit import Fit, FitTask, TrainingConfig
 from lesa_framework.types import EntryInfo, Filter, HistoryView, RunInfo, StepContext, Tap, Tuning
@@ -113,7 +113,7 @@ class AffinePredictor(Predictor):
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
         """Apply [`filter`][lesa_framework.AffinePredictor.filter] to the history."""
-        return history.apply(returned(self.filter(history.entries, ctx), Filter, self, "filter"))
+        return history.apply(filter_of(self, history.entries, ctx))
 
     def correction(self, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter | None:  # noqa: ARG002
         """The filter that corrects a computed step; None, the default, to use the step as it was computed.
@@ -124,22 +124,64 @@ class AffinePredictor(Predictor):
 
     def correct(self, history: HistoryView, ctx: StepContext, feature: Tensor) -> Tensor | None:  # noqa: ARG002
         """Apply [`correction`][lesa_framework.AffinePredictor.correction] to the history."""
-        found = self.correction(history.entries, ctx)
-        return None if found is None else history.apply(returned(found, Filter, self, "correction"))
+        found = correction_of(self, history.entries, ctx)
+        return None if found is None else history.apply(found)
+
+
+def filter_of(predictor: AffinePredictor, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter:
+    """The filter of a predictor at a step that is predicted.
+
+    Raises:
+        PluginContractError: It returns something else, or reads an entry that is not there.
+    """
+    try:
+        found: object = predictor.filter(entries, ctx)
+    except IndexError as error:
+        raise reads_beyond(predictor, "filter", entries, error) from error
+    # Asked at every predicted step: `returned`, which says what is wrong, is called only where something is.
+    if isinstance(found, Filter) and hasattr(found.weights, "__len__"):
+        return found
+    return returned(found, Filter, predictor, "filter")
+
+
+def correction_of(predictor: AffinePredictor, entries: Sequence[EntryInfo], ctx: StepContext) -> Filter | None:
+    """The filter of a predictor that corrects a computed step; None to use the step as it was computed.
+
+    Raises:
+        PluginContractError: It returns something else, or reads an entry that is not there.
+    """
+    try:
+        found = predictor.correction(entries, ctx)
+    except IndexError as error:
+        raise reads_beyond(predictor, "correction", entries, error) from error
+    return None if found is None else returned(found, Filter, predictor, "correction")
+
+
+def reads_beyond(
+    predictor: Predictor, method: str, entries: Sequence[EntryInfo], error: IndexError
+) -> PluginContractError:
+    """What to raise where a predictor's method ended in an IndexError, most likely because of a short history."""
+    count = len(entries)
+    advice = "read what is there" if method == "correction" else "return from min_history how many it needs"
+    return PluginContractError(
+        f"{type(predictor).__name__}.{method} failed on a history of {count} feature{'s' if count != 1 else ''} "
+        f"({in_one_line(error)}). If it reads one that is not there, {advice}."
+    )
 
 
 def returned(found: object, kind: type[Said], predictor: Predictor, method: str) -> Said:
-    """What a predictor's method returned, if it is a filter, or a tuning, as it should be.
+    """What a predictor's method returned, if it is a filter with weights, or a tuning, as it should be.
 
     Raises:
         PluginContractError: It is something else.
     """
-    if isinstance(found, kind):
+    if not isinstance(found, kind):
+        wrong = f", not a {kind.__name__}{'' if method == 'filter' else ' or None'}."
+    elif not hasattr(getattr(found, "weights", ()), "__len__"):  # a tuning has none
+        wrong = ". Weights are one number for each entry, as in Filter((1.0,))."
+    else:
         return found
-    or_none = "" if method == "filter" else " or None"
-    raise PluginContractError(
-        f"{type(predictor).__name__}.{method} returned {shown(found)}, not a {kind.__name__}{or_none}."
-    )
+    raise PluginContractError(f"{type(predictor).__name__}.{method} returned {shown(found)}{wrong}")
 
 
 class Reuse(AffinePredictor):

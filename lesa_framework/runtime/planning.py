@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lesa_framework.errors import PluginContractError, in_one_line
-from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, returned
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, correction_of, filter_of
 from lesa_framework.runtime.asking import tuning_of
 from lesa_framework.types import EntryInfo, Filter, Reason, StepContext, Tuning
 
@@ -54,10 +54,9 @@ def _said(predictor: Predictor, ctx: StepContext, reason: Reason) -> Said:
     found, entries = None, ctx.entries
     if reason is Reason.PREDICTED:
         if isinstance(predictor, AffinePredictor):
-            found = returned(predictor.filter(entries, ctx), Filter, predictor, "filter")
+            found = filter_of(predictor, entries, ctx)
         return Said(found, entries)
     entries = (EntryInfo(ctx.index, computed=True), *entries)[: predictor.depth]
     if isinstance(predictor, AffinePredictor):
-        found = predictor.correction(entries, ctx)
-        found = None if found is None else returned(found, Filter, predictor, "correction")
+        found = correction_of(predictor, entries, ctx)
     return Said(found, entries, tuning_of(predictor, ctx))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lesa_framework.errors import PluginContractError, shown
-from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, returned
+from lesa_framework.interfaces.predictor import AffinePredictor, Predictor, filter_of, reads_beyond
 from lesa_framework.runtime.features.filters import picked
 from lesa_framework.runtime.features.finite import Finite
 from lesa_framework.runtime.features.held import Kind, kind_of
@@ -41,15 +41,19 @@ def predict(
         leaves: Whether the prediction leaves the model as it is, for a sampler that may write to it.
 
     Raises:
-        PluginContractError: It has another shape or dtype than the features, or is on another device.
+        PluginContractError: It has another shape or dtype than the features, or is on another device; or the predictor
+            reads an entry that is not there.
     """
     count: Count = None
     if type(predictor).predict is AffinePredictor.predict:
-        found = returned(cast("AffinePredictor", predictor).filter(history.entries, ctx), Filter, predictor, "filter")
+        found = filter_of(cast("AffinePredictor", predictor), history.entries, ctx)
         made, count = history.predict(found, check=finite.replaces)
         is_held = picked(found) is not None
     else:
-        made = predictor.predict(history, ctx)
+        try:
+            made = predictor.predict(history, ctx)
+        except IndexError as error:
+            raise reads_beyond(predictor, "predict", history.entries, error) from error
         _check(predictor, "predict", made, history.kind)
         is_held = True  # it may be a view of the history, or the predictor may keep it
     if finite.refuses(made):

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from lesa_framework.interfaces.predictor import AffinePredictor, returned
+from lesa_framework.interfaces.predictor import AffinePredictor, filter_of
 from lesa_framework.runtime.features.history import newest_computed
 from lesa_framework.runtime.strategy import Strategy, due
-from lesa_framework.types import EntryInfo, Filter, Reason, StepContext
+from lesa_framework.types import EntryInfo, Reason, StepContext
 
 
 def reads_next(strategy: Strategy, ctx: StepContext, entries: Sequence[EntryInfo]) -> frozenset[int]:
@@ -42,6 +42,6 @@ def reads_next(strategy: Strategy, ctx: StepContext, entries: Sequence[EntryInfo
     predictor = strategy.predictor
     if not isinstance(predictor, AffinePredictor) or predictor.reads_latents:
         return frozenset(range(len(entries)))
-    weights = returned(predictor.filter(following.entries, following), Filter, predictor, "filter").weights
+    weights = filter_of(predictor, following.entries, following).weights
     read = range(len(weights)) if isinstance(weights, Tensor) else (k for k, weight in enumerate(weights) if weight)
     return frozenset({*read, newest_computed(entries)})

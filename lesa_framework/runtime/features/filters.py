@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from lesa_framework.errors import PluginContractError
+from lesa_framework.errors import PluginContractError, shown
 from lesa_framework.runtime.features.weighing import Numbers, Terms
 from lesa_framework.types import EntryInfo, Filter, HistoryView, Weights
 
@@ -117,11 +117,18 @@ def check_count(weights: Weights, entries: Sequence[EntryInfo], where: str) -> N
     """Check that there is a feature for each weight.
 
     Raises:
-        PluginContractError: There is not.
+        PluginContractError: There is not, or the weights are a single number.
     """
-    if len(weights) > len(entries):
+    try:
+        count = len(weights)
+    except TypeError as error:  # of a tensor without axes too
         raise PluginContractError(
-            f"The predictor's filter has {len(weights)} weights{where}, but the history holds "
+            f"The predictor's filter has weights {shown(weights)}{where}. Weights are one number for each entry, "
+            "as in Filter((1.0,))."
+        ) from error
+    if count > len(entries):
+        raise PluginContractError(
+            f"The predictor's filter has {count} weights{where}, but the history holds "
             f"{len(entries)} features. Return at most one for each entry, or raise min_history."
         )
 
