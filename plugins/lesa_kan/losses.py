@@ -9,12 +9,12 @@ from torch import Tensor
 
 from lesa_framework import HistoryView, StepContext
 from lesa_framework.training import drift
-from lesa_kan.trainable import TrainablePredictor
+from lesa_kan.trainable_lesa import TrainableLesa
 
 _TINY = 1e-12
 
 
-def step_loss(trainable: TrainablePredictor, history: HistoryView, ctx: StepContext, target: Tensor) -> Tensor:
+def step_loss(trainable: TrainableLesa, history: HistoryView, ctx: StepContext, target: Tensor) -> Tensor:
     """L1 distance between prediction and true feature, with gradients to the trainable's parameters.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lesa_framework import HistoryView, Predictor, RunInfo, StepContext, Tuning
 from lesa_kan.losses import step_loss
-from lesa_kan.trainable import TrainablePredictor
+from lesa_kan.trainable_lesa import TrainableLesa
 
 #: Called with the loss of one predicted step, with its graph; makes an optimiser step.
 Learn: TypeAlias = Callable[[Tensor], None]
@@ -25,7 +25,7 @@ class OnlineTraining(Predictor):
         learn: Makes an optimiser step.
     """
 
-    def __init__(self, trainable: TrainablePredictor, features: Mapping[tuple[str, int], Tensor], learn: Learn) -> None:
+    def __init__(self, trainable: TrainableLesa, features: Mapping[tuple[str, int], Tensor], learn: Learn) -> None:
         self._trainable, self._features, self._learn = trainable, features, learn
         self.depth, self.records, self.num_stages = trainable.depth, trainable.records, trainable.num_stages
         self.looks_ahead = trainable.looks_ahead

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from lesa_framework import Filter, HistoryView, RunInfo, StepContext
 from lesa_kan.base import Base, OnBase, added
 from lesa_kan.experts import Experts, ExpertShape
-from lesa_kan.trainable import TrainablePredictor
 
 
-class TrainableLesa(OnBase, TrainablePredictor):
-    """Differentiable LESA.
+class TrainableLesa(OnBase):
+    """Differentiable LESA, which knows nothing about optimisers or files.
+
+    The two-stage training calls `prepare` before every optimiser step, and lets it work in the loop. What `tensors` and
+    `settings` return becomes the artifact that `TrainedLesa` then reads.
 
     Args:
         shape: Sizes of the experts.
@@ -47,15 +49,19 @@ class TrainableLesa(OnBase, TrainablePredictor):
             self.base.predictor.check(run)
 
     def parameters(self) -> Sequence[nn.Parameter]:
-        """Splines, taps and biases."""
+        """Splines, taps and biases: what the optimiser changes."""
         return self.experts.trainable()
 
     def prepare(self, sigmas: Sequence[float]) -> None:
-        """Evaluate the KANs on the whole grid at once."""
+        """Evaluate the KANs on the whole grid at once, with gradients, for the predictions that follow."""
         self._gains = self.experts.gains(sigmas)
 
     def restrain(self, factor: float) -> None:
-        """Scale every gain."""
+        """Scale every gain: 1 keeps the trained correction, and 0 removes it.
+
+        Whatever the factor, the weights still have gradients afterwards: the closed loop trains on. What was fitted on
+        true features may blow up on its own, and the closed loop starts from the strongest version that does not.
+        """
         self.experts.multiply_gains(factor)
 
     def predict(self, history: HistoryView, ctx: StepContext) -> Tensor:
@@ -87,14 +93,14 @@ class TrainableLesa(OnBase, TrainablePredictor):
 
     @torch.no_grad()
     def tensors(self, sigmas: Sequence[float]) -> dict[str, Tensor]:
-        """Weights, and the table of gains for the grid."""
+        """The tensors of the artifact: weights, and the table of gains for the grid."""
         tensors = {**self.experts.compact_state(), "gains": self.experts.gains(sigmas).double()}
         tensors |= {} if self.base is None else self.base.tensors()
         dropped = set() if self._keep_kans else self.shape.kans().keys()
         return {name: tensor for name, tensor in tensors.items() if name not in dropped}
 
     def settings(self) -> dict[str, Any]:
-        """Sizes of the experts, and what they start from."""
+        """Sizes of the experts, and what they start from, as JSON values for the artifact's metadata."""
         found = self.shape.as_json()
         if self.records != "all":
             found["records"] = self.records

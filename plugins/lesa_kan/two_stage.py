@@ -1,4 +1,4 @@
-"""LESA's two-stage training (arXiv 2602.20497, section 3.3), for any predictor with parameters."""
+"""LESA's two-stage training (arXiv 2602.20497, section 3.3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lesa_kan.meter import LossMeter
 from lesa_kan.online import OnlineTraining
 from lesa_kan.optimiser import Optimiser
 from lesa_kan.settings import LesaTrainingConfig
-from lesa_kan.trainable import TrainablePredictor
+from lesa_kan.trainable_lesa import TrainableLesa
 
 _GUIDED, _SAFE_START, _CLOSED_LOOP = "guided", "safe start", "closed loop"
 #: Strengths tried between the stages, from reuse (0) to the whole correction of stage 1 (1).
@@ -35,7 +35,7 @@ class TwoStageFit(Fit):
         ConfigError: Several processes would predict other steps, or no batch is left to be held out.
     """
 
-    def __init__(self, trainable: TrainablePredictor, settings: LesaTrainingConfig, task: FitTask) -> None:
+    def __init__(self, trainable: TrainableLesa, settings: LesaTrainingConfig, task: FitTask) -> None:
         if task.world.size > 1 and task.schedule.dynamic:
             raise ConfigError(
                 f"schedule: it reads latents, so each of the {task.world.size} processes would predict other steps, "

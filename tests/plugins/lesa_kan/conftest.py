@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lesa_framework import HistoryView, StepContext
-from lesa_kan.trainable import TrainablePredictor
+from lesa_framework import HistoryView, Predictor, StepContext
 from tests.toys import ToyAdapter, ToyPipeline, register_toy
 
 
-class Slope(TrainablePredictor):
-    """One number to find: `h_0 + a (h_0 - h_1)`."""
+class Slope(Predictor):
+    """Stands in for `TrainableLesa`, with one number to find: `h_0 + a (h_0 - h_1)`."""
 
     depth = 2
     records: Literal["all", "computed"] = "all"

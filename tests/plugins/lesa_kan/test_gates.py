@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lesa_framework import ConfigError, World
-from lesa_kan.trainable import TrainablePredictor
+from lesa_kan.trainable_lesa import TrainableLesa
 from lesa_kan.two_stage import TwoStageFit
 from lesa_rivals.teacache import TeaCache
 from tests.plugins.lesa_kan.test_two_stage import short
@@ -21,7 +21,7 @@ PARTS = [
 ]
 
 
-def gated(pipe: Any, trainable: TrainablePredictor, threshold: float, **settings: Any) -> TwoStageFit:
+def gated(pipe: Any, trainable: TrainableLesa, threshold: float, **settings: Any) -> TwoStageFit:
     fit = short(pipe, trainable, **settings)
     return TwoStageFit(trainable, fit._settings, replace(fit._task, schedule=TeaCache(threshold)))
 

@@ -13,7 +13,6 @@ from lesa_framework.training.task import make_batches
 from lesa_framework.types import Tap
 from lesa_kan.experts import ExpertShape
 from lesa_kan.settings import LesaTrainingConfig
-from lesa_kan.trainable import TrainablePredictor
 from lesa_kan.trainable_lesa import TrainableLesa
 from lesa_kan.two_stage import TwoStageFit
 from lesa_schedules.schedules import FixedInterval
@@ -21,7 +20,7 @@ from lesa_schedules.schedules import FixedInterval
 STEPS = 20
 
 
-def fit_for(pipe: Any, trainable: TrainablePredictor, **settings: Any) -> TwoStageFit:
+def fit_for(pipe: Any, trainable: TrainableLesa, **settings: Any) -> TwoStageFit:
     defaults = {"num_steps": STEPS, "batch": 4, "guided_lr": 0.03, "closed_loop_lr": 0.03}
     chosen = LesaTrainingConfig(**{**defaults, **settings})
     task = Task(
@@ -37,14 +36,14 @@ def fit_for(pipe: Any, trainable: TrainablePredictor, **settings: Any) -> TwoSta
     return TwoStageFit(trainable, chosen, task)
 
 
-def trained(pipe: Any, trainable: TrainablePredictor, **settings: Any) -> TwoStageFit:
+def trained(pipe: Any, trainable: TrainableLesa, **settings: Any) -> TwoStageFit:
     fit = fit_for(pipe, trainable, **settings)
     for _ in fit.run():
         pass
     return fit
 
 
-def short(pipe: Any, trainable: TrainablePredictor, **settings: Any) -> TwoStageFit:
+def short(pipe: Any, trainable: TrainableLesa, **settings: Any) -> TwoStageFit:
     """A fit on six steps, two of them predicted."""
     return fit_for(pipe, trainable, num_steps=6, **settings)
 
