@@ -6,8 +6,9 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from lesa_framework import ConfigError
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
+#: pykan, and all that it imports: it declares no requirements.
+PYKAN: Final = ("kan", "matplotlib", "pandas", "sklearn", "sympy", "tqdm", "yaml")
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,20 @@ def differences(sigmas: Sequence[float]) -> Tensor:
     """
     grid = torch.tensor(sigmas, dtype=torch.float64, device="cpu")
     return (grid[:-1, None] - grid[None, :]).float()
+
+
+def check_pykan() -> None:
+    """Refuse `retabulate` where it could not work, before a run needs it.
+
+    Raises:
+        ConfigError: pykan, or something that it imports, is not installed.
+    """
+    absent = [name for name in PYKAN if find_spec(name) is None]
+    if absent:
+        raise ConfigError(
+            f"predictor.retabulate: evaluating LESA's KANs again needs pykan (not installed: {', '.join(absent)}). "
+            'Install with: pip install "lesa-framework[kan]". Runs on the grid of the training need neither.'
+        )
 
 
 def new_kan(shape: ExpertShape, seed: int) -> nn.Module:
