@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lesa_framework.building import build_strategy
 from lesa_framework.cli import console, files, options, stopping
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
@@ -139,6 +140,9 @@ def command(
         tell(earlier, as_json=as_json)
         return
     check_fit_needs(wanted.predictor)
+    for each in (wanted, guiding):
+        if not each.predictor.has_fit():  # one with a fit is made when the model is there
+            build_strategy(each)
     with console.together() as world, advice, Watch(limit) as watch:
         watch.announce(wanted, guiding, parts, None if seconds else budget.steps(settings.num_steps, _unmeasured))
         say_before_loading([source])
