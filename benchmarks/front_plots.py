@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 from benchmarks.front_rows import SYSTEMS, Line
 from lesa_framework.files import write_bytes
 from lesa_framework.measure.columns import plain_run
-from lesa_framework.measure.results import QUALITY, Kind, ModelResults, Results, Row, ranked
+from lesa_framework.measure.results import Kind, Results, Row, ranked
 
 T = TypeVar("T")
 
@@ -49,16 +48,12 @@ _LEGEND = (
     ("other people's caches", "peer"), ("fewer steps, no cache", "plain"),
 )  # fmt: skip
 
-#: Prompts of each model in the gallery, and pixels that a pixel becomes there.
-_PROMPTS, _ENLARGED = 2, 3
-
 
 def write_plots(results: Results, lines: Sequence[Line], folder: Path) -> None:
     """Draw everything: `lines` for the front page, the results for the benchmark page."""
     for theme in THEMES:
         write_bytes(folder / f"front-{theme.name}.svg", as_svg(front, lines, theme))
         write_bytes(folder / f"quality-{theme.name}.svg", as_svg(quality, results, theme))
-        write_bytes(folder / f"gallery-{theme.name}.svg", as_svg(gallery, results, theme))
         write_bytes(folder / f"pareto-{theme.name}.svg", as_svg(pareto, results, theme))
 
 
@@ -154,64 +149,6 @@ def pareto(results: Results, theme: Theme) -> Any:
         line[0].set_title(found.model, fontsize=10, loc="left", color=theme.ink)
     _legend(figure, theme)
     return figure
-
-
-def gallery(results: Results, theme: Theme) -> Any:
-    """A line for each model's first prompts: the uncached picture, then the best method of each sort."""
-    from matplotlib.figure import Figure
-
-    lines = [
-        (found, results.nfes(found.model)[0], number)
-        for found in results.models
-        for number in range(min(_PROMPTS, min((len(each) for each in found.images.values()), default=0)))
-    ]
-    shown = [_columns(results, found, nfe) for found, nfe, _ in lines]
-    if not lines:
-        return Figure()
-    widest = max(len(rows) for rows in shown)
-    figure = Figure(figsize=(11, 2.35 * len(lines)), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.08)
-    parts = figure.subfigures(len(lines), 1, squeeze=False).flatten()
-    for part, (found, nfe, number), rows in zip(parts, lines, shown, strict=True):
-        caption = f"{found.model}, {nfe} steps computed: “{found.pairs[number].prompt}”"
-        part.suptitle(caption, x=0.01, ha="left", fontsize=9, color=theme.soft)
-        axes = part.subplots(1, widest, squeeze=False).flatten()
-        for axis in axes:
-            axis.axis("off")
-        for axis, row in zip(axes, rows, strict=False):
-            axis.imshow(_picture(found, row.name, number), interpolation="none")
-            psnr = found.details[row.name].scores[QUALITY][number]
-            # A told cache's name is wider than a picture, so its steps have a line of their own.
-            name = f"{row.family}\n{row.schedule}" if row.kind is Kind.PEER and row.schedule else short(row)
-            title = "uncached" if row.kind is Kind.UNCACHED else f"{name}\n{psnr:.1f} dB" if psnr else name
-            axis.set_title(title, fontsize=7.5, color=theme.lesa if row.family in _LEARNED else theme.ink)
-    return figure
-
-
-def _columns(results: Results, found: ModelResults, nfe: int) -> list[Row]:
-    """The uncached run, and the best of each sort that there is."""
-    rows = results.of_model(found.model)
-    bare = [row for row in rows if row.kind is Kind.UNCACHED]
-    best: dict[str, Row] = {}
-    for row in ranked(rows, nfe):
-        best.setdefault(_sort(row), row)
-    return bare + list(best.values())
-
-
-def _sort(row: Row) -> str:
-    return row.family if row.kind is Kind.CACHE else row.kind
-
-
-def _picture(found: ModelResults, name: str, number: int) -> Any:
-    """A picture, or the middle frame of a video, with every pixel tripled, so that viewers do not smooth them."""
-    import numpy as np
-    from PIL import Image
-
-    _, _, content = found.images[name][number].partition(",")
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
-    width = pixels.shape[1] // found.frames
-    middle = pixels[:, found.frames // 2 * width :][:, :width]
-    return middle.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)
 
 
 def short(row: Row) -> str:

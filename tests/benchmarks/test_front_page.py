@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks import benchmarks_page, front_page
-from benchmarks.front_plots import THEMES, as_svg, front, gallery, pareto, quality, short, write_plots
+from benchmarks.front_plots import THEMES, as_svg, front, pareto, quality, short, write_plots
 from benchmarks.front_rows import SYSTEMS, TAYLOR_EVEN, FrontRows, verdict
 from benchmarks.markup import filled
 from lesa_framework.measure.intervals import compared
@@ -78,7 +78,7 @@ def test_the_plots_that_the_pages_show_are_there():
             assert (folder / name).is_file(), name
 
 
-@pytest.mark.parametrize("plot", [front, quality, gallery, pareto])
+@pytest.mark.parametrize("plot", [front, quality, pareto])
 def test_the_plots_show_what_the_committed_results_say(plot):
     """The light ones; dark ones differ only in colours (tests/benchmarks/test_docs_pictures.py)."""
     measured = read_results(front_page.PUBLISHED)
@@ -105,9 +105,7 @@ def test_short_names(name, changes, shown):
 def test_plots_are_drawn_for_light_and_dark_pages(tmp_path):
     write_plots(sample_results(), FrontRows(published(), published()).lines(), tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == sorted(
-        f"{plot}-{theme.name}.svg" for plot in ("front", "gallery", "pareto", "quality") for theme in THEMES
-    )
+    assert names == sorted(f"{plot}-{theme.name}.svg" for plot in ("front", "pareto", "quality") for theme in THEMES)
     for name in names:
         assert len(list(ET.fromstring((tmp_path / name).read_bytes()).iter())) > 100
     light, dark = ((tmp_path / f"quality-{theme.name}.svg").read_text() for theme in THEMES)
