@@ -50,7 +50,6 @@ _EARLIER = re.compile(r"\d\d-(uncached|fewer_steps_\d+|ref-[\w-]+)\.png")
 def command(
     backbone: Annotated[str, typer.Option(help="Which bundled model: flux, qwen_image or hunyuan_video.")] = "flux",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for images, table and report.")] = Path("demo"),
-    steps: Annotated[int, typer.Option(help="Steps of the sampler: 50, which the caches are made for.")] = _STEPS,
     prompts: Annotated[
         int, typer.Option(min=1, max=MAX_PROMPTS, help="How many prompts; the first eight are shown.")
     ] = 8,
@@ -67,20 +66,14 @@ def command(
     """
     job = Job()
     check_installed("lesa demo", (BUNDLED, *PIPELINE, "jinja2", "plotly", "matplotlib"), extra="reference")
-    if steps != _STEPS:
-        raise ConfigError(
-            f"--steps {steps}: the demo's caches are made for {_STEPS} steps. Leave --steps out, or compare caches of "
-            "your own with `lesa eval`."
-        )
     named = f"reference:{backbone}"
     source = find_model(named)
     configs, missing = _configs(backbone)
-    call = options.generation_settings(source, steps)
+    call = options.generation_settings(source, _STEPS)
     chosen = options.demo_prompts(source, prompts, seed)
     files.check_out_folder(out, ["grid.png", "report.html", "results.json"])
     files.check_out_folder(out / "images")
-    line = ["lesa", "demo", "--backbone", backbone, "--steps", str(steps), "--prompts", str(prompts)]
-    line += ["--seed", str(seed), "--out", str(out)]
+    line = ["lesa", "demo", "--backbone", backbone, "--prompts", str(prompts), "--seed", str(seed), "--out", str(out)]
     pairs = [Pair(prompt=prompt, seed=seed + index) for index, prompt in enumerate(chosen)]
     bench = comparison(
         source, configs, pairs, call, batch=batch_of(prompts), images=min(prompts, _SHOWN), command=shlex.join(line)

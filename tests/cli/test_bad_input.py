@@ -130,8 +130,6 @@ _WITHOUT_MODEL = {
     "ui: not a port": ("ui", "--port", "99999"),
     "ui: arguments of no model": ("ui", "--height", "64"),
     "ui: no such folder of weights": ("ui", "--weights", "nowhere"),
-    "demo: one step": ("demo", "--steps", "1"),
-    "demo: steps that its caches are not made for": ("demo", "--steps", "20"),
     "train: nothing to train": ("train", "--config", "mine.yaml", "--model", "MODEL", "--out", "trained"),
     "train: no model": ("train", "--config", "mine.yaml", "--out", "trained"),
     "train: no --out": ("train", "--config", "mine.yaml"),

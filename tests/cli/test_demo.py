@@ -21,7 +21,7 @@ def test_demo(lesa: Lesa, workplace: Path) -> None:
     (images / "mine.png").unlink()
     results = json.loads((workplace / "here" / "results.json").read_text())
     assert "on this machine" in outcome.err
-    assert results["command"].startswith("lesa demo --backbone flux")
+    assert results["command"] == "lesa demo --backbone flux --prompts 1 --seed 0 --out here"
     assert results["models"][0]["pairs"][0]["prompt"].split()[-2] == "on"
     names = [row["name"] for row in results["rows"]]
     assert {"uncached", "ref-flux-reuse-n7", "ref-flux-taylorseer-n10", "fewer_steps_8", "fewer_steps_10"} <= set(names)
