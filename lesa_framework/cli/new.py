@@ -38,6 +38,8 @@ _CHECKS: Final = """\
 $$ lesa check $name    # runs the conformance kit on it
 $$ pytest tests    # the same as a test, for this package's own CI"""
 _CHECKS_OF_A_BACKBONE: Final = "$$ pytest tests    # runs the conformance kit on a small model"
+#: How the class that a kit is given ends; other kits are given a configuration.
+_TESTED: Final = {"metric": "", "peer": "Family"}
 _NAME = re.compile("[a-z]([a-z0-9_]{0,59}[a-z0-9])?")  # packages may not end in an underscore
 
 
@@ -83,6 +85,7 @@ def package(section: str, name: str) -> dict[str, str]:
         raise ConfigError(f"SECTION {shortened(section)}: must be one of {', '.join(SECTIONS)}.{near}")
     _check_name(section, name)
     told = {"name": name, "Name": _class_of(name), "section": section}
+    told["Tested"] = told["Name"] + _TESTED.get(section, "Config")
     told["use"] = Template(SECTIONS[section]).substitute(told)
     told["checks"] = Template(_CHECKS_OF_A_BACKBONE if section == "backbone" else _CHECKS).substitute(told)
 
@@ -100,7 +103,7 @@ def package(section: str, name: str) -> dict[str, str]:
         "README.md": filled("README.md"),
         f"{name}/__init__.py": "",
         f"{name}/plugin.py": plugin,
-        "tests/test_contract.py": filled(f"{section}.test.py"),
+        "tests/test_contract.py": filled("backbone.test.py" if section == "backbone" else "test.py"),
     }
 
 
