@@ -20,7 +20,7 @@ from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.outlook import Outlook
 from lesa_framework.errors import LesaError
 from lesa_framework.files import write_text
-from lesa_framework.measure.columns import Column, columns, explained
+from lesa_framework.measure.columns import SPEEDUP, Column, columns, explained
 from lesa_framework.measure.page.render import write_page
 from lesa_framework.measure.probing import WarmUp
 from lesa_framework.measure.results import ALWAYS, Kind, ModelResults, Results, Row
@@ -116,7 +116,7 @@ def require_all(results: Results, advice: str = "") -> None:
 
 
 def _show(results: Results, *, is_kept: bool) -> None:
-    """The tables, without the columns that there is no room for; which these are is said below them."""
+    """The tables, without the columns that there is no room for; below, which these are and what is not obvious."""
     shown, out = columns(results), console.results()
     for heading in _dispensable(results):
         if all(_width(_table(results, model, shown)) <= out.width for model in results.models):
@@ -130,6 +130,8 @@ def _show(results: Results, *, is_kept: bool) -> None:
         where = "They are in the results file" if is_kept else "--json prints them"
         said = f"  left out, as there is no room: {', '.join(left_out)}. {where}, and a wider terminal shows them."
         out.print(said, style="dim", soft_wrap=True)
+    if any(row.speedup is not None for row in results.rows if row.kind is not Kind.UNCACHED):
+        out.print(f"  speed-up: {SPEEDUP}.", style="dim", soft_wrap=True)
     for column, info in explained(results):
         dropped = "" if column.heading in kept else f" {_uncached(results, column)}"
         out.print(f"  {info.heading}: {info.summary}{dropped}", style="dim", soft_wrap=True)

@@ -14,6 +14,8 @@ NOTHING = "–"
 #: Before times that are noisy.
 NOISY = "~"
 _MINUS = "−"
+#: How the speed-up is computed, for a line below the tables.
+SPEEDUP = "Uncached seconds over the row's, batch by batch; the median"
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ _COST = (
     ),
     Column(
         "speed-up",
-        "The uncached run's seconds divided by these, batch by batch; the median",
+        SPEEDUP,
         lambda row: row.speedup,
         times,
         "up",

@@ -42,7 +42,15 @@ def test_signs_that_every_terminal_knows(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_model_that_was_only_timed(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(timed_results(), capsys)
     assert lines[0] == "big, 50 steps"
-    assert lines[-1].split() == ["lesa-n7", "10", "10.2", "9.000", "4.40x", "256", "MiB"]
+    assert lines[-2].split() == ["lesa-n7", "10", "10.2", "9.000", "4.40x", "256", "MiB"]
+
+
+def test_below_the_tables_is_how_a_speedup_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
+    timed = timed_results()
+    line = "speed-up: Uncached seconds over the row's, batch by batch; the median."
+    assert shown(timed, capsys)[-1] == line
+    untimed = [row if row.name == "uncached" else row.model_copy(update={"speedup": None}) for row in timed.rows]
+    assert line not in shown(timed.model_copy(update={"rows": untimed}), capsys)
 
 
 def test_columns_go_where_there_is_no_room_and_no_number_is_cut(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lesa_framework.measure import columns as formats
-from lesa_framework.measure.columns import columns, explained
+from lesa_framework.measure.columns import SPEEDUP, columns, explained
 from lesa_framework.measure.details import MetricInfo
 from lesa_framework.measure.results import ModelResults, Results
 from tests.measure.page.samples import METRICS, sample_results, timed_results
@@ -97,4 +97,4 @@ def test_numbers(written: str, expected: str) -> None:
 
 def test_a_speedup_says_that_it_is_not_the_ratio_of_the_times_beside_it() -> None:
     (title,) = [column.title for column in columns(sample_results()) if column.heading == "speed-up"]
-    assert title == "The uncached run's seconds divided by these, batch by batch; the median"
+    assert title == SPEEDUP == "Uncached seconds over the row's, batch by batch; the median"
