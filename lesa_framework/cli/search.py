@@ -34,7 +34,7 @@ from lesa_framework.search.cost import measure_cost
 from lesa_framework.search.finished import asked_for, finished, remember
 from lesa_framework.search.prompts import Prompts, divided
 from lesa_framework.search.record import load_record
-from lesa_framework.search.run import files_of, search, written_over
+from lesa_framework.search.run import files_of, record_in, search, written_over
 from lesa_framework.search.search import Limit
 from lesa_framework.search.trial import guide_of, tapped
 from lesa_framework.training.contract import check_fit_needs, check_reads_weights
@@ -132,7 +132,7 @@ def command(
     inputs = [each for each in (Path(config) if config else None, prompts) if each]
     inputs += weights_beneath(wanted.predictor)
     files.check_out_folder(out, files_of(wanted.name), inputs=inputs)
-    path = out / f"{wanted.name}.search.json"
+    path = record_in(out, wanted.name)
     advice = stopping.advice_when_stopped(lambda: how_to_resume(path))
     asked = asked_for(wanted, guiding, budget, settings.call, parts, source.location)
     earlier = finished(wanted, out, asked, limit) if launched() is None else None

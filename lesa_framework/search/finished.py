@@ -17,7 +17,7 @@ from lesa_framework.search.budget import Budget
 from lesa_framework.search.identity import settings_of
 from lesa_framework.search.prompts import Prompts
 from lesa_framework.search.record import Finished, Record, load_record
-from lesa_framework.search.run import Found, weights_in, written_over
+from lesa_framework.search.run import Found, found_in, record_in, written_over
 from lesa_framework.search.search import Limit
 
 
@@ -72,15 +72,11 @@ def finished(config: LesaConfig, out: Path, asked: str | None, limit: Limit) -> 
     Raises:
         ConfigError: What is in the place of the record is none.
     """
-    log = out / f"{config.name}.search.json"
-    record = load_record(log, written_over(out, config))
+    record = load_record(record_in(out, config.name), written_over(out, config))
     end = record.finished if record is not None else None
     if record is None or end is None or (end.asked, end.grown) != (asked, _grown(record)):
         return None
-    found = Found(
-        config=out / f"{config.name}.yaml", weights=weights_in(out, config), log=log, page=out / f"{config.name}.html",
-        record=record, earlier=True, exhausted=end.exhausted,
-    )  # fmt: skip
+    found = found_in(out, config, record, earlier=True, exhausted=end.exhausted)
     there = {path.name: _hash(path.read_bytes()) for path in _files(found) if is_file(path)}
     return found if there == end.files and (end.exhausted or limit.is_used_up(record)) else None
 

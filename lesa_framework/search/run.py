@@ -70,10 +70,23 @@ class Found:
     exhausted: bool
 
 
-def weights_in(out: Path, config: LesaConfig) -> Path | None:
-    """Where a search writes the predictor's weights; None where it has none."""
+def found_in(out: Path, config: LesaConfig, record: Record, *, earlier: bool, exhausted: bool) -> Found:
+    """What a search for a configuration ends with in a folder."""
+    files = FitFiles(out, config.name)
     has_weights = config.predictor.has_fit() or config.predictor.weights_file is not None
-    return FitFiles(out, config.name).weights if has_weights else None
+    return Found(
+        config=files.config, weights=files.weights if has_weights else None, log=record_in(out, config.name),
+        page=_page(out, config.name), record=record, earlier=earlier, exhausted=exhausted,
+    )  # fmt: skip
+
+
+def record_in(out: Path, name: str) -> Path:
+    """Where a search of that name writes what it has tried."""
+    return out / f"{name}.search.json"
+
+
+def _page(out: Path, name: str) -> Path:
+    return out / f"{name}.html"
 
 
 def written_over(out: Path, config: LesaConfig) -> list[Path]:
@@ -90,8 +103,8 @@ def written_over(out: Path, config: LesaConfig) -> list[Path]:
 
 def files_of(name: str) -> list[str]:
     """The files that a search writes in its folder."""
-    fitted = [path.name for path in FitFiles(Path(), name).all]
-    return [*fitted, f"{name}.search.json", f"{name}.html"]
+    here = Path()
+    return [path.name for path in (*FitFiles(here, name).all, record_in(here, name), _page(here, name))]
 
 
 def search(
@@ -140,7 +153,7 @@ def search(
             f"predictor.kind: '{config.predictor.kind}' needs {len(fixed)} computed steps before it predicts, and the "
             f"budget is {nfe}. Raise the budget, or choose another predictor."
         )
-    path = out / f"{config.name}.search.json"
+    path = record_in(out, config.name)
     record = _opened(path, config, {**about(config, guide, pipe, call, prompts, nfe), "seconds": seconds}, prompts)
     if not world.agrees(hashlib.sha256(record.model_dump_json().encode()).digest()):
         raise ConfigError(
@@ -165,34 +178,26 @@ def search(
             progress(SearchProgress("searching", share, record, newest))
     best = record.outcome
     assert best is not None
-    found = config.model_copy(update={"schedule": steps_config(best.steps)})
+    config = config.model_copy(update={"schedule": steps_config(best.steps)})
     earlier = tried == len(record.tried) + len(record.compared)
     if config.predictor.has_fit():
-        earlier &= _fitted(found, pipe, call, prompts, out, record, trials, progress, world, save)
-    page = out / f"{config.name}.html"
+        earlier &= _fitted(config, pipe, call, prompts, out, record, trials, progress, world, save)
+    found = found_in(out, config, record, earlier=earlier, exhausted=searching.is_exhausted())
     if world.is_first:
-        _write(found, record, page)
-    return Found(
-        config=out / f"{config.name}.yaml",
-        weights=weights_in(out, config),
-        log=path,
-        page=page,
-        record=record,
-        earlier=earlier,
-        exhausted=searching.is_exhausted(),
-    )
+        _write(config, found)
+    return found
 
 
-def _write(config: LesaConfig, record: Record, page: Path) -> None:
+def _write(config: LesaConfig, found: Found) -> None:
     """The page, and the configuration with its weights if it has no fit that writes them."""
     if not config.predictor.has_fit():
-        file, copied = config.predictor.weights_file, weights_in(page.parent, config)
-        if file is not None and copied is not None:  # beside the configuration, so that the folder may be moved
-            write_bytes(copied, file.read_bytes())
-            predictor = config.predictor.model_copy(update={"weights": Path(copied.name)})
+        file = config.predictor.weights_file
+        if file is not None and found.weights is not None:  # beside the configuration, so that the folder may be moved
+            write_bytes(found.weights, file.read_bytes())
+            predictor = config.predictor.model_copy(update={"weights": Path(found.weights.name)})
             config = config.model_copy(update={"predictor": predictor})
-        write_text(page.with_name(f"{config.name}.yaml"), dump_config(config))
-    write_text(page, write_page(record, page.with_name(f"{config.name}.yaml")))
+        write_text(found.config, dump_config(config))
+    write_text(found.page, write_page(found.record, found.config))
 
 
 def _record(
