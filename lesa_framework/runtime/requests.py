@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
@@ -82,7 +83,7 @@ class Requests:
         models: The transformers.
         at_once: Tell observers of a call when it has ended. By default they are told when the next one begins, where
             an observer that fails can raise; a call ends where nothing can. If another one is in the model then, they
-            are told at its next step, which has to go on: so what fails is given to `sys.unraisablehook`.
+            are told at its next step, which has to go on: so what fails is printed.
 
     Attributes:
         lock: Held during each call of a transformer: what is attached to one is shared by all requests.
@@ -221,27 +222,12 @@ class Requests:
     def _announce(self) -> None:
         while self._ended:
             close = self._ended.popleft().close
-            if self._at_once:
-                _aside(close)
-            else:
+            try:
                 close()
-
-
-def _aside(act: Callable[[], None]) -> None:
-    """Act, and raise no error: Python gives what fails in a weak reference's callback to `sys.unraisablehook`."""
-    stopped: list[KeyboardInterrupt] = []
-
-    def acts(_: weakref.ref[Mark]) -> None:
-        try:
-            act()
-        except KeyboardInterrupt as stop:  # no error of the observer's
-            stopped.append(stop)
-
-    mark = Mark()
-    reference = weakref.ref(mark, acts)
-    del mark, reference  # in this order: the end of the mark calls it
-    if stopped:
-        raise stopped[0]
+            except Exception:
+                if not self._at_once:
+                    raise
+                traceback.print_exc()
 
 
 _FREED = (
