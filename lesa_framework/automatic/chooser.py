@@ -12,7 +12,7 @@ from lesa_framework.automatic.matching import Nearness, Refusal, strategy_for
 from lesa_framework.automatic.shelf import PRESET, Weights
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.model_info import ModelInfo
-from lesa_framework.runtime.strategy import Strategy, computed_steps
+from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.runtime.uncached import uncached
 from lesa_framework.types import Choice, RunInfo, Tap
 from lesa_framework.warning import warn
@@ -79,7 +79,7 @@ class Chooser:
 
     def _without_weights(self, run: RunInfo, why: str) -> Strategy:
         steps, predictor = len(run.sigmas) - 1, self._config.predictor
-        nfe = computed_steps(self._fallback, run.sigmas)
+        nfe = self._fallback.nfe(run.sigmas)
         assert nfe is not None  # its schedule is static
         objection = nothing_to_gain(nfe, steps)
         if objection is not None:

@@ -10,7 +10,7 @@ from lesa_framework.artifacts.check import same_guidance
 from lesa_framework.automatic.budget import Budget, nothing_to_gain
 from lesa_framework.automatic.shelf import Weights
 from lesa_framework.errors import LesaError
-from lesa_framework.runtime.strategy import Strategy, carried, computed_steps
+from lesa_framework.runtime.strategy import Strategy, carried
 from lesa_framework.types import Choice, RunInfo
 
 
@@ -85,7 +85,7 @@ def _within_budget(weights: Weights, run: RunInfo, budget: Budget) -> Strategy |
             return Refusal(Nearness.OTHER_GRID, f"was fitted {grid}, and this run has {steps} steps")
         strategy = carried(strategy, trained)
         reason = f"fitted to this model {grid}; its quality was measured there, not in this run{late}"
-    nfe = computed_steps(strategy, run.sigmas)
+    nfe = strategy.nfe(run.sigmas)
     if nfe is None:
         return Refusal(Nearness.OTHER_BUDGET, "computes as many steps as the data ask for")
     if nothing_to_gain(nfe, steps) is not None or not budget.allows(nfe, steps):

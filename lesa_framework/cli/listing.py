@@ -13,7 +13,6 @@ from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import LesaError
 from lesa_framework.grids import even_grid
 from lesa_framework.plugin.registry import AUTO, NamedModel
-from lesa_framework.runtime.strategy import computed_steps
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def describe_preset(path: Path) -> Preset | str:
         weights = config.predictor.weights_file
         metadata = None if weights is None else load_metadata(weights)
         sigmas = metadata.sigmas if metadata else even_grid(config.training.num_steps)
-        nfe = computed_steps(build_strategy(config), sigmas)
+        nfe = build_strategy(config).nfe(sigmas)
     except LesaError as error:
         return f"cannot be read: {str(error).replace(str(path.parent), '...')}"
     prompts = metadata.training.get("prompts") if metadata else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import Annotated
@@ -23,7 +23,7 @@ from lesa_framework.generation import GenerationSettings, check_call, sampler_gr
 from lesa_framework.measure.lineup import check_length, run_info
 from lesa_framework.pipelines import ModelSource, find_model, load_pipeline
 from lesa_framework.run_plan import RunPlan
-from lesa_framework.runtime.strategy import Strategy, count_computed
+from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.types import Decision, RunInfo
 
 #: Shift of the grid where nothing else says.
@@ -106,7 +106,7 @@ def command(
     rows = planned_steps(strategy, grid, branches)
     plans = {branch: [row for row in rows if row.branch == branch] for branch in branches}
     letters = {branch: "".join(_letter(row.decision) for row in steps) for branch, steps in plans.items()}
-    nfe = _most([count_computed([row.reason for row in steps]) for steps in plans.values()])
+    nfe = _nfe(letters.values())
     num_steps, first = len(grid) - 1, letters[branches[0]]
     if run is not None and run.has_turns:
         # Each transformer begins with an empty history, which only the rehearsed run knows.
@@ -144,10 +144,9 @@ def _letter(decision: Decision | None) -> str:
     return {Decision.COMPUTE: "F", Decision.PREDICT: "P", None: "?"}[decision]
 
 
-def _most(counts: Sequence[int | None]) -> int | None:
+def _nfe(letters: Collection[str]) -> int | None:
     """The number of computed steps is that of the branch that computes most: the others compute some of these."""
-    known = [count for count in counts if count is not None]
-    return max(known) if len(known) == len(counts) else None
+    return None if any("?" in plan for plan in letters) else max(plan.count("F") for plan in letters)
 
 
 def _on_model(

@@ -17,7 +17,6 @@ from lesa_framework.grids import even_grid
 from lesa_framework.hub.measured import Asked, measured
 from lesa_framework.hub.paths import without_paths
 from lesa_framework.plugin.manager import plugins
-from lesa_framework.runtime.strategy import computed_steps
 
 #: What a hub takes for a model's name.
 _MODEL: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -165,7 +164,7 @@ def _is_for_others(key: str, value: object) -> bool:
 
 def _nfe(config: LesaConfig, artifact: Artifact | None, steps: int) -> int | None:
     """Computed steps of a number of steps; None where they depend on the data."""
-    return computed_steps(build_strategy(config), _grid(artifact, steps))
+    return build_strategy(config).nfe(_grid(artifact, steps))
 
 
 def _grid(artifact: Artifact | None, steps: int) -> tuple[float, ...]:

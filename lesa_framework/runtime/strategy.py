@@ -117,6 +117,18 @@ class Strategy:
         """
         return tuple(ctx.index for ctx, reason in plan(self, sigmas) if reason is not Reason.PREDICTED)
 
+    def nfe(self, sigmas: Sequence[float]) -> int | None:
+        """How many steps a run over a grid computes; None where that depends on data.
+
+        Args:
+            sigmas: The grid, the final 0 included.
+
+        Raises:
+            ConfigError: The schedule cannot serve the run.
+        """
+        reasons = [reason for _, reason in plan(self, sigmas)]
+        return None if Reason.DATA in reasons else sum(reason is not Reason.PREDICTED for reason in reasons)
+
     @property
     def reads_latents(self) -> bool:
         """Whether the latent of the newest computed step has to be kept."""
@@ -185,24 +197,6 @@ def plan(
             if reason is not Reason.DATA and (computed or strategy.predictor.records == "all"):
                 entries[branch] = (EntryInfo(index, computed), *entries[branch])[: strategy.predictor.depth]
     return steps
-
-
-def count_computed(reasons: Sequence[Reason]) -> int | None:
-    """How many steps of a branch's plan are computed, its NFE; None when that depends on data."""
-    return None if Reason.DATA in reasons else sum(reason is not Reason.PREDICTED for reason in reasons)
-
-
-def computed_steps(strategy: Strategy, sigmas: Sequence[float]) -> int | None:
-    """How many steps of a run over a grid are computed, its NFE; None when that depends on data.
-
-    Args:
-        strategy: Schedule, router and predictor.
-        sigmas: The grid, the final 0 included.
-
-    Raises:
-        ConfigError: The schedule cannot serve the run.
-    """
-    return count_computed([reason for _, reason in plan(strategy, sigmas)])
 
 
 def _is_short(strategy: Strategy, ctx: StepContext) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lesa_framework import LesaWarning, Tap
+from lesa_framework import LesaWarning, Strategy, Tap
 from lesa_framework.testing import TinyDiT, even_grid
 from tests.automatic.shelves import chooser, run_of, weights
 
@@ -164,7 +164,7 @@ def test_a_run_of_few_steps_is_computed_and_that_is_said_once():
 
 def test_a_history_that_takes_nearly_all_steps(monkeypatch):
     source = chooser()
-    monkeypatch.setattr("lesa_framework.automatic.chooser.computed_steps", lambda strategy, run: 11)
+    monkeypatch.setattr(Strategy, "nfe", lambda strategy, sigmas: 11)
     with pytest.warns(LesaWarning, match="11 of them would be computed"):
         assert source.for_run(run_of()).choice.kind == ""
 

@@ -14,7 +14,7 @@ from lesa_framework import Decision, Filter, Reason, Reuse, SchedulePolicy, Stra
 from lesa_framework.runtime.calls.levels import Grid
 from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.engine import Engine
-from lesa_framework.runtime.strategy import count_computed, plan
+from lesa_framework.runtime.strategy import plan
 from lesa_framework.testing import even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_framework.types import Tap
@@ -105,10 +105,11 @@ def test_a_predictor_may_read_it_too():
 
 @pytest.mark.parametrize(("predictor", "certain"), [(Reuse(), 1), (Deep(), 3)])
 def test_a_plan_says_what_depends_on_data(predictor, certain):
-    steps = plan(engine(predictor=predictor).source, GRID.sigmas)
+    strategy = engine(predictor=predictor).source
+    steps = plan(strategy, GRID.sigmas)
     reasons = [reason for _, reason in steps]
     assert reasons == [Reason.HISTORY] * certain + [Reason.DATA] * (8 - certain)
-    assert count_computed(reasons) is None
+    assert strategy.nfe(GRID.sigmas) is None
 
 
 def test_static_plans_of_several_branches_know_each_other():

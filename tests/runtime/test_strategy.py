@@ -13,7 +13,7 @@ from lesa_framework import (
     Tap,
 )
 from lesa_framework.report import plan_string
-from lesa_framework.runtime.strategy import computed_steps, count_computed, plan
+from lesa_framework.runtime.strategy import plan
 from lesa_framework.testing import even_grid
 from lesa_framework.testing.conformance.probes import ComputeSteps, EqualStages
 from lesa_schedules.schedules import StepsConfig
@@ -86,7 +86,7 @@ def test_computed_steps_carry_over_to_another_number_of_steps_with_the_weights(n
 
 def test_a_run_without_more_steps_than_weights_compute_is_computed_whole():
     grid = even_grid(3)
-    assert computed_steps(made_for(12, 0, 4, 8).on(grid), grid) == 3
+    assert made_for(12, 0, 4, 8).on(grid).nfe(grid) == 3
 
 
 def test_a_schedule_is_carried_over_for_another_number_of_steps_alone():
@@ -96,7 +96,14 @@ def test_a_schedule_is_carried_over_for_another_number_of_steps_alone():
     assert made_for(24, 0, 4, 8).on(()).schedule.compute == frozenset({0, 4, 8}), "a grid that is not known"
 
 
-def test_the_computed_steps_of_a_plan_are_counted():
-    reasons = [Reason.SCHEDULE, Reason.PREDICTED, Reason.HISTORY, Reason.PREDICTED]
-    assert count_computed(reasons) == 2
-    assert count_computed([]) == 0
+def test_computed_steps_are_counted_whatever_they_are_computed_for():
+    class Deep(Reuse):
+        depth = 2
+
+        def min_history(self, stage: int) -> int:
+            return 2
+
+    strategy = Strategy(ComputeSteps((0, 4)), EqualStages(), Deep())
+    reasons = [reason for _, reason in plan(strategy, GRID.sigmas)]
+    assert reasons[:3] == [Reason.SCHEDULE, Reason.HISTORY, Reason.PREDICTED]
+    assert (strategy.computed(GRID.sigmas), strategy.nfe(GRID.sigmas)) == ((0, 1, 4), 3)
