@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,22 +14,12 @@ from lesa_framework.runtime.features.finite import Finite
 from lesa_framework.runtime.features.held import Kind, kind_of
 from lesa_framework.runtime.features.history import newest_computed
 from lesa_framework.runtime.features.weighing import Count
-from lesa_framework.types import Filter, HistoryView, StepContext
-
-
-class Filtered(HistoryView, Protocol):
-    """A history that checks what its filters make."""
-
-    @property
-    def kind(self) -> Kind:
-        """Shape, dtype and device of the features as they came."""
-
-    def predict(self, filter: Filter, *, check: bool) -> tuple[Tensor, Count]:  # noqa: A002 - the contract's word
-        """Evaluate a filter, and replace what is not finite; tells how many values, or None if nobody looked."""
+from lesa_framework.runtime.store import Store
+from lesa_framework.types import HistoryView, StepContext
 
 
 def predict(
-    predictor: Predictor, history: Filtered, ctx: StepContext, finite: Finite, *, leaves: bool = False
+    predictor: Predictor, history: Store, ctx: StepContext, finite: Finite, *, leaves: bool = False
 ) -> Tensor | None:
     """The prediction; None if it is refused.
 

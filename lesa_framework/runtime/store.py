@@ -8,16 +8,24 @@ from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
-from lesa_framework.runtime.predicting import Filtered
-from lesa_framework.types import EntryInfo, HistoryPlace, HistoryView
+from lesa_framework.runtime.features.held import Kind
+from lesa_framework.runtime.features.weighing import Count
+from lesa_framework.types import EntryInfo, Filter, HistoryPlace, HistoryView
 
 
-class Store(Filtered, Protocol):
-    """A history to which the engine can write."""
+class Store(HistoryView, Protocol):
+    """A history to which the engine can write, and which checks what its filters make."""
+
+    @property
+    def kind(self) -> Kind:
+        """Shape, dtype and device of the features as they came."""
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
+
+    def predict(self, filter: Filter, *, check: bool) -> tuple[Tensor, Count]:  # noqa: A002 - the contract's word
+        """Evaluate a filter, and replace what is not finite; tells how many values, or None if nobody looked."""
 
     def append(self, feature: Tensor, info: EntryInfo) -> None:
         """Append a feature."""
