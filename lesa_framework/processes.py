@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -183,17 +183,16 @@ def _met(launch: Launch, patience: timedelta) -> distributed.ProcessGroup | None
     return distributed.group.WORLD
 
 
-def device_of_process(device: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
+def device_of_process(device: str | None) -> str | None:
     """The device of this process, when processes share a machine with several GPUs.
 
     Args:
         device: What the user asked for; None for any.
-        environ: Where the launcher says which process of the machine this is.
 
     Returns:
         With `cuda` or None on a machine with a GPU for each process: the process's own. Else what the user asked for.
     """
-    local = environ.get("LOCAL_RANK", "")
+    local = os.environ.get("LOCAL_RANK", "")  # from the launcher
     if device not in (None, "cuda") or not local.isdecimal() or int(local) >= torch.cuda.device_count():
         return device
     return f"cuda:{local}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import distributed
 
-from lesa_framework.processes import World
+from lesa_framework.processes import World, device_of_process
 from lesa_framework.testing import pretended_device
 from tests.narrow import WithoutFloat64
 
@@ -29,3 +30,23 @@ def test_what_is_exchanged_is_on_the_cpu_whatever_the_default_is(monkeypatch):
     with torch.device("meta"):
         assert both.rows(rows).tolist() == [[1.0], [2.0]] * 2
         assert (both.mean(3.0, 0.5), both.of_first(4.0)) == (3.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("rank", "asked", "found"),
+    [
+        ("1", None, "cuda:1"),
+        ("1", "cuda", "cuda:1"),
+        ("1", "cpu", "cpu"),
+        ("1", "cuda:0", "cuda:0"),
+        ("2", None, None),
+        ("first", "cuda", "cuda"),
+        (None, "cuda", "cuda"),
+    ],
+)
+def test_each_process_of_a_machine_has_a_gpu_of_its_own_where_there_are_enough(monkeypatch, rank, asked, found):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert device_of_process(asked) == found
