@@ -27,7 +27,7 @@ class Optimiser:
         clip: Largest norm of a gradient.
         schedule: How the rate falls.
         epochs: Length of the training, for `cosine`.
-        world: The processes that make the same steps, each with losses of its own samples; by default one.
+        world: The processes that make the same steps, each with losses of its own samples.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class Optimiser:
         clip: float,
         schedule: Literal["cosine", "constant", "authors"],
         epochs: int,
-        world: World | None = None,
+        world: World,
     ) -> None:
         self._parameters = list(parameters)
         self._adam = torch.optim.AdamW(self._parameters, lr=lr, weight_decay=weight_decay)
         self._lr, self._clip, self._schedule, self._epochs = lr, clip, schedule, epochs
-        self._world = world or World()
+        self._world = world
         self.steps = 0
         self.skipped = 0
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from lesa_framework import World
 from lesa_kan.optimiser import Optimiser
 
 LR = 0.125
@@ -16,7 +17,7 @@ LR = 0.125
 def made(schedule: Any = "constant", *, epochs: int = 8, **options: float) -> tuple[nn.Parameter, Optimiser]:
     weights = nn.Parameter(torch.tensor([1.0, 2.0]))
     chosen = {"lr": LR, "weight_decay": 0.0, "clip": 1e9, **options}
-    return weights, Optimiser([weights], schedule=schedule, epochs=epochs, **chosen)
+    return weights, Optimiser([weights], schedule=schedule, epochs=epochs, world=World(), **chosen)
 
 
 def moved(weights: nn.Parameter, optimiser: Optimiser) -> float:
