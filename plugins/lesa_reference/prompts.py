@@ -42,7 +42,7 @@ _EARLY_SEEDS, _EARLY_COUNT = 4, 256
 #: Words of a caption that make a picture hard to judge at a glance.
 _HARD_WORDS = {"letter", *TEXTURES[1:]}
 
-#: The shapes that each model draws so that most can be named without the caption, alone on one colour.
+#: The shapes that each model draws best, alone on one colour: FLUX's can be named without the caption.
 _DRAWN_WELL = {
     "flux": {"circle", "ring", "triangle", "diamond"},
     "qwen_image": {"circle"},
