@@ -15,7 +15,7 @@ _TINY = 1e-12
 
 
 def step_loss(trainable: TrainableLesa, history: HistoryView, ctx: StepContext, target: Tensor) -> Tensor:
-    """L1 distance between prediction and true feature, with gradients to the trainable's parameters.
+    """L1 distance between prediction and true feature in float32, with gradients to the trainable's parameters.
 
     Args:
         trainable: Its `prepare` is called, so that each step has a graph of its own.
@@ -25,7 +25,8 @@ def step_loss(trainable: TrainableLesa, history: HistoryView, ctx: StepContext, 
     """
     with torch.enable_grad():
         trainable.prepare(ctx.sigmas)
-        return (trainable.predict(history, ctx) - target.detach()).abs().mean()
+        wide = torch.promote_types(target.dtype, torch.float32)  # a difference may be infinite in float16, a mean 0
+        return (trainable.predict(history, ctx).to(wide) - target.detach().to(wide)).abs().mean()
 
 
 def trajectory_loss(latents: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:

@@ -14,10 +14,10 @@ from lesa_kan.online import OnlineTraining
 SIGMAS = (1.0, 0.5, 0.0)
 
 
-def history() -> History:
+def history(dtype: torch.dtype = torch.float32) -> History:
     held = History(2)
     for step in range(2):
-        held.append(torch.full((1, 3, 4), float(1 + step)), EntryInfo(step, True))
+        held.append(torch.full((1, 3, 4), float(1 + step), dtype=dtype), EntryInfo(step, True))
     return held
 
 
@@ -36,6 +36,18 @@ def test_the_loss_of_a_step_is_the_mean_distance_and_has_gradients(slope: Any) -
     loss.backward()
     assert float(slope.a.grad) == pytest.approx(-1.0)
     assert target.grad is None
+
+
+def test_the_loss_of_a_step_is_not_rounded_to_the_features_and_may_be_beyond_their_range(slope: Any) -> None:
+    held, target = history(torch.float16), torch.full((1, 3, 4), -65504.0, dtype=torch.float16)
+    held.append(torch.full((1, 3, 4), 65504.0, dtype=torch.float16), EntryInfo(2, True))
+    held.append(torch.full((1, 3, 4), 65504.0, dtype=torch.float16), EntryInfo(3, True))
+    slope.prepare = lambda sigmas: None
+    assert float(step_loss(slope, held, context(held), target).detach()) == 2 * 65504
+    held = history(torch.float16)
+    target = torch.full((1, 3, 4), 2.0, dtype=torch.float16)
+    target[0, 0, 0] += 2**-9  # one value in twelve
+    assert float(step_loss(slope, held, context(held), target).detach()) == pytest.approx(2**-9 / 12, rel=1e-6)
 
 
 def test_the_loss_of_a_trajectory_is_half_of_its_end_and_half_of_all_steps() -> None:

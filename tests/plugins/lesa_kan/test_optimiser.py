@@ -27,6 +27,15 @@ def moved(weights: nn.Parameter, optimiser: Optimiser) -> float:
     return float((before - weights.detach()).mean())
 
 
+def test_a_gradient_that_float16_cannot_hold_is_learnt_from() -> None:
+    weights, optimiser = made()
+    feature = torch.full((1024,), 1024.0)
+    prediction = (weights[0] * feature).half()
+    optimiser.learn((prediction.float() * 2**-26).sum())  # as of one among 2**26 values
+    assert float(weights.grad[0]) == 2**-6
+    assert float(weights.detach()[0]) == pytest.approx(1.0 - LR)
+
+
 @pytest.mark.parametrize(
     ("epoch", "share"),
     [(0, 1.0), (2, 0.02 + 0.98 * (0.5 + math.sqrt(0.125))), (4, 0.51), (6.5, 0.02 + 0.98 * 0.0842652), (8, 0.02)],
