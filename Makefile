@@ -61,7 +61,7 @@ bench-micro: $(INSTALLED) ## Time what our own code costs against its floor, in 
 	$(TEST_ENV) $(BIN)/python -m benchmarks.micro $(PARTS) $(if $(OUT),--out '$(OUT)') $(if $(NOTE),--note '$(NOTE)')
 
 bench-full-size: $(INSTALLED) ## Time every method at full size, on a GPU of 40 or 60 GB (MODEL=flux, qwen_image or hunyuan_video)
-	$(BIN)/python benchmarks/full_size.py $(MODEL) $(if $(OUT),--out '$(OUT)')
+	$(BIN)/python -m benchmarks.full_size $(MODEL) $(if $(OUT),--out '$(OUT)')
 
 matrix: $(INSTALLED) ## Run the conformance suite on every supported model class, and write docs/reference/matrix.md
 	$(TEST_ENV) $(BIN)/python -W ignore -m tests.matrix.page

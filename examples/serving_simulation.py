@@ -31,7 +31,7 @@ class _Read(BaseModel):
 
 
 class Source(_Read):
-    """Whose step times: a results file of `benchmarks/full_size.py`, and a cached method in it."""
+    """Whose step times: a results file of `python -m benchmarks.full_size`, and a cached method in it."""
 
     file: Path
     method: str

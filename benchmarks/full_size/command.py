@@ -44,7 +44,7 @@ def main(
     notices = Console(stderr=True, highlight=False, soft_wrap=True)
     _check(notices, models or [], device, tiny_models=tiny_models)
     place = choose(device)
-    command = shlex.join(["python", "benchmarks/full_size.py", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "benchmarks.full_size", *sys.argv[1:]])
     folder = FOLDER if out is None and not tiny_models else out
     failed = False
     for name in models or list(CASES):

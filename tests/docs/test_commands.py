@@ -121,7 +121,7 @@ def _program(main: Callable[..., None]) -> typer.Typer:
 
 #: What `python` runs, and has options of its own.
 PROGRAMS = {
-    "benchmarks/full_size.py": full_size.app,
+    "benchmarks.full_size": full_size.app,
     "lesa_reference.train": _program(train.main),
     "lesa_reference.prompts": _program(prompts.main),
 }
@@ -144,8 +144,7 @@ def _python(words: list[str]) -> None:
             origin = Path(str(spec.origin))
     else:
         origin = ROOT / words[0]
-    package = origin.with_suffix("")  # a script may be the door to a package of the same name
-    source = "".join(path.read_text() for path in (origin, *sorted(package.glob("*.py"))))
+    source = origin.read_text()
     for option in (word for word in words if word.startswith("--")):
         assert re.search(rf"\b{option.strip('-').replace('-', '[-_]')}\b", source), (option, origin.name)
     return None

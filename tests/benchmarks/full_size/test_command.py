@@ -30,7 +30,7 @@ def test_a_tiny_model_writes_results_that_report_opens(model, tmp_path):
     assert [row.name for row in results.rows] == ["uncached", f"lesa-n{interval}"]
     assert results.environment["device"] == "cpu"
     assert {"torch", "diffusers", "python"} <= set(results.environment)
-    assert results.command.startswith("python benchmarks/full_size.py")
+    assert results.command.startswith("python -m benchmarks.full_size")
     assert f"lesa-n{interval}" in outcome.stdout
     assert "round 1 of 1" in outcome.stderr
     assert f"{model}: written to {path}" in outcome.stderr
