@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from benchmarks.full_size.bench import STOPPED, Settings, results_path, run_case
 from benchmarks.full_size.cases import CASES, tiny
-from benchmarks.full_size.device import choose, problem_of
+from benchmarks.full_size.device import choose
 from benchmarks.full_size.lineup import chosen, line_up
 from benchmarks.full_size.table import bandwidth_table, floor_table, rows_table
-from lesa_framework.errors import LesaError
+from benchmarks.refusals import check_known, refusals
+from lesa_framework.cli import console
+from lesa_framework.cli.announce import announce
+from lesa_framework.errors import ConfigError
 from lesa_framework.measure.results import Results
 
 FOLDER = Path(__file__).resolve().parent.parent / "results"
@@ -26,6 +27,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@refusals()
 def main(
     models: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(CASES)}; all when none is named.")] = None,
     tiny_models: Annotated[bool, typer.Option("--tiny", help="Tiny models instead, for a CPU.")] = False,
@@ -41,21 +43,18 @@ def main(
     ] = None,
 ) -> None:
     """Time every method at full size, with random bfloat16 weights made on the GPU."""
-    notices = Console(stderr=True, highlight=False, soft_wrap=True)
-    _check(notices, models or [], device, tiny_models=tiny_models)
+    check_known(models or [], CASES, "model")
     place = choose(device)
+    if place.place.type != "cuda" and not tiny_models:
+        raise ConfigError("The full size needs a GPU with 40 GB or more, and there is none. Add --tiny for a CPU.")
     command = shlex.join(["python", "-m", "benchmarks.full_size", *sys.argv[1:]])
     folder = FOLDER if out is None and not tiny_models else out
     failed = False
     for name in models or list(CASES):
         case = tiny(CASES[name]) if tiny_models else CASES[name]
-        say = partial(_progress, notices, name)
         settings = Settings(rounds, budget, seed, tiny_models, command)
         path = None if folder is None else results_path(folder, case, place, tiny=tiny_models)
-        try:
-            results = run_case(case, chosen(line_up(case, seed), methods), place, settings, say, path)
-        except LesaError as error:
-            _refuse(notices, str(error))
+        results = run_case(case, chosen(line_up(case, seed), methods), place, settings, _say(name), path)
         failed |= not results.rows or any(note.startswith(STOPPED) for note in results.notes)
         show(results)
     raise typer.Exit(int(failed))
@@ -63,35 +62,19 @@ def main(
 
 def show(results: Results) -> None:
     """Print the tables."""
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=132)
-    console.print(rows_table(results))
+    screen = console.results()
+    screen.print(rows_table(results))
     if any(details.bandwidth for details in results.models[0].details.values()):
-        console.print(bandwidth_table(results))
+        screen.print(bandwidth_table(results))
     floors = floor_table(results)
     if floors is not None:
-        console.print(floors)
+        screen.print(floors)
     for row in results.rows:
         if row.error or row.note:
-            console.print(f"- {row.name}: {row.error or row.note}", markup=False)
+            screen.print(f"- {row.name}: {row.error or row.note}")
     for note in results.notes:
-        console.print(f"- {note}", markup=False)
+        screen.print(f"- {note}")
 
 
-def _progress(notices: Console, name: str, text: str) -> None:
-    notices.print(f"{name}: {text}", markup=False)
-
-
-def _check(notices: Console, models: Sequence[str], device: str, *, tiny_models: bool) -> None:
-    unknown = [name for name in models if name not in CASES]
-    if unknown:
-        _refuse(notices, f"{', '.join(unknown)}: no such model. Valid: {', '.join(CASES)}.")
-    if (problem := problem_of(device)) is not None:
-        _refuse(notices, problem)
-    if choose(device).place.type != "cuda" and not tiny_models:
-        _refuse(notices, "The full size needs a GPU with 40 GB or more, and there is none. Add --tiny for a CPU.")
-
-
-def _refuse(notices: Console, message: str) -> NoReturn:
-    notices.print(f"error: {message}", markup=False)
-    raise typer.Exit(2)
+def _say(name: str) -> Callable[[str], None]:
+    return lambda text: announce(f"{name}: {text}")

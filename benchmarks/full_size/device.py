@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 import torch
 
+from lesa_framework.errors import ConfigError
+
 #: A point in time: an event in a GPU's stream, or seconds.
 Mark: TypeAlias = "torch.cuda.Event | float"
 
@@ -138,17 +140,14 @@ class Cpu(Device):
         gc.collect()
 
 
-def problem_of(name: str) -> str | None:
-    """Why `--device` cannot be this; None where it can."""
-    if name not in ("auto", "cuda", "cpu"):
-        return f"--device: '{name}' is not valid. Valid: auto, cuda, cpu."
-    if name == "cuda" and not torch.cuda.is_available():
-        return "--device cuda: torch finds no GPU. Run it where there is one, or leave the option out."
-    return None
-
-
 def choose(name: str) -> Device:
-    """`cuda`, `cpu`, or `auto` for the GPU when there is one."""
-    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-        return Cuda()
-    return Cpu()
+    """`cuda`, `cpu`, or `auto` for the GPU when there is one.
+
+    Raises:
+        ConfigError: It is none of these, or there is no GPU.
+    """
+    if name not in ("auto", "cuda", "cpu"):
+        raise ConfigError(f"--device: '{name}' is not valid. Valid: auto, cuda, cpu.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch finds no GPU. Run it where there is one, or leave the option out.")
+    return Cpu() if name == "cpu" or not torch.cuda.is_available() else Cuda()

@@ -7,13 +7,12 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 
-from benchmarks.full_size.device import Device, problem_of
+from benchmarks.full_size.device import Device
 from benchmarks.micro.clock import clock, told
 from benchmarks.micro.filters import filters
 from benchmarks.micro.overhead import attaching, overhead
@@ -22,6 +21,9 @@ from benchmarks.micro.stages import bundled
 from benchmarks.micro.startup import startup
 from benchmarks.micro.steps import Peers, look_for_peers, steps, warm_up
 from benchmarks.micro.turns import Part
+from benchmarks.refusals import check_known, refusals
+from lesa_framework.cli import console
+from lesa_framework.cli.announce import announce
 from lesa_framework.files import write_text
 
 #: In (device, turns, says what is done): makes parts.
@@ -66,6 +68,7 @@ PARTS: dict[str, Measure] = {
 
 
 @app.command()
+@refusals()
 def main(
     parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all when none is named.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How many turns everything takes; long parts take fewer.")] = 7,
@@ -74,39 +77,20 @@ def main(
     out: Annotated[Path | None, typer.Option(help="File for the results.")] = None,
 ) -> None:
     """Time what our own code costs, each part against its floor, in turns. Under two minutes on a quiet machine."""
-    notices = Console(stderr=True, highlight=False, soft_wrap=True)
-    _check(notices, parts or [], device)
+    check_known(parts or [], PARTS, "part")
     place, found = clock(device), list[Part]()
     command = shlex.join(["python", "-m", "benchmarks.micro", *sys.argv[1:]])
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=110)
-
-    def say(text: str) -> None:
-        notices.print(text, markup=False)
-
-    say(f"seconds by {told(place)}, {torch.get_num_threads()} threads")
+    screen = console.results()
+    announce(f"seconds by {told(place)}, {torch.get_num_threads()} threads")
     for name in parts or list(PARTS):
-        say(name)
-        measured = PARTS[name](place, rounds, say)
+        announce(name)
+        measured = PARTS[name](place, rounds, announce)
         found += measured
         for part in measured:
-            console.print(table_of(part))
+            screen.print(table_of(part))
             for remark in part.notes:
-                console.print(f"- {remark}", markup=False)
+                screen.print(f"- {remark}")
         if out is not None:  # after each part, so that a run that is stopped leaves what it had
             results = results_of(found, place, command, [note] if note else [])
             write_text(out, results.model_dump_json(indent=1) + "\n")
-            say(f"written to {out}")
-
-
-def _check(notices: Console, parts: list[str], device: str) -> None:
-    unknown = [name for name in parts if name not in PARTS]
-    if unknown:
-        _refuse(notices, f"{', '.join(unknown)}: no such part. Valid: {', '.join(PARTS)}.")
-    if (problem := problem_of(device)) is not None:
-        _refuse(notices, problem)
-
-
-def _refuse(notices: Console, message: str) -> NoReturn:
-    notices.print(f"error: {message}", markup=False)
-    raise typer.Exit(2)
+            announce(f"written to {out}")
