@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import count
 
 from torch import nn
 
@@ -45,32 +46,42 @@ class Floor:
         """None."""
         return {}
 
-    @contextmanager
-    def attach(self, pipe: HasTransformer) -> Iterator[None]:
-        """Attach it; leaving the context detaches it. The blocks are in their lists between calls."""
-        model, calls = pipe.transformer, 0
-        lists = [model.get_submodule(path)._modules for path in find_adapter(model).adapter.blocks]
-        held: list[dict[str, nn.Module | None]] = []
+    def attach(self, pipe: HasTransformer) -> AbstractContextManager[None]:
+        """Attach it; leaving the context detaches it."""
+        model, calls = pipe.transformer, count()
+        return hidden(model, find_adapter(model).adapter.blocks, lambda: next(calls) // self.branches not in self.steps)
 
-        def hide(*_: object) -> None:
-            nonlocal calls
-            step, calls = calls // self.branches, calls + 1
-            if step not in self.steps:
-                held[:] = [dict(modules) for modules in lists]
-                for modules in lists:
-                    modules.clear()
 
-        def show(*_: object) -> None:
-            for modules, blocks in zip(lists, held, strict=False):
-                modules.update(blocks)
-            held.clear()
+@contextmanager
+def hidden(model: nn.Module, blocks: Sequence[str], now: Callable[[], bool]) -> Iterator[None]:
+    """In the context, some calls of a model find its block lists empty. Between calls the blocks are in their lists.
 
-        handles = [
-            model.register_forward_pre_hook(hide, prepend=True),
-            model.register_forward_hook(show, always_call=True),
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    Args:
+        model: The model.
+        blocks: Paths of its block lists.
+        now: Tells at the beginning of each call whether it is one of them.
+    """
+    lists = [model.get_submodule(path)._modules for path in blocks]
+    held: list[dict[str, nn.Module | None]] = []
+
+    def hide(*_: object) -> None:
+        if now():
+            held[:] = [dict(modules) for modules in lists]
+            for modules in lists:
+                modules.clear()
+
+    def show(*_: object) -> None:
+        for modules, those in zip(lists, held, strict=False):
+            modules.update(those)
+        held.clear()
+
+    # Around the marks of a stopwatch that is running already: what these do is not timed.
+    handles = [
+        model.register_forward_pre_hook(hide, prepend=True),
+        model.register_forward_hook(show, always_call=True),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from benchmarks.full_size.device import Device
+from benchmarks.full_size.floor import hidden
 from benchmarks.full_size.stopwatch import Stopwatch
 from lesa_framework import BackboneAdapter, BackboneConfig, CustomBackboneConfig, HasTransformer, find_adapter
 from lesa_framework.generation import GenerationSettings, generate_batch
@@ -61,53 +62,15 @@ class Stage:
             calls[call.computed].append(device.between(call.start, call.end))
         return Sampled(device.between(start, end), *(median(each) if each else None for each in calls.values()))
 
-    @contextmanager
-    def floor(self) -> Iterator[None]:
-        """The model with empty block lists and nothing attached: what a predicted step cannot do without."""
-        fill = self._emptied()
-        try:
-            yield
-        finally:
-            fill()
-
-    @contextmanager
-    def floor_between(self, computed: Sequence[int]) -> Iterator[None]:
-        """The floor where some steps are computed: the others find caches as a predicted step finds them.
+    def floor(self, computed: Sequence[int] = ()) -> AbstractContextManager[None]:
+        """The model with empty block lists and nothing attached: what a predicted step cannot do without.
 
         Args:
-            computed: The steps, as the scheduler counts them.
+            computed: Steps that are computed all the same, as the scheduler counts them: the others then find caches
+                as a predicted step finds them.
         """
-        model, scheduler, undone = self.pipe.transformer, self.pipe.scheduler, list[Callable[[], None]]()
-
-        def begin(*_: object) -> None:
-            if (scheduler.step_index or 0) not in computed:
-                undone.append(self._emptied())
-
-        def end(*_: object) -> None:
-            while undone:
-                undone.pop()()
-
-        # Around the marks: what they do is not timed.
-        handles = [model.register_forward_pre_hook(begin, prepend=True), model.register_forward_hook(end)]
-        try:
-            yield
-        finally:
-            end()
-            for handle in handles:
-                handle.remove()
-
-    def _emptied(self) -> Callable[[], None]:
-        """Empties the block lists; returns what fills them again."""
-        lists = [self.pipe.transformer.get_submodule(path)._modules for path in self.adapter.blocks]
-        held = [dict(modules) for modules in lists]
-        for modules in lists:
-            modules.clear()
-
-        def fill() -> None:
-            for modules, blocks in zip(lists, held, strict=True):
-                modules.update(blocks)
-
-        return fill
+        scheduler = self.pipe.scheduler
+        return hidden(self.pipe.transformer, self.adapter.blocks, lambda: (scheduler.step_index or 0) not in computed)
 
 
 @dataclass(frozen=True)

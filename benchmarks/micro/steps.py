@@ -105,7 +105,7 @@ def warm_up(stage: Stage, peers: Peers) -> None:
 
 
 def _floors(stage: Stage) -> list[_Entry]:
-    between = partial(stage.floor_between, COMPUTED)
+    between = partial(stage.floor, COMPUTED)
     return [_Entry(_FLOOR, _FLOOR, stage.floor), _Entry("floor between computed steps", _FLOOR, between)]
 
 

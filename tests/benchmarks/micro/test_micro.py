@@ -73,11 +73,24 @@ def test_the_floor_between_computed_steps_runs_blocks_at_those_alone_and_is_undo
     before, ran = dict(stage.pipe.transformer.named_modules()), list[int]()
     block = stage.pipe.transformer.get_submodule(stage.adapter.blocks[0])[0]
     handle = block.register_forward_pre_hook(lambda *_: ran.append(stage.pipe.scheduler.step_index or 0))
-    sampled = stage.timed(4, partial(stage.floor_between, (0, 2)))
+    sampled = stage.timed(4, partial(stage.floor, (0, 2)))
     handle.remove()
     assert ran == [0, 2]
     assert None not in (sampled.computed, sampled.predicted)
     assert dict(stage.pipe.transformer.named_modules()) == before
+
+
+def test_what_the_floor_does_is_not_timed():
+    class Watching(Cpu):
+        def mark(self):
+            seen.append(len(blocks))
+            return super().mark()
+
+    stage, seen = tiny(Watching(), layers=3), list[int]()
+    blocks = stage.pipe.transformer.get_submodule(stage.adapter.blocks[0])
+    stage.timed(2, stage.floor)
+    assert (len(seen), seen[0], seen[-1]) == (2 + 2 * 5, 3, 3)
+    assert set(seen[1:-1]) == {0}, "emptied before a call's first mark, and filled after its last"
 
 
 def test_the_tiny_model_is_registered_nowhere():
