@@ -8,12 +8,9 @@ import typer
 
 from lesa_framework.cli import console
 from lesa_framework.cli.try_it import try_it
-from lesa_framework.search.record import Record, Tried
+from lesa_framework.search.record import FEW, Record, Tried
 from lesa_framework.search.run import Found
 from lesa_framework.words import amount
-
-#: Fewer candidates than this are hardly a search.
-_FEW = 20
 
 
 def tell(found: Found, *, as_json: bool) -> None:
@@ -25,7 +22,7 @@ def tell(found: Found, *, as_json: bool) -> None:
         count = len(record.tried)
         choices = "1 choice of steps, and it was tried" if count == 1 else f"{count} choices of steps; all were tried"
         console.note(f"this budget leaves '{record.about['predictor']}' {choices}.")
-    elif len(record.tried) < _FEW:
+    elif len(record.tried) < FEW:
         console.note(
             f"only {len(record.tried)} candidates were tried; a search needs some dozens to find much. "
             "The same command with more --minutes or --tries goes on."

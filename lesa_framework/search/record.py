@@ -12,6 +12,9 @@ from lesa_framework.artifacts.artifact import first_problem
 from lesa_framework.errors import ConfigError
 from lesa_framework.files import is_file, read_text, write_text
 
+#: Fewer candidates than this are hardly a search.
+FEW = 20
+
 
 class Tried(BaseModel):
     """A candidate and how close it came.

@@ -197,7 +197,7 @@ def _write(config: LesaConfig, found: Found) -> None:
             predictor = config.predictor.model_copy(update={"weights": Path(found.weights.name)})
             config = config.model_copy(update={"predictor": predictor})
         write_text(found.config, dump_config(config))
-    write_text(found.page, write_page(found.record, found.config))
+    write_text(found.page, write_page(found.record, found.config, exhausted=found.exhausted))
 
 
 def _record(

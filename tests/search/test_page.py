@@ -68,10 +68,40 @@ def test_the_page_is_whole_and_fetches_nothing(record: Record) -> None:
     tags.feed(page)
     assert tags.open == []
     assert not re.search(r"https?://|<script|url\(", page)
-    assert "It computes <b>0 4 7</b>. In the comparison the final latents are 23.50 dB" in page
-    assert "with even steps they are 21.00 dB" in page
+    assert "<b>2.50 dB closer</b> to the uncached run than as many even steps, and closer on 2 of 2 prompts" in page
+    assert "<dt>closeness</dt><dd>23.50 dB</dd>" in page
+    assert "<dt>with even steps</dt><dd>21.00 dB</dd>" in page
+    assert "Computed steps, from 0: <b>0 4 7</b>" in page
     assert "<th>in the search, dB</th><th>in the comparison, dB</th>" in page
-    assert ("settings: <b>24.50 dB</b>" in page) is (record.final is not None)
+    assert ("real settings</dt><dd>24.50 dB</dd>" in page) is (record.final is not None)
+
+
+def test_a_search_that_found_nothing_says_so_and_whether_more_can_be_tried() -> None:
+    even = Tried(steps=(0, 3, 6), db=(20.0, 22.0))
+    record = a_record(tried=[even, Tried(steps=(0, 1, 2), db=(2.0,))], compared=[even])
+    page = write_page(record, Path("mine.yaml"))
+    assert "<b>Nothing was closer than even steps</b>" in page
+    assert "Only 2 candidates were tried" in page
+    assert "dB closer" not in page
+    assert "The comparison at the end" not in page
+    whole = write_page(record, Path("mine.yaml"), exhausted=True)
+    assert "Every choice of steps was tried." in whole
+    assert "goes on" not in whole
+
+
+def test_steps_that_only_the_search_found_closer_are_not_called_so() -> None:
+    even, best = Tried(steps=(0, 3, 6), db=(20.0, 22.0)), Tried(steps=(0, 4, 7), db=(19.0, 21.5))
+    page = write_page(a_record(compared=[even, best]), Path("mine.yaml"))
+    assert "In the comparison alone even steps are 0.75 dB closer" in page
+
+
+def test_the_next_commands_are_there_and_none_where_no_model_is_named() -> None:
+    page = write_page(a_record(), Path("my found/mine.yaml"))
+    assert "lesa eval &#39;my found/mine.yaml&#39;\nlesa generate --config &#39;my found/mine.yaml&#39;" in page
+    assert "lesa.accelerate(pipe, &#34;my found/mine.yaml&#34;)" in page
+    unnamed = write_page(a_record(about={**ABOUT, "model": None}), Path("mine.yaml"))
+    assert "lesa generate" not in unnamed
+    assert "lesa.accelerate" in unnamed
 
 
 def test_names_are_shown_as_they_are() -> None:
@@ -101,6 +131,12 @@ def test_the_plot_has_every_candidate_and_the_line_to_beat() -> None:
     assert plot_of(a_record(tried=[])) is None
 
 
+def test_the_axis_has_labels_where_nothing_was_closer_than_even_steps() -> None:
+    plot = plot_of(a_record(tried=[Tried(steps=(0, 3, 6), db=(20.0, 22.0)), Tried(steps=(0, 1, 2), db=(2.0,))]))
+    assert plot is not None
+    assert len(plot.levels) >= 3
+
+
 def test_strips_show_what_each_move_changed() -> None:
     newest, middle, even = strips_of(a_record())
     assert (newest.number, middle.number, even.number) == (5, 3, 1)
@@ -110,5 +146,6 @@ def test_strips_show_what_each_move_changed() -> None:
 
 def test_finalists_are_compared_with_even_steps_prompt_by_prompt() -> None:
     best, even = finalists_of(a_record())
-    assert (best.steps, best.searched, best.gain, best.error) == ((0, 4, 7), 23.5, 2.5, 0.5)
-    assert (even.gain, even.error) == (0.0, 0.0)
+    assert (best.steps, best.number, best.searched, best.gain, best.error) == ((0, 4, 7), 5, 23.5, 2.5, 0.5)
+    assert (best.closer, best.prompts, best.is_even) == (2, 2, False)
+    assert (even.gain, even.error, even.is_even) == (0.0, 0.0, True)

@@ -11,11 +11,13 @@ from lesa_framework.search.candidates import Steps
 from lesa_framework.search.record import Record, Tried
 
 #: The plot's size, and the room around it for labels, in SVG units.
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 900, 320, 56, 20, 36, 14
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 900, 340, 56, 20, 46, 34
 #: About so many lines on the axis of dB, and the widths they may have.
 _LINES, _WIDTHS = 6, (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 #: A candidate so far below the even steps, in dB, is drawn at the lower edge: it would press the rest together.
 _LOWEST = 3.0
+#: The axis spans at least so many dB: levels alike would leave it without any labels.
+_SPAN = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,25 @@ class Finalist:
 
     Attributes:
         steps: The computed steps.
+        number: When it was tried, from 1; None when it was not.
         mean: Closeness in dB.
-        searched: The same in the search; None when it was not tried.
+        searched: The same in the search; None when it was not tried on all prompts.
         gain: Mean gain over even steps in dB.
         error: Its standard error; None with one prompt.
+        closer: On how many prompts of the comparison it is closer than even steps.
+        prompts: How many these are.
+        is_even: Whether it is the even steps.
     """
 
     steps: Steps
+    number: int | None
     mean: float
     searched: float | None
     gain: float
     error: float | None
+    closer: int
+    prompts: int
+    is_even: bool
 
 
 def plot_of(record: Record) -> Plot | None:
@@ -86,7 +96,7 @@ def plot_of(record: Record) -> Plot | None:
     if not record.full:
         return None
     even, best = record.full[0].mean, max(each.mean for each in record.full)
-    low = max(min(each.mean for each in record.full), even - _LOWEST)
+    low = min(max(min(each.mean for each in record.full), even - _LOWEST), best - _SPAN)
     low, high = low - 0.05 * (best - low + 0.1), best + 0.1 * (best - low + 0.1)
     count = len(record.tried)
 
@@ -136,18 +146,30 @@ def finalists_of(record: Record) -> list[Finalist]:
     even = record.compared[0]
     found = []
     means = {each.steps: each.mean for each in record.full}
+    numbers = {each.steps: number for number, each in enumerate(record.tried, start=1)}
     for each in sorted(record.compared, key=lambda tried: -record.pooled(tried)):
         gains = [one - other for one, other in zip(each.db, even.db, strict=True)]
         mean = fmean(gains)
         spread = sum((gain - mean) ** 2 for gain in gains)
         error = math.sqrt(spread / (len(gains) - 1) / len(gains)) if len(gains) > 1 else None
-        found.append(Finalist(each.steps, each.mean, means.get(each.steps), mean, error))
+        closer = sum(gain > 0 for gain in gains)
+        found.append(
+            Finalist(
+                each.steps, numbers.get(each.steps), each.mean, means.get(each.steps), mean, error, closer, len(gains),
+                each.steps == even.steps,
+            )
+        )  # fmt: skip
     return found
 
 
 def told(steps: Steps) -> str:
     """Steps for people."""
     return " ".join(map(str, steps))
+
+
+def only(steps: Steps, total: int) -> list[str]:
+    """The cells of steps that are compared with nothing."""
+    return _cells(steps, None, total)
 
 
 def _cells(steps: Steps, before: Tried | None, total: int) -> list[str]:
