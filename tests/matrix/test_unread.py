@@ -44,7 +44,7 @@ RESTING: dict[str, set[str]] = {
     "bria_fibo": {"context_embedder", "pos_embed", "x_embedder"},
     "longcat_image": {"context_embedder", "pos_embed", "x_embedder"},
     "ovis_image": {"context_embedder", "context_embedder_norm", "pos_embed", "x_embedder"},
-    # Its token embedding too where warnings are no errors: the model writes to what it returns, of which torch warns.
+    # Not its token embedding, whose output the model writes to.
     "glm_image": {"glyph_projector", "image_projector", "prior_projector", "rope"},
     "nucleus_moe_image": {"img_in", "pos_embed", "txt_norm"},
     "qwen_image21": {"img_in", "modulation", "pos_embed", "txt_in"},

@@ -30,10 +30,10 @@ class Unread:
     """Those children of a model that need not run while its blocks are bypassed.
 
     Nobody has to name them. For each kind of call, the first computed step shows them: the same call is made again with
-    bypassed blocks, and again with NaN in the place of what a child returned. A child is unread if no bit of the output
-    changes, and if none changes with all of them away. Calls that differ in their shapes are believed to have the same
-    unread children, and are only looked at with all of them away. On predicted steps unread children return the NaN at
-    once, so a module that something does read could not go unnoticed.
+    bypassed blocks, and again with NaN in the place of what a child returned. A child is unread if nobody writes to the
+    NaN and no bit of the output changes, and if the same holds with all of them away. Calls that differ in their shapes
+    are believed to have the same unread children, and are only looked at with all of them away. On predicted steps
+    unread children return the NaN at once, so a module that something does read could not go unnoticed.
 
     Args:
         model: The transformer.
@@ -163,13 +163,14 @@ def _unread(model: nn.Module, with_blanks: Callable[[Blanks], list[Tensor]], lik
     }
 
     def changes_nothing(some: Blanks) -> bool:
+        # With memory of their own: a model that writes to one must not spoil those of all sessions.
+        tried = {number: _apart(blank) for number, blank in some.items()}
         try:
-            found = with_blanks(some)
+            found = with_blanks(tried)
         except Exception:  # whatever a model says of NaN, it has read it
-            _mend(some)
             return False
-        if _mend(some):
-            return False  # the model wrote over the NaN, so the output does not show whether it is read
+        if any(map(_is_written, tensors(list(tried.values())))):
+            return False  # the output may not show that it is read, and the one of all sessions cannot be written to
         return len(found) == len(expected) and all(map(torch.equal, found, expected))
 
     if likely is None:
@@ -210,12 +211,17 @@ for _dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16, torc
     _nan(_dtype, torch.device("cpu"))  # there before anybody measures what a session keeps
 
 
-def _mend(blanks: Blanks) -> bool:
-    """Make blanks NaN again that a model wrote to; whether there were any."""
-    written = [blank for blank in tensors(list(blanks.values())) if not bool(blank.isnan().all())]
-    for blank in written:
-        _nan(blank.dtype, blank.device).fill_(math.nan)
-    return bool(written)
+def _apart(blank: Any) -> Any:
+    """A blank whose numbers each have memory of their own, to be written to."""
+    if isinstance(blank, Tensor):
+        with torch.inference_mode(mode=False):  # so that it counts what is written
+            return blank.clone()
+    return type(blank)(map(_apart, blank))
+
+
+def _is_written(blank: Tensor) -> bool:
+    """Whether anything has been written to a new blank, be it NaN; some kernels do not count it."""
+    return blank._version > 0 or not bool(blank.isnan().all())
 
 
 def _kind(latent: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Hashable:

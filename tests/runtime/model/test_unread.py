@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -137,17 +139,25 @@ def test_a_model_that_writes_to_its_buffers_is_left_alone():
     assert not model.mean.isnan().any()
 
 
-@pytest.mark.filterwarnings("ignore:Use of .* on expanded tensors is deprecated:UserWarning")
-def test_a_module_whose_output_is_written_to_runs(monkeypatch):
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("write", ["erase", "erase uncounted", "keep NaN"])
+def test_a_module_whose_output_is_written_to_runs(monkeypatch, write, inference):
     class Erasing(Counted):
         def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
             words = self.context_embed(encoder_hidden_states)
-            words[torch.ones(words.shape, dtype=torch.bool)] = 0.0
+            if write == "keep NaN":  # as GLM-Image drops tokens, whose NaN stays NaN
+                words[torch.ones(words.shape[:2], dtype=torch.bool)] *= 0.0
+                words = torch.zeros(())
+            else:
+                (words.data if write == "erase uncounted" else words)[torch.ones(words.shape, dtype=torch.bool)] = 0.0
             (output,) = super().forward(hidden_states, timestep, None, return_dict=False)
             return (output + words.mean(),)
 
     model = Erasing()
-    outputs = sample(model, words=3)
+    with torch.inference_mode(inference), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")  # those that are errors show the model's writing by themselves
+        outputs = sample(model, words=3)
+    assert not told  # torch warns of writing to one number under many names
     assert unread._nan(torch.float32, torch.device("cpu")).isnan()  # of all sessions
     assert model.calls["context_embed"] == 5
     assert model.calls["embed"] == 2
