@@ -15,11 +15,14 @@ from lesa_framework.api import attach_strategy
 from lesa_framework.measure.details import Bandwidth
 from lesa_framework.runtime.features.history import History
 
+#: How often each of the two is timed, in turns.
+_SAMPLES = 20
+#: Repetitions within one timing, so that a GPU never waits for the CPU's first launch.
+_INNER = 10
+
 
 @torch.no_grad()
-def measure_bandwidth(
-    denoiser: Denoiser, strategy: Strategy, device: Device, *, samples: int = 20, inner: int = 10
-) -> Bandwidth | None:
+def measure_bandwidth(denoiser: Denoiser, strategy: Strategy, device: Device) -> Bandwidth | None:
     """Apply a predictor's last filter to a full history of real size, in turns with a device-to-device copy.
 
     The bytes counted are those that have to move: each tap's feature is read once, the prediction written once. What
@@ -29,8 +32,6 @@ def measure_bandwidth(
         denoiser: Whose features have the shape and dtype.
         strategy: Whose predictor is measured.
         device: Where.
-        samples: How often each of the two is timed, in turns.
-        inner: Repetitions within one timing, so that a GPU never waits for the CPU's first launch.
 
     Returns:
         The measurement; None for a predictor that moves nothing.
@@ -51,9 +52,9 @@ def measure_bandwidth(
     source = torch.zeros((read + written) // 2, dtype=torch.uint8, device=feature.device)
     target = torch.empty_like(source)
     times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(samples + 1):
-        times[0].append(seconds_of(lambda: predictor.predict(history, ctx), device, inner))
-        times[1].append(seconds_of(lambda: target.copy_(source), device, inner))
+    for _ in range(_SAMPLES + 1):
+        times[0].append(seconds_of(lambda: predictor.predict(history, ctx), device, _INNER))
+        times[1].append(seconds_of(lambda: target.copy_(source), device, _INNER))
     predicting, copying = (median(each[1:]) for each in times)  # the first of each warms up
     return Bandwidth(
         taps=taps,
@@ -66,7 +67,7 @@ def measure_bandwidth(
         copy_seconds=copying,
         copy_bytes_per_second=2 * source.nbytes / copying,
         share_of_copy=(read + written) / predicting / (2 * source.nbytes / copying),
-        samples=samples,
+        samples=_SAMPLES,
     )
 
 

@@ -66,10 +66,10 @@ class Device(ABC):
 class Cuda(Device):
     """One GPU."""
 
-    def __init__(self, index: int = 0) -> None:
-        self.place, self.dtype = torch.device("cuda", index), torch.bfloat16
-        self.name = torch.cuda.get_device_name(index)
-        torch.cuda.set_device(index)  # events are recorded in the current device's stream
+    def __init__(self) -> None:
+        self.place, self.dtype = torch.device("cuda", 0), torch.bfloat16
+        self.name = torch.cuda.get_device_name(self.place)
+        torch.cuda.set_device(self.place)  # events are recorded in the current device's stream
 
     def mark(self) -> Mark:
         """An event."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,7 +93,6 @@ def command(
         _announce(bench, results_path, store)
         few_batches(bench, world)
         say_before_loading(task.source for task in bench.tasks)
-        progress = partial(console.StepProgress, announce=True)
         outlook = Outlook(job, bench, results_path, page=True, beside=page_path, keeps=True)
 
         def look(*loaded: Any) -> None:
@@ -103,7 +101,9 @@ def command(
             outlook(*loaded)
 
         with stopping.advice_when_stopped(lambda: _how_to_resume(store, results_path, fresh=fresh)):
-            results = run_bench(bench, progress, store=store, only=only, device=place, world=world, look=look)
+            results = run_bench(
+                bench, console.StepProgress, store=store, only=only, device=place, world=world, look=look
+            )
     if not world.is_first:
         return
     results = results.model_copy(update={"identity": identity})

@@ -231,14 +231,15 @@ class Bar:
 class StepProgress(Bar):
     """Counts the sampler's steps by their work: a bar on a terminal, lines elsewhere. A context manager.
 
+    It says how long it will take: when that is known, or else when a few steps were timed.
+
     Args:
         title: What is done at first.
-        announce: Say how long it will take: when that is known, or else when a few steps were timed.
     """
 
-    def __init__(self, title: str, *, announce: bool = False) -> None:
+    def __init__(self, title: str) -> None:
         super().__init__(title, 28, TimeRemainingColumn())
-        self._title, self._announce = title, announce
+        self._title, self._is_length_told = title, False
         self._done, self._total, self._tenths = 0.0, 0.0, Tenths()
         self._remaining, self._steps = Remaining(), 0
         self._told: float | None = None  # when a tenth was told last
@@ -257,7 +258,7 @@ class StepProgress(Bar):
         if self._steps == 1:
             self._remaining.start(self._done)  # first steps are slow
         enough = min(_TIMED_STEPS, _TIMED_SHARE * self._total) * (1 - _EXACT)
-        if self._announce and self._remaining.timed(self._done) >= enough:
+        if not self._is_length_told and self._remaining.timed(self._done) >= enough:
             self._say_length(self._remaining.seconds(self._done, self._total))
         self._bar.update(self._task, advance=work, description=method)
         percent = self._tenths.reached(self._done, self._total)
@@ -274,8 +275,8 @@ class StepProgress(Bar):
 
     def _say_length(self, seconds: float | None) -> None:
         """Once, and only if it is known."""
-        if self._announce and seconds and self._total:
-            self._announce = False
+        if not self._is_length_told and seconds and self._total:
+            self._is_length_told = True
             self.screen.print(f"the runs take {about(seconds)} on this machine")
 
     def __enter__(self) -> Self:

@@ -103,7 +103,7 @@ def command(
     with (
         console.warnings_as_notes(),
         stopping.advice_when_stopped(lambda: _how_far(written, len(pairs))),
-        console.StepProgress("loading", announce=True) as progress,
+        console.StepProgress("loading") as progress,
     ):
         pipe = load_pipeline(source, device=device)
         check_call(pipe, settings.call)

@@ -57,7 +57,7 @@ def measured(bench: Benchmark, device: str | None, look: Outlook, world: World =
     say_before_loading([task.source])
     with (
         stopping.advice_when_stopped(lambda: _STOPPED),
-        console.StepProgress("loading", announce=True) as progress,
+        console.StepProgress("loading") as progress,
     ):
         look.screen = progress.screen
         return run_bench(

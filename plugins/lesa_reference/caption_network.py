@@ -36,12 +36,12 @@ class CaptionNetwork(nn.Module):
     network learns about red rings helps it to recognise red stars.
     """
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
         for depth in range(4):
-            following = width * min(4, 2**depth)
+            following = 24 * min(4, 2**depth)
             layers += [nn.Conv2d(channels, following, 3, stride=2, padding=1), nn.BatchNorm2d(following), nn.SiLU()]
             layers += [nn.Conv2d(following, following, 3, padding=1), nn.BatchNorm2d(following), nn.SiLU()]
             channels = following

@@ -20,6 +20,8 @@ from lesa_reference.trainer import Trainer
 #: Share of captions blanked so that guidance has an unconditional branch.
 _CAPTION_DROPOUT = 0.1
 _EMA_DECAY = 0.999
+#: Scenes that go through the VAE at a time.
+_ENCODED = 64
 
 
 class Denoiser(nn.Module, ABC):
@@ -71,13 +73,13 @@ class Examples:
 
 
 @torch.no_grad()
-def encode_examples(vae: Vae, codec: Codec, pool: Pool, batch: int = 64) -> Iterator[Examples]:
+def encode_examples(vae: Vae, codec: Codec, pool: Pool) -> Iterator[Examples]:
     """Encode a pool; yields the examples batch by batch."""
     weight = next(vae.parameters())
-    for start in range(0, len(pool.captions), batch):
-        pixels = codec.pixels(pool.pixels[start : start + batch].to(weight.device)).to(weight.dtype)
+    for start in range(0, len(pool.captions), _ENCODED):
+        pixels = codec.pixels(pool.pixels[start : start + _ENCODED].to(weight.device)).to(weight.dtype)
         latents = codec.normalise(vae, vae.encode(pixels).latent_dist.mean)
-        yield Examples(latents.float().cpu().contiguous(), pool.captions[start : start + batch])
+        yield Examples(latents.float().cpu().contiguous(), pool.captions[start : start + _ENCODED])
 
 
 class DenoiserTrainer(Trainer):

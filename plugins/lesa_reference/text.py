@@ -142,8 +142,9 @@ def new_clip(width: int = 64, words: int = len(VOCABULARY), tokens: int = TEXT_T
     )
 
 
-def new_t5(width: int = 96) -> T5EncoderModel:
-    """An untrained two-layer T5 encoder; `width` numbers for each token."""
+def new_t5() -> T5EncoderModel:
+    """An untrained two-layer T5 encoder; 96 numbers for each token."""
+    width = 96
     return T5EncoderModel(
         T5Config(
             vocab_size=len(_SPECIAL) + len(VOCABULARY),
@@ -160,13 +161,13 @@ def new_t5(width: int = 96) -> T5EncoderModel:
     )
 
 
-def new_llama(words: int, width: int = 64) -> LlamaModel:
+def new_llama(words: int) -> LlamaModel:
     """An untrained LLaMA of three layers; HunyuanVideo skips the last two, so one layer does the work."""
     return LlamaModel(
         LlamaConfig(
             vocab_size=len(_SPECIAL) + words + 1,
-            hidden_size=width,
-            intermediate_size=width,
+            hidden_size=64,
+            intermediate_size=64,
             num_hidden_layers=3,
             num_attention_heads=4,
             num_key_value_heads=4,
@@ -178,9 +179,9 @@ def new_llama(words: int, width: int = 64) -> LlamaModel:
     )
 
 
-def new_qwen_vl(words: int, width: int = 96) -> Qwen2_5_VLForConditionalGeneration:
+def new_qwen_vl(words: int) -> Qwen2_5_VLForConditionalGeneration:
     """An untrained two-layer Qwen2.5-VL; its vision tower is never used, so it is as small as can be."""
-    size = len(_SPECIAL) + words + 1
+    size, width = len(_SPECIAL) + words + 1, 96
     return Qwen2_5_VLForConditionalGeneration(
         Qwen2_5_VLConfig(
             text_config={

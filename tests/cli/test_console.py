@@ -40,7 +40,7 @@ def test_progress_in_a_pipe_is_lines_from_the_first_moment(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    with StepProgress("loading", announce=True) as progress:
+    with StepProgress("loading") as progress:
         assert capsys.readouterr().err == "loading\n"
         monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: now)
         progress.expect(10 * 0.1, seconds=130.0)
@@ -57,7 +57,7 @@ def test_progress_in_a_pipe_is_lines_from_the_first_moment(
 def test_a_duration_that_is_not_known_is_told_when_a_few_steps_were_timed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with StepProgress("generating", announce=True) as progress:
+    with StepProgress("generating") as progress:
         clock = iter([0.0, 100.0, 160.0])
         monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: next(clock))
         progress.expect(50.0)
@@ -73,7 +73,7 @@ def test_a_duration_is_not_told_of_predicted_steps_alone(
 ) -> None:
     now = 0.0
     monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: now)
-    with StepProgress("generating", announce=True) as progress:
+    with StepProgress("generating") as progress:
         progress.expect(10 * (1 + 4 * 0.03))
         for work in (1.0, *[0.03] * 4, 1.0):
             assert "the runs take" not in capsys.readouterr().err
@@ -85,7 +85,7 @@ def test_a_duration_is_not_told_of_predicted_steps_alone(
 def test_a_run_of_less_than_a_second_is_not_said_to_take_ten(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with StepProgress("generating", announce=True) as progress:
+    with StepProgress("generating") as progress:
         clock = iter([0.0, 8.0, *(8.0 + 0.02 * number for number in range(1, 50))])  # the first step loads kernels
         monkeypatch.setattr("lesa_framework.cli.console.time.monotonic", lambda: next(clock))
         progress.expect(50.0)
