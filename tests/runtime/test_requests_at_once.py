@@ -131,3 +131,14 @@ def test_an_observer_that_fails_at_the_end_of_a_request_whose_traceback_is_kept_
         assert torch.equal(pipe(), fresh())
         assert (ends.told, printed()) == ([1, 12], ["ValueError: a run of 1 steps"])
     assert kept.tb is not None  # so its call was alive
+
+
+def test_an_observer_that_fails_fails_what_comes_next_where_nobody_serves(printed: Callable[[], list[str]]):
+    pipe, ends = pipeline(), Ends(failing=6)
+    with cached(pipe, observers=[ends]):
+        pipe(num_inference_steps=6)
+        assert ends.told == []
+        with pytest.raises(ValueError, match="a run of 6 steps"):
+            pipe()
+        assert torch.equal(pipe(), fresh())
+    assert printed() == []
