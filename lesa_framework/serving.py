@@ -206,8 +206,7 @@ class _Log(Observer):
         choice = "" if report.choice is None else f" {report.choice}."
         _LOG.info("lesa: %d of %d steps computed.%s", report.nfe, report.num_steps, choice)
         # Where no grid is known, the log has it already; a run that broke off may not have come to a predicted step.
-        steps = len(report.info.sigmas) - 1 - report.info.begin
-        if 0 < steps <= report.num_steps == report.nfe:
+        if 0 < report.info.steps_to_run <= report.num_steps == report.nfe:
             # In the words of `WhereItFits`, which has told of the runs that it refused.
             why = why_computed(report)
             self.computed(f"a run of {report.num_steps} steps is computed, every step of it: {why}.")

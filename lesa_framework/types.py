@@ -222,6 +222,11 @@ class RunInfo:
     guidance: float | None = None
     begin: int = 0
 
+    @property
+    def steps_to_run(self) -> int:
+        """Steps from the one that it begins with to the end of the grid; 0 where the grid is unknown."""
+        return max(len(self.sigmas) - 1 - self.begin, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -234,7 +239,7 @@ class Choice:
         source: Where it comes from: `preset`, the folder of its weights, `no weights`, or empty.
         reason: Why this one, in a few words.
         nfe: How many steps will be computed.
-        num_steps: How many steps the run has; 0 when that is unknown.
+        num_steps: How many steps the run has, from the one that it begins with; 0 when that is unknown.
     """
 
     name: str

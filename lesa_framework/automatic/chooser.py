@@ -8,13 +8,13 @@ from typing import Final
 
 from lesa_framework.artifacts import same_grid
 from lesa_framework.automatic.budget import Budget, nothing_to_gain
-from lesa_framework.automatic.matching import Nearness, Refusal, strategy_for
+from lesa_framework.automatic.matching import Nearness, Refusal, chosen, strategy_for
 from lesa_framework.automatic.shelf import PRESET, Weights
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.model_info import ModelInfo
 from lesa_framework.runtime.strategy import Strategy
 from lesa_framework.runtime.uncached import uncached
-from lesa_framework.types import Choice, RunInfo, Tap
+from lesa_framework.types import RunInfo, Tap
 from lesa_framework.warning import warn
 
 #: Of weights that came equally close, or of which that is unknown, these kinds first.
@@ -66,7 +66,7 @@ class Chooser:
         steps = len(run.sigmas) - 1
         objection = self._budget.objection(steps)
         if objection is not None:
-            return self._nothing(objection, steps)
+            return self._nothing(objection, run)
         nearest: tuple[Nearness, str] = (Nearness.OTHER_MODEL, "")
         on_its_grid = {weights: same_grid(weights.metadata.sigmas, run.sigmas) for weights in self._shelf}
         for weights in sorted(self._shelf, key=lambda weights: (not on_its_grid[weights], *_rank(weights))):
@@ -83,15 +83,14 @@ class Chooser:
         assert nfe is not None  # its schedule is static
         objection = nothing_to_gain(nfe, steps)
         if objection is not None:
-            return self._nothing(objection, steps)
-        choice = Choice(predictor.kind, predictor.kind, "no weights", f"no weights fit: {why}", nfe, steps)
-        return replace(self._fallback, choice=choice)
+            return self._nothing(objection, run)
+        return chosen(self._fallback, run, predictor.kind, predictor.kind, "no weights", f"no weights fit: {why}")
 
-    def _nothing(self, reason: str, num_steps: int) -> Strategy:
+    def _nothing(self, reason: str, run: RunInfo) -> Strategy:
         if not self._warned:
             self._warned = True
             warn(f"accelerate: {reason}. Every step is computed.")
-        return uncached(reason, num_steps)
+        return uncached(reason, run.steps_to_run)
 
 
 def _rank(weights: Weights) -> tuple[bool, float, int, str]:

@@ -92,5 +92,20 @@ def _within_budget(weights: Weights, run: RunInfo, budget: Budget) -> Strategy |
         allowed = f"{budget.speedup:g}x of {steps} steps is {budget.steps(steps)}"
         return Refusal(Nearness.OTHER_BUDGET, f"computes {nfe} steps, and {allowed}")
     strategy.predictor.check(run)
-    choice = Choice(weights.name, weights.config.predictor.kind, weights.source, reason, nfe, steps)
-    return replace(strategy, choice=choice)
+    return chosen(strategy, run, weights.name, weights.config.predictor.kind, weights.source, reason)
+
+
+def chosen(strategy: Strategy, run: RunInfo, name: str, kind: str, source: str, reason: str) -> Strategy:
+    """A strategy as the choice for a run.
+
+    Args:
+        strategy: Its schedule is static.
+        run: Where it begins decides how many steps are computed, and of how many.
+        name: The choice's, as are the others; see [`Choice`][lesa_framework.Choice].
+        kind: The predictor's.
+        source: Where it comes from.
+        reason: Why this one.
+    """
+    nfe = strategy.nfe(run.sigmas, run.begin)
+    assert nfe is not None
+    return replace(strategy, choice=Choice(name, kind, source, reason, nfe, run.steps_to_run))

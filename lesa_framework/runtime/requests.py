@@ -187,8 +187,8 @@ class Requests:
             return
         report, index = last.report, getattr(scheduler, "step_index", -1)
         goes_on = index is not None and index != (getattr(scheduler, "begin_index", None) or 0)
-        whole, was_cached = len(report.info.sigmas) - 1 - report.info.begin, report.num_steps > 2 * report.nfe
-        if goes_on and not was_cached and 0 < report.num_steps < whole:
+        was_cached = report.num_steps > 2 * report.nfe
+        if goes_on and not was_cached and 0 < report.num_steps < report.info.steps_to_run:
             self._warned = True
             warn(_PART[caller.rank].format(name=caller.frame.f_code.co_name))
 

@@ -117,16 +117,17 @@ class Strategy:
         """
         return tuple(ctx.index for ctx, reason in plan(self, sigmas) if reason is not Reason.PREDICTED)
 
-    def nfe(self, sigmas: Sequence[float]) -> int | None:
+    def nfe(self, sigmas: Sequence[float], begin: int = 0) -> int | None:
         """How many steps a run over a grid computes; None where that depends on data.
 
         Args:
             sigmas: The grid, the final 0 included.
+            begin: The step that the run begins with.
 
         Raises:
             ConfigError: The schedule cannot serve the run.
         """
-        reasons = [reason for _, reason in plan(self, sigmas)]
+        reasons = [reason for _, reason in plan(self, sigmas, begin=begin)]
         return None if Reason.DATA in reasons else sum(reason is not Reason.PREDICTED for reason in reasons)
 
     @property
@@ -163,7 +164,7 @@ def others_of(branch: str, entries: Mapping[str, tuple[EntryInfo, ...]]) -> dict
 
 
 def plan(
-    strategy: Strategy, sigmas: Sequence[float], branches: Sequence[str] = ("branch0",)
+    strategy: Strategy, sigmas: Sequence[float], branches: Sequence[str] = ("branch0",), begin: int = 0
 ) -> list[tuple[StepContext, Reason]]:
     """The plan of a run over a grid, without a model.
 
@@ -171,6 +172,7 @@ def plan(
         strategy: Schedule, router and predictor.
         sigmas: The grid, the final 0 included.
         branches: The branches in the order in which the pipeline calls them at each step.
+        begin: The step that the run begins with.
 
     Returns:
         One pair for each step and branch. A dynamic schedule is not asked: its steps are computed while the history
@@ -181,7 +183,7 @@ def plan(
     entries: dict[str, tuple[EntryInfo, ...]] = dict.fromkeys(branches, ())
     is_open = dict.fromkeys(branches, False)  # whether data have decided about a step of the branch
     steps = []
-    for index in range(len(grid) - 1):
+    for index in range(begin, len(grid) - 1):
         for number, branch in enumerate(branches):
             others = others_of(branch, entries)
             stage = strategy.router.stage(grid[index])

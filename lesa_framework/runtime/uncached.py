@@ -25,18 +25,17 @@ class WhereItFits:
 
     def for_run(self, run: RunInfo) -> Strategy:
         """The strategy of a run."""
-        steps = len(run.sigmas) - 1
         try:
             strategy = self.source.for_run(run)
             if run.sigmas:  # without a grid every call is computed
-                strategy.schedule.check(steps)
+                strategy.schedule.check(len(run.sigmas) - 1)
                 strategy.predictor.check(run)
         except LesaError as error:
             reason = str(error)
             if reason not in self._told:
                 self._told.add(reason)
-                self._tell(f"a run of {steps} steps is computed, every step of it. {reason}")
-            return uncached(reason, steps)
+                self._tell(f"a run of {run.steps_to_run} steps is computed, every step of it. {reason}")
+            return uncached(reason, run.steps_to_run)
         return strategy
 
 

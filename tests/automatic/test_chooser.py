@@ -31,9 +31,18 @@ def test_weights_for_a_run_that_begins_later():
     source = chooser(weights())
     late = source.for_run(run_of(begin=5)).choice
     assert late.reason == ("fitted to this model, grid and size; whole runs were fitted, and this one begins at step 5")
+    assert (late.nfe, late.num_steps) == (2, 7)  # its first one, because nothing is held yet, and step 8
     assert source.for_run(run_of()).choice.reason == "fitted to this model, grid and size"
     elsewhere = chooser(weights(carries_over=True), speedup=8).for_run(run_of(num_steps=24, begin=5)).choice
     assert elsewhere.reason.endswith("not in this run; whole runs were fitted, and this one begins at step 5")
+
+
+def test_a_run_that_begins_later_where_no_weights_fit():
+    choice = chooser().for_run(run_of(begin=5)).choice
+    assert (choice.nfe, choice.num_steps) == (2, 7)
+    with pytest.warns(LesaWarning, match="nothing to gain in a run of 4 steps"):
+        nothing = chooser().for_run(run_of(num_steps=4, begin=1)).choice
+    assert (nothing.nfe, nothing.num_steps) == (3, 3)
 
 
 def test_the_closest_of_those_that_fit():

@@ -34,6 +34,16 @@ def test_without_anything_a_fifth_is_computed():
     assert session.choice.name == "taylorseer"
 
 
+@pytest.mark.parametrize("begin", [0, 7, 10, 26])
+def test_what_is_chosen_counts_the_steps_that_run(begin):
+    pipe = TinyPipeline(TinyDiT())
+    with warnings.catch_warnings(), lesa.accelerate(pipe) as session:
+        warnings.simplefilter("error")  # that all of a short end is computed was foreseen
+        pipe(num_inference_steps=30, begin=begin)
+    report = session.report
+    assert (session.choice.nfe, session.choice.num_steps) == (report.nfe, report.num_steps) == (report.nfe, 30 - begin)
+
+
 def test_it_is_the_cache_that_the_same_configuration_makes():
     with lesa.accelerate(pipe := TinyPipeline(TinyDiT()), speedup=4):
         chosen = pipe()
