@@ -54,6 +54,7 @@ def test_nfes_and_models_show_only_their_own(visit: Visit) -> None:
     page.get_by_role("radio", name="reference:flux").focus()
     page.keyboard.press("ArrowRight")
     assert _chosen(page, "model") == "1"
+    expect(page.locator("#nfes")).to_be_hidden()  # all are at 10 steps
     assert _chosen(page, "nfe") == ""  # it has no methods at 8 steps: all are shown instead
     assert len(shown_rows(page, "#measured")) == 6
     assert "ref-hunyuan_video-lesa-n7" in shown_rows(page, "#plans")

@@ -48,7 +48,7 @@ def test_the_slider_moves_the_border_between_two_chosen_pictures(visit: Visit) -
         source = page.locator(_PICTURE.format(name)).get_attribute("src")
         assert _style(page, selector, "backgroundImage") == f'url("{source}")'
     below = page.locator(_PICTURE.format("ref-flux-reuse-n7")).get_attribute("data-below")
-    expect(page.locator("#reading")).to_have_text(f"{below} from the uncached one")
+    expect(page.locator("#reading")).to_have_text(f"PSNR against the uncached one: {below}")
 
 
 def test_a_video_plays_and_its_frames_can_be_chosen(visit: Visit) -> None:

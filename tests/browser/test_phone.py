@@ -77,6 +77,19 @@ def test_results_without_images_curves_and_plans(visit: Visit, tmp_path: Path) -
     expect(page.locator("[data-x=work] .main-svg").first).to_be_visible()
 
 
+def test_on_a_phone_a_difference_is_beside_its_name_and_its_group_goes_with_its_rows(visit: Visit) -> None:
+    page = visit(width=_PHONE, touch=True)
+    table = page.locator("#differences table:visible")
+    name, ahead = (table.locator(f"[data-row] > {cell}").first.bounding_box() for cell in ("th", "td"))
+    assert name["x"] + name["width"] <= ahead["x"]
+    assert ahead["x"] + ahead["width"] <= _PHONE - _EDGE
+    groups = table.locator("tr.ours:visible")
+    assert [text.split(",")[1] for text in groups.all_inner_texts()] == [" 10 computed steps", " 8 computed steps"]
+    page.locator("[data-nfe-choice='8'] input").check(force=True)
+    assert groups.all_inner_texts()[0].endswith(", 8 computed steps")
+    expect(groups).to_have_count(1)
+
+
 def test_a_model_that_was_only_timed(visit: Visit, tmp_path: Path) -> None:
     path = tmp_path / "timed.html"
     path.write_text(write_page(timed_results()), "utf-8")
@@ -93,7 +106,7 @@ def test_on_a_phone_tables_keep_their_first_column_and_names_both_their_ends(vis
     for section in ("#measured", "#differences"):
         table = page.locator(f"{section} table:visible").first
         table.evaluate("table => { table.closest('.card').scrollLeft = 200; }")
-        first = table.locator("tbody th").first.bounding_box()
+        first = table.locator("tbody th[scope=row]").first.bounding_box()
         card = table.locator("xpath=ancestor::div[contains(@class, 'card')]").bounding_box()
         assert first["x"] - card["x"] <= _EDGE, section
         assert first["width"] < _PHONE / 2, section

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 from string import digits
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -18,6 +20,9 @@ from lesa_framework.measure.scoring import SKIPPED
 from lesa_framework.templates import templates
 from lesa_framework.words import amount, steps
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 _PACKAGE = "lesa_framework.measure.page"
 _STYLES = ("look.css", "parts.css")
 #: In the order of their dependencies.
@@ -25,6 +30,8 @@ _SCRIPTS = (
     "state.js", "pareto.js", "labels.js", "plots.js", "curves.js", "table.js", "clip.js", "slider.js", "gallery.js",
     "main.js",
 )  # fmt: skip
+#: What notes quote, as terminals show it.
+_QUOTED = re.compile("`([^`]+)`")
 #: Number of samples whose images are shown at once; the others unfold.
 _OPEN = 3
 
@@ -58,6 +65,7 @@ def write_page(results: Results) -> str:
         "amount": amount,
         "halves": halves,
         "breakable": lambda name: Markup("_<wbr>").join(name.split("_")),
+        "quoted": quoted,
         "yaml": partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100),
     }
     models, found = model_views(results), verdicts(results)
@@ -86,6 +94,13 @@ def write_page(results: Results) -> str:
         script=Markup(_joined(_SCRIPTS)),
         plotly=Markup(get_plotlyjs()),
     )
+
+
+def quoted(text: str) -> Markup:
+    """A sentence with what is between backquotes as code; everything else is escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def _samples(results: Results) -> str:

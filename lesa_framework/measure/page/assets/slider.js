@@ -26,7 +26,7 @@ function choosePictures() {
   $("#over").setAttribute("aria-label", chosen.alt);
   $("#right").textContent = rowOf(chosen).label;
   const below = chosen.dataset.below;
-  $("#reading").textContent = below === "identical" ? "identical to the uncached one" : below && `${below} from the uncached one`;
+  $("#reading").textContent = below === "identical" ? "identical to the uncached one" : below && `PSNR against the uncached one: ${below}`;
   drawStage();
 }
 

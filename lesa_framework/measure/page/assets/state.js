@@ -30,6 +30,7 @@ function fitChoices() {
     label.hidden = !data.models[model].nfes.includes(Number(label.dataset.nfeChoice));
     if (label.hidden && $("input", label).checked) $("[name=nfe][value='']").checked = true;
   }
+  $("#nfes").hidden = data.models[model].nfes.length < 2;
   for (const label of $$("[data-family-choice]")) {
     label.hidden = !rows.some(row => row.family === label.dataset.familyChoice);
   }
