@@ -15,13 +15,8 @@ from lesa_framework.measure.model_bench import ModelBench
 from lesa_framework.measure.probing import Counted, WarmUp
 from lesa_framework.measure.results import Kind
 from lesa_framework.measure.store import Store
-from tests.measure.benches import STEPS, Bench, row, timeless
+from tests.measure.benches import STEPS, row, timeless
 from tests.progress_log import ProgressLog
-
-
-@pytest.fixture
-def bench(tmp_path, flux_folder):
-    return Bench(tmp_path, flux_folder)
 
 
 def test_error_curves_begin_at_nothing_and_only_caches_and_peers_have_them(bench):

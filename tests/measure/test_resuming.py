@@ -17,7 +17,7 @@ from lesa_framework.measure.store import Store, identity_of_benchmark
 from lesa_framework.pipelines import ModelSource
 from lesa_framework.plugin.manager import plugins
 from lesa_framework.processes import ALONE
-from tests.measure.benches import Bench, timeless
+from tests.measure.benches import timeless
 from tests.progress_log import ProgressLog
 from tests.search.conftest import Gain
 
@@ -34,11 +34,6 @@ class GainConfig(PredictorConfig):
 
     def build(self) -> Gain:
         return Gain(float(self.weights.read_text()))
-
-
-@pytest.fixture
-def bench(tmp_path, flux_folder):
-    return Bench(tmp_path, flux_folder)
 
 
 @pytest.mark.parametrize("finished", [1, 5, 10])

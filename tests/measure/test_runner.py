@@ -18,14 +18,9 @@ from lesa_framework.measure import runner, subject
 from lesa_framework.measure.results import ALWAYS, Results
 from lesa_framework.measure.scoring import Metrics, load_metrics
 from lesa_framework.pipelines import load_pipeline
-from tests.measure.benches import CALL, PROMPTS, STEPS, Bench, row
+from tests.measure.benches import CALL, PROMPTS, STEPS, row
 from tests.pipelines import worded
 from tests.pipelines.videos import SIZE
-
-
-@pytest.fixture
-def bench(tmp_path, flux_folder):
-    return Bench(tmp_path, flux_folder)
 
 
 def test_methods_by_schedules_and_plain_runs(bench):

@@ -6,12 +6,7 @@ import pytest
 
 from lesa_framework import ConfigError, LesaError
 from lesa_framework.measure import subject
-from tests.measure.benches import CALL, Bench
-
-
-@pytest.fixture
-def bench(tmp_path, flux_folder):
-    return Bench(tmp_path, flux_folder)
+from tests.measure.benches import CALL
 
 
 def test_a_model_folder_may_be_next_to_the_file(bench, tmp_path):

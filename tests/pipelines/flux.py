@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -10,68 +9,29 @@ from torch import Tensor
 
 from tests.fixtures_flux import new_transformer
 from tests.matrix.case import noise
+from tests.pipelines import parts
 from tests.pipelines.case import EIGHT, PipelineCase, lively
 
 BOTH = {"branch0": EIGHT, "branch1": EIGHT}
 #: The second call of a step, where the pipeline calls uncond by name.
 EMBEDS = {"prompt_embeds": noise((1, 4, 96), 1), "pooled_prompt_embeds": noise((1, 64), 2)}
 NEGATIVE = {"negative_prompt_embeds": noise((1, 4, 96), 3), "negative_pooled_prompt_embeds": noise((1, 64), 4)}
+_ENCODERS = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
 PICTURE = noise((1, 3, 16, 16), 5).sigmoid()
 
 
-@cache
-def vae() -> Any:
-    """Latents of a quarter of the size, with 8 channels."""
-    from diffusers import AutoencoderKL
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return lively(
-            AutoencoderKL(
-                down_block_types=("DownEncoderBlock2D",) * 3,
-                up_block_types=("UpDecoderBlock2D",) * 3,
-                block_out_channels=(8, 8, 8),
-                layers_per_block=1,
-                latent_channels=8,
-                norm_num_groups=4,
-                sample_size=16,
-                shift_factor=0.0,
-            )
-        )
-
-
-def new(class_name: str, *, changes: dict[str, Any] | None = None, **parts: Any) -> Any:
+def new(class_name: str, *, changes: dict[str, Any] | None = None, **given: Any) -> Any:
     """A pipeline of FLUX's family without text encoders."""
-    import diffusers
+    from diffusers import FlowMatchEulerDiscreteScheduler
 
-    return getattr(diffusers, class_name)(
-        **{
-            "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-            "transformer": new_transformer(**(changes or {})),
-            "vae": vae(),
-            "text_encoder": None,
-            "tokenizer": None,
-            "text_encoder_2": None,
-            "tokenizer_2": None,
-            **parts,
-        }
-    )
+    vae, transformer = parts.vae(3, 8, shift_factor=0.0), new_transformer(**(changes or {}))
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    return parts.new(class_name, scheduler, _ENCODERS, vae=vae, transformer=transformer, **given)
 
 
 def run(pipe: Any, **arguments: Any) -> Tensor:
     """Latents of eight steps."""
-    latents: Tensor = pipe(
-        **{
-            "height": 16,
-            "width": 16,
-            "num_inference_steps": 8,
-            "output_type": "latent",
-            "generator": torch.Generator().manual_seed(0),
-            **EMBEDS,
-            **arguments,
-        }
-    ).images
-    return latents
+    return parts.run(pipe, **{"height": 16, "width": 16, **EMBEDS, **arguments})
 
 
 def controlnet() -> Any:

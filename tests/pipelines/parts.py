@@ -44,21 +44,21 @@ def mask(tokens: int = 3) -> Tensor:
 
 
 @cache
-def vae(**given: Any) -> Any:
-    """Latents of half the size, with 4 channels."""
+def vae(levels: int = 2, latent_channels: int = 4, **given: Any) -> Any:
+    """Each level after the first halves the size of the latents."""
     from diffusers import AutoencoderKL
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return lively(
             AutoencoderKL(
-                down_block_types=("DownEncoderBlock2D",) * 2,
-                up_block_types=("UpDecoderBlock2D",) * 2,
-                block_out_channels=(8, 8),
+                down_block_types=("DownEncoderBlock2D",) * levels,
+                up_block_types=("UpDecoderBlock2D",) * levels,
+                block_out_channels=(8,) * levels,
                 layers_per_block=1,
-                latent_channels=4,
+                latent_channels=latent_channels,
                 norm_num_groups=4,
-                sample_size=8,
+                sample_size=4 * 2 ** (levels - 1),
                 **given,
             )
         )
