@@ -17,7 +17,6 @@ from benchmarks.full_size.lineup import chosen, line_up
 from benchmarks.full_size.table import bandwidth_table, floor_table, rows_table
 from benchmarks.refusals import check_known, refusals
 from lesa_framework.cli import console
-from lesa_framework.cli.announce import announce
 from lesa_framework.errors import ConfigError
 from lesa_framework.measure.results import Results
 
@@ -77,4 +76,4 @@ def show(results: Results) -> None:
 
 
 def _say(name: str) -> Callable[[str], None]:
-    return lambda text: announce(f"{name}: {text}")
+    return lambda text: console.announce(f"{name}: {text}")

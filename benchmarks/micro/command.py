@@ -23,7 +23,6 @@ from benchmarks.micro.steps import Peers, look_for_peers, steps, warm_up
 from benchmarks.micro.turns import Part
 from benchmarks.refusals import check_known, refusals
 from lesa_framework.cli import console
-from lesa_framework.cli.announce import announce
 from lesa_framework.files import write_text
 
 #: In (device, turns, says what is done): makes parts.
@@ -81,10 +80,10 @@ def main(
     place, found = clock(device), list[Part]()
     command = shlex.join(["python", "-m", "benchmarks.micro", *sys.argv[1:]])
     screen = console.results()
-    announce(f"seconds by {told(place)}, {torch.get_num_threads()} threads")
+    console.announce(f"seconds by {told(place)}, {torch.get_num_threads()} threads")
     for name in parts or list(PARTS):
-        announce(name)
-        measured = PARTS[name](place, rounds, announce)
+        console.announce(name)
+        measured = PARTS[name](place, rounds, console.announce)
         found += measured
         for part in measured:
             screen.print(table_of(part))
@@ -93,4 +92,4 @@ def main(
         if out is not None:  # after each part, so that a run that is stopped leaves what it had
             results = results_of(found, place, command, [note] if note else [])
             write_text(out, results.model_dump_json(indent=1) + "\n")
-            announce(f"written to {out}")
+            console.announce(f"written to {out}")

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from lesa_framework.cli import console, machine
-from lesa_framework.cli.announce import announce
 from lesa_framework.cli.forecast import Part, Room, warn
 from lesa_framework.config.repository import hub_bars
 from lesa_framework.files import is_folder
@@ -51,7 +50,7 @@ def _downloaded(source: ModelSource) -> int:
 
         folder = Path(HF_HUB_CACHE)
         room = Room(f"in {folder}", (Part("weights", missing),), machine.free_disk(folder))
-        announce(f"{source.name} is downloaded first: {room}")
+        console.announce(f"{source.name} is downloaded first: {room}")
         warn("disk", room, console.notices())
     return whole
 

@@ -9,7 +9,6 @@ import torch
 import typer
 
 from lesa_framework.cli import console, files, options, stopping, voice
-from lesa_framework.cli.announce import announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Job
 from lesa_framework.cli.outlook import Outlook
@@ -127,7 +126,7 @@ def _opened(folder: Path, world: World, *, fresh: bool) -> Store:
 def _announce(bench: Benchmark, results_path: Path, store: Store) -> None:
     """Say what will be done, and what an earlier run has finished: one that was stopped, or had rows that failed."""
     models = ", ".join(f"{each.source.name} ({amount(len(each.pairs), 'sample')} per row)" for each in bench.tasks)
-    announce(
+    console.announce(
         f"measuring {models}, to {results_path}. Finished parts are kept in {results_path.with_suffix('.cells')}: "
         "stop when you like, the same command resumes."
     )

@@ -55,6 +55,11 @@ def notices() -> Console:
     return Console(stderr=True, highlight=False, markup=False)
 
 
+def announce(line: str) -> None:
+    """Print a line on standard error, such as what begins or what was written."""
+    notices().print(line, soft_wrap=True)
+
+
 def complain(message: str) -> None:
     """Print an error message."""
     console = notices()

@@ -13,9 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lesa_framework.cli import console, machine
-from lesa_framework.cli.announce import announce, size
 from lesa_framework.files import is_folder
-from lesa_framework.words import amount
+from lesa_framework.words import amount, size
 
 #: A need of more than this share of what is free is worth a warning.
 _NEAR = 0.9
@@ -156,4 +155,4 @@ class Job:
             parts.append(f"at most {size(most)} of memory {what}")
         if files:
             parts.append(f"{amount(len(files), 'file')} of {size(sum(file.stat().st_size for file in files))} written")
-        announce("; ".join(parts))
+        console.announce("; ".join(parts))

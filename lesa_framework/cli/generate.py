@@ -16,7 +16,6 @@ import typer
 
 from lesa_framework.api import accelerate
 from lesa_framework.cli import console, files, options, stopping
-from lesa_framework.cli.announce import announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job, Part
 from lesa_framework.cli.foreseen import loaded, model_of, rehearsed, work_of_calls, work_of_steps
@@ -97,7 +96,7 @@ def command(
     paths = _paths(out, pairs)
     methods = caches([(config, "") for config in loaded], steps)
     written: list[dict[str, object]] = []
-    announce(f"making {amount(len(pairs), 'image')} of {steps} steps with {model}, to {out}")
+    console.announce(f"making {amount(len(pairs), 'image')} of {steps} steps with {model}, to {out}")
     say_before_loading([source])
     choice: Choice | None = None
     with (

@@ -139,6 +139,6 @@ def _write(imported: Imported, out: Path, inputs: Sequence[Path]) -> None:
     parse_config(raw, out.parent, out.stem)  # what it says is valid before anything is written
     if imported.artifact is not None:
         save_artifact(weights, imported.artifact)
-        console.notices().print(f"wrote {weights}", soft_wrap=True)
+        console.announce(f"wrote {weights}")
     write_text(out, yaml.safe_dump(raw, sort_keys=False, default_flow_style=None))
-    console.notices().print(f"wrote {out}", soft_wrap=True)
+    console.announce(f"wrote {out}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 import yaml
@@ -15,13 +15,14 @@ from rich.text import Text
 
 from lesa_framework.artifacts import Artifact, ArtifactMetadata, load_artifact
 from lesa_framework.cli import console, options
-from lesa_framework.cli.announce import OF_THE_FIT
 from lesa_framework.config.loading import load_config
 from lesa_framework.errors import ConfigError
 from lesa_framework.words import amount
 
 #: Longest tensor whose values are shown.
 _SHOWN = 32
+#: On which prompts the decibels are that a fit ends with.
+OF_THE_FIT: Final = "on its held-out prompts if it has some, else on those that it is fitted on"
 #: What the training's decibels are of; all say how close the final latents are to the uncached run's.
 _DECIBELS = {
     "drift_db": f"in the fit, {OF_THE_FIT}",

@@ -74,7 +74,7 @@ def command(
     inputs = [Path(each) for each in (config, Path(config) / CONFIG, weights, results) if each is not None]
     files.check_out_folder(folder, (CONFIG, WEIGHTS, CARD), "REPO_OR_FOLDER", inputs)
     save_pretrained(settings, folder, facts)
-    console.notices().print(f"wrote {folder}", soft_wrap=True)
+    console.announce(f"wrote {folder}")
 
 
 def _metric(text: str) -> tuple[str, float]:

@@ -33,4 +33,4 @@ def command(
     files.check_out_file(page, inputs=[results])
     check_report("lesa report")
     write_text(page, write_page(measured))
-    console.notices().print(f"wrote {page}", soft_wrap=True)
+    console.announce(f"wrote {page}")

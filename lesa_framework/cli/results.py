@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 from lesa_framework.cli import console, stopping
-from lesa_framework.cli.announce import announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.outlook import Outlook
 from lesa_framework.errors import LesaError
@@ -50,7 +49,7 @@ def measured(bench: Benchmark, device: str | None, look: Outlook, world: World =
         world: The processes that measure together.
     """
     (task,) = bench.tasks
-    announce(
+    console.announce(
         f"comparing {amount(len(task.caches), 'cache')} with the uncached run and with fewer steps: "
         f"{amount(len(task.pairs), 'sample')} each, {task.settings.num_steps} steps, on {task.source.name}."
     )
@@ -97,7 +96,7 @@ def deliver(
     *others, last = [str(path) for path in (out, report, *more) if path is not None] or [""]
     if last:
         names = f"{', '.join(others)} and {last}" if others else last
-        console.notices().print(f"wrote {names}", soft_wrap=True)
+        console.announce(f"wrote {names}")
 
 
 def require_all(results: Results, advice: str = "") -> None:

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import TextColumn, TimeRemainingColumn
 
 from lesa_framework.cli import console, files, options, stopping
-from lesa_framework.cli.announce import OF_THE_FIT, announce
 from lesa_framework.cli.before_loading import say_before_loading
 from lesa_framework.cli.forecast import Forecast, Job
 from lesa_framework.cli.foreseen import GRADIENTS, model_of, trajectories
+from lesa_framework.cli.inspection import OF_THE_FIT
 from lesa_framework.cli.prompts import different_prompts
 from lesa_framework.cli.try_it import try_it
 from lesa_framework.cli.written import fitted, room_of
@@ -84,7 +84,7 @@ def command(
     inputs = [Path(config), *([prompts] if prompts else []), *weights_beneath(loaded.predictor)]
     files.check_out_folder(out, [path.name for path in of_fit.all], inputs=inputs)
     with console.together() as world:
-        announce(
+        console.announce(
             f"fitting '{loaded.predictor.kind}' to {name}: {amount(len(chosen), 'prompt')} in batches of "
             f"{loaded.training.batch}, {settings.num_steps} steps, to {out}. "
             "Stop when you like: the same command resumes from the last checkpoint, or starts afresh if there is none."

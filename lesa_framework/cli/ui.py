@@ -10,7 +10,6 @@ import typer
 
 from lesa_framework.automatic import DEFAULT_SPEEDUP
 from lesa_framework.cli import console, options, stopping
-from lesa_framework.cli.announce import announce
 from lesa_framework.errors import ConfigError
 from lesa_framework.extras import PIPELINE, check_installed, install
 from lesa_framework.pipelines import ModelSource, find_model
@@ -78,7 +77,7 @@ def command(
         )  # fmt: skip
         offered[0] = Offered(sources[0], settings.call)
     port = free_port(host, port)
-    announce(f"loading {sources[0].name}")
+    console.announce(f"loading {sources[0].name}")
     studio = Studio(offered, weights, device)
     methods = studio.methods(sources[0].name, steps)
     with (
@@ -88,11 +87,11 @@ def command(
         if host != _LOCAL:
             console.note(f"whoever reaches this machine at {host} can use the page; it asks for no password.")
         try:
-            announce(f"the page is at {address}  (Ctrl-C ends it)")
+            console.announce(f"the page is at {address}  (Ctrl-C ends it)")
             while True:
                 time.sleep(1)  # on Windows, Ctrl-C ends no wait without an end
         except (stopping.Stopped, KeyboardInterrupt):
-            announce("stopping ...")  # a step of a large model takes a while
+            console.announce("stopping ...")  # a step of a large model takes a while
             raise
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from lesa_framework.cli import announce, machine
+from lesa_framework.cli import machine
 from lesa_framework.cli.forecast import Forecast, Job, Part, Room
 from lesa_framework.cli.foreseen import model_of
 from lesa_framework.generation import GenerationSettings
 from lesa_framework.measure.store import Store
 from lesa_framework.testing import TinyDiT, TinyPipeline
+from lesa_framework.words import size
 from tests.cli.conftest import SMALL, Lesa
 
 GIB = 2**30
@@ -69,14 +70,6 @@ def test_what_cannot_be_rehearsed_is_said_to_be_unknown() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [(1, "1 KiB"), (5000, "5 KiB"), (2**20, "1 MiB"), (999 * 2**20, "999 MiB"), (3 * 2**29, "1.5 GiB")],
-)
-def test_sizes_are_in_words(count: int, words: str) -> None:
-    assert announce.size(count) == words
-
-
 def test_a_container_may_have_less_than_the_machine(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 9 kB\nMemAvailable: 8 kB\n")
@@ -121,7 +114,7 @@ def test_generated_images_are_as_large_as_foretold(lesa: Lesa) -> None:
     foretold, made = nbytes(told(outcome.err, "disk"))[0], written(Path("images"))
     assert made == pytest.approx(foretold, rel=0.25)
     assert len(json.loads(outcome.out)["images"]) == 2
-    assert f"2 files of {announce.size(made)} written" in outcome.err.splitlines()[-1]
+    assert f"2 files of {size(made)} written" in outcome.err.splitlines()[-1]
     total, *parts = nbytes(told(outcome.err, "memory"))[:-1]
     assert sum(parts) == pytest.approx(total, rel=0.02)  # each is rounded to three digits
     assert "stored features" not in outcome.err  # no session is attached
