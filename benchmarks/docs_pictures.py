@@ -1,7 +1,7 @@
-"""Draws the pictures of docs/explanation/concepts.md: `python -m benchmarks.docs_pictures`.
+"""Draws the pictures of docs/explanation/concepts.md and method.md: `python -m benchmarks.docs_pictures`.
 
-What a tap is, what a schedule does to a trajectory (measured by `benchmarks.trajectory`), and where the time goes (from
-the committed full-size results).
+What a tap is, what a schedule does to a trajectory (measured by `benchmarks.trajectory`), where the time goes (from the
+committed full-size results), and what a fitted interval is.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,6 +21,13 @@ from benchmarks.front_rows import SYSTEMS, System
 from benchmarks.speed_page import FILES
 from lesa_framework.files import write_bytes
 from lesa_framework.measure.results_file import read_results
+
+Point = tuple[float, float] | np.ndarray
+
+#: The uncached trajectory of the picture of an interval: control points of a cubic curve.
+_CONTROL = np.array([(0.0, 0.0), (2.2, 2.6), (5.2, 2.9), (8.0, 0.4)])
+#: Where on the curve each step is; the first and the last one are computed.
+_STEPS = np.linspace(0.18, 0.86, 6)
 
 
 def main() -> None:
@@ -36,6 +44,7 @@ def pictures(theme: Theme) -> dict[str, bytes]:
         "tap": as_svg(lambda _, shown: tap(shown), None, theme),
         "trajectory": as_svg(followed, runs, theme),
         "time": as_svg(lambda _, shown: spent(shown), None, theme),
+        "interval": as_svg(lambda _, shown: interval(shown), None, theme),
     }
 
 
@@ -136,6 +145,48 @@ def _bars(axes: Axes, system: System, theme: Theme) -> None:
     axes.axis("off")
 
 
+def interval(theme: Theme) -> Figure:
+    """An uncached trajectory, and an interval of a cached run that began beside it."""
+    figure = Figure(figsize=(7.4, 2.9), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axis("off")
+    axes.set_aspect("equal")
+    path = _curve(np.linspace(0, 1, 200))
+    axes.plot(*path.T, color=theme.plain, lw=1.6)
+    true = _curve(_STEPS)
+    axes.scatter(*true.T, s=16, color=theme.plain, zorder=3)
+    start, end = _beside(true[0], 0.25, -0.75), true[-1]
+    slope = _curve(_STEPS[:1] + 0.02)[0] - true[0]
+    held = start + 0.62 * slope / np.linalg.norm(slope) * np.linalg.norm(end - start)
+    _arrow(axes, start, held, theme.peer, lw=1.6, shrink=4)
+    _arrow(axes, start, end, theme.lesa, lw=1.6, shrink=4)
+    moves = start + (end - start) * ((_STEPS - _STEPS[0]) / (_STEPS[-1] - _STEPS[0]))[1:-1, None]
+    axes.scatter(*moves.T, s=30, facecolor="none", edgecolor=theme.lesa, lw=1.4, zorder=4)
+    axes.scatter(*start, s=46, color=theme.lesa, zorder=4)
+    axes.scatter(*end, s=46, color=theme.lesa, zorder=4)
+    for where, text, colour, align in (
+        (_beside(path[62], -0.1, 0.25), "uncached trajectory x*", theme.soft, "right"),
+        (_beside(start, 0.05, -0.42), "xᵢ, a computed step;\nthe latent has drifted", theme.ink, "left"),
+        (_beside(held, 0.12, 0.0), "reuse: the newest\nvelocity is held", theme.peer, "left"),
+        (_beside(end, 0.3, 0.0), "x*ₑ, the next\ncomputed step", theme.ink, "left"),
+        (_beside(moves[2], 0.0, -0.45), "predicted steps, one velocity", theme.lesa, "center"),
+    ):
+        axes.annotate(text, where, color=colour, fontsize=9, ha=align, va="center")
+    axes.set_xlim(-0.4, 9.6)
+    axes.set_ylim(-0.3, 3.4)
+    return figure
+
+
+def _beside(point: np.ndarray, right: float, up: float) -> np.ndarray:
+    return point + np.array([right, up])
+
+
+def _curve(t: np.ndarray) -> np.ndarray:
+    t = np.asarray(t)[:, None]
+    a, b, c, d = _CONTROL
+    return (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
+
+
 def _box(left: float, width: float, theme: Theme, colour: str, *, low: float = 2.35, high: float = 1.2) -> Any:
     from matplotlib.patches import FancyBboxPatch
 
@@ -146,8 +197,8 @@ def _box(left: float, width: float, theme: Theme, colour: str, *, low: float = 2
     )  # fmt: skip
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
-    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.4})
+def _arrow(axes: Axes, start: Point, end: Point, colour: str, *, lw: float = 1.4, shrink: float = 2) -> None:
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour, "lw": lw, "shrinkB": shrink})
 
 
 if __name__ == "__main__":

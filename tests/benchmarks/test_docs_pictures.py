@@ -8,18 +8,17 @@ import pytest
 
 from benchmarks import docs_pictures, trajectory
 from benchmarks.front_page import PLOTS
-from benchmarks.front_plots import THEMES, Theme, as_svg
-from benchmarks.interval_plot import interval
+from benchmarks.front_plots import THEMES, Theme
 
 RUNS = json.loads(trajectory.FILE.read_text("utf-8"))["runs"]
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
 def test_the_pictures_are_those_that_the_scripts_draw(theme):
-    made = docs_pictures.pictures(theme) | {"interval": as_svg(lambda _, shown: interval(shown), None, theme)}
+    made = docs_pictures.pictures(theme)
     written = {name: (PLOTS / f"{name}-{theme.name}.svg").read_bytes() for name in made}
     stale = [name for name, content in made.items() if written[name] != content]
-    assert stale == [], "run python -m benchmarks.docs_pictures or python -m benchmarks.interval_plot"
+    assert stale == [], "run python -m benchmarks.docs_pictures"
 
 
 def in_words(name: str, theme: Theme) -> str:
