@@ -80,6 +80,11 @@ def find_model(name: str) -> ModelSource:
                 f"model: {name} is not a diffusers pipeline folder: it has no model_index.json. "
                 "Give a folder that `save_pretrained` wrote."
             )
+        if "_class_name" not in _index(folder):
+            raise ConfigError(
+                f"model: {name} is not a diffusers pipeline folder: its model_index.json names no pipeline's class. "
+                "Give a folder that `save_pretrained` wrote."
+            )
         same = (named for named in catalog.items().values() if named.folder.resolve() == folder.resolve())
         return ModelSource(name, str(folder), next(same, None))
     if _HUB_ID.fullmatch(name):
@@ -104,14 +109,19 @@ def pipeline_files(folder: Path) -> list[tuple[str, int, int]]:
         OSError: One of the files cannot be looked at.
     """
     index = folder / "model_index.json"
-    try:
-        parts = json.loads(index.read_bytes())
-    except (ValueError, RecursionError):  # loading the pipeline will say what is wrong
-        parts = None
     found = {index.name: index}
-    for name in parts if isinstance(parts, dict) else ():
+    for name in _index(folder):
         found |= {f"{name}/{path.name}": path for path in (folder / name).glob("*") if path.is_file()}
     return [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in sorted(found.items())]
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    """What a pipeline's model_index.json holds; nothing where it cannot be read as that."""
+    try:
+        found = json.loads((folder / "model_index.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def hub_commit(source: ModelSource) -> str | None:
@@ -223,7 +233,7 @@ def _loading(source: ModelSource) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         reason = reason.replace("Please check out the root cause in the stacktrace above.", "").strip()
         raise ConfigError(
-            f"model: '{source.name}' could not be loaded: {reason} "
+            f"model: '{source.name}' could not be loaded: {reason.rstrip('.')}. "
             f"Check the name, the folder's files or the network. Registered models: {_known()}."
         ) from error
 

@@ -30,6 +30,13 @@ def test_a_folder_must_be_a_pipeline(tmp_path: Path) -> None:
         find_model(str(tmp_path))
 
 
+@pytest.mark.parametrize("index", ["", "{", "[]", "null", '{"transformer": ["diffusers", "Nothing"]}', "[" * 100_000])
+def test_its_index_must_name_a_pipeline(tmp_path: Path, index: str) -> None:
+    (tmp_path / "model_index.json").write_text(index)
+    with pytest.raises(ConfigError, match=r"its model_index\.json names no pipeline's class"):
+        find_model(str(tmp_path))
+
+
 def test_a_hub_id_is_not_looked_up_before_it_is_loaded() -> None:
     source = find_model("owner/model")
     assert (source.location, source.named) == ("owner/model", None)
@@ -43,7 +50,7 @@ def test_a_hub_that_cannot_be_reached_is_a_clear_error(monkeypatch: pytest.Monke
 
 
 def test_a_damaged_folder_is_a_clear_error(broken: Path) -> None:
-    with pytest.raises(ConfigError, match="could not be loaded"):
+    with pytest.raises(ConfigError, match=r"could not be loaded: .*[^.]\. Check the name"):
         load_pipeline(str(broken))
 
 
