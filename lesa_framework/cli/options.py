@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from lesa_framework.automatic import prepare
+from lesa_framework.call_arguments import check_finite
 from lesa_framework.cli import console
 from lesa_framework.config import fitted_for
 from lesa_framework.config.reading import parse_yaml
@@ -164,8 +165,8 @@ def generation_settings(
     """The model's own arguments, changed by those that the configurations were fitted with, and by what the user gave.
 
     Raises:
-        ConfigError: There are too few steps, a `--call` is not KEY=VALUE, or the configurations were fitted with
-            different arguments and the user gave none.
+        ConfigError: There are too few steps, a `--call` is not KEY=VALUE, an argument is NaN or infinite, or the
+            configurations were fitted with different arguments and the user gave none.
     """
     if steps is None:
         steps = fitted_for.steps_of(configs) or _STEPS
@@ -185,7 +186,9 @@ def generation_settings(
             raise ConfigError(f"--call {shortened(text)}: expected KEY=VALUE, for example max_sequence_length=128.")
         ours[key.strip()] = parse_yaml(value, f"--call {shortened(text)}: the value is not valid YAML")
     models: dict[str, Any] = dict(source.named.call) if source.named else {}
-    return GenerationSettings(num_steps=steps, call=models | fitted_for.call_of(configs, ours) | ours)
+    arguments = models | fitted_for.call_of(configs, ours) | ours
+    check_finite(arguments)
+    return GenerationSettings(num_steps=steps, call=arguments)
 
 
 def remembering(

@@ -54,6 +54,8 @@ _WITHOUT_MODEL = {
         "MODEL",
     ),
     "generate: malformed --call": ("generate", "a", "--call", "height"),
+    "generate: guidance of NaN": ("generate", "a", "--model", "MODEL", "--true-cfg", "nan"),
+    "generate: endless guidance": ("generate", "a", "--model", "MODEL", "--call", "guidance_scale=.inf"),
     "generate: negative height": ("generate", "a", "--height", "-8"),
     "generate: a JPEG": ("generate", "a", "--model", "MODEL", "--out", "a.jpg"),
     "generate: many images in one file": ("generate", "a", "b", "--model", "MODEL", "--out", "a.png"),
