@@ -111,7 +111,7 @@ def output_file(path: Path, option: str = "") -> Path:
             f"{named}: cannot be written ({error.strerror}). Name a place where you may write."
         ) from error
     if stat.S_ISDIR(mode):
-        raise ConfigError(f"{named}: this is a folder. Name a file in it, for example {path / 'results.json'}.")
+        raise ConfigError(f"{named}: this is a folder. Name a file, for example one in it.")
     if not stat.S_ISREG(mode):
         raise ConfigError(f"{named}: this is {_kind(mode)}, and only regular files are written. Name another file.")
     if not os.access(target, os.W_OK):

@@ -97,6 +97,11 @@ def test_only_regular_files_are_written(special):
     assert names(path.parent) == ["special"]
 
 
+def test_a_folder_is_answered_with_no_name_that_may_be_of_another_sort(tmp_path):
+    with pytest.raises(ConfigError, match=r"^--report .*: this is a folder\. Name a file, for example one in it\.$"):
+        output_file(tmp_path, "--report")
+
+
 def test_only_regular_files_are_read_and_never_waited_for(special):
     kind, path = special
     with pytest.raises(ConfigError, match=f"--prompts .*special: this is {kind}"):
