@@ -44,7 +44,7 @@ from lesa_framework.words import amount
 _BUDGET, _SEARCH = "Budget, one of these", "Search"
 #: What is searched for by default; the first that is registered.
 _PREDICTORS = ("fitted", "taylorseer")
-_MINUTES = 10.0
+_MINUTES, _MOST_MINUTES = 10.0, 100_000
 #: How many prompts are drawn: closeness differs so much between prompts that fewer would choose by chance.
 _DRAWN = 96
 _NAME = re.compile(r"[\w][\w.+-]*")
@@ -91,7 +91,8 @@ def command(
         typer.Option(metavar="KIND", help="Try candidates with another predictor.", rich_help_panel=_SEARCH),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Order of the candidates, prompts and noise.", rich_help_panel=_SEARCH)
+        int | None,
+        typer.Option(min=0, max=2**31, help="Order of the candidates, prompts and noise.", rich_help_panel=_SEARCH),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the files; by default made from the others.")] = None,
     as_json: options.AsJson = False,
@@ -211,8 +212,8 @@ def name_of(name: str | None, source: ModelSource, config: LesaConfig, budget: B
 def _limit(minutes: float | None, tries: int | None) -> Limit:
     if tries is not None and tries < 1:
         raise ConfigError(f"--tries {tries}: must be at least 1; 100 are usual.")
-    if minutes is not None and not 0 < minutes < 100_000:
-        raise ConfigError(f"--minutes {minutes}: must be a positive number; 10 are usual.")
+    if minutes is not None and not 0 < minutes < _MOST_MINUTES:
+        raise ConfigError(f"--minutes {minutes}: must be above 0 and below {_MOST_MINUTES:,}; 10 are usual.")
     if minutes is None:
         minutes = _MINUTES if tries is None else None
     return Limit(tries, None if minutes is None else 60 * minutes)

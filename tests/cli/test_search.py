@@ -192,8 +192,10 @@ def test_fitted_is_searched_by_default_and_refined_in_the_end(lesa: Lesa, model:
         (("--speedup", 9), "of 8 steps less than one would be computed"),
         (("--speedup", "nan"), "must be a positive number"),
         (("--nfe", 3, "--tries", 0), "--tries 0: must be at least 1"),
-        (("--nfe", 3, "--minutes", -1), "--minutes -1.0: must be a positive number"),
-        (("--nfe", 3, "--minutes", "nan"), "must be a positive number"),
+        (("--nfe", 3, "--minutes", -1), "--minutes -1.0: must be above 0 and below 100,000"),
+        (("--nfe", 3, "--minutes", "nan"), "--minutes nan: must be above 0"),
+        (("--nfe", 3, "--minutes", 1e6), "--minutes 1000000.0: must be above 0 and below 100,000"),
+        (("--nfe", 3, "--true-cfg", "nan"), "true_cfg_scale: nan is not a finite number"),
         (("--nfe", 3, "--steps", 1), "--steps 1: a run needs at least 2 steps"),
         (("--nfe", 3, "--name", "a/b"), "--name a/b: give up to 100 letters"),
         (("--nfe", 3, "--predictor", "tailor"), "'tailor' is not a registered predictor"),
@@ -235,6 +237,14 @@ def test_a_predictor_that_cannot_be_made_is_refused_before_a_model_is_loaded(
     assert outcome.err.startswith("error: ")
     assert outcome.err.count("\n") == 1
     assert message in outcome.err
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31 + 1, 10**30])
+def test_a_seed_is_refused_by_the_name_that_the_user_gave_it(lesa: Lesa, model: Path, seed: int) -> None:
+    outcome = lesa(*searched("--nfe", 3, "--seed", seed, model=model))
+    assert outcome.code == 2
+    assert "--seed" in outcome.err
+    assert "training.seed" not in outcome.err
 
 
 def test_a_folder_has_no_prompts_of_its_own(lesa: Lesa, model: Path) -> None:
