@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
-from lesa_framework import ConfigError
+from lesa_framework import ConfigError, LesaWarning
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 #: pykan, and all that it imports: it declares no requirements.
@@ -94,17 +95,15 @@ def differences(sigmas: Sequence[float]) -> Tensor:
     return (grid[:-1, None] - grid[None, :]).float()
 
 
-def check_pykan() -> None:
-    """Refuse `retabulate` where it could not work, before a run needs it.
-
-    Raises:
-        ConfigError: pykan, or something that it imports, is not installed.
-    """
+def warn_without_pykan() -> None:
+    """Say that `retabulate` could not work, before a run needs it. Runs on the training's own grid do not."""
     absent = [name for name in PYKAN if find_spec(name) is None]
     if absent:
-        raise ConfigError(
-            f"predictor.retabulate: evaluating LESA's KANs again needs pykan (not installed: {', '.join(absent)}). "
-            'Install with: pip install "lesa-framework[kan]". Runs on the grid of the training need neither.'
+        warnings.warn(
+            f"predictor.retabulate: runs on another grid than the training's will fail. They need pykan (not "
+            f'installed: {", ".join(absent)}): pip install "lesa-framework[kan]"',
+            LesaWarning,
+            stacklevel=2,
         )
 
 

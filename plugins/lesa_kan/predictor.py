@@ -21,7 +21,7 @@ from lesa_framework import (
 from lesa_framework.artifacts import Artifact, load_artifact
 from lesa_kan.authors import import_published
 from lesa_kan.base import Base, asked_and_found
-from lesa_kan.experts import PYKAN, ExpertShape, check_pykan
+from lesa_kan.experts import PYKAN, ExpertShape, warn_without_pykan
 from lesa_kan.lesa import TrainedLesa
 from lesa_kan.settings import LesaTrainingConfig
 from lesa_kan.trainable_lesa import TrainableLesa
@@ -84,8 +84,7 @@ class LesaPredictorConfig(PredictorConfig):
         """Read the weights.
 
         Raises:
-            ConfigError: None are named, a setting that was given is not what they were trained with, or `retabulate`
-                lacks pykan.
+            ConfigError: None are named, or a setting that was given is not what they were trained with.
             ArtifactError: They cannot be used.
         """
         if self.weights is None:
@@ -99,11 +98,11 @@ class LesaPredictorConfig(PredictorConfig):
         """Take weights that are read already.
 
         Raises:
-            ConfigError: A setting that was given is not what they were trained with, or `retabulate` lacks pykan.
+            ConfigError: A setting that was given is not what they were trained with.
             ArtifactError: They cannot be used.
         """
         if self.retabulate:
-            check_pykan()
+            warn_without_pykan()
         trained = TrainedLesa(artifact, retabulate=self.retabulate, strict=self.strict)
         asked, shape = self.shape_for(trained.shape.num_steps), trained.shape
         pairs = {name: (name, getattr(asked, name), getattr(shape, name)) for name in _SHAPED}
