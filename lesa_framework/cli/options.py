@@ -14,7 +14,7 @@ from lesa_framework.automatic import prepare
 from lesa_framework.call_arguments import check_finite
 from lesa_framework.cli import console
 from lesa_framework.config import fitted_for
-from lesa_framework.config.reading import parse_yaml
+from lesa_framework.config.reading import parse_argument
 from lesa_framework.config.schema import LesaConfig
 from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.files import is_folder, read_prompts
@@ -184,7 +184,7 @@ def generation_settings(
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--call {shortened(text)}: expected KEY=VALUE, for example max_sequence_length=128.")
-        ours[key.strip()] = parse_yaml(value, f"--call {shortened(text)}: the value is not valid YAML")
+        ours[key.strip()] = parse_argument(value, f"--call {shortened(text)}: the value is not valid YAML")
     models: dict[str, Any] = dict(source.named.call) if source.named else {}
     arguments = models | fitted_for.call_of(configs, ours) | ours
     check_finite(arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import Any, Final
 
-from lesa_framework.config.reading import parse_yaml
+from lesa_framework.config.reading import parse_argument, parse_yaml
 from lesa_framework.errors import ConfigError, shortened
 from lesa_framework.interfaces.backbone import BackboneConfig
 from lesa_framework.interfaces.fit import TrainingConfig
@@ -52,7 +52,8 @@ def _parsed(text: str) -> tuple[list[str], Any]:
     keys = path.strip().split(".")
     if not equals or not all(keys) or len(keys) > _DEEPEST:
         raise ConfigError(f"--set {shortened(text)}: expected SECTION.KEY=VALUE, for example schedule.interval=5.")
-    return keys, parse_yaml(value, f"--set {shortened(text)}: the value is not valid YAML")
+    parse = parse_argument if keys[:-1] == ["training", "call"] else parse_yaml
+    return keys, parse(value, f"--set {shortened(text)}: the value is not valid YAML")
 
 
 def _drop_settings(raw: dict[str, Any], section: str) -> None:

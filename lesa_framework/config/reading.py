@@ -147,6 +147,21 @@ def parse_yaml(text: str, problem: str) -> Any:
         raise ConfigError(f"{problem}: {shortened(str(error))}{_place(loader.get_mark())}.") from error
 
 
+def parse_argument(text: str, problem: str) -> Any:
+    """An argument of a pipeline from the command line: YAML, and an empty text where there is nothing.
+
+    YAML reads nothing as null. As a negative prompt that turns guidance off, without a word.
+
+    Args:
+        text: The argument.
+        problem: What goes before the reason in a message.
+
+    Raises:
+        ConfigError: It is no YAML of plain data.
+    """
+    return parse_yaml(text, problem) if text.strip() else ""
+
+
 def read_section(model: type[Config], key: str, raw: Any, folder: Path | None, problems: list[str]) -> Config | None:
     """Validate a mapping. When it is invalid, the result is None and the reasons are added to `problems`.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lesa_framework import ConfigError, NamedModel, load_config
-from lesa_framework.cli.options import demo_prompts, first_prompt, model_for
+from lesa_framework.cli.options import demo_prompts, first_prompt, generation_settings, model_for
 from lesa_framework.pipelines import ModelSource
 
 
@@ -48,3 +48,13 @@ def test_a_model_of_another_machine_is_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"names it as training.model.*--model"):
         model_for(None, [config])
     assert model_for("mine", [config]) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("", ""), (" ", ""), ('""', ""), ("null", None), ("~", None), ("a blur", "a blur"), ("4", 4)],
+)
+def test_an_argument_of_the_pipeline_without_a_value_is_an_empty_text(tmp_path: Path, given: str, read: object) -> None:
+    """None would turn guidance off, where an empty negative prompt guides."""
+    settings = generation_settings(ModelSource("mine", str(tmp_path), None), 8, call=[f"negative_prompt={given}"])
+    assert settings.call == {"negative_prompt": read}

@@ -39,6 +39,17 @@ def test_an_override(change, read):
     assert read(load_config(RAW, [change]))
 
 
+@pytest.mark.parametrize(("value", "read"), [("", ""), ("null", None), ("4", 4)])
+def test_an_argument_of_the_fit_s_call_without_a_value_is_an_empty_text(value, read):
+    """None would turn guidance off, where an empty negative prompt guides."""
+    assert load_config(RAW, [f"training.call.negative_prompt={value}"]).training.call == {"negative_prompt": read}
+
+
+def test_a_setting_without_a_value_is_null():
+    assert load_config(RAW, ["training.model=mine", "training.model="]).training.model is None
+    assert refused(["schedule.interval="]).endswith("(given None).")
+
+
 def test_a_finite_check_that_there_is_not():
     found = refused(["engine.check_finite=strickt"])
     assert found == "engine.check_finite: is none of true, false and strict (given 'strickt')."
