@@ -24,9 +24,12 @@ def twin_of(model: nn.Module) -> nn.Module:
     made = _made(type(model), getattr(model, "config", None))
     if made is None:
         return _bare_copy(model)
-    # What methods have switched on is in no configuration: a VAE that decodes in tiles needs less memory.
+    # What methods have switched on is in no configuration: a VAE that decodes in tiles needs less memory. What is
+    # private is of the model's past: that its hooks are there, say, which the twin has to get in its own first call.
     switches = {name: value for name, value in vars(model).items() if isinstance(value, bool | int | float)}
-    vars(made).update({name: value for name, value in switches.items() if name != "training"})
+    vars(made).update(
+        {name: value for name, value in switches.items() if name != "training" and not name.startswith("_")}
+    )
     _cast(made, {name: each.dtype for name, each in model.named_parameters() if each.is_floating_point()})
     return made
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel
+from diffusers import FluxPipeline, FluxTransformer2DModel
 from torch.nn.functional import scaled_dot_product_attention
 
 import lesa_framework as lesa
@@ -56,6 +56,25 @@ def test_the_plan_is_what_the_report_says_afterwards(make_flux, tap, history):
     assert plan.plans == {branch: report.plan(branch) for branch in ("cond", "uncond")}
     assert plan.sigmas == report.info.sigmas
     assert {each.kept for each in plan.features.values()} == {3}
+
+
+class ReadsHiddenStates(FluxPipeline):
+    """Takes a layer's states of its text encoder, as HunyuanVideo's pipeline."""
+
+    def _get_clip_prompt_embeds(self, prompt, num_images_per_prompt=1, device=None):
+        tokens = self.tokenizer(prompt, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        states = self.text_encoder(tokens.to(self.text_encoder.device), output_hidden_states=True).hidden_states
+        return states[-2].mean(1).to(device or self._execution_device)
+
+
+def test_a_plan_after_a_run_that_read_a_text_encoder_s_hidden_states(make_flux, generate):
+    pipe = ReadsHiddenStates(**make_flux().components)
+    pipe.set_progress_bar_config(disable=True)
+    with lesa.accelerate(pipe, config()) as session:
+        before = session.plan(12, **SMALL)
+        generate(pipe, true_cfg_scale=1.0)
+        assert session.plan(12, **SMALL) == before
+        assert before.cache_bytes == session.report.cache_bytes
 
 
 def test_a_plan_tells_nobody_that_a_run_does_not_fit(make_flux, generate):
