@@ -16,6 +16,8 @@ from torch import nn
 import lesa_framework as lesa
 from lesa_diffusers.joint import FluxAdapter
 from lesa_framework import Decision, Observer, Tap
+from tests.pipelines.parts import run
+from tests.pipelines.worded import pixart_sigma
 from tests.plugins.lesa_diffusers.choices import config, every_tap
 
 hooks = pytest.importorskip("accelerate.hooks")
@@ -52,14 +54,9 @@ def names_of(model: nn.Module) -> dict[int, str]:
     return {id(parameter): name for name, parameter in model.named_parameters()}
 
 
-@every_tap
-def test_sequential_offloading(make_flux, generate, tap, monkeypatch):
-    """`enable_sequential_cpu_offload`: the weights of each leaf come when it is called."""
-    pipe, fresh = make_flux(), make_flux()
-    with lesa.accelerate(fresh, config(tap=tap)):
-        expected = generate(fresh)
-    steps = Steps()
-    paths = {id(module): name for name, module in pipe.transformer.named_modules()}
+def offload_leaves(model: nn.Module, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `enable_sequential_cpu_offload`, and counts what is moved."""
+    paths = {id(module): name for name, module in model.named_modules()}
     set_own = hooks.set_module_tensor_to_device
 
     def moving(module, name, device, value=None, **options):
@@ -68,11 +65,32 @@ def test_sequential_offloading(make_flux, generate, tap, monkeypatch):
         return set_own(module, name, device, value=value, **options)
 
     monkeypatch.setattr(hooks, "set_module_tensor_to_device", moving)
-    weights = {name: weight.clone() for name, weight in pipe.transformer.state_dict().items()}
-    hooks.attach_align_device_hook(pipe.transformer, execution_device="cpu", offload=True, weights_map=weights)
+    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    hooks.attach_align_device_hook(model, execution_device="cpu", offload=True, weights_map=weights)
+
+
+@every_tap
+def test_sequential_offloading(make_flux, generate, tap, monkeypatch):
+    """`enable_sequential_cpu_offload`: the weights of each leaf come when it is called."""
+    pipe, fresh = make_flux(), make_flux()
+    with lesa.accelerate(fresh, config(tap=tap)):
+        expected = generate(fresh)
+    steps = Steps()
+    offload_leaves(pipe.transformer, steps, monkeypatch)
     with lesa.accelerate(pipe, config(tap=tap), observers=[steps]):
         assert torch.equal(generate(pipe), expected)
     check(steps)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+def test_at_the_output_only_the_model_s_own_parameters_move(monkeypatch):
+    pipe, steps = pixart_sigma(), Steps()
+    pipe.vae = None  # it is offloaded by nobody here, and would name the device
+    offload_leaves(pipe.transformer, steps, monkeypatch)
+    with lesa.accelerate(pipe, config(tap=Tap.OUTPUT), observers=[steps]):
+        run(pipe, prompt=["a ring"], height=16, width=16, num_inference_steps=12, use_resolution_binning=False)
+    check(steps)
+    assert steps.predicted == [Counter({".scale_shift_table": 1})] * len(steps.predicted)
 
 
 @contextmanager
