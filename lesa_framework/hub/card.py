@@ -105,7 +105,7 @@ def card_of(config: LesaConfig, artifact: Artifact | None, facts: CardFacts, nam
         "## Measurements",
         *_measurements(config, artifact, facts),
         "## Use",
-        _EXAMPLE.format(name=name, steps=_steps(config, artifact), call=_call(config)),
+        _EXAMPLE.format(name=name, steps=_steps(config, artifact), call=_call(config, artifact)),
         "It is for the grid above. Another model is refused before the first step; other noise levels and another "
         "number of steps are warned of or refused, depending on what the predictor can serve."
         if artifact is not None
@@ -146,12 +146,14 @@ def _steps(config: LesaConfig, artifact: Artifact | None) -> int:
     return len(artifact.metadata.sigmas) - 1 if artifact else config.training.num_steps
 
 
-def _call(config: LesaConfig) -> str:
+def _call(config: LesaConfig, artifact: Artifact | None) -> str:
     """How the fit called the pipeline, as further arguments: without one of them the call may fail, or not be like it.
 
-    The negative prompt belongs to them, even an empty one: some pipelines guide only if there is one.
+    The configuration says it, else the weights do: a registered model's presets leave it to the model. The negative
+    prompt belongs to them, even an empty one: some pipelines guide only if there is one.
     """
-    known: Mapping[str, Any] = config.training.call
+    of_fit = artifact.metadata.training.get("call") if artifact else None
+    known: Mapping[str, Any] = config.training.call or (of_fit if isinstance(of_fit, dict) else {})
     keys = dict.fromkeys((*_FIRST, *known))
     return "".join(f", {key}={known[key]!r}" for key in keys if key in known and _is_for_others(key, known[key]))
 
@@ -159,7 +161,9 @@ def _call(config: LesaConfig) -> str:
 def _is_for_others(key: str, value: object) -> bool:
     """Whether an argument is also one of those who use the cache: with prompts, seeds and files of their own."""
     is_theirs = key in OURS or key.startswith(("prompt", "callback")) or "seed" in key
-    return not is_theirs and isinstance(value, int | float | str) and without_paths(value) == value
+    return (
+        key.isidentifier() and not is_theirs and isinstance(value, int | float | str) and without_paths(value) == value
+    )
 
 
 def _nfe(config: LesaConfig, artifact: Artifact | None, steps: int) -> int | None:

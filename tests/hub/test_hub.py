@@ -86,6 +86,32 @@ def test_the_card_s_example_has_the_arguments_of_the_fit(made: Path, tmp_path: P
     assert f'pipe("a prompt", num_inference_steps=12, {printed})[0]' in card.text
 
 
+@pytest.mark.parametrize(
+    ("call", "printed"),
+    [
+        (
+            {"width": 32, "height": 64, "negative_prompt": ""},
+            "num_inference_steps=12, height=64, width=32, negative_prompt='')",
+        ),
+        ({"width": 32, "a b": 1, "x)\nprint(": 1}, "num_inference_steps=12, width=32)"),
+        (["width", 32], "num_inference_steps=12)"),
+    ],
+)
+def test_the_card_s_example_has_the_arguments_that_the_weights_know(
+    made: Path, tmp_path: Path, call: object, printed: str
+) -> None:
+    """Presets of a registered model leave its arguments out; what comes from a file is not always an argument."""
+    file = made.with_name("l2p.safetensors")
+    artifact = load_artifact(file)
+    training = {**artifact.metadata.training, "call": call}
+    save_artifact(file, Artifact(artifact.metadata.model_copy(update={"training": training}), artifact.tensors))
+    card = ModelCard.load(lesa.save_pretrained(lesa.load_config(made), tmp_path / "out") / "README.md")
+    assert f'pipe("a prompt", {printed}[0][0]' in card.text
+    said = lesa.load_config(made, ["training.call={height: 8}"])
+    card = ModelCard.load(lesa.save_pretrained(said, tmp_path / "said") / "README.md")
+    assert 'pipe("a prompt", num_inference_steps=12, height=8)[0][0]' in card.text
+
+
 @pytest.mark.parametrize("call", [{}, {"num_frames": 9}, {"frames": 17}, {"video_length": 16}])
 def test_the_card_s_example_takes_what_any_pipeline_makes(made: Path, tmp_path: Path, call: dict[str, int]) -> None:
     """Wan is called without `num_frames` too, and others have another name for it: no argument tells videos."""
