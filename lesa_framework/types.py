@@ -33,6 +33,7 @@ class Reason(StrEnum):
 
     SCHEDULE = "schedule"
     HISTORY = "history too short"
+    MISSED = "missed a computed step"  # since its last call the branch was not called at a step of the schedule
     PREDICTED = "predicted"
     SHAPE = "shape changed"
     UNKNOWN_STEP = "unknown step"

@@ -18,7 +18,7 @@ class SchedulePolicy(ABC):
     """A pure rule that decides for each step whether the block stack runs.
 
     The engine also computes whenever the predictor's history is too short, so a schedule need not know
-    the predictor.
+    the predictor, and where a branch was not called at a step that the schedule computes: at its next call.
 
     Attributes:
         dynamic: Whether it reads the latents of the context. Such a schedule, a gate, is asked in runs alone: a plan

@@ -139,9 +139,9 @@ class Engine:
         reason = None
         if branch.latent_shape not in (None, latent.shape):
             branch, reason = self._open_branch(name), Reason.SHAPE
-        branch.latent_shape, branch.last = latent.shape, position.index
+        last, branch.last, branch.latent_shape = branch.last, position.index, latent.shape
         ctx = self._context(position, position.index, branch, latent)
-        reason = reason or due(self.strategy, ctx, self.agree)
+        reason = reason or due(self.strategy, ctx, self.agree, last)
         if self._finite.doubts(name) and reason is Reason.PREDICTED:
             reason = Reason.NON_FINITE
         decision = Decision.PREDICT if reason is Reason.PREDICTED else Decision.COMPUTE

@@ -148,14 +148,23 @@ def carried(strategy: Strategy, sigmas: Sequence[float]) -> Strategy:
     return replace(strategy, schedule=NoiseLevels([sigmas[step] for step in strategy.computed(sigmas)]))
 
 
-def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone) -> Reason:
-    """The rules' answer for a step: predicted, or computed because of the schedule or the history."""
+def due(strategy: Strategy, ctx: StepContext, agree: Agree = alone, last: int = -1) -> Reason:
+    """The rules' answer for a step: predicted, or computed because of the schedule or the history.
+
+    Args:
+        strategy: Schedule, router and predictor.
+        ctx: The step.
+        agree: Asked where data decide.
+        last: The step of the branch's last call; -1 where there was none, or where it was at the step before.
+    """
     compute = strategy.schedule.decide(ctx) is Decision.COMPUTE
     if strategy.schedule.dynamic:
         compute = agree(compute)
     if compute:
         return Reason.SCHEDULE
-    return Reason.HISTORY if _is_short(strategy, ctx) else Reason.PREDICTED
+    if _is_short(strategy, ctx):
+        return Reason.HISTORY
+    return Reason.MISSED if _has_missed(strategy, ctx, last) else Reason.PREDICTED
 
 
 def others_of(branch: str, entries: Mapping[str, tuple[EntryInfo, ...]]) -> dict[str, tuple[EntryInfo, ...]]:
@@ -203,6 +212,20 @@ def plan(
 
 def _is_short(strategy: Strategy, ctx: StepContext) -> bool:
     return len(ctx.entries) < strategy.predictor.min_history(ctx.stage)
+
+
+def _has_missed(strategy: Strategy, ctx: StepContext, last: int) -> bool:
+    """Whether the branch was not called at a computed step, so that its features are older than the schedule means.
+
+    Never where data decide: a gate is asked about the very step that follows the pause.
+    """
+    if last < 0 or strategy.schedule.dynamic:
+        return False
+    missed = (
+        replace(ctx, index=index, stage=strategy.router.stage(ctx.sigmas[index]), latent=None)
+        for index in range(last + 1, ctx.index)
+    )
+    return any(strategy.schedule.decide(step) is Decision.COMPUTE for step in missed)
 
 
 class NeverAsked(Predictor):

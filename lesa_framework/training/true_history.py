@@ -43,6 +43,7 @@ class TrueHistory(Observer):
         self._latents: dict[str, Tensor] = {}  # of the newest computed step of each branch
         self._paths: defaultdict[str, Path] = defaultdict(Path)
         self._shapes: dict[str, torch.Size] = {}  # of the newest latent of each branch
+        self._last: dict[str, int] = {}  # the newest step of each branch
 
     def lesa_run_start(self, run: RunInfo) -> None:
         """Forget the previous run, which may have failed."""
@@ -58,6 +59,7 @@ class TrueHistory(Observer):
         self._latents.clear()
         self._paths.clear()
         self._shapes.clear()
+        self._last.clear()
 
     def _begin(self, branch: str) -> None:
         """Give a branch an empty history."""
@@ -89,7 +91,8 @@ class TrueHistory(Observer):
             computed_latent=self._latents.get(branch),
             path=self._paths[branch].latents,
         )
-        computed = changed or due(self._strategy, ctx) is not Reason.PREDICTED
+        last, self._last[branch] = self._last.get(branch, -1), record.index
+        computed = changed or due(self._strategy, ctx, last=last) is not Reason.PREDICTED
         if not computed:
             self._visit(history, ctx, feature)
         elif self._strategy.reads_latents:

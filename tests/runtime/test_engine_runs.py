@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
-from lesa_framework import Reuse, RunInfo, Strategy, Tap
+from lesa_framework import Decision, Reason, Reuse, RunInfo, SchedulePolicy, Strategy, Tap
 from lesa_framework.runtime.calls.tracking import Located, Position
 from lesa_framework.runtime.engine import Engine
 from lesa_framework.runtime.recorder import Recorder
@@ -137,3 +138,47 @@ def test_a_run_of_its_last_step_alone_keeps_what_its_other_branches_may_read():
     call(loop, 7, "a", first=True)
     call(loop, 7, "b")
     assert seen == [set(), {"a"}]
+
+
+@pytest.mark.parametrize(
+    ("steps", "planned"),
+    [
+        ([0, 5, 6, 7], "FFPP"),  # 4 was missed
+        ([0, 1, 4, 5], "FPFP"),  # nothing was: 4 is computed anyway
+        ([0, 1, 3, 4], "FPPF"),  # a pause in which nothing is computed
+        ([0, 3, 5, 7], "FPFP"),  # every other step
+        ([5, 6, 7], "FPP"),  # a run that begins late
+    ],
+)
+def test_a_branch_that_missed_a_computed_step_computes_when_it_is_called_again(steps, planned):
+    loop = engine(Reuse())
+    used = drive(loop, steps, first=True)
+    assert loop.report.plan() == planned
+    computed = [float(step) for step, letter in zip(steps, planned, strict=True) if letter == "F"]
+    assert sorted({float(feature[0, 0]) for feature in used}) == computed
+
+
+def test_a_pause_is_the_reason_and_no_fallback_and_concerns_its_branch_alone():
+    loop = engine(Reuse())
+    for step in range(8):
+        call(loop, step, "a", first=step == 0)
+        if step == 0 or step > 5:
+            call(loop, step, "b")
+    reasons = {name: [each.reason for each in loop.report.records if each.branch == name] for name in "ab"}
+    assert reasons["a"] == [Reason.SCHEDULE, *[Reason.PREDICTED] * 3] * 2
+    assert reasons["b"] == [Reason.SCHEDULE, Reason.MISSED, Reason.PREDICTED]
+    assert not loop.report.fallbacks
+
+
+def test_a_schedule_is_asked_about_other_steps_only_after_a_pause():
+    asked = []
+
+    class Watched(SchedulePolicy):
+        def decide(self, ctx):
+            asked.append((ctx.index, ctx.stage, ctx.latent is None))
+            return Decision.PREDICT if ctx.index else Decision.COMPUTE
+
+    loop = Engine(Strategy(Watched(), EqualStages(2), Reuse()), "flux", Tap.PRE_HEAD)
+    drive(loop, [0, 1, 2, 5, 6])
+    assert [index for index, *_ in asked] == [0, 1, 2, 5, 3, 4, 6]
+    assert asked[3:6] == [(5, 1, False), (3, 0, True), (4, 1, True)]

@@ -211,3 +211,14 @@ def test_a_true_history_begins_anew_where_the_latent_changes_its_shape_as_in_a_r
         )
         observer.lesa_step_end(StepRecord(step, "a", 0, Decision.COMPUTE, Reason.SCHEDULE), latent, feature)
     assert shown == [(2, [1]), (3, [1]), (5, [4])]
+
+
+def test_a_true_history_computes_after_a_missed_computed_step_as_a_run_does(make):
+    task, shown = make(ComputeSteps((0, 2))), []
+    observer = TrueHistory(task, Reuse(), lambda history, ctx, _: shown.append((ctx.branch, ctx.index)))
+    observer.lesa_run_start(RunInfo(task.sigmas, "toy", Tap.PRE_HEAD))
+    for step in range(STEPS):
+        for branch in ("a", "b") if step in (0, 3, 4) else ("a",):
+            record = StepRecord(step, branch, 0, Decision.COMPUTE, Reason.SCHEDULE)
+            observer.lesa_step_end(record, torch.zeros(1, 2), torch.zeros(1, 3))
+    assert shown == [("a", 1), ("a", 3), ("a", 4), ("b", 4), ("a", 5)]
