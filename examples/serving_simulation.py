@@ -1,7 +1,8 @@
 """What a cache does to a queue of requests: a simulation of GPUs that serve them, from measured step times.
 
-python examples/serving_simulation.py                   # as serving_simulation.yaml says
-python examples/serving_simulation.py my-cluster.yaml   # with your replicas, loads and results files
+python examples/serving_simulation.py                            # as serving_simulation.yaml says
+cp examples/serving_simulation.yaml examples/my-cluster.yaml     # change it; it names files from its own folder
+python examples/serving_simulation.py examples/my-cluster.yaml   # with your replicas, loads and results files
 """
 
 from __future__ import annotations
@@ -259,7 +260,7 @@ def curve(service: Service, told: Assumptions) -> list[Point]:
 
 
 def read_assumptions(path: Path) -> tuple[Assumptions, list[System]]:
-    """The assumptions, and the step times from the files that they name, which are beside the YAML.
+    """The assumptions, and the step times from the files that they name, from the YAML's folder.
 
     Raises:
         ConfigError: A file cannot be read, or is not valid.

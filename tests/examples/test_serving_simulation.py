@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +145,18 @@ def test_the_command_prints_both(told, tmp_path, capsys):
     assert "FLUX.1-dev, 1024x1024 on 4 x NVIDIA H200" in shown
     assert re.findall(r"(\S+): ([\d.]+) requests a minute", shown) == [("uncached", "27.3"), ("lesa-n7", "130.1")]
     assert shown.count("p99") == 2 * len(told["loads"])
+
+
+@pytest.mark.parametrize("told_by", ["docs/explanation/scale.md", "examples/serving_simulation.py"])
+def test_a_copy_as_it_is_told_finds_its_results(tmp_path, monkeypatch, told_by):
+    text = (ROOT / told_by).read_text("utf-8")
+    ((source, copy),) = re.findall(r"^(?:\$ )?cp (\S+) (\S+)", text, re.MULTILINE)
+    assert re.search(rf"^(?:\$ )?python examples/serving_simulation.py {re.escape(copy)}\b", text, re.MULTILINE)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / source, copy)
+    assert read_assumptions(Path(copy)) == read_assumptions(ASSUMPTIONS)
 
 
 @pytest.mark.parametrize(
