@@ -25,10 +25,7 @@ def read_list(published: Published, key: str) -> tuple[float, ...]:
     """
     inner = published.text.strip().strip("[]()")
     if inner and _LIST.fullmatch(inner):
-        items = _BETWEEN.split(inner.strip().removesuffix(",").strip())
-        if "" in items:  # dropped, it would give every later ratio to another step
-            raise ConfigError(f"{published.name}: item {items.index('') + 1} is empty, so a number is missing.")
-        return _numbers(published, items)
+        return _numbers(published, _plain(published.name, inner))
     try:
         found = yaml.safe_load(published.text)
     # PyYAML leaves the errors of int(), float() and the like as they are.
@@ -49,19 +46,34 @@ def read_list(published: Published, key: str) -> tuple[float, ...]:
 
 
 def read_table(published: Published) -> list[tuple[float, ...]]:
-    """A list of lists of finite numbers, as Python and JSON write it.
+    """A list of lists of finite numbers, as Python and JSON write it, or plain text with a row on each line.
 
     Raises:
         ConfigError: It is none.
     """
+    lines = [line for line in published.text.splitlines() if line.strip()]
+    if lines and all(map(_LIST.fullmatch, lines)):
+        plain = (_plain(f"{published.name}: row {row}", line) for row, line in enumerate(lines, start=1))
+        return [_numbers(published, items) for items in plain]
     text = "".join(published.text.split())
     try:
         rows = ast.literal_eval(text) if _TABLE.fullmatch(text) else None
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         rows = None
     if not rows:
-        raise ConfigError(f"{published.name}: expected a list of lists of numbers, such as [[0.7, 0.0], [0.1, 0.9]].")
+        raise ConfigError(
+            f"{published.name}: expected a list of lists of numbers, such as [[0.7, 0.0], [0.1, 0.9]], or a row of "
+            "numbers on each line."
+        )
     return [_numbers(published, row) for row in rows]
+
+
+def _plain(where: str, text: str) -> list[str]:
+    """The items of a list with spaces or commas between them."""
+    items = _BETWEEN.split(text.strip().removesuffix(",").strip())
+    if "" in items:  # dropped, it would give every later number to another step
+        raise ConfigError(f"{where}: item {items.index('') + 1} is empty, so a number is missing.")
+    return items
 
 
 def _numbers(published: Published, listed: Sequence[object]) -> tuple[float, ...]:

@@ -43,6 +43,23 @@ def test_l2p_becomes_weights_and_a_configuration(lesa: Lesa, workplace: Path) ->
 @pytest.mark.parametrize(
     "text",
     [
+        "0.75 0 0 0\n-0.5 1.5 0 0\n0.25 -1e-1 1 0\n0 0 0 1\n",
+        "\n 0.75, 0.0, 0.0, 0.0,\r\n-0.5,1.5,0,0\n\n0.25\t-1e-1\t1\t0\n0 0 0 1",
+    ],
+)
+def test_l2p_in_plain_text(lesa: Lesa, workplace: Path, text: str) -> None:
+    tables = []
+    for given in (text, TABLE):
+        Path("weight.txt").write_text(given)
+        outcome = lesa("import", "l2p", "weight.txt", "--out", f"l2p{len(tables)}.yaml", *RECORD)
+        assert outcome.code == 0, outcome.err
+        tables.append(load_artifact(Path(f"l2p{len(tables)}.safetensors"), "l2p").tensors["weights"])
+    assert tables[0].equal(tables[1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "498.65, -283.78, 55.86, -3.82, 0.264\n",
         "498.65 -283.78 55.86\n-3.82 0.264",
         "[498.65, -283.78, 55.86, -3.82, 0.264]",
@@ -101,6 +118,10 @@ def test_what_the_record_lacks_is_named(lesa: Lesa, workplace: Path, given: tupl
         ("l2p", "[[1.0, 0.0], [1e999, 1.0]]", "'inf' is not finite"),
         ("l2p", "[[1..0, 0.0], [1, 1.0]]", "expected a list of lists of numbers"),
         ("l2p", "", "expected a list of lists of numbers"),
+        ("l2p", "1 0\n0.5,,1", "row 2: item 2 is empty"),
+        ("l2p", "1 0\n0.5 1..0", "'1..0' is no number"),
+        ("l2p", "1 0\n1", "expected as many rows as columns"),
+        ("l2p", "1 0\n1 open('x')", "or a row of numbers on each line"),
         ("teacache", "1, 2, 3", "expected 5 coefficients, the highest power first; found 3"),
         ("teacache", "a: [1, 2", "neither a list of numbers nor YAML or JSON"),
         ("teacache", "[!!bool x, 1, 2, 3, 4]", "neither a list of numbers nor YAML or JSON"),
