@@ -66,21 +66,35 @@ class RunReport:
         return _replaced(self.records)
 
     def plan(self, branch: str | None = None) -> str:
-        """One letter a step, F computed and P predicted, of one branch (the first by default)."""
+        """One letter for each call, F computed and P predicted, of one branch (the first by default)."""
         name = branch or (self.branches[0] if self.records else "")
         return plan_string([record.decision for record in self.records if record.branch == name])
+
+    @property
+    def lines(self) -> dict[str, str]:
+        """Branch -> its plan below those of the others: one letter for each step, and `.` where it was not called."""
+        seen: dict[str, tuple[int, int]] = {}  # branch -> its newest step, and its calls since that are on no step
+        letters: dict[str, dict[tuple[int, int], str]] = {}
+        for record in self.records:
+            step, lost = seen.get(record.branch, (-1, 0))
+            seen[record.branch] = place = (step, lost + 1) if record.index < 0 else (record.index, 0)
+            letters.setdefault(record.branch, {})[place] = plan_string([record.decision])
+        places = sorted({place for found in letters.values() for place in found})
+        return {branch: "".join(found.get(place, ".") for place in places) for branch, found in letters.items()}
 
     def __str__(self) -> str:
         """A few lines for people."""
         if not self.records:
             return "no run yet"
-        lines = [
+        lines = self.lines
+        width = 1 + max(map(len, lines))
+        texts = [
             (
                 f"{self.num_steps} steps, {self.nfe} computed ({self.num_steps / max(self.nfe, 1):.2f}x), "
                 f"{self.seconds:.2f} s, {self.cache_bytes / 2**20:.2f} MiB of history, "
                 f"{self.info.backbone} at {self.info.tap}"
             ),
-            *(f"  {branch}: {self.plan(branch)}" for branch in self.branches),
+            *(f"  {branch + ':':<{width}} {line}" for branch, line in lines.items()),
             *([] if self.choice is None else [f"  chosen: {self.choice}"]),
             *([] if self.peak_bytes is None else [f"  peak: {self.peak_bytes / 2**30:.2f} GiB on the device"]),
             *([] if self.seconds_saved is None else [f"  saved: {self._saved(self.seconds_saved)}"]),
@@ -95,7 +109,7 @@ class RunReport:
                 for branch, steps in self.replaced.items()
             ),
         ]
-        return "\n".join(lines)
+        return "\n".join(texts)
 
     def _too_short(self) -> list[str]:
         """A line where nothing was predicted; in other runs the first steps are computed for this reason anyway."""
@@ -196,7 +210,10 @@ class CallReport:
         return _replaced(self.records)
 
     def plan(self, branch: str | None = None) -> str:
-        """One letter a step, F computed and P predicted, of one branch (the first by default); a space between runs."""
+        """One letter for each call, F computed and P predicted, of one branch (the first by default).
+
+        Runs are parted by a space.
+        """
         return " ".join(run.plan(branch) for run in self.runs)
 
     def __str__(self) -> str:

@@ -53,6 +53,27 @@ def test_a_report_for_people():
     ]
 
 
+def test_the_branches_of_a_report_are_aligned_step_by_step():
+    predicted = Decision.PREDICT
+    made = report(
+        record(4, "cond"), record(4, "uncond"), record(5, "cond", predicted), record(6, "cond", predicted),
+        record(6, "uncond"), record(7, "cond (transformer_2)"), record(8, "cond (transformer_2)", predicted),
+    )  # fmt: skip
+    assert str(made).splitlines()[1:4] == [
+        "  cond:                 FPP..",
+        "  uncond:               F.F..",
+        "  cond (transformer_2): ...FP",
+    ]
+    assert (made.plan("cond"), made.plan("cond (transformer_2)")) == ("FPP", "FP")
+
+
+def test_calls_that_are_on_no_step_have_places_of_their_own_in_a_report():
+    lost = [record(-1, name, reason=Reason.UNKNOWN_STEP) for name in ("a", "b", "a")]
+    made = report(record(0, "a"), record(0, "b"), *lost, record(1, "a", Decision.PREDICT), record(1, "b"))
+    assert made.lines == {"a": "FFFP", "b": "FF.F"}
+    assert all(len(line) == made.num_steps for line in made.lines.values())
+
+
 def test_a_report_without_a_prediction_says_where_the_history_was_too_short():
     run = [record(0, "a"), *(record(step, branch, reason=Reason.HISTORY) for step in (1, 2) for branch in "ab")]
     assert str(report(*run)).splitlines()[-1] == "  nothing was predicted: the history was too short at 2 of 3 steps"

@@ -47,8 +47,8 @@ def strips(run: RunReport) -> tuple[Strip, ...]:
     if not run.info.sigmas:
         return ()
     found: dict[str, str] = {}
-    for branch in run.branches:
-        found.setdefault(run.plan(branch), branch)
+    for branch, line in run.lines.items():  # which says at which steps, as two transformers' plans do not
+        found.setdefault(line, branch)
     shared = len(found) == 1 and len(run.branches) > 1
     return tuple(Strip("all branches" if shared else branch, tuple(_cells(run, branch))) for branch in found.values())
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lesa_framework.ui.strip import strips
@@ -20,3 +22,13 @@ def test_branches_share_a_strip_only_where_their_plans_are_the_same() -> None:
     (both,) = strips(sample_run({"cond": "FPFP", "uncond": "FPFP"}))
     assert both.branch == "all branches"
     assert [strip.branch for strip in strips(sample_run({"cond": "FPFP", "uncond": "FPPP"}))] == ["cond", "uncond"]
+
+
+def test_two_transformers_with_the_same_letters_at_other_steps_have_a_strip_each() -> None:
+    run = sample_run({"cond": "FP", "cond (transformer_2)": "FP"})
+    later = (replace(each, index=each.index + 2) for each in run.records[2:])
+    found = strips(replace(run, records=(*run.records[:2], *later)))
+    assert [(strip.branch, strip.cells[0].left) for strip in found] == [
+        ("cond", 0),
+        ("cond (transformer_2)", pytest.approx(40)),
+    ]

@@ -75,7 +75,7 @@ def test_when_every_step_is_computed_nothing_changes(world, kind, batch, tap):
     plain = world.sample(patcher, noise, sigmas)
     cached, runs = put(world, patcher, configured(ALWAYS, tap=tap))
     assert torch.equal(world.sample(cached, noise, sigmas), plain)
-    assert "  cond: FFFFFF\n  uncond: FFFFFF" in runs.text()
+    assert "  cond:   FFFFFF\n  uncond: FFFFFF" in runs.text()
 
 
 @pytest.mark.parametrize("tap", ["pre_head", "output"])
@@ -89,7 +89,7 @@ def test_a_plan_computes_what_it_says(world, kind, batch, tap):
     assert counter.stop() == [4, 4]
     assert result.isfinite().all()
     assert "20 steps, 4 computed (5.00x)" in runs.text()
-    assert "  cond: FPPPPFPPPPFPPPPFPPPP\n  uncond: FPPPPFPPPPFPPPPFPPPP" in runs.text()
+    assert "  cond:   FPPPPFPPPPFPPPPFPPPP\n  uncond: FPPPPFPPPPFPPPPFPPPP" in runs.text()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,7 +111,7 @@ def test_guidance_in_two_calls_is_as_in_one(world, kind):
     for in_one_call in (True, False):
         cached, runs = put(world, patcher, configured(EVEN))
         results.append(world.sample(cached, noise, sigmas, in_one_call=in_one_call))
-        assert "  cond: FPPPPFPPPPFPPPPFPPPP\n" in runs.text()
+        assert "  cond:   FPPPPFPPPPFPPPPFPPPP\n" in runs.text()
         assert "  uncond: FPPPPFPPPPFPPPPFPPPP\n" in runs.text()
     torch.testing.assert_close(*results, rtol=1e-3, atol=1e-3 * float(results[0].std()))
 

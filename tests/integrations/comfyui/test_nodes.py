@@ -133,7 +133,7 @@ def test_an_artifact_that_was_fitted_with_diffusers_is_used_as_it_is(world, node
     write(folder / "plain" / "reuse.yaml", schedule=kind, predictor=reuse)
     fitted, runs = run(world, nodes.LesaCache, patcher, "fitted.safetensors")
     assert runs.text().startswith("20 steps, 4 computed (5.00x)")
-    assert "  cond: FPPPPFPPPPFPPPPFPPPP" in runs.text()
+    assert "  cond:   FPPPPFPPPPFPPPPFPPPP" in runs.text()
     assert torch.equal(fitted, run(world, nodes.LesaCache, patcher, "plain/reuse.yaml")[0])
 
 
