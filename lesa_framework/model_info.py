@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,10 @@ _RELATIVE, _ABSOLUTE = 2**-8, 2**-24
 _KNOWN = 0.25
 #: Coarser dtypes than bfloat16 hold other numbers.
 _COARSEST = 2**-7
+#: What diffusers' `fuse_qkv_projections` puts beside the projections that it copies, and those projections.
+_COPIES, _COPIED = ("to_qkv", "to_kv", "to_added_qkv", "to_added_kv"), ("to_q", "to_k", "to_v")
+#: Where peft keeps the layer that it has put an adapter around.
+_INNER = ".base_layer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class ModelInfo:
         blocks: How many blocks each of the adapter's lists holds.
         width: Channels of a block's input: what most matrices of the blocks take. None when unknown, as with weights
             that a quantiser has packed.
-        names: A digest of the names of all parameters; an attached LoRA changes it.
+        names: A digest of the names of all parameters; an attached LoRA changes it, unless it is off.
         sample: Some of the weights, at places that depend on the names alone. None stands for a number that cannot be
             read: an offloaded, packed or sharded weight.
         same_as: Name of another library's class that computes the same, with other names for its parameters; see
@@ -85,7 +89,7 @@ def describe_model(model: nn.Module, blocks: Sequence[str], same_as: str = "") -
         blocks: Paths of its lists of blocks.
         same_as: Of its adapter.
     """
-    parameters = {name.replace("_orig_mod.", ""): each for name, each in model.named_parameters()}  # torch.compile's
+    parameters = _own_parameters(model)
     # In an order that has nothing to do with layers: a LoRA may be on every third one only.
     chosen = sorted(parameters, key=lambda name: (zlib.crc32(name.encode()), name))[:_PARAMETERS]
     lists = [model.get_submodule(path) for path in blocks]
@@ -93,19 +97,59 @@ def describe_model(model: nn.Module, blocks: Sequence[str], same_as: str = "") -
     return ModelInfo(
         classes=tuple(classes),
         blocks=tuple(sum(1 for _ in each.children()) for each in lists),
-        width=_width(lists),
+        width=_width(lists, parameters.values()),
         names=hashlib.sha256("\n".join(sorted(parameters)).encode()).hexdigest()[:16],
         sample=_sample([parameters[name] for name in chosen]),
         same_as=same_as,
     )
 
 
-def _width(lists: Sequence[nn.Module]) -> int | None:
+def _own_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that decide what a model computes, by the names that they have before anything is added to it.
+
+    Left out are the copies of fused projections, and adapters that are off, such as a LoRA after `disable_lora`.
+    """
+    parameters = dict(model.named_parameters())
+    for path in {name.partition(_INNER)[0] for name in parameters if _INNER in name}:
+        layer = model.get_submodule(path)
+        if _is_off(layer):
+            for name, _ in layer.named_parameters(prefix=path):
+                parameter = parameters.pop(name, None)
+                if parameter is not None and name.startswith(path + _INNER):
+                    parameters[name.replace(_INNER, ".", 1)] = parameter
+    for name in list(parameters):
+        # Not what lies deeper: a LoRA on the copy is in no other parameter.
+        path, _, module = name.rpartition(".")[0].rpartition(".")
+        if module in _COPIES and _is_fused(model.get_submodule(path)):
+            del parameters[name]
+    return {name.replace("_orig_mod.", ""): each for name, each in parameters.items()}  # torch.compile's
+
+
+def _is_off(layer: nn.Module) -> bool:
+    """Whether what peft has put around a layer leaves the layer's result as it is."""
+    if getattr(layer, "merged", False):
+        return False  # its numbers are in those of the layer
+    if getattr(layer, "disable_adapters", None) is True:  # diffusers' models have a method of this name
+        return True
+    # Scaled by 0 a plain LoRA adds nothing. Its variants, such as DoRA, and other kinds of adapters may.
+    is_plain = hasattr(layer, "lora_A") and not getattr(layer, "lora_variant", True)
+    scaling: dict[str, float] = getattr(layer, "scaling", {})
+    active: Sequence[str] = getattr(layer, "active_adapters", ())
+    return is_plain and not any(scaling.get(name) for name in active)
+
+
+def _is_fused(attention: nn.Module) -> bool:
+    has_originals = all(isinstance(getattr(attention, name, None), nn.Module) for name in _COPIED)
+    return has_originals and getattr(attention, "fused_projections", False) is True
+
+
+def _width(lists: Sequence[nn.Module], own: Iterable[nn.Parameter]) -> int | None:
+    kept = set(map(id, own))
     inputs = Counter(
         parameter.shape[1]
         for each in lists
         for parameter in each.parameters()
-        if parameter.ndim > 1 and parameter.dtype.is_floating_point
+        if id(parameter) in kept and parameter.ndim > 1 and parameter.dtype.is_floating_point
     )
     return max(inputs, key=lambda size: (inputs[size], size), default=None)
 

@@ -53,3 +53,23 @@ def test_a_fine_tune_gets_none(reference_flux):
             weight.copy_(kept)
     assert found.source == "no weights"
     assert "was fitted to other weights of this architecture (a fine-tune or LoRA)" in found.reason
+
+
+def test_fused_projections_and_a_lora_that_is_off_keep_the_preset(reference_flux):
+    from peft import LoraConfig
+
+    model = reference_flux.transformer
+    model.fuse_qkv_projections()
+    try:
+        assert choice(reference_flux, "flux").source == "preset"
+        model.unfuse_qkv_projections()
+        model.add_adapter(LoraConfig(r=2, target_modules=["to_q"], init_lora_weights=False))
+        with lesa.accelerate(reference_flux, speedup=5) as session:
+            for change, source in ((model.disable_lora, "preset"), (model.enable_lora, "no weights")):
+                change()
+                run(reference_flux, "flux")
+                assert session.report.choice.source == source
+    finally:
+        model.unfuse_qkv_projections()
+        reference_flux.unload_lora_weights()
+    assert choice(reference_flux, "flux").source == "preset"
