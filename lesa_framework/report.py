@@ -96,6 +96,7 @@ class RunReport:
             ),
             *(f"  {branch + ':':<{width}} {line}" for branch, line in lines.items()),
             *([] if self.choice is None else [f"  chosen: {self.choice}"]),
+            *self._besides(),
             *([] if self.peak_bytes is None else [f"  peak: {self.peak_bytes / 2**30:.2f} GiB on the device"]),
             *([] if self.seconds_saved is None else [f"  saved: {self._saved(self.seconds_saved)}"]),
             *self._too_short(),
@@ -110,6 +111,19 @@ class RunReport:
             ),
         ]
         return "\n".join(texts)
+
+    def _besides(self) -> list[str]:
+        """A line where steps were computed for a late branch alone, which neither schedule nor choice can foresee."""
+        late: set[int] = set()
+        others: set[int] = set()
+        first: dict[str, int] = {}
+        for record in self.records:
+            begin = first.setdefault(record.branch, record.index)
+            is_late = record.reason is Reason.MISSED or (record.reason is Reason.HISTORY and begin > self.info.begin)
+            if record.decision is Decision.COMPUTE and record.reason is not Reason.BATCH:
+                (late if is_late else others).add(record.index)
+        count = len(late - others)
+        return [f"  {besides(count, self.num_steps)}"] if count else []
 
     def _too_short(self) -> list[str]:
         """A line where nothing was predicted; in other runs the first steps are computed for this reason anyway."""
@@ -243,6 +257,12 @@ def _replaced(records: Sequence[StepRecord]) -> dict[str, dict[int, int]]:
             steps = found.setdefault(record.branch, {})
             steps[record.index] = steps.get(record.index, 0) + record.replaced
     return found
+
+
+def besides(count: int, num_steps: int) -> str:
+    """In words, how many steps of a run are computed for late branches alone."""
+    where = "where a branch begins late, or missed a computed step"
+    return f"computed besides the schedule: {count} of {num_steps} steps, {where}"
 
 
 def plan_string(decisions: Sequence[Decision]) -> str:

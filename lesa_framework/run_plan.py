@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from lesa_framework.branch_names import split_name
+from lesa_framework.report import besides
 from lesa_framework.types import Choice, HistoryPlace
 
 
@@ -81,11 +82,15 @@ class RunPlan:
         """A few lines for people."""
         nfe, steps = self.nfe, self.num_steps
         computed = "what is computed depends on data" if nfe is None else f"{nfe} computed ({steps / nfe:.2f}x)"
+        # More than the choice can foresee: a second transformer begins with an empty history.
+        chosen = self.choice if self.has_turns else None
+        more = nfe - chosen.nfe if nfe is not None and chosen is not None else 0
         return "\n".join(
             [
                 f"{steps} steps, {computed}, {self.memory}",
                 *(f"  {branch}: {letters}" for branch, letters in self.plans.items()),
                 *([] if self.choice is None else [f"  chosen: {self.choice}"]),
+                *([f"  {besides(more, steps)}"] if more > 0 else []),
             ]
         )
 

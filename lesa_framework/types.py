@@ -239,7 +239,8 @@ class Choice:
         kind: The predictor's kind; empty when every step is computed.
         source: Where it comes from: `preset`, the folder of its weights, `no weights`, or empty.
         reason: Why this one, in a few words.
-        nfe: How many steps will be computed.
+        nfe: How many steps will be computed. A branch that begins late, such as a second transformer's, or that misses
+            a computed step, may need more: the report counts them.
         num_steps: How many steps the run has, from the one that it begins with; 0 when that is unknown.
     """
 

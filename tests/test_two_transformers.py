@@ -54,6 +54,7 @@ def test_one_run_over_the_whole_grid_and_a_history_for_each():
     assert report.plan("branch0 (transformer_2)") == "FPPPFP"
     assert (report.num_steps, report.nfe) == (12, 5)
     assert not report.fallbacks
+    assert "besides" not in str(report), "step 6, at which the second one begins, is the schedule's"
 
 
 def test_always_changes_nothing():
@@ -92,6 +93,8 @@ def test_nothing_crosses_the_switch():
     assert session.report.plan("branch0 (transformer_2)") == "FPPPPP"
     assert not torch.equal(features[5], features[1])
     assert torch.equal(features[7], features[6])
+    besides = "  computed besides the schedule: 1 of 12 steps, where a branch begins late, or missed a computed step"
+    assert besides in str(session.report).splitlines()
 
 
 def test_two_runs_are_equal_and_each_is_one():

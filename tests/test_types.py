@@ -67,6 +67,19 @@ def test_the_branches_of_a_report_are_aligned_step_by_step():
     assert (made.plan("cond"), made.plan("cond (transformer_2)")) == ("FPP", "FP")
 
 
+def test_a_report_counts_the_steps_that_late_branches_alone_computed():
+    short, missed = Reason.HISTORY, Reason.MISSED
+    whole = [record(0, "a"), record(1, "a", reason=short), record(2, "a", Decision.PREDICT)]
+    assert "besides" not in str(report(*whole))
+    assert "besides" not in str(report(*whole[:2], record(1, "b", reason=short))), "a computes it too"
+    made = report(*whole, record(2, "b", reason=short), record(3, "a", Decision.PREDICT), record(3, "b", reason=missed))
+    assert str(made).splitlines()[3:] == [
+        "  computed besides the schedule: 2 of 4 steps, where a branch begins late, or missed a computed step"
+    ]
+    together = record(2, "a", reason=Reason.BATCH)
+    assert "besides the schedule: 1 of 3 steps" in str(report(*whole[:2], together, record(2, "b", reason=short)))
+
+
 def test_calls_that_are_on_no_step_have_places_of_their_own_in_a_report():
     lost = [record(-1, name, reason=Reason.UNKNOWN_STEP) for name in ("a", "b", "a")]
     made = report(record(0, "a"), record(0, "b"), *lost, record(1, "a", Decision.PREDICT), record(1, "b"))
