@@ -135,7 +135,7 @@ class SchedulerGrid:
             if not self._readings:
                 raise UnsupportedBackboneError(
                     f"{type(scheduler).__name__}: it has no noise levels: neither `sigmas` in [0, 1] nor `timesteps` "
-                    f"between 0 and `config.num_train_timesteps`. {_ANOTHER}"
+                    f"between 0 and `config.num_train_timesteps`. {_another(scheduler)}"
                 )
             self._seen = timesteps, sigmas
         return self._readings
@@ -163,8 +163,8 @@ class SchedulerGrid:
         expected = next((f"{grid.told[index]:.4g}" for grid in readings if grid.has(index)), "no step at all")
         raise UnsupportedBackboneError(
             f"{type(scheduler).__name__}: its timesteps are not those of the model: the first call of the run is at "
-            f"noise level {level:.4g}, but the scheduler says {expected}. {_ANOTHER} If another scheduler runs this "
-            f"model, {REMEDY}."
+            f"noise level {level:.4g}, but the scheduler says {expected}. {_another(scheduler)} If another "
+            f"scheduler runs this model, {REMEDY}."
         )
 
     def hint(self) -> int | None:
@@ -185,4 +185,13 @@ def _sigmas(readings: Readings) -> list[tuple[float, ...]]:
     return [grid.sigmas for grid in readings]
 
 
-_ANOTHER = "Use another sampler, such as FlowMatchEulerDiscreteScheduler, DDIMScheduler or DPMSolverMultistepScheduler."
+def _another(scheduler: Scheduler) -> str:
+    """What to sample with instead: not the same class, which may only be set in another way."""
+    *others, last = (name for name in _SAMPLERS if name != type(scheduler).__name__)
+    another = f"another sampler, such as {', '.join(others)} or {last}."
+    if getattr(getattr(scheduler, "config", None), "invert_sigmas", None) is True:
+        return f"`invert_sigmas` is set, which most models are not made for: leave it out, or use {another}"
+    return f"Use {another}"
+
+
+_SAMPLERS = ("FlowMatchEulerDiscreteScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")

@@ -236,6 +236,16 @@ def test_a_scheduler_whose_timesteps_are_not_those_of_the_model_is_refused_by_na
         tracker_of(scheduler).locate(Call(torch.ones(1), None, scheduler.timesteps[0] / 1000))
 
 
+def test_a_setting_that_turns_the_noise_levels_round_is_named_and_not_the_same_sampler():
+    scheduler = scheduler_of("FlowMatchEulerDiscreteScheduler", {"invert_sigmas": True})
+    with pytest.raises(UnsupportedBackboneError) as refused:
+        tracker_of(scheduler).locate(Call(torch.ones(1), None, float(scheduler.timesteps[0]) / 1000))
+    assert (
+        "but the scheduler says 1. `invert_sigmas` is set, which most models are not made for: leave it out, or use "
+        "another sampler, such as DDIMScheduler or DPMSolverMultistepScheduler. If another"
+    ) in str(refused.value)
+
+
 def test_a_scheduler_of_whole_tokens_has_no_noise_levels():
     scheduler = scheduler_of("DiscreteDDIMScheduler", {}, steps=4)
     with pytest.raises(UnsupportedBackboneError, match=r"DiscreteDDIMScheduler: it has no noise levels"):
