@@ -137,8 +137,10 @@ def _show(trained: Trained, checkpoint: Path, *, as_json: bool) -> None:
         result = {"weights": str(trained.weights), "config": str(trained.config), "drift_db": trained.drift_db}
         typer.echo(json.dumps(result, indent=2))
         return
-    drift = trained.drift_db
-    closeness = "" if drift is None else f" (latents {drift:.2f} dB from the uncached run's, in the fit: {OF_THE_FIT})"
+    closeness = ""
+    if trained.drift_db is not None:
+        decibels = f"{trained.drift_db:.2f} dB, in the fit: {OF_THE_FIT}"
+        closeness = f" (closeness of the latents to the uncached run's: {decibels})"
     print_ = console.results().print
     wrote = "" if trained.earlier else "wrote "
     print_(f"{wrote}{trained.weights}{closeness}", soft_wrap=True)

@@ -34,7 +34,8 @@ class WhereItFits:
             reason = str(error)
             if reason not in self._told:
                 self._told.add(reason)
-                self._tell(f"a run of {run.steps_to_run} steps is computed, every step of it. {reason}")
+                length = f" of {run.steps_to_run} steps" if run.sigmas else ""
+                self._tell(f"a run{length} is computed, every step of it. {reason}")
             return uncached(reason, run.steps_to_run)
         return strategy
 

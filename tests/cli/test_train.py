@@ -106,6 +106,7 @@ def test_deleting_what_a_finished_training_names_trains_again(
     finished = lesa(*command)
     (line,) = (line for line in finished.err.splitlines() if "nothing is left to do" in line)
     assert "guided" not in finished.err
+    assert re.search(r"\(closeness of the latents to the uncached run's: [\d.]+ dB, in the fit: on its", finished.out)
     for name in re.findall(r"out/\S+", line):
         (workplace / name).unlink()
     again = lesa(*command)
