@@ -61,7 +61,12 @@ def check_call(pipe: CallablePipeline, call: Mapping[str, object]) -> None:
         if needed not in accepted:
             raise ConfigError(f"model: {name} takes no {needed}, so it cannot be run here.")
     valid = sorted(key for key in accepted if key != "self" and key not in OURS)
-    for key in call:
+    for key, value in call.items():
+        if key in accepted and key.startswith("num_") and key.endswith("_per_prompt") and value != 1:
+            raise ConfigError(
+                f"--call {key}: each prompt makes one sample of each seed here. `lesa generate` makes more of one "
+                "prompt with `--count`."
+            )
         if key in OURS:
             raise ConfigError(f"--call {key}: is set by the command; use its own arguments and options instead.")
         if key not in valid:
@@ -204,7 +209,7 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
     except Exception as error:  # nothing but the arguments can be wrong before the model is reached
         if is_out_of_memory(error):
             raise
-        raise ConfigError(f"{type(pipe).__name__} refuses the call: {error}") from error
+        raise ConfigError(f"{type(pipe).__name__} refuses the call: {_refusal(pipe, error)}") from error
     finally:
         for handle in handles:
             handle.remove()
@@ -212,6 +217,17 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
     if not levels or levels[0] is None:
         return source.current()[0].sigmas
     return source.choose(levels[0]).sigmas
+
+
+def _refusal(pipe: CallablePipeline, error: Exception) -> str:
+    """A pipeline's error; where it takes what no command can give it, which may be why, with what to do then."""
+    name = next((name for name in ("image", "video") if name in _parameters(pipe)), None)
+    if name is None:
+        return str(error)
+    return (
+        f"{str(error).rstrip('.')}. Commands give a pipeline texts and numbers alone, and no `{name}`: if it needs "
+        "one, call it in Python, with `lesa.accelerate(pipe, ...)`."
+    )
 
 
 def _noise_level(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:

@@ -63,6 +63,42 @@ def test_arguments_are_checked_by_name_and_by_the_pipeline(flux: Any) -> None:
         sampler_grid(flux, GenerationSettings(num_steps=5, call={"max_sequence_length": 100_000}))
 
 
+class Animates:
+    """Needs an image besides the prompt, as pipelines of image-to-video do."""
+
+    def __init__(self, pipe: Any) -> None:
+        self.transformer, self.scheduler = pipe.transformer, pipe.scheduler
+
+    def __call__(
+        self, image: Any, prompt: Any, num_inference_steps: int, generator: Any, output_type: str, return_dict: bool,
+        callback_on_step_end: Any = None, num_videos_per_prompt: int = 1,
+    ) -> None:  # fmt: skip
+        raise ValueError(f"`image` is {type(image)}.")
+
+
+@pytest.mark.parametrize(
+    ("call", "refusal"),
+    [({}, "missing 1 required positional argument: 'image'"), ({"image": "x.png"}, "`image` is .*'str'>")],
+)
+def test_a_pipeline_that_needs_an_image_is_for_python(flux: Any, call: dict[str, Any], refusal: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"Animates refuses the call: .*{refusal}\. Commands .*no `image`: .* Python"
+    ):
+        sampler_grid(Animates(flux), GenerationSettings(num_steps=5, call=call))
+    with pytest.raises(ConfigError) as refused:
+        sampler_grid(flux, GenerationSettings(num_steps=5, call={"max_sequence_length": 100_000}))
+    assert "in Python" not in str(refused.value), "that pipeline takes no image"
+
+
+def test_more_samples_of_a_prompt_are_refused_by_name(flux: Any) -> None:
+    for pipe, name in ((flux, "num_images_per_prompt"), (Animates(flux), "num_videos_per_prompt")):
+        with pytest.raises(ConfigError, match=f"--call {name}: each prompt makes one sample .* `--count`"):
+            check_call(pipe, {name: 2})
+    check_call(Animates(flux), {"num_videos_per_prompt": 1})
+    with pytest.raises(ConfigError, match="FluxPipeline does not take it"):
+        check_call(flux, {"num_videos_per_prompt": 2})
+
+
 @pytest.mark.parametrize(
     "error",
     [
