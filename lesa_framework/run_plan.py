@@ -74,6 +74,17 @@ class RunPlan:
         return self.letters != next(iter(self.plans.values()))
 
     @property
+    def lines(self) -> dict[str, str]:
+        """Branch -> its plan below those of the others: `.` where the other transformer has the step, as in reports."""
+        if not self.has_turns:
+            return dict(self.plans)
+        steps = self.num_steps
+        return {
+            branch: line.rjust(steps, ".") if split_name(branch)[1] else line.ljust(steps, ".")
+            for branch, line in self.plans.items()
+        }
+
+    @property
     def cache_bytes(self) -> int:
         """Bytes of all histories and latents together, as the report of a run gives them."""
         return self.latent_bytes + sum(each.nbytes for each in self.features.values())
@@ -83,12 +94,12 @@ class RunPlan:
         nfe, steps = self.nfe, self.num_steps
         computed = "what is computed depends on data" if nfe is None else f"{nfe} computed ({steps / nfe:.2f}x)"
         # More than the choice can foresee: a second transformer begins with an empty history.
-        chosen = self.choice if self.has_turns else None
+        chosen, width = self.choice if self.has_turns else None, 1 + max(map(len, self.plans))
         more = nfe - chosen.nfe if nfe is not None and chosen is not None else 0
         return "\n".join(
             [
                 f"{steps} steps, {computed}, {self.memory}",
-                *(f"  {branch}: {letters}" for branch, letters in self.plans.items()),
+                *(f"  {branch + ':':<{width}} {line}" for branch, line in self.lines.items()),
                 *([] if self.choice is None else [f"  chosen: {self.choice}"]),
                 *([f"  {besides(more, steps)}"] if more > 0 else []),
             ]

@@ -20,3 +20,13 @@ def test_a_plan_says_why_a_second_transformer_computes_more_than_the_choice():
     ]
     assert "besides" not in str(planned(2, cond="FPP", cond_second="FPP"))
     assert "besides" not in str(planned(2, cond="FPPFPP"))
+
+
+def test_the_lines_of_transformers_that_take_turns_are_aligned_step_by_step():
+    assert str(planned(2, cond="FPP", uncond="FPP", cond_second="FP?", uncond_second="FP?")).splitlines()[1:5] == [
+        "  cond:                   FPP...",
+        "  uncond:                 FPP...",
+        "  cond (transformer_2):   ...FP?",
+        "  uncond (transformer_2): ...FP?",
+    ]
+    assert planned(2, cond="FPPFPP", slg="FP").lines == {"cond": "FPPFPP", "slg": "FP"}, "its steps are not known"

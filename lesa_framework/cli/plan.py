@@ -122,7 +122,7 @@ def command(
     screen.print(_headline(settings.name, nfe, num_steps))
     if run is not None:
         screen.print(run.memory, soft_wrap=True)
-    screen.print(_lines(letters), soft_wrap=True)
+    screen.print(_lines(run.lines if run is not None and run.has_turns else letters), soft_wrap=True)
     if rows:
         screen.print(_table(rows, several=len(branches) > 1))
 
@@ -131,7 +131,8 @@ def _lines(letters: Mapping[str, str]) -> str:
     """A line of letters for each branch, named when there are several."""
     if len(letters) == 1:
         return next(iter(letters.values()))
-    return "\n".join(f"{branch}: {line}" for branch, line in letters.items())
+    width = 1 + max(map(len, letters))
+    return "\n".join(f"{branch + ':':<{width}} {line}" for branch, line in letters.items())
 
 
 def _headline(name: str, nfe: int | None, num_steps: int) -> str:

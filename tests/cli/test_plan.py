@@ -96,7 +96,8 @@ def test_transformers_that_take_turns_have_histories_of_their_own(
     assert (told["nfe"], told["plan"], told["branches"], told["steps"]) == (5, "FFPPFFPF", lines, [])
     shown = lesa(*call)
     assert "5 of 8 steps computed, 1.60x fewer" in shown.out
-    assert "cond (transformer_2): FFPF" in shown.out
+    assert "\ncond:                   FFPP....\n" in shown.out
+    assert "\ncond (transformer_2):   ....FFPF\n" in shown.out
     assert "the transformers take turns" in shown.err
     model = Model(torch.device("cpu"), 0, (run,), 1)
     assert work_of_steps(model, 8) == [PREDICTED_STEP if letter == "P" else 1.0 for letter in "FFPPFFPF"]
