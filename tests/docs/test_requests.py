@@ -56,3 +56,14 @@ def test_a_request_changes_nothing_of_the_pipeline_that_it_copies(pipe: Any, tmp
     assert len(set(before.values())) == 2
     assert pipe.scheduler is scheduler
     assert dict(pipe.config) == config
+
+
+def test_a_request_has_tokenizers_of_its_own_because_they_keep_their_padding(pipe: Any, tmp_path: Path) -> None:
+    def padding() -> list[Any]:
+        return [tokenizer.backend_tokenizer.padding for tokenizer in (pipe.tokenizer, pipe.tokenizer_2)]
+
+    serve, before = shown(pipe, tmp_path), padding()
+    serve("a red ring")
+    assert padding() == before
+    pipe("a red ring", num_inference_steps=1, output_type="latent")
+    assert padding() != before, "a call keeps it; else this test could not fail"
