@@ -65,6 +65,11 @@ class RunReport:
         """How many values were not finite and were replaced by a computed feature's, by branch and step."""
         return _replaced(self.records)
 
+    @property
+    def not_finite(self) -> dict[str, tuple[int, ...]]:
+        """Steps at which the model itself computed NaN or infinity, as far as that was found, by branch."""
+        return _not_finite(self.records)
+
     def plan(self, branch: str | None = None) -> str:
         """One letter for each call, F computed and P predicted, of one branch (the first by default)."""
         name = branch or (self.branches[0] if self.records else "")
@@ -108,6 +113,10 @@ class RunReport:
                 f"  not finite, replaced by the newest computed feature: {sum(steps.values())} values of {branch} at "
                 f"steps {', '.join(map(str, steps))}"
                 for branch, steps in self.replaced.items()
+            ),
+            *(
+                f"  not finite as the model itself computed it: {branch} at steps {', '.join(map(str, steps))}"
+                for branch, steps in self.not_finite.items()
             ),
         ]
         return "\n".join(texts)
@@ -223,6 +232,11 @@ class CallReport:
         """How many values were not finite and were replaced by a computed feature's, by branch and step."""
         return _replaced(self.records)
 
+    @property
+    def not_finite(self) -> dict[str, tuple[int, ...]]:
+        """Steps at which the model itself computed NaN or infinity, as far as that was found, by branch."""
+        return _not_finite(self.records)
+
     def plan(self, branch: str | None = None) -> str:
         """One letter for each call, F computed and P predicted, of one branch (the first by default).
 
@@ -263,6 +277,14 @@ def besides(count: int, num_steps: int) -> str:
     """In words, how many steps of a run are computed for late branches alone."""
     where = "where a branch begins late, or missed a computed step"
     return f"computed besides the schedule: {count} of {num_steps} steps, {where}"
+
+
+def _not_finite(records: Sequence[StepRecord]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = {}
+    for record in records:
+        if record.not_finite:
+            found.setdefault(record.branch, []).append(record.index)
+    return {branch: tuple(dict.fromkeys(steps)) for branch, steps in found.items()}
 
 
 def plan_string(decisions: Sequence[Decision]) -> str:

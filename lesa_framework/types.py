@@ -118,8 +118,7 @@ class Filter:
     Attributes:
         weights: For the branch's own history.
         bias: Added to every element; a number, or a tensor that broadcasts over the feature, such as (channels,).
-        others: For the histories of other branches, by the names in `StepContext.others`. Their features must
-            have the shape of this branch's.
+        others: For the histories of other branches, by `StepContext.others`' names. Their features have its shape.
     """
 
     weights: Weights
@@ -269,8 +268,8 @@ class StepRecord:
         stage: The router's answer; -1 when the step is unknown.
         decision: What was done with the block stack.
         reason: Why.
-        replaced: How many values of the prediction, or correction, were not finite, so that the newest computed
-            feature's took their place. Known when the run has ended, 0 until then.
+        replaced: How many values were not finite and gave way to the newest computed feature's; 0 until the run ends.
+        not_finite: The model computed NaN or infinity; found, when the run ends, where what was made of it has them.
     """
 
     index: int
@@ -279,6 +278,7 @@ class StepRecord:
     decision: Decision
     reason: Reason
     replaced: int = 0
+    not_finite: bool = False
 
 
 @dataclass(frozen=True)

@@ -245,10 +245,12 @@ class Engine:
 
     def _report(self, info: RunInfo) -> RunReport:
         size = sum(branch.nbytes for branch in tuple(self._branches.values()))
-        seconds, replaced = self._finished - self._started, self._finite.replaced()
+        seconds, replaced, bad = self._finished - self._started, self._finite.replaced(), self._finite.not_finite()
+        places = {*replaced, *bad}
         records = tuple(
-            replace(record, replaced=replaced.get((record.branch, record.index), 0)) if replaced else record
+            replace(record, replaced=replaced.get(place, 0), not_finite=place in bad) if place in places else record
             for record in tuple(self._records)
+            for place in [(record.branch, record.index)]
         )
         peak = peak_memory(self._device)
         return RunReport(info, records, size, seconds, self._watch.saved(), self.strategy.choice, peak)

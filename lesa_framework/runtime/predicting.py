@@ -46,14 +46,16 @@ def predict(
             raise reads_beyond(predictor, "predict", history.entries, error) from error
         _check(predictor, "predict", made, history.kind)
         is_held = True  # it may be a view of the history, or the predictor may keep it
+    entries = history.entries
     if finite.refuses(made):
+        finite.explain(made, history.feature(newest_computed(entries)), ctx.branch, ctx.index, entries)
         return None
     prediction = made
     if count is None:
-        newest = newest_computed(history.entries)
-        prediction = finite.cleaned(made, lambda: history.feature(newest), ctx.branch, ctx.index)
+        newest = newest_computed(entries)
+        prediction = finite.cleaned(made, lambda: history.feature(newest), ctx.branch, ctx.index, entries)
     else:
-        finite.note(count, ctx.branch, ctx.index)
+        finite.note(count, ctx.branch, ctx.index, entries)
     if leaves and is_held and prediction is made:
         return prediction.clone()
     return _outside_the_ring(prediction)
@@ -71,9 +73,11 @@ def correct(
     if corrected is None:
         return feature, False
     _check(predictor, "correct", corrected, kind_of(feature))
+    entries = history.entries  # the newest of which is the feature
     if finite.refuses(corrected):
+        finite.explain(corrected, feature, ctx.branch, ctx.index, entries)
         return feature, True
-    return _outside_the_ring(finite.cleaned(corrected, lambda: feature, ctx.branch, ctx.index)), False
+    return _outside_the_ring(finite.cleaned(corrected, lambda: feature, ctx.branch, ctx.index, entries)), False
 
 
 def _check(predictor: Predictor, method: str, found: object, wanted: Kind) -> None:

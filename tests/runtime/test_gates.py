@@ -134,6 +134,7 @@ class Exchange:
         return decision
 
 
+@pytest.mark.filterwarnings("ignore:The model's own feature at step 0 of 'a' is not finite")
 def test_processes_that_agree_cannot_diverge():
     # The second one sees a latent that rounding has moved over the threshold, and a prediction that is not finite.
     latents = [[10, 11, 12, 13, 13.74, 14, 15, 16], [10, 11, 12, 13, 13.76, 14, 15, 16]]

@@ -53,7 +53,9 @@ def _kernel(  # type: ignore[no-untyped-def]
         count = tl.sum(fails.to(tl.int32), 0)
         if count > 0:
             made = tl.where(fails, tl.load(instead + at, mask=fails, other=0.0).to(made.dtype), made)
+            stay = fails & ((tl.abs(made.to(tl.float32)) < float("inf")) == 0)
             tl.atomic_add(failed, count)
+            tl.atomic_add(failed + 1, tl.sum(stay.to(tl.int32), 0))
     tl.store(out + at, made, mask=inside)
 
 
@@ -70,11 +72,11 @@ def weigh_in_triton(terms: Terms, instead: Instead = None) -> tuple[Tensor, Coun
         instead: Look for values that are not finite, and take these.
 
     Returns:
-        A fresh tensor, and how many values were replaced, for which nobody waits.
+        A fresh tensor, and both numbers of a count, for which nobody waits.
     """
     features = [feature.contiguous() for feature in terms.features]
     made = torch.empty(terms.shape, dtype=terms.dtype, device=terms.device)
-    failed = made if instead is None else torch.zeros((), dtype=torch.int32, device=terms.device)
+    failed = made if instead is None else torch.zeros(2, dtype=torch.int32, device=terms.device)
     by_channel = terms.axes == 1
     if by_channel:
         table, weights, bias = table_of(terms), (0.0,) * len(features), 0.0

@@ -15,7 +15,8 @@ from torch import Tensor
 
 #: One number, or several that broadcast over a feature.
 Numbers: TypeAlias = float | Tensor
-#: How many values were not finite and were replaced; None where nobody looked.
+#: How many values were not finite, so that others took their place; None where nobody looked. Of two numbers the second
+#: one is how many of those others are not finite either.
 Count: TypeAlias = Tensor | int | None
 #: Returns a feature whose values take the place of those that are not finite; None not to look for any.
 Instead: TypeAlias = Callable[[], Tensor] | None
@@ -116,11 +117,20 @@ def replaced(feature: Tensor, instead: Callable[[], Tensor]) -> tuple[Tensor, Te
     """Replace what is not finite; differentiable.
 
     Returns:
-        The feature, which is the same one where it is known to be finite, and how many values were replaced.
+        The feature, which is the same one where it is known to be finite, and how many values were replaced. On the CPU
+        the count has both numbers: there the second one takes time only where values were replaced.
     """
-    plain = feature.detach()
-    bad = torch.isnan(plain - plain)  # infinity too; fewer kernels than `isfinite`
+    bad = not_finite(feature)
     count = bad.sum()
-    if count.device.type == "cpu" and not int(count):
+    if count.device.type != "cpu":
+        return torch.where(bad, instead(), feature), count
+    if not int(count):
         return feature, 0
-    return torch.where(bad, instead(), feature), count
+    made = torch.where(bad, instead(), feature)
+    return made, torch.stack((count, not_finite(made).sum()))
+
+
+def not_finite(feature: Tensor) -> Tensor:
+    """Which values are NaN or infinite."""
+    plain = feature.detach()
+    return torch.isnan(plain - plain)  # infinity too; fewer kernels than `isfinite`

@@ -10,6 +10,7 @@ import torch
 from lesa_framework import EntryInfo, Filter
 from lesa_framework.runtime.features import bags, on_cpu
 from lesa_framework.runtime.features.bags import weigh_in_bags
+from lesa_framework.runtime.features.finite import found_in
 from lesa_framework.runtime.features.history import History
 from lesa_framework.runtime.features.weighing import Terms, weigh, weigh_plainly
 from lesa_framework.testing.tiny_pipeline import noise
@@ -95,7 +96,7 @@ def test_what_is_not_finite_is_replaced_and_counted(dtype, bad):
     given, instead = terms(held, (0.9, 0.5, -0.4)), torch.full(SHAPE, 7.0, dtype=dtype)
     assert weigh_in_bags(given) is not None
     made, replaced = weigh(given, lambda: instead)
-    assert (int(replaced), float(made.view(-1)[77]), bool(made.isfinite().all())) == (1, 7.0, True)
+    assert (found_in(replaced), float(made.view(-1)[77]), bool(made.isfinite().all())) == ((1, 0), 7.0, True)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

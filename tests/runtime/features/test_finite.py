@@ -8,11 +8,12 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from lesa_framework import EntryInfo, LesaWarning, Predictor, Reason, Recorder
+from lesa_framework import EntryInfo, LesaWarning, Predictor, Reason, Recorder, Reuse
+from lesa_framework.runtime.calls.tracking import Position
 from lesa_framework.runtime.features import finite
 from lesa_framework.runtime.features.finite import Finite
 from lesa_framework.runtime.features.history import newest_computed
-from tests.runtime.loop import drive, engine
+from tests.runtime.loop import GRID, drive, engine
 
 WARNS = r"Broken: 1 value\(s\) at step 1 of 'a' were not finite"
 
@@ -100,6 +101,91 @@ def test_what_is_found_in_the_last_step_is_told_when_the_run_ends():
     assert heard == [{"a": {7: 1}}]
 
 
+class Overflows(Predictor):
+    """Doubles the newest feature; the run's computed ones are NaN in one value from step 4 on."""
+
+    def predict(self, history, ctx):
+        return 2 * history.feature(0)
+
+
+MODEL_WARNS = (
+    r"^The model's own feature at step 4 of 'a' is not finite, and neither are 1 value\(s\) that Overflows made"
+)
+
+
+def run_overflowing(check, predictor=None, first=4, last=8):
+    """A run to its end, whose model computes NaN from a step on."""
+    loop = engine(predictor or Overflows(), check_finite=check)
+    for step in range(last):
+        work = loop.begin(Position(step == 0, GRID, step, "a", 0), torch.zeros(1, 2))
+        used = work.prediction
+        if used is None:
+            feature = torch.full((1, 2), float(step))
+            feature[0, 1] = math.nan if step >= first else 1.0
+            used = loop.computed(work, feature)
+        loop.end(work, used)
+    loop.close()
+    return loop
+
+
+@pytest.mark.parametrize(("check", "plan"), [(True, "FPPPFPFP"), ("strict", "FPPPFFFF")])
+def test_a_computed_feature_that_is_not_finite_itself_is_named(check, plan):
+    with pytest.warns(LesaWarning, match=MODEL_WARNS) as told:
+        loop = run_overflowing(check)
+    assert len(told) == 1
+    report = loop.report
+    assert report.plan() == plan
+    assert report.replaced == {}, "nothing was repaired"
+    steps = (4, 6) if check is True else (4, 5, 6)
+    assert report.not_finite == {"a": steps}
+    text = str(report)
+    assert f"not finite as the model itself computed it: a at steps {', '.join(map(str, steps))}" in text
+    assert "replaced" not in text
+
+
+def test_a_computed_feature_is_named_although_only_the_last_step_was_made_of_it():
+    with pytest.warns(LesaWarning, match=MODEL_WARNS):
+        loop = run_overflowing(True, first=4, last=6)
+    assert loop.report.not_finite == {"a": (4,)}
+
+
+def test_both_are_told_of_where_values_were_replaced_before():
+    class Both(Overflows):
+        def predict(self, history, ctx):
+            made = super().predict(history, ctx)
+            made[0, 0] = math.nan
+            return made
+
+    with pytest.warns(LesaWarning) as told:
+        loop = run_overflowing(True, Both())
+    texts = [str(each.message) for each in told]
+    assert [text.split(":")[0].split(" is not")[0] for text in texts] == [
+        "Both",
+        "The model's own feature at step 4 of 'a'",
+    ]
+    report = loop.report
+    assert report.replaced == {"a": {1: 1, 3: 1, 5: 1, 7: 1}}
+    assert report.not_finite == {"a": (4, 6)}
+
+
+@pytest.mark.parametrize("check", [True, "strict"])
+def test_a_correction_of_a_feature_that_is_not_finite_names_the_feature(check):
+    class Corrects(Overflows):
+        def correct(self, history, ctx, feature):
+            return 0.5 * feature
+
+    with pytest.warns(LesaWarning, match=r"own feature at step 0 of 'a' .* Corrects made of it at step 0"):
+        loop = run_overflowing(check, Corrects(), first=0, last=1)
+    assert loop.report.not_finite == {"a": (0,)}
+
+
+def test_reuse_looks_for_nothing():
+    """It adds nothing up; the guarantees say so."""
+    loop = run_overflowing(True, Reuse())
+    assert loop.report.plan() == "FPPPFPPP"
+    assert (loop.report.replaced, loop.report.not_finite) == ({}, {})
+
+
 def test_the_check_can_be_switched_off():
     loop = engine(Broken(), check_finite=False)
     assert all(math.isnan(feature[0, 1]) for feature in drive(loop)[1:4])
@@ -131,11 +217,11 @@ class Slow:
         self.number = number
 
     def known(self):
-        return int(self.number) if Slow.done else None
+        return finite.found_in(self.number) if Slow.done else None
 
     def read(self):
         Slow.reads += 1
-        return int(self.number)
+        return finite.found_in(self.number)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def check_all() -> None:
         given = terms(3, torch.bfloat16, bad=bad)
         newest = torch.full(given.shape, 7.0, dtype=torch.bfloat16)
         made, failed = weigh_in_triton(given, lambda newest=newest: newest)
-        assert int(failed) == 3
+        assert failed.tolist() == [3, 0]
         assert (made[1, 3, 5:8] == 7).all()
         assert int((made == 7).sum()) == 3
     # What has the weight 0 is not read: not a number times 0 would be none.
@@ -67,8 +67,15 @@ def check_all() -> None:
     made, failed = weigh_in_triton(
         Terms((large, large), (1.0, 1.0), 0.0, large.shape, torch.float16, CPU), lambda: large
     )
-    assert int(failed) == large.numel()
+    assert failed.tolist() == [large.numel(), 0]
     assert torch.equal(made, large)
+    # What takes their place may be no better: here one of three.
+    given, newest = terms(3, torch.float16, bad=float("nan")), torch.full(SHAPE, 7.0, dtype=torch.float16)
+    newest[1, 3, 6] = newest[0, 0, 0] = float("inf")
+    made, failed = weigh_in_triton(given, lambda: newest)
+    assert failed.tolist() == [3, 1]
+    assert made[1, 3, 5:8].tolist() == [7, float("inf"), 7]
+    assert int(made.isfinite().sum()) == made.numel() - 1
 
 
 @pytest.mark.slow
@@ -94,5 +101,5 @@ def test_the_kernel_on_a_gpu(count, dtype):
     features = tuple(each.cuda() for each in given.features)
     there = Terms(features, given.weights, given.bias, given.shape, dtype, torch.device("cuda"))
     made, failed = weigh_in_triton(there, lambda: there.features[0])
-    assert int(failed) == 0
+    assert failed.tolist() == [0, 0]
     torch.testing.assert_close(made.cpu(), weigh_plainly(given)[0])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lesa_framework.runtime.features import on_cpu
+from lesa_framework.runtime.features.finite import found_in
 from lesa_framework.runtime.features.weighing import Terms, weigh, weigh_plainly
 from lesa_framework.testing.tiny_pipeline import noise
 
@@ -66,7 +67,7 @@ def test_what_is_not_finite_is_replaced_and_counted(place, dtype, bad):
     given.features[1].view(-1)[place] = bad
     instead = torch.full(SHAPE, 7.0, dtype=dtype)
     made, replaced = weigh(given, lambda: instead)
-    assert int(replaced) == 1
+    assert found_in(replaced) == (1, 0)
     assert made.view(-1)[place] == 7
     plain, _ = weigh(given)
     assert not plain.view(-1)[place].isfinite()
@@ -77,7 +78,17 @@ def test_rounding_to_infinity_is_found():
     large = torch.full(SHAPE, 60000.0, dtype=torch.float16)
     given = Terms((large, large), (1.0, 1.0), 0.0, large.shape, torch.float16, CPU)
     made, replaced = weigh(given, lambda: large)
-    assert (int(replaced), made.isfinite().all()) == (60, True)
+    assert (found_in(replaced), made.isfinite().all()) == ((60, 0), True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_what_took_the_place_and_is_not_finite_either_is_counted(dtype):
+    given, instead = terms(3, dtype), torch.full(SHAPE, 7.0, dtype=dtype)
+    given.features[1].view(-1)[10:13] = math.nan
+    instead.view(-1)[11] = instead.view(-1)[40] = math.inf
+    made, replaced = weigh(given, lambda: instead)
+    assert found_in(replaced) == (3, 1)
+    assert made.view(-1)[10:13].tolist() == [7, math.inf, 7]
 
 
 def test_a_sum_of_parts_that_overflows_is_no_alarm():
