@@ -89,6 +89,8 @@ def command(
             f"{loaded.training.batch}, {settings.num_steps} steps, to {out}. "
             "Stop when you like: the same command resumes from the last checkpoint, or starts afresh if there is none."
         )
+        if loaded.training.batch < min(world.size, len(chosen)):
+            console.note(_idle(loaded.training.batch, world.size))
         say_before_loading([source])
         pipe = load_pipeline(source, device=device_of_process(device))
         check_call(pipe, settings.call)
@@ -102,6 +104,15 @@ def command(
         _show(trained, of_fit.checkpoint, as_json=as_json)
         if not trained.earlier:
             job.done(of_fit.all)
+
+
+def _idle(batch: int, processes: int) -> str:
+    """What it means that a batch has fewer prompts than there are processes: they sample only to keep in step."""
+    them = "one of them does" if processes - batch == 1 else f"{processes - batch} of them do"
+    return (
+        f"{processes} processes share each batch, and training.batch is {batch}: {them} nothing that counts. "
+        f"Use --set training.batch={processes}, or more."
+    )
 
 
 def _foresee(

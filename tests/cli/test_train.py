@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from lesa_framework import Progress
 from lesa_framework.cli.train import _Bar
+from lesa_framework.processes import World
 from tests.cli.conftest import SMALL, Lesa
 
 
@@ -132,3 +134,29 @@ def test_the_weights_of_a_base_are_not_overwritten(
     assert "--out fits/mine.safetensors: this command reads that file." in outcome.err
     assert base.read_bytes() == b"of the base"
     assert list(base.parent.iterdir()) == [base]
+
+
+@pytest.mark.parametrize(
+    ("batch", "processes", "said"),
+    [
+        (1, 2, "2 processes share each batch, and training.batch is 1: one of them does nothing that counts."),
+        (1, 4, "4 processes share each batch, and training.batch is 1: 3 of them do nothing that counts."),
+        (2, 2, None),
+        (2, 4, None),  # of two prompts no batch has more
+        (1, 1, None),
+    ],
+)
+def test_processes_without_a_part_of_the_batch_are_told_of(
+    lesa: Lesa,
+    learnt: tuple[str, ...],
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch: int,
+    processes: int,
+    said: str | None,
+) -> None:
+    monkeypatch.setattr("lesa_framework.cli.train.console.together", lambda: nullcontext(World(size=processes)))
+    outcome = lesa(*learnt, "--model", model, "--out", "out", "--set", f"training.batch={batch}")
+    assert outcome.code == 0, outcome.err
+    notes = [line for line in outcome.err.splitlines() if "processes share" in line]
+    assert notes == ([] if said is None else [f"note: {said} Use --set training.batch={processes}, or more."])
