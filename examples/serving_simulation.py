@@ -1,8 +1,7 @@
 """What a cache does to a queue of requests: a simulation of GPUs that serve them, from measured step times.
 
 python examples/serving_simulation.py                            # as serving_simulation.yaml says
-cp examples/serving_simulation.yaml examples/my-cluster.yaml     # change it; it names files from its own folder
-python examples/serving_simulation.py examples/my-cluster.yaml   # with your replicas, loads and results files
+python examples/serving_simulation.py examples/my-cluster.yaml   # as your copy of that says; files are from its folder
 """
 
 from __future__ import annotations
