@@ -136,7 +136,8 @@ class World:
         except RuntimeError as error:  # of the many that gloo raises
             raise LesaError(
                 f"process {self.rank} of {self.size}: another process has ended or does not answer, so this one ends "
-                "too. If the other one failed, its own message says why."
+                "too. If the other one failed, its own message says why; if it left none, it may have been killed, as "
+                "happens when memory runs out. The same command resumes from what was saved, if anything was."
             ) from error
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import distributed
 
+from lesa_framework.errors import LesaError
 from lesa_framework.processes import World, device_of_process
 from lesa_framework.testing import pretended_device
 from tests.narrow import WithoutFloat64
@@ -30,6 +31,16 @@ def test_what_is_exchanged_is_on_the_cpu_whatever_the_default_is(monkeypatch):
     with torch.device("meta"):
         assert both.rows(rows).tolist() == [[1.0], [2.0]] * 2
         assert (both.mean(3.0, 0.5), both.of_first(4.0)) == (3.0, 8.0)
+
+
+def test_a_process_that_is_gone_without_a_word_is_explained(monkeypatch):
+    def lost(total, group):
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(distributed, "all_reduce", lost)
+    both = World(0, 2, group=object())  # type: ignore[arg-type] # it is passed on
+    with pytest.raises(LesaError, match=r"^process 0 of 2: another process has ended .*killed.*same command resumes"):
+        both.wait()
 
 
 @pytest.mark.parametrize(
