@@ -1,7 +1,7 @@
 """What a cache does to a queue of requests: a simulation of GPUs that serve them, from measured step times.
 
-python examples/serving_simulation.py                            # as serving_simulation.yaml says
-python examples/serving_simulation.py examples/my-cluster.yaml   # as your copy of that says; files are from its folder
+cp examples/serving_simulation.yaml examples/my-cluster.yaml     # change it; it names files from its own folder
+python examples/serving_simulation.py examples/my-cluster.yaml   # without a file: as serving_simulation.yaml says
 """
 
 from __future__ import annotations
