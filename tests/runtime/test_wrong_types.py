@@ -109,6 +109,12 @@ def test_a_history_elsewhere_that_is_too_short_is_named_ahead():
         drive(loop, range(1))
 
 
+def test_weights_without_axes_are_named_ahead():
+    loop = engine(Says(filter=Filter(torch.tensor(1.0))), history=HistoryPlace(device=torch.device("cpu")))
+    with pytest.raises(PluginContractError, match="Weights are one number for each entry"):
+        drive(loop, range(1))
+
+
 @pytest.mark.parametrize("method", ["predict", "correct"])
 def test_a_feature_that_is_no_tensor_is_named(method):
     class Lists(Says):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from lesa_framework.interfaces.predictor import AffinePredictor, filter_of
+from lesa_framework.runtime.features.filters import check_count
 from lesa_framework.runtime.features.history import newest_computed
 from lesa_framework.runtime.strategy import Strategy, due
 from lesa_framework.types import EntryInfo, Reason, StepContext
@@ -43,5 +44,6 @@ def reads_next(strategy: Strategy, ctx: StepContext, entries: Sequence[EntryInfo
     if not isinstance(predictor, AffinePredictor) or predictor.reads_latents:
         return frozenset(range(len(entries)))
     weights = filter_of(predictor, following.entries, following).weights
+    check_count(weights, following.entries, "")
     read = range(len(weights)) if isinstance(weights, Tensor) else (k for k, weight in enumerate(weights) if weight)
     return frozenset({*read, newest_computed(entries)})

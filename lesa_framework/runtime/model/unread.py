@@ -162,21 +162,24 @@ def _unread(model: nn.Module, with_blanks: Callable[[Blanks], list[Tensor]], lik
         number: blank for number, output in returned if times[number] == 1 and (blank := _blank(output)) is not None
     }
 
+    def is_same(some: Blanks) -> bool:
+        try:
+            found = with_blanks(some)
+        except Exception:  # whatever a model says of NaN, it has read it
+            return False
+        return len(found) == len(expected) and all(map(torch.equal, found, expected))
+
     def changes_nothing(some: Blanks) -> bool:
         # With memory of their own: a model that writes to one must not spoil those of all sessions.
         tried = {number: _apart(blank) for number, blank in some.items()}
-        try:
-            found = with_blanks(tried)
-        except Exception:  # whatever a model says of NaN, it has read it
-            return False
-        if any(map(_is_written, tensors(list(tried.values())))):
-            return False  # the output may not show that it is read, and the one of all sessions cannot be written to
-        return len(found) == len(expected) and all(map(torch.equal, found, expected))
+        # Where one is written to, the output may not show that it is read.
+        return is_same(tried) and not any(map(_is_written, tensors(list(tried.values()))))
 
     if likely is None:
         likely = [number for number, blank in blanks.items() if changes_nothing({number: blank})]
     together = {number: blank for number, blank in blanks.items() if number in likely}
-    return together if together and changes_nothing(together) else _NONE
+    # In the end as predicted steps have them: some operations refuse numbers that share their memory.
+    return together if together and changes_nothing(together) and is_same(together) else _NONE
 
 
 def _state(model: nn.Module) -> list[tuple[int, int]]:

@@ -58,13 +58,31 @@ def test_another_shape_is_looked_at_once_and_only_so_many_are_remembered(monkeyp
         for words in (2, 3, 4, 5):
             model.calls.clear()
             model(noise((1, 5, 4), 0), torch.tensor(GRID[0]), noise((1, words, 4), 1), return_dict=False)
-            # The step itself, awake and with all at rest; for the first kind also with each of three others at rest.
-            assert model.calls["proj_out"] == (6 if words == 2 else 3)
+            # The step itself, awake, and twice with all at rest; for the first kind also with each of three others.
+            assert model.calls["proj_out"] == (7 if words == 2 else 4)
             steps_of(model, encoder_hidden_states=noise((1, words, 4), 1))
             assert model.calls["context_embed"] == 2
         model.calls.clear()
         model(noise((1, 5, 4), 0), torch.tensor(GRID[0]), noise((1, 2, 4), 1), return_dict=False)
-        assert model.calls["proj_out"] == 3  # forgotten
+        assert model.calls["proj_out"] == 4  # forgotten
+
+
+class Rotary(Counted):
+    """Gives its blocks complex numbers, which torch makes of no tensor whose numbers share their memory."""
+
+    def forward(self, hidden_states, timestep, encoder_hidden_states=None, return_dict=True):
+        words = torch.view_as_complex(self.context_embed(encoder_hidden_states).unflatten(-1, (-1, 2)))
+        hidden, temb = self.embed(hidden_states), self.time_embed(torch.stack([timestep, timestep]).expand(1, 2))
+        for block in (*self.transformer_blocks, *self.single_transformer_blocks):
+            hidden = block(hidden, temb + torch.view_as_real(words).flatten(-2).mean(dim=1))
+        return (self.proj_out(self.norm_out(hidden, temb)),)
+
+
+def test_what_the_form_of_the_nan_breaks_does_not_rest(monkeypatch):
+    model = Rotary()
+    outputs = sample(model, words=3)
+    assert model.calls["context_embed"] == STEPS - 1
+    assert_equal(outputs, awake(monkeypatch, Rotary, words=3))
 
 
 def test_a_shape_in_which_more_is_read_has_nothing_at_rest(monkeypatch):
