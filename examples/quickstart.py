@@ -49,7 +49,7 @@ def main() -> None:
     if chosen.size:
         call |= {"height": chosen.size, "width": chosen.size}
     # Values are YAML, so that 4 is a number; an empty one is an empty text.
-    call |= {key: yaml.safe_load(value) if value else "" for key, _, value in given}
+    call |= {key: yaml.safe_load(value) if value.strip() else "" for key, _, value in given}
     said = ", ".join(f"{key}={value!r}" for key, value in call.items()) or "its own arguments"
     print(f"three runs of {chosen.steps} steps: a first one, uncached and cached; the pipeline gets {said}", flush=True)
     pipe.set_progress_bar_config(disable=False)  # load_pipeline turned it off

@@ -10,14 +10,15 @@ from lesa_framework.errors import ConfigError
 
 
 def check_finite(call: Mapping[str, Any]) -> None:
-    """Refuse arguments that are NaN or infinite: a guidance of NaN turns guidance off without a word.
+    """Refuse numbers that are NaN or infinite, in lists too: a guidance of NaN turns guidance off without a word.
 
     Raises:
         ConfigError: One is.
     """
-    for key, value in call.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{key}: {value} is not a finite number. Give one, or leave it out.")
+    for key, given in call.items():
+        for value in given if isinstance(given, list) else [given]:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{key}: {value} is not a finite number. Give one, or leave it out.")
 
 
 def expanded_call(call: Mapping[str, Any], count: int) -> dict[str, Any]:

@@ -37,8 +37,8 @@ _NAMES = (
     "and even8 compute as many steps, evenly spread; nfe10 and nfe8 compute 10 and 8 steps that a search found."
 )
 _PROMPTS = (
-    "prompts: chosen for what the model draws well. Those of the benchmarks are harder for every method, so PSNR is "
-    "lower there."
+    "prompts: the first 16 are chosen for what the model draws well. Those of the benchmarks are harder for every "
+    "method, so PSNR is lower there."
 )
 #: Number of prompts whose images are written and shown; the table is over all prompts.
 _SHOWN = 8

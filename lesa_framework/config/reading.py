@@ -157,9 +157,12 @@ def parse_argument(text: str, problem: str) -> Any:
         problem: What goes before the reason in a message.
 
     Raises:
-        ConfigError: It is no YAML of plain data.
+        ConfigError: It is no YAML of plain data, or a comment.
     """
-    return parse_yaml(text, problem) if text.strip() else ""
+    found = parse_yaml(text, problem) if text.strip() else ""
+    if found is None and text.strip().startswith("#"):
+        raise ConfigError(f"{problem}: it is a comment. Give a text that begins with # in quotes.")
+    return found
 
 
 def read_section(model: type[Config], key: str, raw: Any, folder: Path | None, problems: list[str]) -> Config | None:

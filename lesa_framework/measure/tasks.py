@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lesa_framework.call_arguments import check_finite
 from lesa_framework.config import fitted_for
 from lesa_framework.config.loading import load_config, parse_config
 from lesa_framework.config.repository import CONFIG
@@ -117,8 +118,9 @@ def _task(file: BenchFile, name: str, entry: ModelEntry) -> Task:
         if beyond:
             steps = spec.steps
             raise ConfigError(f"nfe: {beyond[0]} is more than the {steps} steps of a run. Give at most {steps}.")
+        call = (dict(source.named.call) if source.named else {}) | fitted | entry.call
+        check_finite(call)
     methods = caches(configs, spec.steps)  # weights are read: missing ones show now
-    call = (dict(source.named.call) if source.named else {}) | fitted | entry.call
     prompts = _prompts(file, source, spec.prompts)
     check_pairs(len(prompts), len(spec.seeds), f"{file.path}: seeds")
     # Seeds outside: the first batches, whose images are kept, have different prompts.

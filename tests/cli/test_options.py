@@ -58,3 +58,15 @@ def test_an_argument_of_the_pipeline_without_a_value_is_an_empty_text(tmp_path: 
     """None would turn guidance off, where an empty negative prompt guides."""
     settings = generation_settings(ModelSource("mine", str(tmp_path), None), 8, call=[f"negative_prompt={given}"])
     assert settings.call == {"negative_prompt": read}
+
+
+def test_a_comment_is_no_argument_of_the_pipeline(tmp_path: Path) -> None:
+    source = ModelSource("mine", str(tmp_path), None)
+    with pytest.raises(ConfigError, match=r"^--call negative_prompt=#blur: .* comment\. Give a text .* in quotes\."):
+        generation_settings(source, 8, call=["negative_prompt=#blur"])
+    assert generation_settings(source, 8, call=["negative_prompt='#blur'"]).call == {"negative_prompt": "#blur"}
+
+
+def test_a_list_with_a_number_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^sigmas: nan is not a finite number"):
+        generation_settings(ModelSource("mine", str(tmp_path), None), 8, call=["sigmas=[1.0, .nan]"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import lesa_framework as lesa
 from tests.docs.pages import blocks
@@ -67,3 +68,39 @@ def test_a_request_has_tokenizers_of_its_own_because_they_keep_their_padding(pip
     assert padding() == before
     pipe("a red ring", num_inference_steps=1, output_type="latent")
     assert padding() != before, "a call keeps it; else this test could not fail"
+
+
+def test_a_copy_of_the_vae_is_enough_for_those_that_keep_frames_while_they_decode() -> None:
+    from diffusers import AutoencoderKLWan
+
+    torch.manual_seed(0)
+    own = AutoencoderKLWan(4, z_dim=4, dim_mult=[1] * 4, num_res_blocks=1, temperal_downsample=[False, True, True])
+    latents, others = torch.randn(2, 1, 4, 3, 2, 2)
+
+    def decode(latents: Tensor, vae: Any) -> Tensor:
+        found: Tensor = vae.decode(latents, return_dict=False)[0]
+        return found
+
+    def beside(other: Any) -> Tensor:
+        """What comes out while another request decodes between two frames."""
+        plain, frames = own.decoder.forward, iter(range(3))
+
+        def frame(*args: Any, **kwargs: Any) -> Tensor:
+            made: Tensor = plain(*args, **kwargs)
+            if next(frames, None) == 1:
+                own.decoder.forward = plain
+                decode(others, other)
+                own.decoder.forward = frame
+            return made
+
+        own.decoder.forward = frame
+        try:
+            return decode(latents, own)
+        finally:
+            own.decoder.forward = plain
+
+    with torch.no_grad():
+        alone = decode(latents, own)
+        assert torch.equal(beside(copy.copy(own)), alone)
+        assert not torch.equal(beside(own), alone), "they keep frames; else this test could not fail"
+    assert "request.vae = copy.copy(pipe.vae)" in SHOWN

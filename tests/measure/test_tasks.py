@@ -59,6 +59,12 @@ def test_bad_files_are_refused_before_anything_is_run(bench, monkeypatch, change
     assert not bench.cells.exists()
 
 
+def test_an_argument_that_is_no_number_is_refused_by_its_model(bench):
+    bench.raw["models"][bench.model] = {"call": {**CALL, "true_cfg_scale": float("nan")}}
+    with pytest.raises(ConfigError, match=r"models\..*: true_cfg_scale: nan is not a finite number"):
+        bench.run()
+
+
 @pytest.mark.parametrize(("steps", "nfe", "fits"), [(20, 30, False), (100, 60, True)])
 def test_where_weights_say_how_many_steps_to_run_these_are_the_most_to_compete_at(bench, tmp_path, steps, nfe, fits):
     fitted = f"schedule: {{kind: always}}\npredictor: {{kind: reuse}}\ntraining: {{num_steps: {steps}}}\n"
