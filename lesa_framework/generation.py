@@ -221,7 +221,9 @@ def sampler_grid(pipe: CallablePipeline, settings: GenerationSettings) -> tuple[
 
 def _refusal(pipe: CallablePipeline, error: Exception) -> str:
     """A pipeline's error; where it takes what no command can give it, which may be why, with what to do then."""
-    name = next((name for name in ("image", "video", "control_image") if name in _parameters(pipe)), None)
+    name = next(
+        (name for name in ("image", "video", "control_image", "control_video") if name in _parameters(pipe)), None
+    )
     if name is None:
         return str(error)
     return (

@@ -90,15 +90,15 @@ def test_a_pipeline_that_needs_an_image_is_for_python(flux: Any, call: dict[str,
     assert "in Python" not in str(refused.value), "that pipeline takes no image"
 
 
-def test_so_is_one_that_needs_a_control_image(flux: Any) -> None:
+def test_so_is_one_that_needs_a_control_image_or_video(flux: Any) -> None:
     class Controls(Animates):
         def __call__(
-            self, prompt: Any, control_image: Any = None, num_inference_steps: int = 5, generator: Any = None,
+            self, prompt: Any, control_video: Any = None, num_inference_steps: int = 5, generator: Any = None,
             output_type: str = "pt", return_dict: bool = True, callback_on_step_end: Any = None,
         ) -> None:  # fmt: skip
             raise ValueError("the input is in an incorrect format.")
 
-    with pytest.raises(ConfigError, match=r"Controls refuses the call: .*format\. Commands .*no `control_image`: "):
+    with pytest.raises(ConfigError, match=r"Controls refuses the call: .*format\. Commands .*no `control_video`: "):
         sampler_grid(Controls(flux), GenerationSettings(num_steps=5, call={}))
 
 

@@ -154,14 +154,15 @@ def parse_argument(text: str, problem: str) -> Any:
 
     Args:
         text: The argument.
-        problem: What goes before the reason in a message.
+        problem: What goes before the reason in a message: the place, a colon, and what is wrong.
 
     Raises:
         ConfigError: It is no YAML of plain data, or a comment.
     """
     found = parse_yaml(text, problem) if text.strip() else ""
     if found is None and text.strip().startswith("#"):
-        raise ConfigError(f"{problem}: it is a comment. Give a text that begins with # in quotes.")
+        place = problem.rpartition(":")[0]
+        raise ConfigError(f"{place}: the value is a comment. Give a text that begins with # in quotes.")
     return found
 
 
