@@ -63,6 +63,8 @@ def test_a_request_has_tokenizers_of_its_own_because_they_keep_their_padding(pip
     def padding() -> list[Any]:
         return [tokenizer.backend_tokenizer.padding for tokenizer in (pipe.tokenizer, pipe.tokenizer_2)]
 
+    for tokenizer in (pipe.tokenizer, pipe.tokenizer_2):  # that of an earlier call is saved with them
+        tokenizer.backend_tokenizer.no_padding()
     serve, before = shown(pipe, tmp_path), padding()
     serve("a red ring")
     assert padding() == before
