@@ -54,8 +54,8 @@ def test_at_the_output_a_predicted_call_is_the_predictor_alone():
 def test_what_is_in_no_call_is_the_samplers():
     found, _, _, _ = _watched(FLUX, "lesa-n5")
     assert sum(found.total.values()) == pytest.approx(1000.0)
-    # The first computed call makes seven more without blocks, to see what need not run on predicted steps.
-    assert found.total["sampler"] == 1000.0 - 5 * 5 - 7 * 4 - 7 * 3
+    # The first computed call makes eight more without blocks, to see what need not run on predicted steps.
+    assert found.total["sampler"] == 1000.0 - 5 * 5 - 7 * 4 - 8 * 3
 
 
 def test_watching_changes_nothing_and_leaves_nothing():
