@@ -184,7 +184,7 @@ def generation_settings(
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--call {shortened(text)}: expected KEY=VALUE, for example max_sequence_length=128.")
-        ours[key.strip()] = parse_argument(value, f"--call {shortened(text)}: the value is not valid YAML")
+        ours[key.strip()] = parse_argument(value, f"--call {shortened(text)}")
     models: dict[str, Any] = dict(source.named.call) if source.named else {}
     arguments = models | fitted_for.call_of(configs, ours) | ours
     check_finite(arguments)

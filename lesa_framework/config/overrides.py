@@ -52,8 +52,10 @@ def _parsed(text: str) -> tuple[list[str], Any]:
     keys = path.strip().split(".")
     if not equals or not all(keys) or len(keys) > _DEEPEST:
         raise ConfigError(f"--set {shortened(text)}: expected SECTION.KEY=VALUE, for example schedule.interval=5.")
-    parse = parse_argument if keys[:-1] == ["training", "call"] else parse_yaml
-    return keys, parse(value, f"--set {shortened(text)}: the value is not valid YAML")
+    place = f"--set {shortened(text)}"
+    if keys[:-1] == ["training", "call"]:
+        return keys, parse_argument(value, place)
+    return keys, parse_yaml(value, f"{place}: the value is not valid YAML")
 
 
 def _drop_settings(raw: dict[str, Any], section: str) -> None:

@@ -147,21 +147,20 @@ def parse_yaml(text: str, problem: str) -> Any:
         raise ConfigError(f"{problem}: {shortened(str(error))}{_place(loader.get_mark())}.") from error
 
 
-def parse_argument(text: str, problem: str) -> Any:
+def parse_argument(text: str, place: str) -> Any:
     """An argument of a pipeline from the command line: YAML, and an empty text where there is nothing.
 
     YAML reads nothing as null. As a negative prompt that turns guidance off, without a word.
 
     Args:
         text: The argument.
-        problem: What goes before the reason in a message: the place, a colon, and what is wrong.
+        place: What it was given as, for messages.
 
     Raises:
         ConfigError: It is no YAML of plain data, or a comment.
     """
-    found = parse_yaml(text, problem) if text.strip() else ""
+    found = parse_yaml(text, f"{place}: the value is not valid YAML") if text.strip() else ""
     if found is None and text.strip().startswith("#"):
-        place = problem.rpartition(":")[0]
         raise ConfigError(f"{place}: the value is a comment. Give a text that begins with # in quotes.")
     return found
 
